@@ -1,0 +1,72 @@
+# On a fresh machine: Python 3.11 or later, Go (or pulumi 3.259 or later) and package registries; see README.md.
+
+STACK  ?= dev
+PYTHON ?= python3
+
+VENV := .venv
+BIN  := $(VENV)/bin
+RUN  := $(BIN)/python -m
+
+# uv is many times faster; pip knows where packages are on machines where only pip was told.
+install = $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode $(1) || $(RUN) pip install --quiet $(1)
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | column -t -s : 2>/dev/null
+
+.PHONY: up
+up: ready ## deploy STACK (dev) to an AWS on this machine and ask its endpoints a question
+	@$(RUN) sandbox up --stack $(STACK)
+
+.PHONY: preview
+preview: ready ## show what `make up` would do
+	@$(RUN) sandbox preview --stack $(STACK)
+
+.PHONY: down
+down: ready ## destroy every stack of the sandbox, stop its servers, delete it
+	@$(RUN) sandbox down
+
+.PHONY: status
+status: ready ## what runs in the sandbox
+	@$(RUN) sandbox status
+
+.PHONY: test
+test: ready lint ## every check and every test
+	@$(RUN) pytest -n 2 --dist worksteal
+
+.PHONY: lint
+lint: $(VENV)/installed
+	@$(RUN) ruff check .
+	@$(RUN) mypy
+
+.PHONY: lock
+lock: $(VENV)/installed ## write constraints.txt anew from the requirements
+	@cat requirements.txt requirements-dev.txt requirements-triton.txt | grep -v '^-' > $(VENV)/requirements.in
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
+		--output-file constraints.txt $(VENV)/requirements.in
+
+# The engine may have to be built, which takes minutes, once: Python's packages are installed meanwhile.
+.PHONY: ready
+ready:
+	@$(MAKE) --no-print-directory -j2 $(VENV)/installed engine
+
+.PHONY: engine
+engine: python
+	@$(PYTHON) -m sandbox.engine
+
+.PHONY: python
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or later is needed, and $(PYTHON) is not: make PYTHON=/path/to/python3.12 …" >&2; exit 1; }
+
+$(VENV)/installed: requirements.txt requirements-dev.txt requirements-triton.txt constraints.txt | python
+	@$(PYTHON) -c 'import ensurepip' || { \
+		echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@echo "python: installing into $(VENV), about a minute"
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	@$(RUN) pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[0-9.]*' requirements-dev.txt)"
+	@$(call install,-r requirements-dev.txt)
+	@$(call install,--only-binary :all: -r requirements-triton.txt) || \
+		echo "python: no Triton for this machine (see above); the sandbox's endpoints will exist, but not answer"
+	@touch $@
+	@echo "python: installed"

@@ -1,0 +1,66 @@
+"""The model artifact of an endpoint: packed here, or uploaded beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+
+from infra.bucket import ModelBucket
+from infra.resources.packed_model import PackedModel
+from infra.resources.released_artifact import ReleasedArtifact
+from infra.settings.endpoint import RELEASED_PREFIX
+from infra.triton.repository import ModelRepository
+
+
+@dataclass(frozen=True)
+class ModelArtifactArgs:
+    source: ModelRepository | str
+    """A model repository on disk, or the key of an artifact in the bucket."""
+    bucket: ModelBucket
+    account_id: pulumi.Input[str]
+    tags: dict[str, str]
+
+
+class ModelArtifact(pulumi.ComponentResource):
+    """A .tar.gz in the bucket under a key that is never written again, for a Model to name."""
+
+    key: pulumi.Output[str]
+    url: pulumi.Output[str]
+    """`s3://bucket/key`, as SageMaker's `ModelDataUrl` takes it."""
+
+    def __init__(self, name: str, args: ModelArtifactArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("triton-sagemaker:infra:ModelArtifact", name, None, opts)
+        # not before the bucket encrypts and keeps versions
+        child = pulumi.ResourceOptions(parent=self, depends_on=[args.bucket.versioning, args.bucket.encryption])
+        # S3 takes 10 tags an object, fewer than other services: those that costs are booked by
+        tags = {key: args.tags[key] for key in ("CostEnv", "CostService")}
+        prefix = f"{RELEASED_PREFIX}{name}/"
+
+        artifact: PackedModel | ReleasedArtifact
+        if isinstance(args.source, ModelRepository):
+            digest = args.source.digest()
+            artifact = PackedModel(
+                name,
+                bucket=args.bucket.name,
+                key=f"{prefix}{digest}.tar.gz",
+                path=str(args.source.path),
+                digest=digest,
+                tags=tags,
+                account_id=args.account_id,
+                opts=child,
+            )
+        else:
+            artifact = ReleasedArtifact(
+                name,
+                bucket=args.bucket.name,
+                artifact=args.source,
+                prefix=prefix,
+                tags=tags,
+                account_id=args.account_id,
+                opts=child,
+            )
+
+        self.key = artifact.key
+        self.url = pulumi.Output.concat("s3://", args.bucket.name, "/", artifact.key)
+        self.register_outputs({"key": self.key, "url": self.url})

@@ -1,0 +1,52 @@
+"""Autoscaling of an endpoint's variant by the invocations each instance answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_aws import appautoscaling
+
+from infra.settings.endpoint import AutoscalingSettings
+
+
+@dataclass(frozen=True)
+class VariantAutoscalingArgs:
+    endpoint_name: pulumi.Input[str]
+    variant_name: str
+    settings: AutoscalingSettings
+    tags: dict[str, str]
+
+
+class VariantAutoscaling(pulumi.ComponentResource):
+    """A scalable target on a variant's instance count, and target tracking on its invocations an instance."""
+
+    def __init__(self, name: str, args: VariantAutoscalingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("triton-sagemaker:infra:VariantAutoscaling", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+
+        target = appautoscaling.Target(
+            name,
+            service_namespace="sagemaker",
+            scalable_dimension="sagemaker:variant:DesiredInstanceCount",
+            resource_id=pulumi.Output.concat("endpoint/", args.endpoint_name, "/variant/", args.variant_name),
+            min_capacity=args.settings.min,
+            max_capacity=args.settings.max,
+            tags=args.tags,
+            opts=child,
+        )
+        appautoscaling.Policy(
+            f"{name}-invocations",
+            policy_type="TargetTrackingScaling",
+            service_namespace=target.service_namespace,
+            scalable_dimension=target.scalable_dimension,
+            resource_id=target.resource_id,
+            target_tracking_scaling_policy_configuration={
+                "predefined_metric_specification": {"predefined_metric_type": "SageMakerVariantInvocationsPerInstance"},
+                "target_value": args.settings.invocations_per_instance,
+                "scale_in_cooldown": args.settings.scale_in_cooldown,
+                "scale_out_cooldown": args.settings.scale_out_cooldown,
+            },
+            opts=child,
+        )
+        self.register_outputs({})

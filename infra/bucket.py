@@ -1,0 +1,103 @@
+"""The bucket that holds model artifacts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_aws import s3
+
+from infra import policies
+from infra.settings.stack import BucketSettings
+
+
+@dataclass(frozen=True)
+class ModelBucketArgs:
+    settings: BucketSettings
+    tags: dict[str, str]
+    protect: bool
+    """Whether even a mistaken `pulumi destroy` is refused."""
+
+
+class ModelBucket(pulumi.ComponentResource):
+    """A versioned, encrypted, private bucket that outlives the stack.
+
+    Its settings are kept on delete together with it: a bucket that stays behind must not lose its versioning or its
+    locks.
+    """
+
+    name: pulumi.Output[str]
+    arn: pulumi.Output[str]
+
+    def __init__(self, name: str, args: ModelBucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("triton-sagemaker:infra:ModelBucket", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self, retain_on_delete=True)
+
+        self.bucket = s3.Bucket(
+            name,
+            bucket=args.settings.name,
+            tags=args.tags,
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(protect=args.protect)),
+        )
+        self.versioning = s3.BucketVersioning(
+            f"{name}-versioning", bucket=self.bucket.id, versioning_configuration={"status": "Enabled"}, opts=child
+        )
+        self.encryption = s3.BucketServerSideEncryptionConfiguration(
+            f"{name}-encryption", bucket=self.bucket.id, rules=[_encryption(args.settings.kms_key_arn)], opts=child
+        )
+        public_access_block = s3.BucketPublicAccessBlock(
+            f"{name}-public-access-block",
+            bucket=self.bucket.id,
+            block_public_acls=True,
+            block_public_policy=True,
+            ignore_public_acls=True,
+            restrict_public_buckets=True,
+            opts=child,
+        )
+        s3.BucketPolicy(
+            f"{name}-policy",
+            bucket=self.bucket.id,
+            policy=self.bucket.arn.apply(policies.refuse_plain_http).apply(json.dumps),
+            # S3 refuses two changes of a bucket's access settings at the same time (OperationAborted)
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[public_access_block])),
+        )
+        s3.BucketLifecycleConfiguration(
+            f"{name}-lifecycle",
+            bucket=self.bucket.id,
+            rules=_lifecycle(args.settings),
+            # a rule about noncurrent versions wants versioning to be on first
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[self.versioning])),
+        )
+
+        self.name, self.arn = self.bucket.bucket, self.bucket.arn
+        self.register_outputs({"name": self.name, "arn": self.arn})
+
+
+def _encryption(kms_key_arn: str | None) -> s3.BucketServerSideEncryptionConfigurationRuleArgsDict:
+    if kms_key_arn is None:
+        return {"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}
+    return {
+        "apply_server_side_encryption_by_default": {"sse_algorithm": "aws:kms", "kms_master_key_id": kms_key_arn},
+        "bucket_key_enabled": True,
+    }
+
+
+def _lifecycle(settings: BucketSettings) -> list[s3.BucketLifecycleConfigurationRuleArgsDict]:
+    """Current versions never expire: a Model that is live may name any of them."""
+    return [
+        {
+            "id": "expire-noncurrent-versions",
+            "status": "Enabled",
+            "filter": {"prefix": ""},
+            "noncurrent_version_expiration": {"noncurrent_days": settings.noncurrent_version_expiration_days},
+        },
+        {
+            "id": "abort-incomplete-uploads",
+            "status": "Enabled",
+            "filter": {"prefix": ""},
+            "abort_incomplete_multipart_upload": {
+                "days_after_initiation": settings.abort_incomplete_multipart_upload_days
+            },
+        },
+    ]

@@ -1,0 +1,134 @@
+"""AWS's own Triton image: the accounts that publish it, by region and version.
+
+Older tags are published by the accounts of SageMaker Neo, newer ones by those of the AWS Deep Learning Containers.
+Both tables are the SageMaker Python SDK's: ``TRITON_IMAGE_ACCOUNT_ID_MAP`` and
+``image_uri_config/sagemaker-tritonserver.json``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from infra.ecr.errors import UnknownImage
+from infra.ecr.reference import ImageReference
+
+REPOSITORY = "sagemaker-tritonserver"
+"""Name of the repository in AWS's accounts."""
+
+_VERSION = re.compile(r"(?P<year>\d\d)\.(?P<month>0[1-9]|1[0-2])-py3(?:-cpu)?")
+
+
+@dataclass(frozen=True)
+class ImageAccounts:
+    """A family of AWS accounts that publish the image: the releases they hold and, by region, the account."""
+
+    first_release: str
+    last_release: str
+    by_region: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return f"{self.first_release}-py3 to {self.last_release}-py3"
+
+
+OLDER = ImageAccounts(
+    first_release="22.07",
+    last_release="23.10",
+    by_region={
+        "af-south-1": "774647643957",
+        "ap-east-1": "110948597952",
+        "ap-northeast-1": "941853720454",
+        "ap-northeast-2": "151534178276",
+        "ap-south-1": "763008648453",
+        "ap-southeast-1": "324986816169",
+        "ap-southeast-2": "355873309152",
+        "ca-central-1": "464438896020",
+        "cn-north-1": "472730292857",
+        "cn-northwest-1": "474822919863",
+        "eu-central-1": "746233611703",
+        "eu-north-1": "601324751636",
+        "eu-south-1": "966458181534",
+        "eu-west-1": "802834080501",
+        "eu-west-2": "205493899709",
+        "eu-west-3": "254080097072",
+        "me-south-1": "836785723513",
+        "sa-east-1": "756306329178",
+        "us-east-1": "785573368785",
+        "us-east-2": "007439368137",
+        "us-west-1": "710691900526",
+        "us-west-2": "301217895009",
+    },
+)
+NEWER = ImageAccounts(
+    first_release="23.12",
+    last_release="26.05",
+    by_region={
+        "af-south-1": "626614931356",
+        "ap-east-1": "871362719292",
+        "ap-east-2": "975050140332",
+        "ap-northeast-1": "763104351884",
+        "ap-northeast-2": "763104351884",
+        "ap-northeast-3": "364406365360",
+        "ap-south-1": "763104351884",
+        "ap-south-2": "772153158452",
+        "ap-southeast-1": "763104351884",
+        "ap-southeast-2": "763104351884",
+        "ap-southeast-3": "907027046896",
+        "ap-southeast-4": "457447274322",
+        "ap-southeast-5": "550225433462",
+        "ap-southeast-6": "633930458069",
+        "ap-southeast-7": "590183813437",
+        "ca-central-1": "763104351884",
+        "ca-west-1": "204538143572",
+        "cn-north-1": "727897471807",
+        "cn-northwest-1": "727897471807",
+        "eu-central-1": "763104351884",
+        "eu-central-2": "380420809688",
+        "eu-north-1": "763104351884",
+        "eu-south-1": "692866216735",
+        "eu-south-2": "503227376785",
+        "eu-west-1": "763104351884",
+        "eu-west-2": "763104351884",
+        "eu-west-3": "763104351884",
+        "il-central-1": "780543022126",
+        "me-central-1": "914824155844",
+        "me-south-1": "217643126080",
+        "mx-central-1": "637423239942",
+        "sa-east-1": "763104351884",
+        "us-east-1": "763104351884",
+        "us-east-2": "763104351884",
+        "us-west-1": "763104351884",
+        "us-west-2": "763104351884",
+    },
+)
+
+
+def aws_triton_images(region: str, version: str) -> list[ImageReference]:
+    """Where AWS may publish a version (``23.10-py3``, ``23.10-py3-cpu``) in a region, the likeliest place first.
+
+    Raises UnknownImage (a ValueError) for a version of another form and for a region that has none of the accounts.
+    """
+    match = _VERSION.fullmatch(version)
+    if match is None:
+        raise UnknownImage(f"{version!r} is no version of AWS's Triton image; those are YY.MM-py3 and YY.MM-py3-cpu.")
+    families = (OLDER, NEWER) if _release(match) <= OLDER.last_release else (NEWER, OLDER)
+    accounts = [family.by_region[region] for family in families if region in family.by_region]
+    if not accounts:
+        regions = ", ".join(sorted({*OLDER.by_region, *NEWER.by_region}))
+        raise UnknownImage(f"AWS publishes no Triton image in region {region!r}; it does in {regions}.")
+    return [ImageReference.in_ecr(account, region, REPOSITORY, tag=version) for account in accounts]
+
+
+def image_accounts(reference: ImageReference) -> ImageAccounts | None:
+    """The family of AWS's accounts that an image is in, or None for anybody else's image."""
+    registry = reference.ecr
+    if registry is None or reference.repository != REPOSITORY:
+        return None
+    families = (family for family in (OLDER, NEWER) if family.by_region.get(registry.region) == registry.account)
+    return next(families, None)
+
+
+def _release(version: re.Match[str]) -> str:
+    """``23.10``; two digits each, so that text order is the order of time."""
+    return f"{version['year']}.{version['month']}"

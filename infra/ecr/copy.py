@@ -1,0 +1,220 @@
+"""Copying an image into a repository in ECR, through the ECR API, without docker.
+
+Everything that can refuse the copy comes first: the source's manifest and configuration, then the destination's tag.
+Then the missing layers are copied one after the other, and the manifest last: until then, nobody sees the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from infra.ecr.accounts import image_accounts
+from infra.ecr.download import BlobReader
+from infra.ecr.errors import (
+    EcrRefused,
+    ImageCopyError,
+    ImageNotFound,
+    ImageTagConflict,
+    InvalidImageReference,
+    UnsupportedImage,
+)
+from infra.ecr.layer import copy_layer
+from infra.ecr.manifest import (
+    Descriptor,
+    ImageIndex,
+    ImageManifest,
+    as_docker_schema2,
+    check_config,
+    choose_platform,
+    parse_manifest,
+    verify_digest,
+)
+from infra.ecr.reference import ImageReference
+from infra.ecr.registry import ImageSource, Registries
+from infra.ecr.repository import EcrRepository
+
+MAX_CONFIG_BYTES = 8 * 1024 * 1024
+"""Largest configuration that is read; real ones have some kilobytes."""
+
+# A source that refuses so does not have the image for us; another one may.
+_TRY_THE_NEXT = frozenset({"RepositoryNotFoundException", "AccessDeniedException"})
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a copy is: bytes that the destination holds, of how many; the layer being copied, from 1, of how many.
+
+    The configuration counts as a layer, as in ECR. Bytes go back where the upload of a layer begins again.
+    """
+
+    bytes_done: int
+    bytes_total: int
+    layer: int
+    layers: int
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """An image that can be copied: where it was found, and the manifest of the copy."""
+
+    reference: ImageReference
+    source: ImageSource
+    manifest: ImageManifest
+
+
+@dataclass(frozen=True)
+class CopiedImage:
+    """The image as the destination holds it. ``uri`` names it by digest; ``bytes_copied`` is 0 where all was there."""
+
+    digest: str
+    uri: str
+    tag: str
+    source: str
+    layers: int
+    bytes_total: int
+    bytes_copied: int
+
+
+def copy_image(
+    sources: Sequence[ImageReference],
+    destination: ImageReference,
+    registries: Registries,
+    progress: Callable[[Progress], None] = lambda progress: None,
+) -> CopiedImage:
+    """Copy the linux/amd64 image of the first source that has it to ``destination``, a tag in ECR, as Docker schema 2.
+
+    A tag that holds the image already is left alone. Raises ImageCopyError: for an image that SageMaker cannot run, and
+    for a tag of an immutable repository that holds another image, before a byte is copied.
+    """
+    repository = registries.ecr(destination)
+    if destination.tag is None or destination.digest is not None:
+        raise InvalidImageReference(f"{destination} is no destination; an image is copied to REGISTRY/REPOSITORY:TAG.")
+    image = read_image(sources, registries)
+    blobs = image.manifest.blobs
+    bytes_copied = 0
+    if not _holds(repository, destination.tag, image):
+        bytes_copied = _copy_layers(image, repository, registries, progress)
+        _put_image(repository, destination.tag, image)
+    return CopiedImage(
+        digest=image.manifest.digest,
+        uri=str(destination.at(image.manifest.digest)),
+        tag=destination.tag,
+        source=str(image.reference),
+        layers=len(blobs),
+        bytes_total=_size(blobs),
+        bytes_copied=bytes_copied,
+    )
+
+
+def read_image(sources: Sequence[ImageReference], registries: Registries) -> SourceImage:
+    """The image of the first source that has it, checked: linux/amd64, and a manifest in the form that SageMaker runs.
+
+    Raises ImageCopyError: ImageNotFound where no source has it, UnsupportedImage where SageMaker cannot run it.
+    """
+    failures: list[tuple[ImageReference, ImageCopyError]] = []
+    for reference in sources:
+        source = registries.source(reference)
+        try:
+            return SourceImage(reference, source, _manifest_of_copy(reference, source, registries))
+        except ImageNotFound as error:
+            failures.append((reference, error))
+        except EcrRefused as error:
+            if error.code not in _TRY_THE_NEXT:
+                raise
+            failures.append((reference, error))
+    raise _found_nowhere(failures)
+
+
+def _manifest_of_copy(reference: ImageReference, source: ImageSource, registries: Registries) -> ImageManifest:
+    name = str(reference)
+    manifest = _image_manifest(source, reference.digest or reference.tag or "", name)
+    copy = as_docker_schema2(manifest, name)
+    check_config(_config(source, manifest.config, name, registries), name)
+    return copy
+
+
+def _image_manifest(source: ImageSource, tag_or_digest: str, image: str) -> ImageManifest:
+    """The manifest of the one image, behind an index if there is one."""
+    found = parse_manifest(*source.manifest(tag_or_digest), image)
+    if isinstance(found, ImageIndex):
+        return _image_manifest(source, choose_platform(found, image).digest, image)
+    return found
+
+
+def _config(source: ImageSource, config: Descriptor, image: str, registries: Registries) -> bytes:
+    if config.size > MAX_CONFIG_BYTES:
+        raise UnsupportedImage(f"{image}: its configuration has {config.size} bytes. Choose another image.")
+    name = f"{image}: configuration {config.digest}"
+    reader = BlobReader(partial(source.open_blob, config.digest), config.size, name, registries.retry)
+    try:
+        content = bytes(reader.read(0, config.size))
+    finally:
+        reader.close()
+    verify_digest(content, config.digest, name)
+    return content
+
+
+def _holds(repository: EcrRepository, tag: str, image: SourceImage) -> bool:
+    """Whether the tag names the image already. Raises ImageTagConflict if it names another one and cannot be moved."""
+    held = repository.tagged_digest(tag)
+    if held is not None and held != image.manifest.digest and repository.is_immutable(tag):
+        raise _conflict(repository, tag, held, image)
+    return held == image.manifest.digest
+
+
+def _copy_layers(
+    image: SourceImage, repository: EcrRepository, registries: Registries, progress: Callable[[Progress], None]
+) -> int:
+    """Copy the layers that are missing. Returns their size in bytes."""
+    blobs = image.manifest.blobs
+    missing = repository.missing_layers([blob.digest for blob in blobs])
+    to_copy = [(number, blob) for number, blob in enumerate(blobs, start=1) if blob.digest in missing]
+    total = _size(blobs)
+    done = total - _size(blob for _, blob in to_copy)
+
+    def report(number: int, bytes_before: int, bytes_of_layer: int) -> None:
+        progress(Progress(bytes_before + bytes_of_layer, total, number, len(blobs)))
+
+    for number, blob in to_copy:
+        report(number, done, 0)
+        copy_layer(image.source, repository, blob, registries.retry, partial(report, number, done))
+        done += blob.size
+    report(len(blobs), total, 0)
+    return _size(blob for _, blob in to_copy)
+
+
+def _put_image(repository: EcrRepository, tag: str, image: SourceImage) -> None:
+    try:
+        repository.put_image(image.manifest, tag)
+    except EcrRefused as refused:
+        if refused.code != "ImageTagAlreadyExistsException":
+            raise
+        # Somebody else has put an image under the tag since it was looked at.
+        raise _conflict(repository, tag, repository.tagged_digest(tag) or "another image", image) from None
+
+
+def _conflict(repository: EcrRepository, tag: str, held: str, image: SourceImage) -> ImageTagConflict:
+    return ImageTagConflict(
+        f"{repository}: tag {tag} is immutable and names {held}; the image of {image.reference} is "
+        f"{image.manifest.digest}. The tag was left alone. Choose another version or tag; or, if nothing runs "
+        "the image there any more, delete it (`aws ecr batch-delete-image`) and run it again."
+    )
+
+
+def _found_nowhere(failures: Sequence[tuple[ImageReference, ImageCopyError]]) -> ImageCopyError:
+    """The one source's own error, or one that lists what every source said and which of AWS's tags it has."""
+    if len(failures) == 1 and image_accounts(failures[0][0]) is None:
+        return failures[0][1]
+    lines = []
+    for reference, error in failures:
+        family = image_accounts(reference)
+        lines.append(f"\n  {reference}{f' (AWS publishes {family} there)' if family else ''}: {error}")
+    way_out = "Choose a version that is published in the region, or another image."
+    return ImageNotFound(f"no source gives the image:{''.join(lines)}\n{way_out}")
+
+
+def _size(blobs: Iterable[Descriptor]) -> int:
+    """Bytes of all the blobs."""
+    return sum(blob.size for blob in blobs)

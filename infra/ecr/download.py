@@ -1,0 +1,220 @@
+"""Downloading a blob over connections that break: tried again with a bound, gone on with by Range.
+
+Addresses of blobs are signed or go with a token, so no message and no exception from here carries one.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import unquote, urlsplit
+
+import urllib3
+from botocore.httpsession import get_cert_path
+from urllib3.exceptions import HTTPError
+from urllib3.response import BaseHTTPResponse
+
+from infra.ecr.errors import DigestMismatch, TransferFailed
+
+T = TypeVar("T")
+
+_CHUNK_BYTES = 1024 * 1024
+_TIMEOUT = urllib3.Timeout(connect=10, read=60)
+# Redirects are followed: registries send blobs from elsewhere; urllib3 drops the token where the host changes.
+_REDIRECTS_ONLY = urllib3.Retry(connect=0, read=0, status=0, other=0, redirect=5)
+_BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
+# S3's answers to an address that has expired, or whose credentials have; a fresh address mends that, or nothing does.
+_EXPIRED = frozenset({400, 403})
+_EXPIRED_TRIES = 3
+
+
+class Broken(Exception):
+    """A request failed; another try may mend it. ``tries`` bounds them where fewer than usual make sense."""
+
+    def __init__(self, reason: str, tries: int | None = None) -> None:
+        super().__init__(reason)
+        self.tries = tries
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often (``tries`` in all) and how patiently (pauses that double, in seconds) what broke is tried again."""
+
+    tries: int = 8
+    first_pause: float = 0.5
+    max_pause: float = 30.0
+    sleep: Callable[[float], None] = time.sleep
+
+    def call(self, action: Callable[[], T], what: str) -> T:
+        """What ``action`` returns once it does not raise Broken. Raises TransferFailed, naming ``what``, in the end."""
+        attempt = 1
+        while True:
+            try:
+                return action()
+            except Broken as broken:
+                if attempt >= min(self.tries, broken.tries or self.tries):
+                    tried = f" Tried {attempt} times; run it again: complete layers stay." if attempt > 1 else ""
+                    raise TransferFailed(f"{what}: {broken}{tried}") from None
+            self.sleep(self._pause(attempt))
+            attempt += 1
+
+    def _pause(self, attempt: int) -> float:
+        # The spread keeps clients that were cut off together from coming back together.
+        return min(self.max_pause, self.first_pause * 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.0)
+
+
+class Http:
+    """HTTPS as botocore does it: the environment's proxies (HTTPS_PROXY, NO_PROXY) and certificates (AWS_CA_BUNDLE)."""
+
+    def __init__(self) -> None:
+        self._managers: dict[str | None, urllib3.PoolManager] = {}
+
+    def get(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
+        """The answer, whatever its status, with its body unread. Raises Broken where there is none."""
+        try:
+            return self._manager(_proxy(url)).request(
+                "GET",
+                url,
+                headers={"Accept-Encoding": "identity", **headers},
+                preload_content=False,
+                decode_content=False,
+                redirect=True,
+                retries=_REDIRECTS_ONLY,
+                timeout=_TIMEOUT,
+            )
+        except (HTTPError, OSError, ValueError) as error:  # ValueError: a redirect to what is no address
+            raise Broken(f"{urlsplit(url).hostname}: {_without_address(error)}.") from None
+
+    def _manager(self, proxy: str | None) -> urllib3.PoolManager:
+        if proxy not in self._managers:
+            certificates = os.environ.get("AWS_CA_BUNDLE") or get_cert_path(True)
+            if proxy is None:
+                self._managers[proxy] = urllib3.PoolManager(ca_certs=certificates)
+            else:
+                login = urllib3.util.parse_url(proxy).auth
+                headers = urllib3.make_headers(proxy_basic_auth=unquote(login)) if login else None
+                self._managers[proxy] = urllib3.ProxyManager(proxy, proxy_headers=headers, ca_certs=certificates)
+        return self._managers[proxy]
+
+
+class BlobReader:
+    """Reads a blob of known size from any byte on, over one connection, and over another one where that breaks.
+
+    ``open_blob`` asks for the blob from a byte on and gives the answer, its body unread.
+    """
+
+    def __init__(self, open_blob: Callable[[int], BaseHTTPResponse], size: int, what: str, retry: Retry) -> None:
+        self._open_blob = open_blob
+        self._size = size
+        self._what = what
+        self._retry = retry
+        self._response: BaseHTTPResponse | None = None
+        self._position = 0
+
+    def read(self, position: int, length: int) -> bytearray:
+        """``length`` bytes from ``position`` on. Raises TransferFailed when they took too many tries."""
+        part = bytearray(length)
+        filled = 0
+
+        def fill() -> None:
+            nonlocal filled
+            while filled < length:
+                chunk = self._read_chunk(position + filled, min(_CHUNK_BYTES, length - filled))
+                part[filled : filled + len(chunk)] = chunk
+                filled += len(chunk)
+
+        self._retry.call(fill, self._what)
+        return part
+
+    def close(self) -> None:
+        """Give the connection up."""
+        if self._response is not None:
+            self._response.close()
+            self._response = None
+
+    def _read_chunk(self, position: int, length: int) -> bytes:
+        if self._response is None or self._position != position:
+            self._open(position)
+        assert self._response is not None
+        try:
+            chunk = self._response.read(length)
+        except (HTTPError, OSError) as error:
+            self.close()
+            broke = f"the connection broke at byte {position} of {self._size}: {_without_address(error)}."
+            raise Broken(broke) from None
+        if not chunk:
+            self.close()
+            raise Broken(f"the connection ended at byte {position} of {self._size}.")
+        self._position = position + len(chunk)
+        return chunk
+
+    def _open(self, position: int) -> None:
+        self.close()
+        response = self._open_blob(position)
+        first, total = _extent(response)
+        if total is not None and total != self._size:
+            response.close()
+            raise DigestMismatch(
+                f"{self._what}: the registry has {total} bytes, the manifest says {self._size}. Push it again."
+            )
+        if first > position:
+            response.close()
+            raise Broken(f"the registry answered from byte {first} on, not from {position}.")
+        self._response, self._position = response, first
+        while self._position < position:  # a server that knows no Range sends the blob from its beginning
+            self._read_chunk(self._position, min(_CHUNK_BYTES, position - self._position))
+
+
+def from_byte(start: int) -> dict[str, str]:
+    """The header that asks for a blob from a byte on."""
+    return {"Range": f"bytes={start}-"} if start else {}
+
+
+def check_status(response: BaseHTTPResponse, url: str, if_refused: str = "") -> None:
+    """Raise Broken, with the tries that make sense, unless the answer is content.
+
+    ``if_refused`` is what to tell the reader when access is refused again and again.
+    """
+    if response.status in (200, 206):
+        return
+    response.close()
+    said = f"{urlsplit(url).hostname} answered HTTP {response.status}."
+    if response.status in _BUSY:
+        raise Broken(said)
+    if response.status in _EXPIRED:
+        raise Broken(f"{said} {if_refused}".rstrip(), tries=_EXPIRED_TRIES)
+    raise Broken(f"{said} Push the image again, or choose another one.", tries=1)
+
+
+def _extent(response: BaseHTTPResponse) -> tuple[int, int | None]:
+    """First byte that the body holds, and the blob's size where the answer says it."""
+    if response.status == 206:
+        extent = re.match(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        if extent is None:
+            response.close()
+            raise Broken("the registry answered with a part, but not which.")
+        return int(extent[1]), None if extent[2] == "*" else int(extent[2])
+    length = response.headers.get("Content-Length")
+    return 0, int(length) if length else None
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for an address."""
+    parts = urlsplit(url)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if not proxy or urllib.request.proxy_bypass(parts.netloc):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _without_address(error: Exception) -> str:
+    """What an error says, without addresses."""
+    reason = getattr(error, "reason", None) or error
+    said = re.sub(r"\S*(?:://|\?)\S*", "", str(next(iter(reason.args), ""))).strip(" :")
+    return f"{type(reason).__name__}: {said}" if said else type(reason).__name__

@@ -1,0 +1,211 @@
+"""Image manifests: reading them, choosing linux/amd64, and the one form that SageMaker runs.
+
+SageMaker takes a single Docker schema 2 manifest and refuses OCI media types (CreateModel: "Unsupported manifest media
+type"). An OCI manifest says the same in other words: where its layers are gzip, it is rewritten; configuration and
+layers stay the same bytes. Formats: OCI image-spec, ``manifest.md`` and ``image-index.md``; distribution, "Image
+Manifest Version 2, Schema 2".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from infra.ecr.errors import DigestMismatch, UnsupportedImage
+from infra.ecr.reference import DIGEST
+
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_MANIFEST_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+
+READABLE_MEDIA_TYPES = (DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_MANIFEST, OCI_INDEX)
+"""What a registry is asked for; everything else is refused with a message."""
+
+MAX_MANIFEST_BYTES = 4_194_304
+"""Largest manifest that ECR takes (shape ``ImageManifest``)."""
+
+_WAY_OUT = (
+    "Build it with `docker buildx build --platform linux/amd64 --provenance=false --output "
+    "type=image,push=true,oci-mediatypes=false,compression=gzip,force-compression=true`, or choose another image."
+)
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Operating system and processor, ``linux/amd64`` or ``linux/arm64/v8``."""
+
+    os: str
+    architecture: str
+    variant: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+    @property
+    def runs_on_sagemaker(self) -> bool:
+        """Whether AWS's amd64 instances run it."""
+        return (self.os, self.architecture) == ("linux", "amd64")
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """A reference to a blob or to another manifest: what it is, its digest and its size in bytes."""
+
+    media_type: str
+    digest: str
+    size: int
+    platform: Platform | None = None
+
+
+@dataclass(frozen=True)
+class ImageManifest:
+    """One image for one platform. ``body`` is the manifest's exact bytes, whose sha256 is the image's digest."""
+
+    media_type: str
+    body: bytes
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.body)
+
+    @property
+    def blobs(self) -> tuple[Descriptor, ...]:
+        """Every blob once: the layers in order, then the configuration."""
+        return tuple({blob.digest: blob for blob in (*self.layers, self.config)}.values())
+
+
+@dataclass(frozen=True)
+class ImageIndex:
+    """The images of one name for several platforms (OCI image index, Docker manifest list)."""
+
+    manifests: tuple[Descriptor, ...]
+
+
+def digest_of(body: bytes) -> str:
+    """``sha256:…`` of the bytes."""
+    return f"sha256:{hashlib.sha256(body).hexdigest()}"
+
+
+def verify_digest(body: bytes, digest: str, what: str) -> None:
+    """Raise DigestMismatch unless the bytes are the ones that the digest names."""
+    found = digest_of(body)
+    if found != digest:
+        raise DigestMismatch(f"{what}: the bytes that arrived have digest {found}, not {digest}. Run it again.")
+
+
+def parse_manifest(body: bytes, media_type: str | None, image: str) -> ImageManifest | ImageIndex:
+    """Read a manifest. ``media_type`` is what the registry calls it; what it says of itself comes second.
+
+    Raises UnsupportedImage for another kind of document, naming ``image``.
+    """
+    try:
+        document = json.loads(body)
+        named = media_type if media_type in READABLE_MEDIA_TYPES else document.get("mediaType")
+        declared = named or _media_type_by_content(document)
+        if declared in (DOCKER_MANIFEST_LIST, OCI_INDEX):
+            return ImageIndex(tuple(_descriptor(each) for each in document["manifests"]))
+        if declared in (DOCKER_MANIFEST, OCI_MANIFEST):
+            layers = tuple(_descriptor(each) for each in document["layers"])
+            return ImageManifest(declared, body, _descriptor(document["config"]), layers)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        kind = media_type or "an image manifest"
+        raise UnsupportedImage(f"{image}: its manifest cannot be read as {kind}. Push it again.") from None
+    raise UnsupportedImage(f"{image} is {declared}; only Docker schema 2 and OCI images can be copied. {_WAY_OUT}")
+
+
+def choose_platform(index: ImageIndex, image: str) -> Descriptor:
+    """The linux/amd64 image of an index. Raises UnsupportedImage that lists what the index has instead."""
+    images = [each for each in index.manifests if each.media_type in (DOCKER_MANIFEST, OCI_MANIFEST)]
+    fitting = [(each.platform.variant, each) for each in images if each.platform and each.platform.runs_on_sagemaker]
+    if fitting:  # without a variant (x86-64-v3 …) comes first: it runs on every instance type
+        return min(fitting, key=lambda pair: pair[0])[1]
+    platforms = {str(each.platform) for each in images if each.platform}
+    platforms.discard("unknown/unknown")  # an attestation, no image
+    raise _wrong_platform(image, ", ".join(sorted(platforms)) or "no platform at all")
+
+
+def check_config(config: bytes, image: str) -> None:
+    """Refuse an image whose configuration does not say linux/amd64. Raises UnsupportedImage."""
+    try:
+        document = json.loads(config)
+        platform = Platform(document["os"], document["architecture"], document.get("variant", ""))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UnsupportedImage(f"{image} is no container image: its configuration names no platform.") from None
+    if not platform.runs_on_sagemaker:
+        raise _wrong_platform(image, str(platform))
+
+
+def as_docker_schema2(manifest: ImageManifest, image: str) -> ImageManifest:
+    """The manifest in the form that SageMaker accepts: itself where it has it, else rewritten, with another digest.
+
+    Raises UnsupportedImage for a layer that is not a gzip tar in the registry, naming the layer.
+    """
+    if manifest.config.media_type not in (DOCKER_CONFIG, OCI_CONFIG):
+        raise UnsupportedImage(f"{image} is no container image: its configuration is {manifest.config.media_type}.")
+    for position, layer in enumerate(manifest.layers, start=1):
+        _check_layer(layer, f"{image}: layer {position} of {len(manifest.layers)} ({layer.digest})")
+    config = replace(manifest.config, media_type=DOCKER_CONFIG)
+    layers = tuple(replace(layer, media_type=DOCKER_LAYER) for layer in manifest.layers)
+    if (manifest.media_type, manifest.config, manifest.layers) == (DOCKER_MANIFEST, config, layers):
+        return manifest
+    return ImageManifest(DOCKER_MANIFEST, _write(config, layers), config, layers)
+
+
+def _write(config: Descriptor, layers: tuple[Descriptor, ...]) -> bytes:
+    # Image digests follow from these very bytes: another order or spacing would make every rewritten image a new one.
+    document = {
+        "schemaVersion": 2,
+        "mediaType": DOCKER_MANIFEST,
+        "config": _written(config),
+        "layers": [_written(layer) for layer in layers],
+    }
+    return json.dumps(document, indent=3).encode()
+
+
+def _written(descriptor: Descriptor) -> dict[str, Any]:
+    return {"mediaType": descriptor.media_type, "size": descriptor.size, "digest": descriptor.digest}
+
+
+def _check_layer(layer: Descriptor, name: str) -> None:
+    if "foreign" in layer.media_type or "nondistributable" in layer.media_type:
+        raise UnsupportedImage(f"{name} is not kept in the registry ({layer.media_type}). Choose another image.")
+    if layer.media_type not in (DOCKER_LAYER, OCI_LAYER):
+        raise UnsupportedImage(
+            f"{name} is {layer.media_type}; Docker schema 2 knows layers of gzip tar only. {_WAY_OUT}"
+        )
+
+
+def _wrong_platform(image: str, found: str) -> UnsupportedImage:
+    return UnsupportedImage(
+        f"{image} is for {found}; the instance types that are deployed to run linux/amd64. {_WAY_OUT}"
+    )
+
+
+def _media_type_by_content(document: dict[str, Any]) -> str:
+    """The media type of a document that does not say it; OCI leaves that open."""
+    if document.get("schemaVersion") != 2:
+        return "Docker schema 1"
+    return OCI_INDEX if "manifests" in document else OCI_MANIFEST
+
+
+def _descriptor(document: dict[str, Any]) -> Descriptor:
+    digest, size = document["digest"], document["size"]
+    if not re.fullmatch(DIGEST, digest) or type(size) is not int or size < 1:
+        raise ValueError(digest)
+    platform = document.get("platform")
+    return Descriptor(
+        media_type=document["mediaType"],
+        digest=digest,
+        size=size,
+        platform=Platform(platform["os"], platform["architecture"], platform.get("variant", "")) if platform else None,
+    )

@@ -1,0 +1,114 @@
+"""One endpoint: a Model, its EndpointConfiguration and the Endpoint that serves it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_aws import sagemaker
+
+from infra.autoscaling import VariantAutoscaling, VariantAutoscalingArgs
+from infra.resources.endpoint import Endpoint
+from infra.role import ExecutionRole
+from infra.settings.endpoint import EndpointSettings
+from infra.settings.stack import VpcSettings
+
+VARIANT = "AllTraffic"
+
+
+@dataclass(frozen=True)
+class TritonEndpointArgs:
+    settings: EndpointSettings
+    default_model_name: str | None
+    """The model that answers; None lets Triton take the only one in the artifact."""
+    image_uri: pulumi.Input[str]
+    """The image by digest."""
+    model_data_url: pulumi.Input[str]
+    role: ExecutionRole
+    vpc: VpcSettings | None
+    account_id: pulumi.Input[str]
+    tags: dict[str, str]
+    protect: bool
+    """Whether even a mistaken `pulumi destroy` is refused."""
+
+
+class TritonEndpoint(pulumi.ComponentResource):
+    """A SageMaker endpoint called `name` that serves a Triton model repository.
+
+    Model and EndpointConfiguration have no name of their own: they cannot be changed, so every release makes new
+    ones beside the old, points the Endpoint at them, and deletes the old ones last. A fixed name would collide with
+    itself.
+    """
+
+    name: pulumi.Output[str]
+    arn: pulumi.Output[str]
+
+    def __init__(self, name: str, args: TritonEndpointArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("triton-sagemaker:infra:TritonEndpoint", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        # the role is of no use before its policies are there
+        with_policies = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=args.role.policies))
+        settings = args.settings
+
+        model = sagemaker.Model(
+            name,
+            execution_role_arn=args.role.arn,
+            primary_container={
+                "image": args.image_uri,
+                "model_data_url": args.model_data_url,
+                "environment": container_environment(settings, args.default_model_name),
+            },
+            vpc_config=_vpc_config(args.vpc),
+            tags=args.tags,
+            opts=with_policies,
+        )
+        configuration = sagemaker.EndpointConfiguration(
+            name, production_variants=[_variant(settings, model.name)], tags=args.tags, opts=child
+        )
+        endpoint = Endpoint(
+            name,
+            endpoint_name=name,
+            endpoint_config_name=configuration.name,
+            account_id=args.account_id,
+            tags=args.tags,
+            autoscaled=settings.autoscaling is not None,
+            timeout_seconds=settings.release.timeout_seconds,
+            opts=pulumi.ResourceOptions.merge(with_policies, pulumi.ResourceOptions(protect=args.protect)),
+        )
+        if settings.autoscaling:
+            scaling = VariantAutoscalingArgs(endpoint.name, VARIANT, settings.autoscaling, args.tags)
+            VariantAutoscaling(name, scaling, opts=child)
+
+        self.name, self.arn = endpoint.name, endpoint.arn
+        self.register_outputs({"name": self.name, "arn": self.arn})
+
+
+def container_environment(settings: EndpointSettings, default_model_name: str | None) -> dict[str, str]:
+    """Triton's options. Verbose logging is off unless asked for: AWS's image logs every request by default, and
+    logs cost."""
+    environment = {"SAGEMAKER_TRITON_LOG_VERBOSE": "false"}
+    if default_model_name is not None:
+        environment["SAGEMAKER_TRITON_DEFAULT_MODEL_NAME"] = default_model_name
+    return environment | settings.environment
+
+
+def _variant(
+    settings: EndpointSettings, model_name: pulumi.Input[str]
+) -> sagemaker.EndpointConfigurationProductionVariantArgs:
+    return sagemaker.EndpointConfigurationProductionVariantArgs(
+        variant_name=VARIANT,
+        model_name=model_name,
+        instance_type=settings.instance_type,
+        initial_instance_count=settings.instance_count,
+        initial_variant_weight=settings.initial_variant_weight,
+        container_startup_health_check_timeout_in_seconds=settings.startup_health_check_seconds,
+        model_data_download_timeout_in_seconds=settings.model_data_download_seconds,
+        volume_size_in_gb=settings.volume_size_gb,
+        inference_ami_version=settings.inference_ami_version,
+    )
+
+
+def _vpc_config(vpc: VpcSettings | None) -> sagemaker.ModelVpcConfigArgs | None:
+    if vpc is None:
+        return None
+    return sagemaker.ModelVpcConfigArgs(subnets=vpc.subnet_ids, security_group_ids=vpc.security_group_ids)

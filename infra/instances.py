@@ -1,0 +1,48 @@
+"""SageMaker's hosting instance types: which exist, and which run AWS's amd64-only Triton image."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from functools import cache
+
+from botocore.loaders import Loader
+
+# Processor letter right after the generation: g is Graviton (c7g, m6gd, r8g). Grace-based types say so after a dash
+# (p6e-gb200).
+_ARM = re.compile(r"ml\.(?:[a-z]+\d+g|[a-z0-9]+-g[bh]\d+)")
+_BURSTABLE = re.compile(r"ml\.t\d")
+
+
+@cache
+def hosting_instance_types() -> frozenset[str]:
+    """Every instance type an endpoint may have: the enum ``ProductionVariantInstanceType`` of botocore's SageMaker
+    model."""
+    model = Loader().load_service_model("sagemaker", "service-2")
+    return frozenset(model["shapes"]["ProductionVariantInstanceType"]["enum"])
+
+
+def is_arm(instance_type: str) -> bool:
+    """Whether the processor is Arm, on which an amd64 image does not start."""
+    return _ARM.match(instance_type) is not None
+
+
+def is_burstable(instance_type: str) -> bool:
+    """Whether the type is ``ml.t*``, which cannot be auto scaled (SageMaker guide, "Autoscaling prerequisites")."""
+    return _BURSTABLE.match(instance_type) is not None
+
+
+def amd64_alternative(instance_type: str) -> str | None:
+    """The Intel type of the same class and size, of the newest generation not newer: ``ml.c8g.xlarge`` →
+    ``ml.c7i.xlarge``."""
+    parts = re.fullmatch(r"ml\.([a-z]+)(\d+)g[a-z]*\.(\w+)", instance_type)
+    if parts is None:
+        return None
+    family, generation, size = parts[1], int(parts[2]), parts[3]
+    candidates = (f"ml.{family}{older}i.{size}" for older in range(generation, 4, -1))
+    return next((each for each in candidates if each in hosting_instance_types()), None)
+
+
+def nearest_instance_type(instance_type: str) -> str | None:
+    """The existing type that is spelled most like ``instance_type``."""
+    return next(iter(difflib.get_close_matches(instance_type, sorted(hosting_instance_types()), n=1)), None)

@@ -1,0 +1,86 @@
+"""Triton's image in the account's own ECR."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_aws import ecr
+
+from infra.ecr.reference import ImageReference
+from infra.resources.mirrored_image import MirroredImage
+
+
+@dataclass(frozen=True)
+class ImageMirrorArgs:
+    repository_name: str
+    sources: list[ImageReference]
+    """Where the image may be, in the order to try."""
+    untagged_image_expiration_days: int
+    account_id: pulumi.Input[str]
+    tags: dict[str, str]
+    production: bool
+    """Immutable tags, and a repository that cannot be destroyed by mistake; elsewhere it goes with its images."""
+
+
+class ImageMirror(pulumi.ComponentResource):
+    """An ECR repository and the one image in it that the Models name by digest."""
+
+    repository_arn: pulumi.Output[str]
+    image_uri: pulumi.Output[str]
+
+    def __init__(self, name: str, args: ImageMirrorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("triton-sagemaker:infra:ImageMirror", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+
+        repository = ecr.Repository(
+            name,
+            name=args.repository_name,
+            image_tag_mutability="IMMUTABLE" if args.production else "MUTABLE",
+            image_scanning_configuration={"scan_on_push": True},
+            force_delete=not args.production,
+            tags=args.tags,
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(protect=args.production)),
+        )
+        ecr.LifecyclePolicy(
+            f"{name}-lifecycle",
+            repository=repository.name,
+            policy=json.dumps(expire_untagged(args.untagged_image_expiration_days)),
+            opts=child,
+        )
+        image = MirroredImage(
+            name,
+            sources=[str(source) for source in args.sources],
+            destination=pulumi.Output.concat(repository.repository_url, ":", mirrored_tag(args.sources[0])),
+            account_id=args.account_id,
+            opts=child,
+        )
+
+        self.repository_arn = repository.arn
+        self.image_uri = pulumi.Output.concat(repository.repository_url, "@", image.digest)
+        self.register_outputs({"repository_arn": self.repository_arn, "image_uri": self.image_uri})
+
+
+def mirrored_tag(source: ImageReference) -> str:
+    """The tag of the copy: the source's own, or one made of its digest."""
+    return source.tag or (source.digest or "").replace(":", "-")[:19]
+
+
+def expire_untagged(days: int) -> dict[str, object]:
+    """An ECR lifecycle policy that removes images which lost their tag `days` ago."""
+    return {
+        "rules": [
+            {
+                "rulePriority": 1,
+                "description": f"Remove untagged images after {days} days",
+                "selection": {
+                    "tagStatus": "untagged",
+                    "countType": "sinceImagePushed",
+                    "countUnit": "days",
+                    "countNumber": days,
+                },
+                "action": {"type": "expire"},
+            }
+        ]
+    }

@@ -1,0 +1,103 @@
+"""A stack put together from its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+from pulumi.runtime import config
+
+from infra.artifact import ModelArtifact, ModelArtifactArgs
+from infra.bucket import ModelBucket, ModelBucketArgs
+from infra.endpoint import TritonEndpoint, TritonEndpointArgs
+from infra.mirror import ImageMirror, ImageMirrorArgs
+from infra.models import Models
+from infra.role import ExecutionRole, ExecutionRoleArgs
+from infra.settings.stack import Settings
+
+
+def stack_config() -> dict[str, str]:
+    """The whole configuration of the stack that the engine runs this program for.
+
+    `pulumi.Config` reads single keys only, and a key that nobody asks for could not be refused.
+    """
+    return {**config.get_config_env(), **config.CONFIG.get()}
+
+
+def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
+    """Register every resource of the stack; what is returned are the stack's outputs."""
+    for warning in models.warnings:
+        pulumi.log.warn(warning)
+    account_id = aws.get_caller_identity_output().account_id
+    partition = aws.get_partition_output().partition
+    tags, protect = settings.tags, settings.production
+
+    bucket = ModelBucket("models", ModelBucketArgs(settings.bucket, tags, protect))
+    mirror = ImageMirror(
+        "image",
+        ImageMirrorArgs(
+            repository_name=settings.image.repository or default_repository(settings, pulumi.get_stack()),
+            sources=settings.image_sources,
+            untagged_image_expiration_days=settings.image.untagged_image_expiration_days,
+            account_id=account_id,
+            tags=tags,
+            production=settings.production,
+        ),
+    )
+    role = ExecutionRole(
+        "execution-role",
+        ExecutionRoleArgs(
+            role_name=settings.role.name,
+            account_id=account_id,
+            partition=partition,
+            region=settings.region,
+            bucket_arn=bucket.arn,
+            repository_arn=mirror.repository_arn,
+            endpoint_names=list(settings.endpoints),
+            kms_key_arn=settings.bucket.kms_key_arn,
+            in_vpc=settings.vpc is not None,
+            tags=tags,
+        ),
+    )
+
+    endpoints = {}
+    for name, endpoint_settings in settings.endpoints.items():
+        model = models.by_endpoint[name]
+        artifact = ModelArtifact(name, ModelArtifactArgs(model.source, bucket, account_id, tags))
+        endpoint = TritonEndpoint(
+            name,
+            TritonEndpointArgs(
+                settings=endpoint_settings,
+                default_model_name=model.default_model_name,
+                image_uri=mirror.image_uri,
+                model_data_url=artifact.url,
+                role=role,
+                vpc=settings.vpc,
+                account_id=account_id,
+                tags=tags,
+                protect=protect,
+            ),
+        )
+        endpoints[name] = {
+            "name": endpoint.name,
+            "arn": endpoint.arn,
+            "artifact": artifact.url,
+            "image": mirror.image_uri,
+            "invoke": invoke_command(name, settings.region),
+        }
+    return {"endpoints": endpoints, "bucket": bucket.name, "image": mirror.image_uri, "roleArn": role.arn}
+
+
+def default_repository(settings: Settings, stack: str) -> str:
+    """Stacks that share an account must not share a repository unless they say so."""
+    return "sagemaker-tritonserver" if settings.production else f"sagemaker-tritonserver-{stack}"
+
+
+def invoke_command(endpoint: str, region: str) -> str:
+    """A command line that asks the endpoint; the request is read from a file."""
+    return (
+        f"aws sagemaker-runtime invoke-endpoint --region {region} --endpoint-name {endpoint} "
+        "--content-type application/json --body fileb://request.json /dev/stdout"
+    )

@@ -1,0 +1,49 @@
+"""The last words of an endpoint's containers, from CloudWatch Logs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+LINES = 12
+
+_TRITON_LINE = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d")
+"""Triton's lines begin with a severity letter, month and day, and the time (glog's format)."""
+
+
+def log_group(endpoint_name: str) -> str:
+    """Where SageMaker writes the containers' output."""
+    return f"/aws/sagemaker/Endpoints/{endpoint_name}"
+
+
+def last_lines(logs: Any, endpoint_name: str, since_ms: int) -> list[str]:
+    """The most telling of the log lines since `since_ms` (milliseconds since 1970); none if the log cannot be read.
+
+    They help to understand a failure that is reported anyway; not being allowed to read them must not hide that
+    failure.
+    """
+    try:
+        pages = logs.get_paginator("filter_log_events").paginate(
+            logGroupName=log_group(endpoint_name), startTime=since_ms, PaginationConfig={"MaxItems": 10_000}
+        )
+        events = [event for page in pages for event in page["events"]]
+    except (ClientError, BotoCoreError):
+        return []
+    return telling([event["message"].rstrip() for event in sorted(events, key=lambda event: event["timestamp"])])
+
+
+def telling(lines: Sequence[str]) -> list[str]:
+    """At most the last 12 different lines that explain a failure: Triton's errors with what belongs to them, else
+    just the last ones."""
+    errors, in_error = [], False
+    for line in lines:
+        if _TRITON_LINE.match(line):
+            in_error = line[0] in "EF"
+        elif line.startswith(("ERROR", "error:")):
+            in_error = True
+        if in_error and line.strip():
+            errors.append(line)
+    return list(dict.fromkeys(errors or [line for line in lines if line.strip()]))[-LINES:]

@@ -1,0 +1,98 @@
+"""The SageMaker endpoint as a resource of our own: a release that was rolled back fails the deployment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
+
+from infra.release.description import EndpointDescription
+from infra.release.endpoint import OWNER_TAG, EndpointRelease, EndpointRequest
+from infra.resources.provider import AwsResourceProvider, difference, report
+
+
+class EndpointProvider(AwsResourceProvider):
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        in_place = ["endpointConfigName", "tags", "autoscaled", "timeoutSeconds"]
+        return difference(olds, news, update=in_place, replace=["name", "accountId", "owner"])
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        return CreateResult(props["name"], self._released(props))
+
+    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        return UpdateResult(self._released(news))
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        release = self._release(props)
+        found = release.describe(id_)
+        if found is None:
+            return ReadResult("", {})
+        has = release.tags(found)
+        tags = {key: has[key] for key in props["tags"] if key in has}
+        return ReadResult(id_, {**props, **_outputs(found), "tags": tags, "owner": has.get(OWNER_TAG, "")})
+
+    def delete(self, id_: str, props: dict[str, Any]) -> None:
+        self._release(props).delete(id_, props["owner"], int(props["timeoutSeconds"]))
+
+    def _released(self, props: dict[str, Any]) -> dict[str, Any]:
+        request = EndpointRequest(
+            name=props["name"],
+            config_name=props["endpointConfigName"],
+            owner=props["owner"],
+            tags={**self.aws.default_tags, **props["tags"]},
+            autoscaled=props["autoscaled"],
+            timeout_seconds=int(props["timeoutSeconds"]),
+        )
+        return {**props, **_outputs(self._release(props).release(request))}
+
+    def _release(self, props: dict[str, Any]) -> EndpointRelease:
+        return EndpointRelease(self.client("sagemaker", props), self.client("logs", props), report)
+
+
+def _outputs(endpoint: EndpointDescription) -> dict[str, Any]:
+    return {"arn": endpoint.arn, "endpointConfigName": endpoint.config_name}
+
+
+class Endpoint(Resource, module="infra", name="Endpoint"):
+    """A SageMaker endpoint that serves an endpoint configuration.
+
+    A change of the configuration updates the endpoint in place. Deployment fails unless the endpoint is InService *and*
+    serves the configuration that was asked for. `name` and the owning stack are for life.
+
+    Args:
+        endpoint_name: the physical name (at most 63 characters; API `EndpointName`).
+        endpoint_config_name: what to serve.
+        account_id: the account of the stack's `aws` provider.
+        tags: the endpoint's tags; that of ownership is added.
+        autoscaled: whether a scalable target moves the instance count.
+        timeout_seconds: how long to wait for a release.
+    """
+
+    arn: pulumi.Output[str]
+    name: pulumi.Output[str]
+    endpoint_config_name: pulumi.Output[str]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        endpoint_name: pulumi.Input[str],
+        endpoint_config_name: pulumi.Input[str],
+        account_id: pulumi.Input[str],
+        tags: dict[str, str],
+        autoscaled: bool,
+        timeout_seconds: int,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        props = {
+            "name": endpoint_name,
+            "endpointConfigName": endpoint_config_name,
+            "accountId": account_id,
+            "owner": f"{pulumi.get_project()}/{pulumi.get_stack()}",
+            "tags": tags,
+            "autoscaled": autoscaled,
+            "timeoutSeconds": timeout_seconds,
+            "arn": None,
+        }
+        super().__init__(EndpointProvider(), resource_name, props, opts)

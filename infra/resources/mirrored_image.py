@@ -1,0 +1,98 @@
+"""A container image in the account's own ECR, copied from where it was published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
+
+from infra.ecr.copy import Progress, copy_image
+from infra.ecr.reference import ImageReference
+from infra.ecr.registry import Registries
+from infra.resources.provider import AwsResourceProvider, difference, report
+
+
+class MirroredImageProvider(AwsResourceProvider):
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        return difference(olds, news, update=["sources"], replace=["destination", "accountId"])
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        return CreateResult(props["destination"], self._mirrored(props))
+
+    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        return UpdateResult(self._mirrored(news))
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        destination = ImageReference.parse(id_)
+        digest = self._registries(props).ecr(destination).tagged_digest(destination.tag or "")
+        return ReadResult(id_, {**props, "digest": digest}) if digest else ReadResult("", {})
+
+    # No delete: an older Model that is still live, or is rolled back to, may name the image. It goes with the
+    # repository.
+
+    def _mirrored(self, props: dict[str, Any]) -> dict[str, Any]:
+        sources = [ImageReference.parse(source) for source in props["sources"]]
+        destination = ImageReference.parse(props["destination"])
+        image = copy_image(sources, destination, self._registries(props), _tenths())
+        copied = (
+            f"{image.bytes_copied / 1e6:.1f} of {image.bytes_total / 1e6:.1f} MB copied"
+            if image.bytes_copied
+            else "was there already"
+        )
+        report(f"{image.source} is {image.uri}; {copied}")
+        return {**props, "digest": image.digest, "source": image.source}
+
+    def _registries(self, props: dict[str, Any]) -> Registries:
+        self.aws.require_account(props["accountId"])
+        return Registries(self.aws.client)
+
+
+def _tenths() -> Callable[[Progress], None]:
+    """Progress at every tenth of the bytes: a line each on a terminal and in CI."""
+    said = 0
+
+    def tell(progress: Progress) -> None:
+        nonlocal said
+        tenths = progress.bytes_done * 10 // max(progress.bytes_total, 1)
+        if tenths > said:
+            said = tenths
+            total = f"{progress.bytes_total / 1e6:.0f} MB"
+            report(f"image: {tenths * 10} % of {total}, layer {progress.layer} of {progress.layers}")
+
+    return tell
+
+
+class MirroredImage(Resource, module="infra", name="MirroredImage"):
+    """An image copied into a repository of the account, as one linux/amd64 manifest that SageMaker runs.
+
+    The image stays in the repository when the resource is deleted or replaced.
+
+    Args:
+        sources: image references, in the order to try.
+        destination: `<repository URL>:<tag>`.
+        account_id: the account of the stack's `aws` provider.
+    """
+
+    digest: pulumi.Output[str]
+    source: pulumi.Output[str]
+    """The source that had the image."""
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        sources: list[str],
+        destination: pulumi.Input[str],
+        account_id: pulumi.Input[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        props = {
+            "sources": sources,
+            "destination": destination,
+            "accountId": account_id,
+            "digest": None,
+            "source": None,
+        }
+        super().__init__(MirroredImageProvider(), resource_name, props, opts)

@@ -1,0 +1,77 @@
+"""What our own resources have in common: AWS clients of the stack's provider, errors without tracebacks, and an end
+with the engine.
+
+Pulumi stores the *path* of a provider class in the state. So the modules and class names in this package are a
+frozen API, and providers hold no state of their own before `configure`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import ConfigureRequest, DiffResult, ResourceProvider
+
+from infra.aws_session import AwsSession
+
+UNKNOWN = pulumi.runtime.rpc.UNKNOWN
+"""What an input looks like in a preview when it is known only after something else was made."""
+
+
+class AwsResourceProvider(ResourceProvider):
+    """A resource provider that works on AWS with boto3.
+
+    Every resource has the input `accountId`: the account of the stack's `aws` provider, in which these calls must
+    act too.
+    """
+
+    serialize_as_secret_always = False  # what is serialized is only the path of the class
+
+    aws: AwsSession
+
+    def configure(self, req: ConfigureRequest) -> None:
+        sys.tracebacklimit = 0  # the person at the terminal gets the message, not our stack
+        _exit_with_the_engine()
+        self.aws = AwsSession(req.config._props)
+
+    def client(self, service: str, props: Mapping[str, Any]) -> Any:
+        """A client of `service` that is known to act in the account of the stack's `aws` provider."""
+        self.aws.require_account(props["accountId"])
+        return self.aws.client(service)
+
+
+def changed(olds: Mapping[str, Any], news: Mapping[str, Any], *keys: str) -> list[str]:
+    """Which of the inputs `keys` differ. One that is not known yet counts as different."""
+    return [key for key in keys if news.get(key) == UNKNOWN or olds.get(key) != news.get(key)]
+
+
+def difference(
+    olds: Mapping[str, Any], news: Mapping[str, Any], *, update: list[str], replace: list[str]
+) -> DiffResult:
+    """A diff by the inputs that update in place and those that make a new resource."""
+    replaces = changed(olds, news, *replace)
+    return DiffResult(changes=bool(replaces or changed(olds, news, *update)), replaces=replaces)
+
+
+def report(message: str) -> None:
+    """A line of progress in the engine's output."""
+    pulumi.log.info(message)
+
+
+def _exit_with_the_engine() -> None:
+    """A killed engine leaves this process running; going on without it would act on AWS with nobody recording it."""
+    if any(thread.name == "engine-watch" for thread in threading.enumerate()):
+        return
+    engine = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == engine:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="engine-watch", daemon=True).start()

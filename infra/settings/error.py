@@ -1,0 +1,105 @@
+"""What is wrong with a stack's configuration, said to the person who edits it."""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+Location = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One wrong place: the key as Pulumi spells it (``triton-sagemaker:endpoints.ranking.autoscaling.min``) and
+    what is wrong there."""
+
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.message}"
+
+
+class ConfigurationError(Exception):
+    """The stack's configuration is refused. The text lists every problem, one a line."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        super().__init__(f"the stack's configuration has {count}; nothing was changed:\n{lines}")
+
+
+def problems(error: ValidationError, model: type[BaseModel], namespace: str) -> list[Problem]:
+    """Every problem in pydantic's error, in our own words, with keys under ``namespace`` (the Pulumi project's
+    name)."""
+    return [
+        Problem(
+            _key(each["loc"], namespace),
+            _message(each, _field_at(model, each["loc"]), _keys_at(model, each["loc"][:-1])),
+        )
+        for each in error.errors()
+    ]
+
+
+def _key(location: Location, namespace: str) -> str:
+    if location == ("region",):
+        return "aws:region"
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location if part != "[key]")
+    return f"{namespace}:{path.removeprefix('.')}"
+
+
+def _message(error: Any, field: FieldInfo | None, known_keys: Iterable[str]) -> str:
+    match error["type"]:
+        case "rule":
+            return str(error["msg"])
+        case "missing":
+            return f"is required. {_description(field)}".strip()
+        case "extra_forbidden":
+            key, known = str(error["loc"][-1]), sorted(known_keys)
+            nearest = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"known keys here: {', '.join(known)}."
+            return f"unknown key; {hint}"
+        case _:
+            expected = str(error["msg"]).replace("Input should be", "must be").replace("String should", "must")
+            return f"{error['input']!r}: {expected}. {_description(field)}".strip()
+
+
+def _description(field: FieldInfo | None) -> str:
+    return (field.description or "") if field else ""
+
+
+def _field_at(model: type[BaseModel], location: Location) -> FieldInfo | None:
+    """The field that a location ends in; None inside a mapping or at an unknown key."""
+    parent = _model_at(model, location[:-1])
+    if parent is None or not location:
+        return None
+    return next((field for field in parent.model_fields.values() if field.alias == location[-1]), None)
+
+
+def _keys_at(model: type[BaseModel], location: Location) -> list[str]:
+    parent = _model_at(model, location)
+    return [field.alias or name for name, field in parent.model_fields.items()] if parent else []
+
+
+def _model_at(model: type[BaseModel] | None, location: Location) -> type[BaseModel] | None:
+    """The section that a location is in. A mapping's own keys (an endpoint's name) are skipped."""
+    for part in location:
+        if model is None:
+            return None
+        field = next((field for field in model.model_fields.values() if field.alias == part), None)
+        model = _section_in(field.annotation) if field else model
+    return model
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    """The section inside ``Section``, ``Section | None``, ``dict[str, Section]`` or ``Annotated[...]`` of those."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for each in typing.get_args(annotation) if (found := _section_in(each))), None)

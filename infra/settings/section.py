@@ -1,0 +1,49 @@
+"""What every part of the configuration has in common: strict camelCase keys, and rules across keys that are
+reported together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+_Rule = TypeVar("_Rule", bound=Callable[[Any], str | None])
+
+
+def rule(key: str) -> Callable[[_Rule], _Rule]:
+    """Mark a method as a rule about ``key``. It returns what is wrong and the way out, or None when the rule holds."""
+
+    def mark(method: _Rule) -> _Rule:
+        method.rule_key = key  # type: ignore[attr-defined]
+        return method
+
+    return mark
+
+
+def violation(message: str) -> PydanticCustomError:
+    """A broken rule, as pydantic's validators raise it."""
+    return PydanticCustomError("rule", "{message}", {"message": message})
+
+
+class Section(BaseModel):
+    """One mapping of the stack file. Keys are camelCase, unknown keys are refused, and all broken rules are raised
+    at once."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, alias_generator=to_camel, validate_by_name=False
+    )
+
+    @model_validator(mode="after")
+    def _rules_hold(self) -> Self:
+        broken = [
+            InitErrorDetails(type=violation(message), loc=(method.rule_key,), input=None)
+            for section in type(self).__mro__
+            for method in vars(section).values()
+            if hasattr(method, "rule_key") and (message := method(self))
+        ]
+        if broken:
+            raise ValidationError.from_exception_data(type(self).__name__, broken)
+        return self

@@ -1,0 +1,175 @@
+"""A Triton model repository on disk: a directory of model directories.
+
+What is packed: every file and directory, but not `__pycache__` nor anything hidden (dotfiles, `._*` of macOS). A
+symbolic link is packed as what it points to, if that lies in the repository as well. A link that leads out of it, to
+nothing or in a circle is refused: packed as a link it would be broken, and followed it would pack what nobody sees.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from infra.triton.check import check_repository
+from infra.triton.model import CONFIG_FILE
+from infra.triton.pack import ChangedWhilePackingError, Progress, content_digest, write_archive
+from infra.triton.problem import ModelRepositoryError, Problem
+
+
+@dataclass(frozen=True)
+class ModelRepository:
+    """The directories and files that make up a model repository, read once; paths are POSIX and sorted."""
+
+    path: Path
+    directories: tuple[str, ...]
+    files: Mapping[str, Path]
+    """Relative path -> where the content is."""
+    model_names: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: str | Path) -> ModelRepository:
+        """Lists the repository; `ModelRepositoryError` names everything that keeps it from being one."""
+        root = Path(path)
+        if not root.is_dir():
+            what = "is not a directory" if root.exists() else "does not exist"
+            raise ModelRepositoryError(root, [_error(".", what, "repository")])
+        found = list(_walk(root, root.resolve(), "", (root.resolve(),)))
+        directories = tuple(sorted(entry.path for entry in found if entry.kind == "directory"))
+        files = {
+            entry.path: entry.source for entry in sorted(found, key=lambda each: each.path) if entry.kind == "file"
+        }
+        models = tuple(name for name in directories if "/" not in name and _is_model(name, directories, files))
+        problems = [entry.problem for entry in found if entry.problem]
+        problems += _layout(models, directories, files)
+        if problems:
+            raise ModelRepositoryError(root, problems)
+        return cls(root, directories, files, models)
+
+    def default_model_name(self) -> str:
+        """The one model of the repository; with several, an error that asks for `defaultModelName`."""
+        if len(self.model_names) > 1:
+            names = ", ".join(self.model_names)
+            message = f"holds several models ({names}): set `defaultModelName` to the one that answers"
+            raise ModelRepositoryError(self.path, [_error(".", message, "default-model")])
+        return self.model_names[0]
+
+    def check(
+        self, default_model: str | None, *, gpu: bool | None = None, environment: Mapping[str, str] | None = None
+    ) -> list[Problem]:
+        """What Triton would refuse (errors) or pass over (warnings) on SageMaker.
+
+        `gpu` says whether the instances have a GPU, if that is known; `environment` is the Model's.
+        """
+        return check_repository(self, default_model, gpu, environment or {})
+
+    def digest(self) -> str:
+        """SHA-256 (hex) over paths and contents; independent of times, permissions and gzip's bytes."""
+        return content_digest(self.directories, self.files)
+
+    def pack(
+        self, target: Path | BinaryIO, progress: Progress | None = None, *, expected_digest: str | None = None
+    ) -> str:
+        """Writes the .tar.gz and returns the digest of what went in; the same content gives the same bytes.
+
+        A `Path` gets the whole archive or nothing. `ModelRepositoryError` if a file changed meanwhile, or if the digest
+        is not the expected one.
+        """
+        if isinstance(target, Path):
+            return self._pack_to_path(target, progress, expected_digest)
+        try:
+            digest = write_archive(self.directories, self.files, target, progress)
+        except (ChangedWhilePackingError, FileNotFoundError) as error:
+            raise self._changed(str(error)) from error
+        if expected_digest not in (None, digest):
+            raise self._changed(f"its digest was {expected_digest}, and what was packed has {digest}")
+        return digest
+
+    def _pack_to_path(self, target: Path, progress: Progress | None, expected_digest: str | None) -> str:
+        partial = target.with_name(f"{target.name}.part")
+        try:
+            with partial.open("wb") as file:
+                digest = self.pack(file, progress, expected_digest=expected_digest)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+        return digest
+
+    def _changed(self, how: str) -> ModelRepositoryError:
+        message = f"changed while it was packed: {how}. Run the command again once nothing writes to it"
+        return ModelRepositoryError(self.path, [_error(".", message, "changed")])
+
+
+@dataclass(frozen=True)
+class _Entry:
+    path: str
+    source: Path
+    kind: Literal["directory", "file", "refused"]
+    problem: Problem | None = None
+
+
+def _walk(directory: Path, root: Path, prefix: str, above: tuple[Path, ...]) -> Iterator[_Entry]:
+    """Everything below a directory; `above` are the real paths of the directories around it, itself included."""
+    with os.scandir(directory) as entries:
+        names = sorted(entry.name for entry in entries)
+    for name in names:
+        if name.startswith(".") or name == "__pycache__":
+            continue
+        path, source = f"{prefix}{name}", directory / name
+        refusal = _refusal(path, source, root, above)
+        if refusal:
+            yield _Entry(path, source, "refused", refusal)
+        elif source.is_dir():
+            yield _Entry(path, source, "directory")
+            yield from _walk(source, root, f"{path}/", (*above, source.resolve()))
+        else:
+            yield _Entry(path, source, "file")
+
+
+def _refusal(path: str, source: Path, root: Path, above: tuple[Path, ...]) -> Problem | None:
+    """Why an entry cannot be packed, or None."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return _error(path.encode(errors="backslashreplace").decode(), "has a name that is not UTF-8", "file-name")
+    if source.is_symlink():
+        points_to = f"is a symbolic link to {source.readlink()}"
+        if not source.exists():
+            return _error(path, f"{points_to}, where nothing is", "symbolic-link")
+        target = source.resolve()
+        if not target.is_relative_to(root):
+            way_out = f"replace it with what it points to (cp -rL {path} …)"
+            return _error(path, f"{points_to}, outside of the repository: {way_out}", "symbolic-link")
+        if target in above:
+            return _error(path, f"{points_to}, a directory around it: there is no end to that", "symbolic-link")
+    if not source.is_dir() and not source.is_file():
+        return _error(path, "is neither a file nor a directory", "file-type")
+    return None
+
+
+def _layout(models: tuple[str, ...], directories: tuple[str, ...], files: Mapping[str, Path]) -> Iterator[Problem]:
+    """Why the tree is no model repository: what users pass when they mean a directory above or below it."""
+    if CONFIG_FILE in files:
+        message = "belongs into a model directory: `path` is a model directory, and should be the directory around it"
+        yield _error(CONFIG_FILE, message, "model-directory")
+    elif not models:
+        deeper_models = (name for name in directories if name.count("/") == 1 and _is_model(name, directories, files))
+        wrapped = sorted({name.partition("/")[0] for name in deeper_models})
+        if wrapped:
+            message = f"is a directory around models: `path` should end in {' or '.join(wrapped)}"
+            yield _error(wrapped[0], message, "wrapping-directory")
+        else:
+            message = f"holds no model: a directory with {CONFIG_FILE} and a version directory, such as iris/1"
+            yield _error(".", message, "no-model")
+
+
+def _is_model(name: str, directories: tuple[str, ...], files: Mapping[str, Path]) -> bool:
+    has_version = any(re.fullmatch(re.escape(name) + r"/[0-9]+", directory) for directory in directories)
+    return has_version or f"{name}/{CONFIG_FILE}" in files
+
+
+def _error(file: str, message: str, rule: str) -> Problem:
+    return Problem("error", file, None, message, rule)

@@ -1,0 +1,1 @@
+"""An AWS on one machine: what `make up` and the tests run on."""

@@ -1,0 +1,216 @@
+"""`python -m sandbox`: an AWS on this machine, and this project's stacks on it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from botocore.exceptions import ClientError
+from rich.console import Console
+from rich.table import Table
+
+from sandbox import asking, interrupts, rehearsal
+from sandbox.engine import EngineError
+from sandbox.home import PROJECT, Sandbox, SandboxError, Say
+from sandbox.stacks import Stack, StackFailed, Update, stacks
+
+app = typer.Typer(help=__doc__, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+
+StackName = Annotated[str, typer.Option("--stack", "-s", help="the stack, as in Pulumi.STACK.yaml")]
+
+
+@app.command()
+def up(stack: StackName = "dev") -> None:
+    """Deploy a stack, starting AWS if it does not run, and ask its endpoints a question."""
+    sandbox = here(say)
+    chosen = Stack(sandbox, stack)
+    chosen.require_file()
+    aws = sandbox.start()
+    update = engine_does("up", stack, lambda: rehearsal.up(chosen, say, color()))
+    if aws.triton:
+        say(f"No Triton runs here: {aws.triton}. Endpoints exist, but nothing answers for them.")
+    if endpoints := update.outputs.get("endpoints"):
+        console.print(asking.table([asking.ask(sandbox, endpoint["arn"]) for endpoint in endpoints.values()]))
+    say(f"{stack}: nothing changed." if update.unchanged else f"{stack}: deployed.")
+
+
+@app.command()
+def preview(stack: StackName = "dev", diff: Annotated[bool, typer.Option(help="show every property")] = False) -> None:
+    """Show what `up` would do."""
+    sandbox = here(say)
+    chosen = Stack(sandbox, stack)
+    chosen.require_file()
+    sandbox.start()
+    engine_does("preview", stack, lambda: chosen.preview(say, color(), diff))
+
+
+@app.command()
+def refresh(stack: StackName = "dev") -> None:
+    """Bring a stack's state up to date with AWS, and forget what an interrupted run left as pending."""
+    engine_does("refresh", stack, lambda: Stack(here(say), stack).refresh(say, color()))
+
+
+@app.command()
+def destroy(stack: StackName = "dev") -> None:
+    """Destroy a stack's resources; protected ones refuse, as on AWS (`down` unprotects them first)."""
+    engine_does("destroy", stack, lambda: Stack(here(say), stack).destroy(say, color()))
+
+
+@app.command()
+def export(stack: StackName = "dev") -> None:
+    """Print a stack's state as `pulumi stack export` does, and nothing else."""
+    print(Stack(here(nothing), stack).export_text())
+
+
+@app.command()
+def env() -> None:
+    """Print the exports with which any AWS client talks to the sandbox: `eval "$(python -m sandbox env)"`."""
+    for name, value in here(nothing).environment().items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def status() -> None:
+    """Show the sandbox's AWS, stacks and endpoints."""
+    sandbox = here(say)
+    aws = sandbox.running()
+    since = datetime.fromtimestamp(aws.started).strftime("%Y-%m-%d %H:%M:%S")
+    say(f"AWS      {aws.url}, process {aws.pid}, since {since}; region {aws.region}, account {aws.account}")
+    say(f"Triton   {f'does not run here: {aws.triton}' if aws.triton else 'runs'}")
+    held = Table("stack", "resources", "protected")
+    for stack in stacks(sandbox):
+        resources = stack.resources()
+        held.add_row(stack.name, str(len(resources)), str(sum(bool(r.get("protect")) for r in resources)))
+    console.print(held)
+    console.print(endpoints_table(sandbox.client("sagemaker")))
+
+
+@app.command()
+def logs(endpoint: str) -> None:
+    """Print an endpoint's log, as CloudWatch holds it."""
+    client = here(say).client("logs")
+    group = f"/aws/sagemaker/Endpoints/{endpoint}"
+    try:
+        for page in client.get_paginator("filter_log_events").paginate(logGroupName=group):
+            for event in page["events"]:
+                time = datetime.fromtimestamp(event["timestamp"] / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+                print(f"{time}Z {event['logStreamName']} {event['message']}")
+    except client.exceptions.ResourceNotFoundException:
+        raise SandboxError(f"There is no log group {group}. `python -m sandbox status` lists the endpoints.") from None
+
+
+@app.command()
+def down(
+    force: Annotated[bool, typer.Option(help="delete the sandbox without destroying its stacks first")] = False,
+) -> None:
+    """Unprotect and destroy every stack, name what AWS would keep, stop AWS and delete the sandbox."""
+    sandbox = here(say)
+    held = stacks(sandbox) if sandbox.aws and not force else []
+    with interrupts.left_to_the_engine():
+        failed = [stack.name for stack in held if not take_down(stack)]
+    sandbox.stop()
+    sandbox.forget()
+    if failed:
+        sys.exit(f"sandbox: {' and '.join(failed)} could not be destroyed entirely, see above; AWS would hold the rest")
+
+
+def take_down(stack: Stack) -> bool:
+    """Destroy a stack with its protected resources and name what AWS would keep; False when something is left."""
+    retained = stack.retained()
+    try:
+        if resources := stack.resources():
+            stack.unprotect()
+            for resource in resources:
+                if resource["type"] == "aws:ecr/repository:Repository":
+                    delete_images(stack.sandbox.client("ecr"), resource["id"])
+            stack.destroy(say, color())
+    except StackFailed as failure:
+        say_failure(failure)
+        return False
+    for resource in retained:
+        say(f"{stack.name}: {resource['type'].rpartition(':')[2]} {resource['id']} is kept when its stack is destroyed")
+        if resource["type"] == "aws:s3/bucket:Bucket":
+            say_objects(stack.sandbox.client("s3"), resource["id"])
+    return True
+
+
+def delete_images(client: Any, repository: str) -> None:
+    """AWS deletes a repository that holds images only if it was made with `force_delete`."""
+    pages = client.get_paginator("list_images").paginate(repositoryName=repository)
+    digests = {image["imageDigest"] for page in pages for image in page["imageIds"]}
+    if digests:
+        client.batch_delete_image(repositoryName=repository, imageIds=[{"imageDigest": digest} for digest in digests])
+        say(f"sandbox: deleted {', '.join(sorted(digests))} from {repository}, so that it can be deleted")
+
+
+def say_objects(client: Any, bucket: str) -> None:
+    try:
+        pages = list(client.get_paginator("list_objects_v2").paginate(Bucket=bucket))
+    except ClientError as error:
+        say(f"    {error}")
+        return
+    for found in (found for page in pages for found in page.get("Contents", [])):
+        say(f"    s3://{bucket}/{found['Key']}  {found['Size']:,} B")
+
+
+def endpoints_table(client: Any) -> Table:
+    table = Table("endpoint", "status", "configuration", "instances")
+    for page in client.get_paginator("list_endpoints").paginate():
+        for found in page["Endpoints"]:
+            endpoint = client.describe_endpoint(EndpointName=found["EndpointName"])
+            instances = (str(v.get("CurrentInstanceCount", "-")) for v in endpoint.get("ProductionVariants", []))
+            name, status = endpoint["EndpointName"], endpoint["EndpointStatus"]
+            table.add_row(name, status, endpoint["EndpointConfigName"], " ".join(instances))
+    return table
+
+
+def engine_does(operation: str, stack: str, run: Callable[[], Update]) -> Update:
+    """Run an operation of the engine; when it fails, the engine has printed why."""
+    try:
+        with interrupts.left_to_the_engine():
+            return run()
+    except StackFailed as failure:
+        say_failure(failure)
+        sys.exit(f"sandbox: {operation} of {stack} failed")
+
+
+def say_failure(failure: StackFailed) -> None:
+    """Say why the engine failed, unless it has said so itself."""
+    if not failure.errors:
+        say(str(failure))
+
+
+def here(say: Say) -> Sandbox:
+    """The sandbox of the Pulumi project in the current directory, else of this one."""
+    root = Path.cwd()
+    return Sandbox(root=root if (root / "Pulumi.yaml").exists() else PROJECT, say=say)
+
+
+def color() -> str:
+    return "always" if sys.stdout.isatty() and "NO_COLOR" not in os.environ else "never"
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def nothing(line: str) -> None:
+    """For commands whose output is for a program to read."""
+
+
+def main() -> None:
+    try:
+        app()
+    except (SandboxError, EngineError) as error:
+        sys.exit(f"sandbox: {error}")
+
+
+if __name__ == "__main__":
+    main()

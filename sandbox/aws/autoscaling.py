@@ -1,0 +1,246 @@
+"""Application Auto Scaling for SageMaker's variants: scalable targets, their policies and tags, as strict as AWS.
+
+Other namespaces stay moto's. moto checks neither that a variant exists nor that a policy has a target, and has no tags.
+Targets and policies are kept and echoed; nothing here scales.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sandbox.aws.protocol import PASS_TO_MOTO, AwsError, RequestContext
+from sandbox.aws.sagemaker import Hostings
+
+Answer = dict[str, Any]
+
+VARIANT_COUNT = "sagemaker:variant:DesiredInstanceCount"
+
+#: API_PredefinedMetricSpecification: the metrics that exist for an instance count.
+_VARIANT_METRICS = (
+    "SageMakerVariantInvocationsPerInstance",
+    "SageMakerVariantConcurrentRequestsPerModelHighResolution",
+)
+
+
+@dataclass
+class ScalableTarget:
+    members: Answer  # botocore's ScalableTarget
+    tags: dict[str, str]
+    policies: dict[str, Answer] = field(default_factory=dict)  # botocore's ScalingPolicy, by name
+
+
+#: By account and region, then by resource ID.
+Targets = defaultdict[tuple[str, str], dict[str, ScalableTarget]]
+
+
+class ApplicationAutoScaling:
+    """The service."""
+
+    def __init__(self, hostings: Hostings) -> None:
+        self._hostings = hostings
+        self._targets: Targets = defaultdict(dict)
+        self._lock = threading.RLock()
+        self._operations: Mapping[str, Callable[[Answer, RequestContext], Answer]] = {
+            "DeleteScalingPolicy": self._delete_scaling_policy,
+            "DeregisterScalableTarget": self._deregister_scalable_target,
+            "DescribeScalableTargets": self._describe_scalable_targets,
+            "DescribeScalingPolicies": self._describe_scaling_policies,
+            "PutScalingPolicy": self._put_scaling_policy,
+            "RegisterScalableTarget": self._register_scalable_target,
+            "ListTagsForResource": self._list_tags_for_resource,
+            "TagResource": self._tag_resource,
+            "UntagResource": self._untag_resource,
+        }
+
+    def handle(self, operation: str, params: Answer, context: RequestContext) -> Answer | None:
+        with self._lock:
+            if params.get("ServiceNamespace", "sagemaker") != "sagemaker" or operation not in self._operations:
+                return PASS_TO_MOTO  # type: ignore[no-any-return]
+            return self._operations[operation](params, context)
+
+    def scalable_variants(self, account: str, region: str, endpoint: str) -> set[str]:
+        """The variants of an endpoint that are registered as scalable targets."""
+        with self._lock:
+            parts = [resource.split("/") for resource in self._targets[account, region]]
+        return {variant for _, name, _, variant in parts if name == endpoint}
+
+    def deregister(self, account: str, region: str, endpoint: str) -> None:
+        """Ends the registration of every variant of an endpoint."""
+        for variant in self.scalable_variants(account, region, endpoint):
+            with self._lock:
+                self._targets[account, region].pop(_resource_id(endpoint, variant), None)
+
+    def _register_scalable_target(self, params: Answer, context: RequestContext) -> Answer:
+        resource_id = params["ResourceId"]
+        self._check_variant(resource_id, params["ScalableDimension"], context)
+        targets = self._targets[context.account, context.region]
+        target = targets.get(resource_id)
+        members = {**(target.members if target else {}), **params}
+        for member in ("MinCapacity", "MaxCapacity"):
+            if member not in members:
+                raise _invalid(f"{member} must be given to register a new scalable target.")
+        if members["MinCapacity"] > members["MaxCapacity"]:
+            raise _invalid("Maximum capacity cannot be less than minimum capacity")
+        if target is None:
+            target = targets[resource_id] = ScalableTarget(_new_target(context), {})
+        target.members.update({key: value for key, value in params.items() if key != "Tags"})
+        target.tags.update(params.get("Tags", {}))
+        return {"ScalableTargetARN": target.members["ScalableTargetARN"]}
+
+    def _deregister_scalable_target(self, params: Answer, context: RequestContext) -> Answer:
+        """With its policies: "Deregistering a scalable target deletes the scaling policies associated with it"."""
+        self._target(params, context)
+        del self._targets[context.account, context.region][params["ResourceId"]]
+        return {}
+
+    def _describe_scalable_targets(self, params: Answer, context: RequestContext) -> Answer:
+        wanted = params.get("ResourceIds")
+        found = [target.members for target in self._targets_of(params, context) if _named(target, wanted)]
+        return _page("ScalableTargets", found, params)
+
+    def _put_scaling_policy(self, params: Answer, context: RequestContext) -> Answer:
+        target, name = self._target(params, context), params["PolicyName"]
+        policy = {**target.policies.get(name, _new_policy(params, context)), **params}
+        if "PolicyType" not in policy:
+            raise _invalid("PolicyType must be given for a new scaling policy.")
+        _check_target_tracking(policy)
+        target.policies[name] = policy
+        return {"PolicyARN": policy["PolicyARN"], "Alarms": policy["Alarms"]}
+
+    def _describe_scaling_policies(self, params: Answer, context: RequestContext) -> Answer:
+        resource_id, names = params.get("ResourceId"), params.get("PolicyNames")
+        targets = self._targets_of(params, context)
+        found = [
+            policy
+            for target in targets
+            if resource_id in (None, target.members["ResourceId"])
+            for policy in target.policies.values()
+            if names is None or policy["PolicyName"] in names
+        ]
+        return _page("ScalingPolicies", found, params)
+
+    def _delete_scaling_policy(self, params: Answer, context: RequestContext) -> Answer:
+        target = self._targets[context.account, context.region].get(params["ResourceId"])
+        if target is None or target.policies.pop(params["PolicyName"], None) is None:
+            raise AwsError(
+                "ObjectNotFoundException",
+                f"No scaling policy found for {_place(params)}, policy name: {params['PolicyName']}",
+            )
+        return {}
+
+    def _list_tags_for_resource(self, params: Answer, context: RequestContext) -> Answer:
+        return {"Tags": self._tagged(params, context).tags}
+
+    def _tag_resource(self, params: Answer, context: RequestContext) -> Answer:
+        self._tagged(params, context).tags.update(params["Tags"])
+        return {}
+
+    def _untag_resource(self, params: Answer, context: RequestContext) -> Answer:
+        tags = self._tagged(params, context).tags
+        for key in params["TagKeys"]:
+            tags.pop(key, None)
+        return {}
+
+    def _check_variant(self, resource_id: str, dimension: str, context: RequestContext) -> None:
+        parts = resource_id.split("/")
+        if len(parts) != 4 or (parts[0], parts[2]) != ("endpoint", "variant") or dimension != VARIANT_COUNT:
+            raise _invalid("Unsupported service namespace, resource type or scalable dimension")
+        variant = self._hostings[context.account, context.region].variant(parts[1], parts[3])
+        if variant is None:
+            arn = context.arn("sagemaker", f"endpoint/{parts[1].lower()}")
+            raise _invalid(f'Could not find variant "{parts[3]}" in service on endpoint "{arn}".')
+        if variant.instance_type.startswith("ml.t"):
+            raise _invalid(
+                f"You cannot register a variant with {variant.instance_type} instance type as a scalable target. "
+                "This is because the burstable performance of these instances can lead to unpredictable behavior with "
+                "Auto Scaling."
+            )
+
+    def _target(self, params: Answer, context: RequestContext) -> ScalableTarget:
+        target = self._targets[context.account, context.region].get(params["ResourceId"])
+        if target is None or target.members["ScalableDimension"] != params["ScalableDimension"]:
+            message = f"No scalable target registered for {_place(params)}"
+            raise AwsError("ObjectNotFoundException", message)
+        return target
+
+    def _targets_of(self, params: Answer, context: RequestContext) -> Iterable[ScalableTarget]:
+        dimension = params.get("ScalableDimension")
+        targets = self._targets[context.account, context.region].values()
+        return [target for target in targets if dimension in (None, target.members["ScalableDimension"])]
+
+    def _tagged(self, params: Answer, context: RequestContext) -> ScalableTarget:
+        arn = params["ResourceARN"]
+        for target in self._targets[context.account, context.region].values():
+            if target.members["ScalableTargetARN"] == arn:
+                return target
+        raise AwsError("ResourceNotFoundException", f"The resource {arn} doesn't exist.", ResourceName=arn)
+
+
+def _invalid(message: str) -> AwsError:
+    return AwsError("ValidationException", message)
+
+
+def _resource_id(endpoint: str, variant: str) -> str:
+    return f"endpoint/{endpoint}/variant/{variant}"
+
+
+def _place(params: Mapping[str, Any]) -> str:
+    return (
+        f"service namespace: {params['ServiceNamespace']}, resource ID: {params['ResourceId']}, "
+        f"scalable dimension: {params['ScalableDimension']}"
+    )
+
+
+def _named(target: ScalableTarget, resource_ids: list[str] | None) -> bool:
+    return resource_ids is None or target.members["ResourceId"] in resource_ids
+
+
+def _new_target(context: RequestContext) -> Answer:
+    role = "aws-service-role/sagemaker.application-autoscaling.amazonaws.com"
+    name = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+    return {
+        "ScalableTargetARN": context.arn("application-autoscaling", f"scalable-target/{secrets.token_hex(18)}"),
+        "RoleARN": f"arn:aws:iam::{context.account}:role/{role}/{name}",
+        "CreationTime": datetime.now(UTC),
+        "SuspendedState": {
+            "DynamicScalingInSuspended": False,
+            "DynamicScalingOutSuspended": False,
+            "ScheduledScalingSuspended": False,
+        },
+    }
+
+
+def _new_policy(params: Mapping[str, Any], context: RequestContext) -> Answer:
+    place = f"resource/sagemaker/{params['ResourceId']}:policyName/{params['PolicyName']}"
+    return {
+        "PolicyARN": context.arn("autoscaling", f"scalingPolicy:{uuid.uuid4()}:{place}"),
+        "CreationTime": datetime.now(UTC),
+        "Alarms": [],
+    }
+
+
+def _check_target_tracking(policy: Mapping[str, Any]) -> None:
+    tracking = policy.get("TargetTrackingScalingPolicyConfiguration", {})
+    metric = tracking.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType")
+    if metric is not None and metric not in _VARIANT_METRICS:
+        # https://github.com/aws/aws-cdk/issues/29065
+        raise _invalid(
+            f"Scalable dimension {VARIANT_COUNT} only supports the following predefined metric types: "
+            f"{', '.join(_VARIANT_METRICS)}"
+        )
+    if policy["PolicyType"] == "TargetTrackingScaling" and not tracking:
+        raise _invalid("TargetTrackingScalingPolicyConfiguration must be given for a TargetTrackingScaling policy.")
+
+
+def _page(member: str, items: list[Answer], params: Mapping[str, Any]) -> Answer:
+    """50 items unless asked otherwise, which is also the most."""
+    first = int(params.get("NextToken", 0))
+    last = first + min(params.get("MaxResults", 50), 50)
+    return {member: items[first:last], "NextToken": str(last) if last < len(items) else None}

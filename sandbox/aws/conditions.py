@@ -1,0 +1,80 @@
+"""What a test imposes on the embedded AWS: slow instances, missing capacity, throttling."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+#: How soon `wait` sees that it is cancelled.
+_CANCELLED_AFTER_SECONDS = 0.2
+
+
+class Conditions:
+    """The conditions in force; each `replace` sets those it names and leaves the others as they are.
+
+    - `provisioningSeconds`: seconds that starting instances takes beyond the start of their container.
+    - `insufficientCapacity`: instance types of which there are none.
+    - `throttle`: `service.Operation` → how many of the next calls are answered ThrottlingException.
+    - `rollbackSeconds`: seconds that an endpoint stays RollingBack.
+    - `uploadPartSeconds`: seconds that each UploadLayerPart takes.
+    - `layerUrlSeconds`: seconds for which a download address of an ECR layer is good, from when it is handed out.
+    """
+
+    _DEFAULTS: Mapping[str, Any] = {
+        "provisioningSeconds": 0.0,
+        "insufficientCapacity": [],
+        "throttle": {},
+        "rollbackSeconds": 0.0,
+        "uploadPartSeconds": 0.0,
+        "layerUrlSeconds": 3600.0,
+    }
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._values = dict(self._DEFAULTS)
+
+    def replace(self, values: Mapping[str, Any]) -> None:
+        """Raises `ValueError` for a condition that does not exist."""
+        unknown = sorted(set(values) - set(self._DEFAULTS))
+        if unknown:
+            raise ValueError(f"no such condition: {', '.join(unknown)}; there are: {', '.join(self._DEFAULTS)}")
+        with self._lock:
+            self._values = {**self._values, **values}
+            self._changed.notify_all()
+
+    def as_dict(self) -> dict[str, Any]:
+        with self._lock:
+            return dict(self._values)
+
+    def wait(self, name: str, cancelled: threading.Event) -> None:
+        """Lets the seconds of a condition pass, as many as it has while they pass: setting it to 0 ends the wait."""
+        began = time.monotonic()
+        with self._changed:
+            while not cancelled.is_set():
+                left = began + float(self._values[name]) - time.monotonic()
+                if left <= 0:
+                    return
+                self._changed.wait(min(left, _CANCELLED_AFTER_SECONDS))
+
+    @property
+    def upload_part_seconds(self) -> float:
+        return float(self.as_dict()["uploadPartSeconds"])
+
+    @property
+    def layer_url_seconds(self) -> float:
+        return float(self.as_dict()["layerUrlSeconds"])
+
+    def lacks_capacity(self, instance_type: str) -> bool:
+        return instance_type in self.as_dict()["insufficientCapacity"]
+
+    def throttles(self, service: str, operation: str) -> bool:
+        """Whether this call is one of those to throttle; it then counts as answered."""
+        name = f"{service}.{operation}"
+        with self._lock:
+            left = int(self._values["throttle"].get(name, 0))
+            if left > 0:
+                self._values["throttle"] = {**self._values["throttle"], name: left - 1}
+            return left > 0

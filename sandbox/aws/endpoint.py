@@ -1,0 +1,137 @@
+"""An endpoint: its state, what DescribeEndpoint says of it, and which fleet its requests go to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sandbox.aws.conditions import Conditions
+from sandbox.aws.deployment import CapacityUpdate, Deployment
+from sandbox.aws.fleet import Fleet, Place
+
+#: Statuses in which an endpoint takes no further change (DescribeEndpoint, `EndpointStatus`).
+IN_PROGRESS = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
+
+_SERVING = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack"})
+
+
+class Endpoint:
+    """One endpoint. `fleet` is the one that DescribeEndpoint has in service, `traffic` the one that requests go to."""
+
+    def __init__(self, place: Place, arn: str, tags: Mapping[str, str]) -> None:
+        self.place = place
+        self.arn = arn
+        self.tags = dict(tags)
+        self.created = self.modified = datetime.now(UTC)
+        self.status = "Creating"
+        self.failure_reason: str | None = None
+        self.fleet: Fleet | None = None
+        self.traffic: Fleet | None = None
+        self.deployment: Deployment | None = None
+        self.last_deployment_config: Mapping[str, Any] | None = None
+        self.closing = threading.Event()
+        self._config_name = ""
+        self._lock = threading.RLock()
+
+    @property
+    def name(self) -> str:
+        return self.place.endpoint
+
+    @property
+    def config_names(self) -> set[str]:
+        """The configurations that the endpoint serves or is heading for; none once it has failed."""
+        fleets = (self.fleet, self.deployment.fleet if self.deployment else None)
+        return {fleet.config_name for fleet in fleets if fleet is not None}
+
+    def deploy(self, fleet: Fleet, policy: Mapping[str, Any] | None, conditions: Conditions) -> None:
+        """Starts the way to a new fleet; the status tells the rest."""
+        with self._lock:
+            self._config_name = self._config_name or fleet.config_name
+            self.enter("Updating" if self.fleet else "Creating")
+            self.deployment = Deployment(self, fleet, policy, conditions)
+        self.deployment.start()
+
+    def scale(self, changes: Mapping[str, Mapping[str, Any]], conditions: Conditions) -> None:
+        """Changes live counts and weights of variants, by name."""
+        assert self.fleet is not None
+        with self._lock:
+            self.enter("Updating")
+            pairs = [(v, changes[v.name]) for v in self.fleet.variants if v.name in changes]
+            update = CapacityUpdate(self, pairs, conditions)
+        update.start()
+
+    def enter(self, status: str, reason: str | None = None) -> None:
+        """A new status. The reason of the last failure stays until the next change begins."""
+        with self._lock:
+            self.status = status
+            self.failure_reason = reason
+            self.modified = datetime.now(UTC)
+
+    def route_to(self, fleet: Fleet) -> None:
+        with self._lock:
+            self.traffic = fleet
+
+    @contextmanager
+    def request(self) -> Iterator[Fleet | None]:
+        """The fleet for one request; it is not stopped before the request is answered. None where nothing serves."""
+        with self._lock:
+            fleet = self.traffic if self.status in _SERVING else None
+            if fleet is not None:
+                fleet.take_request()
+        try:
+            yield fleet
+        finally:
+            if fleet is not None:
+                fleet.release_request()
+
+    def complete(self, deployment: Deployment) -> None:
+        """The deployment's fleet is the one in service."""
+        with self._lock:
+            self.fleet = deployment.fleet
+            self._config_name = deployment.fleet.config_name
+            self.last_deployment_config = deployment.policy or self.last_deployment_config
+            self.deployment = None
+            self.enter("InService")
+
+    def abandon(self, reason: str) -> None:
+        """The deployment came to nothing: the old fleet goes on, or the endpoint has failed without one."""
+        with self._lock:
+            self.deployment = None
+            self.enter("InService" if self.fleet else "Failed", reason)
+
+    def close(self) -> None:
+        """Ends whatever runs for the endpoint."""
+        self.closing.set()
+        deployment = self.deployment
+        for fleet in (deployment.fleet if deployment else None, self.fleet):
+            if fleet is not None:
+                fleet.stop()
+
+    def describe(self) -> dict[str, Any]:
+        """botocore's DescribeEndpointOutput."""
+        with self._lock:
+            return {
+                "EndpointName": self.name,
+                "EndpointArn": self.arn,
+                "EndpointConfigName": self._config_name,
+                "ProductionVariants": [v.summary() for v in self.fleet.variants] if self.fleet else None,
+                "EndpointStatus": self.status,
+                "FailureReason": self.failure_reason,
+                "CreationTime": self.created,
+                "LastModifiedTime": self.modified,
+                "LastDeploymentConfig": self.last_deployment_config,
+                "PendingDeploymentSummary": self._pending(),
+            }
+
+    def _pending(self) -> dict[str, Any] | None:
+        if self.deployment is None:
+            return None
+        fleet = self.deployment.fleet
+        return {
+            "EndpointConfigName": fleet.config_name,
+            "ProductionVariants": [variant.summary() for variant in fleet.variants],
+            "StartTime": self.deployment.began,
+        }

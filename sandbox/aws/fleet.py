@@ -1,0 +1,283 @@
+"""The instances behind one endpoint configuration: a real Triton for each production variant."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from moto.logs.models import LogsBackend, logs_backends
+
+from sandbox.aws import triton
+from sandbox.aws.conditions import Conditions
+from sandbox.aws.models import Image, ModelData, containers_of, platform_of
+
+#: SageMaker's own limit where the configuration names none ("How containers serve requests": 8 minutes after startup).
+DEFAULT_HEALTH_CHECK_SECONDS = 480
+
+#: https://github.com/aws/deep-learning-containers/pull/6673
+NO_CAPACITY = (
+    "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error. "
+    "Please retry using a different ML instance type or after some time."
+)
+
+_PING_INTERVAL_SECONDS = 0.1
+
+
+class ProvisioningError(Exception):
+    """A fleet did not come into service; the message is the endpoint's FailureReason, in SageMaker's words."""
+
+
+class Server(Protocol):
+    """A model server: `TritonServer`, see `triton.py`."""
+
+    def start(self) -> None: ...
+    def ping(self) -> bool: ...
+    def invoke(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]: ...
+    @property
+    def exited(self) -> int | None: ...
+    def stop(self) -> None: ...
+
+
+Launch = Callable[[Path, Mapping[str, str], Path, Callable[[str], None]], Server]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an endpoint lives: its account and region, and a directory for what its containers hold."""
+
+    account: str
+    region: str
+    endpoint: str
+    directory: Path
+
+    @property
+    def log_group(self) -> str:
+        return f"/aws/sagemaker/Endpoints/{self.endpoint}"
+
+
+@dataclass
+class Variant:
+    """A production variant in life: what its configuration asks for, and what it has now."""
+
+    settings: Mapping[str, Any]  # botocore's ProductionVariant
+    model: Mapping[str, Any]  # botocore's CreateModelInput
+    desired_count: int
+    desired_weight: float
+    current_count: int = 0
+    current_weight: float = 0.0
+    status: str | None = "Creating"
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    resolved_image: str | None = None
+    platform: str | None = None
+    server: Server | None = None
+    log_stream: str = ""
+
+    @property
+    def name(self) -> str:
+        return str(self.settings["VariantName"])
+
+    @property
+    def instance_type(self) -> str:
+        return str(self.settings["InstanceType"])
+
+    @property
+    def container(self) -> Mapping[str, Any]:
+        return containers_of(self.model)[0]
+
+    def enter(self, status: str | None) -> None:
+        """A new VariantStatus; None once nothing is under way."""
+        self.status, self.since = status, datetime.now(UTC)
+
+    def summary(self) -> dict[str, Any]:
+        """botocore's PendingProductionVariantSummary, of which ProductionVariantSummary is a part."""
+        image = {"SpecifiedImage": self.container["Image"], "ResolvedImage": self.resolved_image}
+        return {
+            "VariantName": self.name,
+            "InstanceType": self.instance_type,
+            "DeployedImages": [{**image, "ResolutionTime": self.since}] if self.resolved_image else [],
+            "CurrentWeight": self.current_weight,
+            "DesiredWeight": self.desired_weight,
+            "CurrentInstanceCount": self.current_count,
+            "DesiredInstanceCount": self.desired_count,
+            "VariantStatus": [{"Status": self.status, "StartTime": self.since}] if self.status else None,
+            "ManagedInstanceScaling": self.settings.get("ManagedInstanceScaling"),
+            "RoutingConfig": self.settings.get("RoutingConfig"),
+        }
+
+
+class Fleet:
+    """The instances behind one endpoint configuration.
+
+    One Triton serves each variant, however many instances the variant has: their number is bookkeeping.
+    `launch` is None where no Triton runs on this machine; the fleet then comes into service without one.
+    """
+
+    def __init__(self, place: Place, config_name: str, variants: Iterable[Variant], launch: Launch | None) -> None:
+        self.config_name = config_name
+        self.variants = list(variants)
+        self.created = datetime.now(UTC)
+        self._place = place
+        self._directory = place.directory / f"{config_name}-{secrets.token_hex(4)}"
+        self._launch = launch
+        self._stopping = threading.Event()
+        self._stop_lock = threading.Lock()
+        self._in_flight = 0
+        self._answered = threading.Condition()
+
+    def start(self, conditions: Conditions) -> None:
+        """Brings every variant into service. Raises `ProvisioningError`; `stop` takes away what was started."""
+        self._find_capacity(conditions)
+        conditions.wait("provisioningSeconds", self._stopping)
+        self.wait(0)
+        for variant in self.variants:
+            self._resolve(variant)
+            if self._launch is not None:
+                self._start_container(variant, self._launch)
+        began = time.monotonic()
+        for variant in self.variants:
+            self._wait_until_healthy(variant, began)
+            variant.current_count, variant.current_weight = variant.desired_count, variant.desired_weight
+
+    def wait(self, seconds: float) -> None:
+        """Lets time pass. Raises `ProvisioningError` as soon as the fleet is stopped."""
+        if self._stopping.wait(seconds):
+            raise ProvisioningError("The endpoint is being deleted.")
+
+    def stop(self) -> None:
+        """Ends every container, also while `start` still runs in another thread."""
+        self._stopping.set()
+        with self._stop_lock, ThreadPoolExecutor(len(self.variants)) as at_once:
+            servers = [variant.server for variant in self.variants if variant.server is not None]
+            list(at_once.map(lambda server: server.stop(), servers))
+            for variant in self.variants:
+                variant.current_count = 0
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def take_request(self) -> None:
+        """A request is on its way into this fleet: `drain` waits for its `release_request`."""
+        with self._answered:
+            self._in_flight += 1
+
+    def release_request(self) -> None:
+        with self._answered:
+            self._in_flight -= 1
+            self._answered.notify_all()
+
+    def drain(self) -> None:
+        """Waits for the requests in flight. No new ones come once traffic is routed elsewhere."""
+        with self._answered:
+            self._answered.wait_for(lambda: self._in_flight == 0, triton.INVOKE_TIMEOUT_SECONDS)
+
+    def variant(self, name: str) -> Variant | None:
+        return next((variant for variant in self.variants if variant.name == name), None)
+
+    def choose(self) -> Variant:
+        """A variant for one request: each as often as its share of the weights."""
+        weights = [variant.current_weight for variant in self.variants]
+        return random.choices(self.variants, weights if any(weights) else None)[0]
+
+    def _find_capacity(self, conditions: Conditions) -> None:
+        for variant in self.variants:
+            if conditions.lacks_capacity(variant.instance_type):
+                raise ProvisioningError(NO_CAPACITY)
+
+    def _resolve(self, variant: Variant) -> None:
+        reference = variant.container["Image"]
+        stored = Image.parse(reference).stored()
+        if stored is None:
+            # https://github.com/aws/sagemaker-tensorflow-training-toolkit/issues/294
+            raise ProvisioningError(f"The image '{reference}' does not exist.")
+        variant.resolved_image, variant.platform = stored.reference, stored.platform
+
+    def _start_container(self, variant: Variant, launch: Launch) -> None:
+        variant.log_stream = f"{variant.name}/i-{secrets.token_hex(8)}0"
+        log = Log(self._place, variant.log_stream)
+        if variant.platform != platform_of(variant.instance_type):
+            # What the kernel of a Graviton instance says to an image for linux/amd64.
+            log("exec /opt/nvidia/nvidia_entrypoint.sh: exec format error")
+            raise _ping_failed(variant)
+        directory = self._directory / variant.name
+        archive = self._download(variant, directory)
+        server = launch(archive, variant.container.get("Environment", {}), directory / "container", log)
+        with self._stop_lock:
+            if self._stopping.is_set():
+                raise ProvisioningError("The endpoint is being deleted.")
+            variant.server = server
+            try:
+                server.start()
+            except triton.ArchiveError:
+                url = variant.container["ModelDataUrl"]
+                raise ProvisioningError(
+                    f'Failed to extract model data archive for container "container_1" from URL: "{url}". Please '
+                    "ensure that the object located at the URL is a valid tar.gz archive."
+                ) from None
+            except triton.ServeError:
+                raise _ping_failed(variant) from None
+
+    def _download(self, variant: Variant, directory: Path) -> Path:
+        directory.mkdir(parents=True)
+        (directory / "container").mkdir()
+        archive = directory / "model.tar.gz"
+        url = variant.container.get("ModelDataUrl", "")
+        content = ModelData(url).read(self._place.account, self._place.region)
+        if content is None:
+            # https://github.com/aws-solutions-library-samples/fraud-detection-using-machine-learning/issues/9
+            raise ProvisioningError(
+                f'Failed to download model data for container "container_1" from URL: "{url}". Please ensure that '
+                "there is an object located at the URL and that the role passed to CreateModel has permissions to "
+                "download the object."
+            )
+        archive.write_bytes(content)
+        return archive
+
+    def _wait_until_healthy(self, variant: Variant, began: float) -> None:
+        """Pings until the container answers, its time is over, or it has exited.
+
+        SageMaker starts an exited container again until the time is over. The same image, archive and environment end
+        the same way each time, so the sandbox gives up at the first exit and spares its users that wait.
+        """
+        if variant.server is None:
+            return
+        limit = variant.settings.get("ContainerStartupHealthCheckTimeoutInSeconds", DEFAULT_HEALTH_CHECK_SECONDS)
+        while not variant.server.ping():
+            if variant.server.exited is not None or time.monotonic() - began > limit:
+                raise _ping_failed(variant)
+            self.wait(_PING_INTERVAL_SECONDS)
+
+
+def _ping_failed(variant: Variant) -> ProvisioningError:
+    # https://github.com/aws/amazon-sagemaker-examples/issues/210
+    return ProvisioningError(
+        f"The primary container for production variant {variant.name} did not pass the ping health check. "
+        "Please check CloudWatch logs for this endpoint."
+    )
+
+
+class Log:
+    """The CloudWatch log stream of one container; called with each line it prints."""
+
+    _lock = threading.Lock()
+
+    def __init__(self, place: Place, stream: str) -> None:
+        self._backend: LogsBackend = logs_backends[place.account][place.region]
+        self._group = place.log_group
+        self._stream = stream
+
+    def __call__(self, line: str) -> None:
+        if not line.strip():
+            return  # CloudWatch takes no empty message
+        event = {"timestamp": int(time.time() * 1000), "message": line}
+        with self._lock:
+            # Each time, because anybody may have deleted them meanwhile.
+            self._backend.ensure_log_group(self._group)
+            self._backend.ensure_log_stream(self._group, self._stream)
+            self._backend.put_log_events(self._group, self._stream, [event])

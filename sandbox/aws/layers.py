@@ -1,0 +1,164 @@
+"""The bytes of ECR's image layers: uploads part by part, and presigned download addresses that take Range requests."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import parse_qs, quote, urlencode
+
+from werkzeug.http import HTTP_STATUS_CODES
+
+from sandbox.aws.images import published_blob
+from sandbox.aws.protocol import AwsError, serialize_error
+
+_CHUNK = 256 * 1024
+_TIMESTAMP = "%Y%m%dT%H%M%SZ"
+
+
+class LayerUpload:
+    """A layer on its way in; whoever reads or appends holds `lock`."""
+
+    def __init__(self, path: Path) -> None:
+        self.id = path.name
+        self.path = path
+        self.lock = threading.Lock()
+        self.part_sizes: list[int] = []
+        self._sha256 = hashlib.sha256()
+
+    @property
+    def size(self) -> int:
+        return sum(self.part_sizes)
+
+    @property
+    def digest(self) -> str:
+        return f"sha256:{self._sha256.hexdigest()}"
+
+    def append(self, part: bytes) -> None:
+        with self.path.open("ab") as file:
+            file.write(part)
+        self._sha256.update(part)
+        self.part_sizes.append(len(part))
+
+
+class LayerStore:
+    """Layers by digest, in files below a directory; those of the published images are made when asked for."""
+
+    #: Where download addresses point to.
+    http_prefix = "/_layers/"
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._key = secrets.token_bytes()
+
+    def begin(self) -> LayerUpload:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        return LayerUpload(self._directory / str(uuid.uuid4()))
+
+    def keep(self, upload: LayerUpload) -> None:
+        """The whole upload becomes the layer of its digest."""
+        upload.path.replace(self._path(upload.digest))
+
+    def discard(self, upload: LayerUpload) -> None:
+        upload.path.unlink(missing_ok=True)
+
+    def open(self, digest: str) -> BinaryIO:
+        """Raises `KeyError` where there is no such layer."""
+        path = self._path(digest)
+        return path.open("rb") if path.exists() else BytesIO(published_blob(digest))
+
+    def read(self, digest: str) -> bytes:
+        """Raises `KeyError` where there is no such layer."""
+        with self.open(digest) as content:
+            return content.read()
+
+    def download_url(self, digest: str, url_root: str, seconds: float) -> str:
+        """An address that is good for GET during `seconds`, signed as S3 signs one."""
+        date = datetime.now(UTC).strftime(_TIMESTAMP)
+        expires = f"{seconds:g}"
+        query = {"X-Amz-Date": date, "X-Amz-Expires": expires, "X-Amz-Signature": self._sign(digest, date, expires)}
+        return f"{url_root}{self.http_prefix}{quote(digest)}?{urlencode(query)}"
+
+    def http(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """The WSGI application behind download addresses; its errors are S3's."""
+        try:
+            digest = environ["PATH_INFO"].removeprefix(self.http_prefix)
+            self._authorize(environ["REQUEST_METHOD"], digest, parse_qs(environ["QUERY_STRING"]))
+            content = self.open(digest)
+            size = content.seek(0, 2)
+            wanted = _wanted_range(environ.get("HTTP_RANGE", ""), size)
+        except AwsError as error:
+            answer = serialize_error("rest-xml", error, str(uuid.uuid4()))
+            start_response(_status(answer.status), list(answer.headers.items()))
+            return [answer.body]
+        first, last = wanted or (0, size - 1)
+        headers = [
+            ("Content-Type", "application/octet-stream"),
+            ("Content-Length", str(last - first + 1)),
+            ("Accept-Ranges", "bytes"),
+        ]
+        if wanted:
+            headers.append(("Content-Range", f"bytes {first}-{last}/{size}"))
+        start_response(_status(206 if wanted else 200), headers)
+        return _chunks(content, first, last)
+
+    def _path(self, digest: str) -> Path:
+        return self._directory / digest.removeprefix("sha256:")
+
+    def _sign(self, digest: str, date: str, expires: str) -> str:
+        return hmac.digest(self._key, f"GET\n{digest}\n{date}\n{expires}".encode(), "sha256").hex()
+
+    def _authorize(self, method: str, digest: str, query: dict[str, list[str]]) -> None:
+        """Raises S3's errors for an address that is not signed, signed for another method or layer, or expired.
+
+        The words are those of S3 (S3 User Guide, "Sharing objects with presigned URLs" and "Error responses").
+        """
+        date, expires, given = (query.get(f"X-Amz-{name}", [""])[0] for name in ("Date", "Expires", "Signature"))
+        if not given:
+            raise AwsError("AccessDenied", "Access Denied", 403)
+        if method != "GET" or not hmac.compare_digest(given, self._sign(digest, date, expires)):
+            raise AwsError(
+                "SignatureDoesNotMatch",
+                "The request signature we calculated does not match the signature you provided. "
+                "Check your key and signing method.",
+                403,
+            )
+        signed = datetime.strptime(date, _TIMESTAMP).replace(tzinfo=UTC)
+        if datetime.now(UTC) >= signed + timedelta(seconds=float(expires)):
+            raise AwsError("AccessDenied", "Request has expired", 403)
+
+
+def _wanted_range(header: str, size: int) -> tuple[int, int] | None:
+    """First and last byte wanted, or None for all: S3 ignores a header of several ranges or of no valid one.
+
+    Raises `AwsError` InvalidRange (416) for a range that begins behind the end (RFC 9110, section 14.1.2).
+    """
+    match = re.fullmatch(r"bytes=(?:(\d+)-(\d*)|-(\d+))", header.strip())
+    if match is None or (match[2] and int(match[2]) < int(match[1])):
+        return None
+    first = int(match[1]) if match[1] else max(0, size - int(match[3]))
+    last = min(int(match[2]), size - 1) if match[2] else size - 1
+    if first > last:
+        raise AwsError("InvalidRange", "The requested range is not satisfiable", 416)
+    return first, last
+
+
+def _chunks(content: BinaryIO, first: int, last: int) -> Iterator[bytes]:
+    with content:
+        content.seek(first)
+        left = last - first + 1
+        while left > 0 and (chunk := content.read(min(left, _CHUNK))):
+            left -= len(chunk)
+            yield chunk
+
+
+def _status(code: int) -> str:
+    return f"{code} {HTTP_STATUS_CODES[code]}"

@@ -1,0 +1,429 @@
+"""SageMaker's control plane: models, endpoint configurations, endpoints and their tags, kept whole in memory.
+
+Where AWS lets something through that breaks a live endpoint, this stand-in refuses, so that tests see it: deleting an
+endpoint configuration, or a model of one, that an endpoint serves or is heading for.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sandbox.aws.endpoint import IN_PROGRESS, Endpoint
+from sandbox.aws.fleet import Fleet, Launch, Place, Variant
+from sandbox.aws.models import check_model, containers_of
+from sandbox.aws.protocol import AwsError, RequestContext, not_in_sandbox
+
+Answer = dict[str, Any]
+
+
+@dataclass
+class Definition:
+    """A model or an endpoint configuration: the request that made it, and what AWS added."""
+
+    request: Mapping[str, Any]
+    arn: str
+    tags: dict[str, str]
+    created: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+class Hosting:
+    """What one account has in one region. Names are unique whatever their case, because ARNs are in lower case."""
+
+    def __init__(self) -> None:
+        self.models: dict[str, Definition] = {}
+        self.configs: dict[str, Definition] = {}
+        self.endpoints: dict[str, Endpoint] = {}
+
+    def endpoint(self, name: str) -> Endpoint | None:
+        return self.endpoints.get(name.lower())
+
+    def variant(self, endpoint: str, variant: str) -> Variant | None:
+        """A variant that is in service."""
+        found = self.endpoint(endpoint)
+        return found.fleet.variant(variant) if found and found.fleet else None
+
+
+Hostings = defaultdict[tuple[str, str], Hosting]
+ScalableVariants = Callable[[str, str, str], set[str]]
+Deregister = Callable[[str, str, str], None]
+
+
+class SageMaker:
+    """The service.
+
+    `launch` starts a model server, None where there is none on this machine. `scalable_variants` tells the variants of
+    an endpoint that are registered as scalable targets, `deregister` ends these registrations.
+    """
+
+    def __init__(
+        self,
+        hostings: Hostings,
+        directory: Path,
+        launch: Launch | None,
+        scalable_variants: ScalableVariants,
+        deregister: Deregister,
+    ) -> None:
+        self._hostings = hostings
+        self._directory = directory
+        self._launch = launch
+        self._scalable_variants = scalable_variants
+        self._deregister = deregister
+        self._lock = threading.RLock()
+        self._operations: Mapping[str, Callable[[Hosting, Answer, RequestContext], Answer | None]] = {
+            "AddTags": self._add_tags,
+            "CreateEndpoint": self._create_endpoint,
+            "CreateEndpointConfig": self._create_endpoint_config,
+            "CreateModel": self._create_model,
+            "DeleteEndpoint": self._delete_endpoint,
+            "DeleteEndpointConfig": self._delete_endpoint_config,
+            "DeleteModel": self._delete_model,
+            "DeleteTags": self._delete_tags,
+            "DescribeEndpoint": self._describe_endpoint,
+            "DescribeEndpointConfig": self._describe_endpoint_config,
+            "DescribeModel": self._describe_model,
+            "ListEndpointConfigs": self._list_endpoint_configs,
+            "ListEndpoints": self._list_endpoints,
+            "ListModels": self._list_models,
+            "ListTags": self._list_tags,
+            "UpdateEndpoint": self._update_endpoint,
+            "UpdateEndpointWeightsAndCapacities": self._update_endpoint_weights_and_capacities,
+        }
+
+    def handle(self, operation: str, params: Answer, context: RequestContext) -> Answer | None:
+        if operation not in self._operations:
+            raise not_in_sandbox(f"SageMaker {operation}")
+        with self._lock:
+            return self._operations[operation](self._hostings[context.account, context.region], params, context)
+
+    def close(self) -> None:
+        """Ends every endpoint's containers."""
+        with self._lock:
+            endpoints = [endpoint for hosting in self._hostings.values() for endpoint in hosting.endpoints.values()]
+        with ThreadPoolExecutor(len(endpoints) + 1) as at_once:
+            list(at_once.map(Endpoint.close, endpoints))
+
+    def _create_model(self, hosting: Hosting, params: Answer, context: RequestContext) -> Answer:
+        name = params["ModelName"]
+        arn = _arn(context, "model", name)
+        if name.lower() in hosting.models:
+            # https://github.com/aws/sagemaker-python-sdk/issues/987
+            raise _invalid(f'Cannot create already existing model "{arn}".')
+        check_model(params, context.account, context.region)
+        hosting.models[name.lower()] = Definition(params, arn, _tags(params))
+        return {"ModelArn": arn}
+
+    def _describe_model(self, hosting: Hosting, params: Answer, context: RequestContext) -> Answer:
+        model = self._model(hosting, params["ModelName"], context)
+        defaults = {"EnableNetworkIsolation": False}
+        return {**defaults, **model.request, "ModelArn": model.arn, "CreationTime": model.created}
+
+    def _delete_model(self, hosting: Hosting, params: Answer, context: RequestContext) -> None:
+        """AWS lets a model in use be deleted and breaks the endpoint at its next scale-out; the sandbox refuses."""
+        model = self._model(hosting, params["ModelName"], context)
+        name = model.request["ModelName"]
+        for endpoint in hosting.endpoints.values():
+            for config in _configs_in_use(hosting, endpoint):
+                if any(variant["ModelName"] == name for variant in config.request["ProductionVariants"]):
+                    raise _in_use(f'model "{model.arn}"', endpoint)
+        del hosting.models[name.lower()]
+
+    def _list_models(self, hosting: Hosting, params: Answer, context: RequestContext) -> Answer:
+        return _page("Models", "Model", _summaries("Model", hosting.models.values()), params)
+
+    def _create_endpoint_config(self, hosting: Hosting, params: Answer, context: RequestContext) -> Answer:
+        name = params["EndpointConfigName"]
+        arn = _arn(context, "endpoint-config", name)
+        if name.lower() in hosting.configs:
+            # https://github.com/awslabs/spot-tagging-bot-for-digital-assets/issues/2
+            raise _invalid(f'Cannot create already existing endpoint configuration "{arn}".')
+        request = {**params, "ProductionVariants": [{**_NEW_VARIANT, **v} for v in params["ProductionVariants"]]}
+        variants = request["ProductionVariants"] + request.get("ShadowProductionVariants", [])
+        _check_variants(variants)
+        for variant in variants:
+            self._model(hosting, variant["ModelName"], context)
+        hosting.configs[name.lower()] = Definition(request, arn, _tags(params))
+        return {"EndpointConfigArn": arn}
+
+    def _describe_endpoint_config(self, hosting: Hosting, params: Answer, context: RequestContext) -> Answer:
+        config = self._config(hosting, params["EndpointConfigName"], context)
+        defaults = {"EnableNetworkIsolation": False}
+        return {**defaults, **config.request, "EndpointConfigArn": config.arn, "CreationTime": config.created}
+
+    def _delete_endpoint_config(self, hosting: Hosting, params: Answer, context: RequestContext) -> None:
+        """AWS: "You must not delete an EndpointConfig in use by an endpoint that is live or while the UpdateEndpoint or
+        CreateEndpoint operations are being performed on the endpoint", and lets it through; the sandbox refuses.
+        """
+        config = self._config(hosting, params["EndpointConfigName"], context)
+        for endpoint in hosting.endpoints.values():
+            if config in _configs_in_use(hosting, endpoint):
+                raise _in_use(f'endpoint configuration "{config.arn}"', endpoint)
+        del hosting.configs[config.request["EndpointConfigName"].lower()]
+
+    def _list_endpoint_configs(self, hosting: Hosting, params: Answer, context: RequestContext) -> Answer:
+        summaries = _summaries("EndpointConfig", hosting.configs.values())
+        return _page("EndpointConfigs", "EndpointConfig", summaries, params)
+
+    def _create_endpoint(self, hosting: Hosting, params: Answer, context: RequestContext) -> Answer:
+        name = params["EndpointName"]
+        arn = _arn(context, "endpoint", name)
+        if hosting.endpoint(name) is not None:
+            # https://github.com/aws/sagemaker-python-sdk/issues/101
+            raise _invalid(f'Cannot create already existing endpoint "{arn}".')
+        _check_deployment_config(params.get("DeploymentConfig"))
+        config = self._config(hosting, params["EndpointConfigName"], context)
+        place = Place(context.account, context.region, name, self._directory / context.account / context.region / name)
+        endpoint = Endpoint(place, arn, _tags(params))
+        variants = self._variants(hosting, config, {}, context)
+        fleet = Fleet(place, config.request["EndpointConfigName"], variants, self._launch)
+        hosting.endpoints[name.lower()] = endpoint
+        endpoint.deploy(fleet, params.get("DeploymentConfig"), context.conditions)
+        return {"EndpointArn": arn}
+
+    def _describe_endpoint(self, hosting: Hosting, params: Answer, context: RequestContext) -> Answer:
+        return self._endpoint(hosting, params["EndpointName"], context).describe()
+
+    def _update_endpoint(self, hosting: Hosting, params: Answer, context: RequestContext) -> Answer:
+        """Also to the configuration that is served already: AWS documents no refusal, and deploys it anew."""
+        endpoint = self._settled_endpoint(hosting, params["EndpointName"], context)
+        policy = params.get("DeploymentConfig")
+        if params.get("RetainDeploymentConfig"):
+            policy = endpoint.last_deployment_config
+        _check_deployment_config(policy)
+        config = self._config(hosting, params["EndpointConfigName"], context)
+        self._check_scalable_variants(endpoint, config, context)
+        variants = self._variants(hosting, config, _retained(endpoint, params), context)
+        fleet = Fleet(endpoint.place, config.request["EndpointConfigName"], variants, self._launch)
+        endpoint.deploy(fleet, policy, context.conditions)
+        return {"EndpointArn": endpoint.arn}
+
+    def _update_endpoint_weights_and_capacities(
+        self, hosting: Hosting, params: Answer, context: RequestContext
+    ) -> Answer:
+        endpoint = self._settled_endpoint(hosting, params["EndpointName"], context)
+        changes = {change["VariantName"]: change for change in params["DesiredWeightsAndCapacities"]}
+        for name, change in changes.items():
+            if endpoint.fleet is None or endpoint.fleet.variant(name) is None:
+                served = ", ".join(endpoint.config_names)
+                message = f'The variant name(s) "{name}" is/are not present within endpoint configuration "{served}".'
+                raise _invalid(message)
+            if "ServerlessUpdateConfig" in change:
+                raise not_in_sandbox("a serverless endpoint")
+        endpoint.scale(changes, context.conditions)
+        return {"EndpointArn": endpoint.arn}
+
+    def _delete_endpoint(self, hosting: Hosting, params: Answer, context: RequestContext) -> None:
+        """Deregisters its variants as scalable targets, as AWS does (developer guide, endpoint-delete-with-scaling)."""
+        endpoint = self._endpoint(hosting, params["EndpointName"], context)
+        if endpoint.status in IN_PROGRESS:
+            raise _in_progress(endpoint)
+        endpoint.enter("Deleting")
+        self._deregister(context.account, context.region, endpoint.name)
+
+        def delete() -> None:
+            endpoint.close()
+            with self._lock:
+                del hosting.endpoints[endpoint.name.lower()]
+
+        threading.Thread(target=delete, name=f"deletion of {endpoint.name}", daemon=True).start()
+
+    def _list_endpoints(self, hosting: Hosting, params: Answer, context: RequestContext) -> Answer:
+        described = [endpoint.describe() for endpoint in hosting.endpoints.values()]
+        wanted = params.get("StatusEquals")
+        listed = [each for each in described if wanted in (None, each["EndpointStatus"])]
+        return _page("Endpoints", "Endpoint", listed, params)
+
+    def _add_tags(self, hosting: Hosting, params: Answer, context: RequestContext) -> Answer:
+        self._tagged(hosting, params["ResourceArn"]).tags.update(_tags(params))
+        return {"Tags": params["Tags"]}
+
+    def _list_tags(self, hosting: Hosting, params: Answer, context: RequestContext) -> Answer:
+        tags = self._tagged(hosting, params["ResourceArn"]).tags
+        return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+
+    def _delete_tags(self, hosting: Hosting, params: Answer, context: RequestContext) -> Answer:
+        tags = self._tagged(hosting, params["ResourceArn"]).tags
+        for key in params["TagKeys"]:
+            tags.pop(key, None)
+        return {}
+
+    def _model(self, hosting: Hosting, name: str, context: RequestContext) -> Definition:
+        if name.lower() not in hosting.models:
+            # aws/amazon-sagemaker-operator-for-k8s, clientwrapper: DescribeModel404MessagePrefix
+            raise _invalid(f'Could not find model "{_arn(context, "model", name)}".')
+        return hosting.models[name.lower()]
+
+    def _config(self, hosting: Hosting, name: str, context: RequestContext) -> Definition:
+        if name.lower() not in hosting.configs:
+            # https://github.com/hashicorp/terraform-provider-aws/issues/40048
+            raise _invalid(f'Could not find endpoint configuration "{_arn(context, "endpoint-config", name)}".')
+        return hosting.configs[name.lower()]
+
+    def _endpoint(self, hosting: Hosting, name: str, context: RequestContext) -> Endpoint:
+        endpoint = hosting.endpoint(name)
+        if endpoint is None:
+            # https://github.com/aws/amazon-sagemaker-examples/issues/2402
+            raise _invalid(f'Could not find endpoint "{_arn(context, "endpoint", name)}".')
+        return endpoint
+
+    def _settled_endpoint(self, hosting: Hosting, name: str, context: RequestContext) -> Endpoint:
+        """An endpoint that takes a change: "DeleteEndpoint is the only operation that can be performed on a failed
+        endpoint" (DescribeEndpoint, EndpointStatus).
+        """
+        endpoint = self._endpoint(hosting, name, context)
+        if endpoint.status in IN_PROGRESS:
+            raise _in_progress(endpoint)
+        if endpoint.status != "InService":
+            message = f'Cannot update endpoint "{endpoint.arn}" with status {endpoint.status}; it can only be deleted.'
+            raise _invalid(message)
+        return endpoint
+
+    def _tagged(self, hosting: Hosting, arn: str) -> Definition | Endpoint:
+        resources: Iterable[Definition | Endpoint] = (
+            *hosting.models.values(),
+            *hosting.configs.values(),
+            *hosting.endpoints.values(),
+        )
+        for resource in resources:
+            if resource.arn == arn.lower():
+                return resource
+        raise _invalid(f'Could not find {_KINDS.get(arn.split(":")[5].split("/")[0], "resource")} "{arn}".')
+
+    def _variants(
+        self, hosting: Hosting, config: Definition, retained: Mapping[str, Mapping[str, Any]], context: RequestContext
+    ) -> list[Variant]:
+        """The variants of a configuration, to be started; `retained` has live properties that win over its own."""
+        for member in ("AsyncInferenceConfig", "ShadowProductionVariants", "ExplainerConfig"):
+            if member in config.request:
+                raise not_in_sandbox(f"an endpoint with {member}")
+        variants = []
+        for settings in config.request["ProductionVariants"]:
+            model = self._model(hosting, settings["ModelName"], context).request
+            if "ServerlessConfig" in settings:
+                raise not_in_sandbox("a serverless endpoint")
+            if len(containers_of(model)) != 1:
+                raise not_in_sandbox("an endpoint with several containers in a variant")
+            live = retained.get(settings["VariantName"], {})
+            count = live.get("DesiredInstanceCount", settings["InitialInstanceCount"])
+            weight = live.get("DesiredWeight", settings["InitialVariantWeight"])
+            variants.append(Variant(settings, model, count, weight))
+        return variants
+
+    def _check_scalable_variants(self, endpoint: Endpoint, config: Definition, context: RequestContext) -> None:
+        """A variant under autoscaling keeps its name and instance type (developer guide, endpoint-scaling-update)."""
+        registered = self._scalable_variants(context.account, context.region, endpoint.name)
+        new_types = {v["VariantName"]: v.get("InstanceType") for v in config.request["ProductionVariants"]}
+        old = endpoint.fleet.variants if endpoint.fleet else []
+        changed = [v.name for v in old if v.name in registered and new_types.get(v.name) != v.instance_type]
+        if changed:
+            # https://github.com/hashicorp/terraform-provider-aws/issues/14337
+            raise _invalid(
+                f'The variant(s) "[{", ".join(changed)}]" must be deregistered as scalable targets with AutoScaling '
+                "before they can be removed or have their instance type updated."
+            )
+
+
+#: What AWS adds to a variant that says nothing of it (API_ProductionVariant, InitialVariantWeight).
+_NEW_VARIANT = {"InitialVariantWeight": 1.0}
+
+_KINDS = {"model": "model", "endpoint-config": "endpoint configuration", "endpoint": "endpoint"}
+
+
+def _arn(context: RequestContext, kind: str, name: str) -> str:
+    return context.arn("sagemaker", f"{kind}/{name.lower()}")
+
+
+def _invalid(message: str) -> AwsError:
+    return AwsError("ValidationException", message)
+
+
+def _in_progress(endpoint: Endpoint) -> AwsError:
+    # aws/amazon-sagemaker-operator-for-k8s, clientwrapper: DeleteEndpointInProgressMessagePrefix
+    return _invalid(f'Cannot update in-progress endpoint "{endpoint.arn}".')
+
+
+def _in_use(what: str, endpoint: Endpoint) -> AwsError:
+    message = (
+        f'Cannot delete {what}: endpoint "{endpoint.arn}" serves it or is being updated to it. '
+        "(The sandbox refuses this; AWS would delete it and break the endpoint.)"
+    )
+    return _invalid(message)
+
+
+def _configs_in_use(hosting: Hosting, endpoint: Endpoint) -> list[Definition]:
+    return [hosting.configs[name.lower()] for name in endpoint.config_names]
+
+
+def _tags(params: Mapping[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in params.get("Tags", [])}
+
+
+def _check_variants(variants: list[Answer]) -> None:
+    """What a configuration's variants must have beyond their shapes (API_ProductionVariant); the wording is ours."""
+    repeated = [name for name, times in Counter(v["VariantName"] for v in variants).items() if times > 1]
+    if repeated:
+        raise _invalid(f"Variant names must be unique within an endpoint configuration: {', '.join(repeated)}.")
+    for variant in variants:
+        name = variant["VariantName"]
+        if "ModelName" not in variant or "InstancePools" in variant:
+            raise not_in_sandbox("a variant without ModelName (inference components), or with InstancePools,")
+        if "ServerlessConfig" in variant and "InstanceType" in variant:
+            raise _invalid(f"Variant {name} must have either ServerlessConfig or InstanceType, not both.")
+        if "ServerlessConfig" not in variant:
+            for member in ("InstanceType", "InitialInstanceCount"):
+                if member not in variant:
+                    raise _invalid(f"Variant {name} must have {member}, or ServerlessConfig.")
+
+
+def _check_deployment_config(policy: Mapping[str, Any] | None) -> None:
+    routing = (policy or {}).get("BlueGreenUpdatePolicy", {}).get("TrafficRoutingConfiguration", {})
+    if routing.get("Type", "ALL_AT_ONCE") != "ALL_AT_ONCE":
+        raise not_in_sandbox(f"traffic routing {routing['Type']}")
+    for member in ("RollingUpdatePolicy", "AutoRollbackConfiguration"):
+        if member in (policy or {}):
+            raise not_in_sandbox(f"a deployment with {member}")
+
+
+def _retained(endpoint: Endpoint, params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The live properties that an update keeps, by variant (RetainAllVariantProperties)."""
+    if not params.get("RetainAllVariantProperties") or endpoint.fleet is None:
+        return {}
+    excluded = {each["VariantPropertyType"] for each in params.get("ExcludeRetainedVariantProperties", [])}
+    live = {
+        variant.name: {"DesiredInstanceCount": variant.desired_count, "DesiredWeight": variant.desired_weight}
+        for variant in endpoint.fleet.variants
+    }
+    return {name: {k: v for k, v in kept.items() if k not in excluded} for name, kept in live.items()}
+
+
+def _summaries(kind: str, definitions: Iterable[Definition]) -> list[Answer]:
+    return [
+        {f"{kind}Name": each.request[f"{kind}Name"], f"{kind}Arn": each.arn, "CreationTime": each.created}
+        for each in definitions
+    ]
+
+
+def _page(member: str, kind: str, items: list[Answer], params: Mapping[str, Any]) -> Answer:
+    """A page of a list operation: filtered, newest first unless asked otherwise, 10 items unless asked otherwise."""
+    sort_by = {"Name": f"{kind}Name", "Status": "EndpointStatus"}.get(params.get("SortBy", ""), "CreationTime")
+    descending = params.get("SortOrder", "Descending") == "Descending"
+    chosen = [item for item in items if _chosen(item, kind, params)]
+    chosen.sort(key=lambda item: item[sort_by], reverse=descending)
+    first = int(params.get("NextToken", 0))
+    last = first + params.get("MaxResults", 10)
+    return {member: chosen[first:last], "NextToken": str(last) if last < len(chosen) else None}
+
+
+def _chosen(item: Answer, kind: str, params: Mapping[str, Any]) -> bool:
+    times = ("CreationTime", "LastModifiedTime")
+    return (
+        params.get("NameContains", "").lower() in item[f"{kind}Name"].lower()
+        and all(item[t] <= params[f"{t}Before"] for t in times if f"{t}Before" in params)
+        and all(item[t] >= params[f"{t}After"] for t in times if f"{t}After" in params)
+    )

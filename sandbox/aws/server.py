@@ -1,0 +1,287 @@
+"""The WSGI front of the embedded AWS: finds the operation, asks our own services first, else moto.
+
+A service of ours is an object with
+
+- `handle(operation, params, context)`: `params` are validated by botocore's shape; returns the answer's members, or
+  `PASS_TO_MOTO`; raises `AwsError`;
+- optionally `http_prefix` and `http(environ, start_response)`: a WSGI application for the paths below that prefix
+  (addresses that an answer hands out, as the download address of an ECR layer; not AWS calls, so not in the call log);
+- optionally `close()`: called once when the server ends.
+
+Paths below `/_sandbox/` are outside AWS's API, for tests and the sandbox's command line:
+
+- `GET /_sandbox/health`: what `aws.json` says;
+- `GET /_sandbox/calls?after=N&wait=SECONDS`: the call log (see `calls.py`);
+- `GET`, `PUT /_sandbox/conditions`: see `conditions.py`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import parse_qs
+
+from botocore.parsers import create_parser
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.iam.models import get_account_id_from
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.http import HTTP_STATUS_CODES
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from sandbox.aws.autoscaling import ApplicationAutoScaling
+from sandbox.aws.calls import CallLog
+from sandbox.aws.conditions import Conditions
+from sandbox.aws.ecr import Ecr
+from sandbox.aws.fleet import Launch
+from sandbox.aws.iam import Iam
+from sandbox.aws.protocol import (
+    PASS_TO_MOTO,
+    AwsError,
+    HttpAnswer,
+    HttpRequest,
+    RequestContext,
+    not_in_sandbox,
+    parse,
+    serialize,
+    serialize_error,
+)
+from sandbox.aws.routing import Call, Signature, identify, service_of, signature
+from sandbox.aws.runtime import SageMakerRuntime
+from sandbox.aws.s3 import S3
+from sandbox.aws.sagemaker import Hosting, Hostings, SageMaker
+from sandbox.aws.triton import TritonServer, unavailable
+
+ACCOUNT = DEFAULT_ACCOUNT_ID
+REGION = "ap-northeast-1"
+
+StartResponse = Callable[..., Any]
+Environ = dict[str, Any]
+
+
+class Service(Protocol):
+    """A service answered here; see the module's words for the optional members."""
+
+    def handle(self, operation: str, params: dict[str, Any], context: RequestContext) -> dict[str, Any] | None: ...
+
+
+class EmbeddedAws:
+    """A WSGI application that speaks for all of AWS."""
+
+    def __init__(self, services: Mapping[str, Service]) -> None:
+        """`services` by the names of boto3's clients."""
+        self.calls = CallLog()
+        self.conditions = Conditions()
+        self.facts: dict[str, Any] = {}  # what `/_sandbox/health` says
+        self._services = services
+        self._moto = DomainDispatcherApplication(create_backend_app)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path.startswith("/_sandbox/"):
+            return _send(self._control(path, environ), start_response)
+        for service in self._services.values():
+            prefix = getattr(service, "http_prefix", None)
+            if prefix and path.startswith(prefix):
+                return service.http(environ, start_response)  # type: ignore[attr-defined, no-any-return]
+        return self._answer_aws_call(environ, start_response)
+
+    def close(self) -> None:
+        """Ends what the services run."""
+        for service in self._services.values():
+            if close := getattr(service, "close", None):
+                close()
+
+    def _answer_aws_call(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        began = time.time()
+        headers = _headers(environ)
+        signed = signature(headers, environ["QUERY_STRING"])
+        service = service_of(signed.service if signed else "s3", environ["PATH_INFO"])
+        request = _request(environ, headers)
+        call = identify(service, request)
+        request_id = str(uuid.uuid4())
+        try:
+            answer = self._own_answer(call, request, signed)
+            if answer is None:
+                return self._moto_answer(call, began, environ, start_response)
+            error = None
+        except AwsError as e:
+            answer, error = serialize_error(call.protocol, e, request_id), str(e)
+        except Exception as e:
+            traceback.print_exc()
+            failure = AwsError("InternalFailure", f"the sandbox failed on {call.service} {call.operation}: {e!r}", 500)
+            answer, error = serialize_error(call.protocol, failure, request_id), str(failure)
+        answer.headers["x-amzn-RequestId"] = request_id
+        self.calls.add(began, call.service, call.operation, call.params, answer.status, error)
+        return _send(answer, start_response)
+
+    def _own_answer(self, call: Call, request: HttpRequest, signed: Signature | None) -> HttpAnswer | None:
+        """The answer of our own service, or None for moto to answer."""
+        if self.conditions.throttles(call.service, call.operation):
+            raise AwsError("ThrottlingException", "Rate exceeded")
+        service, model = self._services.get(call.service), call.model
+        if service is None:
+            return None
+        if model is None:
+            raise not_in_sandbox(f"{call.service} {call.operation}")
+        context = RequestContext(
+            account=get_account_id_from(signed.access_key) if signed else ACCOUNT,
+            region=signed.region if signed else REGION,
+            operation=call.operation,
+            headers=request.headers,
+            url_root=f"http://{request.headers['host']}",
+            conditions=self.conditions,
+            body=request.body,
+        )
+        params = parse(model, request) if call.protocol in ("json", "rest-json") else call.params
+        call.params.update(params)
+        result = service.handle(call.operation, params, context)
+        return None if result is PASS_TO_MOTO else serialize(model, result)
+
+    def _moto_answer(
+        self, call: Call, began: float, environ: Environ, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        started: list[Any] = []
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            started[:] = [int(status.split()[0]), headers]
+            return start_response(status, headers, exc_info)
+
+        body: Iterable[bytes] = self._moto(environ, start)
+        status, headers = started
+        error = None
+        if status >= 400:
+            body = [b"".join(body)]
+            error = _error_of(call, environ, status, headers, body[0])
+        self.calls.add(began, call.service, call.operation, call.params, status, error)
+        return body
+
+    def _control(self, path: str, environ: Environ) -> HttpAnswer:
+        match environ["REQUEST_METHOD"], path.removeprefix("/_sandbox/"):
+            case "GET", "health":
+                return _json(200, self.facts)
+            case "GET", "calls":
+                query = parse_qs(environ["QUERY_STRING"])
+                after, wait = int(query.get("after", ["0"])[0]), float(query.get("wait", ["0"])[0])
+                return _json(200, self.calls.after(after, wait))
+            case "GET", "conditions":
+                return _json(200, self.conditions.as_dict())
+            case "PUT", "conditions":
+                try:
+                    self.conditions.replace(json.loads(_body(environ)))
+                except (ValueError, TypeError) as e:
+                    return _json(400, {"error": str(e)})
+                return _json(200, self.conditions.as_dict())
+        return _json(404, {"error": f"no such control endpoint: {environ['REQUEST_METHOD']} {path}"})
+
+
+def _headers(environ: Environ) -> dict[str, str]:
+    headers = {key[5:].replace("_", "-").lower(): value for key, value in environ.items() if key.startswith("HTTP_")}
+    return headers | {"content-type": environ.get("CONTENT_TYPE", "")}
+
+
+def _request(environ: Environ, headers: Mapping[str, str]) -> HttpRequest:
+    """The request, whose body stays readable for moto."""
+    raw_path = str(environ.get("RAW_URI", environ["PATH_INFO"])).partition("?")[0]
+    body = _body(environ)
+    environ["wsgi.input"] = io.BytesIO(body)
+    environ["CONTENT_LENGTH"] = str(len(body))
+    environ.pop("HTTP_TRANSFER_ENCODING", None)
+    return HttpRequest(environ["REQUEST_METHOD"], raw_path, environ["QUERY_STRING"], headers, body)
+
+
+def _body(environ: Environ) -> bytes:
+    if environ.get("wsgi.input_terminated"):
+        return bytes(environ["wsgi.input"].read())
+    return bytes(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
+
+
+def _error_of(call: Call, environ: Environ, status: int, headers: list[tuple[str, str]], body: bytes) -> str:
+    """An error answer of moto as `Code: message`."""
+    protocol = "json" if "HTTP_X_AMZ_TARGET" in environ else call.protocol
+    lower = {name.lower(): value for name, value in headers}
+    with suppress(Exception):
+        parsed = create_parser(protocol).parse({"status_code": status, "headers": lower, "body": body}, None)
+        return f"{parsed['Error']['Code']}: {parsed['Error']['Message']}"
+    return f"{status}: {body[:500].decode(errors='replace')}"
+
+
+def _json(status: int, value: Any) -> HttpAnswer:
+    return HttpAnswer(status, {"Content-Type": "application/json"}, json.dumps(value).encode())
+
+
+def _send(answer: HttpAnswer, start_response: StartResponse) -> list[bytes]:
+    headers = [*answer.headers.items(), ("Content-Length", str(len(answer.body)))]
+    start_response(f"{answer.status} {HTTP_STATUS_CODES.get(answer.status, '')}", headers)
+    return [answer.body]
+
+
+class _RequestHandler(MotoRequestHandler):
+    """moto's, without a line on stderr for every request: the call log has them."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        pass
+
+
+def services(home: Path, launch: Launch | None) -> dict[str, Service]:
+    """Our own services by the names of boto3's clients; every other one is moto's. `launch`: see `Fleet`."""
+    hostings: Hostings = defaultdict(Hosting)
+    autoscaling = ApplicationAutoScaling(hostings)
+    return {
+        "application-autoscaling": autoscaling,
+        "ecr": Ecr(home / "layers"),
+        "iam": Iam(),
+        "s3": S3(),
+        "sagemaker": SageMaker(
+            hostings, home / "endpoints", launch, autoscaling.scalable_variants, autoscaling.deregister
+        ),
+        "sagemaker-runtime": SageMakerRuntime(hostings),
+    }
+
+
+def listen(aws: EmbeddedAws, port: int = 0) -> BaseWSGIServer:
+    """A threaded server on loopback that listens already; port 0 is a free one."""
+    return make_server("127.0.0.1", port, aws, threaded=True, request_handler=_RequestHandler)
+
+
+def serve(home: Path, port: int = 0) -> None:
+    """Serves until SIGTERM; `home/aws.json` is there exactly while it does."""
+    home.mkdir(parents=True, exist_ok=True)
+    aws = EmbeddedAws(services(home, TritonServer if unavailable() is None else None))
+    server = listen(aws, port)
+    aws.facts = {
+        "pid": os.getpid(),
+        "url": f"http://127.0.0.1:{server.server_port}",
+        "region": REGION,
+        "account": ACCOUNT,
+        "triton": unavailable(),
+    }
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # shutdown() waits for serve_forever(), which this very thread runs.
+        signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
+    announcement = home / "aws.json"
+    _write_atomically(announcement, json.dumps(aws.facts))
+    try:
+        server.serve_forever()
+    finally:
+        announcement.unlink(missing_ok=True)
+        aws.close()
+        server.server_close()
+    sys.exit(0)
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(text)
+    partial.replace(path)

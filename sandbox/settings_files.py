@@ -1,0 +1,91 @@
+"""Private copies of `Pulumi.yaml` and `Pulumi.<stack>.yaml`, so that the tracked ones stay as they are."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+PLACEHOLDER = "sandbox-placeholder"
+"""What a secret of a stack file becomes: the sandbox has no key to decrypt it."""
+
+_ENCRYPTION = ("encryptionsalt", "secretsprovider", "encryptedkey")
+_IDENTITY = (
+    *("profile", "accessKey", "secretKey", "token", "sharedConfigFiles", "sharedCredentialsFiles"),
+    *("assumeRole", "assumeRoles", "assumeRoleWithWebIdentity", "allowedAccountIds", "forbiddenAccountIds"),
+)
+
+
+def project_copy(original: Path, providers: Path) -> str:
+    """`Pulumi.yaml` for a directory elsewhere: the program stays where it is, providers come from `providers` only."""
+    project = _load(original)
+    project["main"] = str(original.parent)
+    project.pop("backend", None)
+    project["plugins"] = {
+        "providers": [{"name": name, "path": str(providers)} for name in ("aws", "pulumi-python")],
+    }
+    return _dump(project)
+
+
+def stack_copy(original: Path) -> tuple[str, list[str]]:
+    """A stack file that works in the sandbox, and what had to be left out of it, in words.
+
+    That is what only the real account can use: secrets (they become `PLACEHOLDER`), the keys that encrypt them, whose
+    credentials the aws provider takes, and Pulumi Cloud's environments.
+    """
+    settings = _load(original) or {}
+    notes = []
+    for key in _ENCRYPTION:
+        settings.pop(key, None)
+    config = settings.get("config") or {}
+    if secrets := [".".join(map(str, path)) for path in _replace_secrets(config)]:
+        notes.append(f"{original.name}: these secrets are placeholders here: {', '.join(secrets)}")
+    unused = [key for key in (f"aws:{name}" for name in _IDENTITY) if config.pop(key, None) is not None]
+    if settings.pop("environment", None) is not None:
+        unused.append("environment")
+    if unused:
+        notes.append(f"{original.name}: not used here: {', '.join(unused)}")
+    return _dump(settings), notes
+
+
+def stack_file_of(config: Mapping[str, Any]) -> str:
+    """A stack file that holds `config`."""
+    return _dump({"config": dict(config)})
+
+
+def with_salt_of(text: str, previous: Path) -> str:
+    """`text` with the `encryptionsalt` that Pulumi wrote into the `previous` copy and encrypts the state with."""
+    salt = _load(previous).get("encryptionsalt") if previous.exists() else None
+    return f"{text}encryptionsalt: {salt}\n" if salt else text
+
+
+def _replace_secrets(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Replace every `{secure: …}` below `value` in place and yield where it was."""
+    items = value.items() if isinstance(value, MutableMapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in list(items):
+        if isinstance(child, Mapping) and set(child) == {"secure"}:
+            value[key] = PLACEHOLDER
+            yield (*path, key)
+        else:
+            yield from _replace_secrets(child, (*path, key))
+
+
+def _yaml() -> YAML:
+    """A parser that keeps scalars as they are written: `version: 23.10` is no number to round."""
+    yaml = YAML(typ="rt")
+    yaml.preserve_quotes = True
+    yaml.width = 10_000
+    return yaml
+
+
+def _load(path: Path) -> Any:
+    return _yaml().load(path.read_text(encoding="utf-8"))
+
+
+def _dump(value: Any) -> str:
+    text = io.StringIO()
+    _yaml().dump(value, text)
+    return text.getvalue()

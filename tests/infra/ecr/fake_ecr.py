@@ -1,0 +1,239 @@
+"""ECR as strict as AWS about what a copy does. Layers are files, so that a test of memory measures the copy alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+from botocore import xform_name
+from botocore.exceptions import ClientError
+from botocore.validate import validate_parameters
+
+from tests.infra.ecr.blob_server import BlobServer
+
+MIB = 1024 * 1024
+_MODEL = botocore.session.get_session().get_service_model("ecr")
+_OPERATIONS = {xform_name(operation): operation for operation in _MODEL.operation_names}
+
+Parameters = dict[str, Any]
+
+
+@dataclass
+class Upload:
+    """A layer's upload: what has arrived goes to a file."""
+
+    path: Path
+    parts: list[int] = field(default_factory=list)
+    content: Any = field(default_factory=hashlib.sha256)
+
+    @property
+    def received(self) -> int:
+        return sum(self.parts)
+
+
+@dataclass
+class Repository:
+    """A repository: manifests by digest with their media type, the archived ones, tags, layers and uploads."""
+
+    directory: Path
+    mutability: str = "MUTABLE"
+    filters: list[str] = field(default_factory=list)
+    pullable: bool = True
+    manifests: dict[str, tuple[str, str]] = field(default_factory=dict)
+    archived: set[str] = field(default_factory=set)
+    tags: dict[str, str] = field(default_factory=dict)
+    layers: dict[str, Path] = field(default_factory=dict)
+    uploads: dict[str, Upload] = field(default_factory=dict)
+
+    def put_layer(self, content: bytes) -> dict[str, Any]:
+        """Store a blob. Returns digest and size, as in a descriptor."""
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        path = self.directory / digest.removeprefix("sha256:")
+        path.write_bytes(content)
+        self.layers[digest] = path
+        return {"digest": digest, "size": len(content)}
+
+    def put_manifest(self, document: Parameters, media_type: str, tag: str | None = None) -> str:
+        """Store a manifest as it is. Returns its digest."""
+        body = json.dumps(document)
+        digest = f"sha256:{hashlib.sha256(body.encode()).hexdigest()}"
+        self.manifests[digest] = (body, media_type)
+        if tag is not None:
+            self.tags[tag] = digest
+        return digest
+
+    def immutable(self, tag: str) -> bool:
+        excluded = any(fnmatchcase(tag, each) for each in self.filters)
+        return self.mutability.startswith("IMMUTABLE") != excluded
+
+
+class FakeEcr:
+    """Every account's and region's ECR. ``client`` is what a boto3 session's method of that name is."""
+
+    def __init__(self, directory: Path, blobs: BlobServer) -> None:
+        self.directory = directory
+        self.blobs = blobs
+        self.part_size = 10 * MIB
+        self.repositories: dict[tuple[str, str, str], Repository] = {}
+        self.calls: list[tuple[str, Parameters]] = []
+        self.before: dict[str, Callable[[Parameters], None]] = {}
+        """By operation, what happens before a call is served; it may raise."""
+
+        self.answers_lost: Counter[str] = Counter()
+        """By operation, how many answers are lost: as botocore does, the same call is then made again."""
+
+    def repository(self, account: str, region: str, name: str, **settings: Any) -> Repository:
+        """The repository, made if it is not there."""
+        key = (account, region, name)
+        if key not in self.repositories:
+            directory = self.directory / "-".join(key).replace("/", "-")
+            directory.mkdir()
+            self.repositories[key] = Repository(directory, **settings)
+        return self.repositories[key]
+
+    def client(self, service: str, region: str, /) -> FakeEcrClient:
+        assert service == "ecr"
+        return FakeEcrClient(self, region)
+
+    def operations(self) -> Counter[str]:
+        return Counter(operation for operation, _ in self.calls)
+
+
+class FakeEcrClient:
+    """A client of one region; parameters are validated by botocore's shapes."""
+
+    def __init__(self, ecr: FakeEcr, region: str) -> None:
+        self._ecr = ecr
+        self._region = region
+
+    def __getattr__(self, method: str) -> Callable[..., Parameters]:
+        operation = _OPERATIONS[method]
+        serve: Callable[..., Parameters] = getattr(self, f"_{method}")
+
+        def call(**parameters: Any) -> Parameters:
+            validate_parameters(parameters, _MODEL.operation_model(operation).input_shape)
+            self._ecr.calls.append((operation, {**parameters, "layerPartBlob": None}))
+            if operation in self._ecr.before:
+                self._ecr.before[operation](parameters)
+            if self._ecr.answers_lost[operation]:
+                self._ecr.answers_lost[operation] -= 1
+                serve(self._repository(operation, parameters), parameters)
+            return serve(self._repository(operation, parameters), parameters)
+
+        return call
+
+    def _repository(self, operation: str, parameters: Parameters) -> Repository:
+        name = parameters.get("repositoryName") or parameters["repositoryNames"][0]
+        found = self._ecr.repositories.get((parameters["registryId"], self._region, name))
+        if found is None:
+            raise refusal(operation, "RepositoryNotFoundException", f"The repository with name '{name}' does not exist")
+        if not found.pullable:
+            raise refusal(operation, "AccessDeniedException", f"User is not authorized to perform: ecr:{operation}")
+        return found
+
+    def _batch_get_image(self, repository: Repository, parameters: Parameters) -> Parameters:
+        images, failures = [], []
+        for wanted in parameters["imageIds"]:
+            digest = wanted.get("imageDigest") or repository.tags.get(wanted.get("imageTag", ""))
+            body, media_type = repository.manifests.get(digest or "", ("", ""))
+            if media_type in parameters["acceptedMediaTypes"] and digest not in repository.archived:
+                image = {"imageManifest": body, "imageManifestMediaType": media_type}
+                images.append({"imageId": {**wanted, "imageDigest": digest}, **image})
+            else:
+                code = "ImageInaccessible" if digest in repository.archived else "ImageNotFound"
+                failures.append({"imageId": wanted, "failureCode": code, "failureReason": "no such image"})
+        return {"images": images, "failures": failures}
+
+    def _describe_repositories(self, repository: Repository, parameters: Parameters) -> Parameters:
+        filters = [{"filterType": "WILDCARD", "filter": each} for each in repository.filters]
+        settings = {"imageTagMutability": repository.mutability, "imageTagMutabilityExclusionFilters": filters}
+        return {"repositories": [settings if filters else {"imageTagMutability": repository.mutability}]}
+
+    def _batch_check_layer_availability(self, repository: Repository, parameters: Parameters) -> Parameters:
+        digests = parameters["layerDigests"]
+        if not 1 <= len(digests) <= 100:
+            raise refusal("BatchCheckLayerAvailability", "InvalidParameterException", "1 to 100 digests")
+        held = {digest: "AVAILABLE" if digest in repository.layers else "UNAVAILABLE" for digest in digests}
+        return {"layers": [{"layerDigest": each, "layerAvailability": held[each]} for each in digests], "failures": []}
+
+    def _get_download_url_for_layer(self, repository: Repository, parameters: Parameters) -> Parameters:
+        digest = parameters["layerDigest"]
+        if digest not in repository.layers:
+            raise refusal("GetDownloadUrlForLayer", "LayersNotFoundException", f"The layer {digest} does not exist")
+        path = f"/{repository.directory.name}/{digest}"
+        self._ecr.blobs.files[path] = repository.layers[digest]
+        return {"downloadUrl": self._ecr.blobs.address(path), "layerDigest": digest}
+
+    def _initiate_layer_upload(self, repository: Repository, parameters: Parameters) -> Parameters:
+        upload_id = str(uuid.uuid4())
+        repository.uploads[upload_id] = Upload(repository.directory / upload_id)
+        return {"uploadId": upload_id, "partSize": self._ecr.part_size}
+
+    def _upload_layer_part(self, repository: Repository, parameters: Parameters) -> Parameters:
+        upload = _upload(repository, "UploadLayerPart", parameters["uploadId"])
+        first, last, part = parameters["partFirstByte"], parameters["partLastByte"], parameters["layerPartBlob"]
+        if len(part) > 20_971_520:
+            raise refusal("UploadLayerPart", "InvalidParameterException", "a part has at most 20971520 bytes")
+        if first != upload.received or len(part) != last - first + 1:
+            received = {"lastValidByteReceived": upload.received - 1} if upload.parts else {}
+            raise refusal(
+                "UploadLayerPart", "InvalidLayerPartException", f"expected byte {upload.received}", **received
+            )
+        with upload.path.open("ab") as file:
+            file.write(part)
+        upload.content.update(part)
+        upload.parts.append(len(part))
+        return {"uploadId": parameters["uploadId"], "lastByteReceived": last}
+
+    def _complete_layer_upload(self, repository: Repository, parameters: Parameters) -> Parameters:
+        operation = "CompleteLayerUpload"
+        upload = _upload(repository, operation, parameters["uploadId"])
+        digest = f"sha256:{upload.content.hexdigest()}"
+        if not upload.parts:
+            raise refusal(operation, "EmptyUploadException", "no parts")
+        if any(length < 5 * MIB for length in upload.parts[:-1]):
+            raise refusal(operation, "LayerPartTooSmallException", "Layer parts must be at least 5 MiB in size.")
+        if parameters["layerDigests"] != [digest]:
+            raise refusal(operation, "InvalidLayerException", f"the digest is {digest}")
+        del repository.uploads[parameters["uploadId"]]
+        if digest in repository.layers:
+            raise refusal(operation, "LayerAlreadyExistsException", f"{digest} already exists")
+        repository.layers[digest] = upload.path
+        return {"uploadId": parameters["uploadId"], "layerDigest": digest}
+
+    def _put_image(self, repository: Repository, parameters: Parameters) -> Parameters:
+        body, tag = parameters["imageManifest"], parameters["imageTag"]
+        digest = f"sha256:{hashlib.sha256(body.encode()).hexdigest()}"
+        if parameters["imageDigest"] != digest:
+            raise refusal("PutImage", "ImageDigestDoesNotMatchException", f"the digest is {digest}")
+        document = json.loads(body)
+        missing = {each["digest"] for each in (*document["layers"], document["config"])} - repository.layers.keys()
+        if missing:
+            raise refusal("PutImage", "LayersNotFoundException", f"{missing} do not exist")
+        if repository.tags.get(tag) == digest:
+            raise refusal("PutImage", "ImageAlreadyExistsException", f"{digest} with tag {tag} already exists")
+        if tag in repository.tags and repository.immutable(tag):
+            raise refusal("PutImage", "ImageTagAlreadyExistsException", f"tag {tag} is immutable")
+        repository.manifests[digest] = (body, parameters["imageManifestMediaType"])
+        repository.tags[tag] = digest
+        return {"image": {"imageId": {"imageDigest": digest, "imageTag": tag}}}
+
+
+def refusal(operation: str, code: str, message: str, **details: Any) -> ClientError:
+    """An error as botocore raises it: modelled members stand beside ``Error``."""
+    response: Any = {"Error": {"Code": code, "Message": message}, **details}
+    return ClientError(response, operation)
+
+
+def _upload(repository: Repository, operation: str, upload_id: str) -> Upload:
+    if upload_id not in repository.uploads:
+        raise refusal(operation, "UploadNotFoundException", f"upload {upload_id} does not exist")
+    return repository.uploads[upload_id]

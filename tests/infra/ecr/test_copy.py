@@ -1,0 +1,335 @@
+"""Copying an image: every decision before the first byte, then the layers, then the manifest."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from infra.ecr.accounts import aws_triton_images
+from infra.ecr.copy import CopiedImage, Progress, copy_image, read_image
+from infra.ecr.errors import (
+    DigestMismatch,
+    EcrRefused,
+    ImageNotFound,
+    ImageTagConflict,
+    InvalidImageReference,
+    UnsupportedImage,
+)
+from infra.ecr.manifest import DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX, OCI_LAYER, OCI_MANIFEST
+from infra.ecr.reference import ImageReference
+from infra.ecr.registry import Registries
+from tests.infra.ecr.blob_server import BlobServer
+from tests.infra.ecr.conftest import DESTINATION, SOURCE, config, content, put_image
+from tests.infra.ecr.fake_ecr import MIB, FakeEcr, Parameters, Repository, refusal
+
+_CHANGES = {"InitiateLayerUpload", "UploadLayerPart", "CompleteLayerUpload", "PutImage"}
+
+
+def put_index(repository: Repository, *images: tuple[str, str, str], media_type: str = OCI_INDEX) -> str:
+    """Put an index of (digest, os, architecture) under the tag."""
+    entries = [
+        {
+            "mediaType": repository.manifests[digest][1],
+            "digest": digest,
+            "size": len(repository.manifests[digest][0]),
+            "platform": {"os": os, "architecture": architecture},
+        }
+        for digest, os, architecture in images
+    ]
+    return repository.put_manifest({"schemaVersion": 2, "manifests": entries}, media_type, "23.10-py3")
+
+
+def nothing_changed(ecr: FakeEcr) -> bool:
+    return not _CHANGES & ecr.operations().keys()
+
+
+def test_an_image_is_copied_to_another_account_and_region_as_it_is(
+    registries: Registries, source: Repository, destination: Repository
+) -> None:
+    digest = put_image(source)
+    copied = copy_image([SOURCE], DESTINATION, registries)
+    total = 7 * MIB + 3000 + len(config())
+    assert copied == CopiedImage(
+        digest=digest,
+        uri=f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/triton/prod@{digest}",
+        tag="23.10-py3",
+        source=str(SOURCE),
+        layers=3,
+        bytes_total=total,
+        bytes_copied=total,
+    )
+    assert destination.tags == {"23.10-py3": digest}
+    assert destination.manifests[digest] == source.manifests[digest]
+    assert {each: path.read_bytes() for each, path in destination.layers.items()} == {
+        each: path.read_bytes() for each, path in source.layers.items()
+    }
+
+
+def test_an_image_is_copied_within_one_registry(registries: Registries, source: Repository, ecr: FakeEcr) -> None:
+    digest = put_image(source, layers=(b"layer",))
+    own = ecr.repository("941853720454", "ap-northeast-1", "copy")
+    destination = replace(SOURCE, repository="copy")
+    assert copy_image([SOURCE], destination, registries).digest == digest
+    assert own.tags == {"23.10-py3": digest}
+
+
+def test_another_tag_in_the_same_repository_moves_no_layer(
+    registries: Registries, source: Repository, ecr: FakeEcr
+) -> None:
+    digest = put_image(source, layers=(b"layer",))
+    assert copy_image([SOURCE], replace(SOURCE, tag="stable"), registries).bytes_copied == 0
+    assert source.tags == {"23.10-py3": digest, "stable": digest}
+    assert ecr.operations()["InitiateLayerUpload"] == 0
+
+
+def test_an_image_is_copied_by_digest(registries: Registries, source: Repository, destination: Repository) -> None:
+    digest = put_image(source, tag=None, layers=(b"layer",))
+    assert copy_image([SOURCE.at(digest)], DESTINATION, registries).digest == digest
+    assert destination.tags == {"23.10-py3": digest}
+
+
+def test_the_digest_of_a_source_decides_where_there_is_a_tag_too(
+    registries: Registries, source: Repository, destination: Repository
+) -> None:
+    older = put_image(source, layers=(b"older",))
+    put_image(source, layers=(b"newer",))
+    assert copy_image([replace(SOURCE, digest=older)], DESTINATION, registries).digest == older
+
+
+@pytest.mark.parametrize("mutability", ["MUTABLE", "IMMUTABLE"])
+def test_a_tag_that_holds_the_image_is_left_alone(
+    ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository, mutability: str
+) -> None:
+    destination.mutability = mutability
+    put_image(source)
+    first = copy_image([SOURCE], DESTINATION, registries)
+    ecr.calls.clear()
+    assert copy_image([SOURCE], DESTINATION, registries) == replace(first, bytes_copied=0)
+    assert nothing_changed(ecr)
+
+
+def test_another_image_under_an_immutable_tag_is_a_conflict_before_a_byte_moves(
+    ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository
+) -> None:
+    wanted = put_image(source)
+    held = put_image(destination, layers=(b"other",))
+    destination.mutability = "IMMUTABLE"
+    with pytest.raises(ImageTagConflict) as conflict:
+        copy_image([SOURCE], DESTINATION, registries)
+    assert str(conflict.value).startswith(
+        "ECR repository triton/prod of account 123456789012 in eu-west-1: tag 23.10-py3 is immutable "
+        f"and names {held}; the image of {SOURCE} is {wanted}."
+    )
+    assert "Choose another version or tag" in str(conflict.value)
+    assert nothing_changed(ecr)
+    assert destination.tags == {"23.10-py3": held}
+
+
+@pytest.mark.parametrize(("mutability", "filters"), [("MUTABLE", []), ("IMMUTABLE_WITH_EXCLUSION", ["23.*"])])
+def test_another_image_under_a_mutable_tag_is_replaced(
+    registries: Registries, source: Repository, destination: Repository, mutability: str, filters: list[str]
+) -> None:
+    wanted = put_image(source, layers=(b"layer",))
+    put_image(destination, layers=(b"other",))
+    destination.mutability, destination.filters = mutability, filters
+    copy_image([SOURCE], DESTINATION, registries)
+    assert destination.tags == {"23.10-py3": wanted}
+
+
+def test_a_tag_that_is_taken_while_the_layers_are_copied_is_a_conflict(
+    ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository
+) -> None:
+    put_image(source, layers=(b"layer",))
+    destination.mutability = "IMMUTABLE"
+    taken: list[str] = []
+    ecr.before["PutImage"] = lambda parameters: taken.append(put_image(destination, layers=(b"other",)))
+    with pytest.raises(ImageTagConflict) as conflict:
+        copy_image([SOURCE], DESTINATION, registries)
+    assert taken[0] in str(conflict.value)
+
+
+def test_the_same_image_put_by_somebody_else_meanwhile_is_fine(
+    ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository
+) -> None:
+    wanted = put_image(source, layers=(b"layer",))
+    destination.mutability = "IMMUTABLE"
+    ecr.before["PutImage"] = lambda parameters: destination.tags.update({"23.10-py3": wanted})
+    assert copy_image([SOURCE], DESTINATION, registries).digest == wanted
+
+
+def test_only_missing_layers_are_copied(
+    ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository, blobs: BlobServer
+) -> None:
+    put_image(source)
+    destination.put_layer(content(7 * MIB, "a"))
+    copied = copy_image([SOURCE], DESTINATION, registries)
+    assert copied.bytes_copied == copied.bytes_total - 7 * MIB
+    assert ecr.operations()["InitiateLayerUpload"] == 2
+
+
+def test_a_layer_that_occurs_twice_is_copied_once(
+    ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository
+) -> None:
+    put_image(source, layers=(b"same", b"same", b"same"))
+    copy_image([SOURCE], DESTINATION, registries)
+    assert ecr.operations()["InitiateLayerUpload"] == 2
+
+
+def test_the_linux_amd64_image_of_an_index_is_copied_alone(
+    registries: Registries, source: Repository, destination: Repository
+) -> None:
+    amd64 = put_image(source, None, layers=(b"amd64",))
+    arm64 = put_image(source, None, layers=(b"arm64",), platform=("linux", "arm64"))
+    put_index(source, (arm64, "linux", "arm64"), (amd64, "linux", "amd64"), media_type=DOCKER_MANIFEST_LIST)
+    assert copy_image([SOURCE], DESTINATION, registries).digest == amd64
+    assert destination.manifests == {amd64: source.manifests[amd64]}
+
+
+def test_an_oci_image_arrives_as_docker_schema_2_and_is_known_again(
+    ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository
+) -> None:
+    oci = put_image(source, None, layers=(b"layer",), media_type=OCI_MANIFEST)
+    put_index(source, (oci, "linux", "amd64"))
+    copied = copy_image([SOURCE], DESTINATION, registries)
+    body, media_type = destination.manifests[copied.digest]
+    assert copied.digest != oci
+    assert media_type == json.loads(body)["mediaType"] == DOCKER_MANIFEST
+    assert destination.layers.keys() == source.layers.keys()
+    ecr.calls.clear()
+    assert copy_image([SOURCE], DESTINATION, registries).bytes_copied == 0
+    assert nothing_changed(ecr)
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_an_image_for_arm_is_refused_before_a_byte_moves(
+    ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository, indexed: bool
+) -> None:
+    digest = put_image(source, layers=(b"layer",), platform=("linux", "arm64"))
+    if indexed:
+        put_index(source, (digest, "linux", "arm64"))
+    with pytest.raises(
+        UnsupportedImage, match="is for linux/arm64; the instance types that are deployed to run linux/amd64"
+    ):
+        copy_image([SOURCE], DESTINATION, registries)
+    assert nothing_changed(ecr)
+
+
+def test_a_layer_that_sagemaker_cannot_run_is_refused_before_a_byte_moves(
+    ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository
+) -> None:
+    put_image(source, media_type=OCI_MANIFEST, layer_type=OCI_LAYER.replace("gzip", "zstd"))
+    with pytest.raises(UnsupportedImage, match=r"23\.10-py3: layer 1 of 2 \(sha256:\w+\) is .*tar\+zstd"):
+        copy_image([SOURCE], DESTINATION, registries)
+    assert nothing_changed(ecr)
+
+
+def test_a_configuration_of_other_bytes_is_refused_before_a_byte_moves(
+    ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository
+) -> None:
+    digest = put_image(source, layers=(b"layer",))
+    described = json.loads(source.manifests[digest][0])["config"]
+    source.layers[described["digest"]].write_bytes(b"x" * described["size"])
+    with pytest.raises(DigestMismatch, match=f"configuration {described['digest']}"):
+        copy_image([SOURCE], DESTINATION, registries)
+    assert nothing_changed(ecr)
+
+
+def test_a_copy_that_failed_is_gone_on_with(
+    ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository
+) -> None:
+    digest = put_image(source)
+
+    def fail_the_second(parameters: Parameters) -> None:
+        if ecr.operations()["InitiateLayerUpload"] == 2:
+            raise refusal("InitiateLayerUpload", "ServerException", "try again")
+
+    ecr.before["InitiateLayerUpload"] = fail_the_second
+    with pytest.raises(EcrRefused, match="InitiateLayerUpload was refused: ServerException"):
+        copy_image([SOURCE], DESTINATION, registries)
+    assert not destination.tags
+    assert copy_image([SOURCE], DESTINATION, registries).bytes_copied == 3000 + len(config())
+    assert destination.tags == {"23.10-py3": digest}
+
+
+def test_progress_grows_to_the_whole_image(
+    ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository
+) -> None:
+    ecr.part_size = 5 * MIB
+    put_image(source, layers=(b"there", content(7 * MIB, "a")))
+    destination.put_layer(b"there")
+    heard: list[Progress] = []
+    copied = copy_image([SOURCE], DESTINATION, registries, heard.append)
+    total = copied.bytes_total
+    assert [(each.layer, each.bytes_done) for each in heard] == [
+        (2, 5),
+        (2, 5 + 5 * MIB),
+        (2, 5 + 7 * MIB),
+        (3, 5 + 7 * MIB),
+        (3, total),
+        (3, total),
+    ]
+    assert {(each.layers, each.bytes_total) for each in heard} == {(3, total)}
+
+
+@pytest.mark.parametrize("missing", ["tag", "repository", "permission"])
+def test_the_next_source_is_tried_where_one_does_not_have_the_image(
+    ecr: FakeEcr, registries: Registries, missing: str, destination: Repository
+) -> None:
+    older, newer = aws_triton_images("ap-northeast-1", "23.10-py3")
+    digest = put_image(ecr.repository("763104351884", "ap-northeast-1", "sagemaker-tritonserver"), layers=(b"layer",))
+    if missing != "repository":
+        first = ecr.repository("941853720454", "ap-northeast-1", "sagemaker-tritonserver")
+        first.pullable = missing == "tag"
+    copied = copy_image([older, newer], DESTINATION, registries)
+    assert (copied.digest, copied.source) == (digest, str(newer))
+
+
+def test_an_image_that_no_source_has_names_every_source_and_which_tags_it_has(
+    ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository
+) -> None:
+    with pytest.raises(ImageNotFound) as not_found:
+        read_image(aws_triton_images("ap-northeast-1", "23.09-py3"), registries)
+    first, older, newer, way_out = str(not_found.value).splitlines()
+    assert first == "no source gives the image:"
+    assert older.startswith(
+        "  941853720454.dkr.ecr.ap-northeast-1.amazonaws.com/sagemaker-tritonserver:23.09-py3 "
+        "(AWS publishes 22.07-py3 to 23.10-py3 there): ECR repository"
+    )
+    assert "763104351884" in newer
+    assert "(AWS publishes 23.12-py3 to 26.05-py3 there)" in newer
+    assert "RepositoryNotFoundException" in newer
+    assert way_out == "Choose a version that is published in the region, or another image."
+
+
+def test_the_one_source_that_refuses_speaks_for_itself(
+    registries: Registries, ecr: FakeEcr, destination: Repository
+) -> None:
+    ecr.repository("210987654321", "us-east-1", "mine").pullable = False
+    with pytest.raises(EcrRefused, match=r"^ECR repository mine of account 210987654321 in us-east-1: BatchGetImage"):
+        copy_image([ImageReference.in_ecr("210987654321", "us-east-1", "mine", tag="1")], DESTINATION, registries)
+
+
+def test_old_credentials_end_the_search_at_once(ecr: FakeEcr, registries: Registries, source: Repository) -> None:
+    def expire(parameters: Parameters) -> None:
+        raise refusal("BatchGetImage", "ExpiredTokenException", "expired")
+
+    ecr.before["BatchGetImage"] = expire
+    with pytest.raises(EcrRefused, match="Renew the AWS credentials"):
+        read_image(aws_triton_images("ap-northeast-1", "23.10-py3"), registries)
+    assert len(ecr.calls) == 1
+
+
+def test_a_destination_that_does_not_exist_is_said_to_be_before_a_byte_moves(
+    registries: Registries, source: Repository
+) -> None:
+    put_image(source, layers=(b"layer",))
+    with pytest.raises(EcrRefused, match="a destination repository must exist before an image is copied to it"):
+        copy_image([SOURCE], DESTINATION, registries)
+
+
+@pytest.mark.parametrize("text", ["nvcr.io/a/b:1", f"{DESTINATION.at('sha256:' + 'ab' * 32)}"])
+def test_a_destination_is_a_tag_in_ecr(registries: Registries, text: str) -> None:
+    with pytest.raises(InvalidImageReference):
+        copy_image([SOURCE], ImageReference.parse(text), registries)

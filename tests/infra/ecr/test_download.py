@@ -1,0 +1,170 @@
+"""Downloads over connections that break."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from urllib3.response import HTTPResponse
+
+from infra.ecr.download import BlobReader, Broken, Http, Retry, check_status, from_byte
+from infra.ecr.errors import DigestMismatch, TransferFailed
+from tests.infra.ecr.blob_server import SIGNATURE, BlobServer
+
+CONTENT = bytes(range(256)) * 40
+
+
+def reader_of(blobs: BlobServer, path: Path, size: int, retry: Retry) -> BlobReader:
+    """Reads the file as a blob of the server."""
+    blobs.files["/blob"] = path
+    http = Http()
+
+    def open_blob(start: int) -> object:
+        response = http.get(blobs.address("/blob"), from_byte(start))
+        check_status(response, blobs.url)
+        return response
+
+    return BlobReader(open_blob, size, "layer sha256:abc", retry)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def blob(tmp_path: Path) -> Path:
+    path = tmp_path / "blob"
+    path.write_bytes(CONTENT)
+    return path
+
+
+@pytest.fixture
+def retry(pauses: list[float]) -> Retry:
+    return Retry(tries=3, sleep=pauses.append)
+
+
+@settings(deadline=None)
+@given(
+    cuts=st.lists(st.integers(min_value=0, max_value=len(CONTENT))),
+    lengths=st.lists(st.integers(min_value=1, max_value=4000), min_size=1),
+    knows_range=st.booleans(),
+)
+def test_whatever_breaks_where_the_bytes_arrive_once_and_in_order(
+    cuts: list[int], lengths: list[int], knows_range: bool
+) -> None:
+    left: Iterator[int] = iter(cuts)
+
+    def open_blob(start: int) -> HTTPResponse:
+        first = start if knows_range else 0
+        extent = {"Content-Range": f"bytes {first}-{len(CONTENT) - 1}/{len(CONTENT)}"}
+        whole = {"Content-Length": str(len(CONTENT))}
+        body = BytesIO(CONTENT[first : first + next(left, len(CONTENT))])
+        partial = knows_range and start > 0
+        return HTTPResponse(body, extent if partial else whole, 206 if partial else 200, preload_content=False)
+
+    patient = Retry(tries=len(cuts) + 1, sleep=lambda seconds: None)
+    reader = BlobReader(open_blob, len(CONTENT), "blob", patient)
+    read = b""
+    for length in lengths:
+        read += reader.read(len(read), min(length, len(CONTENT) - len(read)))
+    assert read == CONTENT[: len(read)]
+
+
+def test_a_connection_that_breaks_is_gone_on_with_by_range(
+    blobs: BlobServer, blob: Path, retry: Retry, pauses: list[float]
+) -> None:
+    blobs.cut_after = [1000, 500]
+    reader = reader_of(blobs, blob, len(CONTENT), retry)
+    assert reader.read(0, len(CONTENT)) == CONTENT
+    asked = [wanted for _, wanted in blobs.requests]
+    assert asked == [None, "bytes=1000-", "bytes=1500-"]
+    assert len(pauses) == 2
+
+
+def test_a_server_that_knows_no_range_is_read_from_the_beginning_again(
+    blobs: BlobServer, blob: Path, retry: Retry
+) -> None:
+    blobs.cut_after, blobs.knows_range = [1000], False
+    assert reader_of(blobs, blob, len(CONTENT), retry).read(0, len(CONTENT)) == CONTENT
+    assert len(blobs.requests) == 2
+
+
+def test_parts_are_read_over_one_connection(blobs: BlobServer, blob: Path, retry: Retry) -> None:
+    reader = reader_of(blobs, blob, len(CONTENT), retry)
+    assert reader.read(0, 6000) + reader.read(6000, len(CONTENT) - 6000) == CONTENT
+    assert len(blobs.requests) == 1
+
+
+def test_an_earlier_position_is_read_again(blobs: BlobServer, blob: Path, retry: Retry) -> None:
+    reader = reader_of(blobs, blob, len(CONTENT), retry)
+    reader.read(0, 6000)
+    assert reader.read(5000, 100) == CONTENT[5000:5100]
+    assert [wanted for _, wanted in blobs.requests] == [None, "bytes=5000-"]
+
+
+def test_tries_have_a_bound_and_the_pauses_grow(blobs: BlobServer, blob: Path, pauses: list[float]) -> None:
+    blobs.cut_after = [10] * 9
+    reader = reader_of(blobs, blob, len(CONTENT), Retry(tries=9, max_pause=30, sleep=pauses.append))
+    with pytest.raises(
+        TransferFailed, match=r"layer sha256:abc: the connection broke at byte 90 of 10240: .*Tried 9 times"
+    ):
+        reader.read(0, len(CONTENT))
+    assert all(0.25 * 2**n <= pause <= 0.5 * 2**n for n, pause in enumerate(pauses[:6]))
+    assert all(15 <= pause <= 30 for pause in pauses[6:])
+    assert len(pauses) == 8
+
+
+def test_the_bound_is_for_each_part_anew(blobs: BlobServer, blob: Path, retry: Retry) -> None:
+    blobs.cut_after = [100, 100, 5800, 100, None]
+    reader = reader_of(blobs, blob, len(CONTENT), retry)
+    assert reader.read(0, 6000) + reader.read(6000, len(CONTENT) - 6000) == CONTENT
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_busy_server_is_asked_again(blobs: BlobServer, blob: Path, retry: Retry, status: int) -> None:
+    blobs.statuses = [status, status]
+    assert reader_of(blobs, blob, len(CONTENT), retry).read(0, 10) == CONTENT[:10]
+
+
+def test_an_address_that_stays_refused_is_given_up_soon(blobs: BlobServer, blob: Path, pauses: list[float]) -> None:
+    blobs.statuses = [403] * 10
+    with pytest.raises(TransferFailed, match=r"127\.0\.0\.1 answered HTTP 403\. Tried 3 times"):
+        reader_of(blobs, blob, len(CONTENT), Retry(sleep=pauses.append)).read(0, 10)
+
+
+def test_a_blob_that_is_not_there_is_not_asked_for_again(blobs: BlobServer, blob: Path, retry: Retry) -> None:
+    blobs.statuses = [404] * 10
+    with pytest.raises(TransferFailed, match=r"127\.0\.0\.1 answered HTTP 404\. Push the image again"):
+        reader_of(blobs, blob, len(CONTENT), retry).read(0, 10)
+    assert len(blobs.requests) == 1
+
+
+def test_a_blob_of_another_size_than_the_manifest_says_is_refused(blobs: BlobServer, blob: Path, retry: Retry) -> None:
+    with pytest.raises(DigestMismatch, match="the registry has 10240 bytes, the manifest says 10239"):
+        reader_of(blobs, blob, len(CONTENT) - 1, retry).read(0, 10)
+
+
+def test_no_error_shows_the_signed_address(blobs: BlobServer) -> None:
+    blobs.redirects = {
+        "/endless": blobs.address("/endless"),
+        "/nowhere": f"http://[no host?{SIGNATURE}",
+        "/no-port": f"http://localhost:99999/?{SIGNATURE}",
+        "/no-scheme": f"gopher://localhost/blob?{SIGNATURE}",
+    }
+    urls = [f"http://127.0.0.1:1/blob?{SIGNATURE}", *map(blobs.address, blobs.redirects)]
+    for url in urls:
+        with pytest.raises(Broken) as broken:
+            Http().get(url, {})
+        assert "not-to-be-shown" not in "".join(traceback.format_exception(broken.value))
+
+
+def test_the_proxy_of_the_environment_is_used_where_it_is_wanted(
+    blobs: BlobServer, blob: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs.files["http://layers.example/blob"] = blob
+    monkeypatch.setenv("http_proxy", blobs.url)
+    assert Http().get(f"http://layers.example/blob?{SIGNATURE}", {}).read() == CONTENT
+    monkeypatch.setenv("no_proxy", "layers.example")
+    with pytest.raises(Broken, match=r"layers\.example: "):
+        Http().get(f"http://layers.example/blob?{SIGNATURE}", {})

@@ -1,0 +1,316 @@
+"""The release of an endpoint against a SageMaker that ends each change as a test decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from infra.aws_error import AwsRequestRefused
+from infra.release.endpoint import OWNER_TAG, Clock, EndpointRelease, EndpointRequest
+from infra.release.failure import EndpointNotOwned, ReleaseFailed, ReleaseTimeout
+
+ARN = "arn:aws:sagemaker:ap-northeast-1:123456789012:endpoint/e"
+OLD = {"EndpointStatus": "InService", "EndpointConfigName": "old"}
+NEW = {"EndpointStatus": "InService", "EndpointConfigName": "new"}
+CREATING = {"EndpointStatus": "Creating", "EndpointConfigName": "new"}
+UPDATING = {
+    "EndpointStatus": "Updating",
+    "EndpointConfigName": "old",
+    "PendingDeploymentSummary": {"EndpointConfigName": "new"},
+}
+ELSEWHERE = {**UPDATING, "PendingDeploymentSummary": {"EndpointConfigName": "other"}}
+ROLLING_BACK = {"EndpointStatus": "RollingBack", "EndpointConfigName": "old", "FailureReason": "ping failed"}
+FAILED = {"EndpointStatus": "Failed", "EndpointConfigName": "new", "FailureReason": "ping failed"}
+
+
+def refused(operation: str, message: str) -> ClientError:
+    return ClientError({"Error": {"Code": "ValidationException", "Message": message}}, operation)
+
+
+class SageMaker:
+    """Answers DescribeEndpoint with `now`, one state a call; the last one stays. Create and update begin the given
+    states."""
+
+    def __init__(
+        self,
+        *now: dict[str, Any] | None,
+        created: list[Any] | None = None,
+        updated: list[Any] | None = None,
+        owner: str = "p/s",
+    ) -> None:
+        self.states, self.created, self.updated = list(now), created, updated
+        self.tags = {OWNER_TAG: owner} if owner else {}
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.counts = {"old": 1, "new": 1}
+        self.update_errors: Iterator[ClientError] = iter(())
+
+    def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:
+        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        if state is None:
+            raise refused("DescribeEndpoint", f'Could not find endpoint "{ARN}".')
+        return {"EndpointName": EndpointName, "EndpointArn": ARN, **state}
+
+    def describe_endpoint_config(self, EndpointConfigName: str) -> dict[str, Any]:
+        count = self.counts[EndpointConfigName]
+        return {
+            "ProductionVariants": [
+                {"VariantName": "AllTraffic", "InitialInstanceCount": count, "InitialVariantWeight": 1.0}
+            ]
+        }
+
+    def create_endpoint(self, **request: Any) -> None:
+        self.calls.append(("create", request))
+        self.tags = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
+        self.states = list(self.created or [])
+
+    def update_endpoint(self, **request: Any) -> None:
+        self.calls.append(("update", request))
+        for error in self.update_errors:
+            raise error
+        self.states = list(self.updated or [])
+
+    def delete_endpoint(self, EndpointName: str) -> None:
+        self.calls.append(("delete", {"EndpointName": EndpointName}))
+        self.states = [{**self.states[0], "EndpointStatus": "Deleting"}, None]  # type: ignore[dict-item]
+
+    def add_tags(self, ResourceArn: str, Tags: list[dict[str, str]]) -> None:
+        self.calls.append(("tag", {tag["Key"]: tag["Value"] for tag in Tags}))
+
+    def get_paginator(self, _operation: str) -> Any:
+        sagemaker = self
+
+        class Pages:
+            def paginate(self, **_: Any) -> Iterator[dict[str, Any]]:
+                yield {"Tags": [{"Key": key, "Value": value} for key, value in sagemaker.tags.items()]}
+
+        return Pages()
+
+    @property
+    def operations(self) -> list[str]:
+        return [name for name, _ in self.calls]
+
+
+class Logs:
+    def get_paginator(self, _operation: str) -> Any:
+        class Pages:
+            def paginate(self, **_: Any) -> Iterator[dict[str, Any]]:
+                yield {
+                    "events": [
+                        {"timestamp": 1, "message": "E1122 03:30:00.000001 7 model_lifecycle.cc:654] failed to load"}
+                    ]
+                }
+
+        return Pages()
+
+
+class FakeTime:
+    def __init__(self) -> None:
+        self.at = 1_000.0
+        self.sleeps: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.at += seconds
+        self.sleeps.append(seconds)
+
+    def clock(self) -> Clock:
+        return Clock(now=lambda: self.at, sleep=self.sleep)
+
+
+def request(**changes: Any) -> EndpointRequest:
+    plain = EndpointRequest("e", "new", "p/s", {"CostEnv": "prod"}, autoscaled=False, timeout_seconds=600)
+    return replace(plain, **changes)
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+def release(sagemaker: SageMaker, said: list[str]) -> EndpointRelease:
+    return EndpointRelease(sagemaker, Logs(), said.append, FakeTime().clock)
+
+
+def test_a_new_endpoint_is_created_with_its_tags_and_waited_for(said: list[str]) -> None:
+    sagemaker = SageMaker(None, created=[None, CREATING, CREATING, NEW])
+    assert release(sagemaker, said).release(request()).serves("new")
+    ((operation, sent),) = [call for call in sagemaker.calls if call[0] != "tag"]
+    assert operation == "create"
+    assert {tag["Key"]: tag["Value"] for tag in sent["Tags"]} == {"CostEnv": "prod", OWNER_TAG: "p/s"}
+
+
+def test_a_failed_first_create_says_why_and_leaves_nothing_behind(said: list[str]) -> None:
+    sagemaker = SageMaker(None, created=[CREATING, FAILED])
+    with pytest.raises(ReleaseFailed, match="ping failed") as caught:
+        release(sagemaker, said).release(request())
+    assert "failed to load" in str(caught.value)
+    assert sagemaker.operations == ["create", "delete"]
+
+
+def test_a_failed_endpoint_found_at_the_start_is_deleted_and_created_again(said: list[str]) -> None:
+    sagemaker = SageMaker(FAILED, created=[CREATING, NEW])
+    assert release(sagemaker, said).release(request()).serves("new")
+    assert sagemaker.operations[:2] == ["delete", "create"]
+
+
+def test_an_update_keeps_live_capacity(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[UPDATING, NEW])
+    assert release(sagemaker, said).release(request()).serves("new")
+    assert sagemaker.calls[0] == (
+        "update",
+        {
+            "EndpointName": "e",
+            "EndpointConfigName": "new",
+            "RetainAllVariantProperties": True,
+            "ExcludeRetainedVariantProperties": [],
+        },
+    )
+
+
+@pytest.mark.parametrize(("autoscaled", "excluded"), [(False, ["DesiredInstanceCount"]), (True, [])])
+def test_an_edited_instance_count_arrives_unless_autoscaling_owns_it(
+    said: list[str], autoscaled: bool, excluded: list[str]
+) -> None:
+    sagemaker = SageMaker(OLD, updated=[NEW])
+    sagemaker.counts["new"] = 3
+    release(sagemaker, said).release(request(autoscaled=autoscaled))
+    sent = sagemaker.calls[0][1]["ExcludeRetainedVariantProperties"]
+    assert [each["VariantPropertyType"] for each in sent] == excluded
+
+
+def test_a_rolled_back_update_is_a_failure_although_the_endpoint_is_in_service(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[UPDATING, ROLLING_BACK, OLD])
+    with pytest.raises(ReleaseFailed) as caught:
+        release(sagemaker, said).release(request())
+    assert "old is live" in str(caught.value)
+    assert "ping failed" in str(caught.value), "the reason was shown only during the rollback"
+    assert sagemaker.operations == ["update"]
+
+
+def test_an_update_under_way_to_the_same_configuration_is_attached_to(said: list[str]) -> None:
+    sagemaker = SageMaker(UPDATING, UPDATING, NEW)
+    assert release(sagemaker, said).release(request()).serves("new")
+    assert "update" not in sagemaker.operations
+    assert "attached to" in said[0]
+
+
+def test_a_create_under_way_is_attached_to(said: list[str]) -> None:
+    sagemaker = SageMaker(CREATING, NEW)
+    assert release(sagemaker, said).release(request()).serves("new")
+    assert "create" not in sagemaker.operations
+
+
+def test_the_failure_of_an_attached_update_is_reported_and_not_tried_again(said: list[str]) -> None:
+    sagemaker = SageMaker(UPDATING, OLD)
+    with pytest.raises(ReleaseFailed):
+        release(sagemaker, said).release(request())
+    assert sagemaker.operations == []
+
+
+def test_an_update_to_another_configuration_is_waited_out_and_named(said: list[str]) -> None:
+    sagemaker = SageMaker(ELSEWHERE, OLD, updated=[UPDATING, NEW])
+    assert release(sagemaker, said).release(request()).serves("new")
+    assert "heading for other; it is waited out first" in said[0]
+    assert sagemaker.operations[0] == "update"
+
+
+def test_system_updates_are_waited_out(said: list[str]) -> None:
+    sagemaker = SageMaker({**OLD, "EndpointStatus": "SystemUpdating"}, OLD, updated=[NEW])
+    assert release(sagemaker, said).release(request()).serves("new")
+
+
+def test_an_update_that_lost_the_race_to_another_one_is_asked_again(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, ELSEWHERE, OLD, updated=[NEW])
+    sagemaker.update_errors = iter([refused("UpdateEndpoint", f'Cannot update in-progress endpoint "{ARN}".')])
+    assert release(sagemaker, said).release(request()).serves("new")
+    assert sagemaker.operations[:2] == ["update", "update"]
+
+
+def test_nothing_is_asked_of_an_endpoint_that_serves_already(said: list[str]) -> None:
+    sagemaker = SageMaker(NEW)
+    sagemaker.tags["CostEnv"] = "prod"
+    assert release(sagemaker, said).release(request()).serves("new")
+    assert sagemaker.operations == []
+
+
+def test_changed_tags_are_put_and_foreign_ones_left(said: list[str]) -> None:
+    sagemaker = SageMaker(NEW)
+    sagemaker.tags |= {"CostEnv": "dev", "Team": "x"}
+    release(sagemaker, said).release(request())
+    assert sagemaker.calls == [("tag", {"CostEnv": "prod"})]
+
+
+@pytest.mark.parametrize("owner", ["p/other", ""])
+def test_a_foreign_endpoint_is_left_alone(said: list[str], owner: str) -> None:
+    sagemaker = SageMaker(OLD, owner=owner)
+    with pytest.raises(EndpointNotOwned, match=owner or "no tag"):
+        release(sagemaker, said).release(request())
+    with pytest.raises(EndpointNotOwned):
+        release(sagemaker, said).delete("e", "p/s", 600)
+    assert sagemaker.operations == []
+
+
+def test_a_release_that_never_ends_is_given_up_and_nothing_undone(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[UPDATING])
+    with pytest.raises(ReleaseTimeout, match="still Updating after 600 s"):
+        release(sagemaker, said).release(request())
+    assert sagemaker.operations == ["update"]
+
+
+def test_a_rollback_that_failed_is_final(said: list[str]) -> None:
+    sagemaker = SageMaker({**OLD, "EndpointStatus": "UpdateRollbackFailed"})
+    with pytest.raises(ReleaseFailed, match="could not go back"):
+        release(sagemaker, said).release(request())
+    assert sagemaker.operations == []
+
+
+def test_an_endpoint_deleted_meanwhile_is_a_failure(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[UPDATING, None])
+    with pytest.raises(ReleaseFailed, match="deleted by somebody else"):
+        release(sagemaker, said).release(request())
+
+
+def test_what_sagemaker_refuses_is_shown_with_operation_and_endpoint(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD)
+    sagemaker.update_errors = iter([refused("UpdateEndpoint", "1 validation error")])
+    with pytest.raises(
+        AwsRequestRefused, match="endpoint e: UpdateEndpoint was refused: ValidationException: 1 validation error"
+    ):
+        release(sagemaker, said).release(request())
+
+
+def test_delete_waits_until_the_endpoint_is_gone(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD)
+    release(sagemaker, said).delete("e", "p/s", 600)
+    assert sagemaker.operations == ["delete"]
+    assert sagemaker.states == [None]
+
+
+def test_delete_waits_for_a_rollout_first(said: list[str]) -> None:
+    sagemaker = SageMaker(UPDATING, UPDATING, NEW)
+    release(sagemaker, said).delete("e", "p/s", 600)
+    assert sagemaker.operations == ["delete"]
+
+
+def test_deleting_what_is_gone_is_fine(said: list[str]) -> None:
+    sagemaker = SageMaker(None)
+    release(sagemaker, said).delete("e", "p/s", 600)
+    assert sagemaker.operations == []
+
+
+def test_a_state_is_reported_once(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[UPDATING, UPDATING, UPDATING, NEW])
+    release(sagemaker, said).release(request())
+    assert said == ["e: updating from old to new", "e: Updating"]
+
+
+def test_the_pause_is_a_tenth_of_what_has_passed_within_bounds() -> None:
+    time = FakeTime()
+    clock = time.clock()
+    for elapsed in (0, 30, 3000):
+        time.at = clock.began + elapsed
+        clock.pause()
+    assert time.sleeps == pytest.approx([0.5, 3.0, 10.0])

@@ -1,0 +1,336 @@
+"""Every resource that the program registers for the real stack files: inputs, options, parents and dependencies."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pulumi
+import pytest
+
+from infra.triton.repository import ModelRepository
+from tests.infra.mock_runtime import ROOT, Deployment, run, stack_file
+
+TAGGABLE = (
+    "Bucket",
+    "Repository",
+    "Role",
+    "Model",
+    "EndpointConfiguration",
+    "Endpoint",
+    "Target",
+    "PackedModel",
+    "ReleasedArtifact",
+)
+COMPONENTS = {"ModelBucket", "ImageMirror", "ExecutionRole", "ModelArtifact", "TritonEndpoint", "VariantAutoscaling"}
+
+
+@pytest.fixture(scope="module")
+def dev() -> Deployment:
+    return run("dev")
+
+
+@pytest.fixture(scope="module")
+def prod() -> Deployment:
+    return run("prod")
+
+
+def test_dev_registers_these_resources_and_no_others(dev: Deployment) -> None:
+    assert sorted(
+        (each.type.split(":")[-1], each.name) for each in dev.resources if each.type != "pulumi:pulumi:Stack"
+    ) == sorted(
+        [
+            ("ModelBucket", "models"),
+            ("Bucket", "models"),
+            ("BucketVersioning", "models-versioning"),
+            ("BucketServerSideEncryptionConfiguration", "models-encryption"),
+            ("BucketPublicAccessBlock", "models-public-access-block"),
+            ("BucketPolicy", "models-policy"),
+            ("BucketLifecycleConfiguration", "models-lifecycle"),
+            ("ImageMirror", "image"),
+            ("Repository", "image"),
+            ("LifecyclePolicy", "image-lifecycle"),
+            ("MirroredImage", "image"),
+            ("ExecutionRole", "execution-role"),
+            ("Role", "execution-role"),
+            ("RolePolicy", "execution-role-models"),
+            ("RolePolicy", "execution-role-image"),
+            ("RolePolicy", "execution-role-logs-and-metrics"),
+            ("ModelArtifact", "iris-dev"),
+            ("PackedModel", "iris-dev"),
+            ("TritonEndpoint", "iris-dev"),
+            ("Model", "iris-dev"),
+            ("EndpointConfiguration", "iris-dev"),
+            ("Endpoint", "iris-dev"),
+        ]
+    )
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_every_resource_has_a_component_as_parent(stack: str) -> None:
+    for each in run(stack).resources:
+        kind = each.type.split(":")[-1]
+        if kind == "Stack":
+            continue
+        if each.type.startswith("triton-sagemaker:infra:"):
+            assert kind in COMPONENTS
+            assert each.parent_type in {"pulumi:pulumi:Stack", "triton-sagemaker:infra:TritonEndpoint"}
+        else:
+            assert each.parent_type.startswith("triton-sagemaker:infra:"), each.urn
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_everything_taggable_carries_the_cost_tags(stack: str) -> None:
+    expected = {
+        key: value for key, value in stack_file(stack)["triton-sagemaker:tags"].items() if key.startswith("Cost")
+    }
+    deployment = run(stack)
+    tagged = [each for each in deployment.resources if each.type.split(":")[-1] in TAGGABLE]
+    assert tagged
+    for each in tagged:
+        assert expected.items() <= each.inputs["tags"].items(), each.urn
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_model_and_endpoint_configuration_never_carry_a_name(stack: str) -> None:
+    deployment = run(stack)
+    for kind in (":Model", ":EndpointConfiguration"):
+        for each in deployment.all(kind):
+            assert "name" not in each.inputs
+            assert "namePrefix" not in each.inputs
+
+
+def test_the_bucket_is_versioned_encrypted_private_and_refuses_plain_http(dev: Deployment) -> None:
+    assert dev.one(":BucketVersioning").inputs["versioningConfiguration"] == {"status": "Enabled"}
+    rules = dev.one(":BucketServerSideEncryptionConfiguration").inputs["rules"]
+    assert rules == [{"applyServerSideEncryptionByDefault": {"sseAlgorithm": "AES256"}}]
+    block = dev.one(":BucketPublicAccessBlock").inputs
+    assert all(
+        block[key] for key in ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
+    )
+    (statement,) = json.loads(dev.one(":BucketPolicy").inputs["policy"])["Statement"]
+    assert (statement["Effect"], statement["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+
+
+def test_old_versions_and_aborted_uploads_expire_after_the_configured_days() -> None:
+    config = stack_file("dev") | {
+        "triton-sagemaker:bucket": {"noncurrentVersionExpirationDays": 30, "abortIncompleteMultipartUploadDays": 2}
+    }
+    versions, uploads = run("dev", config).one(":BucketLifecycleConfiguration").inputs["rules"]
+    assert versions["noncurrentVersionExpiration"] == {"noncurrentDays": 30}
+    assert uploads["abortIncompleteMultipartUpload"] == {"daysAfterInitiation": 2}
+    assert "expiration" not in versions, "a current version may be what a live Model names"
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_the_bucket_and_all_its_settings_are_kept_on_delete(stack: str) -> None:
+    children = [each for each in run(stack).resources if each.type.startswith("aws:s3/")]
+    assert len(children) == 6
+    assert all(each.request.retainOnDelete for each in children)
+
+
+def test_production_protects_bucket_repository_and_endpoint_and_nothing_that_a_release_replaces(
+    prod: Deployment,
+) -> None:
+    protected = {(each.type.split(":")[-1], each.name) for each in prod.resources if each.request.protect}
+    assert protected == {("Bucket", "models"), ("Repository", "image"), ("Endpoint", "sagemaker-endpoint")}
+
+
+def test_development_protects_nothing(dev: Deployment) -> None:
+    assert not [each.urn for each in dev.resources if each.request.protect]
+
+
+def test_the_repository_is_immutable_in_production_only(dev: Deployment) -> None:
+    development = dev.one(":Repository").inputs
+    assert (development["name"], development["imageTagMutability"]) == ("sagemaker-tritonserver-dev", "MUTABLE")
+    assert development["forceDelete"] is True
+    production = run("prod").one(":Repository").inputs
+    assert (production["name"], production["imageTagMutability"]) == ("sagemaker-tritonserver", "IMMUTABLE")
+    assert production["forceDelete"] is False
+    assert production["imageScanningConfiguration"] == {"scanOnPush": True}
+
+
+def test_the_image_is_mirrored_from_awss_account_of_the_region_and_named_by_digest(prod: Deployment) -> None:
+    image = prod.one("dynamic/infra:MirroredImage").inputs
+    assert image["sources"][0] == "941853720454.dkr.ecr.ap-northeast-1.amazonaws.com/sagemaker-tritonserver:23.10-py3"
+    assert image["destination"] == "123456789012.dkr.ecr.ap-northeast-1.amazonaws.com/sagemaker-tritonserver:23.10-py3"
+    container = prod.one("sagemaker/model:Model").inputs["primaryContainer"]
+    assert (
+        container["image"]
+        == "123456789012.dkr.ecr.ap-northeast-1.amazonaws.com/sagemaker-tritonserver@sha256:" + "0" * 64
+    )
+
+
+def test_another_image_can_be_given_by_source() -> None:
+    digest = "sha256:" + "ab" * 32
+    config = stack_file("dev") | {
+        "triton-sagemaker:image": {"source": f"nvcr.io/nvidia/tritonserver@{digest}", "repository": "triton"}
+    }
+    image = run("dev", config).one("dynamic/infra:MirroredImage").inputs
+    assert image["sources"] == [f"nvcr.io/nvidia/tritonserver@{digest}"]
+    assert image["destination"].endswith("/triton:sha256-abababababab")
+
+
+def test_the_role_is_sagemakers_for_this_account_only(dev: Deployment) -> None:
+    (statement,) = json.loads(dev.one("iam/role:Role").inputs["assumeRolePolicy"])["Statement"]
+    assert statement["Principal"] == {"Service": "sagemaker.amazonaws.com"}
+    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
+
+
+def statements(deployment: Deployment) -> list[dict[str, Any]]:
+    policies = [json.loads(each.inputs["policy"]) for each in deployment.all("iam/rolePolicy:RolePolicy")]
+    return [statement for policy in policies for statement in policy["Statement"]]
+
+
+def test_the_role_may_do_what_a_serving_container_needs_and_no_more(dev: Deployment) -> None:
+    allowed = {
+        (action, resource)
+        for statement in statements(dev)
+        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+        for resource in ([statement["Resource"]] if isinstance(statement["Resource"], str) else statement["Resource"])
+    }
+    bucket = "arn:aws:s3:::models-1a2b3c4"
+    logs = "arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/sagemaker/Endpoints/iris-dev"
+    write = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents")
+    repository = "arn:aws:mock:ap-northeast-1:123456789012:image"
+    assert allowed == {
+        ("s3:GetObject", f"{bucket}/models/*"),
+        ("s3:ListBucket", bucket),
+        *(
+            (action, repository)
+            for action in ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+        ),
+        ("ecr:GetAuthorizationToken", "*"),
+        *((action, resource) for action in write for resource in (logs, f"{logs}:*")),
+        ("cloudwatch:PutMetricData", "*"),
+        ("cloudwatch:DescribeAlarms", "arn:aws:cloudwatch:ap-northeast-1:123456789012:alarm:*"),
+    }
+    (metrics,) = [each for each in statements(dev) if each["Action"] == "cloudwatch:PutMetricData"]
+    assert "cloudwatch:namespace" in metrics["Condition"]["StringEquals"]
+
+
+def test_a_vpc_brings_its_permissions_and_the_models_vpc_config() -> None:
+    config = stack_file("dev") | {"triton-sagemaker:vpc": {"subnetIds": ["subnet-0a"], "securityGroupIds": ["sg-0a"]}}
+    deployment = run("dev", config)
+    assert "UseNetworkInterfaces" in {each["Sid"] for each in statements(deployment)}
+    assert deployment.one("sagemaker/model:Model").inputs["vpcConfig"] == {
+        "subnets": ["subnet-0a"],
+        "securityGroupIds": ["sg-0a"],
+    }
+
+
+def test_a_kms_key_encrypts_the_bucket_and_may_be_used_by_the_role() -> None:
+    key = "arn:aws:kms:ap-northeast-1:123456789012:key/0a-1b"
+    deployment = run("dev", stack_file("dev") | {"triton-sagemaker:bucket": {"kmsKeyArn": key}})
+    (rule,) = deployment.one(":BucketServerSideEncryptionConfiguration").inputs["rules"]
+    assert rule["applyServerSideEncryptionByDefault"] == {"sseAlgorithm": "aws:kms", "kmsMasterKeyId": key}
+    assert {"Sid": "DecryptArtifacts", "Effect": "Allow", "Action": "kms:Decrypt", "Resource": key} in statements(
+        deployment
+    )
+
+
+def test_a_model_repository_is_packed_under_a_key_made_of_its_content(dev: Deployment) -> None:
+    packed = dev.one("dynamic/infra:PackedModel")
+    digest = ModelRepository.read(ROOT / "examples/models").digest()
+    assert packed.inputs["digest"] == digest
+    assert packed.inputs["key"] == f"models/iris-dev/{digest}.tar.gz"
+    assert {"models-versioning", "models-encryption"} <= packed.depends_on
+    container = dev.one("sagemaker/model:Model").inputs["primaryContainer"]
+    assert container["modelDataUrl"] == f"s3://models-1a2b3c4/models/iris-dev/{digest}.tar.gz"
+    assert container["environment"] == {
+        "SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": "iris",
+        "SAGEMAKER_TRITON_LOG_VERBOSE": "false",
+    }
+
+
+def test_an_uploaded_artifact_is_released_as_a_copy_that_the_model_names(prod: Deployment) -> None:
+    released = prod.one("dynamic/infra:ReleasedArtifact").inputs
+    assert (released["artifact"], released["prefix"]) == ("artifacts/model_7.tar.gz", "models/sagemaker-endpoint/")
+    container = prod.one("sagemaker/model:Model").inputs["primaryContainer"]
+    assert container["modelDataUrl"] == "s3://sagemaker-models/models/sagemaker-endpoint/model_7/v1.tar.gz"
+
+
+def test_production_serves_the_articles_variant(prod: Deployment) -> None:
+    (variant,) = prod.one("sagemaker/endpointConfiguration:EndpointConfiguration").inputs["productionVariants"]
+    assert variant == {
+        "variantName": "AllTraffic",
+        "modelName": "sagemaker-endpoint-1a2b3c4",
+        "instanceType": "ml.r5.xlarge",
+        "initialInstanceCount": 2,
+        "initialVariantWeight": 1.0,
+        "containerStartupHealthCheckTimeoutInSeconds": 60,
+    }
+
+
+def test_production_scales_by_invocations(prod: Deployment) -> None:
+    target = prod.one(":Target").inputs
+    assert (target["resourceId"], target["minCapacity"], target["maxCapacity"]) == (
+        "endpoint/sagemaker-endpoint/variant/AllTraffic",
+        2,
+        10,
+    )
+    tracking = prod.one("appautoscaling/policy:Policy").inputs["targetTrackingScalingPolicyConfiguration"]
+    assert tracking == {
+        "predefinedMetricSpecification": {"predefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
+        "targetValue": 70,
+        "scaleInCooldown": 600,
+        "scaleOutCooldown": 30,
+    }
+    assert prod.one(":Target").depends_on >= {"sagemaker-endpoint"}
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_model_and_endpoint_wait_for_the_roles_policies(stack: str) -> None:
+    deployment = run(stack)
+    policies = {each.name for each in deployment.all("iam/rolePolicy:RolePolicy")}
+    assert len(policies) == 3
+    assert policies <= deployment.one("sagemaker/model:Model").depends_on
+    assert policies <= deployment.one("dynamic/infra:Endpoint").depends_on
+
+
+def test_the_endpoint_belongs_to_the_stack_and_serves_the_configuration(prod: Deployment) -> None:
+    endpoint = prod.one("dynamic/infra:Endpoint").inputs
+    assert endpoint["name"] == "sagemaker-endpoint"
+    assert endpoint["endpointConfigName"] == "sagemaker-endpoint-1a2b3c4"
+    assert endpoint["owner"] == "triton-sagemaker/prod"
+    assert (endpoint["autoscaled"], endpoint["timeoutSeconds"]) == (True, 3600)
+
+
+def test_what_our_resources_store_is_no_more_than_the_path_of_their_class(prod: Deployment) -> None:
+    for each in prod.resources:
+        if "dynamic/infra" in each.type:
+            assert len(each.inputs["__provider"]) < 200, "the provider was pickled by value"
+
+
+def test_one_stack_hosts_any_number_of_endpoints() -> None:
+    config = stack_file("dev")
+    config["triton-sagemaker:endpoints"] = {f"e{n}": {"model": {"path": "examples/models"}} for n in range(7)}
+    deployment = run("dev", config)
+    assert {each.name for each in deployment.all("dynamic/infra:Endpoint")} == {f"e{n}" for n in range(7)}
+    assert len(deployment.all("ecr/repository:Repository")) == 1
+
+
+def test_the_outputs_are_what_ops_need(prod: Deployment) -> None:
+    assert set(prod.outputs) == {"endpoints", "bucket", "image", "roleArn"}
+    endpoint = prod.outputs["endpoints"]["sagemaker-endpoint"]
+    assert endpoint["name"] == "sagemaker-endpoint"
+    assert endpoint["artifact"] == "s3://sagemaker-models/models/sagemaker-endpoint/model_7/v1.tar.gz"
+    assert endpoint["image"] == prod.outputs["image"]
+    assert endpoint["invoke"].startswith(
+        "aws sagemaker-runtime invoke-endpoint --region ap-northeast-1 --endpoint-name sagemaker-endpoint "
+    )
+    assert prod.outputs["bucket"] == "sagemaker-models"
+
+
+def test_a_wrong_configuration_registers_nothing() -> None:
+    config = stack_file("dev")
+    config["triton-sagemaker:endpoints"]["iris-dev"]["instanceType"] = "ml.c7g.xlarge"
+    with pytest.raises(pulumi.RunError, match=r"endpoints\.iris-dev\.instanceType: ml\.c7g\.xlarge is an Arm type"):
+        run("dev", config)
+
+
+def test_a_model_repository_that_is_not_there_is_refused_at_its_key() -> None:
+    config = stack_file("dev")
+    config["triton-sagemaker:endpoints"]["iris-dev"]["model"] = {"path": "examples/nothing"}
+    with pytest.raises(pulumi.RunError, match=r"endpoints\.iris-dev\.model\.path: examples/nothing"):
+        run("dev", config)

@@ -1,0 +1,160 @@
+"""Every rule of the settings: what is refused, under which key, and with which way out."""
+
+from __future__ import annotations
+
+import json
+import re
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from infra.settings.error import ConfigurationError
+from infra.settings.load import load
+from infra.settings.stack import Settings
+
+VALID: dict[str, Any] = {
+    "aws:region": "ap-northeast-1",
+    "triton-sagemaker:environment": "production",
+    "triton-sagemaker:tags": {"CostEnv": "prod", "CostService": "ranking"},
+    "triton-sagemaker:endpoints": {
+        "ranking": {
+            "model": {"artifact": "artifacts/model_7.tar.gz"},
+            "instanceType": "ml.r5.xlarge",
+            "autoscaling": {"min": 2, "max": 10},
+        }
+    },
+}
+
+
+def settings(config: dict[str, Any]) -> Settings:
+    return load({k: v if isinstance(v, str) else json.dumps(v) for k, v in config.items()}, "triton-sagemaker")
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """VALID with one value set; `path` is a Pulumi key such as `endpoints.ranking.instanceType`. None removes it."""
+    config = deepcopy(VALID)
+    *parents, last = path.split(".")
+    place: Any = config
+    if path != "aws:region":
+        first, *rest = [*parents, last]
+        names = [f"triton-sagemaker:{first}", *rest]
+        *parents, last = names
+    for name in parents:
+        place = place.setdefault(name, {})
+    if value is None:
+        place.pop(last, None)
+    else:
+        place[last] = value
+    return config
+
+
+def problems(config: dict[str, Any]) -> dict[str, str]:
+    with pytest.raises(ConfigurationError) as caught:
+        settings(config)
+    return {problem.key: problem.message for problem in caught.value.problems}
+
+
+def test_the_articles_settings_are_the_defaults() -> None:
+    endpoint = settings(VALID).endpoints["ranking"]
+    assert endpoint.startup_health_check_seconds == 60
+    assert endpoint.initial_variant_weight == 1.0
+    assert endpoint.autoscaling is not None
+    assert endpoint.autoscaling.invocations_per_instance == 70
+    assert (endpoint.autoscaling.scale_in_cooldown, endpoint.autoscaling.scale_out_cooldown) == (600, 30)
+    assert endpoint.release.strategy == "allAtOnce"
+
+
+def test_a_scaled_endpoint_starts_with_its_minimum_and_a_fixed_one_with_one_instance() -> None:
+    assert settings(VALID).endpoints["ranking"].instance_count == 2
+    assert settings(changed("endpoints.ranking.autoscaling", None)).endpoints["ranking"].instance_count == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "key", "words"),
+    [
+        ("environment", "prod", "environment", "'production', 'staging' or 'development'"),
+        ("aws:region", None, "aws:region", "is required"),
+        ("aws:region", "mars-north-1", "image", "mars-north-1"),
+        ("tags", {"CostEnv": "prod"}, "tags", "CostService must be set"),
+        ("tags.aws:x", "y", "tags", "do not begin with aws:"),
+        ("tags.x", "a<b", "tags", "only letters, digits"),
+        ("tags.x", "y" * 257, "tags", "at most 256"),
+        ("endpoint", {}, "endpoint", "did you mean endpoints?"),
+        ("endpoints", {}, "endpoints", "at least 1 item"),
+        ("bucket.name", "Models", "bucket.name", "match pattern"),
+        ("bucket.kmsKeyArn", "alias/x", "bucket.kmsKeyArn", "match pattern"),
+        (
+            "bucket.kmsKeyArn",
+            "arn:aws:kms:us-east-1:123456789012:key/abc",
+            "bucket",
+            "the bucket is in ap-northeast-1",
+        ),
+        ("image.version", "latest", "image.version", "match pattern"),
+        ("image.source", "nonsense", "image.source", "not an image reference"),
+        ("image", {"version": "23.10-py3", "source": "nvcr.io/nvidia/tritonserver:23.10-py3"}, "image.source", "both"),
+        ("role.name", "a role", "role.name", "match pattern"),
+        ("vpc", {"subnetIds": ["subnet-1"]}, "vpc.securityGroupIds", "is required"),
+        ("endpoints.ranking_", {"model": {"path": "x"}}, "endpoints.ranking_", "no endpoint name"),
+        ("endpoints." + "x" * 56, {"model": {"path": "x"}}, "endpoints." + "x" * 56, "at most 55"),
+        ("ranking.instancetype", "x", "ranking.instancetype", "did you mean instanceType?"),
+        ("ranking.instanceType", "ml.c7g.xlarge", "ranking.instanceType", "Take ml.c7i.xlarge."),
+        ("ranking.instanceType", "ml.c8g.xlarge", "ranking.instanceType", "Take ml.c7i.xlarge."),
+        ("ranking.instanceType", "ml.p6e-gb200.36xlarge", "ranking.instanceType", "Arm"),
+        ("ranking.instanceType", "ml.c5.xlargee", "ranking.instanceType", "Did you mean ml.c5.xlarge?"),
+        ("ranking.instanceType", "ml.t2.medium", "ranking.autoscaling", "burstable"),
+        ("ranking.autoscaling.min", 12, "ranking.autoscaling.min", "12 is more than max (10)"),
+        ("ranking.autoscaling.min", 0, "ranking.autoscaling.min", "greater than or equal to 1"),
+        ("ranking.autoscaling.max", "10", "ranking.autoscaling.max", "valid integer"),
+        ("ranking.initialInstanceCount", 11, "ranking.initialInstanceCount", "outside the autoscaling range 2 to 10"),
+        ("ranking.startupHealthCheckSeconds", 30, "ranking.startupHealthCheckSeconds", "greater than or equal to 60"),
+        ("ranking.volumeSizeGb", 513, "ranking.volumeSizeGb", "less than or equal to 512"),
+        ("ranking.environment", {"a-b": "c"}, "ranking.environment.a-b", "match pattern"),
+        (
+            "ranking.environment",
+            {"SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": "x"},
+            "ranking.environment",
+            "model.defaultModelName",
+        ),
+        ("ranking.environment", {f"k{i}": "v" for i in range(99)}, "ranking.environment", "SageMaker takes 100"),
+        ("ranking.release", {"strategy": "canary"}, "ranking.release.strategy", "'allAtOnce'"),
+        ("ranking.release", {"timeoutSeconds": 10}, "ranking.release.timeoutSeconds", "600"),
+        ("ranking.model", {}, "ranking.model.path", "exactly one"),
+        ("ranking.model", {"path": "a", "artifact": "b.tar.gz"}, "ranking.model.path", "exactly one"),
+        ("ranking.model.artifact", "model.zip", "ranking.model.artifact", "does not name a .tar.gz"),
+        ("ranking.model.artifact", "/m.tar.gz", "ranking.model.artifact", "a key inside the model bucket"),
+        ("ranking.model.artifact", "a/../m.tar.gz", "ranking.model.artifact", "a key inside the model bucket"),
+        ("ranking.model.artifact", "models/m.tar.gz", "ranking.model.artifact", "artifacts/"),
+        ("ranking.model.artifact", "a" * 900 + ".tar.gz", "ranking.model.artifact", "under 900"),
+        ("ranking.model.defaultModelName", "a/b", "ranking.model.defaultModelName", "match pattern"),
+    ],
+)
+def test_a_wrong_value_is_refused_at_its_key_with_the_rule(path: str, value: Any, key: str, words: str) -> None:
+    path, key = (re.sub("^ranking", "endpoints.ranking", text) for text in (path, key))
+    ((found, message),) = problems(changed(path, value)).items()
+    assert found.removeprefix("triton-sagemaker:") == key
+    assert words in message
+
+
+def test_all_problems_are_reported_at_once() -> None:
+    config = changed("endpoints.ranking.autoscaling.min", 12)
+    config["triton-sagemaker:endpoints"]["ranking"]["instanceType"] = "ml.c7g.xlarge"
+    config["triton-sagemaker:endpoints"]["other"] = {"modle": {}}
+    config["triton-sagemaker:environment"] = "prod"
+    found = problems(config)
+    assert set(found) == {
+        "triton-sagemaker:environment",
+        "triton-sagemaker:endpoints.ranking.autoscaling.min",
+        "triton-sagemaker:endpoints.other.model",
+        "triton-sagemaker:endpoints.ranking.instanceType",
+        "triton-sagemaker:endpoints.other.modle",
+    }
+
+
+def test_the_error_text_lists_key_and_message_a_line() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        settings(changed("endpoints.ranking.autoscaling.min", 12))
+    assert str(caught.value) == (
+        "the stack's configuration has 1 problem; nothing was changed:\n"
+        "  triton-sagemaker:endpoints.ranking.autoscaling.min: 12 is more than max (10). Raise max or lower min."
+    )

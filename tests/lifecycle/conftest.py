@@ -1,0 +1,24 @@
+"""One sandbox for all lifecycle tests of a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from sandbox.home import Sandbox
+from tests.lifecycle.account import Account
+
+
+@pytest.fixture(scope="session")
+def _sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    sandbox = Sandbox(tmp_path_factory.mktemp("sandbox") / "home")
+    sandbox.start()
+    yield Account(sandbox, tmp_path_factory.mktemp("work"))
+    sandbox.stop()
+
+
+@pytest.fixture
+def account(_sandbox: Account) -> Iterator[Account]:
+    yield _sandbox
+    _sandbox.impose(provisioningSeconds=0, insufficientCapacity=[], throttle={}, uploadPartSeconds=0)

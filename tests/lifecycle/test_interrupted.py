@@ -1,0 +1,83 @@
+"""An engine that is killed in the middle: its providers end, and the next `up` goes on."""
+
+from __future__ import annotations
+
+import time
+
+import psutil
+import pytest
+
+from tests.lifecycle.account import Account, Killable, development, state, write_model
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    """Whether all have ended, within the time that a provider takes to see that its engine is gone."""
+    _, alive = psutil.wait_procs(processes, timeout=15)
+    return not alive
+
+
+def test_a_kill_during_the_first_create_is_got_out_of(account: Account) -> None:
+    name = account.name()
+    stack = account.stack(development({name: {"model": {"path": str(account.model(1))}}}))
+    account.impose(provisioningSeconds=8)
+    before = account.now()
+    running = Killable(account, stack)
+    account.wait_for(lambda call: call["operation"] == "CreateEndpoint", before)
+    providers = running.kill_the_engine()
+    assert gone(providers), "a provider goes on without its engine"
+
+    stack.up()
+    assert account.ask(name) == 1
+    created = [call for call in account.calls(before) if call["operation"] == "CreateEndpoint"]
+    assert len(created) == 1, "the endpoint under way was attached to"
+    assert stack.preview().unchanged
+
+
+def test_a_kill_during_a_release_is_attached_to_or_waited_out(account: Account) -> None:
+    name, model = account.name(), account.model(1)
+    stack = account.stack(development({name: {"model": {"path": str(model)}}}))
+    stack.up()
+    write_model(model, answer=2)
+    account.impose(provisioningSeconds=8)
+    before = account.now()
+    running = Killable(account, stack)
+    account.wait_for(lambda call: call["operation"] == "UpdateEndpoint", before)
+    assert gone(running.kill_the_engine())
+
+    stack.up()
+    assert account.ask(name) == 2
+    assert len([call for call in account.calls(before) if call["operation"] == "UpdateEndpoint"]) == 1
+    assert account.endpoint(name)["EndpointConfigName"] == state(stack, "EndpointConfiguration")[0]["id"]
+    assert len(account.client("sagemaker").list_endpoint_configs(NameContains=name)["EndpointConfigs"]) == 1
+    assert stack.preview().unchanged
+
+
+def test_a_kill_during_the_mirror_costs_only_time(account: Account) -> None:
+    name = account.name()
+    image = {"version": "23.10-py3", "repository": f"mirror-{name}"}
+    stack = account.stack(development({name: {"model": {"path": str(account.model(1))}}}, image=image))
+    account.impose(uploadPartSeconds=2)
+    before = account.now()
+    running = Killable(account, stack)
+    account.wait_for(lambda call: call["operation"] == "UploadLayerPart", before)
+    assert gone(running.kill_the_engine())
+
+    account.impose(uploadPartSeconds=0)
+    stack.up()
+    assert account.ask(name) == 1
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0])
+def test_a_kill_at_any_moment_is_got_out_of_by_the_next_up(account: Account, seconds: float) -> None:
+    name, model = account.name(), account.model(1)
+    stack = account.stack(development({name: {"model": {"path": str(model)}}}))
+    account.impose(provisioningSeconds=2)
+    for answer in (1, 2):
+        write_model(model, answer)
+        running = Killable(account, stack)
+        time.sleep(seconds)
+        running.kill_the_engine()
+        stack.up()
+        assert account.ask(name) == answer
+        assert stack.preview().unchanged

@@ -1,0 +1,225 @@
+"""Releases with the real engine and a real Triton: what is made, what is replaced, what is live, and what is never
+deleted."""
+
+from __future__ import annotations
+
+import pytest
+from botocore.exceptions import ClientError
+
+from sandbox.stacks import StackFailed
+from tests.lifecycle.account import BROKEN, Account, development, operations, state, write_model
+
+RELEASED = ["PackedModel", "Model", "EndpointConfiguration"]
+
+
+def test_a_model_is_deployed_then_released_anew_and_taken_back(account: Account) -> None:
+    name, model = account.name(), account.model(1)
+    stack = account.stack(development({name: {"model": {"path": str(model)}}}))
+
+    stack.up()
+    assert account.ask(name) == 1
+    first = account.endpoint(name)["EndpointConfigName"]
+
+    again = stack.up()
+    assert again.unchanged, operations(again)
+
+    write_model(model, answer=2)
+    before = account.now()
+    release = stack.up()
+    assert account.ask(name) == 2
+    assert operations(release)["create-replacement"] == RELEASED
+    assert operations(release)["update"] == ["Endpoint"]
+    assert operations(release)["delete-replaced"] == ["EndpointConfiguration", "Model", "PackedModel"]
+    assert [call["operation"] for call in account.calls(before) if call["service"] == "sagemaker"][-2:] == [
+        "DeleteEndpointConfig",
+        "DeleteModel",
+    ], "the old ones are deleted last"
+    assert account.deleted(before) == {first, *[n for n in account.deleted(before) if n != first]}
+    assert account.endpoint(name)["EndpointConfigName"] == state(stack, "EndpointConfiguration")[0]["id"]
+
+    write_model(model, answer=1)
+    stack.up()
+    assert account.ask(name) == 1
+    assert stack.preview().unchanged
+
+
+def test_a_broken_model_fails_with_tritons_reason_while_the_old_one_answers(account: Account) -> None:
+    name, model = account.name(), account.model(1)
+    stack = account.stack(development({name: {"model": {"path": str(model)}}}))
+    stack.up()
+    live = account.endpoint(name)["EndpointConfigName"]
+    before = account.now()
+
+    for answer in (2, 3):  # twice: what the first failure leaves must not be deleted by the second
+        write_model(model, answer, initialize=BROKEN)
+        with pytest.raises(StackFailed) as failed:
+            stack.up()
+        (error,) = [text for text in failed.value.errors if "rolled back" in text]
+        assert "the weights of this model are missing" in error
+        assert "did not pass the ping health check" in error
+        assert f"{live} is live" in error
+        assert "Traceback" not in failed.value.output
+        assert account.ask(name) == 1
+        assert live not in account.deleted(before)
+
+    write_model(model, answer=4)
+    stack.up()
+    assert account.ask(name) == 4
+    assert len(account.client("sagemaker").list_models(NameContains=name)["Models"]) == 1
+    assert stack.preview().unchanged
+
+
+@pytest.mark.parametrize(
+    ("change", "replaced"),
+    [
+        ({"instanceType": "ml.m5.large"}, ["EndpointConfiguration"]),
+        ({"environment": {"SAGEMAKER_TRITON_THREAD_COUNT": "2"}}, ["Model", "EndpointConfiguration"]),
+    ],
+)
+def test_a_changed_setting_replaces_what_depends_on_it_and_updates_the_endpoint(
+    account: Account, change: dict[str, object], replaced: list[str]
+) -> None:
+    name = account.name()
+    endpoint = {"model": {"path": str(account.model(1))}}
+    stack = account.stack(development({name: endpoint}))
+    stack.up()
+    stack.config = development({name: {**endpoint, **change}})
+    update = stack.up()
+    assert operations(update)["create-replacement"] == replaced
+    assert operations(update)["update"] == ["Endpoint"]
+    assert account.ask(name) == 1
+
+
+def test_another_image_replaces_the_models_of_every_endpoint(account: Account) -> None:
+    name = account.name()
+    endpoints = {name: {"model": {"path": str(account.model(1))}}}
+    stack = account.stack(development(endpoints))
+    stack.up()
+    stack.config = development(endpoints, image={"version": "23.08-py3"})
+    update = stack.up()
+    assert {"Model", "EndpointConfiguration"} <= set(operations(update)["create-replacement"])
+    assert operations(update)["update"] == ["Endpoint"]
+    image = account.client("sagemaker").describe_model(ModelName=state(stack, "model:Model")[0]["id"])[
+        "PrimaryContainer"
+    ]["Image"]
+    assert image == stack.outputs()["image"]
+
+
+def test_a_fleet_that_was_scaled_out_is_released_as_it_is(account: Account) -> None:
+    name, model = account.name(), account.model(1)
+    stack = account.stack(development({name: {"model": {"path": str(model)}, "autoscaling": {"min": 2, "max": 10}}}))
+    stack.up()
+    sagemaker = account.client("sagemaker")
+    sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName=name, DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": 8}]
+    )
+    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig={"Delay": 1})
+    write_model(model, answer=2)
+    stack.up()
+    (variant,) = account.endpoint(name)["ProductionVariants"]
+    assert (variant["DesiredInstanceCount"], variant["CurrentInstanceCount"]) == (8, 8)
+    assert account.ask(name) == 2
+
+
+def test_an_edited_instance_count_of_a_fixed_fleet_arrives(account: Account) -> None:
+    name = account.name()
+    endpoint = {"model": {"path": str(account.model(1))}}
+    stack = account.stack(development({name: endpoint}))
+    stack.up()
+    stack.config = development({name: {**endpoint, "initialInstanceCount": 3}})
+    stack.up()
+    assert account.endpoint(name)["ProductionVariants"][0]["CurrentInstanceCount"] == 3
+
+
+def test_an_artifact_is_missed_then_deployed_then_released_at_its_next_version(account: Account) -> None:
+    name, key = account.name(), "artifacts/model_7.tar.gz"
+    stack = account.stack(development({name: {"model": {"artifact": key}}}))
+    with pytest.raises(StackFailed) as failed:
+        stack.up()
+    (bucket,) = [each["outputs"]["bucket"] for each in state(stack, "bucket:Bucket")]
+    assert f"aws s3 cp model_7.tar.gz s3://{bucket}/{key}" in failed.value.output
+    assert state(stack, "model:Model") == []
+
+    def upload(answer: float) -> None:
+        from infra.triton.repository import ModelRepository
+
+        archive = account.directory / "model_7.tar.gz"
+        ModelRepository.read(account.model(answer)).pack(archive)
+        account.client("s3").upload_file(str(archive), bucket, key)
+
+    upload(7)
+    stack.up()
+    assert account.ask(name) == 7
+    assert stack.up().unchanged
+
+    upload(8)
+    assert not stack.preview().unchanged, "a preview shows the release that a new version causes"
+    release = stack.up()
+    assert account.ask(name) == 8
+    assert operations(release)["create-replacement"] == ["Model", "EndpointConfiguration"]
+
+
+def test_five_endpoints_live_in_one_stack(account: Account) -> None:
+    names = [account.name() for _ in range(5)]
+    model = str(account.model(5))
+    stack = account.stack(development({name: {"model": {"path": model}} for name in names}))
+    stack.up()
+    assert [account.ask(name) for name in names] == [5] * 5
+
+
+def test_a_failed_first_create_leaves_nothing_in_the_way_of_the_next_up(account: Account) -> None:
+    name, model = account.name(), account.model(1, initialize=BROKEN)
+    stack = account.stack(development({name: {"model": {"path": str(model)}}}))
+    with pytest.raises(StackFailed) as failed:
+        stack.up()
+    assert "the weights of this model are missing" in failed.value.output
+    with pytest.raises(ClientError, match="Could not find endpoint"):
+        account.endpoint(name)
+    write_model(model, answer=1)
+    stack.up()
+    assert account.ask(name) == 1
+
+
+def test_capacity_that_is_not_there_is_told_in_sagemakers_words(account: Account) -> None:
+    name = account.name()
+    stack = account.stack(
+        development({name: {"model": {"path": str(account.model(1))}, "instanceType": "ml.p3.16xlarge"}})
+    )
+    account.impose(insufficientCapacity=["ml.p3.16xlarge"])
+    with pytest.raises(StackFailed) as failed:
+        stack.up()
+    assert "capacity" in failed.value.output.lower()
+
+
+def test_throttling_of_the_control_plane_is_retried(account: Account) -> None:
+    name = account.name()
+    stack = account.stack(development({name: {"model": {"path": str(account.model(1))}}}))
+    account.impose(throttle={"sagemaker.DescribeEndpoint": 2, "sagemaker.CreateEndpoint": 1})
+    stack.up()
+    assert account.ask(name) == 1
+
+
+def test_a_wrong_setting_is_told_once_without_a_traceback_and_makes_nothing(account: Account) -> None:
+    name = account.name()
+    stack = account.stack(
+        development({name: {"model": {"path": str(account.model(1))}, "instanceType": "ml.c7g.xlarge"}})
+    )
+    before = account.now()
+    with pytest.raises(StackFailed) as failed:
+        stack.up()
+    message = f"triton-sagemaker:endpoints.{name}.instanceType: ml.c7g.xlarge is an Arm type"
+    assert message in failed.value.output
+    assert "Traceback" not in failed.value.output
+    assert [call for call in account.calls(before) if call["operation"].startswith(("Create", "Put"))] == []
+
+
+def test_the_stacks_outputs_tell_how_to_ask(account: Account) -> None:
+    name = account.name()
+    stack = account.stack(development({name: {"model": {"path": str(account.model(1))}}}))
+    outputs = stack.up().outputs
+    endpoint = outputs["endpoints"][name]
+    assert endpoint["arn"] == account.endpoint(name)["EndpointArn"]
+    model = account.client("sagemaker").describe_model(ModelName=state(stack, "model:Model")[0]["id"])
+    assert endpoint["artifact"] == model["PrimaryContainer"]["ModelDataUrl"]
+    assert endpoint["image"] == model["PrimaryContainer"]["Image"]
+    assert f"--endpoint-name {name}" in endpoint["invoke"]

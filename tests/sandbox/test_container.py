@@ -1,0 +1,176 @@
+"""The process around one Triton: its network, its end, and what it leaves behind."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sandbox.aws import container
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="containers are a matter of Linux")
+
+PORT = 8080
+# Listens on every interface as Triton does, says where, and answers each connection with its port.
+SERVER = """
+import socket, sys
+listening = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+print("listening", flush=True)
+while True:
+    connection, _ = listening.accept()
+    connection.sendall(sys.argv[1].encode())
+    connection.close()
+"""
+WITHOUT_NETWORK = """
+import socket, sys
+sys.path.insert(0, sys.argv.pop(1))
+import container
+container.enter_own_network = lambda: False
+sys.exit(container.run(socket.socket(fileno=int(sys.argv[1])), sys.argv[2], int(sys.argv[3]), sys.argv[4:]))
+"""
+
+
+@dataclass
+class Running:
+    process: subprocess.Popen[str]
+    control: socket.socket
+    shared_memory: str
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def connect(self) -> socket.socket | None:
+        self.control.send(container.CONNECT)
+        _, descriptors, _, _ = socket.recv_fds(self.control, 1, maxfds=1)
+        return socket.socket(fileno=descriptors[0]) if descriptors else None
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+@dataclass
+class Runner:
+    started: list[Running]
+
+    def __call__(self, *command: str, script: tuple[str, ...] = (container.__file__,)) -> Running:
+        control, theirs = socket.socketpair()
+        shared_memory = f"test-{secrets.token_hex(6)}-"
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, *script, str(theirs.fileno()), shared_memory, str(PORT), *command],
+                pass_fds=[theirs.fileno()],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        assert control.recv(1) == container.READY
+        running = Running(process, control, shared_memory)
+        self.started.append(running)
+        return running
+
+
+@pytest.fixture
+def run() -> Iterator[Runner]:
+    runner = Runner([])
+    yield runner
+    for running in runner.started:
+        running.control.close()
+        running.process.wait(10)
+        assert running.process.stdout is not None
+        running.process.stdout.close()
+
+
+def serving(run: Runner, **options: tuple[str, ...]) -> Running:
+    return run(sys.executable, "-c", SERVER, "{port}", **options)
+
+
+def read(connection: socket.socket | None) -> str:
+    assert connection is not None
+    with connection:
+        return connection.recv(16).decode()
+
+
+def test_connections_lead_into_the_container(run: Runner) -> None:
+    running = serving(run)
+    while running.line().strip() != "listening":
+        pass
+    assert read(running.connect()).isdigit()
+
+
+def test_there_is_no_connection_while_nobody_listens(run: Runner) -> None:
+    assert run("sleep", "60").connect() is None
+
+
+def test_two_containers_with_networks_of_their_own_listen_on_the_same_port(run: Runner) -> None:
+    first, second = serving(run), serving(run)
+    said = [first.line(), second.line()]
+    if said[0].startswith("No network namespace"):
+        pytest.skip("no network namespace is allowed here")
+    assert said == ["listening\n", "listening\n"]
+    assert [read(first.connect()), read(second.connect())] == [str(PORT), str(PORT)]
+
+
+def test_without_a_network_of_its_own_it_takes_a_free_port_and_says_so(run: Runner) -> None:
+    running = serving(run, script=("-c", WITHOUT_NETWORK, str(Path(container.__file__).parent)))
+    said = {running.line(), running.line()}
+    port = read(running.connect())
+    assert port != str(PORT)
+    assert said == {"listening\n", f"No network namespace is allowed here: port {port} is open on every interface.\n"}
+
+
+def test_its_exit_code_is_the_one_of_the_command(run: Runner) -> None:
+    assert run("sh", "-c", "exit 7").process.wait(10) == 7
+
+
+def test_sigterm_goes_to_the_command(run: Runner) -> None:
+    running = run("sh", "-c", "trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.05; done")
+    assert running.line() == "ready\n"
+    running.process.terminate()
+    assert running.line() == "bye\n"
+    assert running.process.wait(10) == 3
+
+
+def test_all_processes_end_when_the_parent_lets_go(run: Runner) -> None:
+    running = run("sh", "-c", "trap '' TERM; sleep 60 & echo ready; wait")
+    assert running.line() == "ready\n"
+    processes = running.children()
+    assert len(processes) == 2
+    running.control.close()
+    assert running.process.wait(10) == 128 + 9
+    assert psutil.wait_procs(processes, timeout=10)[1] == []
+
+
+def test_processes_left_behind_by_the_command_end_with_it(run: Runner) -> None:
+    running = run("sh", "-c", "sleep 60 & echo $!; exit 0")
+    left_behind = int(running.line())
+    assert running.process.wait(10) == 0
+    assert not psutil.pid_exists(left_behind) or psutil.Process(left_behind).status() == psutil.STATUS_ZOMBIE
+
+
+def test_the_command_dies_with_a_container_that_is_killed(run: Runner) -> None:
+    running = run("sleep", "60")
+    processes = running.children()
+    running.process.kill()
+    assert psutil.wait_procs(processes, timeout=10)[1] == []
+
+
+def test_shared_memory_of_its_prefix_is_removed_and_no_other(run: Runner) -> None:
+    running = run("sh", "-c", "echo ready; sleep 60")
+    assert running.line() == "ready\n"
+    mine, other = Path(f"/dev/shm/{running.shared_memory}a"), Path(f"/dev/shm/other-{running.shared_memory}")
+    mine.touch()
+    other.touch()
+    try:
+        running.control.close()
+        running.process.wait(10)
+        assert (mine.exists(), other.exists()) == (False, True)
+    finally:
+        other.unlink()
