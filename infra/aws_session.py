@@ -54,8 +54,8 @@ class AwsSession:
         if unknown := sorted(self._config.keys() - _HONOURED - _WITHOUT_EFFECT_ON_OUR_CALLS):
             raise AwsSessionRefused(
                 f"aws:{unknown[0]}: the aws provider is configured with a key that image mirror, artifacts and "
-                "endpoints do not follow, so they could act elsewhere than the rest of the stack. Remove the key, or set "
-                "what it does through the environment or an AWS profile, which both follow."
+                "endpoints do not follow, so they could act elsewhere than the rest of the stack. Remove the key, or "
+                "set what it does through the environment or an AWS profile, which both follow."
             )
 
     @property

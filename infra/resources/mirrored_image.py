@@ -9,6 +9,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
 from infra.ecr.copy import Progress, copy_image
+from infra.ecr.errors import EcrRefused
 from infra.ecr.reference import ImageReference
 from infra.ecr.registry import Registries
 from infra.resources.provider import AwsResourceProvider, difference, report
@@ -26,7 +27,12 @@ class MirroredImageProvider(AwsResourceProvider):
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         destination = ImageReference.parse(id_)
-        digest = self._registries(props).ecr(destination).tagged_digest(destination.tag or "")
+        try:
+            digest = self._registries(props).ecr(destination).tagged_digest(destination.tag or "")
+        except EcrRefused as error:
+            if error.code != "RepositoryNotFoundException":
+                raise
+            digest = None
         return ReadResult(id_, {**props, "digest": digest}) if digest else ReadResult("", {})
 
     # No delete: an older Model that is still live, or is rolled back to, may name the image. It goes with the

@@ -238,7 +238,8 @@ def instance_groups(model: Model, gpu: bool | None) -> Iterator[Problem]:
 def missing_named_files(model: Model) -> Iterator[Problem]:
     """Files that the configuration names and that Triton reads when it loads the model."""
     for index, sample in enumerate(model.config.model_warmup):
-        for name, data in sorted(sample.inputs.items()):
+        # A sample of batch_size 0, the default, is never run.
+        for name, data in sorted(sample.inputs.items() if sample.batch_size else ()):
             if data.input_data_file and f"warmup/{data.input_data_file}" not in model.files:
                 yield model.error(
                     f"warm-up input {name} names the file warmup/{data.input_data_file}, which is not there",

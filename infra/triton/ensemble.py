@@ -61,9 +61,10 @@ def missing_step_models(model: Model, models: Mapping[str, Model]) -> Iterator[P
         if step.model_name not in models:
             message = f"step model {step.model_name!r} is not in the repository"
             yield model.error(message, at=f"{STEPS}[{index}].model_name")
-        elif step.model_version > 0 and step.model_version not in models[step.model_name].loaded_versions:
+        elif step.model_version != -1 and step.model_version not in models[step.model_name].loaded_versions:
             yield model.error(
-                f"step model {step.model_name!r} has no version {step.model_version} that is loaded",
+                f"step model {step.model_name!r} has no version {step.model_version} that is loaded: "
+                "model_version is -1 for the newest one, and 0 when it is left out",
                 at=f"{STEPS}[{index}].model_version",
             )
 

@@ -148,10 +148,11 @@ def state(stack: Stack, type_: str) -> list[dict[str, Any]]:
 
 
 def operations(update: Update) -> dict[str, list[str]]:
-    """Of each operation but `same`: the types that the engine did it to, in order."""
+    """Of each operation but `same`: the types that the engine did it to, in order. Providers are none of them: the
+    engine updates that of our own resources whenever any setting changes."""
     found: dict[str, list[str]] = {}
     for step in update.steps:
-        if step.operation not in ("same", "read"):
+        if step.operation not in ("same", "read") and not step.type.startswith("pulumi:providers:"):
             found.setdefault(step.operation, []).append(step.type.split(":")[-1])
     return found
 

@@ -130,6 +130,14 @@ def test_a_version_directory_that_triton_ignores_is_a_warning(write: Write, dire
     assert repr(directory) in problem.message
 
 
+def test_a_version_with_a_leading_zero_does_not_count(write: Write) -> None:
+    problems = check(write, {"iris/config.pbtxt": GOOD, "iris/01/model.py": ""})
+    assert {(each.severity, each.rule) for each in problems} == {
+        ("error", "version-missing"),
+        ("warning", "version-ignored"),
+    }
+
+
 @pytest.mark.parametrize("directory", ["warmup", "configs", "initial_state", "tokenizer", "0"])
 def test_other_directories_are_nobodys_business(write: Write, directory: str) -> None:
     assert check(write, {**iris(GOOD), f"iris/{directory}/file": ""}) == []
@@ -242,7 +250,9 @@ def test_a_gpu_group_is_an_error_where_there_is_known_to_be_none(write: Write, g
     assert [each.rule for each in problems] == ["instance-group"] * count
 
 
-WARM_UP = 'model_warmup {\n inputs { key: "x" value { data_type: TYPE_FP32 dims: 4 input_data_file: "one" } } }'
+WARM_UP = (
+    'model_warmup {\n batch_size: 1 inputs { key: "x" value { data_type: TYPE_FP32 dims: 4 input_data_file: "one" } } }'
+)
 LABELS = 'output { name: "z" data_type: TYPE_FP32 dims: 1\n label_filename: "labels.txt" }'
 PYTHON = 'parameters {\n key: "EXECUTION_ENV_PATH" value { string_value: "$$TRITON_MODEL_DIRECTORY/env.tar.gz" } }'
 
@@ -255,6 +265,10 @@ def test_a_file_that_the_configuration_names_must_be_there(write: Write, config:
     assert (problem.severity, problem.line) == ("error", line)
     assert file.replace("__", "/") in problem.message
     assert check(write, iris(GOOD + config, **{file: ""})) == []
+
+
+def test_a_warm_up_sample_that_is_never_run_needs_no_file(write: Write) -> None:
+    assert check(write, iris(GOOD + WARM_UP.replace("batch_size: 1", ""))) == []
 
 
 def test_all_problems_of_all_models_come_at_once_in_the_order_of_their_places(write: Write) -> None:

@@ -23,7 +23,7 @@ output [ { name: "label" data_type: TYPE_FP32 dims: [ 1 ] } ]
 
 def step(model: str, reads: str, writes: str) -> str:
     return (
-        f'step {{ model_name: "{model}" input_map {{ key: "in" value: "{reads}" }} '
+        f'step {{ model_name: "{model}" model_version: -1 input_map {{ key: "in" value: "{reads}" }} '
         f'output_map {{ key: "out" value: "{writes}" }} }}\n'
     )
 
@@ -90,15 +90,15 @@ def test_a_step_model_that_is_not_in_the_repository_is_an_error(write: Write) ->
     assert messages(check(write, ensemble), "ensemble-step-model") == ["7: step model 'wine' is not in the repository"]
 
 
-def test_a_version_of_a_step_model_that_is_not_loaded_is_an_error(write: Write) -> None:
-    ensemble = GOOD.replace('model_name: "classify"', 'model_name: "classify" model_version: 2')
-    assert messages(check(write, ensemble), "ensemble-step-model") == [
-        "7: step model 'classify' has no version 2 that is loaded"
-    ]
+@pytest.mark.parametrize(("version", "number"), [("model_version: 2", 2), ("", 0)])
+def test_a_version_of_a_step_model_that_is_not_loaded_is_an_error(write: Write, version: str, number: int) -> None:
+    ensemble = GOOD.replace('model_name: "classify" model_version: -1', f'model_name: "classify" {version}')
+    (message,) = messages(check(write, ensemble), "ensemble-step-model")
+    assert message.startswith(f"7: step model 'classify' has no version {number} that is loaded: model_version is -1")
 
 
-def test_the_newest_version_of_a_step_model_is_minus_one(write: Write) -> None:
-    assert check(write, GOOD.replace('model_name: "classify"', 'model_name: "classify" model_version: -1')) == []
+def test_a_version_of_a_step_model_that_is_loaded_may_be_named(write: Write) -> None:
+    assert check(write, GOOD.replace("model_version: -1", "model_version: 1")) == []
 
 
 def test_tensors_that_a_step_model_does_not_have_are_errors(write: Write) -> None:

@@ -147,6 +147,8 @@ def test_a_failed_packing_leaves_no_file_and_keeps_the_old_one(write: Write, tmp
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["model.tar.gz"]
 
 
+# gzip tries to finish the file again when it is collected.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_full_disk_is_not_taken_for_a_change(write: Write) -> None:
     class FullDisk(io.BytesIO):
         def write(self, data: Any) -> int:
