@@ -12,7 +12,7 @@ install = $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecod
 
 .PHONY: help
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | column -t -s : 2>/dev/null
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: up
 up: ready ## deploy STACK (dev) to an AWS on this machine and ask its endpoints a question
@@ -31,8 +31,12 @@ status: ready ## what runs in the sandbox
 	@$(RUN) sandbox status
 
 .PHONY: test
-test: ready lint ## every check and every test
+test: ready lint ## every check and every test but the long ones of `make soak`
 	@$(RUN) pytest -n 2 --dist worksteal
+
+.PHONY: soak
+soak: ready ## the tests that take minutes: deployments killed at many moments
+	@$(RUN) pytest -n 2 --dist worksteal -m soak
 
 .PHONY: lint
 lint: $(VENV)/installed
@@ -52,7 +56,7 @@ ready:
 
 .PHONY: engine
 engine: python
-	@$(PYTHON) -m sandbox.engine
+	@$(PYTHON) -m sandbox.engine > /dev/null
 
 .PHONY: python
 python:

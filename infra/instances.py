@@ -11,6 +11,7 @@ from botocore.loaders import Loader
 # Processor letter right after the generation: g is Graviton (c7g, m6gd, r8g). Grace-based types say so after a dash
 # (p6e-gb200).
 _ARM = re.compile(r"ml\.(?:[a-z]+\d+g|[a-z0-9]+-g[bh]\d+)")
+_GPU = re.compile(r"ml\.[gp]\d")
 _BURSTABLE = re.compile(r"ml\.t\d")
 
 
@@ -30,6 +31,11 @@ def is_arm(instance_type: str) -> bool:
 def is_burstable(instance_type: str) -> bool:
     """Whether the type is ``ml.t*``, which cannot be auto scaled (SageMaker guide, "Autoscaling prerequisites")."""
     return _BURSTABLE.match(instance_type) is not None
+
+
+def has_gpu(instance_type: str) -> bool:
+    """Whether the type has NVIDIA GPUs: the families g and p (SageMaker pricing, "Accelerated computing")."""
+    return _GPU.match(instance_type) is not None
 
 
 def amd64_alternative(instance_type: str) -> str | None:

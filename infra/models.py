@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra import instances
 from infra.settings.error import ConfigurationError, Problem
 from infra.settings.stack import Settings
 from infra.triton import problem as triton
 from infra.triton.problem import ModelRepositoryError
+from infra.triton.question import CannotBeAskedError, Question, question_for_repository
 from infra.triton.repository import ModelRepository
 
 
@@ -20,10 +23,12 @@ class Model:
     Attributes:
         source: a model repository on disk, or the key of an artifact in the bucket.
         default_model_name: the model that answers; None lets Triton take the only one in the artifact.
+        question: a request that the model answers, if it could be made from its configuration.
     """
 
     source: ModelRepository | str
     default_model_name: str | None
+    question: Question | None = None
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,17 @@ def read(settings: Settings, root: Path, project: str) -> Models:
         except ModelRepositoryError as error:
             problems += [Problem(key, _at(endpoint.model.path, found)) for found in error.problems]
             continue
-        for found in repository.check(default, environment=endpoint.environment):
+        question = None
+        for found in repository.check(
+            default, gpu=instances.has_gpu(endpoint.instance_type), environment=endpoint.environment
+        ):
             if found.severity == "error":
                 problems.append(Problem(key, _at(endpoint.model.path, found)))
             else:
                 warnings.append(f"{key}: {_at(endpoint.model.path, found)}")
-        models[name] = Model(repository, default)
+        with contextlib.suppress(CannotBeAskedError):
+            question = question_for_repository(repository, default)
+        models[name] = Model(repository, default, question)
     if problems:
         raise ConfigurationError(problems)
     return Models(models, tuple(warnings))

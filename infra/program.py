@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,10 @@ from infra.mirror import ImageMirror, ImageMirrorArgs
 from infra.models import Models
 from infra.role import ExecutionRole, ExecutionRoleArgs
 from infra.settings.stack import Settings
+from infra.triton.question import Question
+
+MAX_SHOWN_REQUEST = 2_000
+"""Bytes of a request that one would still paste into a terminal."""
 
 
 def stack_config() -> dict[str, str]:
@@ -85,7 +90,7 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
             "arn": endpoint.arn,
             "artifact": artifact.url,
             "image": mirror.image_uri,
-            "invoke": invoke_command(name, settings.region),
+            "invoke": invoke_command(name, settings.region, model.question),
         }
     return {"endpoints": endpoints, "bucket": bucket.name, "image": mirror.image_uri, "roleArn": role.arn}
 
@@ -95,9 +100,12 @@ def default_repository(settings: Settings, stack: str) -> str:
     return "sagemaker-tritonserver" if settings.production else f"sagemaker-tritonserver-{stack}"
 
 
-def invoke_command(endpoint: str, region: str) -> str:
-    """A command line that asks the endpoint; the request is read from a file."""
-    return (
+def invoke_command(endpoint: str, region: str, question: Question | None) -> str:
+    """A command line that asks the endpoint a question made for its model, else one read from `request.json`."""
+    command = (
         f"aws sagemaker-runtime invoke-endpoint --region {region} --endpoint-name {endpoint} "
-        "--content-type application/json --body fileb://request.json /dev/stdout"
+        "--content-type application/json --body fileb://{} /dev/stdout"
     )
+    if question is None or len(question.body) > MAX_SHOWN_REQUEST:
+        return command.format("request.json")
+    return f"echo {shlex.quote(question.body.decode())} | {command.format('/dev/stdin')}"

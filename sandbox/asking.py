@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sandbox.home import Sandbox
-from sandbox.question import CannotBeAskedError, question_for_artifact
+from infra.triton.question import CannotBeAskedError, question_for_artifact
 
 DEFAULT_MODEL = "SAGEMAKER_TRITON_DEFAULT_MODEL_NAME"
 

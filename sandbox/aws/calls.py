@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+#: A longer text is a blob in base64, of a request that was refused before its shapes were looked at.
+_LONGEST_TEXT = 100_000
+
 
 class CallLog:
     """Calls in the order of their answers; readers can wait for the next one."""
@@ -42,11 +45,13 @@ class CallLog:
 
 
 def _loggable(value: Any) -> Any:
-    """A parameter as JSON; bytes by their number only, so that the log stays small."""
+    """A parameter as JSON; bytes and very long texts by their number only, so that the log stays small."""
     if isinstance(value, Mapping):
         return {str(k): _loggable(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_loggable(v) for v in value]
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
+    if isinstance(value, str) and len(value) > _LONGEST_TEXT:
+        return f"<{len(value)} characters>"
     return value.isoformat() if isinstance(value, datetime) else value

@@ -12,6 +12,7 @@ or for a free port where the container shares the network of the host.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -70,7 +71,8 @@ def run(control: socket.socket, shared_memory_prefix: str, port: int, command: l
         preexec_fn=_die_with_parent,
     )
     signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGTERM))
-    control.send(READY)
+    with contextlib.suppress(OSError):
+        control.send(READY)
     _answer_until_over(control, port, process.pid)
     os.killpg(process.pid, signal.SIGKILL)
     code = process.wait()
@@ -96,20 +98,26 @@ def _answer_until_over(control: socket.socket, port: int, pid: int) -> None:
             for key, _ in events.select():
                 if key.fileobj is woken:
                     woken.recv(64)
-                elif control.recv(1):
-                    _connect(control, port)
                 else:
-                    parent_holds_on = False
+                    parent_holds_on = _answer(control, port)
         signal.set_wakeup_fd(-1)
 
 
-def _connect(control: socket.socket, port: int) -> None:
+def _answer(control: socket.socket, port: int) -> bool:
+    """Hands the parent the connection it asked for; False when the parent has let go."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
-            connection.setblocking(True)
-            socket.send_fds(control, [CONNECT], [connection.fileno()])
+        if not control.recv(1):
+            return False
+        with contextlib.ExitStack() as handed_over:
+            connections = []
+            with contextlib.suppress(OSError):
+                connection = handed_over.enter_context(socket.create_connection(("127.0.0.1", port), timeout=2))
+                connection.setblocking(True)
+                connections.append(connection.fileno())
+            socket.send_fds(control, [CONNECT], connections)
     except OSError:
-        control.send(CONNECT)
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -195,6 +195,7 @@ def _check_image(container: Mapping[str, Any], role: ExecutionRole, region: str)
         raise AwsError("ValidationException", message)
     pulls = all(role.allows(f"ecr:{a}", image.repository_arn) for a in ("BatchGetImage", "GetDownloadUrlForLayer"))
     if not pulls or not role.allows("ecr:GetAuthorizationToken", "*"):
+        # CreateModel's words for a role without the permission.
         message = (
             f"Role {role.arn} cannot pull {reference}. "
             "Ensure that the role exists and the image was granted pull permission."

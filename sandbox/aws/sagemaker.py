@@ -322,7 +322,7 @@ class SageMaker:
         old = endpoint.fleet.variants if endpoint.fleet else []
         changed = [v.name for v in old if v.name in registered and new_types.get(v.name) != v.instance_type]
         if changed:
-            # https://github.com/hashicorp/terraform-provider-aws/issues/14337
+            # The wording is not checked against AWS.
             raise _invalid(
                 f'The variant(s) "[{", ".join(changed)}]" must be deregistered as scalable targets with AutoScaling '
                 "before they can be removed or have their instance type updated."

@@ -1,4 +1,4 @@
-"""`python -m sandbox.provider ENGINE_ADDRESS`: serves until the engine is gone; its first line of output is its port."""
+"""`python -m sandbox.provider ENGINE_ADDRESS`: serves until the engine is gone; prints its port first."""
 
 from __future__ import annotations
 

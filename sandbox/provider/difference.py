@@ -60,8 +60,8 @@ def _changes(path: str, name: str, old: Any, new: Any, rules: Rules) -> Iterator
             yield from _changes(path + _step(key), key, old.get(key), new.get(key), rules)
     elif isinstance(old, list) and isinstance(new, list) and name not in rules.sets:
         for index in range(max(len(old), len(new))):
-            pair = (items[index] if index < len(items) else None for items in (old, new))
-            yield from _changes(f"{path}[{index}]", "", *pair, rules)
+            before, after = (items[index] if index < len(items) else None for items in (old, new))
+            yield from _changes(f"{path}[{index}]", "", before, after, rules)
     else:
         yield path, _kind(old, new)
 
@@ -79,7 +79,7 @@ def _same(name: str, old: Any, new: Any, rules: Rules) -> bool:
     if _empty(old) and _empty(new):
         return True
     if name in rules.documents:
-        return canonical_document(old) == canonical_document(new)
+        return bool(canonical_document(old) == canonical_document(new))
     if isinstance(old, dict) and isinstance(new, dict):
         return not any(
             True for key in old.keys() | new.keys() for _ in _changes("", key, old.get(key), new.get(key), rules)
@@ -119,8 +119,8 @@ def _canonical(value: Any, rules: Rules) -> str:
 def canonical_document(text: Any) -> Any:
     """A policy document in a form in which equivalent documents are equal.
 
-    The order of statements, actions and principals means nothing, a list of one is its element, and the principal `*` is
-    `{"AWS": "*"}` (IAM user guide, "Grammar of the IAM JSON policy language").
+    The order of statements, actions and principals means nothing, a list of one is its element, and the principal `*`
+    is `{"AWS": "*"}` (IAM user guide, "Grammar of the IAM JSON policy language").
     """
     try:
         return _canonical_document(json.loads(text))

@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.loaders import create_loader
 
-from sandbox.provider.resource import Clients
+from sandbox.provider.lifecycle import Clients
 
 
 class UnknownFunction(Exception):
@@ -22,7 +22,7 @@ def invoke(token: str, arguments: Mapping[str, Any], clients: Clients) -> dict[s
     """
     if token not in _FUNCTIONS:
         raise UnknownFunction(
-            f"{token} is not among the functions of the sandbox's stand-in for pulumi-aws: {', '.join(sorted(_FUNCTIONS))}. "
+            f"{token} is not among the functions of the sandbox's stand-in for pulumi-aws: {', '.join(_FUNCTIONS)}. "
             "Add it to sandbox/provider/invokes.py, or do without: a policy document is a plain dict."
         )
     return _FUNCTIONS[token](clients, arguments)

@@ -1,9 +1,9 @@
 """Pulumi's property names and values, and AWS's, by botocore's own shapes.
 
-Pulumi's `modelDataUrl` is AWS's `ModelDataUrl`, `kmsMasterKeyId` is `KMSMasterKeyID`: names match without regard to case.
-A type's names say the rest: Pulumi's name and AWS's, or several of AWS's where operations differ; a dot leads into a structure.
-Where Terraform has a list of one block, AWS has a structure (`routingConfigs`, `RoutingConfig`), and the other way round
-(`rule`, `Rules`); name and shape tell.
+Pulumi's `modelDataUrl` is AWS's `ModelDataUrl`, `kmsMasterKeyId` is `KMSMasterKeyID`: names match without regard to
+case. A type's names say the rest: Pulumi's name and AWS's, or several of AWS's where operations differ; a dot leads
+into a structure. Where Terraform has a list of one block, AWS has a structure (`routingConfigs`, `RoutingConfig`), and
+the other way round (`rule`, `Rules`); name and shape tell.
 """
 
 from __future__ import annotations
@@ -34,9 +34,15 @@ class Problem:
 
 @dataclass(frozen=True)
 class Encoding:
-    """Turns property values into AWS's parameters, and notes what does not fit; `names` are those inside of values."""
+    """Turns property values into AWS's parameters, and notes what does not fit.
+
+    Attributes:
+        names: the names inside of values.
+        computed: properties that are filled in where they are left out.
+    """
 
     names: Names = field(default_factory=dict)
+    computed: frozenset[str] = frozenset()
     problems: list[Problem] = field(default_factory=list)
 
     def value(self, shape: Shape, value: Any, path: str) -> Any:
@@ -62,8 +68,9 @@ class Encoding:
                 self._refuse(f"{path}.{key}", f"{shape.name} has no such property")
             elif item is not None:
                 members[name] = self.value(shape.members[name], item, f"{path}.{key}")
-        for name in sorted(set(shape.required_members) - members.keys()):
-            self._refuse(f"{path}.{property_of(name, self.names)}", "missing, and AWS requires it")
+        for name in sorted({property_of(key, self.names) for key in set(shape.required_members) - members.keys()}):
+            if name not in self.computed:
+                self._refuse(f"{path}.{name}", "missing, and AWS requires it")
         return members
 
     def _list(self, shape: ListShape, value: Any, path: str) -> Any:
@@ -200,7 +207,7 @@ def property_of(key: str, names: Names) -> str:
     for name in names:
         if key in _alternatives(name, names):
             return name
-    first, *rest = xform_name(key).split("_")
+    first, *rest = str(xform_name(key)).split("_")
     return first + "".join(word.capitalize() for word in rest)
 
 

@@ -16,10 +16,11 @@ from pulumi.runtime.proto import provider_pb2 as proto
 from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderServicer
 
 from infra.aws_session import AwsSession, AwsSessionRefused
-from sandbox.provider import resource, table
+from sandbox.provider import lifecycle, table
 from sandbox.provider.difference import Change, changes, inputs_after_refresh, with_computed, written_as
 from sandbox.provider.invokes import UnknownFunction, invoke
-from sandbox.provider.resource import AwsCallFailed, Clients, ResourceType, Work
+from sandbox.provider.lifecycle import AwsCallFailed, Clients, Work
+from sandbox.provider.resource_type import ResourceType, top_level
 from sandbox.provider.wire import UNKNOWN, contains_unknown, decode, encode, plain, seal, secrets
 
 _DEFAULTS = "__defaults"
@@ -59,6 +60,7 @@ def _refusing(
             context.abort(grpc.StatusCode.UNKNOWN, str(error))
         except _REFUSALS as error:
             context.abort(grpc.StatusCode.UNKNOWN, _blot(str(error), _secrets_in(request)))
+        raise AssertionError("abort raises")
 
     return refusing
 
@@ -117,7 +119,7 @@ class AwsProvider(ResourceProviderServicer):
         type_ = table.find(_type_of(request))
         given = decode(request.news)
         inputs, failures = self._complete(type_, request, plain(given), plain(decode(request.olds)))
-        found = resource.problems(
+        found = lifecycle.problems(
             type_, self._clients, {key: value for key, value in inputs.items() if key != _DEFAULTS}
         )
         failures += [(problem.path, problem.reason) for problem in found]
@@ -145,11 +147,11 @@ class AwsProvider(ResourceProviderServicer):
         inputs = decode(request.properties)
         given = _without_notes(plain(inputs))
         if request.preview:
-            expected = dict.fromkeys(_made_by_aws(type_), UNKNOWN) | given
+            expected = self._expected(type_) | given
             return proto.CreateResponse(properties=encode(seal(inputs, expected)))
         work = Work(type_, self._clients, given, given)
-        resource.create(work)
-        outputs = self._after(work, inputs, lambda: resource.finish(work))
+        lifecycle.create(work)
+        outputs = self._after(work, inputs, lambda: lifecycle.finish(work))
         return proto.CreateResponse(id=work.id, properties=encode(outputs))
 
     @_refusing
@@ -157,8 +159,6 @@ class AwsProvider(ResourceProviderServicer):
         type_ = table.find(_type_of(request))
         inputs, before = decode(request.inputs), decode(request.properties)
         state = plain(before) or type_.identify(request.id)
-        if type_.regional:
-            state.setdefault("region", self._session.region)
         work = Work(type_, self._clients, state, _without_notes(plain(inputs)))
         if (outputs := self._outputs(work, plain(before))) is None:
             return proto.ReadResponse()
@@ -172,21 +172,23 @@ class AwsProvider(ResourceProviderServicer):
         type_ = table.find(_type_of(request))
         before, inputs = decode(request.olds), decode(request.news)
         olds, given, old_inputs = (_without_notes(plain(each)) for each in (before, inputs, decode(request.old_inputs)))
-        changed = {path.split(".")[0].split("[")[0] for path in changes(old_inputs, given, type_.rules)}
+        changed = {top_level(path) for path in changes(old_inputs, given, type_.rules)}
         state = {name: value for name, value in olds.items() if name not in changed} | given
         if request.preview:
             expected = dict.fromkeys(type_.renewed.split(), UNKNOWN) if changed else {}
             return proto.UpdateResponse(properties=encode(seal(inputs, state | expected)))
         work = Work(type_, self._clients, state, given)
-        work.changed = frozenset(changed or given)  # nothing changed: an earlier attempt failed half-way
-        outputs = self._after(work, inputs, lambda: resource.update(work, olds))
+        if not changed:  # an earlier attempt failed half-way: nothing is certain but that the resource exists
+            changed, olds = set(given), {}
+        work.changed = frozenset(changed)
+        outputs = self._after(work, inputs, lambda: lifecycle.update(work, olds))
         return proto.UpdateResponse(properties=encode(outputs))
 
     @_refusing
     def Delete(self, request: proto.DeleteRequest) -> empty_pb2.Empty:
         type_ = table.find(_type_of(request))
         state = plain(decode(request.properties))
-        resource.delete(Work(type_, self._clients, state, {}))
+        lifecycle.delete(Work(type_, self._clients, state, {}))
         return empty_pb2.Empty()
 
     # What these have in common
@@ -213,6 +215,11 @@ class AwsProvider(ResourceProviderServicer):
             inputs["tagsAll"] = self._all_tags(inputs.get("tags"))
         return {**inputs, _DEFAULTS: sorted(filled_in)}, failures
 
+    def _expected(self, type_: ResourceType) -> dict[str, Any]:
+        """What a preview knows of the properties that no input gives."""
+        by_aws = set(type_.outputs.split()) | (type_.rules.computed & type_.input_names)
+        return dict.fromkeys(by_aws, UNKNOWN) | ({"region": self._session.region} if type_.regional else {})
+
     def _all_tags(self, tags: Any) -> Any:
         return UNKNOWN if contains_unknown(tags) else {**self._session.default_tags, **(tags or {})}
 
@@ -234,7 +241,7 @@ class AwsProvider(ResourceProviderServicer):
         """All outputs as AWS has them, written as in `model` where that means the same."""
         kept = {name: model[name] for name in work.type.write_only.split() if name in model}
         explicit = model.get("tags") or {}
-        if (live := resource.read(work)) is None:
+        if (live := lifecycle.read(work)) is None:
             return None
         if work.type.tags:
             defaults = self._session.default_tags
@@ -262,11 +269,11 @@ class AwsProvider(ResourceProviderServicer):
 
 
 def _type_of(request: Any) -> str:
-    return request.type or request.urn.split("::")[2].split("$")[-1]
+    return str(request.type or request.urn.split("::")[2].split("$")[-1])
 
 
 def _name_of(request: Any) -> str:
-    return request.name or request.urn.split("::", 3)[3]
+    return str(request.name or request.urn.split("::", 3)[3])
 
 
 def _without_notes(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -291,10 +298,6 @@ def _set_default(inputs: Any, path: list[str], value: Any) -> bool:
     return inputs.setdefault(path[0], value) is value if path[0] not in inputs else False
 
 
-def _made_by_aws(type_: ResourceType) -> set[str]:
-    return set(type_.outputs.split())
-
-
 def _named_by_program(type_: ResourceType, inputs: Mapping[str, Any]) -> bool:
     """Whether the program chose the physical name, so that old and new resource cannot exist side by side."""
     auto = type_.autoname
@@ -302,16 +305,13 @@ def _named_by_program(type_: ResourceType, inputs: Mapping[str, Any]) -> bool:
 
 
 def _response(type_: ResourceType, found: Mapping[str, Change], named_by_program: bool) -> proto.DiffResponse:
-    def top(path: str) -> str:
-        return path.split(".")[0].split("[")[0]
-
-    replaces = sorted({top(path) for path in found if type_.forces_replacement(top(path))})
-    kinds = {path: change.value + ("_REPLACE" if top(path) in replaces else "") for path, change in found.items()}
+    replacing = {path for path in found if type_.forces_replacement(path)}
+    kinds = {path: change.value + "_REPLACE" * (path in replacing) for path, change in found.items()}
     return proto.DiffResponse(
         changes=proto.DiffResponse.DIFF_SOME if found else proto.DiffResponse.DIFF_NONE,
-        diffs=sorted({top(path) for path in found}),
-        replaces=replaces,
-        deleteBeforeReplace=bool(replaces) and (type_.delete_before_replace or named_by_program),
+        diffs=sorted({top_level(path) for path in found}),
+        replaces=sorted({top_level(path) for path in replacing}),
+        deleteBeforeReplace=bool(replacing) and (type_.delete_before_replace or named_by_program),
         hasDetailedDiff=True,
         detailedDiff={
             path: proto.PropertyDiff(kind=proto.PropertyDiff.Kind.Value(kind), inputDiff=True)
@@ -328,7 +328,7 @@ def _secrets_in(request: Message) -> Iterable[Any]:
 
 def _blot(text: str, hidden: Iterable[Any]) -> str:
     for value in hidden:
-        if isinstance(value, str) and value:
+        if isinstance(value, str) and len(value) > 2:  # shorter ones would only garble the text (Pulumi's own limit)
             text = text.replace(value, "[secret]")
     return text
 

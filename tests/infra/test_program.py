@@ -316,8 +316,9 @@ def test_the_outputs_are_what_ops_need(prod: Deployment) -> None:
     assert endpoint["name"] == "sagemaker-endpoint"
     assert endpoint["artifact"] == "s3://sagemaker-models/models/sagemaker-endpoint/model_7/v1.tar.gz"
     assert endpoint["image"] == prod.outputs["image"]
-    assert endpoint["invoke"].startswith(
+    assert endpoint["invoke"] == (
         "aws sagemaker-runtime invoke-endpoint --region ap-northeast-1 --endpoint-name sagemaker-endpoint "
+        "--content-type application/json --body fileb://request.json /dev/stdout"
     )
     assert prod.outputs["bucket"] == "sagemaker-models"
 

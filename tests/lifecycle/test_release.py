@@ -3,6 +3,8 @@ deleted."""
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 from botocore.exceptions import ClientError
 
@@ -222,4 +224,11 @@ def test_the_stacks_outputs_tell_how_to_ask(account: Account) -> None:
     model = account.client("sagemaker").describe_model(ModelName=state(stack, "model:Model")[0]["id"])
     assert endpoint["artifact"] == model["PrimaryContainer"]["ModelDataUrl"]
     assert endpoint["image"] == model["PrimaryContainer"]["Image"]
-    assert f"--endpoint-name {name}" in endpoint["invoke"]
+    answer = subprocess.run(
+        ["bash", "-c", endpoint["invoke"]],
+        env=account.command_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert '"data":[1.0]' in answer.stdout.replace(" ", ""), "the command line can be pasted as it is"

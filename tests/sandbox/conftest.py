@@ -21,6 +21,7 @@ import boto3
 import pytest
 import urllib3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from sandbox.aws.server import EmbeddedAws, listen, services
 
@@ -147,8 +148,8 @@ def archive(files: Mapping[str, str | bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def policy_document(statement: Mapping[str, Any]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+def policy_document(*statements: Mapping[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
 class Host:
@@ -164,14 +165,15 @@ class Host:
 
     def make_role(
         self,
-        trust: Mapping[str, Any] | None = None,
+        *trust: Mapping[str, Any],
         actions: tuple[str, ...] = ("s3:GetObject", "ecr:*"),
         resource: str = "*",
     ) -> str:
-        """An IAM role with one inline policy; by default what a Model needs."""
+        """An IAM role with one inline policy; by default what a Model needs. `trust`: what differs from an Allow."""
         iam, name = self.aws.client("iam"), unique("role")
-        trust = trust or {"Principal": {"Service": "sagemaker.amazonaws.com"}}
-        trusting = policy_document({"Effect": "Allow", "Action": "sts:AssumeRole", **trust})
+        trust = trust or ({},)
+        sagemaker = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        trusting = policy_document(*({**sagemaker, **statement} for statement in trust))
         role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trusting)
         allowing = policy_document({"Effect": "Allow", "Action": list(actions), "Resource": resource})
         iam.put_role_policy(RoleName=name, PolicyName="pull", PolicyDocument=allowing)
@@ -225,10 +227,25 @@ class Host:
 
     def wait(self, endpoint: str, status: str) -> dict[str, Any]:
         """The endpoint's description once it has a status; fails when it settles on another one."""
-        while (described := self.describe(endpoint))["EndpointStatus"] != status:
-            assert described["EndpointStatus"] not in ("InService", "Failed"), described
+
+        def has_status(described: dict[str, Any]) -> bool:
+            settled = described["EndpointStatus"] in ("InService", "Failed")
+            assert not settled or described["EndpointStatus"] == status, described
+            return bool(described["EndpointStatus"] == status)
+
+        return self.wait_until(endpoint, has_status)
+
+    def wait_until(self, endpoint: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The endpoint's description once it is as wanted; fails after two minutes."""
+        deadline = time.monotonic() + 120
+        while not condition(described := self.describe(endpoint)):
+            assert time.monotonic() < deadline, described
             time.sleep(0.05)
         return described
+
+    def wait_until_gone(self, endpoint: str) -> None:
+        with pytest.raises(ClientError, match="Could not find endpoint"):
+            self.wait_until(endpoint, lambda described: False)
 
     def log(self, endpoint: str) -> list[str]:
         """All lines of an endpoint's log group."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 PROGRAM = """
@@ -13,7 +15,11 @@ if problem := config.get("problem"):
     raise pulumi.RunError(problem)
 protect = config.get_bool("protect")
 things = {
-    name: Thing(name, value, config.get("hold"), pulumi.ResourceOptions(protect=protect, retain_on_delete=protect))
+    name: Thing(
+        name,
+        {"value": value, "hold": config.get("hold"), "error": config.get("error")},
+        pulumi.ResourceOptions(protect=protect, retain_on_delete=protect),
+    )
     for name, value in config.require_object("things").items()
 }
 pulumi.export("things", {name: thing.value for name, thing in things.items()})
@@ -22,6 +28,7 @@ pulumi.export("key", config.get("key"))
 
 THING = """
 import os
+import sys
 import threading
 import time
 
@@ -33,6 +40,7 @@ class ThingProvider(ResourceProvider):
     serialize_as_secret_always = False
 
     def configure(self, request):
+        sys.tracebacklimit = 0
         engine = os.getppid()
 
         def end_with_the_engine():
@@ -43,6 +51,8 @@ class ThingProvider(ResourceProvider):
         threading.Thread(target=end_with_the_engine, daemon=True).start()
 
     def create(self, props):
+        if props.get("error"):
+            raise Exception(props["error"])
         if hold := props.get("hold"):
             open(hold, "w").close()
             while os.path.exists(hold):
@@ -56,8 +66,8 @@ class ThingProvider(ResourceProvider):
 class Thing(Resource, module="small", name="Thing"):
     value: pulumi.Output[int]
 
-    def __init__(self, name, value, hold, opts):
-        super().__init__(ThingProvider(), name, {"value": value, "hold": hold}, opts)
+    def __init__(self, name, props, opts):
+        super().__init__(ThingProvider(), name, props, opts)
 """
 
 STACK_FILE = """\
@@ -74,8 +84,8 @@ config:
 def write_small_project(directory: Path) -> Path:
     """The project with a stack file `dev`.
 
-    Its configuration: `things` (name to value), `problem` (an error that the program raises), `protect`, and `hold`: a
-    file that a creation writes, and then waits until it is removed.
+    Its configuration: `things` (name to value), `problem` (an error that the program raises), `error` (one that every
+    creation raises), `protect`, and `hold`: a file that a creation writes, and then waits until it is removed.
     """
     directory.mkdir(parents=True)
     (directory / "Pulumi.yaml").write_text("name: small\nruntime: {name: python, options: {virtualenv: .venv}}\n")
@@ -83,3 +93,11 @@ def write_small_project(directory: Path) -> Path:
     (directory / "__main__.py").write_text(PROGRAM)
     (directory / "thing.py").write_text(THING)
     return directory
+
+
+def wait_for(event: Callable[[], object]) -> None:
+    """Wait until `event()` is true; a test that waits for a minute has failed."""
+    deadline = time.monotonic() + 60
+    while not event():
+        assert time.monotonic() < deadline, "it did not happen within a minute"
+        time.sleep(0.02)

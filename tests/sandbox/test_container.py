@@ -148,6 +148,18 @@ def test_all_processes_end_when_the_parent_lets_go(run: Runner) -> None:
     assert psutil.wait_procs(processes, timeout=10)[1] == []
 
 
+def test_all_processes_end_when_the_parent_goes_without_reading_its_answers(run: Runner) -> None:
+    running = run("sleep", "60")
+    processes = running.children()
+    shared = Path(f"/dev/shm/{running.shared_memory}a")
+    shared.touch()
+    running.control.send(container.CONNECT * 3)
+    running.control.close()
+    assert running.process.wait(10) == 128 + 9
+    assert psutil.wait_procs(processes, timeout=10)[1] == []
+    assert not shared.exists()
+
+
 def test_processes_left_behind_by_the_command_end_with_it(run: Runner) -> None:
     running = run("sh", "-c", "sleep 60 & echo $!; exit 0")
     left_behind = int(running.line())

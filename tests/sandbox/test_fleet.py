@@ -108,8 +108,9 @@ def test_a_container_that_never_answers_has_the_seconds_of_its_configuration(pla
 
 
 def test_a_container_that_exits_fails_at_once(place: Place) -> None:
-    exiting = variant({"EXITS": "1", "PINGS_IN_VAIN": "1000000"}, ContainerStartupHealthCheckTimeoutInSeconds=3600)
+    exiting = variant({"EXITS": "1", "PINGS_IN_VAIN": "1000000"}, ContainerStartupHealthCheckTimeoutInSeconds=1)
     assert failure(place, exiting) == PING_FAILED
+    assert isinstance(exiting.server, Server) and exiting.server.pings == 1
 
 
 def test_a_container_that_serve_ends_fails_the_health_check(place: Place) -> None:

@@ -241,9 +241,7 @@ def test_a_deleted_endpoint_leaves_no_triton_and_no_files(tmp_path: Path, aws: A
     host.sagemaker.delete_endpoint(EndpointName=name)
     _, alive = psutil.wait_procs(tritons, timeout=60)
     assert alive == []
-    with pytest.raises(ClientError, match="Could not find endpoint"):
-        while host.describe(name):
-            pass
+    host.wait_until_gone(name)
     assert [path for path in (tmp_path / "endpoints").rglob("*") if path.is_file()] == []
     mine.stop()
 

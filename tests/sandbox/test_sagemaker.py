@@ -165,27 +165,22 @@ def test_the_role_must_exist(host: Host) -> None:
 @pytest.mark.parametrize(
     "trust",
     [
-        {"Principal": {"Service": "lambda.amazonaws.com"}},
-        {"Principal": {"AWS": "*"}},
-        {"Principal": {"Service": "sagemaker.amazonaws.com"}, "Effect": "Deny"},
-        {
-            "Principal": {"Service": "sagemaker.amazonaws.com"},
-            "Condition": {"StringEquals": {"aws:SourceAccount": "999999999999"}},
-        },
+        [{"Principal": {"Service": "lambda.amazonaws.com"}}],
+        [{"Principal": {"AWS": "*"}}],
+        [{"Effect": "Deny"}],
+        [{}, {"Effect": "Deny"}],
+        [{"Action": "sts:TagSession"}],
+        [{"Condition": {"StringEquals": {"aws:SourceAccount": "999999999999"}}}],
     ],
 )
-def test_the_role_must_trust_sagemaker_for_this_account(host: Host, trust: dict[str, Any]) -> None:
-    url, role = host.upload(b"x"), host.make_role(trust)
+def test_the_role_must_trust_sagemaker_for_this_account(host: Host, trust: list[dict[str, Any]]) -> None:
+    url, role = host.upload(b"x"), host.make_role(*trust)
     assert refusal(host.model, ModelDataUrl=url, ExecutionRoleArn=role).startswith(could_not_access(url, role))
 
 
 def test_a_role_that_trusts_sagemaker_for_this_account_alone_is_enough(host: Host) -> None:
-    role = host.make_role(
-        {
-            "Principal": {"Service": ["sagemaker.amazonaws.com"]},
-            "Condition": {"StringEquals": {"aws:SourceAccount": ACCOUNT}},
-        }
-    )
+    service = {"Service": ["sagemaker.amazonaws.com"]}
+    role = host.make_role({"Principal": service, "Condition": {"StringEquals": {"aws:SourceAccount": ACCOUNT}}})
     assert host.model(ExecutionRoleArn=role)
 
 
@@ -475,11 +470,13 @@ def test_while_it_bakes_the_new_fleet_has_the_traffic_and_the_old_one_is_still_t
     routing = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 3600}
     policy = {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing}}
     host.update(name, new, wait="Updating", DeploymentConfig=policy)
-    while True:
-        described = host.describe(name)
+
+    def is_baking(described: dict[str, Any]) -> bool:
         [variant] = described["PendingDeploymentSummary"]["ProductionVariants"]
-        if [status["Status"] for status in variant["VariantStatus"]] == ["Baking"]:
-            break
+        return [status["Status"] for status in variant["VariantStatus"]] == ["Baking"]
+
+    described = host.wait_until(name, is_baking)
+    [variant] = described["PendingDeploymentSummary"]["ProductionVariants"]
     assert (described["EndpointStatus"], described["EndpointConfigName"]) == ("Updating", old)
     assert variant["CurrentInstanceCount"] == 1
     assert described["ProductionVariants"][0]["CurrentInstanceCount"] == 1
@@ -516,13 +513,7 @@ def test_without_capacity_a_new_endpoint_fails_and_can_only_be_deleted(host: Hos
     assert described["EndpointConfigName"] == config
     assert "it can only be deleted" in refusal(host.update, endpoint=name, config=host.config())
     host.sagemaker.delete_endpoint(EndpointName=name)
-    wait_until_gone(host, name)
-
-
-def wait_until_gone(host: Host, endpoint: str) -> None:
-    with pytest.raises(ClientError, match="Could not find endpoint"):
-        while host.describe(endpoint)["EndpointStatus"] == "Deleting":
-            pass
+    host.wait_until_gone(name)
 
 
 def test_an_update_that_fails_rolls_back_and_keeps_its_reason(host: Host) -> None:

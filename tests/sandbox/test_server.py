@@ -168,6 +168,14 @@ def test_the_next_calls_of_a_throttled_operation_are_refused_in_every_protocol(
     assert [each["error"] for each in aws.calls()[-3:]] == ["ThrottlingException: Rate exceeded"] * 2 + [None]
 
 
+def test_a_refused_upload_is_logged_without_its_bytes(aws: AwsProcess) -> None:
+    aws.impose(throttle={"ecr.UploadLayerPart": 1})
+    part = {"partFirstByte": 0, "partLastByte": 99_999, "layerPartBlob": bytes(100_000)}
+    with pytest.raises(ClientError, match="ThrottlingException"):
+        aws.client("ecr").upload_layer_part(repositoryName="models", uploadId="u", **part)
+    assert last_call(aws)["params"]["layerPartBlob"] == "<133336 characters>"
+
+
 def test_an_unknown_condition_is_refused_with_those_that_exist(aws: AwsProcess) -> None:
     answer = urllib3.request("PUT", f"{aws.url}/_sandbox/conditions", json={"provisioningSecond": 1})
     assert answer.status == 400

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 
 from sandbox.home import PROJECT, Sandbox, SandboxError, exclusive
 from sandbox.stacks import Stack, StackFailed, stacks
-from tests.sandbox.small_project import write_small_project
+from tests.sandbox.small_project import wait_for, write_small_project
 
 THINGS = {"small:things": {"a": 1, "b": 2}}
 
@@ -53,13 +54,6 @@ def new_stack(module_sandbox: Sandbox, request: pytest.FixtureRequest) -> Callab
 def operations(steps: object) -> dict[str, str]:
     """What happened to the small project's things."""
     return {step.name: step.operation for step in steps if step.type.endswith(":Thing")}  # type: ignore[attr-defined]
-
-
-def wait_for(event: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not event():
-        assert time.monotonic() < deadline, "it did not happen within a minute"
-        time.sleep(0.02)
 
 
 def test_a_second_up_changes_nothing(new_stack: Callable[..., Stack]) -> None:
@@ -101,6 +95,16 @@ def test_an_error_of_the_program_is_shown_once_and_without_a_traceback(new_stack
     diagnostics = failure.value.output.partition("Diagnostics:")[2]
     assert diagnostics.count("minimum over maximum") == 1
     assert "Traceback" not in failure.value.output
+
+
+def test_a_program_that_waits_when_a_resource_fails_is_ended(new_stack: Callable[..., Stack]) -> None:
+    def unfinished() -> list[object]:
+        return [each for each in gc.get_objects() if isinstance(each, asyncio.Task) and not each.done()]
+
+    with pytest.raises(StackFailed, match="no capacity"):
+        new_stack(things={"a": 1, "b": 2, "c": 3}, error="no capacity").up()
+
+    wait_for(lambda: not unfinished())
 
 
 def test_the_tracked_files_stay_and_the_private_copies_leave_out_what_only_aws_can_use(

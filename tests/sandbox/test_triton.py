@@ -14,8 +14,8 @@ import tarfile
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -24,12 +24,9 @@ from infra.triton.repository import ModelRepository
 from sandbox.aws import triton
 from sandbox.aws.triton import ServeError, TritonServer, unavailable
 
+from .triton_container import QUICK, TritonContainer
+
 EXAMPLES = Path(__file__).parents[2] / "examples" / "models"
-# Auto-completion starts the Python model once more, for over a second; these models say all in their config.pbtxt.
-QUICK = {
-    "SAGEMAKER_TRITON_LOG_VERBOSE": "false",
-    "SAGEMAKER_TRITON_ADDITIONAL_ARGS": "--disable-auto-complete-config",
-}
 CONFIG = """
 name: "echo"
 backend: "python"
@@ -42,38 +39,12 @@ instance_group [ { kind: KIND_CPU } ]
 needs_triton = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
 
 
-@dataclass
-class Container:
-    """A server and what it logged."""
-
-    server: TritonServer
-    log: list[str]
-    ready: threading.Event = field(default_factory=threading.Event)
-
-    def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + 60
-        while not self.server.ping():
-            assert self.server.exited is None, "\n".join(self.log)
-            assert time.monotonic() < deadline, "\n".join(self.log)
-            time.sleep(0.02)
-
-    def wait_until_exited(self) -> int:
-        deadline = time.monotonic() + 60
-        while (code := self.server.exited) is None:
-            assert time.monotonic() < deadline, "\n".join(self.log)
-            time.sleep(0.02)
-        return code
-
-    def ask(self, shape: list[int], data: list[float]) -> tuple[int, dict[str, object]]:
-        tensor = {"name": "measurements", "shape": shape, "datatype": "FP32", "data": data}
-        body = json.dumps({"inputs": [tensor]}).encode()
-        status, _, answer = self.server.invoke(body, {"Content-Type": "application/json"})
-        return status, json.loads(answer)
-
-
-def container(archive: Path, directory: Path, **environment: str) -> Container:
-    log: list[str] = []
-    return Container(TritonServer(archive, {**QUICK, **environment}, directory, log.append), log)
+def ask(container: TritonContainer, shape: list[int], data: list[float]) -> tuple[int, dict[str, Any]]:
+    """Asks the example model; returns the status and the JSON of the answer."""
+    tensor = {"name": "measurements", "shape": shape, "datatype": "FP32", "data": data}
+    body = json.dumps({"inputs": [tensor]}).encode()
+    status, _, answer = container.server.invoke(body, {"Content-Type": "application/json"})
+    return status, json.loads(answer)
 
 
 def artifact(directory: Path, model: str, config: str = CONFIG) -> Path:
@@ -88,12 +59,12 @@ def artifact(directory: Path, model: str, config: str = CONFIG) -> Path:
 
 
 @pytest.fixture(scope="module")
-def iris(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+def iris(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonContainer]:
     directory = tmp_path_factory.mktemp("iris")
     ModelRepository.read(EXAMPLES).pack(directory / "iris.tar.gz")
-    running = container(directory / "iris.tar.gz", directory / "container")
+    running = TritonContainer.of(directory / "iris.tar.gz", directory / "container")
     running.server.start()
-    running.wait_until_ready()
+    assert running.becomes_ready(), running.log
     yield running
     running.server.stop(grace_seconds=0)
 
@@ -107,37 +78,37 @@ def iris(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
         ("virginica", [6.3, 3.3, 6.0, 2.5]),
     ],
 )
-def test_the_example_model_tells_a_known_flower(iris: Container, species: str, measurements: list[float]) -> None:
-    status, answer = iris.ask([1, 4], measurements)
-    outputs = {output["name"]: output["data"] for output in answer["outputs"]}  # type: ignore[attr-defined]
+def test_the_example_model_tells_a_known_flower(iris: TritonContainer, species: str, measurements: list[float]) -> None:
+    status, answer = ask(iris, [1, 4], measurements)
+    outputs = {output["name"]: output["data"] for output in answer["outputs"]}
     assert (status, outputs["species"]) == (200, [species])
     assert sum(outputs["probabilities"]) == pytest.approx(1)
     assert max(outputs["probabilities"]) > 0.8
 
 
 @needs_triton
-def test_a_batch_gets_an_answer_for_each_flower(iris: Container) -> None:
-    _, answer = iris.ask([2, 4], [5.1, 3.5, 1.4, 0.2, 6.3, 3.3, 6.0, 2.5])
-    assert answer["outputs"][0]["data"] == ["setosa", "virginica"]  # type: ignore[index]
+def test_a_batch_gets_an_answer_for_each_flower(iris: TritonContainer) -> None:
+    _, answer = ask(iris, [2, 4], [5.1, 3.5, 1.4, 0.2, 6.3, 3.3, 6.0, 2.5])
+    assert answer["outputs"][0]["data"] == ["setosa", "virginica"]
 
 
 @needs_triton
-def test_a_wrong_shape_is_refused_with_the_right_one_and_the_server_stays_healthy(iris: Container) -> None:
-    status, answer = iris.ask([1, 3], [5.1, 3.5, 1.4])
+def test_a_wrong_shape_is_refused_with_the_right_one_and_the_server_stays_healthy(iris: TritonContainer) -> None:
+    status, answer = ask(iris, [1, 3], [5.1, 3.5, 1.4])
     assert status == 400
     assert "Expected [-1,4], got [1,3]" in str(answer["error"])
     assert iris.server.ping()
 
 
 @needs_triton
-def test_an_impossible_flower_is_refused_in_the_words_of_the_model(iris: Container) -> None:
-    status, answer = iris.ask([1, 4], [0, 1, 1, 1])
+def test_an_impossible_flower_is_refused_in_the_words_of_the_model(iris: TritonContainer) -> None:
+    status, answer = ask(iris, [1, 4], [0, 1, 1, 1])
     assert status >= 400
     assert "finite and above zero" in str(answer["error"])
 
 
 @needs_triton
-def test_requests_and_answers_may_be_binary(iris: Container) -> None:
+def test_requests_and_answers_may_be_binary(iris: TritonContainer) -> None:
     tensor = {"name": "measurements", "shape": [1, 4], "datatype": "FP32", "parameters": {"binary_data_size": 16}}
     wanted = {"name": "probabilities", "parameters": {"binary_data": True}}
     header = json.dumps({"inputs": [tensor], "outputs": [wanted]}).encode()
@@ -151,7 +122,7 @@ def test_requests_and_answers_may_be_binary(iris: Container) -> None:
 
 
 @needs_triton
-def test_a_header_size_beyond_the_body_is_refused(iris: Container) -> None:
+def test_a_header_size_beyond_the_body_is_refused(iris: TritonContainer) -> None:
     kind = "application/vnd.sagemaker-triton.binary+json;json-header-size=100"
     status, _, answer = iris.server.invoke(b"{}", {"Content-Type": kind})
     assert (status, b"inference header size should be in range" in answer) == (400, True)
@@ -163,9 +134,9 @@ def test_the_container_has_its_own_environment_and_none_of_ours(
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of-the-developer")
     model = "import os\nprint('environment', sorted(os.environ), flush=True)\nraise RuntimeError('enough')\n"
-    running = container(artifact(tmp_path, model), tmp_path / "container", GREETING="hello")
+    running = TritonContainer.of(artifact(tmp_path, model), tmp_path / "container", GREETING="hello")
     running.server.start()
-    running.wait_until_exited()
+    assert not running.becomes_ready()
     (line,) = [line for line in running.log if line.startswith("environment ")]
     assert "GREETING" in line
     assert "AWS_SECRET_ACCESS_KEY" not in line
@@ -173,14 +144,41 @@ def test_the_container_has_its_own_environment_and_none_of_ours(
 
 @needs_triton
 def test_a_broken_model_never_becomes_healthy_and_the_log_says_why(tmp_path: Path) -> None:
-    running = container(artifact(tmp_path, "import nonsense\n"), tmp_path / "container")
+    running = TritonContainer.of(artifact(tmp_path, "import nonsense\n"), tmp_path / "container")
     running.server.start()
-    assert running.wait_until_exited() == 1
-    assert not running.server.ping()
+    assert not running.becomes_ready()
+    assert running.server.exited == 1
     assert any("No module named 'nonsense'" in line for line in running.log)
     with pytest.raises(OSError, match=r".*"):
         running.server.invoke(b"{}", {})
     running.server.stop()
+
+
+@needs_triton
+def test_a_server_that_listens_without_its_model_is_not_healthy(tmp_path: Path) -> None:
+    arguments = "--disable-auto-complete-config --exit-on-error=false"
+    archive = artifact(tmp_path, "import nonsense\n")
+    running = TritonContainer.of(archive, tmp_path / "container", SAGEMAKER_TRITON_ADDITIONAL_ARGS=arguments)
+    running.server.start()
+    status = running.answers(b"{}")
+    assert status >= 400
+    assert not running.server.ping()
+    assert running.server.exited is None
+    running.server.stop(grace_seconds=0)
+
+
+@needs_triton
+def test_the_log_is_complete_once_the_server_has_ended_however_slow_its_reader(tmp_path: Path) -> None:
+    log: list[str] = []
+
+    def read_slowly(line: str) -> None:
+        time.sleep(0.005)
+        log.append(line)
+
+    server = TritonServer(artifact(tmp_path, "import nonsense\n"), QUICK, tmp_path / "container", read_slowly)
+    server.start()
+    assert not TritonContainer(server, log).becomes_ready()
+    assert "error: creating server" in "\n".join(log)
 
 
 @needs_triton
@@ -205,13 +203,15 @@ def test_lines_of_the_log_arrive_while_the_model_still_loads(tmp_path: Path) -> 
     server.start()
     assert loading.wait(60)
     (tmp_path / "container" / "model" / "echo" / "1" / "go").touch()
-    assert Container(server, log).wait_until_exited() == 1
+    assert not TritonContainer(server, log).becomes_ready()
     assert "as planned" in "\n".join(log)
 
 
 @needs_triton
 def test_serves_own_refusal_is_raised_and_logged(tmp_path: Path) -> None:
-    running = container(artifact(tmp_path, ""), tmp_path / "container", SAGEMAKER_TRITON_DEFAULT_MODEL_NAME="other")
+    running = TritonContainer.of(
+        artifact(tmp_path, ""), tmp_path / "container", SAGEMAKER_TRITON_DEFAULT_MODEL_NAME="other"
+    )
     with pytest.raises(ServeError, match="other does not exist"):
         running.server.start()
     assert running.log == ["ERROR: Directory with provided SAGEMAKER_TRITON_DEFAULT_MODEL_NAME other does not exist"]
@@ -226,9 +226,9 @@ def test_stopping_unloads_the_model_and_leaves_nothing(tmp_path: Path) -> None:
         "    def execute(self, requests): return []\n"
         "    def finalize(self): print('finalized', flush=True)\n"
     )
-    running = container(artifact(tmp_path, model), tmp_path / "container")
+    running = TritonContainer.of(artifact(tmp_path, model), tmp_path / "container")
     running.server.start()
-    running.wait_until_ready()
+    assert running.becomes_ready(), running.log
     assert shared_memory(running.server) != []
     running.server.stop()
     assert running.server.exited == 0
@@ -239,14 +239,14 @@ def test_stopping_unloads_the_model_and_leaves_nothing(tmp_path: Path) -> None:
 
 
 @needs_triton
-def test_two_servers_run_side_by_side(iris: Container, tmp_path: Path) -> None:
+def test_two_servers_run_side_by_side(iris: TritonContainer, tmp_path: Path) -> None:
     ModelRepository.read(EXAMPLES).pack(tmp_path / "iris.tar.gz")
-    other = container(tmp_path / "iris.tar.gz", tmp_path / "container")
+    other = TritonContainer.of(tmp_path / "iris.tar.gz", tmp_path / "container")
     other.server.start()
-    other.wait_until_ready()
+    assert other.becomes_ready(), other.log
     other.server.stop(grace_seconds=0)
     assert other.server.exited == 128 + signal.SIGKILL
-    assert iris.ask([1, 4], [5.1, 3.5, 1.4, 0.2])[0] == 200
+    assert ask(iris, [1, 4], [5.1, 3.5, 1.4, 0.2])[0] == 200
 
 
 PARENT = """

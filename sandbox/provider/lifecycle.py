@@ -1,25 +1,22 @@
-"""What a resource type is, and its life on AWS: created, read, updated and deleted by the operations its table entry names."""
+"""A resource's life on AWS: created, read, updated and deleted by the operations that its type names."""
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.model import ListShape, OperationModel, StructureShape
+from botocore.model import ListShape, OperationModel, Shape, StructureShape
 
 from infra.aws_session import AwsSession
-from sandbox.provider.difference import Rules
-from sandbox.provider.mapping import Decoding, Encoding, Names, Problem, locate, shape_at
-from sandbox.provider.naming import AutoName
+from sandbox.provider.mapping import Encoding, Problem, locate, shape_at
+from sandbox.provider.resource_type import Read, ResourceType, Step, TagCalls
 
 _GONE = re.compile(r"NotFound|NoSuch|^404$")
-_ZERO = {"string": "", "boolean": False, "list": [], "map": {}, "structure": {}}
+_TABLE = "sandbox/provider/services"
 
 
 class AwsCallFailed(Exception):
@@ -28,169 +25,6 @@ class AwsCallFailed(Exception):
     def __init__(self, operation: str, resource: str, code: str, message: str) -> None:
         super().__init__(f"{operation} {resource}: {code}: {message}" if code else f"{operation} {resource}: {message}")
         self.code, self.reason = code, message
-
-
-@dataclass(frozen=True)
-class Step:
-    """Something done on AWS: one operation, or a function where one call does not do.
-
-    Attributes:
-        operation: the operation whose input shape says which properties it carries.
-        run: does it instead of a plain call of the operation.
-        on: the properties whose change calls for it, where those that the operation carries are not the ones.
-    """
-
-    operation: str
-    run: Callable[[Work], Any] | None = None
-    on: str = ""
-
-
-@dataclass(frozen=True)
-class Read:
-    """A look at AWS.
-
-    Attributes:
-        operation: the operation, called with the properties that identify the resource.
-        result: where in the answer the resource is; of a list, the element with the resource's identity.
-        whole: the property that the result is as a whole.
-        run: gives the properties instead of a plain call, or None where the resource is gone.
-    """
-
-    operation: str
-    result: str = ""
-    whole: str = ""
-    run: Callable[[Work], dict[str, Any] | None] | None = None
-
-
-@dataclass(frozen=True)
-class TagCalls:
-    """The operations on a resource's tags; `all_at_once` where adding means replacing all of them, as S3 does."""
-
-    read: str
-    add: str
-    remove: str
-    result: str = "Tags"
-    all_at_once: bool = False
-
-
-@dataclass(frozen=True)
-class ResourceType:
-    """One Pulumi type: which operations make its life, and how its names and values differ from AWS's.
-
-    Lists of property names are written as one string, separated by spaces.
-
-    Attributes:
-        token: Pulumi's type.
-        service: boto3's name of the service.
-        inputs: the properties a program may give; others are refused, so that nothing is silently ignored.
-        identity: the inputs or outputs that name the resource in every call.
-        create, reads, updates, delete: the operations. The first read decides whether the resource exists.
-        outputs: further properties.
-        id: the resource's id, as a template; `import_id` reads one that people give to an import.
-        autoname: how the physical name is made up.
-        names, nested_names, within, maps, strings: see `mapping`.
-        prepare: rewrites inputs that differ from AWS's in more than names.
-        replaces: properties whose change makes a new resource; `*`: every one but the tags.
-        delete_before_replace: whether the old one must go first.
-        defaults: values for properties left out, by path (`productionVariants.initialVariantWeight`).
-        documents, sets, computed: see `difference.Rules`.
-        write_only: inputs that AWS does not give back.
-        renewed: outputs that every update changes.
-        unset: the operation that removes a property, where sending it empty does not.
-        tags: how tags are kept.
-        complete: adds what AWS's answers lack or name otherwise.
-        gone: a text in an error that means "no such resource", where its code does not say so.
-        regional: whether the resource lives in a region.
-    """
-
-    token: str
-    service: str
-    inputs: str
-    identity: str
-    create: Step | str
-    reads: tuple[Read, ...]
-    delete: Step | str
-    updates: tuple[Step | str, ...] = ()
-    outputs: str = ""
-    id: str = "{name}"
-    import_id: str = ""
-    autoname: AutoName | None = None
-    names: Names = field(default_factory=dict)
-    nested_names: Names = field(default_factory=dict)
-    within: str = ""
-    maps: str = ""
-    strings: str = ""
-    prepare: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
-    replaces: str = ""
-    delete_before_replace: bool = False
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    documents: str = ""
-    sets: str = ""
-    computed: str = ""
-    write_only: str = ""
-    renewed: str = ""
-    unset: Mapping[str, str] = field(default_factory=dict)
-    tags: TagCalls | None = None
-    complete: Callable[[Work, dict[str, Any]], dict[str, Any]] | None = None
-    gone: str = ""
-    regional: bool = True
-
-    @cached_property
-    def properties(self) -> frozenset[str]:
-        """Every property a resource of the type has."""
-        return self.input_names | set(self.outputs.split()) | ({"tagsAll"} if self.tags else set())
-
-    @cached_property
-    def input_names(self) -> frozenset[str]:
-        extra = ("tags",) * bool(self.tags) + ("region",) * self.regional
-        return frozenset((*self.inputs.split(), *extra))
-
-    @cached_property
-    def rules(self) -> Rules:
-        return Rules(
-            documents=frozenset(self.documents.split()),
-            sets=frozenset(self.sets.split()),
-            computed=frozenset(self.computed.split()) | {"region"},
-            defaults={path: value for path, value in self.defaults.items() if "." not in path},
-        )
-
-    @cached_property
-    def all_names(self) -> Names:
-        """`names`, and the one that every tagging operation has for an ARN."""
-        own = self.names.get("arn", ())
-        return {**self.names, "arn": (*((own,) if isinstance(own, str) else own), "ResourceArn")}
-
-    @cached_property
-    def decoding(self) -> Decoding:
-        return Decoding(
-            self.all_names,
-            self.nested_names,
-            frozenset(("tags", "tagsAll", *self.maps.split())),
-            frozenset(self.strings.split()),
-        )
-
-    def forces_replacement(self, name: str) -> bool:
-        """Whether a change of the top-level property makes a new resource."""
-        if self.replaces == "*":
-            return name not in ("tags", "tagsAll")
-        return name in self.replaces.split() or name == "region"
-
-    def identify(self, import_id: str) -> dict[str, str]:
-        """The properties that an id holds.
-
-        Raises:
-            ValueError: the id is not of the type's form.
-        """
-        fields = re.findall(r"{(\w+)}", self.id)
-        last = len(fields) - 1
-        pattern = self.import_id or re.sub(
-            r"{(\w+)}", lambda m: f"(?P<{m[1]}>.+{'' if fields.index(m[1]) == last else '?'})", self.id
-        )
-        if (match := re.fullmatch(pattern, import_id)) is None:
-            raise ValueError(
-                f"{import_id!r} is not an id of {self.token}: expected the form {self.import_id or self.id}"
-            )
-        return match.groupdict()
 
 
 class Clients:
@@ -245,7 +79,7 @@ class Work:
         Raises:
             AwsCallFailed: a value does not fit AWS's shape.
         """
-        encoding = Encoding(self.type.nested_names)
+        encoding = Encoding(self.type.nested_names, self.type.rules.computed)
         parameters = _parameters(
             self.type, self.model(operation), encoding, {name: self.state.get(name) for name in properties}
         )
@@ -270,11 +104,26 @@ class Work:
         tags = ["tagsAll"] if self.created else []
         return [*self.type.identity.split(), *(set(self.given) & self.type.input_names - {"tags", "region"}), *tags]
 
+    def pages(self, operation: str, **parameters: Any) -> list[dict[str, Any]]:
+        """All pages of the operation's answer, called as by `call`."""
+        identity = self.parameters(operation, self.type.identity.split())
+        paginator = self.client.get_paginator(self._method(operation))
+        with self._errors(operation):
+            return list(paginator.paginate(**identity, **parameters))
+
     def _call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        with self._errors(operation):
+            answer: dict[str, Any] = getattr(self.client, self._method(operation))(**parameters)
+            return answer
+
+    def _method(self, operation: str) -> str:
         names: dict[str, str] = self.client.meta.method_to_api_mapping
-        method = next(method for method, name in names.items() if name == operation)
+        return next(method for method, name in names.items() if name == operation)
+
+    @contextmanager
+    def _errors(self, operation: str) -> Iterator[None]:
         try:
-            answer: dict[str, Any] = getattr(self.client, method)(**parameters)
+            yield
         except ClientError as error:
             details = error.response.get("Error", {})
             raise AwsCallFailed(
@@ -282,7 +131,6 @@ class Work:
             ) from error
         except BotoCoreError as error:
             raise AwsCallFailed(operation, self._label, "", str(error)) from error
-        return answer
 
     @property
     def _label(self) -> str:
@@ -297,14 +145,12 @@ def problems(type_: ResourceType, clients: Clients, properties: Mapping[str, Any
     """What AWS would refuse in the inputs, as far as its shapes say; unknown values pass."""
     service = clients.get(type_.service, None).meta.service_model
     found = [
-        Problem(
-            name, f"{type_.token} has no such property here; the ones it has are listed in sandbox/provider/table.py"
-        )
+        Problem(name, f"the sandbox's {type_.token} has no such property: add it to its entry in {_TABLE}")
         for name in sorted(properties.keys() - type_.input_names - {"tagsAll"})
     ]
     left = {name: value for name, value in properties.items() if name in type_.input_names - {"region", "tags"}}
     for step in (type_.create, *type_.updates):
-        encoding = Encoding(type_.nested_names, found)
+        encoding = Encoding(type_.nested_names, type_.rules.computed, found)
         model = service.operation_model(_operation(step))
         carried = {
             name: value
@@ -356,8 +202,10 @@ def update(work: Work, old: Mapping[str, Any]) -> None:
 
 
 def delete(work: Work) -> None:
-    """Deletes the resource. One that is gone already is no error."""
+    """Deletes the resource, unless its program says `skipDestroy`. One that is gone already is no error."""
     step = work.type.delete
+    if work.state.get("skipDestroy"):
+        return
     try:
         if isinstance(step, Step) and step.run:
             step.run(work)
@@ -393,7 +241,8 @@ def _on(work: Work, step: Step | str) -> set[str]:
     """The inputs whose change calls for the step."""
     if isinstance(step, Step) and step.on:
         return set(step.on.split())
-    return {name for name in work.type.input_names if work.carries(_operation(step), name)} - {"tags", "region"}
+    mutable = work.type.input_names - {"tags", "region", *work.type.identity.split()}
+    return {name for name in mutable if work.carries(_operation(step), name)}
 
 
 def _run(work: Work, step: Step | str) -> None:
@@ -406,8 +255,15 @@ def _run(work: Work, step: Step | str) -> None:
     if operation != _operation(work.type.create):  # there, leaving a property out is how it is removed
         for name in work.changed - work.given.keys():
             if (way := locate(shape, name, work.type.all_names, work.type.within)) and len(way) == 1:
-                emptied[way[0]] = _ZERO.get(shape.members[way[0]].type_name)
+                emptied[way[0]] = _zero(shape.members[way[0]])
     work.send(operation, **{name: value for name, value in emptied.items() if value is not None})
+
+
+def _zero(shape: Shape) -> Any:
+    """The value that Terraform sends for an argument that was removed; None where there is no such value."""
+    if isinstance(shape, StructureShape):
+        return {key: False for key, member in shape.members.items() if member.type_name == "boolean"}
+    return {"string": "", "boolean": False, "list": [], "map": {}}.get(shape.type_name)
 
 
 def _parameters(
@@ -447,17 +303,15 @@ def _look(work: Work, look: Read) -> dict[str, Any] | None:
             return None
         raise
     way = look.result.split(".") if look.result else []
-    shape, value = shape_at(work.model(look.operation).output_shape, way), answer
+    shape = shape_at(work.model(look.operation).output_shape, way)
+    value: Any = answer
     for step in way:
         value = value.get(step, {})
     if isinstance(shape, ListShape):
         identity = {name: work.state[name] for name in work.type.identity.split() if work.state.get(name)}
         elements = (work.type.decoding.properties(shape.member, element) for element in value)
         return next((element for element in elements if all(element.get(k, v) == v for k, v in identity.items())), None)
-    if isinstance(shape, StructureShape):
-        properties = work.type.decoding.properties(shape, value)
-        return {look.whole: properties} if look.whole else properties
-    return {look.whole: value}
+    return work.type.decoding.properties(shape, value)
 
 
 def _tags(work: Work, calls: TagCalls) -> dict[str, str]:

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from infra.triton.config import ConfigError, ModelConfig, messages, parse_config
+from infra.triton.repository import ModelRepository
 
 MAX_BODY_BYTES = 6_291_456  # InvokeEndpoint's limit
 SHOWN_ELEMENTS = 4
@@ -99,6 +100,13 @@ class Question:
             raise ValueError(f"not an inference response: {body[:200]!r}") from error
 
 
+def question_for_repository(repository: ModelRepository, model: str) -> Question:
+    """The question for a model of a repository on disk; `CannotBeAskedError` says why there is none."""
+    wanted = (f"{model}/config.pbtxt", f"{model}/warmup/")
+    files = {path: source for path, source in repository.files.items() if path.startswith(wanted)}
+    return _question_for_files(model, {path: source.read_bytes() for path, source in files.items()})
+
+
 def question_for_artifact(artifact: Path | bytes, default_model: str | None) -> Question:
     """The question for the model that answers for an artifact (.tar.gz); `CannotBeAskedError` says why there is none.
 
@@ -110,7 +118,10 @@ def question_for_artifact(artifact: Path | bytes, default_model: str | None) -> 
         raise CannotBeAskedError(f"the artifact cannot be read: {error}") from error
     if not default_model and len(names) != 1:
         raise CannotBeAskedError(f"several models ({', '.join(sorted(names))}), and none is the default one")
-    model = default_model or next(iter(names))
+    return _question_for_files(default_model or next(iter(names)), contents)
+
+
+def _question_for_files(model: str, contents: Mapping[str, bytes]) -> Question:
     if f"{model}/config.pbtxt" not in contents:
         raise CannotBeAskedError(f"{model} has no config.pbtxt that says what it takes")
     try:

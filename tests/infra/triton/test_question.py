@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from infra.triton.config import parse_config
+from infra.triton.question import CannotBeAskedError, Question, question_for, question_for_artifact
 from infra.triton.repository import ModelRepository
-from sandbox.question import CannotBeAskedError, Question, question_for, question_for_artifact
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "models"
+EXAMPLES = Path(__file__).parents[3] / "examples" / "models"
 
 PLAIN = """
 max_batch_size: 8

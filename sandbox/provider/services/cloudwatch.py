@@ -1,0 +1,105 @@
+"""CloudWatch's types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sandbox.provider.lifecycle import Work
+from sandbox.provider.naming import AutoName
+from sandbox.provider.resource_type import Read, ResourceType, Step, TagCalls
+
+
+def _with_metric_stats(properties: Mapping[str, Any]) -> Mapping[str, Any]:
+    queries = properties.get("metricQueries")
+    return (
+        {**properties, "metricQueries": [_with_metric_stat(query) for query in queries]}
+        if isinstance(queries, list)
+        else properties
+    )
+
+
+def _with_metric_stat(query: Mapping[str, Any]) -> dict[str, Any]:
+    """Terraform's one `metric` block, as AWS's metric and its statistic."""
+    if not isinstance(query.get("metric"), dict):
+        return dict(query)
+    metric = query["metric"]
+    identity = {name: metric[name] for name in ("metricName", "namespace", "dimensions") if name in metric}
+    statistic = {name: metric[name] for name in ("period", "stat", "unit") if name in metric}
+    return {
+        **{key: value for key, value in query.items() if key != "metric"},
+        "metricStat": {"metric": identity, **statistic},
+    }
+
+
+def _with_metric(work: Work, found: dict[str, Any]) -> dict[str, Any]:
+    def flat(query: dict[str, Any]) -> dict[str, Any]:
+        statistic = dict(query.pop("metricStat", None) or {})
+        return {**query, "metric": {**statistic.pop("metric"), **statistic}} if statistic else query
+
+    queries = found.get("metricQueries")
+    return {"metricQueries": [flat(query) for query in queries]} if queries else {}
+
+
+def _set_retention(work: Work) -> None:
+    if days := work.given.get("retentionInDays"):
+        work.call("PutRetentionPolicy", retentionInDays=days)
+    else:
+        work.call("DeleteRetentionPolicy")
+
+
+def _log_group_arn(work: Work, found: dict[str, Any]) -> dict[str, Any]:
+    return {"arn": found["arn"].removesuffix(":*")}
+
+
+TYPES = (
+    ResourceType(
+        token="aws:cloudwatch/metricAlarm:MetricAlarm",
+        service="cloudwatch",
+        inputs="name actionsEnabled alarmActions alarmDescription comparisonOperator datapointsToAlarm dimensions "
+        "evaluateLowSampleCountPercentiles evaluationPeriods extendedStatistic insufficientDataActions metricName "
+        "metricQueries namespace okActions period statistic threshold thresholdMetricId treatMissingData unit",
+        outputs="arn",
+        identity="name",
+        autoname=AutoName(longest=255),
+        names={
+            "name": ("AlarmName", "AlarmNames"),
+            "arn": "AlarmArn",
+            "metricQueries": "Metrics",
+            "evaluateLowSampleCountPercentiles": "EvaluateLowSampleCountPercentile",
+            "tagsAll": "Tags",
+        },
+        maps="dimensions",
+        prepare=_with_metric_stats,
+        create="PutMetricAlarm",
+        reads=(Read("DescribeAlarms", result="MetricAlarms"),),
+        complete=_with_metric,
+        updates=("PutMetricAlarm",),
+        delete="DeleteAlarms",
+        replaces="name",
+        defaults={"actionsEnabled": True, "treatMissingData": "missing"},
+        sets="alarmActions insufficientDataActions metricQueries okActions",
+        computed="evaluateLowSampleCountPercentiles returnData",
+        tags=TagCalls("ListTagsForResource", "TagResource", "UntagResource"),
+    ),
+    ResourceType(
+        token="aws:cloudwatch/logGroup:LogGroup",
+        service="logs",
+        inputs="name kmsKeyId logGroupClass retentionInDays skipDestroy",
+        outputs="arn",
+        identity="name",
+        autoname=AutoName(longest=255),
+        names={"name": ("logGroupName", "logGroupNamePrefix"), "tagsAll": "tags"},
+        create="CreateLogGroup",
+        reads=(Read("DescribeLogGroups", result="logGroups"),),
+        complete=_log_group_arn,
+        updates=(Step("PutRetentionPolicy", run=_set_retention, on="retentionInDays"), "AssociateKmsKey"),
+        unset={"kmsKeyId": "DisassociateKmsKey"},
+        delete="DeleteLogGroup",
+        replaces="name logGroupClass",
+        defaults={"retentionInDays": 0, "skipDestroy": False},
+        computed="logGroupClass",
+        write_only="skipDestroy",
+        tags=TagCalls("ListTagsForResource", "TagResource", "UntagResource", result="tags"),
+    ),
+)

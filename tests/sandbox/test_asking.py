@@ -1,0 +1,111 @@
+"""What the table after `up` says about an endpoint."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from rich.console import Console
+
+from infra.triton.repository import ModelRepository
+from sandbox.asking import Asked, ask, short, table
+from sandbox.home import PROJECT, Aws, Sandbox
+
+ARN = "arn:aws:sagemaker:ap-northeast-1:123456789012:endpoint/iris"
+IMAGE = "123456789012.dkr.ecr.ap-northeast-1.amazonaws.com/tritonserver@sha256:0123456789abcdef"
+ANSWER = {"outputs": [{"name": "species", "datatype": "BYTES", "shape": [1, 1], "data": ["virginica"]}]}
+
+
+class FakeSandbox(Sandbox):
+    """A sandbox whose AWS is made of what a test says."""
+
+    def __init__(self, tmp_path: Path, archive: bytes, answer: bytes | Exception, triton: str | None = None) -> None:
+        super().__init__(tmp_path, tmp_path, print)
+        self.archive, self.answer, self.triton = archive, answer, triton
+
+    def running(self) -> Aws:
+        return Aws(1, 0.0, "", "ap-northeast-1", "123456789012", self.triton)
+
+    def client(self, service: str, region: str | None = None, **config: Any) -> Any:
+        assert region == "ap-northeast-1"
+        return self
+
+    def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:
+        return {"EndpointStatus": "InService", "EndpointConfigName": f"{EndpointName}-1"}
+
+    def describe_endpoint_config(self, EndpointConfigName: str) -> dict[str, Any]:
+        return {"ProductionVariants": [{"ModelName": "iris-2"}]}
+
+    def describe_model(self, ModelName: str) -> dict[str, Any]:
+        return {"PrimaryContainer": {"Image": IMAGE, "ModelDataUrl": "s3://models/models/iris/model.tar.gz"}}
+
+    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
+        assert (Bucket, Key) == ("models", "models/iris/model.tar.gz")
+        return {"Body": io.BytesIO(self.archive)}
+
+    def invoke_endpoint(self, EndpointName: str, ContentType: str, Body: bytes) -> dict[str, Any]:
+        assert EndpointName == "iris"
+        assert json.loads(Body)["inputs"]
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return {"Body": io.BytesIO(self.answer)}
+
+
+@pytest.fixture(scope="module")
+def archive() -> bytes:
+    packed = io.BytesIO()
+    ModelRepository.read(PROJECT / "examples" / "models").pack(packed)
+    return packed.getvalue()
+
+
+def test_an_endpoint_is_shown_with_what_it_serves_and_answers(tmp_path: Path, archive: bytes) -> None:
+    asked = ask(FakeSandbox(tmp_path, archive, json.dumps(ANSWER).encode()), ARN)
+
+    assert (asked.endpoint, asked.status, asked.image) == ("iris", "InService", "sha256:0123456789abcdef")
+    assert asked.artifact == "s3://models/models/iris/model.tar.gz"
+    assert asked.answer == "species=virginica"
+    assert asked.seconds is not None
+
+
+def test_a_model_that_cannot_be_asked_is_said_to_be(tmp_path: Path) -> None:
+    asked = ask(FakeSandbox(tmp_path, b"no archive", b""), ARN)
+
+    assert asked.question == "none"
+    assert asked.answer.startswith("cannot be asked: ")
+    assert asked.seconds is None
+
+
+def test_where_no_triton_runs_no_answer_is_made_up(tmp_path: Path, archive: bytes) -> None:
+    sandbox = FakeSandbox(tmp_path, archive, AssertionError("asked"), triton="no wheel")
+
+    assert ask(sandbox, ARN).answer == "no Triton runs here"
+
+
+def test_an_error_of_the_model_is_its_answer(tmp_path: Path, archive: bytes) -> None:
+    error = ClientError({"Error": {"Code": "ModelError", "Message": "division by zero"}}, "InvokeEndpoint")
+
+    assert "division by zero" in ask(FakeSandbox(tmp_path, archive, error), ARN).answer
+
+
+def test_an_answer_that_is_none_is_shown_as_it_came(tmp_path: Path, archive: bytes) -> None:
+    assert "<html>" in ask(FakeSandbox(tmp_path, archive, b"<html>"), ARN).answer
+
+
+def test_the_table_keeps_brackets_and_shortens_digests() -> None:
+    artifact = f"s3://models/released/{'f' * 64}.tar.gz"
+    asked = Asked("iris", "InService", "sha256:0123456789abcdef", artifact, "[bold]", "[/x]", 0.1)
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(table([asked]))
+
+    cells = [cell.strip() for cell in capture.get().splitlines()[3].strip("│").split("│")]
+    assert cells[:3] == ["iris", "InService", "sha256:0123456789ab"]
+    assert cells[3:] == ["released/ffffffffffff….tar.gz", "[bold]", "[/x]", "100 ms"]
+
+
+def test_short_keeps_names_that_are_short() -> None:
+    assert short("s3://bucket/artifacts/model_7.tar.gz") == "artifacts/model_7.tar.gz"
