@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -51,6 +52,7 @@ class AwsSession:
         self._config = {
             key.removeprefix("aws:"): _value(value) for key, value in stack_config.items() if key.startswith("aws:")
         }
+        self._making = threading.Lock()  # resources are made side by side, and boto3's sessions are not thread-safe
         if unknown := sorted(self._config.keys() - _HONOURED - _WITHOUT_EFFECT_ON_OUR_CALLS):
             raise AwsSessionRefused(
                 f"aws:{unknown[0]}: the aws provider is configured with a key that image mirror, artifacts and "
@@ -59,25 +61,20 @@ class AwsSession:
             )
 
     @property
-    def region(self) -> str | None:
-        """The region, as the provider finds it."""
-        region: str | None = self._session.region_name
-        return region
-
-    @property
     def default_tags(self) -> dict[str, str]:
         """Tags that the provider puts on every resource."""
         return dict((self._config.get("defaultTags") or {}).get("tags") or {})
 
     def client(self, service: str, region: str | None = None) -> Any:
         """A client of `service`, in the stack's region unless another one is given."""
-        return self._session.client(
-            service,
-            region_name=region,
-            endpoint_url=self._endpoint(service),
-            verify=self._verify,
-            config=self._client_config,
-        )
+        with self._making:
+            return self._session.client(
+                service,
+                region_name=region,
+                endpoint_url=self._endpoint(service),
+                verify=self._verify,
+                config=self._client_config,
+            )
 
     @cached_property
     def account_id(self) -> str:

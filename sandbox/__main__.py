@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.table import Table
 
-from sandbox import asking, interrupts, rehearsal
+from sandbox import asking, interrupts, rehearsal, teardown
 from sandbox.engine import EngineError
 from sandbox.home import PROJECT, Sandbox, SandboxError, Say
 from sandbox.stacks import Stack, StackFailed, Update, stacks
@@ -37,7 +36,8 @@ def up(stack: StackName = "dev") -> None:
     if aws.triton:
         say(f"No Triton runs here: {aws.triton}. Endpoints exist, but nothing answers for them.")
     if endpoints := update.outputs.get("endpoints"):
-        console.print(asking.table([asking.ask(sandbox, endpoint["arn"]) for endpoint in endpoints.values()]))
+        answers = [asking.ask(sandbox, endpoint["arn"]) for endpoint in endpoints.values()]
+        console.print(asking.table(answers, console))
     say(f"{stack}: nothing changed." if update.unchanged else f"{stack}: deployed.")
 
 
@@ -114,50 +114,21 @@ def down(
     sandbox = here(say)
     held = stacks(sandbox) if sandbox.aws and not force else []
     with interrupts.left_to_the_engine():
-        failed = [stack.name for stack in held if not take_down(stack)]
+        failed = [stack.name for stack in held if not destroyed(stack)]
     sandbox.stop()
     sandbox.forget()
     if failed:
         sys.exit(f"sandbox: {' and '.join(failed)} could not be destroyed entirely, see above; AWS would hold the rest")
 
 
-def take_down(stack: Stack) -> bool:
-    """Destroy a stack with its protected resources and name what AWS would keep; False when something is left."""
-    retained = stack.retained()
+def destroyed(stack: Stack) -> bool:
+    """Whether all of a stack could be destroyed."""
     try:
-        if resources := stack.resources():
-            stack.unprotect()
-            for resource in resources:
-                if resource["type"] == "aws:ecr/repository:Repository":
-                    delete_images(stack.sandbox.client("ecr"), resource["id"])
-            stack.destroy(say, color())
+        teardown.take_down(stack, say, color())
     except StackFailed as failure:
         say_failure(failure)
         return False
-    for resource in retained:
-        say(f"{stack.name}: {resource['type'].rpartition(':')[2]} {resource['id']} is kept when its stack is destroyed")
-        if resource["type"] == "aws:s3/bucket:Bucket":
-            say_objects(stack.sandbox.client("s3"), resource["id"])
     return True
-
-
-def delete_images(client: Any, repository: str) -> None:
-    """AWS deletes a repository that holds images only if it was made with `force_delete`."""
-    pages = client.get_paginator("list_images").paginate(repositoryName=repository)
-    digests = {image["imageDigest"] for page in pages for image in page["imageIds"]}
-    if digests:
-        client.batch_delete_image(repositoryName=repository, imageIds=[{"imageDigest": digest} for digest in digests])
-        say(f"sandbox: deleted {', '.join(sorted(digests))} from {repository}, so that it can be deleted")
-
-
-def say_objects(client: Any, bucket: str) -> None:
-    try:
-        pages = list(client.get_paginator("list_objects_v2").paginate(Bucket=bucket))
-    except ClientError as error:
-        say(f"    {error}")
-        return
-    for found in (found for page in pages for found in page.get("Contents", [])):
-        say(f"    s3://{bucket}/{found['Key']}  {found['Size']:,} B")
 
 
 def endpoints_table(client: Any) -> Table:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from infra.triton.question import CannotBeAskedError, Question, question_for_artifact
 from sandbox.home import Sandbox
-from infra.triton.question import CannotBeAskedError, question_for_artifact
 
 DEFAULT_MODEL = "SAGEMAKER_TRITON_DEFAULT_MODEL_NAME"
+ANSWER_SECONDS = 70
+"""InvokeEndpoint answers within 60 s, or with an error."""
 
 
 @dataclass(frozen=True)
@@ -47,19 +52,17 @@ def ask(sandbox: Sandbox, arn: str) -> Asked:
         return Asked(name, endpoint["EndpointStatus"], image, artifact, question, answer, seconds)
 
     try:
-        artifact = read(sandbox.client("s3", region), container["ModelDataUrl"])
-        question = question_for_artifact(artifact, container.get("Environment", {}).get(DEFAULT_MODEL))
+        question = question_for(sandbox.client("s3", region), container)
     except CannotBeAskedError as reason:
         return asked("none", f"cannot be asked: {reason}")
     if sandbox.running().triton:
         return asked(question.text, "no Triton runs here")
+    client = sandbox.client("sagemaker-runtime", region, retries={"total_max_attempts": 1}, read_timeout=ANSWER_SECONDS)
     started = time.perf_counter()
     try:
-        response = sandbox.client("sagemaker-runtime", region).invoke_endpoint(
-            EndpointName=name, ContentType=question.content_type, Body=question.body
-        )
+        response = client.invoke_endpoint(EndpointName=name, ContentType=question.content_type, Body=question.body)
         body = response["Body"].read()
-    except ClientError as error:
+    except (BotoCoreError, ClientError) as error:
         return asked(question.text, str(error))
     seconds = time.perf_counter() - started
     try:
@@ -76,25 +79,44 @@ def serving(client: Any, endpoint: str) -> tuple[Mapping[str, Any], Mapping[str,
     return description, model["PrimaryContainer"]
 
 
-def read(client: Any, url: str) -> bytes:
-    """The bytes at `s3://bucket/key`."""
-    address = urlparse(url)
-    content: bytes = client.get_object(Bucket=address.netloc, Key=address.path.lstrip("/"))["Body"].read()
-    return content
+def question_for(s3: Any, container: Mapping[str, Any]) -> Question:
+    """A question for the model in the container's artifact; `CannotBeAskedError` says why there is none."""
+    address = urlparse(container["ModelDataUrl"])
+    with tempfile.TemporaryDirectory() as directory:
+        artifact = Path(directory, "model.tar.gz")
+        s3.download_file(address.netloc, address.path.lstrip("/"), str(artifact))
+        return question_for_artifact(artifact, container.get("Environment", {}).get(DEFAULT_MODEL))
 
 
-def table(answers: Sequence[Asked]) -> Table:
-    """One row an endpoint."""
-    rows = Table()
-    for heading in ("endpoint", "status", "image", "artifact", "question", "answer"):
-        rows.add_column(heading, overflow="fold")
-    rows.add_column("time", justify="right", no_wrap=True)
-    for each in answers:
-        seconds = "" if each.seconds is None else f"{each.seconds * 1000:.0f} ms"
-        status = Text(each.status, "green" if each.status == "InService" else "red")
-        texts = (each.image[:19], short(each.artifact), each.question, each.answer, seconds)
-        rows.add_row(Text(each.endpoint), status, *map(Text, texts))
-    return rows
+def table(answers: Sequence[Asked], console: Console) -> Table:
+    """One row an endpoint; where the console is too narrow for that, one line a fact."""
+    rows = [facts(each) for each in answers]
+    wide = Table(*rows[0]) if rows else Table()
+    for row in rows:
+        wide.add_row(*row.values())
+    if console.measure(wide, options=console.options.update(max_width=1000)).maximum <= console.width:
+        return wide
+    narrow = Table(show_header=False)
+    for row in rows:
+        for heading, fact in row.items():
+            narrow.add_row(heading, fact)
+        narrow.add_section()
+    return narrow
+
+
+def facts(asked: Asked) -> dict[str, Text]:
+    """What is worth a column, as plain text: an answer may look like rich's markup."""
+    status = Text(asked.status, "green" if asked.status == "InService" else "red")
+    image = asked.image.removeprefix("sha256:")[:12]
+    return {
+        "endpoint": Text(asked.endpoint),
+        "status": status,
+        "image": Text(image),
+        "artifact": Text(short(asked.artifact)),
+        "question": Text(asked.question),
+        "answer": Text(asked.answer),
+        "time": Text("" if asked.seconds is None else f"{asked.seconds * 1000:.0f} ms"),
+    }
 
 
 def short(artifact: str) -> str:

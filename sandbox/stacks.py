@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +92,6 @@ class Stack:
         self.config = config
         self.directory = sandbox.home / "stacks" / name
 
-    @cached_property
-    def _command(self) -> automation.PulumiCommand:
-        return automation.PulumiCommand(str(self.sandbox.engine.root))
-
     @property
     def exists(self) -> bool:
         """Whether the sandbox holds a state of this stack."""
@@ -163,14 +159,6 @@ class Stack:
         found: list[dict[str, Any]] = self.export()["deployment"].get("resources", [])
         return found
 
-    def retained(self) -> list[dict[str, Any]]:
-        """The resources in the stack's state that a destroy leaves on AWS, without what is a setting of another one."""
-        by_id: dict[str, dict[str, Any]] = {}
-        for resource in self.resources():
-            if resource.get("retainOnDelete") and resource.get("id"):
-                by_id.setdefault(resource["id"], resource)
-        return list(by_id.values())
-
     @contextlib.contextmanager
     def _operation(self, existing: bool = False) -> Iterator[automation.Stack]:
         """The engine's stack, held by this process alone, with files as they are now and no lock of a dead engine."""
@@ -197,7 +185,7 @@ class Stack:
             work_dir=str(self.directory),
             program=lambda: program.run(sandbox.root),
             pulumi_home=str(sandbox.home / "pulumi"),
-            pulumi_command=self._command,
+            pulumi_command=_pulumi_command(sandbox.engine.root),
             env_vars={
                 **sandbox.environment(),
                 "PULUMI_BACKEND_URL": sandbox.state.as_uri(),
@@ -255,6 +243,12 @@ def stacks(sandbox: Sandbox) -> list[Stack]:
     """Every stack that the sandbox holds a state of."""
     files = (sandbox.state / ".pulumi" / "stacks").glob("*/*.json")
     return [Stack(sandbox, name) for name in sorted(file.stem for file in files)]
+
+
+@cache
+def _pulumi_command(root: Path) -> automation.PulumiCommand:
+    """The engine's command; making it runs it once, to ask for its version."""
+    return automation.PulumiCommand(str(root))
 
 
 class _Recorder:

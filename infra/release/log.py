@@ -10,6 +10,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 LINES = 12
 
+_HARMLESS = "CudaDriverHelper has not been initialized"
+"""Triton logs this as an error at every start on an instance without GPU."""
+
 _TRITON_LINE = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d")
 """Triton's lines begin with a severity letter, month and day, and the time (glog's format)."""
 
@@ -41,7 +44,7 @@ def telling(lines: Sequence[str]) -> list[str]:
     errors, in_error = [], False
     for line in lines:
         if _TRITON_LINE.match(line):
-            in_error = line[0] in "EF"
+            in_error = line[0] in "EF" and _HARMLESS not in line
         elif line.startswith(("ERROR", "error:")):
             in_error = True
         if in_error and line.strip():

@@ -180,7 +180,8 @@ def _unpacked(data_type: DataType, count: int, content: bytes, file: str) -> lis
     """The elements in a file of raw little-endian data, as Triton reads a warm-up sample."""
     try:
         if data_type.packed:
-            return list(struct.unpack_from(f"<{count}{data_type.packed}", content))
+            values = struct.unpack_from(f"<{count}{data_type.packed}", content)
+            return [_shortest(value) for value in values] if data_type.packed == "f" else list(values)
         texts: list[Value] = []
         offset = 0
         for _ in range(count):
@@ -193,6 +194,14 @@ def _unpacked(data_type: DataType, count: int, content: bytes, file: str) -> lis
         raise CannotBeAskedError(
             f"its warm-up file {file} does not hold {count} of {data_type.name}: {error}"
         ) from error
+
+
+def _shortest(value: float) -> float:
+    """The shortest decimal that is the same FP32: 6.3 where a double shows 6.300000190734863."""
+    if not abs(value) < 3.4e38:  # rounding could leave FP32's range; infinities and NaN have no shorter form
+        return value
+    candidates = (float(f"{value:.{digits}g}") for digits in range(1, 9))
+    return next((each for each in candidates if struct.pack("<f", each) == struct.pack("<f", value)), value)
 
 
 def _read(artifact: Path | bytes) -> tuple[set[str], dict[str, bytes]]:

@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-#: How soon `wait` sees that it is cancelled.
-_CANCELLED_AFTER_SECONDS = 0.2
+#: How soon `wait` sees that its condition has changed.
+_LOOKS_EVERY_SECONDS = 0.1
 
 
 class Conditions:
@@ -33,7 +33,6 @@ class Conditions:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
         self._values = dict(self._DEFAULTS)
 
     def replace(self, values: Mapping[str, Any]) -> None:
@@ -43,7 +42,6 @@ class Conditions:
             raise ValueError(f"no such condition: {', '.join(unknown)}; there are: {', '.join(self._DEFAULTS)}")
         with self._lock:
             self._values = {**self._values, **values}
-            self._changed.notify_all()
 
     def as_dict(self) -> dict[str, Any]:
         with self._lock:
@@ -52,12 +50,9 @@ class Conditions:
     def wait(self, name: str, cancelled: threading.Event) -> None:
         """Lets the seconds of a condition pass, as many as it has while they pass: setting it to 0 ends the wait."""
         began = time.monotonic()
-        with self._changed:
-            while not cancelled.is_set():
-                left = began + float(self._values[name]) - time.monotonic()
-                if left <= 0:
-                    return
-                self._changed.wait(min(left, _CANCELLED_AFTER_SECONDS))
+        while (left := began + float(self.as_dict()[name]) - time.monotonic()) > 0:
+            if cancelled.wait(min(left, _LOOKS_EVERY_SECONDS)):
+                return
 
     @property
     def upload_part_seconds(self) -> float:

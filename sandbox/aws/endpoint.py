@@ -42,7 +42,9 @@ class Endpoint:
 
     @property
     def config_names(self) -> set[str]:
-        """The configurations that the endpoint serves or is heading for; none once it has failed."""
+        """The configurations that the endpoint serves or is heading for; none once it has failed or is on its end."""
+        if self.status == "Deleting":
+            return set()
         fleets = (self.fleet, self.deployment.fleet if self.deployment else None)
         return {fleet.config_name for fleet in fleets if fleet is not None}
 

@@ -22,19 +22,19 @@ def invoke(token: str, arguments: Mapping[str, Any], clients: Clients) -> dict[s
     """
     if token not in _FUNCTIONS:
         raise UnknownFunction(
-            f"{token} is not among the functions of the sandbox's stand-in for pulumi-aws: {', '.join(_FUNCTIONS)}. "
+            f"{token} is not among the functions that the sandbox's stand-in for pulumi-aws knows. "
             "Add it to sandbox/provider/invokes.py, or do without: a policy document is a plain dict."
         )
     return _FUNCTIONS[token](clients, arguments)
 
 
 def _caller_identity(clients: Clients, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    caller = clients.get("sts", None).get_caller_identity()
+    caller = clients.get("sts").get_caller_identity()
     return {"accountId": caller["Account"], "id": caller["Account"], "arn": caller["Arn"], "userId": caller["UserId"]}
 
 
 def _region(clients: Clients, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    region = arguments.get("region") or arguments.get("name") or clients.get("sts", None).meta.region_name
+    region = arguments.get("region") or arguments.get("name") or clients.region
     partition = _partition_data(region)
     description = partition["regions"].get(region, {}).get("description", "")
     endpoint = f"ec2.{region}.{partition['dnsSuffix']}"
@@ -42,7 +42,7 @@ def _region(clients: Clients, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _partition(clients: Clients, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    data = _partition_data(clients.get("sts", None).meta.region_name)
+    data = _partition_data(clients.region)
     reverse = ".".join(reversed(data["dnsSuffix"].split(".")))
     return {
         "id": data["partition"],

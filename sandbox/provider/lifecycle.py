@@ -35,7 +35,13 @@ class Clients:
         self._made: dict[tuple[str, str | None], Any] = {}
         self._lock = threading.Lock()  # boto3 makes clients on one thread at a time
 
-    def get(self, service: str, region: str | None) -> Any:
+    @property
+    def region(self) -> str:
+        """The provider's own region."""
+        return str(self.get("sts").meta.region_name)
+
+    def get(self, service: str, region: str | None = None) -> Any:
+        """A client of the service, in the provider's own region unless another one is given."""
         with self._lock:
             if (service, region) not in self._made:
                 self._made[service, region] = self.session.client(service, region)
@@ -48,17 +54,23 @@ class Work:
     Attributes:
         state: its properties, without secrets: outputs from before and inputs from now.
         given: its inputs now.
-        changed: the names of inputs that change; all that were given while the resource is created.
+        created: whether the resource is being created, not updated.
+        changed: the names of the inputs that change; while it is created, all of them.
     """
 
     def __init__(
-        self, type_: ResourceType, clients: Clients, state: Mapping[str, Any], given: Mapping[str, Any]
+        self,
+        type_: ResourceType,
+        clients: Clients,
+        state: Mapping[str, Any],
+        given: Mapping[str, Any] | None = None,
+        changed: frozenset[str] | None = None,
     ) -> None:
         self.type = type_
         self.state = dict(state)
-        self.given = {name: value for name, value in given.items() if value is not None}
-        self.changed = frozenset(self.given)
-        self.created = True
+        self.given = dict(given or {})
+        self.created = changed is None
+        self.changed = frozenset(self.given) if changed is None else changed
         self.client = clients.get(type_.service, self.state.get("region"))
 
     @property
@@ -143,7 +155,7 @@ class Work:
 
 def problems(type_: ResourceType, clients: Clients, properties: Mapping[str, Any]) -> list[Problem]:
     """What AWS would refuse in the inputs, as far as its shapes say; unknown values pass."""
-    service = clients.get(type_.service, None).meta.service_model
+    service = clients.get(type_.service).meta.service_model
     found = [
         Problem(name, f"the sandbox's {type_.token} has no such property: add it to its entry in {_TABLE}")
         for name in sorted(properties.keys() - type_.input_names - {"tagsAll"})
@@ -188,9 +200,8 @@ def finish(work: Work) -> None:
         _add_tags(work, work.state["tagsAll"])
 
 
-def update(work: Work, old: Mapping[str, Any]) -> None:
-    """Changes what `work.changed` names; `old` are the resource's former inputs and outputs."""
-    work.created = False
+def update(work: Work, old_tags: Mapping[str, str]) -> None:
+    """Changes what `work.changed` names; `old_tags` are those that the resource has."""
     removed = {name for name in work.changed if name not in work.given and name in work.type.unset}
     for name in sorted(removed):
         work.call(work.type.unset[name])
@@ -198,7 +209,7 @@ def update(work: Work, old: Mapping[str, Any]) -> None:
         if (work.changed - removed) & _on(work, step):
             _run(work, step)
     if work.type.tags and "tagsAll" in work.changed:
-        _change_tags(work, old.get("tagsAll") or {}, work.state.get("tagsAll") or {})
+        _change_tags(work, old_tags, work.state.get("tagsAll") or {})
 
 
 def delete(work: Work) -> None:

@@ -97,7 +97,8 @@ class Encoding:
                     value = str(value).lower() if isinstance(value, bool) else str(value)
                     self._within(shape, len(value), path, "characters")
                     if (enum := getattr(shape, "enum", None)) and value not in enum:
-                        self._refuse(path, f"{value!r} is not one of {', '.join(enum)}")
+                        listed = ", ".join(enum) if len(enum) < 20 else f"the {len(enum)} values that AWS takes"
+                        self._refuse(path, f"{value!r} is not one of {listed}")
         except (KeyError, ValueError):
             return self._refuse(path, f"expected a {shape.type_name}, got {value!r}")
         return value

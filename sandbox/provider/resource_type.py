@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from sandbox.provider.lifecycle import Work
 
 
+class InvalidId(Exception):
+    """An import names a resource by an id that is not of its type's form."""
+
+
 @dataclass(frozen=True)
 class Step:
     """Something done on AWS: one operation, or a function where one call does not do.
@@ -165,7 +169,7 @@ class ResourceType:
         """The properties that an id holds.
 
         Raises:
-            ValueError: the id is not of the type's form.
+            InvalidId: the id is not of the type's form.
         """
         fields = re.findall(r"{(\w+)}", self.id)
         last = len(fields) - 1
@@ -173,7 +177,7 @@ class ResourceType:
             r"{(\w+)}", lambda m: f"(?P<{m[1]}>.+{'' if fields.index(m[1]) == last else '?'})", self.id
         )
         if (match := re.fullmatch(pattern, import_id)) is None:
-            raise ValueError(
+            raise InvalidId(
                 f"{import_id!r} is not an id of {self.token}: expected the form {self.import_id or self.id}"
             )
         return match.groupdict()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Any, TypeVar
 
 import grpc
+from botocore.exceptions import BotoCoreError, ClientError
 from google.protobuf import any_pb2, empty_pb2
 from google.protobuf.message import Message
 from pulumi.runtime.proto import plugin_pb2, status_pb2
@@ -17,16 +18,20 @@ from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderServicer
 
 from infra.aws_session import AwsSession, AwsSessionRefused
 from sandbox.provider import lifecycle, table
-from sandbox.provider.difference import Change, changes, inputs_after_refresh, with_computed, written_as
+from sandbox.provider.difference import Change, changes, with_computed, written_as
+from sandbox.provider.inputs import completed, imported, named_by_program, refreshed, without_notes
 from sandbox.provider.invokes import UnknownFunction, invoke
 from sandbox.provider.lifecycle import AwsCallFailed, Clients, Work
-from sandbox.provider.resource_type import ResourceType, top_level
-from sandbox.provider.wire import UNKNOWN, contains_unknown, decode, encode, plain, seal, secrets
+from sandbox.provider.resource_type import InvalidId, ResourceType, top_level
+from sandbox.provider.wire import UNKNOWN, decode, encode, plain, seal, secrets
 
-_DEFAULTS = "__defaults"
-"""Which inputs `Check` filled in: Pulumi's Terraform bridge keeps the list among the inputs, under this name."""
+_REFUSALS = (
+    *(AwsCallFailed, AwsSessionRefused, BotoCoreError, ClientError, InvalidId, OSError),
+    *(UnknownFunction, table.UnknownType),
+)
 
-_REFUSALS = (AwsCallFailed, AwsSessionRefused, UnknownFunction, table.UnknownType, ValueError)
+_Request = TypeVar("_Request", bound=Message)
+_Response = TypeVar("_Response")
 
 
 class _InitializationFailed(Exception):
@@ -39,14 +44,10 @@ class _InitializationFailed(Exception):
         )
 
 
-_Request = TypeVar("_Request", bound=Message)
-_Response = TypeVar("_Response")
-
-
 def _refusing(
     method: Callable[[AwsProvider, _Request], _Response],
 ) -> Callable[[AwsProvider, _Request, grpc.ServicerContext], _Response]:
-    """Turns an expected error into the call's status, so that people see its message alone; secrets are blotted out."""
+    """Turns an expected error into the call's status: people see its message alone, with secrets blotted out."""
 
     @functools.wraps(method)
     def refusing(self: AwsProvider, request: _Request, context: grpc.ServicerContext) -> _Response:
@@ -66,18 +67,10 @@ def _refusing(
 
 
 class AwsProvider(ResourceProviderServicer):
-    """`pulumi-resource-aws` for the types in the table."""
+    """`pulumi-resource-aws` for the types in the table. The engine calls `Configure` before anything on resources."""
 
-    def __init__(self) -> None:
-        self._config: dict[str, Any] = {}
-
-    @functools.cached_property
-    def _session(self) -> AwsSession:
-        return AwsSession({f"aws:{key}": value for key, value in self._config.items()})
-
-    @functools.cached_property
-    def _clients(self) -> Clients:
-        return Clients(self._session)
+    _session: AwsSession
+    _clients: Clients
 
     # The provider itself
 
@@ -85,22 +78,26 @@ class AwsProvider(ResourceProviderServicer):
         return proto.ProviderHandshakeResponse(accept_secrets=True, supports_autonaming_configuration=True)
 
     def GetPluginInfo(self, request: empty_pb2.Empty, context: Any) -> plugin_pb2.PluginInfo:
-        return plugin_pb2.PluginInfo(version=_version())
+        return plugin_pb2.PluginInfo(version=version("pulumi-aws"))
 
     def GetSchema(self, request: proto.GetSchemaRequest, context: Any) -> proto.GetSchemaResponse:
-        return proto.GetSchemaResponse(schema=json.dumps({"name": "aws", "version": _version(), "resources": {}}))
+        return proto.GetSchemaResponse(schema=json.dumps({"name": "aws", "version": version("pulumi-aws")}))
 
     def CheckConfig(self, request: proto.CheckRequest, context: Any) -> proto.CheckResponse:
         return proto.CheckResponse(inputs=request.news)
 
     def DiffConfig(self, request: proto.DiffRequest, context: Any) -> proto.DiffResponse:
-        old, new = (decode(each) for each in (request.old_inputs or request.olds, request.news))
-        changed = sorted(key for key in old.keys() | new.keys() if plain(old.get(key)) != plain(new.get(key)))
-        kind = proto.DiffResponse.DIFF_SOME if changed else proto.DiffResponse.DIFF_NONE
-        return proto.DiffResponse(changes=kind, diffs=changed)
+        """No change replaces the provider and with it everything it made; a new region replaces each resource."""
+        before = request.old_inputs if request.HasField("old_inputs") else request.olds
+        old, new = plain(decode(before)), plain(decode(request.news))
+        changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+        return proto.DiffResponse(changes=_verdict(changed), diffs=changed)
 
-    def Configure(self, request: proto.ConfigureRequest, context: Any) -> proto.ConfigureResponse:
-        self._config = {key: value for key, value in plain(decode(request.args)).items() if not contains_unknown(value)}
+    @_refusing
+    def Configure(self, request: proto.ConfigureRequest) -> proto.ConfigureResponse:
+        config = plain(decode(request.args))
+        self._session = AwsSession({f"aws:{key}": value for key, value in config.items()})
+        self._clients = Clients(self._session)
         return proto.ConfigureResponse(acceptSecrets=True, supportsPreview=True, supports_autonaming_configuration=True)
 
     def Cancel(self, request: empty_pb2.Empty, context: Any) -> empty_pb2.Empty:
@@ -108,47 +105,58 @@ class AwsProvider(ResourceProviderServicer):
 
     @_refusing
     def Invoke(self, request: proto.InvokeRequest) -> proto.InvokeResponse:
-        return proto.InvokeResponse(
-            **{"return": encode(invoke(request.tok, plain(decode(request.args)), self._clients))}
-        )
+        result = invoke(request.tok, plain(decode(request.args)), self._clients)
+        return proto.InvokeResponse(**{"return": encode(result)})
 
     # Resources
 
     @_refusing
     def Check(self, request: proto.CheckRequest) -> proto.CheckResponse:
-        type_ = table.find(_type_of(request))
-        given = decode(request.news)
-        inputs, failures = self._complete(type_, request, plain(given), plain(decode(request.olds)))
-        found = lifecycle.problems(
-            type_, self._clients, {key: value for key, value in inputs.items() if key != _DEFAULTS}
+        type_, given = _type_of(request), decode(request.news)
+        inputs, problems = completed(
+            type_,
+            plain(given),
+            plain(decode(request.olds)),
+            lambda inputs: type_.autoname.propose(request, _name_of(request), inputs) if type_.autoname else "",
+            self._session.default_tags,
         )
-        failures += [(problem.path, problem.reason) for problem in found]
+        problems += lifecycle.problems(type_, self._clients, without_notes(inputs))
         return proto.CheckResponse(
-            inputs=encode(seal(given, inputs)),
+            inputs=encode(seal({**given, "tagsAll": given.get("tags")}, inputs)),
             failures=[
-                proto.CheckFailure(property=path, reason=_blot(reason, secrets(given))) for path, reason in failures
+                proto.CheckFailure(property=problem.path, reason=_blot(problem.reason, secrets(given)))
+                for problem in problems
             ],
         )
 
     @_refusing
     def Diff(self, request: proto.DiffRequest) -> proto.DiffResponse:
-        type_ = table.find(_type_of(request))
-        new, outputs = plain(decode(request.news)), plain(decode(request.olds))
-        old = with_computed(_without_notes(plain(decode(request.old_inputs))), outputs, type_.rules)
-        found = changes(old, _without_notes(new), type_.rules)
-        region = outputs.get("region")
-        if region and region != new.get("region", self._session.region):
+        type_ = _type_of(request)
+        outputs, inputs = plain(decode(request.olds)), plain(decode(request.news))
+        old = with_computed(without_notes(plain(decode(request.old_inputs))), outputs, type_.rules)
+        found = changes(old, without_notes(inputs), type_.rules)
+        if "region" in outputs and outputs["region"] != inputs.get("region", self._clients.region):
             found["region"] = Change.UPDATE
-        return _response(type_, found, named_by_program=_named_by_program(type_, new))
+        replacing = {path for path in found if type_.forces_replacement(path)}
+        kinds = {path: change.value + "_REPLACE" * (path in replacing) for path, change in found.items()}
+        return proto.DiffResponse(
+            changes=_verdict(found),
+            diffs=sorted({top_level(path) for path in found}),
+            replaces=sorted({top_level(path) for path in replacing}),
+            deleteBeforeReplace=bool(replacing) and (type_.delete_before_replace or named_by_program(type_, inputs)),
+            hasDetailedDiff=True,
+            detailedDiff={
+                path: proto.PropertyDiff(kind=proto.PropertyDiff.Kind.Value(kind), inputDiff=True)
+                for path, kind in kinds.items()
+            },
+        )
 
     @_refusing
     def Create(self, request: proto.CreateRequest) -> proto.CreateResponse:
-        type_ = table.find(_type_of(request))
-        inputs = decode(request.properties)
-        given = _without_notes(plain(inputs))
+        type_, inputs = _type_of(request), decode(request.properties)
+        given = without_notes(plain(inputs))
         if request.preview:
-            expected = self._expected(type_) | given
-            return proto.CreateResponse(properties=encode(seal(inputs, expected)))
+            return proto.CreateResponse(properties=encode(seal(inputs, self._expected(type_) | given)))
         work = Work(type_, self._clients, given, given)
         lifecycle.create(work)
         outputs = self._after(work, inputs, lambda: lifecycle.finish(work))
@@ -156,80 +164,51 @@ class AwsProvider(ResourceProviderServicer):
 
     @_refusing
     def Read(self, request: proto.ReadRequest) -> proto.ReadResponse:
-        type_ = table.find(_type_of(request))
-        inputs, before = decode(request.inputs), decode(request.properties)
-        state = plain(before) or type_.identify(request.id)
-        work = Work(type_, self._clients, state, _without_notes(plain(inputs)))
-        if (outputs := self._outputs(work, plain(before))) is None:
+        type_, before, inputs = _type_of(request), decode(request.properties), decode(request.inputs)
+        state, given = plain(before), plain(inputs)
+        work = Work(type_, self._clients, state or type_.identify(request.id), given)
+        if (outputs := self._outputs(work, state)) is None:
             return proto.ReadResponse()
-        refreshed = self._refreshed_inputs(type_, plain(inputs), outputs)
+        found = refreshed(type_, given, outputs) if inputs else imported(type_, outputs)
         return proto.ReadResponse(
-            id=work.id, properties=encode(seal(before, outputs)), inputs=encode(seal(inputs or before, refreshed))
+            id=work.id, properties=encode(seal(before, outputs)), inputs=encode(seal(inputs or before, found))
         )
 
     @_refusing
     def Update(self, request: proto.UpdateRequest) -> proto.UpdateResponse:
-        type_ = table.find(_type_of(request))
-        before, inputs = decode(request.olds), decode(request.news)
-        olds, given, old_inputs = (_without_notes(plain(each)) for each in (before, inputs, decode(request.old_inputs)))
-        changed = {top_level(path) for path in changes(old_inputs, given, type_.rules)}
+        type_, inputs = _type_of(request), decode(request.news)
+        olds, given = plain(decode(request.olds)), without_notes(plain(inputs))
+        found = changes(without_notes(plain(decode(request.old_inputs))), given, type_.rules)
+        changed = {top_level(path) for path in found}
         state = {name: value for name, value in olds.items() if name not in changed} | given
         if request.preview:
-            expected = dict.fromkeys(type_.renewed.split(), UNKNOWN) if changed else {}
-            return proto.UpdateResponse(properties=encode(seal(inputs, state | expected)))
-        work = Work(type_, self._clients, state, given)
+            renewed = dict.fromkeys(type_.renewed.split() if changed else (), UNKNOWN)
+            return proto.UpdateResponse(properties=encode(seal(inputs, state | renewed)))
         if not changed:  # an earlier attempt failed half-way: nothing is certain but that the resource exists
             changed, olds = set(given), {}
-        work.changed = frozenset(changed)
-        outputs = self._after(work, inputs, lambda: lifecycle.update(work, olds))
-        return proto.UpdateResponse(properties=encode(outputs))
+        work = Work(type_, self._clients, state, given, frozenset(changed))
+        return proto.UpdateResponse(
+            properties=encode(self._after(work, inputs, lambda: lifecycle.update(work, olds.get("tagsAll") or {})))
+        )
 
     @_refusing
     def Delete(self, request: proto.DeleteRequest) -> empty_pb2.Empty:
-        type_ = table.find(_type_of(request))
-        state = plain(decode(request.properties))
-        lifecycle.delete(Work(type_, self._clients, state, {}))
+        lifecycle.delete(Work(_type_of(request), self._clients, plain(decode(request.properties))))
         return empty_pb2.Empty()
 
     # What these have in common
 
-    def _complete(
-        self, type_: ResourceType, request: proto.CheckRequest, news: dict[str, Any], olds: Mapping[str, Any]
-    ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-        """The inputs with what the program left out, and what stands in the way."""
-        inputs = {name: _as_document(value) if name in type_.rules.documents else value for name, value in news.items()}
-        inputs.pop(_DEFAULTS, None)
-        failures, filled_in = [], []
-        defaulted_before = set(olds.get(_DEFAULTS) or ())
-        if (auto := type_.autoname) and auto.property not in inputs:
-            try:
-                kept = olds.get(auto.property) if auto.property in defaulted_before else None
-                inputs[auto.property] = kept or auto.propose(request, _name_of(request), inputs)
-                filled_in.append(auto.property)
-            except ValueError as error:
-                failures.append((auto.property, str(error)))
-        for path, value in type_.defaults.items():
-            if _set_default(inputs, path.split("."), value) and "." not in path:
-                filled_in.append(path)
-        if type_.tags:
-            inputs["tagsAll"] = self._all_tags(inputs.get("tags"))
-        return {**inputs, _DEFAULTS: sorted(filled_in)}, failures
-
     def _expected(self, type_: ResourceType) -> dict[str, Any]:
         """What a preview knows of the properties that no input gives."""
         by_aws = set(type_.outputs.split()) | (type_.rules.computed & type_.input_names)
-        return dict.fromkeys(by_aws, UNKNOWN) | ({"region": self._session.region} if type_.regional else {})
-
-    def _all_tags(self, tags: Any) -> Any:
-        return UNKNOWN if contains_unknown(tags) else {**self._session.default_tags, **(tags or {})}
+        return dict.fromkeys(by_aws, UNKNOWN) | ({"region": self._clients.region} if type_.regional else {})
 
     def _after(self, work: Work, inputs: dict[str, Any], step: Callable[[], None]) -> dict[str, Any]:
         """The outputs after a step on a resource that exists; if the step fails, the engine keeps the resource."""
         known = {name: value for name, value in work.state.items() if name in work.type.properties}
         try:
             step()
-            outputs = self._outputs(work, work.given)
-            if outputs is None:
+            if (outputs := self._outputs(work, work.given)) is None:
                 raise AwsCallFailed(work.type.reads[0].operation, work.id, "", "not found right after it was made")
         except AwsCallFailed as error:
             reason = _blot(str(error), secrets(inputs))
@@ -238,86 +217,30 @@ class AwsProvider(ResourceProviderServicer):
         return sealed
 
     def _outputs(self, work: Work, model: Mapping[str, Any]) -> dict[str, Any] | None:
-        """All outputs as AWS has them, written as in `model` where that means the same."""
+        """All outputs as AWS has them, written as in `model` where that means the same; None if there is nothing."""
         kept = {name: model[name] for name in work.type.write_only.split() if name in model}
-        explicit = model.get("tags") or {}
         if (live := lifecycle.read(work)) is None:
             return None
         if work.type.tags:
-            defaults = self._session.default_tags
-            live["tags"] = {
-                key: value for key, value in live["tagsAll"].items() if key in explicit or defaults.get(key) != value
-            }
+            own, defaults = model.get("tags") or {}, self._session.default_tags
+            tags = live["tagsAll"]
+            live["tags"] = {key: value for key, value in tags.items() if key in own or defaults.get(key) != value}
         if work.type.regional:
             live["region"] = work.client.meta.region_name
-        outputs: dict[str, Any] = kept | written_as(_without_notes(model), live, work.type.rules)
-        return {name: value for name, value in outputs.items() if value is not None}
-
-    def _refreshed_inputs(
-        self, type_: ResourceType, inputs: dict[str, Any], outputs: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        possible = {name: value for name, value in outputs.items() if name in type_.input_names | {"tagsAll"}}
-        if not inputs:  # an import: every input that AWS can tell
-            return {
-                **type_.rules.defaults,
-                **{name: value for name, value in possible.items() if value not in ("", [], {})},
-                _DEFAULTS: [],
-            }
-        notes = {_DEFAULTS: inputs[_DEFAULTS]} if _DEFAULTS in inputs else {}
-        refreshed: dict[str, Any] = inputs_after_refresh(_without_notes(inputs), possible, type_.rules)
-        return refreshed | notes
+        outputs: dict[str, Any] = kept | written_as(model, live, work.type.rules)
+        return outputs
 
 
-def _type_of(request: Any) -> str:
-    return str(request.type or request.urn.split("::")[2].split("$")[-1])
+def _type_of(request: Any) -> ResourceType:
+    return table.find(str(request.type or request.urn.split("::")[2].split("$")[-1]))
 
 
 def _name_of(request: Any) -> str:
     return str(request.name or request.urn.split("::", 3)[3])
 
 
-def _without_notes(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in inputs.items() if name != _DEFAULTS}
-
-
-def _as_document(value: Any) -> Any:
-    """A document given as an object is its JSON; one with an unknown part is unknown."""
-    if isinstance(value, str):
-        return value
-    return UNKNOWN if contains_unknown(value) else json.dumps(value, separators=(",", ":"))
-
-
-def _set_default(inputs: Any, path: list[str], value: Any) -> bool:
-    """Sets the default where the property is left out; inside of lists, in each element."""
-    if isinstance(inputs, list):
-        return any([_set_default(item, path, value) for item in inputs])
-    if not isinstance(inputs, dict) or (len(path) > 1 and path[0] not in inputs):
-        return False
-    if len(path) > 1:
-        return _set_default(inputs[path[0]], path[1:], value)
-    return inputs.setdefault(path[0], value) is value if path[0] not in inputs else False
-
-
-def _named_by_program(type_: ResourceType, inputs: Mapping[str, Any]) -> bool:
-    """Whether the program chose the physical name, so that old and new resource cannot exist side by side."""
-    auto = type_.autoname
-    return bool(auto and not auto.bare and _DEFAULTS in inputs and auto.property not in inputs[_DEFAULTS])
-
-
-def _response(type_: ResourceType, found: Mapping[str, Change], named_by_program: bool) -> proto.DiffResponse:
-    replacing = {path for path in found if type_.forces_replacement(path)}
-    kinds = {path: change.value + "_REPLACE" * (path in replacing) for path, change in found.items()}
-    return proto.DiffResponse(
-        changes=proto.DiffResponse.DIFF_SOME if found else proto.DiffResponse.DIFF_NONE,
-        diffs=sorted({top_level(path) for path in found}),
-        replaces=sorted({top_level(path) for path in replacing}),
-        deleteBeforeReplace=bool(replacing) and (type_.delete_before_replace or named_by_program),
-        hasDetailedDiff=True,
-        detailedDiff={
-            path: proto.PropertyDiff(kind=proto.PropertyDiff.Kind.Value(kind), inputDiff=True)
-            for path, kind in kinds.items()
-        },
-    )
+def _verdict(found: Iterable[str]) -> proto.DiffResponse.DiffChanges.ValueType:
+    return proto.DiffResponse.DIFF_SOME if list(found) else proto.DiffResponse.DIFF_NONE
 
 
 def _secrets_in(request: Message) -> Iterable[Any]:
@@ -331,10 +254,3 @@ def _blot(text: str, hidden: Iterable[Any]) -> str:
         if isinstance(value, str) and len(value) > 2:  # shorter ones would only garble the text (Pulumi's own limit)
             text = text.replace(value, "[secret]")
     return text
-
-
-def _version() -> str:
-    try:
-        return version("pulumi-aws")
-    except PackageNotFoundError:
-        return "7.0.0"

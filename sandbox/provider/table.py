@@ -29,7 +29,7 @@ def find(token: str) -> ResourceType:
     """
     if token not in TYPES:
         raise UnknownType(
-            f"{token} is not among the types of the sandbox's stand-in for pulumi-aws: {', '.join(sorted(TYPES))}. "
-            "sandbox/provider/table.py says how to add one."
+            f"{token} is not among the {len(TYPES)} types that the sandbox's stand-in for pulumi-aws knows. "
+            "To add it, see sandbox/provider/table.py."
         )
     return TYPES[token]

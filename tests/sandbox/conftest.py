@@ -98,9 +98,10 @@ def start_aws(home: Path) -> AwsProcess:
         cwd=PROJECT,
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
     )
-    announcement = home / "aws.json"
+    announcement, deadline = home / "aws.json", time.monotonic() + 60
     while not announcement.exists():
         assert process.poll() is None, f"the embedded AWS ended with {process.returncode}"
+        assert time.monotonic() < deadline, "the embedded AWS does not announce itself"
         time.sleep(0.02)
     facts = json.loads(announcement.read_text())
     return AwsProcess(facts["url"], process, home, facts)

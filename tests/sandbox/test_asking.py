@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 from rich.console import Console
 
 from infra.triton.repository import ModelRepository
@@ -43,9 +43,9 @@ class FakeSandbox(Sandbox):
     def describe_model(self, ModelName: str) -> dict[str, Any]:
         return {"PrimaryContainer": {"Image": IMAGE, "ModelDataUrl": "s3://models/models/iris/model.tar.gz"}}
 
-    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
-        assert (Bucket, Key) == ("models", "models/iris/model.tar.gz")
-        return {"Body": io.BytesIO(self.archive)}
+    def download_file(self, bucket: str, key: str, file: str) -> None:
+        assert (bucket, key) == ("models", "models/iris/model.tar.gz")
+        Path(file).write_bytes(self.archive)
 
     def invoke_endpoint(self, EndpointName: str, ContentType: str, Body: bytes) -> dict[str, Any]:
         assert EndpointName == "iris"
@@ -85,26 +85,41 @@ def test_where_no_triton_runs_no_answer_is_made_up(tmp_path: Path, archive: byte
     assert ask(sandbox, ARN).answer == "no Triton runs here"
 
 
-def test_an_error_of_the_model_is_its_answer(tmp_path: Path, archive: bytes) -> None:
-    error = ClientError({"Error": {"Code": "ModelError", "Message": "division by zero"}}, "InvokeEndpoint")
-
-    assert "division by zero" in ask(FakeSandbox(tmp_path, archive, error), ARN).answer
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (ClientError({"Error": {"Code": "ModelError", "Message": "division by zero"}}, "InvokeEndpoint"), "by zero"),
+        (ReadTimeoutError(endpoint_url="http://127.0.0.1:1"), "timeout"),
+    ],
+)
+def test_an_error_of_the_model_is_its_answer(tmp_path: Path, archive: bytes, error: Exception, shown: str) -> None:
+    assert shown in ask(FakeSandbox(tmp_path, archive, error), ARN).answer
 
 
 def test_an_answer_that_is_none_is_shown_as_it_came(tmp_path: Path, archive: bytes) -> None:
     assert "<html>" in ask(FakeSandbox(tmp_path, archive, b"<html>"), ARN).answer
 
 
+def printed(answers: list[Asked], width: int) -> list[str]:
+    console = Console(width=width)
+    with console.capture() as capture:
+        console.print(table(answers, console))
+    return capture.get().splitlines()
+
+
 def test_the_table_keeps_brackets_and_shortens_digests() -> None:
     artifact = f"s3://models/released/{'f' * 64}.tar.gz"
     asked = Asked("iris", "InService", "sha256:0123456789abcdef", artifact, "[bold]", "[/x]", 0.1)
-    console = Console(width=200)
-    with console.capture() as capture:
-        console.print(table([asked]))
+    facts = ["iris", "InService", "0123456789ab", "released/ffffffffffff….tar.gz", "[bold]", "[/x]", "100 ms"]
 
-    cells = [cell.strip() for cell in capture.get().splitlines()[3].strip("│").split("│")]
-    assert cells[:3] == ["iris", "InService", "sha256:0123456789ab"]
-    assert cells[3:] == ["released/ffffffffffff….tar.gz", "[bold]", "[/x]", "100 ms"]
+    wide = [cell.strip() for cell in printed([asked], 200)[3].strip("│").split("│")]
+    narrow = [line.split("│")[2].strip() for line in printed([asked], 80)[1:-1]]
+
+    assert wide == narrow == facts
+
+
+def test_without_endpoints_there_is_nothing_to_show() -> None:
+    assert printed([], 200) == [""]
 
 
 def test_short_keeps_names_that_are_short() -> None:

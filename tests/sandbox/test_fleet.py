@@ -11,6 +11,7 @@ import pytest
 from moto.s3.models import s3_backends
 
 from sandbox.aws.conditions import Conditions
+from sandbox.aws.endpoint import Endpoint
 from sandbox.aws.fleet import Fleet, Log, Place, ProvisioningError, Variant
 from sandbox.aws.triton import ArchiveError, ServeError
 from tests.sandbox.conftest import ACCOUNT, REGION, TRITON_IMAGE, Host, unique
@@ -173,11 +174,11 @@ def test_stopping_a_fleet_ends_its_start_and_its_containers(place: Place) -> Non
 def test_a_wait_for_instances_ends_with_the_condition_that_imposed_it(place: Place) -> None:
     conditions = Conditions()
     conditions.replace({"provisioningSeconds": 3600})
-    fleet = Fleet(place, "config", [variant()], Server)
+    fleet = Fleet(place, "config", [variant({"PINGS_IN_VAIN": "0"})], Server)
     thread = threading.Thread(target=fleet.start, args=(conditions,))
     thread.start()
-    thread.join(0.05)
-    assert fleet.variants[0].current_count == 0
+    thread.join(0.2)
+    assert fleet.variants[0].server is None
     conditions.replace({"provisioningSeconds": 0})
     thread.join(30)
     assert fleet.variants[0].current_count == 3
@@ -211,6 +212,15 @@ def test_a_fleet_drains_before_it_is_stopped(place: Place) -> None:
     fleet.release_request()
     draining.join(30)
     assert not draining.is_alive()
+
+
+def test_an_endpoint_that_is_being_deleted_uses_no_configuration(place: Place) -> None:
+    endpoint = Endpoint(place, "arn", {})
+    endpoint.deploy(Fleet(place, "config", [variant()], Server), None, Conditions())
+    assert endpoint.config_names == {"config"}
+    endpoint.enter("Deleting")
+    assert endpoint.config_names == set()
+    endpoint.close()
 
 
 def test_a_log_survives_the_deletion_of_its_group(place: Place, host: Host) -> None:

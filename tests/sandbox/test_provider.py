@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -48,6 +49,9 @@ TRUST = policy_document(
 )
 PERMISSIONS = policy_document({"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": ["arn:aws:s3:::models/*"]})
 OTHER_PERMISSIONS = PERMISSIONS.replace("GetObject", "PutObject")
+UNLISTED_PERMISSIONS = policy_document(
+    {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::models/*"}
+)
 UNTAGGED = {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 14}
 CLEANING = json.dumps({"rules": [{"rulePriority": 1, "selection": UNTAGGED, "action": {"type": "expire"}}]})
 ROLE_ARN = "arn:aws:iam::123456789012:role/models"
@@ -245,19 +249,14 @@ def test_a_name_that_would_be_too_long_is_refused(engine: Engine, type_: str, lo
     assert f"has {longest + 1} characters" in engine.failures(type_, {}, name=fits + "n")[auto.property]
 
 
-def autonaming(mode: int, name: str = "") -> proto.CheckRequest.AutonamingOptions:
-    return proto.CheckRequest.AutonamingOptions(mode=mode, proposed_name=name)
-
-
 def test_the_engines_naming_rules_are_followed(engine: Engine) -> None:
-    modes = proto.CheckRequest.AutonamingOptions
-    proposed = engine.check(BUCKET, {}, autonaming=autonaming(modes.PROPOSE, "Team-Models"))
+    options = proto.CheckRequest.AutonamingOptions
+    proposed = engine.check(BUCKET, {}, autonaming=options(mode=options.PROPOSE, proposed_name="Team-Models"))
     assert proposed["bucket"] == "team-models"
-    enforced = engine.check(REPOSITORY, {}, autonaming=autonaming(modes.ENFORCE, "team-models"))
+    enforced = engine.check(REPOSITORY, {}, autonaming=options(mode=options.ENFORCE, proposed_name="team-models"))
     assert enforced["name"] == "team-models"
-    assert (
-        "automatic naming is disabled" in engine.failures(REPOSITORY, {}, autonaming=autonaming(modes.DISABLE))["name"]
-    )
+    disabled = engine.failures(REPOSITORY, {}, autonaming=options(mode=options.DISABLE))
+    assert "automatic naming is disabled" in disabled["name"]
 
 
 def test_without_a_seed_names_are_random() -> None:
@@ -385,8 +384,7 @@ DIFFS = [
     (ROLE, {"assumeRolePolicy": TRUST}, {"maxSessionDuration": "3600"}, SAME),
     (ROLE, {"assumeRolePolicy": TRUST}, {"assumeRolePolicy": json.dumps(json.loads(TRUST), indent=1)}, SAME),
     (ROLE_POLICY, {"role": "r", "policy": PERMISSIONS}, {"policy": OTHER_PERMISSIONS}, UPDATE),
-    (ROLE_POLICY, {"role": "r", "policy": PERMISSIONS}, {"policy": PERMISSIONS.replace('["s3:GetObject"]', '"s3:GetObject"')},
-     SAME),
+    (ROLE_POLICY, {"role": "r", "policy": PERMISSIONS}, {"policy": UNLISTED_PERMISSIONS}, SAME),
     (ROLE_POLICY, {"role": "r", "policy": PERMISSIONS}, {"role": "s"}, REPLACE),
     ("aws:iam/policy:Policy", {"policy": PERMISSIONS}, {"policy": OTHER_PERMISSIONS}, UPDATE),
     ("aws:iam/policy:Policy", {"policy": PERMISSIONS}, {"description": "reads"}, REPLACE),
@@ -403,8 +401,8 @@ DIFFS = [
     (MODEL, MODEL_INPUTS, {"vpcConfig": None}, REPLACE),
     (CONFIGURATION, {"productionVariants": [VARIANT]}, {"productionVariants": [{**VARIANT, "initialInstanceCount": 2}]},
      REPLACE),
-    (CONFIGURATION, {"productionVariants": [VARIANT]}, {"productionVariants": [{**VARIANT, "initialVariantWeight": 1.0}]},
-     SAME),
+    (CONFIGURATION, {"productionVariants": [VARIANT]},
+     {"productionVariants": [{**VARIANT, "initialVariantWeight": 1.0}]}, SAME),
     (CONFIGURATION, {"productionVariants": [VARIANT]},
      {"productionVariants": [VARIANT, {**VARIANT, "variantName": "Other"}]}, REPLACE),
     (CONFIGURATION, {"productionVariants": [VARIANT]}, {"tags": {"CostEnv": "dev"}}, UPDATE),
@@ -753,7 +751,8 @@ def test_a_resource_lives(engine: Engine, host: Host, type_: str) -> None:
 
     wanted = {name: value for name, value in {**sample.inputs, **sample.changed}.items() if value is not None}
     diff = engine.diff(made, wanted)
-    assert (set(diff.diffs) - {"tagsAll"}, list(diff.replaces)) == (sample.changed.keys(), [])
+    assert set(diff.diffs) - {"tagsAll"} == set(sample.changed)
+    assert not diff.replaces
     changed = engine.update(made, wanted)
     assert changed.outputs.items() >= without(changed.inputs, "__defaults").items()
     assert engine.refresh(changed) == changed, "a refresh right after the update finds no drift"
@@ -800,6 +799,37 @@ def test_what_came_in_secret_goes_out_secret(engine: Engine, host: Host) -> None
     assert engine.refresh(made) == made
     described = host.sagemaker.describe_model(ModelName=made.id)
     assert described["PrimaryContainer"]["Environment"]["TOKEN"] == "t0k3n"
+
+
+def test_a_secret_tag_stays_secret_among_all_tags(engine: Engine) -> None:
+    inputs = engine.check(REPOSITORY, {"tags": {"Owner": Secret("somebody"), "CostEnv": "dev"}})
+    assert inputs["tagsAll"] == inputs["tags"] == {"Owner": Secret("somebody"), "CostEnv": "dev"}
+
+
+def test_a_document_with_a_secret_part_is_secret(engine: Engine) -> None:
+    policy = {"Statement": [{"Resource": Secret("arn:aws:s3:::hidden")}]}
+    inputs = engine.check(ROLE_POLICY, {"role": "r", "policy": policy})
+    assert inputs["policy"] == Secret('{"Statement":[{"Resource":"arn:aws:s3:::hidden"}]}')
+
+
+def asset(**content: str) -> dict[str, str]:
+    return {"4dabf18193072939515e22adb298388d": "c44067f5952c0a294b673a41bacd8c17", "hash": "0", **content}
+
+
+def test_an_objects_content_comes_from_a_file_a_text_or_base_64(engine: Engine, host: Host, tmp_path: Path) -> None:
+    file = tmp_path / "model.bin"
+    file.write_bytes(b"\x00file")
+    sources: dict[bytes, dict[str, Any]] = {
+        b"\x00file": {"source": asset(path=str(file))},
+        b"asset": {"source": asset(text="asset")},
+        b"text": {"content": "text"},
+        b"\x00bytes": {"contentBase64": "AGJ5dGVz"},
+    }
+    for content, source in sources.items():
+        made = engine.create(OBJECT, in_bucket(**source)(host), name=unique("object"))
+        assert host.aws.client("s3").get_object(Bucket=host.bucket, Key=made.outputs["key"])["Body"].read() == content
+    with pytest.raises(Refused, match=r"^PutObject .*: source: the sandbox takes a FileAsset or a StringAsset$"):
+        engine.create(OBJECT, in_bucket(source=asset(uri="https://example.com/model"))(host))
 
 
 def test_default_tags_reach_aws_and_stay_out_of_the_resources_own(aws_environment: None, host: Host) -> None:
@@ -876,6 +906,15 @@ def test_a_role_that_still_has_policies_is_deleted_only_by_force(engine: Engine,
     assert engine.refresh(made) is None
 
 
+def test_what_an_own_operation_takes_away_is_taken_away(engine: Engine, host: Host) -> None:
+    boundary = {"permissionsBoundary": managed_policy(host)}
+    made = engine.create(ROLE, {"assumeRolePolicy": TRUST, **boundary})
+    assert made.outputs.items() >= boundary.items()
+    bare = engine.update(made, {"assumeRolePolicy": TRUST})
+    assert "permissionsBoundary" not in bare.outputs
+    assert "PermissionsBoundary" not in host.aws.client("iam").get_role(RoleName=made.id)["Role"]
+
+
 def test_skip_destroy_leaves_the_resource_on_aws(engine: Engine, host: Host) -> None:
     made = engine.create(LOG_GROUP, {"skipDestroy": True})
     engine.delete(made)
@@ -919,7 +958,7 @@ def test_an_error_shows_no_secret(engine: Engine, host: Host) -> None:
 
 def test_a_resource_whose_creation_fails_half_way_is_kept_and_completed_later(engine: Engine, host: Host) -> None:
     inputs = {"tags": {"aws:reserved": "x"}}
-    with pytest.raises(Refused, match="^PutBucketTagging ") as refused:
+    with pytest.raises(Refused, match=r"^PutBucketTagging ") as refused:
         engine.create(BUCKET, inputs)
     kept = refused.value.kept
     assert list(kept.reasons) == [str(refused.value)]
@@ -969,14 +1008,24 @@ def test_the_provider_assumes_the_roles_of_its_configuration(aws_environment: No
     assert caller.endswith(f"{role(host)}/deploy")
 
 
-def test_a_configuration_that_is_not_known_yet_is_tolerated(aws_environment: None) -> None:
-    assert Engine(profile=UNKNOWN).check(REPOSITORY, {"name": "models"})["name"] == "models"
+def test_a_configuration_that_is_not_known_yet_is_tolerated(engine: Engine) -> None:
+    config = encode({"region": REGION, "profile": UNKNOWN})
+    assert engine.provider.CheckConfig(proto.CheckRequest(news=config), Context()).inputs == config
+    diff = engine.provider.DiffConfig(proto.DiffRequest(olds=encode({"region": REGION}), news=config), Context())
+    assert list(diff.diffs) == ["profile"]
+
+
+def test_a_configuration_that_aws_cannot_be_reached_with_is_refused(aws_environment: None) -> None:
+    with pytest.raises(Refused, match=r"^The config profile \(nobody\) could not be found$"):
+        Engine(profile="nobody").check(REPOSITORY, {})
 
 
 def test_a_change_of_the_providers_configuration_is_no_replacement(engine: Engine) -> None:
-    request = proto.DiffRequest(olds=encode({"region": REGION}), news=encode({"region": "us-east-1"}))
-    diff = engine.provider.DiffConfig(request, Context())
-    assert (list(diff.diffs), list(diff.replaces)) == (["region"], [])
+    for old_inputs in ({}, {"old_inputs": encode({"region": REGION})}):
+        for region, changed in ((REGION, []), ("us-east-1", ["region"])):
+            request = proto.DiffRequest(olds=encode({"region": REGION}), news=encode({"region": region}), **old_inputs)
+            diff = engine.provider.DiffConfig(request, Context())
+            assert (list(diff.diffs), list(diff.replaces)) == (changed, [])
 
 
 # The table and pulumi-aws
@@ -1036,7 +1085,7 @@ def test_the_process_prints_its_port_and_serves_there(process: subprocess.Popen[
         assert stub.Handshake(proto.ProviderHandshakeRequest()).accept_secrets
         with pytest.raises(grpc.RpcError) as refused:
             stub.Check(proto.CheckRequest(type="aws:sqs/queue:Queue", news=Struct()))
-    assert "not among the types" in refused.value.details()
+    assert "not among the" in refused.value.details()
     assert "Traceback" not in refused.value.details()
 
 

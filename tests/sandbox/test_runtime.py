@@ -6,6 +6,7 @@ import json
 import signal
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
+from sandbox.aws.triton import unavailable
 from tests.sandbox.conftest import ACCOUNT, PROJECT, AwsProcess, Host, archive, start_aws
 
 #: A model that answers what it was packed with, fails on a negative number, and starts or not.
@@ -155,6 +157,7 @@ def test_a_model_that_does_not_start_rolls_the_update_back(triton_host: Host) ->
         ),
         (b"no archive", 'Failed to extract model data archive for container "container_1" from URL: "s3://', None),
     ],
+    ids=["configuration at the root", "no archive"],
 )
 def test_an_artifact_that_cannot_be_served_fails_the_endpoint(
     triton_host: Host, artifact: bytes, reason: str, line: str | None
@@ -216,34 +219,48 @@ def test_bodies_are_bytes(triton_host: Host) -> None:
     assert answer["Body"].read().endswith(b"\xff\x00\x00\x00")
 
 
+@pytest.fixture
+def own_aws(tmp_path: Path) -> Iterator[AwsProcess]:
+    """An AWS for one test, which looks at its processes and files."""
+    if reason := unavailable():
+        pytest.skip(reason)
+    running = start_aws(tmp_path)
+    yield running
+    running.process.kill()
+    running.process.wait(30)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_tritons_end_with_their_aws(tmp_path: Path, aws: AwsProcess, number: int) -> None:
-    if aws.facts["triton"]:
-        pytest.skip(aws.facts["triton"])
-    mine = start_aws(tmp_path)
-    host = Host(mine)
+def test_tritons_end_with_their_aws(own_aws: AwsProcess, number: int) -> None:
+    host = Host(own_aws)
     host.endpoint(config(host, answering(7)))
-    tritons = psutil.Process(mine.process.pid).children(recursive=True)
+    tritons = psutil.Process(own_aws.process.pid).children(recursive=True)
     assert any("tritonserver" in triton.name() for triton in tritons)
-    mine.process.send_signal(number)
-    mine.process.wait(60)
+    own_aws.process.send_signal(number)
+    own_aws.process.wait(60)
     _, alive = psutil.wait_procs(tritons, timeout=60)
     assert alive == []
 
 
-def test_a_deleted_endpoint_leaves_no_triton_and_no_files(tmp_path: Path, aws: AwsProcess) -> None:
-    if aws.facts["triton"]:
-        pytest.skip(aws.facts["triton"])
-    mine = start_aws(tmp_path)
-    host = Host(mine)
+def test_neither_an_update_nor_a_deletion_leaves_a_triton_or_files_behind(own_aws: AwsProcess) -> None:
+    host = Host(own_aws)
+
+    def processes() -> list[psutil.Process]:
+        return psutil.Process(own_aws.process.pid).children(recursive=True)
+
     name = host.endpoint(config(host, answering(7)))
-    tritons = psutil.Process(mine.process.pid).children(recursive=True)
-    host.sagemaker.delete_endpoint(EndpointName=name)
-    _, alive = psutil.wait_procs(tritons, timeout=60)
+    old = processes()
+    host.update(name, config(host, answering(8)))
+    _, alive = psutil.wait_procs(old, timeout=60)
     assert alive == []
+    new = processes()
+    assert len(new) == len(old)
+    host.sagemaker.delete_endpoint(EndpointName=name)
     host.wait_until_gone(name)
-    assert [path for path in (tmp_path / "endpoints").rglob("*") if path.is_file()] == []
-    mine.stop()
+    _, alive = psutil.wait_procs(new, timeout=60)
+    assert alive == []
+    assert [path for path in (own_aws.home / "endpoints").rglob("*") if path.is_file()] == []
+    assert own_aws.stop() == 0
 
 
 # ---- refusals that need no Triton

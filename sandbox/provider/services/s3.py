@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from sandbox.provider.lifecycle import Work
+from sandbox.provider.lifecycle import AwsCallFailed, Work
 from sandbox.provider.naming import AutoName
 from sandbox.provider.resource_type import Read, ResourceType, Step, TagCalls
 
@@ -70,23 +70,22 @@ def _suspend_versioning(work: Work) -> None:
 
 
 def _put_object(work: Work) -> dict[str, Any]:
-    tags = (
-        {} if work.created else work.state.get("tagsAll") or {}
-    )  # a new version starts without the tags of the old one
-    return work.send("PutObject", Body=_content(work.given), **({"Tagging": urlencode(tags)} if tags else {}))
+    tags = {} if work.created else work.state.get("tagsAll") or {}  # a new version starts without the old one's tags
+    return work.send("PutObject", Body=_content(work), **({"Tagging": urlencode(tags)} if tags else {}))
 
 
-def _content(given: Mapping[str, Any]) -> bytes:
+def _content(work: Work) -> bytes:
     """The object's bytes: of an asset, a text, or a text in base 64."""
-    if "contentBase64" in given:
-        return base64.b64decode(given["contentBase64"])
-    if "content" in given:
-        return str(given["content"]).encode()
-    source = given.get("source") or {}
-    if "path" in source:
-        with open(source["path"], "rb") as file:
-            return file.read()
-    return str(source.get("text", "")).encode()
+    match work.given:
+        case {"contentBase64": str(text)}:
+            return base64.b64decode(text)
+        case {"content": str(text)} | {"source": {"text": str(text)}}:
+            return text.encode()
+        case {"source": {"path": str(path)}}:
+            return Path(path).read_bytes()
+        case {"source": _}:
+            raise AwsCallFailed("PutObject", work.id, "", "source: the sandbox takes a FileAsset or a StringAsset")
+    return b""
 
 
 def _complete_object(work: Work, found: dict[str, Any]) -> dict[str, Any]:

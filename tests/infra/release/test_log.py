@@ -18,6 +18,11 @@ def test_errors_are_kept_with_the_lines_that_belong_to_them() -> None:
     ]
 
 
+def test_what_triton_says_at_every_start_explains_nothing() -> None:
+    harmless = 'E1122 03:30:00.000001 7 server.cc:241] "CudaDriverHelper has not been initialized."'
+    assert telling([harmless, ERROR]) == [ERROR]
+
+
 def test_without_errors_the_last_lines_are_kept() -> None:
     assert telling([f"line {i}" for i in range(30)]) == [f"line {i}" for i in range(30 - LINES, 30)]
 

@@ -167,3 +167,19 @@ def test_an_answer_is_shown_in_short() -> None:
 def test_an_answer_that_is_no_inference_response_is_an_error() -> None:
     with pytest.raises(ValueError, match="not an inference response"):
         ask(PLAIN).answer(b'{"error": "no"}')
+
+
+@pytest.mark.parametrize("value", [6.3, 0.1, 1e-30, 3.4028234663852886e38, -2.5])
+def test_an_fp32_of_a_warm_up_file_is_asked_as_people_write_it(value: float) -> None:
+    config = parse_config(
+        """
+        backend: "python"
+        input [{ name: "x", data_type: TYPE_FP32, dims: [1] }]
+        output [{ name: "y", data_type: TYPE_FP32, dims: [1] }]
+        model_warmup [{ name: "w" batch_size: 1
+                        inputs { key: "x" value { data_type: TYPE_FP32 dims: [1] input_data_file: "f" } } }]
+        """,
+        "config.pbtxt",
+    )
+    (tensor,) = question_for(config, {"f": struct.pack("<f", value)}).inputs
+    assert tensor.data == [value]
