@@ -16,6 +16,8 @@ class VariantAutoscalingArgs:
     variant_name: str
     settings: AutoscalingSettings
     tags: dict[str, str]
+    protect: bool
+    """Whether even a mistaken `pulumi destroy` leaves it: a protected endpoint must not lose its autoscaling."""
 
 
 class VariantAutoscaling(pulumi.ComponentResource):
@@ -23,7 +25,7 @@ class VariantAutoscaling(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: VariantAutoscalingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("triton-sagemaker:infra:VariantAutoscaling", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
+        child = pulumi.ResourceOptions(parent=self, protect=args.protect)
 
         target = appautoscaling.Target(
             name,

@@ -13,6 +13,8 @@ from botocore import credentials
 from botocore.config import Config
 from botocore.session import Session
 
+from infra.aws_error import aws_calls
+
 _HONOURED = {
     *("accessKey", "secretKey", "token", "profile", "region", "sharedConfigFiles", "sharedCredentialsFiles"),
     *("assumeRoles", "assumeRoleWithWebIdentity", "allowedAccountIds", "forbiddenAccountIds"),
@@ -83,7 +85,8 @@ class AwsSession:
         Raises:
             AwsSessionRefused: it is not one of `aws:allowedAccountIds`, or one of `aws:forbiddenAccountIds`.
         """
-        account = str(self.client("sts").get_caller_identity()["Account"])
+        with aws_calls("credentials"):
+            account = str(self.client("sts").get_caller_identity()["Account"])
         allowed, forbidden = self._config.get("allowedAccountIds"), self._config.get("forbiddenAccountIds") or []
         if allowed and account not in map(str, allowed):
             raise AwsSessionRefused(

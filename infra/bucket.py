@@ -32,13 +32,13 @@ class ModelBucket(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ModelBucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("triton-sagemaker:infra:ModelBucket", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self, retain_on_delete=True)
+        child = pulumi.ResourceOptions(parent=self, retain_on_delete=True, protect=args.protect)
 
         self.bucket = s3.Bucket(
             name,
             bucket=args.settings.name,
             tags=args.tags,
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(protect=args.protect)),
+            opts=child,
         )
         self.versioning = s3.BucketVersioning(
             f"{name}-versioning", bucket=self.bucket.id, versioning_configuration={"status": "Enabled"}, opts=child

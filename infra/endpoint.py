@@ -28,6 +28,8 @@ class TritonEndpointArgs:
     vpc: VpcSettings | None
     account_id: pulumi.Input[str]
     tags: dict[str, str]
+    secret_environment: bool
+    """Whether the stack's configuration marks the settings, and so the container's environment, as secret."""
     protect: bool
     """Whether even a mistaken `pulumi destroy` is refused."""
 
@@ -49,6 +51,7 @@ class TritonEndpoint(pulumi.ComponentResource):
         # the role is of no use before its policies are there
         with_policies = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=args.role.policies))
         settings = args.settings
+        environment = container_environment(settings, args.default_model_name)
 
         model = sagemaker.Model(
             name,
@@ -56,14 +59,17 @@ class TritonEndpoint(pulumi.ComponentResource):
             primary_container={
                 "image": args.image_uri,
                 "model_data_url": args.model_data_url,
-                "environment": container_environment(settings, args.default_model_name),
+                "environment": pulumi.Output.secret(environment) if args.secret_environment else environment,
             },
             vpc_config=_vpc_config(args.vpc),
             tags=args.tags,
             opts=with_policies,
         )
         configuration = sagemaker.EndpointConfiguration(
-            name, production_variants=[_variant(settings, model.name)], tags=args.tags, opts=child
+            name,
+            production_variants=[_variant(settings, model.name)],
+            tags=args.tags,
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(ignore_changes=_scaled(settings))),
         )
         endpoint = Endpoint(
             name,
@@ -76,7 +82,7 @@ class TritonEndpoint(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(with_policies, pulumi.ResourceOptions(protect=args.protect)),
         )
         if settings.autoscaling:
-            scaling = VariantAutoscalingArgs(endpoint.name, VARIANT, settings.autoscaling, args.tags)
+            scaling = VariantAutoscalingArgs(endpoint.name, VARIANT, settings.autoscaling, args.tags, args.protect)
             VariantAutoscaling(name, scaling, opts=child)
 
         self.name, self.arn = endpoint.name, endpoint.arn
@@ -106,6 +112,12 @@ def _variant(
         volume_size_in_gb=settings.volume_size_gb,
         inference_ami_version=settings.inference_ami_version,
     )
+
+
+def _scaled(settings: EndpointSettings) -> list[str]:
+    """A new autoscaling minimum is no release: the live count is autoscaling's, and the initial one is for the
+    first."""
+    return ["productionVariants[0].initialInstanceCount"] if settings.autoscaling else []
 
 
 def _vpc_config(vpc: VpcSettings | None) -> sagemaker.ModelVpcConfigArgs | None:

@@ -47,7 +47,7 @@ class ImageMirror(pulumi.ComponentResource):
             f"{name}-lifecycle",
             repository=repository.name,
             policy=json.dumps(expire_untagged(args.untagged_image_expiration_days)),
-            opts=child,
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(protect=args.production)),
         )
         image = MirroredImage(
             name,
@@ -68,12 +68,12 @@ def mirrored_tag(source: ImageReference) -> str:
 
 
 def expire_untagged(days: int) -> dict[str, object]:
-    """An ECR lifecycle policy that removes images which lost their tag `days` ago."""
+    """An ECR lifecycle policy that removes images without a tag that were pushed more than `days` ago."""
     return {
         "rules": [
             {
                 "rulePriority": 1,
-                "description": f"Remove untagged images after {days} days",
+                "description": f"Remove untagged images {days} days after their push",
                 "selection": {
                     "tagStatus": "untagged",
                     "countType": "sinceImagePushed",

@@ -59,6 +59,9 @@ def read(settings: Settings, root: Path, project: str) -> Models:
         except ModelRepositoryError as error:
             problems += [Problem(key, _at(endpoint.model.path, found)) for found in error.problems]
             continue
+        except OSError as error:
+            problems.append(Problem(key, f"{endpoint.model.path} cannot be read: {error}"))
+            continue
         question = None
         for found in repository.check(
             default, gpu=instances.has_gpu(endpoint.instance_type), environment=endpoint.environment

@@ -102,7 +102,7 @@ def write_logs_and_metrics(partition: str, region: str, account_id: str, endpoin
 def join_vpc(partition: str, region: str, account_id: str) -> Policy:
     """Put network interfaces of the containers into the VPC (SageMaker guide, "Give SageMaker AI Hosted Endpoints
     Access to Resources in Your Amazon VPC"). The Describe actions take no resource."""
-    ec2 = f"arn:{partition}:ec2:{region}:{account_id}"
+    ec2 = f"arn:{partition}:ec2:{region}"
     return _policy(
         {
             "Sid": "DescribeVpc",
@@ -120,7 +120,8 @@ def join_vpc(partition: str, region: str, account_id: str) -> Policy:
                 *("ec2:CreateNetworkInterface", "ec2:CreateNetworkInterfacePermission"),
                 *("ec2:DeleteNetworkInterface", "ec2:DeleteNetworkInterfacePermission"),
             ],
-            "Resource": [f"{ec2}:network-interface/*", f"{ec2}:subnet/*", f"{ec2}:security-group/*"],
+            # a shared subnet or security group belongs to another account
+            "Resource": [f"{ec2}:{account_id}:network-interface/*", f"{ec2}:*:subnet/*", f"{ec2}:*:security-group/*"],
         },
     )
 

@@ -82,6 +82,7 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
                 vpc=settings.vpc,
                 account_id=account_id,
                 tags=tags,
+                secret_environment=config.is_config_secret(f"{pulumi.get_project()}:endpoints"),
                 protect=protect,
             ),
         )

@@ -21,6 +21,8 @@ class EndpointDescription:
     heading_for: str
     """The configuration that is being rolled out; the live one when nothing is."""
     failure_reason: str
+    modified: str = ""
+    """When SageMaker last changed the endpoint."""
     variants: tuple[str, ...] = ()
     """The state of each variant, as `AllTraffic 2 of 2 instances`, of the fleet that is coming up when there is one."""
 
@@ -34,6 +36,7 @@ class EndpointDescription:
             config_name=answer.get("EndpointConfigName", ""),
             heading_for=pending.get("EndpointConfigName") or answer.get("EndpointConfigName", ""),
             failure_reason=answer.get("FailureReason", ""),
+            modified=str(answer.get("LastModifiedTime", "")),
             variants=tuple(_variants(pending.get("ProductionVariants") or answer.get("ProductionVariants") or [])),
         )
 

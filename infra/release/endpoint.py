@@ -10,20 +10,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
-from infra.aws_error import AwsRequestRefused
+from infra.aws_error import aws_calls
 from infra.release import failure
 from infra.release.description import EndpointDescription, excluded_properties
 from infra.release.log import last_lines
+from infra.release.scaling import (
+    RECORD_TAG,
+    EndpointAutoscaling,
+    Record,
+    as_tags,
+    from_tags,
+    refused_under_autoscaling,
+)
+
+Asked = Literal["create", "update"] | None
+"""What SageMaker was asked for, by this release or by the interrupted one that it attaches to."""
 
 OWNER_TAG = "triton-sagemaker:stack"
 """Tag that says which stack an endpoint belongs to: `<project>/<stack>`."""
 
 VISIBLE_WITHIN_SECONDS = 60
-"""How long a new endpoint may be missing from DescribeEndpoint, which is eventually consistent."""
+"""How long DescribeEndpoint, which is eventually consistent, may show an endpoint as it was before a change."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,10 @@ class EndpointRequest:
     autoscaled: bool
     """Whether a scalable target moves the instance count, so that an edited initial count must not reset it."""
     timeout_seconds: int
+    former_owner: str | None = None
+    """What the owning stack was called before it was renamed."""
+    former_tags: Mapping[str, str] = field(default_factory=dict)
+    """Tags that an earlier request put there; those that are no longer asked for go."""
 
 
 @dataclass
@@ -65,14 +80,21 @@ class EndpointRelease:
     Args:
         sagemaker: boto3's `sagemaker` client.
         logs: boto3's `logs` client, for the containers' last words when a release fails.
+        autoscaling: boto3's `application-autoscaling` client, for updates that AWS refuses under autoscaling.
         report: called with a line of progress whenever something changed.
         clock: makes the clock of one release.
     """
 
     def __init__(
-        self, sagemaker: Any, logs: Any, report: Callable[[str], None], clock: Callable[[], Clock] = Clock
+        self,
+        sagemaker: Any,
+        logs: Any,
+        autoscaling: Any,
+        report: Callable[[str], None],
+        clock: Callable[[], Clock] = Clock,
     ) -> None:
         self._sagemaker, self._logs, self._report, self._new_clock = sagemaker, logs, report, clock
+        self._autoscaling = EndpointAutoscaling(autoscaling)
 
     def release(self, request: EndpointRequest) -> EndpointDescription:
         """Create or update the endpoint, or attach to what is under way, until it serves the requested configuration.
@@ -81,44 +103,47 @@ class EndpointRelease:
             ReleaseFailed: SageMaker failed or rolled back.
             ReleaseTimeout: `timeout_seconds` passed; nothing is undone.
             EndpointNotOwned: an endpoint of that name belongs to somebody else.
-            AwsRequestRefused: SageMaker refused a call.
+            AwsRequestRefused: AWS refused a call.
         """
-        clock = self._new_clock()
-        found = self._owned(request.name, request.owner)
-        asked = found is not None and found.in_progress and found.heading_for == request.config_name
-        if found is not None and found.in_progress:
-            what = "it is attached to" if asked else "it is waited out first"
-            self._report(f"{request.name}: {found.status}, heading for {found.heading_for}; {what}")
-        created = found is not None and found.status == "Creating"
-        found = self._settled(found, clock, request.timeout_seconds)
-
-        while found is None or not found.serves(request.config_name):
-            if asked or (found is not None and found.status == "UpdateRollbackFailed"):
-                raise self._failure(request, found, created, clock)
-            if found is None:
-                found, asked, created = self._create(request, clock), True, True
-            elif found.status == "Failed":
-                self._report(
-                    f"{request.name}: Failed ({found.failure_reason}), which only a new endpoint mends; deleting"
-                )
-                found = self._delete(found, clock, request.timeout_seconds)
-            else:
-                (found, asked), created = self._update(request, found), False
+        with aws_calls(f"endpoint {request.name}"):
+            clock = self._new_clock()
+            found = self._owned(request.name, {request.owner, request.former_owner})
+            asked = self._attached(found, request)
             found = self._settled(found, clock, request.timeout_seconds)
+            scaling: Record = {}
 
-        self._tag(found, request)
-        return found
+            while found is None or not found.serves(request.config_name):
+                if asked or (found is not None and found.status == "UpdateRollbackFailed"):
+                    raise self._failure(request, found, asked, clock)
+                if found is None:
+                    found, asked = self._create(request, scaling, clock), "create"
+                elif found.status == "Failed":
+                    self._report(f"{request.name}: Failed ({found.failure_reason}), which only a new endpoint mends")
+                    scaling = self._autoscaling.record(request.name)
+                    found = self._delete(found, clock, request.timeout_seconds)
+                elif asked := self._update(request, found):
+                    found = self._begun(found, clock)
+                else:
+                    found = self._later(request.name, clock, request.timeout_seconds)
+                found = self._settled(found, clock, request.timeout_seconds)
+
+            self._put_autoscaling_back(found)
+            self._tag(found, request)
+            return found
 
     def delete(self, name: str, owner: str, timeout_seconds: int) -> None:
         """Delete the endpoint and wait until it is gone. A rollout under way is waited out; one already gone is
         fine."""
-        clock = self._new_clock()
-        found = self._owned(name, owner)
-        if found is not None and found.in_progress:
-            self._report(f"{name}: {found.status}; it can be deleted when that is over")
-        found = self._settled(found, clock, timeout_seconds)
-        while found is not None:
-            found = self._delete(found, clock, timeout_seconds)
+        with aws_calls(f"endpoint {name}"):
+            clock = self._new_clock()
+            found = self._owned(name, {owner})
+            if found is not None and found.in_progress:
+                self._report(f"{name}: {found.status}; it can be deleted when that is over")
+            found = self._settled(found, clock, timeout_seconds)
+            while found is not None:
+                found = self._delete(found, clock, timeout_seconds)
+                if found is not None:
+                    found = self._later(name, clock, timeout_seconds)
 
     def describe(self, name: str) -> EndpointDescription | None:
         """The endpoint as it is now; None if there is none."""
@@ -127,57 +152,87 @@ class EndpointRelease:
         except ClientError as error:
             if failure.not_found(error):
                 return None
-            raise AwsRequestRefused(f"endpoint {name}", error) from None
+            raise
 
     def tags(self, endpoint: EndpointDescription) -> dict[str, str]:
         """The endpoint's tags."""
         pages = self._sagemaker.get_paginator("list_tags").paginate(ResourceArn=endpoint.arn)
         return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
 
-    def _owned(self, name: str, owner: str) -> EndpointDescription | None:
+    def _owned(self, name: str, owners: set[str | None]) -> EndpointDescription | None:
         found = self.describe(name)
-        if found is not None and (holder := self.tags(found).get(OWNER_TAG)) != owner:
-            raise failure.EndpointNotOwned(name, holder, owner, OWNER_TAG)
+        if found is not None and (holder := self.tags(found).get(OWNER_TAG)) not in owners - {None}:
+            raise failure.EndpointNotOwned(name, holder, str(min(filter(None, owners))), OWNER_TAG)
         return found
 
-    def _create(self, request: EndpointRequest, clock: Clock) -> EndpointDescription | None:
+    def _attached(self, found: EndpointDescription | None, request: EndpointRequest) -> Asked:
+        """Whether what is under way is what would be asked for now; an interrupted deployment may have begun it."""
+        if found is None or not found.in_progress:
+            return None
+        mine = found.heading_for == request.config_name
+        what = "it is attached to" if mine else "it is waited out first"
+        self._report(f"{request.name}: {found.status}, heading for {found.heading_for}; {what}")
+        if not mine:
+            return None
+        return "create" if found.status == "Creating" else "update"
+
+    def _create(self, request: EndpointRequest, scaling: Record, clock: Clock) -> EndpointDescription | None:
         self._report(f"{request.name}: creating with {request.config_name}")
-        tags = {**request.tags, OWNER_TAG: request.owner}
-        try:
-            self._sagemaker.create_endpoint(
-                EndpointName=request.name,
-                EndpointConfigName=request.config_name,
-                Tags=[{"Key": key, "Value": value} for key, value in sorted(tags.items())],
-            )
-        except ClientError as error:
-            raise AwsRequestRefused(f"endpoint {request.name}", error) from None
-        visible_by = clock.elapsed + VISIBLE_WITHIN_SECONDS
-        while (found := self.describe(request.name)) is None and clock.elapsed < visible_by:
-            clock.pause()
-        return found
+        tags = {**request.tags, OWNER_TAG: request.owner, **(as_tags(scaling) if scaling else {})}
+        self._sagemaker.create_endpoint(
+            EndpointName=request.name, EndpointConfigName=request.config_name, Tags=_tag_list(tags)
+        )
+        return self._until(lambda found: found is not None, request.name, clock)
 
-    def _update(self, request: EndpointRequest, live: EndpointDescription) -> tuple[EndpointDescription | None, bool]:
-        """Ask for the update. False beside the endpoint when another change began first, which then has to be
-        waited out."""
+    def _update(self, request: EndpointRequest, live: EndpointDescription) -> Asked:
+        """Ask for the update. None when another change began first, which then has to be waited out."""
         self._report(f"{request.name}: updating from {live.config_name} to {request.config_name}")
+        excluded: list[str] = []
+        if (old := self._configuration(live.config_name)) is not None:
+            new = self._sagemaker.describe_endpoint_config(EndpointConfigName=request.config_name)
+            excluded = excluded_properties(old, new, autoscaled=request.autoscaled)
+            if refused_under_autoscaling(old, new):
+                self._take_autoscaling_off(live)
         try:
-            excluded = excluded_properties(
-                self._sagemaker.describe_endpoint_config(EndpointConfigName=live.config_name),
-                self._sagemaker.describe_endpoint_config(EndpointConfigName=request.config_name),
-                autoscaled=request.autoscaled,
-            )
             self._sagemaker.update_endpoint(
                 EndpointName=request.name,
                 EndpointConfigName=request.config_name,
                 RetainAllVariantProperties=True,
                 ExcludeRetainedVariantProperties=[{"VariantPropertyType": each} for each in excluded],
             )
-            asked = True
         except ClientError as error:
-            if not failure.in_progress(error):
-                raise AwsRequestRefused(f"endpoint {request.name}", error) from None
-            asked = False
-        return self.describe(request.name), asked
+            if failure.in_progress(error):
+                return None
+            self._put_autoscaling_back(live)
+            raise
+        return "update"
+
+    def _configuration(self, name: str) -> Mapping[str, Any] | None:
+        """An endpoint configuration; None if somebody deleted it, which must not keep the endpoint from its next
+        release."""
+        try:
+            described: Mapping[str, Any] = self._sagemaker.describe_endpoint_config(EndpointConfigName=name)
+        except ClientError as error:
+            if failure.not_found(error):
+                return None
+            raise
+        return described
+
+    def _take_autoscaling_off(self, live: EndpointDescription) -> None:
+        record = self._autoscaling.record(live.name)
+        if record and not from_tags(self.tags(live)):  # a record of an interrupted release is the true one
+            self._sagemaker.add_tags(ResourceArn=live.arn, Tags=_tag_list(as_tags(record)))
+        if record:
+            self._report(f"{live.name}: autoscaling is taken off for this update and put back after it")
+            self._autoscaling.take_off(record)
+
+    def _put_autoscaling_back(self, live: EndpointDescription) -> None:
+        tags = self.tags(live)
+        if record := from_tags(tags):
+            self._autoscaling.put_back(record)
+            recorded = [key for key in tags if key.startswith(RECORD_TAG)]
+            self._sagemaker.delete_tags(ResourceArn=live.arn, TagKeys=recorded)
+            self._report(f"{live.name}: autoscaling is back")
 
     def _delete(self, found: EndpointDescription, clock: Clock, timeout_seconds: int) -> EndpointDescription | None:
         """Delete and wait. What is returned is None, or the endpoint when another change began first."""
@@ -185,8 +240,27 @@ class EndpointRelease:
             self._sagemaker.delete_endpoint(EndpointName=found.name)
         except ClientError as error:
             if not failure.not_found(error) and not failure.in_progress(error):
-                raise AwsRequestRefused(f"endpoint {found.name}", error) from None
+                raise
         return self._settled(self.describe(found.name), clock, timeout_seconds)
+
+    def _until(
+        self, seen: Callable[[EndpointDescription | None], bool], name: str, clock: Clock
+    ) -> EndpointDescription | None:
+        """The endpoint once DescribeEndpoint, which is eventually consistent, shows a change; a minute at most."""
+        until = clock.elapsed + VISIBLE_WITHIN_SECONDS
+        while not seen(found := self.describe(name)) and clock.elapsed < until:
+            clock.pause()
+        return found
+
+    def _begun(self, before: EndpointDescription, clock: Clock) -> EndpointDescription | None:
+        """The endpoint once its update shows. Taken too early, the old picture would look like a rollback."""
+        return self._until(lambda found: found != before, before.name, clock)
+
+    def _later(self, name: str, clock: Clock, timeout_seconds: int) -> EndpointDescription | None:
+        if clock.elapsed > timeout_seconds:
+            raise failure.ReleaseTimeout(name, "busy with another change", timeout_seconds)
+        clock.pause()
+        return self.describe(name)
 
     def _settled(
         self, found: EndpointDescription | None, clock: Clock, timeout_seconds: int
@@ -206,28 +280,35 @@ class EndpointRelease:
 
     def _tag(self, endpoint: EndpointDescription, request: EndpointRequest) -> None:
         """Bring the tags to what is asked. Tags that others put there are left alone."""
-        has = self.tags(endpoint)
-        if missing := {key: value for key, value in request.tags.items() if has.get(key) != value}:
-            tags = [{"Key": key, "Value": value} for key, value in sorted(missing.items())]
-            self._sagemaker.add_tags(ResourceArn=endpoint.arn, Tags=tags)
+        has, wanted = self.tags(endpoint), {**request.tags, OWNER_TAG: request.owner}
+        if missing := {key: value for key, value in wanted.items() if has.get(key) != value}:
+            self._sagemaker.add_tags(ResourceArn=endpoint.arn, Tags=_tag_list(missing))
+        if gone := sorted(key for key in request.former_tags if key in has and key not in wanted):
+            self._sagemaker.delete_tags(ResourceArn=endpoint.arn, TagKeys=gone)
 
     def _failure(
-        self, request: EndpointRequest, found: EndpointDescription | None, created: bool, clock: Clock
-    ) -> Exception:
-        log = last_lines(self._logs, request.name, int(clock.began * 1000))
+        self, request: EndpointRequest, found: EndpointDescription | None, asked: Asked, clock: Clock
+    ) -> failure.ReleaseFailed:
+        name, config = request.name, request.config_name
+        log = last_lines(self._logs, name, int(clock.began * 1000))
         if found is None:
-            gone = "run `pulumi up` again; it creates the endpoint anew."
-            return failure.failed(
-                request.name, request.config_name, "deleted by somebody else meanwhile", "", log, gone
-            )
-        if found.status == "InService":
-            return failure.rolled_back(request.name, request.config_name, found.config_name, found.failure_reason, log)
+            return failure.failed(name, config, "deleted by somebody else meanwhile", "", log, failure.CREATED_ANEW)
         if found.status == "UpdateRollbackFailed":
-            next_step = "SageMaker could not go back either; delete this endpoint, or ask AWS Support to mend it."
-        elif created:
-            # Nothing was live, and a Failed endpoint that no state knows of would outlive `pulumi destroy`.
-            self._delete(found, clock, request.timeout_seconds)
-            next_step = "mend the cause and run `pulumi up` again. The failed endpoint was deleted; its log is kept."
-        else:
-            next_step = "mend the cause and run `pulumi up` again; it deletes the failed endpoint and creates it anew."
-        return failure.failed(request.name, request.config_name, found.status, found.failure_reason, log, next_step)
+            return failure.stuck(name, config, found.failure_reason, log)
+        if found.status == "InService":
+            self._put_autoscaling_back(found)
+            return failure.rolled_back(name, config, found.config_name, found.failure_reason, log)
+        next_step = self._deleted_after_failure(found, request) if asked == "create" else failure.CREATED_ANEW
+        return failure.failed(name, config, found.status, found.failure_reason, log, next_step)
+
+    def _deleted_after_failure(self, found: EndpointDescription, request: EndpointRequest) -> str:
+        """Delete an endpoint that never served: no state knows of it, so it would outlive `pulumi destroy`."""
+        try:
+            self._delete(found, self._new_clock(), request.timeout_seconds)
+        except (ClientError, failure.ReleaseTimeout) as error:
+            return f"{failure.CREATED_ANEW} (The failed endpoint could not be deleted now: {error})"
+        return f"{failure.CREATED_ANEW} The failed endpoint was deleted; its log is kept."
+
+
+def _tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from botocore.exceptions import ClientError
 
+CREATED_ANEW = "mend the cause and run `pulumi up` again; it creates the endpoint anew."
+
 
 class ReleaseFailed(Exception):
     """SageMaker failed or rolled back; the message says why, what is live now and what to do."""
@@ -17,7 +19,7 @@ class ReleaseTimeout(Exception):
     def __init__(self, name: str, progress: str, timeout_seconds: int) -> None:
         super().__init__(
             f"endpoint {name}: still {progress} after {timeout_seconds} s (release.timeoutSeconds). SageMaker goes on; "
-            "nothing was undone. The next `pulumi up` attaches to it and waits again."
+            "nothing was undone. Run the same command again: it attaches to what is under way and waits on."
         )
 
 
@@ -57,6 +59,16 @@ def failed(name: str, requested: str, status: str, reason: str, log: Sequence[st
     """An endpoint that does not serve at all."""
     what = f"endpoint {name}: {requested} did not come up ({status})."
     return ReleaseFailed(f"{what}\n{_why(name, reason, log)}  Next: {next_step}")
+
+
+def stuck(name: str, requested: str, reason: str, log: Sequence[str]) -> ReleaseFailed:
+    """An update whose rollback failed too: SageMaker serves with a mix of both fleets and takes no other update."""
+    return ReleaseFailed(
+        f"endpoint {name}: the release of {requested} failed, and so did its rollback (UpdateRollbackFailed).\n"
+        + _why(name, reason, log)
+        + "  It goes on answering with a mix of old and new instances, so leave it until a replacement serves.\n"
+        "  Next: release under another key, move the callers there, then take this endpoint out; or ask AWS Support."
+    )
 
 
 def _why(name: str, reason: str, log: Sequence[str]) -> str:

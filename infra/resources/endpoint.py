@@ -7,6 +7,7 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
+from infra.aws_error import aws_calls
 from infra.release.description import EndpointDescription
 from infra.release.endpoint import OWNER_TAG, EndpointRelease, EndpointRequest
 from infra.resources.provider import AwsResourceProvider, difference, report
@@ -14,28 +15,31 @@ from infra.resources.provider import AwsResourceProvider, difference, report
 
 class EndpointProvider(AwsResourceProvider):
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        in_place = ["endpointConfigName", "tags", "autoscaled", "timeoutSeconds"]
-        return difference(olds, news, update=in_place, replace=["name", "accountId", "owner"])
+        in_place = ["endpointConfigName", "tags", "owner", "autoscaled", "timeoutSeconds"]
+        return difference(olds, news, update=in_place, replace=["name", "accountId"])
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        return CreateResult(props["name"], self._released(props))
+        return CreateResult(props["name"], self._released(props, {}))
 
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        return UpdateResult(self._released(news))
+    def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        return UpdateResult(self._released(news, olds))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """The endpoint as it is. One that another stack owns by now is not ours any more, and must not be deleted
+        as such."""
         release = self._release(props)
-        found = release.describe(id_)
-        if found is None:
+        with aws_calls(f"endpoint {id_}"):
+            found = release.describe(id_)
+            has = release.tags(found) if found else {}
+        if found is None or has.get(OWNER_TAG) != props["owner"]:
             return ReadResult("", {})
-        has = release.tags(found)
         tags = {key: has[key] for key in props["tags"] if key in has}
-        return ReadResult(id_, {**props, **_outputs(found), "tags": tags, "owner": has.get(OWNER_TAG, "")})
+        return ReadResult(id_, {**props, **_outputs(found), "tags": tags})
 
     def delete(self, id_: str, props: dict[str, Any]) -> None:
         self._release(props).delete(id_, props["owner"], int(props["timeoutSeconds"]))
 
-    def _released(self, props: dict[str, Any]) -> dict[str, Any]:
+    def _released(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
         request = EndpointRequest(
             name=props["name"],
             config_name=props["endpointConfigName"],
@@ -43,22 +47,31 @@ class EndpointProvider(AwsResourceProvider):
             tags={**self.aws.default_tags, **props["tags"]},
             autoscaled=props["autoscaled"],
             timeout_seconds=int(props["timeoutSeconds"]),
+            former_owner=olds.get("owner"),
+            former_tags=olds.get("tags", {}),
         )
         return {**props, **_outputs(self._release(props).release(request))}
 
     def _release(self, props: dict[str, Any]) -> EndpointRelease:
-        return EndpointRelease(self.client("sagemaker", props), self.client("logs", props), report)
+        return EndpointRelease(
+            sagemaker=self.client("sagemaker", props),
+            logs=self.client("logs", props),
+            autoscaling=self.client("application-autoscaling", props),
+            report=report,
+        )
 
 
 def _outputs(endpoint: EndpointDescription) -> dict[str, Any]:
-    return {"arn": endpoint.arn, "endpointConfigName": endpoint.config_name}
+    """A failed endpoint serves no configuration, whatever it was asked to: the next `up` must see a difference."""
+    serves = "" if endpoint.status == "Failed" else endpoint.config_name
+    return {"arn": endpoint.arn, "endpointConfigName": serves}
 
 
 class Endpoint(Resource, module="infra", name="Endpoint"):
     """A SageMaker endpoint that serves an endpoint configuration.
 
     A change of the configuration updates the endpoint in place. Deployment fails unless the endpoint is InService *and*
-    serves the configuration that was asked for. `name` and the owning stack are for life.
+    serves the configuration that was asked for. `name` is for life.
 
     Args:
         endpoint_name: the physical name (at most 63 characters; API `EndpointName`).

@@ -26,6 +26,7 @@ class MirroredImageProvider(AwsResourceProvider):
         return UpdateResult(self._mirrored(news))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """A tag that was moved to another image no longer holds the mirrored one, which is then mirrored again."""
         destination = ImageReference.parse(id_)
         try:
             digest = self._registries(props).ecr(destination).tagged_digest(destination.tag or "")
@@ -33,7 +34,7 @@ class MirroredImageProvider(AwsResourceProvider):
             if error.code != "RepositoryNotFoundException":
                 raise
             digest = None
-        return ReadResult(id_, {**props, "digest": digest}) if digest else ReadResult("", {})
+        return ReadResult(id_, props) if digest == props["digest"] else ReadResult("", {})
 
     # No delete: an older Model that is still live, or is rolled back to, may name the image. It goes with the
     # repository.

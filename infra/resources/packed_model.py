@@ -11,13 +11,10 @@ import pulumi
 from botocore.exceptions import ClientError
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from infra.aws_error import AwsRequestRefused, code
+from infra.aws_error import aws_calls, code, refused
 from infra.resources.provider import AwsResourceProvider, difference, report
+from infra.triton.problem import ModelRepositoryError
 from infra.triton.repository import ModelRepository
-
-
-class ModelChanged(Exception):
-    """The files on disk are no longer those that the deployment began with."""
 
 
 class PackedModelProvider(AwsResourceProvider):
@@ -29,6 +26,7 @@ class PackedModelProvider(AwsResourceProvider):
         s3 = self.client("s3", props)
         if object_exists(s3, props["bucket"], props["key"]):
             report(f"s3://{props['bucket']}/{props['key']} is there already")
+            tag_object(s3, props["bucket"], props["key"], props["tags"])
         else:
             _pack_and_upload(s3, props)
         return CreateResult(f"{props['bucket']}/{props['key']}", props)
@@ -51,17 +49,15 @@ def object_exists(s3: Any, bucket: str, key: str) -> bool:
     except ClientError as error:
         if code(error) in ("404", "NoSuchKey", "NoSuchBucket"):
             return False
-        raise AwsRequestRefused(f"s3://{bucket}/{key}", error) from None
+        raise refused(f"s3://{bucket}/{key}", error) from None
     return True
 
 
 def tag_object(s3: Any, bucket: str, key: str, tags: dict[str, str]) -> None:
     """Give the object these tags in place of those it has."""
     tag_set = [{"Key": name, "Value": value} for name, value in sorted(tags.items())]
-    try:
+    with aws_calls(f"s3://{bucket}/{key}"):
         s3.put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": tag_set})
-    except ClientError as error:
-        raise AwsRequestRefused(f"s3://{bucket}/{key}", error) from None
 
 
 def _pack_and_upload(s3: Any, props: dict[str, Any]) -> None:
@@ -69,15 +65,15 @@ def _pack_and_upload(s3: Any, props: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory(prefix="triton-model-") as directory:
         archive = Path(directory) / "model.tar.gz"
         report(f"packing {props['path']}")
-        if ModelRepository.read(Path(props["path"])).pack(archive) != props["digest"]:
-            raise ModelChanged(f"model repository {props['path']}: files changed while `pulumi up` ran. Run it again.")
+        try:
+            ModelRepository.read(props["path"]).pack(archive, expected_digest=props["digest"])
+        except ModelRepositoryError as error:
+            raise ModelRepositoryError(error.path, error.problems) from None  # its cause is no news to the person
         size = archive.stat().st_size
         report(f"uploading {size / 1e6:.1f} MB to s3://{bucket}/{key}")
         arguments = {"Tagging": urlencode(props["tags"]), "ContentType": "application/gzip"}
-        try:
+        with aws_calls(f"s3://{bucket}/{key}"):
             s3.upload_file(str(archive), bucket, key, ExtraArgs=arguments, Callback=_Tenths(size))
-        except ClientError as error:
-            raise AwsRequestRefused(f"s3://{bucket}/{key}", error) from None
 
 
 class _Tenths:

@@ -8,6 +8,8 @@ frozen API, and providers hold no state of their own before `configure`.
 from __future__ import annotations
 
 import os
+import re
+import socket
 import sys
 import threading
 import time
@@ -64,14 +66,24 @@ def report(message: str) -> None:
 
 
 def _exit_with_the_engine() -> None:
-    """A killed engine leaves this process running; going on without it would act on AWS with nobody recording it."""
-    if any(thread.name == "engine-watch" for thread in threading.enumerate()):
+    """A killed engine leaves this process running; going on without it would act on AWS with nobody recording it.
+
+    The parent process tells nothing: it is a shell where Pulumi starts providers by a script. The engine's own address,
+    which it gives to every provider, is refused once it is gone.
+    """
+    watched = any(thread.name == "engine-watch" for thread in threading.enumerate())
+    if watched or len(sys.argv) < 2 or not re.fullmatch(r"[\w.-]+:\d+", sys.argv[1]):
         return
-    engine = os.getppid()
+    host, port = sys.argv[1].rsplit(":", 1)
 
     def watch() -> None:
-        while os.getppid() == engine:
-            time.sleep(0.5)
-        os._exit(1)
+        while True:
+            try:
+                socket.create_connection((host, int(port)), timeout=10).close()
+            except ConnectionError:
+                os._exit(1)
+            except OSError:  # a slow machine is no dead engine
+                pass
+            time.sleep(1)
 
     threading.Thread(target=watch, name="engine-watch", daemon=True).start()

@@ -10,7 +10,7 @@ import pulumi
 from botocore.exceptions import ClientError
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from infra.aws_error import AwsRequestRefused, code
+from infra.aws_error import aws_calls, code, refused
 from infra.resources.packed_model import object_exists, tag_object
 from infra.resources.provider import UNKNOWN, AwsResourceProvider, changed, report
 
@@ -78,21 +78,19 @@ def _current_version(s3: Any, bucket: str, key: str) -> str | None:
     except ClientError as error:
         if code(error) in ("404", "NoSuchKey", "NoSuchBucket"):
             return None
-        raise AwsRequestRefused(f"s3://{bucket}/{key}", error) from None
+        raise refused(f"s3://{bucket}/{key}", error) from None
     return str(head.get("VersionId", "null"))
 
 
 def _copy(s3: Any, bucket: str, artifact: str, version: str, key: str, tags: dict[str, str]) -> None:
-    """Server side, in parts where it is over 5 GB. A copy that is there already is of this very version."""
+    """Server side, in parts where it is large. A copy that is there already is of this very version."""
     if object_exists(s3, bucket, key):
         tag_object(s3, bucket, key, tags)
         return
     source = {"Bucket": bucket, "Key": artifact, "VersionId": version}
     arguments = {"TaggingDirective": "REPLACE", "Tagging": urlencode(tags)}
-    try:
+    with aws_calls(f"s3://{bucket}/{artifact} to {key}"):
         s3.copy(source, bucket, key, ExtraArgs=arguments)
-    except ClientError as error:
-        raise AwsRequestRefused(f"s3://{bucket}/{artifact} to {key}", error) from None
 
 
 class ReleasedArtifact(Resource, module="infra", name="ReleasedArtifact"):

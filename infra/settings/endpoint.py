@@ -152,7 +152,7 @@ class EndpointSettings(Section):
         default_factory=dict,
         description="Environment of the container; SAGEMAKER_TRITON_* variables set Triton's options.",
     )
-    release: AllAtOnce = Field(AllAtOnce(), description="How a new release takes over.")
+    release: AllAtOnce = Field(AllAtOnce(), validate_default=True, description="How a new release takes over.")
 
     @property
     def instance_count(self) -> int:
@@ -179,6 +179,17 @@ class EndpointSettings(Section):
             outside = f"{count} is outside the autoscaling range {scaling.min} to {scaling.max}."
             raise violation(f"{outside} Leave the key out to start with the minimum.")
         return count
+
+    @field_validator("release")
+    @classmethod
+    def a_slow_start_fits_the_timeout(cls, release: AllAtOnce, info: ValidationInfo) -> AllAtOnce:
+        start = info.data.get("startup_health_check_seconds", 0) + (info.data.get("model_data_download_seconds") or 0)
+        if start >= release.timeout_seconds:
+            raise violation(
+                f"timeoutSeconds ({release.timeout_seconds}) must be more than startupHealthCheckSeconds and "
+                f"modelDataDownloadSeconds together ({start}): a container may take that long to start."
+            )
+        return release
 
     @field_validator("environment")
     @classmethod

@@ -81,7 +81,9 @@ class ImageSettings(Section):
         pattern=r"^(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*$",
         description="The ECR repository; sagemaker-tritonserver in production, else sagemaker-tritonserver-<stack>.",
     )
-    untagged_image_expiration_days: int = Field(14, ge=1, description="Days after which an untagged image is removed.")
+    untagged_image_expiration_days: int = Field(
+        14, ge=1, description="Days after its push in which an untagged image is kept."
+    )
 
     @rule("source")
     def source_is_an_image_reference(self) -> str | None:
@@ -160,3 +162,14 @@ class Settings(Section):
         if region and bucket.kms_key_arn and (of := bucket.kms_key_arn.split(":")[3]) != region:
             raise violation(f"kmsKeyArn is a key of {of}, the bucket is in {region}; S3 needs a key of its own region.")
         return bucket
+
+    @field_validator("endpoints")
+    @classmethod
+    def names_differ_in_more_than_case(cls, endpoints: dict[str, EndpointSettings]) -> dict[str, EndpointSettings]:
+        seen: dict[str, str] = {}
+        for name in endpoints:
+            if (other := seen.setdefault(name.lower(), name)) != name:
+                raise violation(
+                    f"{other} and {name} differ in case only; SageMaker takes them for the same (CreateEndpoint)."
+                )
+        return endpoints

@@ -27,5 +27,5 @@ class ModelRepositoryError(Exception):
     """A directory that cannot be served as a model repository; the message lists every problem."""
 
     def __init__(self, path: Path, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(problems)
+        self.path, self.problems = path, tuple(problems)
         super().__init__("\n  ".join([f"model repository {path}:", *map(str, self.problems)]))

@@ -108,14 +108,17 @@ def stack_file(stack: str) -> dict[str, Any]:
     return dict(YAML(typ="safe").load(ROOT / f"Pulumi.{stack}.yaml")["config"])
 
 
-def run(stack: str, config: dict[str, Any] | None = None) -> Deployment:
-    """Run the program for a stack; `config` replaces that of the stack file."""
+def run(stack: str, config: dict[str, Any] | None = None, secret_keys: list[str] | None = None) -> Deployment:
+    """Run the program for a stack; `config` replaces that of the stack file, `secret_keys` of it are marked secret."""
     deployment = Deployment()
     values = stack_file(stack) if config is None else config
     asyncio.set_event_loop(asyncio.new_event_loop())
     mocks.set_mocks(_Account(), project="triton-sagemaker", stack=stack, preview=False, monitor=_Monitor(deployment))
     settings.set_root_resource(None)  # type: ignore[arg-type]  # the program brings its own, as under the engine
-    set_all_config({key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()})
+    set_all_config(
+        {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()},
+        secret_keys or [],
+    )
 
     def program() -> None:
         runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")

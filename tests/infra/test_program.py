@@ -129,11 +129,12 @@ def test_the_bucket_and_all_its_settings_are_kept_on_delete(stack: str) -> None:
     assert all(each.request.retainOnDelete for each in children)
 
 
-def test_production_protects_bucket_repository_and_endpoint_and_nothing_that_a_release_replaces(
-    prod: Deployment,
-) -> None:
-    protected = {(each.type.split(":")[-1], each.name) for each in prod.resources if each.request.protect}
-    assert protected == {("Bucket", "models"), ("Repository", "image"), ("Endpoint", "sagemaker-endpoint")}
+def test_production_protects_what_must_not_go_and_nothing_that_a_release_replaces(prod: Deployment) -> None:
+    protected = {each.type.split(":")[-1] for each in prod.resources if each.request.protect}
+    bucket = {each.type.split(":")[-1] for each in prod.resources if each.type.startswith("aws:s3/")}
+    assert protected == bucket | {"Repository", "LifecyclePolicy", "Endpoint", "Target", "Policy"}
+    released = (":Model", ":EndpointConfiguration", ":ReleasedArtifact", ":MirroredImage")
+    assert not [each.urn for kind in released for each in prod.all(kind) if each.request.protect]
 
 
 def test_development_protects_nothing(dev: Deployment) -> None:
@@ -300,6 +301,25 @@ def test_what_our_resources_store_is_no_more_than_the_path_of_their_class(prod: 
     for each in prod.resources:
         if "dynamic/infra" in each.type:
             assert len(each.inputs["__provider"]) < 200, "the provider was pickled by value"
+
+
+def test_a_new_autoscaling_minimum_is_no_release(prod: Deployment, dev: Deployment) -> None:
+    ignored = ["productionVariants[0].initialInstanceCount"]
+    assert list(prod.one(":EndpointConfiguration").request.ignoreChanges) == ignored
+    assert list(dev.one(":EndpointConfiguration").request.ignoreChanges) == []
+
+
+def test_an_environment_that_the_configuration_marks_secret_stays_secret() -> None:
+    config = stack_file("dev")
+    config["triton-sagemaker:endpoints"]["iris-dev"]["environment"] = {"API_KEY": "hunter2"}
+    plain = run("dev", config).one("sagemaker/model:Model").request.object
+    secret = run("dev", config, secret_keys=["triton-sagemaker:endpoints"]).one("sagemaker/model:Model").request.object
+    assert "environment" in plain["primaryContainer"]
+    environment = secret["primaryContainer"]["environment"]
+    assert environment["4dabf18193072939515e22adb298388d"] == "1b47061264138c4ac30d75fd1eb44270", (
+        "Pulumi's mark of a secret"
+    )
+    assert environment["value"]["API_KEY"] == "hunter2"
 
 
 def test_one_stack_hosts_any_number_of_endpoints() -> None:

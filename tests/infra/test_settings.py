@@ -151,6 +151,18 @@ def test_all_problems_are_reported_at_once() -> None:
     }
 
 
+def test_a_slow_start_must_fit_the_timeout() -> None:
+    config = changed("endpoints.ranking.startupHealthCheckSeconds", 3600)
+    assert (
+        "must be more than startupHealthCheckSeconds" in problems(config)["triton-sagemaker:endpoints.ranking.release"]
+    )
+
+
+def test_names_that_differ_in_case_only_are_the_same_to_sagemaker() -> None:
+    config = changed("endpoints.Ranking", {"model": {"path": "x"}})
+    assert "ranking and Ranking differ in case only" in problems(config)["triton-sagemaker:endpoints"]
+
+
 def test_the_error_text_lists_key_and_message_a_line() -> None:
     with pytest.raises(ConfigurationError) as caught:
         settings(changed("endpoints.ranking.autoscaling.min", 12))

@@ -67,6 +67,28 @@ def test_a_kill_during_the_mirror_costs_only_time(account: Account) -> None:
     assert account.ask(name) == 1
 
 
+def test_a_kill_while_autoscaling_is_off_brings_it_back_with_the_next_up(account: Account) -> None:
+    name = account.name()
+    endpoint = {"model": {"path": str(account.model(1))}, "autoscaling": {"min": 1, "max": 3}}
+    stack = account.stack(development({name: endpoint}))
+    stack.up()
+    stack.config = development({name: {**endpoint, "instanceType": "ml.m5.xlarge"}})
+    account.impose(provisioningSeconds=8)
+    before = account.now()
+    running = Killable(account, stack)
+    account.wait_for(lambda call: call["operation"] == "UpdateEndpoint", before)
+    assert gone(running.kill_the_engine())
+    autoscaling = account.client("application-autoscaling")
+    target = {"ServiceNamespace": "sagemaker", "ResourceIds": [f"endpoint/{name}/variant/AllTraffic"]}
+    assert autoscaling.describe_scalable_targets(**target)["ScalableTargets"] == []
+
+    account.impose(provisioningSeconds=0)
+    stack.up()
+    (found,) = autoscaling.describe_scalable_targets(**target)["ScalableTargets"]
+    assert (found["MinCapacity"], found["MaxCapacity"]) == (1, 3)
+    assert account.ask(name) == 1
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("seconds", [0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0])
 def test_a_kill_at_any_moment_is_got_out_of_by_the_next_up(account: Account, seconds: float) -> None:

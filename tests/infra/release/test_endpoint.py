@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from hypothesis import given
+from hypothesis import strategies as st
 
 from infra.aws_error import AwsRequestRefused
 from infra.release.endpoint import OWNER_TAG, Clock, EndpointRelease, EndpointRequest
 from infra.release.failure import EndpointNotOwned, ReleaseFailed, ReleaseTimeout
+from infra.release.scaling import Record, as_tags, from_tags
 
 ARN = "arn:aws:sagemaker:ap-northeast-1:123456789012:endpoint/e"
 OLD = {"EndpointStatus": "InService", "EndpointConfigName": "old"}
@@ -31,6 +35,57 @@ def refused(operation: str, message: str) -> ClientError:
     return ClientError({"Error": {"Code": "ValidationException", "Message": message}}, operation)
 
 
+TARGET = {
+    "ResourceId": "endpoint/e/variant/AllTraffic",
+    "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+    "MinCapacity": 2,
+    "MaxCapacity": 10,
+}
+POLICY = {
+    "PolicyName": "invocations",
+    "ResourceId": "endpoint/e/variant/AllTraffic",
+    "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+    "PolicyType": "TargetTrackingScaling",
+    "TargetTrackingScalingPolicyConfiguration": {"TargetValue": 70.0},
+}
+
+
+class Autoscaling:
+    """Application Auto Scaling with what a test registered before."""
+
+    def __init__(self, calls: list[tuple[str, dict[str, Any]]]) -> None:
+        self.calls = calls
+        self.registered: dict[str, list[dict[str, Any]]] = {}
+
+    def register(self) -> None:
+        arn = {"ScalableTargetARN": "arn:target", "ServiceNamespace": "sagemaker"}
+        other = {**TARGET, "ResourceId": "endpoint/e2/variant/AllTraffic"}
+        self.registered = {"ScalableTargets": [{**TARGET, **arn}, other], "ScalingPolicies": [{**POLICY, "Alarms": []}]}
+
+    def get_paginator(self, operation: str) -> Any:
+        kind = {"describe_scalable_targets": "ScalableTargets", "describe_scaling_policies": "ScalingPolicies"}
+        found = self.registered.get(kind.get(operation, ""), [])
+
+        class Pages:
+            def paginate(self, **_: Any) -> Iterator[dict[str, Any]]:
+                yield {kind.get(operation, "ScheduledActions"): found}
+
+        return Pages()
+
+    def list_tags_for_resource(self, ResourceARN: str) -> dict[str, Any]:
+        return {"Tags": {"CostEnv": "prod"}}
+
+    def deregister_scalable_target(self, **request: Any) -> None:
+        self.calls.append(("deregister", request))
+        self.registered = {}
+
+    def register_scalable_target(self, **request: Any) -> None:
+        self.calls.append(("register", request))
+
+    def put_scaling_policy(self, **request: Any) -> None:
+        self.calls.append(("policy", request))
+
+
 class SageMaker:
     """Answers DescribeEndpoint with `now`, one state a call; the last one stays. Create and update begin the given
     states."""
@@ -46,6 +101,9 @@ class SageMaker:
         self.tags = {OWNER_TAG: owner} if owner else {}
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.counts = {"old": 1, "new": 1}
+        self.types = {"old": "ml.c5.xlarge", "new": "ml.c5.xlarge"}
+        self.deleted_configs: set[str] = set()
+        self.autoscaling = Autoscaling(self.calls)
         self.update_errors: Iterator[ClientError] = iter(())
 
     def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:
@@ -55,12 +113,15 @@ class SageMaker:
         return {"EndpointName": EndpointName, "EndpointArn": ARN, **state}
 
     def describe_endpoint_config(self, EndpointConfigName: str) -> dict[str, Any]:
-        count = self.counts[EndpointConfigName]
-        return {
-            "ProductionVariants": [
-                {"VariantName": "AllTraffic", "InitialInstanceCount": count, "InitialVariantWeight": 1.0}
-            ]
+        if EndpointConfigName in self.deleted_configs:
+            raise refused("DescribeEndpointConfig", 'Could not find endpoint configuration "x".')
+        variant = {
+            "VariantName": "AllTraffic",
+            "InitialInstanceCount": self.counts[EndpointConfigName],
+            "InitialVariantWeight": 1.0,
+            "InstanceType": self.types[EndpointConfigName],
         }
+        return {"ProductionVariants": [variant]}
 
     def create_endpoint(self, **request: Any) -> None:
         self.calls.append(("create", request))
@@ -79,6 +140,12 @@ class SageMaker:
 
     def add_tags(self, ResourceArn: str, Tags: list[dict[str, str]]) -> None:
         self.calls.append(("tag", {tag["Key"]: tag["Value"] for tag in Tags}))
+        self.tags |= {tag["Key"]: tag["Value"] for tag in Tags}
+
+    def delete_tags(self, ResourceArn: str, TagKeys: list[str]) -> None:
+        self.calls.append(("untag", {"keys": TagKeys}))
+        for key in TagKeys:
+            del self.tags[key]
 
     def get_paginator(self, _operation: str) -> Any:
         sagemaker = self
@@ -131,7 +198,7 @@ def said() -> list[str]:
 
 
 def release(sagemaker: SageMaker, said: list[str]) -> EndpointRelease:
-    return EndpointRelease(sagemaker, Logs(), said.append, FakeTime().clock)
+    return EndpointRelease(sagemaker, Logs(), sagemaker.autoscaling, said.append, FakeTime().clock)
 
 
 def test_a_new_endpoint_is_created_with_its_tags_and_waited_for(said: list[str]) -> None:
@@ -262,7 +329,7 @@ def test_a_release_that_never_ends_is_given_up_and_nothing_undone(said: list[str
 
 def test_a_rollback_that_failed_is_final(said: list[str]) -> None:
     sagemaker = SageMaker({**OLD, "EndpointStatus": "UpdateRollbackFailed"})
-    with pytest.raises(ReleaseFailed, match="could not go back"):
+    with pytest.raises(ReleaseFailed, match="so did its rollback"):
         release(sagemaker, said).release(request())
     assert sagemaker.operations == []
 
@@ -280,6 +347,114 @@ def test_what_sagemaker_refuses_is_shown_with_operation_and_endpoint(said: list[
         AwsRequestRefused, match="endpoint e: UpdateEndpoint was refused: ValidationException: 1 validation error"
     ):
         release(sagemaker, said).release(request())
+
+
+def test_an_instance_type_change_takes_autoscaling_off_and_puts_it_back(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[UPDATING, NEW])
+    sagemaker.types["new"] = "ml.m5.large"
+    sagemaker.autoscaling.register()
+    release(sagemaker, said).release(request(autoscaled=True))
+    assert sagemaker.operations == ["tag", "deregister", "update", "register", "policy", "untag", "tag"]
+    calls = dict(sagemaker.calls)
+    assert calls["register"] == {"ServiceNamespace": "sagemaker", **TARGET, "Tags": {"CostEnv": "prod"}}
+    assert calls["policy"] == {"ServiceNamespace": "sagemaker", **POLICY}
+    assert not [key for key in sagemaker.tags if key.startswith("triton-sagemaker:autoscaling")]
+
+
+def test_autoscaling_comes_back_when_the_update_rolls_back(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[UPDATING, ROLLING_BACK, OLD])
+    sagemaker.types["new"] = "ml.m5.large"
+    sagemaker.autoscaling.register()
+    with pytest.raises(ReleaseFailed):
+        release(sagemaker, said).release(request(autoscaled=True))
+    assert sagemaker.operations == ["tag", "deregister", "update", "register", "policy", "untag"]
+
+
+def test_autoscaling_comes_back_when_the_update_is_refused(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD)
+    sagemaker.types["new"] = "ml.m5.large"
+    sagemaker.autoscaling.register()
+    sagemaker.update_errors = iter([refused("UpdateEndpoint", "1 validation error")])
+    with pytest.raises(AwsRequestRefused):
+        release(sagemaker, said).release(request(autoscaled=True))
+    assert sagemaker.operations == ["tag", "deregister", "update", "register", "policy", "untag"]
+
+
+def test_autoscaling_taken_off_by_an_interrupted_release_comes_back_with_the_next(said: list[str]) -> None:
+    record: Record = {"targets": [TARGET], "policies": [POLICY], "actions": []}
+    sagemaker = SageMaker(UPDATING, NEW)
+    sagemaker.tags |= as_tags(record)
+    release(sagemaker, said).release(request(autoscaled=True))
+    assert sagemaker.operations == ["register", "policy", "untag", "tag"]
+
+
+def test_another_release_under_autoscaling_leaves_it_alone(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[NEW])
+    sagemaker.autoscaling.register()
+    release(sagemaker, said).release(request(autoscaled=True))
+    assert sagemaker.operations == ["update", "tag"]
+
+
+def test_a_failed_endpoint_that_is_created_anew_gets_its_autoscaling_back(said: list[str]) -> None:
+    sagemaker = SageMaker(FAILED, created=[CREATING, NEW])
+    sagemaker.autoscaling.register()
+    release(sagemaker, said).release(request(autoscaled=True))
+    assert sagemaker.operations == ["delete", "create", "register", "policy", "untag"]
+
+
+def test_a_live_configuration_that_somebody_deleted_does_not_stop_the_next_release(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[UPDATING, NEW])
+    sagemaker.deleted_configs = {"old"}
+    assert release(sagemaker, said).release(request()).serves("new")
+
+
+def test_an_answer_from_before_the_update_is_no_rollback(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[OLD, OLD, UPDATING, NEW])
+    assert release(sagemaker, said).release(request()).serves("new")
+
+
+def test_waiting_for_somebody_elses_change_ends_with_the_timeout(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD)
+    sagemaker.update_errors = (refused("UpdateEndpoint", "Cannot update in-progress endpoint") for _ in range(10_000))
+    with pytest.raises(ReleaseTimeout, match="busy with another change"):
+        release(sagemaker, said).release(request())
+    assert len(sagemaker.operations) < 100
+
+
+def test_a_renamed_stack_keeps_its_endpoint(said: list[str]) -> None:
+    sagemaker = SageMaker(NEW, owner="p/before")
+    release(sagemaker, said).release(request(former_owner="p/before"))
+    assert sagemaker.tags[OWNER_TAG] == "p/s"
+
+
+def test_a_tag_that_is_no_longer_asked_for_goes(said: list[str]) -> None:
+    sagemaker = SageMaker(NEW)
+    sagemaker.tags |= {"CostEnv": "prod", "Old": "x", "Foreign": "y"}
+    release(sagemaker, said).release(request(former_tags={"CostEnv": "prod", "Old": "x"}))
+    assert sagemaker.calls == [("untag", {"keys": ["Old"]})]
+
+
+def test_a_failed_endpoint_that_cannot_be_deleted_does_not_hide_why_it_failed(said: list[str]) -> None:
+    sagemaker = SageMaker(None, created=[CREATING, FAILED])
+
+    def denied(EndpointName: str) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "not you"}}, "DeleteEndpoint")
+
+    sagemaker.delete_endpoint = denied  # type: ignore[method-assign]
+    with pytest.raises(ReleaseFailed, match=r"ping failed[\s\S]*could not be deleted now: .*not you"):
+        release(sagemaker, said).release(request())
+
+
+@given(names=st.lists(st.text(min_size=1, max_size=63), max_size=12))
+def test_a_record_of_any_size_fits_the_tags_of_an_endpoint(names: list[str]) -> None:
+    record: Record = {
+        "targets": [TARGET],
+        "policies": [{**POLICY, "PolicyName": name} for name in names],
+        "actions": [],
+    }
+    tags = as_tags(record)
+    assert from_tags({**tags, "CostEnv": "prod"}) == record
+    assert all(len(value) <= 256 and re.fullmatch(r"[\w+/=]+", value) for value in tags.values())
 
 
 def test_delete_waits_until_the_endpoint_is_gone(said: list[str]) -> None:

@@ -1,0 +1,109 @@
+"""An endpoint's autoscaling, taken off for an update that AWS refuses under it, and put back exactly as it was.
+
+AWS refuses to change a variant's instance type, or to remove the variant, while it is a scalable target (Application
+Auto Scaling guide, "Update or delete endpoints that use automatic scaling"). And deleting an endpoint drops its targets
+silently.
+
+What has to come back is recorded in tags of the endpoint before anything is taken off: the record survives a crash
+of this process, is found by whoever releases next, and needs no place or permission of its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+SAGEMAKER = "sagemaker"
+RECORD_TAG = "triton-sagemaker:autoscaling-"
+"""Prefix of the tags that hold the record; a number follows. A tag's value has at most 256 characters."""
+
+_TARGET = ("ResourceId", "ScalableDimension", "MinCapacity", "MaxCapacity", "SuspendedState")
+_POLICY = (
+    *("PolicyName", "ResourceId", "ScalableDimension", "PolicyType"),
+    *("TargetTrackingScalingPolicyConfiguration", "StepScalingPolicyConfiguration"),
+)
+_ACTION = (
+    *("ScheduledActionName", "ResourceId", "ScalableDimension", "Schedule", "Timezone"),
+    *("StartTime", "EndTime", "ScalableTargetAction"),
+)
+
+Record = dict[str, list[dict[str, Any]]]
+
+
+def refused_under_autoscaling(live: Mapping[str, Any], requested: Mapping[str, Any]) -> bool:
+    """Whether an update from one endpoint configuration to the other is one that AWS refuses on scalable targets."""
+    wanted = {variant["VariantName"]: variant.get("InstanceType") for variant in requested["ProductionVariants"]}
+    return any(wanted.get(each["VariantName"]) != each.get("InstanceType") for each in live["ProductionVariants"])
+
+
+def as_tags(record: Record) -> dict[str, str]:
+    """The record in tags, whose values may hold letters, digits and a few signs only."""
+    packed = base64.b64encode(zlib.compress(json.dumps(record, default=str).encode(), 9)).decode()
+    return {f"{RECORD_TAG}{n}": packed[start : start + 256] for n, start in enumerate(range(0, len(packed), 256))}
+
+
+def from_tags(tags: Mapping[str, str]) -> Record:
+    """The record in an endpoint's tags; empty if there is none."""
+    numbers = sorted(int(key.removeprefix(RECORD_TAG)) for key in tags if key.startswith(RECORD_TAG))
+    packed = "".join(tags[f"{RECORD_TAG}{n}"] for n in numbers)
+    record: Record = json.loads(zlib.decompress(base64.b64decode(packed))) if packed else {}
+    return record
+
+
+class EndpointAutoscaling:
+    """The scalable targets of an endpoint's variants, with their policies and scheduled actions.
+
+    Args:
+        client: boto3's `application-autoscaling` client.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def record(self, endpoint: str) -> Record:
+        """What is registered for the endpoint now; empty if nothing is."""
+        mine = f"endpoint/{endpoint}/variant/"
+        record = {
+            "targets": [
+                _only(each, _TARGET) | self._tags(each) for each in self._all("describe_scalable_targets", mine)
+            ],
+            "policies": [_only(each, _POLICY) for each in self._all("describe_scaling_policies", mine)],
+            "actions": [_only(each, _ACTION) for each in self._all("describe_scheduled_actions", mine)],
+        }
+        return record if record["targets"] else {}
+
+    def take_off(self, record: Record) -> None:
+        """Deregister the recorded targets, which takes their policies and scheduled actions along."""
+        for target in record["targets"]:
+            self._client.deregister_scalable_target(
+                ServiceNamespace=SAGEMAKER,
+                ResourceId=target["ResourceId"],
+                ScalableDimension=target["ScalableDimension"],
+            )
+
+    def put_back(self, record: Record) -> None:
+        """Register everything recorded again. Doing so twice changes nothing."""
+        for target in record.get("targets", []):
+            self._client.register_scalable_target(ServiceNamespace=SAGEMAKER, **target)
+        for policy in record.get("policies", []):
+            self._client.put_scaling_policy(ServiceNamespace=SAGEMAKER, **policy)
+        for action in record.get("actions", []):
+            self._client.put_scheduled_action(ServiceNamespace=SAGEMAKER, **action)
+
+    def _all(self, operation: str, mine: str) -> list[dict[str, Any]]:
+        pages = self._client.get_paginator(operation).paginate(ServiceNamespace=SAGEMAKER)
+        return [each for page in pages for items in page.values() if isinstance(items, list) for each in items
+                if each["ResourceId"].startswith(mine)]  # fmt: skip
+
+    def _tags(self, target: Mapping[str, Any]) -> dict[str, Any]:
+        if "ScalableTargetARN" not in target:
+            return {}
+        tags = self._client.list_tags_for_resource(ResourceARN=target["ScalableTargetARN"])["Tags"]
+        return {"Tags": tags} if tags else {}
+
+
+def _only(described: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: described[key] for key in keys if key in described}
