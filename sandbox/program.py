@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import runpy
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,51 +15,69 @@ from pulumi.automation import _stack
 from pulumi.automation._server import LanguageServer
 from pulumi.runtime.proto.language_pb2 import RunResponse
 
+_END_SECONDS = 10.0
 
-def run(root: Path) -> None:
-    """Run the program of the project in `root`."""
-    if str(root) not in sys.path:
-        sys.path.insert(0, str(root))
-    runpy.run_path(str(root / "__main__.py"), run_name="__main__")
+
+class Program:
+    """The program of the project in `root`, for one operation of the engine."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._over = threading.Event()
+        self._over.set()
+
+    def __call__(self) -> None:
+        """Run the program; the Automation API calls this in the program's event loop."""
+        self._over.clear()
+        self._loop = asyncio.get_running_loop()
+        if str(self._root) not in sys.path:
+            sys.path.insert(0, str(self._root))
+        runpy.run_path(str(self._root / "__main__.py"), run_name="__main__")
+
+    def end(self) -> None:
+        """End the program with its engine: it may wait for an answer that nobody is there to give any more."""
+        if not self._over.is_set() and (loop := self._loop):
+            with contextlib.suppress(RuntimeError):  # it has ended by itself
+                loop.call_soon_threadsafe(loop.stop)
+            self._over.wait(_END_SECONDS)
+
+    def tidy(self) -> None:
+        """Let whatever still waits in the program's event loop end in order; in the thread that ran it."""
+        try:
+            if (loop := self._loop) and not loop.is_closed():
+                loop.set_exception_handler(lambda loop, context: None)
+                tasks = asyncio.all_tasks(loop)
+                for task in tasks:
+                    task.cancel()
+                for task in tasks:
+                    while not task.done():
+                        # RuntimeError: the loop was asked to stop; any other one is the task's own and comes too late
+                        with contextlib.suppress(Exception, asyncio.CancelledError):
+                            loop.run_until_complete(task)
+                loop.close()
+        finally:
+            self._over.set()
 
 
 class ProgramServer(LanguageServer):
     """The Automation API's server of an inline program, with two things mended that a person at the terminal sees.
 
-    An error of the program is shown once: as in Pulumi's own host, `bail` says that it was shown. A program that waits
-    when the engine gives up is ended in order: the Automation API's own tidying asks the engine, which is gone by then,
-    and leaves coroutines behind that complain later.
+    An error of the program is shown once: as in Pulumi's own host, `bail` says that it was shown. A program whose
+    engine gave up ends in order: the Automation API's tidying asks the engine, which is gone by then, and leaves
+    coroutines behind that complain later.
     """
 
     def Run(self, request: Any, context: Any) -> Any:
-        loops: list[asyncio.AbstractEventLoop] = []
-        program = self.program
-
-        def program_with_its_loop() -> Any:
-            loops.append(asyncio.get_running_loop())
-            return program()
-
-        self.program = program_with_its_loop
+        assert isinstance(self.program, Program)
         try:
             response = super().Run(request, context)  # type: ignore[no-untyped-call]
+            response.bail = bool(response.error)
+            return response
         except grpc.RpcError:
-            for loop in loops:
-                _end(loop)
             return RunResponse()
-        response.bail = bool(response.error)
-        return response
-
-
-def _end(loop: asyncio.AbstractEventLoop) -> None:
-    tasks = asyncio.all_tasks(loop)
-
-    async def ended() -> None:
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    for task in tasks:
-        task.cancel()
-    loop.run_until_complete(ended())
-    loop.close()
+        finally:
+            self.program.tidy()
 
 
 _stack.LanguageServer = ProgramServer  # type: ignore[attr-defined]

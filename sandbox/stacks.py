@@ -18,8 +18,9 @@ import psutil
 from pulumi import automation
 from pulumi.automation.events import EngineEvent, StepEventMetadata
 
-from sandbox import program, settings_files
+from sandbox import settings_files
 from sandbox.home import PROJECT, Sandbox, SandboxError, end_process, exclusive
+from sandbox.program import Program
 
 OnOutput = Callable[[str], None]
 """Gets each line as the engine prints it."""
@@ -171,7 +172,11 @@ class Stack:
                 if not existing:
                     self._write_files()
                 self._clear_locks()
-                yield automation.Stack.create_or_select(self.name, self._workspace())
+                program = Program(self.sandbox.root)
+                try:
+                    yield automation.Stack.create_or_select(self.name, self._workspace(program))
+                finally:
+                    program.end()
         except BlockingIOError:
             raise SandboxError(f"Another process works on the stack {self.name}. Wait for it, or stop it.") from None
 
@@ -179,11 +184,11 @@ class Stack:
         if not self.exists:
             raise SandboxError(f"The sandbox holds no stack {self.name}. `make up STACK={self.name}` deploys it.")
 
-    def _workspace(self) -> automation.LocalWorkspace:
+    def _workspace(self, program: Program | None = None) -> automation.LocalWorkspace:
         sandbox = self.sandbox
         return automation.LocalWorkspace(
             work_dir=str(self.directory),
-            program=lambda: program.run(sandbox.root),
+            program=program,
             pulumi_home=str(sandbox.home / "pulumi"),
             pulumi_command=_pulumi_command(sandbox.engine.root),
             env_vars={
@@ -309,6 +314,8 @@ def _write_providers(directory: Path) -> None:
     directory.mkdir(exist_ok=True)
     for name, module in _PROVIDERS.items():
         script = directory / f".{name}"
-        script.write_text(f'#!/bin/sh\nexec "$PULUMI_PYTHON_CMD" -u -m {module} "$@"\n')
+        # Pulumi's own script for dynamic providers stays between engine and provider; a provider of its own does not
+        exec_ = "" if module == "pulumi.dynamic" else "exec "
+        script.write_text(f'#!/bin/sh\n{exec_}"$PULUMI_PYTHON_CMD" -u -m {module} "$@"\n')
         script.chmod(0o755)
         script.replace(directory / name)

@@ -105,13 +105,7 @@ def test_a_program_that_waits_when_a_resource_fails_is_ended(new_stack: Callable
     with pytest.raises(StackFailed, match="no capacity"):
         new_stack(things={"a": 1, "b": 2, "c": 3}, error="no capacity").up()
 
-    try:
-        wait_for(lambda: all(each in others for each in unfinished()))
-    except AssertionError:
-        print("DEBUG", [each for each in unfinished() if each not in others])
-        import sys, traceback, threading
-        for t,f in sys._current_frames().items(): print(t); traceback.print_stack(f)
-        raise
+    assert [each for each in unfinished() if each not in others] == []
 
 
 def test_the_tracked_files_stay_and_the_private_copies_leave_out_what_only_aws_can_use(
