@@ -63,7 +63,8 @@ class TritonEndpoint(pulumi.ComponentResource):
             },
             vpc_config=_vpc_config(args.vpc),
             tags=args.tags,
-            opts=with_policies,
+            # the provider would update these in place, which tells AWS nothing: a Model cannot be changed
+            opts=pulumi.ResourceOptions.merge(with_policies, pulumi.ResourceOptions(replace_on_changes=["vpcConfig"])),
         )
         configuration = sagemaker.EndpointConfiguration(
             name,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from infra import policies
 from infra.mirror import expire_untagged
 
@@ -58,7 +60,8 @@ def test_the_vpc_actions_are_those_of_awss_guide() -> None:
 
 
 def test_only_untagged_images_expire() -> None:
-    (rule,) = expire_untagged(14)["rules"]  # type: ignore[misc]
+    policy: Any = expire_untagged(14)
+    (rule,) = policy["rules"]
     assert rule["selection"] == {
         "tagStatus": "untagged",
         "countType": "sinceImagePushed",

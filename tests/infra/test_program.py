@@ -214,6 +214,7 @@ def test_a_vpc_brings_its_permissions_and_the_models_vpc_config() -> None:
     config = stack_file("dev") | {"triton-sagemaker:vpc": {"subnetIds": ["subnet-0a"], "securityGroupIds": ["sg-0a"]}}
     deployment = run("dev", config)
     assert "UseNetworkInterfaces" in {each["Sid"] for each in statements(deployment)}
+    assert list(deployment.one("sagemaker/model:Model").request.replaceOnChanges) == ["vpcConfig"]
     assert deployment.one("sagemaker/model:Model").inputs["vpcConfig"] == {
         "subnets": ["subnet-0a"],
         "securityGroupIds": ["sg-0a"],
