@@ -121,12 +121,22 @@ class Sandbox:
         return aws
 
     def stop(self) -> None:
-        """Stop the AWS of this sandbox, if it runs."""
+        """Stop the AWS of this sandbox, if it runs, and the providers that killed engines left behind."""
+        self._end_orphans()
         if (aws := self.aws) is None:
             return
         end_process(psutil.Process(aws.pid), psutil.Process.terminate, _STOP_SECONDS)
         (self.home / "aws.json").unlink(missing_ok=True)
         self.say(f"sandbox: stopped AWS (process {aws.pid})")
+
+    def _end_orphans(self) -> None:
+        """Pulumi's start script stays between an engine and a dynamic provider, and outlives a killed engine."""
+        scripts = f"{self.home / 'bin'}{os.sep}"
+        for script in psutil.process_iter(["cmdline"]):
+            if any(argument.startswith(scripts) for argument in script.info["cmdline"] or []):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    for process in (*script.children(recursive=True), script):
+                        process.kill()
 
     def forget(self) -> None:
         """Delete the sandbox's directory; AWS must have been stopped."""

@@ -52,7 +52,7 @@ class Server:
     def exited(self) -> int | None:
         return int(self.environment["EXITS"]) if "EXITS" in self.environment and self.pings else None
 
-    def stop(self) -> None:
+    def stop(self, grace_seconds: float) -> None:
         self.stopped = True
 
 

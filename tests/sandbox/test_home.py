@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +35,20 @@ def test_aws_is_started_once_answers_and_is_stopped(sandbox: Sandbox) -> None:
 
     assert sandbox.aws is None
     assert not psutil.pid_exists(aws.pid)
+
+
+def test_providers_that_killed_engines_left_end_with_the_sandbox(sandbox: Sandbox) -> None:
+    script = sandbox.home / "bin" / "pulumi-resource-x"
+    script.parent.mkdir(parents=True)
+    script.write_text("#!/bin/sh\nsleep 600\n")
+    script.chmod(0o755)
+    orphan = psutil.Process(subprocess.Popen([script]).pid)
+    while not orphan.children():
+        time.sleep(0.01)
+    left = [orphan, *orphan.children()]
+    sandbox.stop()
+    _, alive = psutil.wait_procs(left, timeout=10)
+    assert alive == []
 
 
 def test_an_aws_that_does_not_come_up_shows_the_end_of_its_log(
