@@ -92,8 +92,11 @@ def test_a_kill_while_autoscaling_is_off_brings_it_back_with_the_next_up(account
 @pytest.mark.soak
 @pytest.mark.parametrize("seconds", [0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0])
 def test_a_kill_at_any_moment_is_got_out_of_by_the_next_up(account: Account, seconds: float) -> None:
-    name, model = account.name(), account.model(1)
-    stack = account.stack(development({name: {"model": {"path": str(model)}}}))
+    other, name, model = account.name(), account.name(), account.model(1)
+    endpoint = {"model": {"path": str(model)}}
+    stack = account.stack(development({other: {"model": {"path": str(account.model(0))}}}))
+    stack.up()  # what has a name of its own and is the aws provider's, such as the repository, is there already
+    stack.config = development({**(stack.config or {})["triton-sagemaker:endpoints"], name: endpoint})
     account.impose(provisioningSeconds=2)
     for answer in (1, 2):
         write_model(model, answer)
