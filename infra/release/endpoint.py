@@ -107,7 +107,7 @@ class EndpointRelease:
         """
         with aws_calls(f"endpoint {request.name}"):
             clock = self._new_clock()
-            found = self._owned(request.name, {request.owner, request.former_owner})
+            found = self._owned(request.name, request.owner, request.former_owner)
             asked = self._attached(found, request)
             found = self._settled(found, clock, request.timeout_seconds)
             scaling: Record = {}
@@ -136,7 +136,7 @@ class EndpointRelease:
         fine."""
         with aws_calls(f"endpoint {name}"):
             clock = self._new_clock()
-            found = self._owned(name, {owner})
+            found = self._owned(name, owner)
             if found is not None and found.in_progress:
                 self._report(f"{name}: {found.status}; it can be deleted when that is over")
             found = self._settled(found, clock, timeout_seconds)
@@ -159,10 +159,10 @@ class EndpointRelease:
         pages = self._sagemaker.get_paginator("list_tags").paginate(ResourceArn=endpoint.arn)
         return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
 
-    def _owned(self, name: str, owners: set[str | None]) -> EndpointDescription | None:
+    def _owned(self, name: str, owner: str, former_owner: str | None = None) -> EndpointDescription | None:
         found = self.describe(name)
-        if found is not None and (holder := self.tags(found).get(OWNER_TAG)) not in owners - {None}:
-            raise failure.EndpointNotOwned(name, holder, str(min(filter(None, owners))), OWNER_TAG)
+        if found is not None and (holder := self.tags(found).get(OWNER_TAG)) not in (owner, former_owner or owner):
+            raise failure.EndpointNotOwned(name, holder, owner, OWNER_TAG)
         return found
 
     def _attached(self, found: EndpointDescription | None, request: EndpointRequest) -> Asked:

@@ -427,6 +427,12 @@ def test_a_renamed_stack_keeps_its_endpoint(said: list[str]) -> None:
     assert sagemaker.tags[OWNER_TAG] == "p/s"
 
 
+def test_a_renamed_stack_is_told_of_a_foreign_endpoint_under_its_new_name(said: list[str]) -> None:
+    sagemaker = SageMaker(NEW, owner="p/other")
+    with pytest.raises(EndpointNotOwned, match="not to p/s"):
+        release(sagemaker, said).release(request(former_owner="p/before"))
+
+
 def test_a_tag_that_is_no_longer_asked_for_goes(said: list[str]) -> None:
     sagemaker = SageMaker(NEW)
     sagemaker.tags |= {"CostEnv": "prod", "Old": "x", "Foreign": "y"}

@@ -8,7 +8,7 @@ import pytest
 
 from infra.aws_session import AwsSession, AwsSessionRefused
 from infra.release.description import EndpointDescription
-from infra.release.endpoint import OWNER_TAG, EndpointRelease, EndpointRequest
+from infra.release.endpoint import OWNER_TAG, EndpointRequest
 from infra.resources import endpoint
 from infra.resources.endpoint import EndpointProvider
 from infra.resources.provider import UNKNOWN
@@ -136,4 +136,3 @@ def test_the_release_gets_the_clients_it_needs(provider: EndpointProvider, monke
     monkeypatch.setattr(endpoint, "EndpointRelease", lambda **clients: made.update(clients))
     provider._release(PROPS)
     assert (made["sagemaker"], made["logs"], made["autoscaling"]) == ("sagemaker", "logs", "application-autoscaling")
-    assert EndpointRelease is not None
