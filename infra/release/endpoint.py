@@ -15,9 +15,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from infra.aws_error import AwsRequestRefused
-from infra.release import failure
+from infra.release import alarms, failure
+from infra.release.alarms import AlarmState, MinimumInvocations
 from infra.release.description import EndpointDescription, excluded_properties
 from infra.release.log import last_lines
+from infra.release.policy import ReleasePolicy, deployment_config
+from infra.release.rollout import Rollout
 
 OWNER_TAG = "triton-sagemaker:stack"
 """Tag that says which stack an endpoint belongs to: `<project>/<stack>`."""
@@ -36,7 +39,12 @@ class EndpointRequest:
     tags: Mapping[str, str]
     autoscaled: bool
     """Whether a scalable target moves the instance count, so that an edited initial count must not reset it."""
-    timeout_seconds: int
+    deadline_seconds: int
+    """How long to wait for SageMaker, for each change that is waited for."""
+    policy: ReleasePolicy
+    rollback_alarms: tuple[str, ...] = ()
+    """Names of the alarms that roll an update back."""
+    minimum_invocations: MinimumInvocations | None = None
 
 
 @dataclass
@@ -65,21 +73,35 @@ class EndpointRelease:
     Args:
         sagemaker: boto3's `sagemaker` client.
         logs: boto3's `logs` client, for the containers' last words when a release fails.
+        cloudwatch: boto3's `cloudwatch` client, for the alarms and the requests they have seen.
         report: called with a line of progress whenever something changed.
+        report_passing: called with a line that is out of date in a minute.
+        warn: called with what is wrong although the release succeeded.
         clock: makes the clock of one release.
     """
 
     def __init__(
-        self, sagemaker: Any, logs: Any, report: Callable[[str], None], clock: Callable[[], Clock] = Clock
+        self,
+        sagemaker: Any,
+        logs: Any,
+        cloudwatch: Any,
+        report: Callable[[str], None],
+        *,
+        report_passing: Callable[[str], None] = lambda _: None,
+        warn: Callable[[str], None] | None = None,
+        clock: Callable[[], Clock] = Clock,
     ) -> None:
-        self._sagemaker, self._logs, self._report, self._new_clock = sagemaker, logs, report, clock
+        self._sagemaker, self._logs, self._cloudwatch = sagemaker, logs, cloudwatch
+        self._report, self._report_passing, self._warn = report, report_passing, warn or report
+        self._new_clock = clock
 
     def release(self, request: EndpointRequest) -> EndpointDescription:
         """Create or update the endpoint, or attach to what is under way, until it serves the requested configuration.
 
         Raises:
             ReleaseFailed: SageMaker failed or rolled back.
-            ReleaseTimeout: `timeout_seconds` passed; nothing is undone.
+            ReleaseTimeout: `deadline_seconds` passed; nothing is undone.
+            AlarmNotReady: a rollback alarm is missing or fires already; the update was not begun.
             EndpointNotOwned: an endpoint of that name belongs to somebody else.
             AwsRequestRefused: SageMaker refused a call.
         """
@@ -90,35 +112,42 @@ class EndpointRelease:
             what = "it is attached to" if asked else "it is waited out first"
             self._report(f"{request.name}: {found.status}, heading for {found.heading_for}; {what}")
         created = found is not None and found.status == "Creating"
-        found = self._settled(found, clock, request.timeout_seconds)
+        began = (found and found.rollout_began) or clock.now()
+        rollout = Rollout(request.policy, seen_from_the_start=False, began=began)
+        watched = rollout if asked and not created else None
+        found = self._settled(found, clock, request.deadline_seconds, request, watched)
 
         while found is None or not found.serves(request.config_name):
             if asked or (found is not None and found.status == "UpdateRollbackFailed"):
-                raise self._failure(request, found, created, clock)
+                raise self._failure(request, found, created, clock, rollout)
+            rollout = Rollout(request.policy, seen_from_the_start=True, began=clock.now())
             if found is None:
                 found, asked, created = self._create(request, clock), True, True
             elif found.status == "Failed":
                 self._report(
                     f"{request.name}: Failed ({found.failure_reason}), which only a new endpoint mends; deleting"
                 )
-                found = self._delete(found, clock, request.timeout_seconds)
+                found = self._delete(found, clock, request.deadline_seconds)
             else:
                 (found, asked), created = self._update(request, found), False
-            found = self._settled(found, clock, request.timeout_seconds)
+            watched = rollout if asked and not created else None
+            found = self._settled(found, clock, request.deadline_seconds, request, watched)
 
         self._tag(found, request)
+        if asked and not created:
+            self._require_invocations(found, request, rollout, clock)
         return found
 
-    def delete(self, name: str, owner: str, timeout_seconds: int) -> None:
+    def delete(self, name: str, owner: str, deadline_seconds: int) -> None:
         """Delete the endpoint and wait until it is gone. A rollout under way is waited out; one already gone is
         fine."""
         clock = self._new_clock()
         found = self._owned(name, owner)
         if found is not None and found.in_progress:
             self._report(f"{name}: {found.status}; it can be deleted when that is over")
-        found = self._settled(found, clock, timeout_seconds)
+        found = self._settled(found, clock, deadline_seconds)
         while found is not None:
-            found = self._delete(found, clock, timeout_seconds)
+            found = self._delete(found, clock, deadline_seconds)
 
     def describe(self, name: str) -> EndpointDescription | None:
         """The endpoint as it is now; None if there is none."""
@@ -159,6 +188,8 @@ class EndpointRelease:
     def _update(self, request: EndpointRequest, live: EndpointDescription) -> tuple[EndpointDescription | None, bool]:
         """Ask for the update. False beside the endpoint when another change began first, which then has to be
         waited out."""
+        found = alarms.states(self._cloudwatch, request.rollback_alarms)
+        alarms.require_ready(request.name, request.rollback_alarms, found, live.where)
         self._report(f"{request.name}: updating from {live.config_name} to {request.config_name}")
         try:
             excluded = excluded_properties(
@@ -171,6 +202,7 @@ class EndpointRelease:
                 EndpointConfigName=request.config_name,
                 RetainAllVariantProperties=True,
                 ExcludeRetainedVariantProperties=[{"VariantPropertyType": each} for each in excluded],
+                DeploymentConfig=deployment_config(request.policy, request.rollback_alarms),
             )
             asked = True
         except ClientError as error:
@@ -179,30 +211,77 @@ class EndpointRelease:
             asked = False
         return self.describe(request.name), asked
 
-    def _delete(self, found: EndpointDescription, clock: Clock, timeout_seconds: int) -> EndpointDescription | None:
+    def _delete(self, found: EndpointDescription, clock: Clock, deadline_seconds: int) -> EndpointDescription | None:
         """Delete and wait. What is returned is None, or the endpoint when another change began first."""
         try:
             self._sagemaker.delete_endpoint(EndpointName=found.name)
         except ClientError as error:
             if not failure.not_found(error) and not failure.in_progress(error):
                 raise AwsRequestRefused(f"endpoint {found.name}", error) from None
-        return self._settled(self.describe(found.name), clock, timeout_seconds)
+        return self._settled(self.describe(found.name), clock, deadline_seconds)
 
     def _settled(
-        self, found: EndpointDescription | None, clock: Clock, timeout_seconds: int
+        self,
+        found: EndpointDescription | None,
+        clock: Clock,
+        deadline_seconds: int,
+        request: EndpointRequest | None = None,
+        rollout: Rollout | None = None,
     ) -> EndpointDescription | None:
-        """The endpoint once nothing is in progress on it, with the last reason that was seen; None if it is gone."""
-        said, reason = "", ""
+        """The endpoint once nothing is in progress on it, with the last reason that was seen; None if it is gone.
+
+        `rollout`, of `request`, takes in what is seen meanwhile."""
+        said, passing, reason, until = "", None, "", clock.elapsed + deadline_seconds
         while found is not None and found.in_progress:
-            if found.progress != said:
-                said = found.progress
+            line = found.progress
+            if request is not None and rollout is not None:
+                rollout.see(found, self._alarms(request), clock.now())
+                line = rollout.line(found)
+                if (bake := rollout.bake(clock.now())) and bake != passing:
+                    passing = bake
+                    self._report_passing(f"{found.name}: {bake}")
+            if line != said:
+                said = line
                 self._report(f"{found.name}: {said}")
-            if clock.elapsed > timeout_seconds:
-                raise failure.ReleaseTimeout(found.name, found.status, timeout_seconds)
+            if clock.elapsed > until:
+                raise failure.ReleaseTimeout(found.name, found.status, deadline_seconds)
             clock.pause()
             reason = found.failure_reason or reason
             found = self.describe(found.name)
         return found and found.with_reason(reason)
+
+    def _alarms(self, request: EndpointRequest) -> list[AlarmState]:
+        """The rollback alarms as they are now. A rollout that is under way is not given up for a look at them."""
+        try:
+            return alarms.states(self._cloudwatch, request.rollback_alarms)
+        except AwsRequestRefused:
+            return []
+
+    def _require_invocations(
+        self, endpoint: EndpointDescription, request: EndpointRequest, rollout: Rollout, clock: Clock
+    ) -> None:
+        """See that the alarms had something to see."""
+        minimum = request.minimum_invocations
+        if minimum is None:
+            return
+        since, until = rollout.bake_began or rollout.began, clock.elapsed + alarms.METRIC_LAG_SECONDS
+        while (seen := self._invocations(endpoint, since, clock)) < minimum.count and clock.elapsed < until:
+            clock.pause()
+        if seen >= minimum.count:
+            return
+        message = failure.too_few_invocations(request.name, request.config_name, seen, minimum.count)
+        if minimum.otherwise == "fail":
+            next_step = "run `pulumi up` again to accept it, or name the previous model to go back."
+            raise failure.ReleaseFailed(f"{message}\n  Next: {next_step}")
+        self._warn(message)
+
+    def _invocations(self, endpoint: EndpointDescription, since: float, clock: Clock) -> int:
+        return sum(
+            alarms.invocations(
+                self._cloudwatch, endpoint.name, variant.name, endpoint.config_name, since, until=clock.now()
+            )
+            for variant in endpoint.variants
+        )
 
     def _tag(self, endpoint: EndpointDescription, request: EndpointRequest) -> None:
         """Bring the tags to what is asked. Tags that others put there are left alone."""
@@ -212,22 +291,30 @@ class EndpointRelease:
             self._sagemaker.add_tags(ResourceArn=endpoint.arn, Tags=tags)
 
     def _failure(
-        self, request: EndpointRequest, found: EndpointDescription | None, created: bool, clock: Clock
+        self,
+        request: EndpointRequest,
+        found: EndpointDescription | None,
+        created: bool,
+        clock: Clock,
+        rollout: Rollout,
     ) -> Exception:
+        firing = [] if created else [each for each in self._alarms(request) if each.firing]
+        fired = rollout.fired | {each.name: each for each in firing}
         log = last_lines(self._logs, request.name, int(clock.began * 1000))
+        evidence = failure.Evidence(found.failure_reason if found else "", list(fired.values()), log)
         if found is None:
             gone = "run `pulumi up` again; it creates the endpoint anew."
             return failure.failed(
-                request.name, request.config_name, "deleted by somebody else meanwhile", "", log, gone
+                request.name, request.config_name, "deleted by somebody else meanwhile", evidence, gone
             )
         if found.status == "InService":
-            return failure.rolled_back(request.name, request.config_name, found.config_name, found.failure_reason, log)
+            return failure.rolled_back(request.name, request.config_name, found.config_name, evidence)
         if found.status == "UpdateRollbackFailed":
             next_step = "SageMaker could not go back either; delete this endpoint, or ask AWS Support to mend it."
         elif created:
             # Nothing was live, and a Failed endpoint that no state knows of would outlive `pulumi destroy`.
-            self._delete(found, clock, request.timeout_seconds)
+            self._delete(found, clock, request.deadline_seconds)
             next_step = "mend the cause and run `pulumi up` again. The failed endpoint was deleted; its log is kept."
         else:
             next_step = "mend the cause and run `pulumi up` again; it deletes the failed endpoint and creates it anew."
-        return failure.failed(request.name, request.config_name, found.status, found.failure_reason, log, next_step)
+        return failure.failed(request.name, request.config_name, found.status, evidence, next_step)

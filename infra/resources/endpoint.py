@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
+from infra.release.alarms import MinimumInvocations
 from infra.release.description import EndpointDescription
 from infra.release.endpoint import OWNER_TAG, EndpointRelease, EndpointRequest
-from infra.resources.provider import AwsResourceProvider, difference, report
+from infra.release.policy import ReleasePolicy
+from infra.resources.provider import AwsResourceProvider, difference, report, report_passing, warn
 
 
 class EndpointProvider(AwsResourceProvider):
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        in_place = ["endpointConfigName", "tags", "autoscaled", "timeoutSeconds"]
+        in_place = ["endpointConfigName", "tags", "autoscaled", "deployment", "rollbackAlarms"]
         return difference(olds, news, update=in_place, replace=["name", "accountId", "owner"])
 
     def create(self, props: dict[str, Any]) -> CreateResult:
@@ -33,21 +36,38 @@ class EndpointProvider(AwsResourceProvider):
         return ReadResult(id_, {**props, **_outputs(found), "tags": tags, "owner": has.get(OWNER_TAG, "")})
 
     def delete(self, id_: str, props: dict[str, Any]) -> None:
-        self._release(props).delete(id_, props["owner"], int(props["timeoutSeconds"]))
+        self._release(props).delete(id_, props["owner"], _deadline_seconds(props))
 
     def _released(self, props: dict[str, Any]) -> dict[str, Any]:
+        deployment = props["deployment"]
         request = EndpointRequest(
             name=props["name"],
             config_name=props["endpointConfigName"],
             owner=props["owner"],
             tags={**self.aws.default_tags, **props["tags"]},
             autoscaled=props["autoscaled"],
-            timeout_seconds=int(props["timeoutSeconds"]),
+            deadline_seconds=_deadline_seconds(props),
+            policy=ReleasePolicy.of(deployment),
+            rollback_alarms=tuple(props["rollbackAlarms"]),
+            minimum_invocations=MinimumInvocations.of(deployment.get("minimumInvocations")),
         )
         return {**props, **_outputs(self._release(props).release(request))}
 
     def _release(self, props: dict[str, Any]) -> EndpointRelease:
-        return EndpointRelease(self.client("sagemaker", props), self.client("logs", props), report)
+        return EndpointRelease(
+            self.client("sagemaker", props),
+            self.client("logs", props),
+            self.client("cloudwatch", props),
+            report,
+            report_passing=report_passing,
+            warn=warn,
+        )
+
+
+def _deadline_seconds(props: dict[str, Any]) -> int:
+    """Of a state written before there were strategies too: it holds `timeoutSeconds` and no `deployment`."""
+    deployment = props.get("deployment") or {"deadlineSeconds": props.get("timeoutSeconds", 3600)}
+    return int(deployment["deadlineSeconds"])
 
 
 def _outputs(endpoint: EndpointDescription) -> dict[str, Any]:
@@ -57,7 +77,8 @@ def _outputs(endpoint: EndpointDescription) -> dict[str, Any]:
 class Endpoint(Resource, module="infra", name="Endpoint"):
     """A SageMaker endpoint that serves an endpoint configuration.
 
-    A change of the configuration updates the endpoint in place. Deployment fails unless the endpoint is InService *and*
+    A change of the configuration updates the endpoint in place; a change of `deployment` or `rollback_alarms` alone is
+    only remembered for the next one. Deployment fails unless the endpoint is InService *and*
     serves the configuration that was asked for. `name` and the owning stack are for life.
 
     Args:
@@ -66,7 +87,9 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
         account_id: the account of the stack's `aws` provider.
         tags: the endpoint's tags; that of ownership is added.
         autoscaled: whether a scalable target moves the instance count.
-        timeout_seconds: how long to wait for a release.
+        deployment: the setting `release`, with `deadlineSeconds` (how long to wait for a release and its rollback) and
+            `minimumInvocations` if it is set.
+        rollback_alarms: names of the alarms that roll an update back, at most 10.
     """
 
     arn: pulumi.Output[str]
@@ -82,7 +105,8 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
         account_id: pulumi.Input[str],
         tags: dict[str, str],
         autoscaled: bool,
-        timeout_seconds: int,
+        deployment: dict[str, Any],
+        rollback_alarms: Sequence[pulumi.Input[str]],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         props = {
@@ -92,7 +116,8 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
             "owner": f"{pulumi.get_project()}/{pulumi.get_stack()}",
             "tags": tags,
             "autoscaled": autoscaled,
-            "timeoutSeconds": timeout_seconds,
+            "deployment": deployment,
+            "rollbackAlarms": rollback_alarms,
             "arn": None,
         }
         super().__init__(EndpointProvider(), resource_name, props, opts)
