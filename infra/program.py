@@ -15,6 +15,7 @@ from infra.bucket import ModelBucket, ModelBucketArgs
 from infra.endpoint import TritonEndpoint, TritonEndpointArgs
 from infra.mirror import ImageMirror, ImageMirrorArgs
 from infra.models import Models
+from infra.policies import Deployed
 from infra.role import ExecutionRole, ExecutionRoleArgs
 from infra.settings.endpoint import EndpointSettings
 from infra.settings.stack import Settings
@@ -116,6 +117,26 @@ def release_summary(settings: EndpointSettings) -> str:
 def default_repository(settings: Settings, stack: str) -> str:
     """Stacks that share an account must not share a repository unless they say so."""
     return "sagemaker-tritonserver" if settings.production else f"sagemaker-tritonserver-{stack}"
+
+
+def deployed(settings: Settings, stack: str, partition: str, account_id: str) -> Deployed:
+    """What `policies.deployer` narrows the permissions of whoever runs `pulumi up` to."""
+    sources = [(image.ecr, image.repository) for image in settings.image_sources]
+    return Deployed(
+        partition=partition,
+        region=settings.region,
+        account_id=account_id,
+        bucket=settings.bucket.name or "models-*",
+        repository=settings.image.repository or default_repository(settings, stack),
+        role=settings.role.name or "execution-role-*",
+        endpoint_names=list(settings.endpoints),
+        image_arns=[
+            f"arn:{partition}:ecr:{ecr.region}:{ecr.account}:repository/{repository}"
+            for ecr, repository in sources
+            if ecr
+        ],
+        kms_key_arn=settings.bucket.kms_key_arn,
+    )
 
 
 def invoke_command(endpoint: str, region: str, question: Question | None) -> str:
