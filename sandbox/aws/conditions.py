@@ -1,4 +1,4 @@
-"""What a test imposes on the embedded AWS: slow instances, missing capacity, throttling."""
+"""What a test imposes on the embedded AWS: slow instances, missing capacity, throttling, and how fast its time runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 #: How soon `wait` sees that it is cancelled.
-_CANCELLED_AFTER_SECONDS = 0.2
+_CANCELLED_AFTER_SECONDS = 0.05
 
 
 class Conditions:
@@ -18,6 +18,8 @@ class Conditions:
     - `insufficientCapacity`: instance types of which there are none.
     - `throttle`: `service.Operation` → how many of the next calls are answered ThrottlingException.
     - `rollbackSeconds`: seconds that an endpoint stays RollingBack.
+    - `timeFactor`: how much faster than here the time of AWS runs, in the waits of a deployment and the periods of an
+      alarm: 60 makes a minute last a second. The other conditions are in seconds as they pass here.
     - `uploadPartSeconds`: seconds that each UploadLayerPart takes.
     - `layerUrlSeconds`: seconds for which a download address of an ECR layer is good, from when it is handed out.
     """
@@ -27,6 +29,7 @@ class Conditions:
         "insufficientCapacity": [],
         "throttle": {},
         "rollbackSeconds": 0.0,
+        "timeFactor": 1.0,
         "uploadPartSeconds": 0.0,
         "layerUrlSeconds": 3600.0,
     }
@@ -35,13 +38,18 @@ class Conditions:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._values = dict(self._DEFAULTS)
+        self._aws_seconds = 0.0
+        self._aws_seconds_taken = time.monotonic()
 
     def replace(self, values: Mapping[str, Any]) -> None:
-        """Raises `ValueError` for a condition that does not exist."""
+        """Raises `ValueError` for a condition that does not exist, and for a time that would not run forward."""
         unknown = sorted(set(values) - set(self._DEFAULTS))
         if unknown:
             raise ValueError(f"no such condition: {', '.join(unknown)}; there are: {', '.join(self._DEFAULTS)}")
+        if not float(values.get("timeFactor", 1.0)) > 0:
+            raise ValueError(f"timeFactor is {values['timeFactor']}: it must be greater than 0")
         with self._lock:
+            self._aws_seconds, self._aws_seconds_taken = self._now(), time.monotonic()
             self._values = {**self._values, **values}
             self._changed.notify_all()
 
@@ -58,6 +66,26 @@ class Conditions:
                 if left <= 0:
                     return
                 self._changed.wait(min(left, _CANCELLED_AFTER_SECONDS))
+
+    def now(self) -> float:
+        """Seconds of AWS's time, counted from some moment on."""
+        with self._lock:
+            return self._now()
+
+    def pass_time(self, seconds: float, cancelled: threading.Event) -> None:
+        """Lets seconds of AWS's time pass, or until cancelled; a new `timeFactor` holds from when it is set."""
+        with self._changed:
+            end = self._now() + seconds
+            while not cancelled.is_set() and (left := end - self._now()) > 0:
+                self._changed.wait(min(left / float(self._values["timeFactor"]), _CANCELLED_AFTER_SECONDS))
+
+    def _now(self) -> float:
+        passed = time.monotonic() - self._aws_seconds_taken
+        return self._aws_seconds + passed * float(self._values["timeFactor"])
+
+    @property
+    def time_factor(self) -> float:
+        return float(self.as_dict()["timeFactor"])
 
     @property
     def upload_part_seconds(self) -> float:
