@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from infra.aws_error import AwsRequestRefused
 
-METRIC_LAG_SECONDS = 120
+METRIC_LAG_SECONDS = 60
 """How long CloudWatch may take to show what has been counted."""
 
 
@@ -61,8 +61,10 @@ def states(cloudwatch: Any, names: Sequence[str]) -> list[AlarmState]:
     return [found[name] for name in names if name in found]
 
 
-def require_ready(endpoint: str, names: Sequence[str], found: Sequence[AlarmState], where: str) -> None:
-    """See that every alarm exists and none fires.
+def require_ready(
+    endpoint: str, config_name: str, names: Sequence[str], found: Sequence[AlarmState], where: str
+) -> None:
+    """See that every alarm exists and none fires, before the endpoint is updated to `config_name`.
 
     Args:
         where: the region, and the account, that were looked in.
@@ -79,14 +81,26 @@ def require_ready(endpoint: str, names: Sequence[str], found: Sequence[AlarmStat
     ]
     problems += [
         f"alarm {each.name} is in ALARM already ({each.reason or 'no reason given'}), so the release would be rolled "
-        "back at once. Mend the cause or wait until it is OK, then run `pulumi up` again; a changed model or setting "
-        "brings alarms of its own."
+        f"back at once. {_way_out(each.name, config_name)}"
         for each in found
         if each.firing
     ]
     if problems:
         lines = "\n".join(f"  {problem}" for problem in problems)
         raise AlarmNotReady(f"endpoint {endpoint}: the release was not begun; nothing was changed.\n{lines}")
+
+
+def _way_out(alarm: str, config_name: str) -> str:
+    if alarm.startswith(f"{config_name}-"):
+        return (
+            "It fired when this very configuration was released before. Change the model or its settings, which brings "
+            "new alarms; or wait until it is OK, a few minutes after that fleet's last request, and run `pulumi up` "
+            "again."
+        )
+    return (
+        "Mend the cause and run `pulumi up` again; or, if it watches the old fleet that this release is to mend, take "
+        "it off alarms.existing."
+    )
 
 
 def invocations(cloudwatch: Any, endpoint: str, variant: str, config_name: str, since: float, until: float) -> int:

@@ -189,7 +189,7 @@ class EndpointRelease:
         """Ask for the update. False beside the endpoint when another change began first, which then has to be
         waited out."""
         found = alarms.states(self._cloudwatch, request.rollback_alarms)
-        alarms.require_ready(request.name, request.rollback_alarms, found, live.where)
+        alarms.require_ready(request.name, request.config_name, request.rollback_alarms, found, live.where)
         self._report(f"{request.name}: updating from {live.config_name} to {request.config_name}")
         try:
             excluded = excluded_properties(

@@ -144,7 +144,12 @@ class CloudWatch:
         for name in sorted(self.alarms.keys() & set(AlarmNames)):
             state = self.alarms[name].pop(0) if len(self.alarms[name]) > 1 else self.alarms[name][0]
             found.append({"AlarmName": name, "StateValue": state, "StateReason": f"{name} is {state}"})
-        return {"MetricAlarms": found}
+        kinds = {"MetricAlarms": "MetricAlarm", "CompositeAlarms": "CompositeAlarm"}
+        return {
+            answer: [each for each in found if (kind == "CompositeAlarm") == each["AlarmName"].startswith("composite")]
+            for answer, kind in kinds.items()
+            if kind in AlarmTypes
+        }
 
     def get_metric_statistics(self, **asked: Any) -> dict[str, Any]:
         self.asked.append(asked)
@@ -395,8 +400,28 @@ def test_a_missing_alarm_is_an_error_before_anything_is_changed(said: list[str])
 
 def test_an_alarm_that_fires_already_is_an_error_before_anything_is_changed(said: list[str]) -> None:
     sagemaker = SageMaker(OLD)
-    with pytest.raises(AlarmNotReady, match=r"alarm rate is in ALARM already \(rate is ALARM\)"):
+    with pytest.raises(AlarmNotReady, match=r"alarm rate is in ALARM already \(rate is ALARM\).* off alarms.existing"):
         release(sagemaker, said, CloudWatch(rate=["ALARM"], latency=["OK"])).release(watched())
+    assert sagemaker.operations == []
+
+
+def test_an_alarm_of_this_very_configuration_that_still_fires_says_what_brings_a_new_one(said: list[str]) -> None:
+    cloudwatch = CloudWatch()
+    cloudwatch.alarms["new-error-rate"] = ["ALARM"]
+    with pytest.raises(AlarmNotReady, match=r"when this very configuration was released before\. Change the model"):
+        release(SageMaker(OLD), said, cloudwatch).release(watched(rollback_alarms=("new-error-rate",)))
+
+
+def test_a_composite_alarm_rolls_back_too(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[NEW])
+    release(sagemaker, said, CloudWatch(composite=["OK"])).release(watched(rollback_alarms=("composite",)))
+    assert sagemaker.operations[0] == "update"
+
+
+def test_a_change_of_strategy_or_alarms_alone_asks_nothing_of_the_endpoint(said: list[str]) -> None:
+    sagemaker = SageMaker(NEW)
+    sagemaker.tags["CostEnv"] = "prod"
+    release(sagemaker, said, CloudWatch(rate=["ALARM"])).release(watched())
     assert sagemaker.operations == []
 
 
@@ -466,7 +491,7 @@ def test_alarms_that_cannot_be_read_for_a_while_do_not_end_a_rollout(said: list[
 
 def test_a_bake_with_enough_requests_proves_the_release(said: list[str]) -> None:
     warned: list[str] = []
-    sagemaker = SageMaker(OLD, updated=[rolling_out("Baking", since=1_001.0), SERVING])
+    sagemaker = SageMaker(OLD, updated=[rolling_out("Baking", since=1_100.0), SERVING])
     cloudwatch = CloudWatch(counts=[40, 100])
     minimum = MinimumInvocations(100, "fail")
     release(sagemaker, said, cloudwatch, warn=warned.append).release(request(minimum_invocations=minimum))
@@ -477,7 +502,7 @@ def test_a_bake_with_enough_requests_proves_the_release(said: list[str]) -> None
         "VariantName": "AllTraffic",
         "EndpointConfigName": "new",
     }
-    assert cloudwatch.asked[0]["StartTime"] == datetime.fromtimestamp(960, UTC), "the bake's begin, in whole minutes"
+    assert cloudwatch.asked[0]["StartTime"] == datetime.fromtimestamp(1_080, UTC), "the bake's begin, in whole minutes"
 
 
 def test_a_bake_with_too_few_requests_is_a_warning_or_where_asked_a_failure(said: list[str]) -> None:
