@@ -18,7 +18,7 @@ from typing import Any
 from sandbox.aws.cloudwatch import backend_of
 from sandbox.aws.endpoint import IN_PROGRESS, Endpoint
 from sandbox.aws.fleet import Fleet, Launch, Place, Variant
-from sandbox.aws.models import check_model, containers_of
+from sandbox.aws.models import ExecutionRole, check_model, containers_of
 from sandbox.aws.protocol import AwsError, RequestContext, not_in_sandbox
 from sandbox.aws.rollout import Rollout
 
@@ -392,7 +392,21 @@ def _rollout(
     counts = {variant.name: variant.desired_count for variant in variants}
     alarms = backend_of(context.account, context.region).alarms
     rollout.check([variant.name for variant in old.variants] if old else None, counts, lambda name: name in alarms)
+    for variant in variants:
+        _check_alarms_readable(variant, [alarms[name].alarm_arn for name in rollout.alarms])
     return rollout
+
+
+def _check_alarms_readable(variant: Variant, alarm_arns: Iterable[str]) -> None:
+    """ "Ensure that your IAM execution role has permission to perform the cloudwatch:DescribeAlarms action on the
+    auto-rollback alarms you specify" (developer guide, deployment-guardrails-configuration); the wording is ours.
+    """
+    role = ExecutionRole(variant.model["ExecutionRoleArn"])
+    if unreadable := [arn for arn in alarm_arns if not role.allows("cloudwatch:DescribeAlarms", arn)]:
+        raise _invalid(
+            f"The execution role {role.arn} of variant {variant.name} is not allowed to perform "
+            f"cloudwatch:DescribeAlarms on the alarm(s) [{', '.join(unreadable)}] in AutoRollbackConfiguration."
+        )
 
 
 def _retained(endpoint: Endpoint, params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

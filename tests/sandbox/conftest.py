@@ -178,10 +178,13 @@ class Host:
     def make_role(
         self,
         *trust: Mapping[str, Any],
-        actions: tuple[str, ...] = ("s3:GetObject", "ecr:*"),
+        actions: tuple[str, ...] = ("s3:GetObject", "ecr:*", "cloudwatch:DescribeAlarms"),
         resource: str = "*",
     ) -> str:
-        """An IAM role with one inline policy; by default what a Model needs. `trust`: what differs from an Allow."""
+        """An IAM role with one inline policy; by default what a Model and its rollback alarms need.
+
+        `trust`: what differs from an Allow.
+        """
         iam, name = self.aws.client("iam"), unique("role")
         trust = trust or ({},)
         sagemaker = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}

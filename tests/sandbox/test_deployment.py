@@ -460,6 +460,16 @@ def test_a_rollback_alarm_must_exist_in_this_account_and_region(host: Host) -> N
     assert f"alarm(s) [{elsewhere}, missing]" in message and "do not exist" in message
 
 
+def test_the_execution_role_must_be_allowed_to_read_the_alarms(host: Host) -> None:
+    """Developer guide, deployment-guardrails-configuration: "permission to perform the cloudwatch:DescribeAlarms"."""
+    role = host.make_role(actions=("s3:GetObject", "ecr:*"))
+    new = host.config({"ModelName": host.model(ExecutionRoleArn=role), "InitialInstanceCount": 4})
+    watching = alarm(host)
+    message = refusal(host, watched_by(CANARY, watching), to=new)
+    assert f"{role} of variant AllTraffic is not allowed to perform cloudwatch:DescribeAlarms" in message
+    assert f"alarm:{watching}]" in message
+
+
 def test_inf1_falls_back_to_all_at_once_without_a_bake(host: Host) -> None:
     """Developer guide, deployment-guardrails-exclusions: "fall back to … all at once … and no final baking period"."""
     new = host.config({"InstanceType": "ml.inf1.xlarge"})
