@@ -105,7 +105,9 @@ class VariantAlarms(pulumi.ComponentResource):
         args.alarm_description = what
         args.treat_missing_data = "notBreaching"
         args.tags = self._args.tags
-        return cloudwatch.MetricAlarm(f"{self._name}-{purpose}", args, opts=pulumi.ResourceOptions(parent=self))
+        # a rollout that is under way, started by an `up` that was interrupted, still looks at the alarms before these
+        opts = pulumi.ResourceOptions(parent=self, delete_before_replace=False)
+        return cloudwatch.MetricAlarm(f"{self._name}-{purpose}", args, opts=opts)
 
     @property
     def _dimensions(self) -> dict[str, pulumi.Input[str]]:

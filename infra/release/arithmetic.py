@@ -32,9 +32,6 @@ class Duration:
     def __add__(self, other: Duration) -> Duration:
         return Duration(self.minimum + other.minimum, self.maximum + other.maximum)
 
-    def __mul__(self, times: int) -> Duration:
-        return Duration(self.minimum * times, self.maximum * times)
-
     def __str__(self) -> str:
         low, high = math.ceil(self.minimum / 60), math.ceil(self.maximum / 60)
         return f"{low} minutes" if low == high else f"{low} to {high} minutes"
@@ -46,20 +43,31 @@ def provisioning(download_seconds: int, health_check_seconds: int) -> Duration:
     return Duration(start, slow_start + download_seconds + health_check_seconds)
 
 
-def steps(policy: ReleasePolicy, fleet: int) -> int:
+@dataclass(frozen=True)
+class Steps:
+    """How many times traffic is moved: AWS does not say whether it rounds each step of a percentage, or their sum."""
+
+    fewest: int
+    most: int
+
+
+def steps(policy: ReleasePolicy, fleet: int) -> Steps:
     """How many times traffic is moved to a new fleet of `fleet` instances."""
     if policy.batch is None:
-        return 1
+        return Steps(1, 1)
     if policy.strategy == "canary":
-        return 2
-    by_instances = math.ceil(fleet / policy.batch.of(fleet))
-    by_percent = math.ceil(100 / policy.batch.value) if policy.batch.unit == "percent" else by_instances
-    return min(by_instances, by_percent)
+        return Steps(2, 2)
+    fewest = math.ceil(fleet / policy.batch.of(fleet))
+    return Steps(fewest, math.ceil(100 / policy.batch.value) if policy.batch.unit == "percent" else fewest)
 
 
-def shifted_percent(policy: ReleasePolicy, fleet: int, step: int) -> int:
-    """The share of the traffic that the new fleet has after `step` steps."""
-    if step >= steps(policy, fleet) or policy.batch is None:
+def shifted_percent(policy: ReleasePolicy, fleet: int, step: int) -> int | None:
+    """The share of the traffic that the new fleet has after `step` steps; None where that depends on how AWS
+    rounds."""
+    of = steps(policy, fleet)
+    if of.fewest != of.most:
+        return None
+    if policy.batch is None or step >= of.most:
         return 100 if step else 0
     return min(100, step * policy.batch.of(fleet) * 100 // fleet)
 
@@ -68,10 +76,13 @@ def rollout(policy: ReleasePolicy, fleet: int, provisioning: Duration) -> Durati
     """A release to `fleet` instances from the request to its end. Rolling starts each batch's instances when its turn
     has come; the others start them all at first."""
     count = steps(policy, fleet)
-    starts = count if policy.strategy == "rolling" else 1
-    waits = Duration(policy.wait_seconds, policy.wait_seconds)
-    termination = Duration(policy.termination_wait_seconds, policy.termination_wait_seconds)
-    return provisioning * starts + (Duration(*SHIFT_SECONDS) + waits) * count + termination
+    each_step = Duration(*SHIFT_SECONDS) + Duration(policy.wait_seconds, policy.wait_seconds)
+    once = Duration(policy.termination_wait_seconds, policy.termination_wait_seconds)
+    if policy.strategy == "rolling":
+        each_step += provisioning
+    else:
+        once += provisioning
+    return once + Duration(each_step.minimum * count.fewest, each_step.maximum * count.most)
 
 
 def estimate(policy: ReleasePolicy, fleets: Iterable[int], provisioning: Duration) -> Duration:

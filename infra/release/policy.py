@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -27,9 +28,8 @@ class BatchSize:
         return f"{self.value} %" if self.unit == "percent" else f"{self.value} instances"
 
     def of(self, fleet: int) -> int:
-        """The whole instances that this is of `fleet` instances: rounded down, but at least one. (AWS does not
-        document how it rounds.)"""
-        return max(1, fleet * self.value // 100) if self.unit == "percent" else self.value
+        """The whole instances that this is of `fleet` instances, rounded up. (AWS does not document how it rounds.)"""
+        return math.ceil(fleet * self.value / 100) if self.unit == "percent" else self.value
 
     @property
     def capacity_size(self) -> dict[str, Any]:

@@ -46,13 +46,17 @@ class Rollout:
         """The state in words that change only when something happens."""
         parts = [endpoint.progress]
         if self._step and self.seen_from_the_start:
-            steps = arithmetic.steps(self.policy, endpoint.desired_instances)
-            step = min(self._step, steps)
-            share = arithmetic.shifted_percent(self.policy, endpoint.desired_instances, step)
-            parts.append(f"{self.policy.strategy} {step} of {steps}, {share} % of the traffic on the new fleet")
+            parts.append(self._traffic(endpoint.desired_instances))
         if self._alarms:
             parts.append("alarms: " + ", ".join(f"{each.name} {each.state}" for each in self._alarms))
         return "; ".join(parts)
+
+    def _traffic(self, fleet: int) -> str:
+        share = arithmetic.shifted_percent(self.policy, fleet, self._step)
+        if share is None:
+            return f"{self.policy.strategy} step {self._step}"
+        steps = arithmetic.steps(self.policy, fleet).most
+        return f"{self.policy.strategy} {min(self._step, steps)} of {steps}, {share} % of the traffic on the new fleet"
 
     def bake(self, now: float) -> str | None:
         """How far the present bake is, in whole minutes; None outside one."""

@@ -220,7 +220,7 @@ class EndpointSettings(Section):
         if least <= release.timeout_seconds:
             return None
         policy = release.policy
-        count = min(arithmetic.steps(policy, fleet) for fleet in self.fleet_sizes)
+        count = min(arithmetic.steps(policy, fleet).fewest for fleet in self.fleet_sizes)
         needed = (
             f"{count} x {policy.wait_seconds} s of waiting, {policy.termination_wait_seconds} s until termination and "
             f"the start of instances take at least {least} s"

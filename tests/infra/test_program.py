@@ -332,6 +332,12 @@ def test_the_endpoint_waits_for_its_rollback_alarms_and_is_released_with_them(pr
     assert endpoint.depends_on >= {f"sagemaker-endpoint-rollback-{purpose}" for purpose in PURPOSES}
 
 
+def test_the_alarms_of_the_release_before_stay_until_the_new_one_is_live(prod: Deployment) -> None:
+    for alarm in prod.all(":MetricAlarm"):
+        assert alarm.request.deleteBeforeReplaceDefined
+        assert not alarm.request.deleteBeforeReplace
+
+
 def test_the_whole_endpoint_is_watched_too(prod: Deployment) -> None:
     for purpose in PURPOSES:
         alarm = prod.one(":MetricAlarm", f"sagemaker-endpoint-{purpose}")

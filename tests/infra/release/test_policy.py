@@ -90,6 +90,6 @@ def test_a_policy_is_read_from_the_settings_keys_though_pulumi_makes_numbers_flo
     assert ReleasePolicy.of(canary) == ReleasePolicy("canary", 60, BatchSize("instances", 1), 100, 5, 600)
 
 
-@pytest.mark.parametrize(("percent", "fleet", "instances"), [(10, 2, 1), (10, 10, 1), (30, 10, 3), (50, 3, 1)])
-def test_a_percentage_is_at_least_one_whole_instance(percent: int, fleet: int, instances: int) -> None:
+@pytest.mark.parametrize(("percent", "fleet", "instances"), [(10, 2, 1), (10, 10, 1), (10, 11, 2), (50, 3, 2)])
+def test_a_percentage_is_rounded_up_to_whole_instances(percent: int, fleet: int, instances: int) -> None:
     assert BatchSize("percent", percent).of(fleet) == instances
