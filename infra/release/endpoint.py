@@ -237,12 +237,12 @@ class EndpointRelease:
             if request is not None and rollout is not None:
                 rollout.see(found, self._alarms(request), clock.now())
                 line = rollout.line(found)
-                if (bake := rollout.bake(clock.now())) and bake != passing:
-                    passing = bake
-                    self._report_passing(f"{found.name}: {bake}")
             if line != said:
                 said = line
                 self._report(f"{found.name}: {said}")
+            if rollout is not None and (bake := rollout.bake(clock.now())) and bake != passing:
+                passing = bake
+                self._report_passing(f"{found.name}: {bake}")
             if clock.elapsed > until:
                 raise failure.ReleaseTimeout(found.name, found.status, deadline_seconds)
             clock.pause()

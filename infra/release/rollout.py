@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -36,7 +37,8 @@ class Rollout:
             self.seen_from_the_start = self.seen_from_the_start or endpoint.stages == {"Creating"}
         self._alarms = alarms
         self.fired |= {each.name: each for each in alarms if each.firing}
-        since = (endpoint.baking_since or self._baking_since or now) if "Baking" in endpoint.stages else None
+        baking = endpoint.status == "Updating" and "Baking" in endpoint.stages
+        since = (endpoint.baking_since or self._baking_since or now) if baking else None
         if since is not None and since != self._baking_since:
             self._step += 1
             self.bake_began = self.bake_began or since
@@ -45,10 +47,10 @@ class Rollout:
     def line(self, endpoint: EndpointDescription) -> str:
         """The state in words that change only when something happens."""
         parts = [endpoint.progress]
-        if self._step and self.seen_from_the_start:
+        if endpoint.status == "Updating" and self._step and self.seen_from_the_start:
             parts.append(self._traffic(endpoint.desired_instances))
         if self._alarms:
-            parts.append("alarms: " + ", ".join(f"{each.name} {each.state}" for each in self._alarms))
+            parts.append(f"alarms: {_by_state(self._alarms)}")
         return "; ".join(parts)
 
     def _traffic(self, fleet: int) -> str:
@@ -64,3 +66,12 @@ class Rollout:
             return None
         baked = max(0, int(now - self._baking_since))  # this machine's clock may be behind SageMaker's
         return f"baked {baked // 60} of {-(-self.policy.wait_seconds // 60)} minutes"
+
+
+def _by_state(alarms: Sequence[AlarmState]) -> str:
+    """Those that fire by name, the others counted: `x-error-rate ALARM, 2 OK`."""
+    counts = Counter(each.state for each in alarms if not each.firing)
+    return ", ".join(
+        [f"{each.name} ALARM" for each in alarms if each.firing]
+        + [f"{count} {state}" for state, count in sorted(counts.items(), reverse=True)]
+    )

@@ -439,6 +439,7 @@ def test_a_rollback_names_the_alarms_that_fired_though_they_are_ok_again_when_it
     with pytest.raises(ReleaseFailed) as caught:
         release(sagemaker, said, cloudwatch).release(watched())
     assert "Alarm rate fired: rate is ALARM" in str(caught.value)
+    assert any(line.endswith("alarms: rate ALARM, 1 OK") for line in said)
     assert "latency" not in str(caught.value)
     assert "old is live" in str(caught.value)
 
@@ -466,15 +467,23 @@ def test_progress_tells_stage_traffic_and_alarms_and_the_bake_in_passing(said: l
     release(sagemaker, said, cloudwatch, report_passing=passing.append).release(watched(deadline_seconds=9_000))
     assert said == [
         "e: updating from old to new",
-        "e: Updating; AllTraffic Creating, 2 of 2 instances; alarms: rate OK, latency OK",
+        "e: Updating; AllTraffic Creating, 2 of 2 instances; alarms: 2 OK",
         "e: Updating; AllTraffic Baking, 2 of 2 instances; canary 1 of 2, 50 % of the traffic on the new fleet; "
-        "alarms: rate OK, latency OK",
+        "alarms: 2 OK",
         "e: Updating; AllTraffic ActivatingTraffic, 2 of 2 instances; canary 1 of 2, 50 % of the traffic on the new "
-        "fleet; alarms: rate OK, latency OK",
+        "fleet; alarms: 2 OK",
         "e: Updating; AllTraffic Baking, 2 of 2 instances; canary 2 of 2, 100 % of the traffic on the new fleet; "
-        "alarms: rate OK, latency OK",
+        "alarms: 2 OK",
     ]
     assert passing[:3] == ["e: baked 0 of 10 minutes", "e: baked 1 of 10 minutes", "e: baked 2 of 10 minutes"]
+
+
+def test_a_rollback_is_not_told_as_a_step_forward(said: list[str]) -> None:
+    back = {**rolling_out("Baking", since=1_005.0), "EndpointStatus": "RollingBack"}
+    sagemaker = SageMaker(OLD, updated=[rolling_out("Baking", since=1_001.0), back, OLD])
+    with pytest.raises(ReleaseFailed):
+        release(sagemaker, said, CloudWatch(rate=["OK"], latency=["OK"])).release(watched())
+    assert said[-1] == "e: RollingBack; AllTraffic Baking, 2 of 2 instances; alarms: 2 OK"
 
 
 def test_the_steps_of_a_rollout_that_was_attached_to_are_not_guessed(said: list[str]) -> None:
