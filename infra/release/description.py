@@ -53,6 +53,8 @@ class EndpointDescription:
     """Of the fleet that is coming up when there is one, else of the live one."""
     rollout_began: float | None = None
     """When the present rollout began, in seconds since 1970."""
+    execution_timeout_seconds: int = 0
+    """When SageMaker gives the most recent rollout up; 0 if it does not say. Somebody else may have begun it."""
 
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> EndpointDescription:
@@ -69,6 +71,7 @@ class EndpointDescription:
                 for each in pending.get("ProductionVariants") or answer.get("ProductionVariants") or []
             ),
             rollout_began=pending["StartTime"].timestamp() if pending.get("StartTime") else None,
+            execution_timeout_seconds=_execution_timeout_seconds(answer.get("LastDeploymentConfig") or {}),
         )
 
     @property
@@ -107,6 +110,11 @@ class EndpointDescription:
     def with_reason(self, reason: str) -> EndpointDescription:
         """The same with the last reason that was seen: SageMaker may empty it once a rollback is over."""
         return replace(self, failure_reason=self.failure_reason or reason)
+
+
+def _execution_timeout_seconds(deployment: Mapping[str, Any]) -> int:
+    policy = deployment.get("RollingUpdatePolicy") or deployment.get("BlueGreenUpdatePolicy") or {}
+    return int(policy.get("MaximumExecutionTimeoutInSeconds", 0))
 
 
 def excluded_properties(live: Mapping[str, Any], requested: Mapping[str, Any], *, autoscaled: bool) -> list[str]:

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from infra.aws_error import AwsRequestRefused
 from infra.release import alarms, failure
 from infra.release.alarms import AlarmState, MinimumInvocations
+from infra.release.arithmetic import SETTLING_SECONDS
 from infra.release.description import EndpointDescription, excluded_properties
 from infra.release.log import last_lines
 from infra.release.policy import ReleasePolicy, deployment_config
@@ -231,6 +232,9 @@ class EndpointRelease:
         """The endpoint once nothing is in progress on it, with the last reason that was seen; None if it is gone.
 
         `rollout`, of `request`, takes in what is seen meanwhile."""
+        if found is not None and found.execution_timeout_seconds:
+            # a rollout that somebody else began, or an earlier `up` with another policy, has its own time
+            deadline_seconds = max(deadline_seconds, found.execution_timeout_seconds + SETTLING_SECONDS)
         said, passing, reason, until = "", None, "", clock.elapsed + deadline_seconds
         while found is not None and found.in_progress:
             line = found.progress

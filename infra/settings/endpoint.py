@@ -198,6 +198,9 @@ class EndpointSettings(Section):
                 f"alarms.evaluationMinutes: {alarms.evaluation_minutes} is longer than a bake of {policy.wait_seconds} "
                 "s, so the release goes on before an alarm can fire."
             )
+        between = (arithmetic.batch_problem(policy, fleet) for fleet in self.fleet_sizes)
+        if problem := next(filter(None, between), None):
+            warnings.append(f"release.{problem} SageMaker may refuse a release while the fleet has this size.")
         if self.release_estimate.maximum > policy.timeout_seconds:
             warnings.append(
                 f"release.timeoutSeconds: {policy.timeout_seconds} may be too short: a release takes "

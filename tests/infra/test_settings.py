@@ -298,6 +298,7 @@ def test_the_estimate_counts_starts_waits_and_termination() -> None:
         ),
         ({"release": {"bakeSeconds": 3000}, "alarms": {"existing": ["a"]}}, ["release.timeoutSeconds"]),
         ({"alarms": {"errorRatePercent": 5}, "release": {"strategy": "canary", "percent": 10}}, []),
+        ({"alarms": {"errorRatePercent": 5}, "release": {"strategy": "canary", "percent": 50}}, ["release.percent"]),
     ],
 )
 def test_what_sagemaker_takes_but_hardly_was_meant_is_a_warning(keys: dict[str, Any], warned: list[str]) -> None:

@@ -538,6 +538,13 @@ def test_requests_are_not_asked_for_where_nothing_was_released(said: list[str]) 
     assert cloudwatch.asked == []
 
 
+@pytest.mark.parametrize("policy", ["BlueGreenUpdatePolicy", "RollingUpdatePolicy"])
+def test_another_rollout_is_given_the_time_of_its_own_policy(said: list[str], policy: str) -> None:
+    slow = {**ELSEWHERE, "LastDeploymentConfig": {policy: {"MaximumExecutionTimeoutInSeconds": 7200}}}
+    sagemaker = SageMaker(*[slow] * 300, OLD, updated=[NEW])
+    assert release(sagemaker, said).release(request(deadline_seconds=600)).serves("new")
+
+
 def test_another_rollout_that_is_waited_out_leaves_the_release_its_whole_time(said: list[str]) -> None:
     sagemaker = SageMaker(*[ELSEWHERE] * 50, OLD, updated=[*[UPDATING] * 25, NEW])
     assert release(sagemaker, said).release(request(deadline_seconds=300)).serves("new")
