@@ -62,6 +62,7 @@ class Deployment(threading.Thread):
                 else:
                     self._shift(old)
                 watch.end_of_bake()
+                self._enter(self.fleet, None)
                 self.fleet.pass_time(self._rollout.termination_wait, self._conditions)
                 watch.end()
                 self.fleet.go_on()

@@ -184,9 +184,11 @@ def test_the_old_fleet_stays_for_the_termination_wait_and_no_alarm_rolls_back_th
     name = host.endpoint(config(host, "old"))
     policy = watched_by(blue_green("ALL_AT_ONCE", wait=0, termination=HOUR), watching)
     host.update(name, new, wait="Updating", DeploymentConfig=policy)
-    described = wait_for(host, name, "Baking")
-    host.wait_until(name, lambda _: answers(host, name, 1) == {"new": 1})
-    assert counts(described) == (4, 4)
+    described = wait_for(host, name, "")
+    assert (described["EndpointStatus"], counts(described)) == ("Updating", (4, 4))
+    fire(host, watching)
+    assert answers(host, name, 100) == {"new": 100}
+    assert host.describe(name)["EndpointStatus"] == "Updating"
     host.aws.impose(timeFactor=AT_ONCE)
     assert host.wait(name, "InService")["EndpointConfigName"] == new
 

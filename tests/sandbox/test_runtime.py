@@ -198,7 +198,7 @@ def test_an_error_of_the_container_is_a_model_error(triton_host: Host) -> None:
 
 
 def test_a_canary_that_fails_in_triton_sets_off_its_alarm_and_goes_back(triton_host: Host) -> None:
-    """Developer guide, deployment-guardrails-configuration: EndpointConfigName makes an alarm watch the new fleet only."""
+    """Developer guide, deployment-guardrails-configuration: EndpointConfigName tells the new fleet's metrics."""
     host = triton_host
     old = config(host, answering(7), InitialInstanceCount=2)
     new = config(host, answering("undefined"), InitialInstanceCount=2)
