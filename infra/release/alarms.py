@@ -87,7 +87,7 @@ def require_ready(
     ]
     if problems:
         lines = "\n".join(f"  {problem}" for problem in problems)
-        raise AlarmNotReady(f"endpoint {endpoint}: the release was not begun; nothing was changed.\n{lines}")
+        raise AlarmNotReady(f"endpoint {endpoint}: the release was not begun; nothing live was changed.\n{lines}")
 
 
 def _way_out(alarm: str, config_name: str) -> str:

@@ -93,6 +93,7 @@ def test_the_deployer_may_do_every_call_of_our_own_resources() -> None:
         ("s3:PutObject", "s3:::sagemaker-models/models/sagemaker-endpoint/model_7/v1.tar.gz"),
         ("s3:CreateBucket", "s3:::sagemaker-models"),
         ("ecr:PutImage", "ecr:ap-northeast-1:123456789012:repository/sagemaker-tritonserver"),
+        ("ecr:BatchGetImage", "ecr:ap-northeast-1:123456789012:repository/sagemaker-tritonserver"),
         ("ecr:BatchGetImage", "ecr:ap-northeast-1:941853720454:repository/sagemaker-tritonserver"),
         ("iam:PassRole", "iam::123456789012:role/execution-role-1a2b3c4"),
         (
