@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 from pulumi_aws import sagemaker
 
+from infra.alarms import VariantAlarms, VariantAlarmsArgs
 from infra.autoscaling import VariantAutoscaling, VariantAutoscalingArgs
 from infra.resources.endpoint import Endpoint
 from infra.role import ExecutionRole
@@ -72,6 +74,10 @@ class TritonEndpoint(pulumi.ComponentResource):
             tags=args.tags,
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(ignore_changes=_scaled(settings))),
         )
+        rollback_alarms: list[pulumi.Input[str]] = [*settings.alarms.existing]
+        if settings.alarms.made:
+            of_release = VariantAlarmsArgs(name, VARIANT, configuration.name, settings.alarms, args.tags)
+            rollback_alarms += VariantAlarms(f"{name}-rollback", of_release, opts=child).names
         endpoint = Endpoint(
             name,
             endpoint_name=name,
@@ -79,15 +85,29 @@ class TritonEndpoint(pulumi.ComponentResource):
             account_id=args.account_id,
             tags=args.tags,
             autoscaled=settings.autoscaling is not None,
-            timeout_seconds=settings.release.timeout_seconds,
+            deployment=deployment(settings),
+            rollback_alarms=rollback_alarms,
             opts=pulumi.ResourceOptions.merge(with_policies, pulumi.ResourceOptions(protect=args.protect)),
         )
+        if settings.alarms.made:
+            of_endpoint = VariantAlarmsArgs(endpoint.name, VARIANT, None, settings.alarms, args.tags)
+            VariantAlarms(name, of_endpoint, opts=child)
         if settings.autoscaling:
             scaling = VariantAutoscalingArgs(endpoint.name, VARIANT, settings.autoscaling, args.tags, args.protect)
             VariantAutoscaling(name, scaling, opts=child)
 
         self.name, self.arn = endpoint.name, endpoint.arn
         self.register_outputs({"name": self.name, "arn": self.arn})
+
+
+def deployment(settings: EndpointSettings) -> dict[str, Any]:
+    """How the endpoint is released, by the keys of the stack file."""
+    minimum = settings.alarms.minimum_invocations
+    return {
+        **settings.release.inputs,
+        "deadlineSeconds": settings.release_deadline_seconds,
+        **({"minimumInvocations": minimum.model_dump(by_alias=True)} if minimum else {}),
+    }
 
 
 def container_environment(settings: EndpointSettings, default_model_name: str | None) -> dict[str, str]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 Policy = dict[str, Any]
+
+MAX_MANAGED_POLICY = 6144
+"""Characters of a managed policy without white space (IAM quotas)."""
 
 METRIC_NAMESPACES = ["/aws/sagemaker/Endpoints", "AWS/SageMaker", "Triton"]
 """CloudWatch namespaces that the containers may write to: SageMaker's own, and `Triton` for metrics of a model's
@@ -129,6 +134,179 @@ def join_vpc(partition: str, region: str, account_id: str) -> Policy:
 def decrypt_models(key_arn: str) -> Policy:
     """Decrypt artifacts in a bucket with a KMS key of its own."""
     return _policy({"Sid": "DecryptArtifacts", "Effect": "Allow", "Action": "kms:Decrypt", "Resource": key_arn})
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What a stack deploys, by the names that its permissions are narrowed to."""
+
+    partition: str
+    region: str
+    account_id: str
+    bucket: str
+    """The bucket's name, or a pattern of it: `models-*` where Pulumi chooses the name."""
+    repository: str
+    role: str
+    """The execution role's name, or a pattern of it."""
+    endpoint_names: Sequence[str]
+    image_arns: Sequence[str] = ()
+    """ECR repositories that the image is mirrored from; none for a registry that is not ECR."""
+    kms_key_arn: str | None = None
+
+    def arn(self, service: str, resource: str) -> str:
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account_id}:{resource}"
+
+    def of_endpoints(self, service: str, resource: str) -> list[str]:
+        """An ARN for each endpoint; `{}` in `resource` is its name."""
+        return [self.arn(service, resource.format(name)) for name in self.endpoint_names]
+
+
+def deployer(deployed: Deployed) -> list[Policy]:
+    """What the principal that runs `pulumi up`, `refresh` and `destroy` may do, as managed policies: one of them has no
+    room for all. The `aws` provider reads more of a bucket, a repository and a role than the stack sets."""
+    return [_policy(*_deploy_storage(deployed)), _policy(*_deploy_serving(deployed))]
+
+
+def _deploy_storage(deployed: Deployed) -> list[dict[str, Any]]:
+    """Bucket, artifacts, image and role."""
+    bucket = f"arn:{deployed.partition}:s3:::{deployed.bucket}"
+    role = f"arn:{deployed.partition}:iam::{deployed.account_id}:role/{deployed.role}"
+    statements = [
+        _allow(
+            "Bucket",  # never deleted: the stack retains it
+            "s3",
+            [
+                *("CreateBucket", "ListBucket", "ListBucketVersions", "GetBucket*", "PutBucketPolicy"),
+                *("PutBucketTagging", "PutBucketVersioning", "PutBucketPublicAccessBlock"),
+                *("GetAccelerateConfiguration", "GetEncryptionConfiguration", "PutEncryptionConfiguration"),
+                *("GetLifecycleConfiguration", "PutLifecycleConfiguration", "GetReplicationConfiguration"),
+                *("ListTagsForResource", "TagResource", "UntagResource"),
+            ],
+            bucket,
+        ),
+        _allow(
+            "Artifacts",
+            "s3",
+            [
+                *("GetObject", "GetObjectVersion", "GetObjectTagging", "GetObjectVersionTagging"),
+                *("PutObject", "PutObjectTagging", "AbortMultipartUpload"),
+            ],
+            f"{bucket}/*",
+        ),
+        _allow(
+            "Repository",
+            "ecr",
+            [
+                *("CreateRepository", "DescribeRepositories", "DeleteRepository"),
+                *("PutImageTagMutability", "PutImageScanningConfiguration"),
+                *("GetLifecyclePolicy", "PutLifecyclePolicy", "DeleteLifecyclePolicy"),
+                *("ListTagsForResource", "TagResource", "UntagResource"),
+                *("BatchCheckLayerAvailability", "BatchGetImage", "InitiateLayerUpload", "UploadLayerPart"),
+                *("CompleteLayerUpload", "PutImage"),
+            ],
+            deployed.arn("ecr", f"repository/{deployed.repository}"),
+        ),
+        _allow(
+            "Role",
+            "iam",
+            [
+                *("CreateRole", "GetRole", "UpdateRole", "UpdateRoleDescription", "UpdateAssumeRolePolicy"),
+                *("DeleteRole", "TagRole", "UntagRole", "ListRolePolicies", "ListAttachedRolePolicies"),
+                *("ListInstanceProfilesForRole", "GetRolePolicy", "PutRolePolicy", "DeleteRolePolicy"),
+            ],
+            role,
+        ),
+        {
+            **_allow("PassRole", "iam", ["PassRole"], role),
+            "Condition": {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+        },
+    ]
+    if deployed.image_arns:
+        pull = ["BatchGetImage", "GetDownloadUrlForLayer"]
+        statements.append(_allow("MirroredImage", "ecr", pull, list(deployed.image_arns)))
+    if deployed.kms_key_arn:
+        statements.append(_allow("ArtifactKey", "kms", ["Decrypt", "GenerateDataKey"], deployed.kms_key_arn))
+    return statements
+
+
+def _deploy_serving(deployed: Deployed) -> list[dict[str, Any]]:
+    """Models, endpoints, their autoscaling and their alarms."""
+    endpoints = deployed.of_endpoints("sagemaker", "endpoint/{}")
+    configurations = deployed.of_endpoints("sagemaker", "endpoint-config/{}-*")
+    models = deployed.of_endpoints("sagemaker", "model/{}-*")
+    service = "sagemaker.application-autoscaling.amazonaws.com"
+    return [
+        _allow("Models", "sagemaker", ["CreateModel", "DescribeModel", "DeleteModel"], models),
+        _allow(
+            "Configurations",
+            "sagemaker",
+            ["CreateEndpointConfig", "DescribeEndpointConfig", "DeleteEndpointConfig"],
+            configurations,
+        ),
+        # CreateEndpoint and UpdateEndpoint are checked for the configuration too (Service Authorization Reference)
+        _allow("Endpoints", "sagemaker", ["CreateEndpoint", "UpdateEndpoint"], [*endpoints, *configurations]),
+        _allow(
+            "EndpointsOnly",
+            "sagemaker",
+            ["DescribeEndpoint", "DeleteEndpoint", "UpdateEndpointWeightsAndCapacities"],
+            endpoints,
+        ),
+        _allow("Tags", "sagemaker", ["AddTags", "DeleteTags", "ListTags"], [*endpoints, *configurations, *models]),
+        _allow("ContainersLog", "logs", ["FilterLogEvents"], _log_groups(deployed)),
+        _allow(
+            "Alarms",
+            "cloudwatch",
+            [
+                *("PutMetricAlarm", "DeleteAlarms"),
+                *("ListTagsForResource", "TagResource", "UntagResource"),
+            ],
+            [
+                *deployed.of_endpoints("cloudwatch", "alarm:{}-*"),
+                # those that Application Auto Scaling makes in the caller's name
+                *deployed.of_endpoints("cloudwatch", "alarm:TargetTracking-endpoint/{}/*"),
+            ],
+        ),
+        _allow("ReadAlarms", "cloudwatch", ["DescribeAlarms"], deployed.arn("cloudwatch", "alarm:*")),
+        _allow("ReadMetrics", "cloudwatch", ["GetMetricStatistics"], "*"),  # takes no resource
+        _allow(
+            "Autoscaling",
+            "application-autoscaling",
+            [
+                *("RegisterScalableTarget", "DeregisterScalableTarget", "PutScalingPolicy", "DeleteScalingPolicy"),
+                *("ListTagsForResource", "TagResource", "UntagResource"),
+            ],
+            deployed.arn("application-autoscaling", "scalable-target/*"),  # its IDs name no endpoint
+        ),
+        _allow(
+            "ReadAutoscaling",
+            "application-autoscaling",
+            ["DescribeScalableTargets", "DescribeScalingPolicies"],
+            "*",  # take no resource
+        ),
+        {
+            **_allow(
+                "AutoscalingsRole",
+                "iam",
+                ["CreateServiceLinkedRole"],
+                f"arn:{deployed.partition}:iam::{deployed.account_id}:role/aws-service-role/{service}/*",
+            ),
+            "Condition": {"StringLike": {"iam:AWSServiceName": service}},
+        },
+    ]
+
+
+def _log_groups(deployed: Deployed) -> list[str]:
+    """An ARN of FilterLogEvents ends in the log group's name and `:*`."""
+    return deployed.of_endpoints("logs", "log-group:/aws/sagemaker/Endpoints/{}:*")
+
+
+def _allow(sid: str, service: str, actions: Sequence[str], resource: str | list[str]) -> dict[str, Any]:
+    return {
+        "Sid": sid,
+        "Effect": "Allow",
+        "Action": [f"{service}:{action}" for action in actions],
+        "Resource": resource,
+    }
 
 
 def _policy(*statements: dict[str, Any]) -> Policy:

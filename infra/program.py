@@ -15,7 +15,9 @@ from infra.bucket import ModelBucket, ModelBucketArgs
 from infra.endpoint import TritonEndpoint, TritonEndpointArgs
 from infra.mirror import ImageMirror, ImageMirrorArgs
 from infra.models import Models
+from infra.policies import Deployed
 from infra.role import ExecutionRole, ExecutionRoleArgs
+from infra.settings.endpoint import EndpointSettings
 from infra.settings.stack import Settings
 from infra.triton.question import Question
 
@@ -35,6 +37,10 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
     """Register every resource of the stack; what is returned are the stack's outputs."""
     for warning in models.warnings:
         pulumi.log.warn(warning)
+    for name, endpoint_settings in settings.endpoints.items():
+        pulumi.log.info(f"{name}: {release_summary(endpoint_settings)}")
+        for warning in endpoint_settings.release_warnings:
+            pulumi.log.warn(f"{pulumi.get_project()}:endpoints.{name}.{warning}")
     account_id = aws.get_caller_identity_output().account_id
     partition = aws.get_partition_output().partition
     tags, protect = settings.tags, settings.production
@@ -96,9 +102,42 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
     return {"endpoints": endpoints, "bucket": bucket.name, "image": mirror.image_uri, "roleArn": role.arn}
 
 
+def release_summary(settings: EndpointSettings) -> str:
+    """What a release of the endpoint will be, before it begins: its strategy, steps and minutes."""
+    policy, fleets = settings.release.policy, settings.fleet_sizes
+    least, most = min(fleets), max(fleets)
+    how: str = policy.strategy
+    if policy.batch is not None:
+        moved = policy.batch.of(least)
+        share = f"{moved} of {least} instances = {100 * moved // least} %"
+        how += f" {policy.batch} ({share}{' at the smallest fleet' if most > least else ''})"
+    alarms = settings.alarms.rollback_alarms
+    return f"a release takes {settings.release_estimate}: {how}, {alarms} rollback alarm{'' if alarms == 1 else 's'}"
+
+
 def default_repository(settings: Settings, stack: str) -> str:
     """Stacks that share an account must not share a repository unless they say so."""
     return "sagemaker-tritonserver" if settings.production else f"sagemaker-tritonserver-{stack}"
+
+
+def deployed(settings: Settings, stack: str, partition: str, account_id: str) -> Deployed:
+    """What `policies.deployer` narrows the permissions of whoever runs `pulumi up` to."""
+    sources = [(image.ecr, image.repository) for image in settings.image_sources]
+    return Deployed(
+        partition=partition,
+        region=settings.region,
+        account_id=account_id,
+        bucket=settings.bucket.name or "models-*",
+        repository=settings.image.repository or default_repository(settings, stack),
+        role=settings.role.name or "execution-role-*",
+        endpoint_names=list(settings.endpoints),
+        image_arns=[
+            f"arn:{partition}:ecr:{ecr.region}:{ecr.account}:repository/{repository}"
+            for ecr, repository in sources
+            if ecr
+        ],
+        kms_key_arn=settings.bucket.kms_key_arn,
+    )
 
 
 def invoke_command(endpoint: str, region: str, question: Question | None) -> str:

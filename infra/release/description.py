@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 IN_PROGRESS = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
 """Statuses (API `EndpointStatus`) that end by themselves. SageMaker refuses changes while they last."""
+
+
+@dataclass(frozen=True)
+class VariantDescription:
+    """A variant in an answer of DescribeEndpoint."""
+
+    name: str
+    stages: Mapping[str, float | None]
+    """What is being done to it (API `VariantStatus`) and since when, in seconds since 1970."""
+    current_instances: int
+    desired_instances: int | None
+
+    @classmethod
+    def of(cls, summary: Mapping[str, Any]) -> VariantDescription:
+        return cls(
+            name=summary["VariantName"],
+            stages={
+                each["Status"]: each["StartTime"].timestamp() if each.get("StartTime") else None
+                for each in summary.get("VariantStatus", [])
+            },
+            current_instances=summary.get("CurrentInstanceCount", 0),
+            desired_instances=summary.get("DesiredInstanceCount"),
+        )
+
+    def __str__(self) -> str:
+        stages = ", ".join(self.stages)
+        desired = "?" if self.desired_instances is None else self.desired_instances
+        return f"{self.name} {stages + ', ' if stages else ''}{self.current_instances} of {desired} instances"
 
 
 @dataclass(frozen=True)
@@ -23,8 +51,12 @@ class EndpointDescription:
     failure_reason: str
     modified: str = ""
     """When SageMaker last changed the endpoint."""
-    variants: tuple[str, ...] = ()
-    """The state of each variant, as `AllTraffic 2 of 2 instances`, of the fleet that is coming up when there is one."""
+    variants: tuple[VariantDescription, ...] = ()
+    """Of the fleet that is coming up when there is one, else of the live one."""
+    rollout_began: float | None = None
+    """When the present rollout began, in seconds since 1970."""
+    execution_timeout_seconds: int = 0
+    """When SageMaker gives the most recent rollout up; 0 if it does not say. Somebody else may have begun it."""
 
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> EndpointDescription:
@@ -37,7 +69,12 @@ class EndpointDescription:
             heading_for=pending.get("EndpointConfigName") or answer.get("EndpointConfigName", ""),
             failure_reason=answer.get("FailureReason", ""),
             modified=str(answer.get("LastModifiedTime", "")),
-            variants=tuple(_variants(pending.get("ProductionVariants") or answer.get("ProductionVariants") or [])),
+            variants=tuple(
+                VariantDescription.of(each)
+                for each in pending.get("ProductionVariants") or answer.get("ProductionVariants") or []
+            ),
+            rollout_began=pending["StartTime"].timestamp() if pending.get("StartTime") else None,
+            execution_timeout_seconds=_execution_timeout_seconds(answer.get("LastDeploymentConfig") or {}),
         )
 
     @property
@@ -46,7 +83,28 @@ class EndpointDescription:
 
     @property
     def progress(self) -> str:
-        return "; ".join((self.status, *self.variants))
+        return "; ".join((self.status, *map(str, self.variants)))
+
+    @property
+    def where(self) -> str:
+        """Region and account, as the ARN names them."""
+        region, account = self.arn.split(":")[3:5]
+        return f"{region}, account {account}"
+
+    @property
+    def stages(self) -> set[str]:
+        """What is being done to the variants (API `VariantStatus`)."""
+        return {stage for each in self.variants for stage in each.stages}
+
+    @property
+    def baking_since(self) -> float | None:
+        """When the present bake began, in seconds since 1970; None outside one or if SageMaker does not say."""
+        return next((each.stages["Baking"] for each in self.variants if each.stages.get("Baking")), None)
+
+    @property
+    def desired_instances(self) -> int:
+        """The size of the fleet; at least 1."""
+        return max(1, sum(each.desired_instances or 0 for each in self.variants))
 
     def serves(self, config_name: str) -> bool:
         """InService alone is not enough: after a rollback SageMaker is InService on the old configuration."""
@@ -57,11 +115,9 @@ class EndpointDescription:
         return replace(self, failure_reason=self.failure_reason or reason)
 
 
-def _variants(summaries: list[Mapping[str, Any]]) -> Iterator[str]:
-    for each in summaries:
-        states = ", ".join(status["Status"] for status in each.get("VariantStatus", []))
-        counts = f"{each.get('CurrentInstanceCount', 0)} of {each.get('DesiredInstanceCount', '?')} instances"
-        yield f"{each['VariantName']} {states + ', ' if states else ''}{counts}"
+def _execution_timeout_seconds(deployment: Mapping[str, Any]) -> int:
+    policy = deployment.get("RollingUpdatePolicy") or deployment.get("BlueGreenUpdatePolicy") or {}
+    return int(policy.get("MaximumExecutionTimeoutInSeconds", 0))
 
 
 def excluded_properties(live: Mapping[str, Any], requested: Mapping[str, Any], *, autoscaled: bool) -> list[str]:

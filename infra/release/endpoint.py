@@ -7,34 +7,28 @@ interrupted at any moment and asked for again: each one looks at the endpoint fi
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
-from infra.aws_error import aws_calls
-from infra.release import failure
+from infra.aws_error import AwsRequestRefused, aws_calls
+from infra.release import alarms, failure
+from infra.release.alarms import AlarmState, MinimumInvocations
 from infra.release.description import EndpointDescription, excluded_properties
 from infra.release.log import last_lines
-from infra.release.scaling import (
-    RECORD_TAG,
-    EndpointAutoscaling,
-    Record,
-    as_tags,
-    from_tags,
-    refused_under_autoscaling,
-)
+from infra.release.policy import ReleasePolicy, deployment_config
+from infra.release.reader import EndpointReader
+from infra.release.rollout import Rollout
+from infra.release.scaling import EndpointAutoscaling, Record, as_tags, refused_under_autoscaling, tag_list
+from infra.release.waiting import Clock, Waiting
 
 Asked = Literal["create", "update"] | None
 """What SageMaker was asked for, by this release or by the interrupted one that it attaches to."""
 
 OWNER_TAG = "triton-sagemaker:stack"
 """Tag that says which stack an endpoint belongs to: `<project>/<stack>`."""
-
-VISIBLE_WITHIN_SECONDS = 60
-"""How long DescribeEndpoint, which is eventually consistent, may show an endpoint as it was before a change."""
 
 
 @dataclass(frozen=True)
@@ -47,31 +41,16 @@ class EndpointRequest:
     tags: Mapping[str, str]
     autoscaled: bool
     """Whether a scalable target moves the instance count, so that an edited initial count must not reset it."""
-    timeout_seconds: int
+    deadline_seconds: int
+    """How long to wait for SageMaker, for each change that is waited for."""
+    policy: ReleasePolicy
+    rollback_alarms: tuple[str, ...] = ()
+    """Names of the alarms that roll an update back."""
+    minimum_invocations: MinimumInvocations | None = None
     former_owner: str | None = None
     """What the owning stack was called before it was renamed."""
     former_tags: Mapping[str, str] = field(default_factory=dict)
     """Tags that an earlier request put there; those that are no longer asked for go."""
-
-
-@dataclass
-class Clock:
-    """Seconds since a release began. Between two looks at SageMaker a tenth of them passes, at least 0.5 and at most
-    10 s, so that a short release is seen to end at once and a long one costs few calls."""
-
-    now: Callable[[], float] = time.time
-    sleep: Callable[[float], None] = time.sleep
-    began: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.began = self.now()
-
-    @property
-    def elapsed(self) -> float:
-        return self.now() - self.began
-
-    def pause(self) -> None:
-        self.sleep(min(10.0, max(0.5, self.elapsed / 10)))
 
 
 class EndpointRelease:
@@ -81,87 +60,94 @@ class EndpointRelease:
         sagemaker: boto3's `sagemaker` client.
         logs: boto3's `logs` client, for the containers' last words when a release fails.
         autoscaling: boto3's `application-autoscaling` client, for updates that AWS refuses under autoscaling.
+        cloudwatch: boto3's `cloudwatch` client, for the alarms and the requests they have seen.
         report: called with a line of progress whenever something changed.
+        report_passing: called with a line that is out of date in a minute.
+        warn: called with what is wrong although the release succeeded.
         clock: makes the clock of one release.
     """
 
     def __init__(
         self,
+        *,
         sagemaker: Any,
         logs: Any,
         autoscaling: Any,
+        cloudwatch: Any,
         report: Callable[[str], None],
+        report_passing: Callable[[str], None] = lambda _: None,
+        warn: Callable[[str], None] | None = None,
         clock: Callable[[], Clock] = Clock,
     ) -> None:
-        self._sagemaker, self._logs, self._report, self._new_clock = sagemaker, logs, report, clock
-        self._autoscaling = EndpointAutoscaling(autoscaling)
+        self._sagemaker, self._logs, self._cloudwatch = sagemaker, logs, cloudwatch
+        self._report, self._report_passing, self._warn = report, report_passing, warn or report
+        self._new_clock = clock
+        self._reader = EndpointReader(sagemaker)
+        self._autoscaling = EndpointAutoscaling(autoscaling, sagemaker, report)
 
     def release(self, request: EndpointRequest) -> EndpointDescription:
         """Create or update the endpoint, or attach to what is under way, until it serves the requested configuration.
 
         Raises:
             ReleaseFailed: SageMaker failed or rolled back.
-            ReleaseTimeout: `timeout_seconds` passed; nothing is undone.
+            ReleaseTimeout: `deadline_seconds` passed; nothing is undone.
+            AlarmNotReady: a rollback alarm is missing or fires already; the update was not begun.
             EndpointNotOwned: an endpoint of that name belongs to somebody else.
             AwsRequestRefused: AWS refused a call.
         """
         with aws_calls(f"endpoint {request.name}"):
-            clock = self._new_clock()
+            waiting = self._waiting()
             found = self._owned(request.name, request.owner, request.former_owner)
             asked = self._attached(found, request)
-            found = self._settled(found, clock, request.timeout_seconds)
+            rollout = _rollout(request, began=(found and found.rollout_began) or waiting.clock.now(), attached=True)
+            found = self._settled(found, request, asked, rollout, waiting)
             scaling: Record = {}
 
             while found is None or not found.serves(request.config_name):
                 if asked or (found is not None and found.status == "UpdateRollbackFailed"):
-                    raise self._failure(request, found, asked, clock)
+                    raise self._failure(request, found, asked, rollout, waiting)
+                rollout = _rollout(request, began=waiting.clock.now(), attached=False)
                 if found is None:
-                    found, asked = self._create(request, scaling, clock), "create"
+                    found, asked = self._create(request, scaling, waiting), "create"
                 elif found.status == "Failed":
                     self._report(f"{request.name}: Failed ({found.failure_reason}), which only a new endpoint mends")
                     scaling = self._autoscaling.record(request.name)
-                    found = self._delete(found, clock, request.timeout_seconds)
+                    found = self._delete(found, request.deadline_seconds, waiting)
                 elif asked := self._update(request, found):
-                    found = self._begun(found, clock)
+                    found = waiting.begun(found)
                 else:
-                    found = self._later(request.name, clock, request.timeout_seconds)
-                found = self._settled(found, clock, request.timeout_seconds)
+                    found = waiting.later(request.name, request.deadline_seconds)
+                found = self._settled(found, request, asked, rollout, waiting)
 
-            self._put_autoscaling_back(found)
+            self._autoscaling.put_back(found)
             self._tag(found, request)
+            if asked == "update":
+                self._require_invocations(found, request, rollout, waiting.clock)
             return found
 
-    def delete(self, name: str, owner: str, timeout_seconds: int) -> None:
+    def delete(self, name: str, owner: str, deadline_seconds: int) -> None:
         """Delete the endpoint and wait until it is gone. A rollout under way is waited out; one already gone is
         fine."""
         with aws_calls(f"endpoint {name}"):
-            clock = self._new_clock()
+            waiting = self._waiting()
             found = self._owned(name, owner)
             if found is not None and found.in_progress:
                 self._report(f"{name}: {found.status}; it can be deleted when that is over")
-            found = self._settled(found, clock, timeout_seconds)
+            found = waiting.settled(found, deadline_seconds)
             while found is not None:
-                found = self._delete(found, clock, timeout_seconds)
+                found = self._delete(found, deadline_seconds, waiting)
                 if found is not None:
-                    found = self._later(name, clock, timeout_seconds)
+                    found = waiting.later(name, deadline_seconds)
 
-    def describe(self, name: str) -> EndpointDescription | None:
-        """The endpoint as it is now; None if there is none."""
-        try:
-            return EndpointDescription.of(self._sagemaker.describe_endpoint(EndpointName=name))
-        except ClientError as error:
-            if failure.not_found(error):
-                return None
-            raise
-
-    def tags(self, endpoint: EndpointDescription) -> dict[str, str]:
-        """The endpoint's tags."""
-        pages = self._sagemaker.get_paginator("list_tags").paginate(ResourceArn=endpoint.arn)
-        return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+    def _waiting(self) -> Waiting:
+        return Waiting(self._reader, self._new_clock(), self._report, self._report_passing, self._alarms)
 
     def _owned(self, name: str, owner: str, former_owner: str | None = None) -> EndpointDescription | None:
-        found = self.describe(name)
-        if found is not None and (holder := self.tags(found).get(OWNER_TAG)) not in (owner, former_owner or owner):
+        found = self._reader.endpoint(name)
+        if found is None:
+            return None
+        holder = self._reader.tags(found).get(OWNER_TAG)
+        if holder not in (owner, former_owner or owner):
             raise failure.EndpointNotOwned(name, holder, owner, OWNER_TAG)
         return found
 
@@ -176,139 +162,136 @@ class EndpointRelease:
             return None
         return "create" if found.status == "Creating" else "update"
 
-    def _create(self, request: EndpointRequest, scaling: Record, clock: Clock) -> EndpointDescription | None:
+    def _settled(
+        self,
+        found: EndpointDescription | None,
+        request: EndpointRequest,
+        asked: Asked,
+        rollout: Rollout,
+        waiting: Waiting,
+    ) -> EndpointDescription | None:
+        """The endpoint once nothing is in progress on it. Only a rollout that was asked for is told of as such."""
+        return waiting.settled(found, request.deadline_seconds, rollout if asked == "update" else None)
+
+    def _create(self, request: EndpointRequest, scaling: Record, waiting: Waiting) -> EndpointDescription | None:
         self._report(f"{request.name}: creating with {request.config_name}")
         tags = {**request.tags, OWNER_TAG: request.owner, **(as_tags(scaling) if scaling else {})}
         self._sagemaker.create_endpoint(
-            EndpointName=request.name, EndpointConfigName=request.config_name, Tags=_tag_list(tags)
+            EndpointName=request.name, EndpointConfigName=request.config_name, Tags=tag_list(tags)
         )
-        return self._until(lambda found: found is not None, request.name, clock)
+        return waiting.until(lambda found: found is not None, request.name)
 
     def _update(self, request: EndpointRequest, live: EndpointDescription) -> Asked:
         """Ask for the update. None when another change began first, which then has to be waited out."""
+        found = alarms.states(self._cloudwatch, request.rollback_alarms)
+        alarms.require_ready(request.name, request.config_name, request.rollback_alarms, found, live.where)
         self._report(f"{request.name}: updating from {live.config_name} to {request.config_name}")
         excluded: list[str] = []
-        if (old := self._configuration(live.config_name)) is not None:
+        if (old := self._reader.configuration(live.config_name)) is not None:
             new = self._sagemaker.describe_endpoint_config(EndpointConfigName=request.config_name)
             excluded = excluded_properties(old, new, autoscaled=request.autoscaled)
             if refused_under_autoscaling(old, new):
-                self._take_autoscaling_off(live)
+                self._autoscaling.take_off(live)
         try:
             self._sagemaker.update_endpoint(
                 EndpointName=request.name,
                 EndpointConfigName=request.config_name,
                 RetainAllVariantProperties=True,
                 ExcludeRetainedVariantProperties=[{"VariantPropertyType": each} for each in excluded],
+                DeploymentConfig=deployment_config(request.policy, request.rollback_alarms),
             )
         except ClientError as error:
             if failure.in_progress(error):
                 return None
-            self._put_autoscaling_back(live)
+            self._autoscaling.put_back(live)
             raise
         return "update"
 
-    def _configuration(self, name: str) -> Mapping[str, Any] | None:
-        """An endpoint configuration; None if somebody deleted it, which must not keep the endpoint from its next
-        release."""
-        try:
-            described: Mapping[str, Any] = self._sagemaker.describe_endpoint_config(EndpointConfigName=name)
-        except ClientError as error:
-            if failure.not_found(error):
-                return None
-            raise
-        return described
-
-    def _take_autoscaling_off(self, live: EndpointDescription) -> None:
-        record = self._autoscaling.record(live.name)
-        if record and not from_tags(self.tags(live)):  # a record of an interrupted release is the true one
-            self._sagemaker.add_tags(ResourceArn=live.arn, Tags=_tag_list(as_tags(record)))
-        if record:
-            self._report(f"{live.name}: autoscaling is taken off for this update and put back after it")
-            self._autoscaling.take_off(record)
-
-    def _put_autoscaling_back(self, live: EndpointDescription) -> None:
-        tags = self.tags(live)
-        if record := from_tags(tags):
-            self._autoscaling.put_back(record)
-            recorded = [key for key in tags if key.startswith(RECORD_TAG)]
-            self._sagemaker.delete_tags(ResourceArn=live.arn, TagKeys=recorded)
-            self._report(f"{live.name}: autoscaling is back")
-
-    def _delete(self, found: EndpointDescription, clock: Clock, timeout_seconds: int) -> EndpointDescription | None:
+    def _delete(
+        self, found: EndpointDescription, deadline_seconds: int, waiting: Waiting
+    ) -> EndpointDescription | None:
         """Delete and wait. What is returned is None, or the endpoint when another change began first."""
         try:
             self._sagemaker.delete_endpoint(EndpointName=found.name)
         except ClientError as error:
             if not failure.not_found(error) and not failure.in_progress(error):
                 raise
-        return self._settled(self.describe(found.name), clock, timeout_seconds)
+        return waiting.settled(self._reader.endpoint(found.name), deadline_seconds)
 
-    def _until(
-        self, seen: Callable[[EndpointDescription | None], bool], name: str, clock: Clock
-    ) -> EndpointDescription | None:
-        """The endpoint once DescribeEndpoint, which is eventually consistent, shows a change; a minute at most."""
-        until = clock.elapsed + VISIBLE_WITHIN_SECONDS
-        while not seen(found := self.describe(name)) and clock.elapsed < until:
+    def _alarms(self, names: Sequence[str]) -> list[AlarmState]:
+        """The rollback alarms as they are now. A rollout that is under way is not given up for a look at them."""
+        try:
+            return alarms.states(self._cloudwatch, names)
+        except AwsRequestRefused:
+            return []
+
+    def _require_invocations(
+        self, endpoint: EndpointDescription, request: EndpointRequest, rollout: Rollout, clock: Clock
+    ) -> None:
+        """See that the alarms had something to see."""
+        minimum = request.minimum_invocations
+        if minimum is None:
+            return
+        since, end = rollout.bake_began or rollout.began, clock.elapsed + alarms.METRIC_LAG_SECONDS
+        while (seen := self._invocations(endpoint, since, clock)) < minimum.count and clock.elapsed < end:
             clock.pause()
-        return found
+        if seen >= minimum.count:
+            return
+        message = failure.too_few_invocations(request.name, request.config_name, seen, minimum.count)
+        if minimum.otherwise == "fail":
+            next_step = "run `pulumi up` again to accept it, or name the previous model to go back."
+            raise failure.ReleaseFailed(f"{message}\n  Next: {next_step}")
+        self._warn(message)
 
-    def _begun(self, before: EndpointDescription, clock: Clock) -> EndpointDescription | None:
-        """The endpoint once its update shows. Taken too early, the old picture would look like a rollback."""
-        return self._until(lambda found: found != before, before.name, clock)
-
-    def _later(self, name: str, clock: Clock, timeout_seconds: int) -> EndpointDescription | None:
-        if clock.elapsed > timeout_seconds:
-            raise failure.ReleaseTimeout(name, "busy with another change", timeout_seconds)
-        clock.pause()
-        return self.describe(name)
-
-    def _settled(
-        self, found: EndpointDescription | None, clock: Clock, timeout_seconds: int
-    ) -> EndpointDescription | None:
-        """The endpoint once nothing is in progress on it, with the last reason that was seen; None if it is gone."""
-        said, reason = "", ""
-        while found is not None and found.in_progress:
-            if found.progress != said:
-                said = found.progress
-                self._report(f"{found.name}: {said}")
-            if clock.elapsed > timeout_seconds:
-                raise failure.ReleaseTimeout(found.name, found.status, timeout_seconds)
-            clock.pause()
-            reason = found.failure_reason or reason
-            found = self.describe(found.name)
-        return found and found.with_reason(reason)
+    def _invocations(self, endpoint: EndpointDescription, since: float, clock: Clock) -> int:
+        return sum(
+            alarms.invocations(
+                self._cloudwatch, endpoint.name, variant.name, endpoint.config_name, since, until=clock.now()
+            )
+            for variant in endpoint.variants
+        )
 
     def _tag(self, endpoint: EndpointDescription, request: EndpointRequest) -> None:
         """Bring the tags to what is asked. Tags that others put there are left alone."""
-        has, wanted = self.tags(endpoint), {**request.tags, OWNER_TAG: request.owner}
+        has, wanted = self._reader.tags(endpoint), {**request.tags, OWNER_TAG: request.owner}
         if missing := {key: value for key, value in wanted.items() if has.get(key) != value}:
-            self._sagemaker.add_tags(ResourceArn=endpoint.arn, Tags=_tag_list(missing))
+            self._sagemaker.add_tags(ResourceArn=endpoint.arn, Tags=tag_list(missing))
         if gone := sorted(key for key in request.former_tags if key in has and key not in wanted):
             self._sagemaker.delete_tags(ResourceArn=endpoint.arn, TagKeys=gone)
 
     def _failure(
-        self, request: EndpointRequest, found: EndpointDescription | None, asked: Asked, clock: Clock
+        self,
+        request: EndpointRequest,
+        found: EndpointDescription | None,
+        asked: Asked,
+        rollout: Rollout,
+        waiting: Waiting,
     ) -> failure.ReleaseFailed:
         name, config = request.name, request.config_name
-        log = last_lines(self._logs, name, int(clock.began * 1000))
+        firing = [each for each in self._alarms(rollout.alarm_names) if each.firing] if asked == "update" else []
+        evidence = failure.Evidence(
+            reason=found.failure_reason if found else "",
+            alarms=list((rollout.fired | {each.name: each for each in firing}).values()),
+            log=last_lines(self._logs, name, int(waiting.clock.began * 1000)),
+        )
         if found is None:
-            return failure.failed(name, config, "deleted by somebody else meanwhile", "", log, failure.CREATED_ANEW)
+            return failure.failed(name, config, "deleted by somebody else meanwhile", evidence, failure.CREATED_ANEW)
         if found.status == "UpdateRollbackFailed":
-            return failure.stuck(name, config, found.failure_reason, log)
+            return failure.stuck(name, config, evidence)
         if found.status == "InService":
-            self._put_autoscaling_back(found)
-            return failure.rolled_back(name, config, found.config_name, found.failure_reason, log)
+            self._autoscaling.put_back(found)
+            return failure.rolled_back(name, config, found.config_name, evidence)
         next_step = self._deleted_after_failure(found, request) if asked == "create" else failure.CREATED_ANEW
-        return failure.failed(name, config, found.status, found.failure_reason, log, next_step)
+        return failure.failed(name, config, found.status, evidence, next_step)
 
     def _deleted_after_failure(self, found: EndpointDescription, request: EndpointRequest) -> str:
         """Delete an endpoint that never served: no state knows of it, so it would outlive `pulumi destroy`."""
         try:
-            self._delete(found, self._new_clock(), request.timeout_seconds)
+            self._delete(found, request.deadline_seconds, self._waiting())
         except (ClientError, failure.ReleaseTimeout) as error:
             return f"{failure.CREATED_ANEW} (The failed endpoint could not be deleted now: {error})"
         return f"{failure.CREATED_ANEW} The failed endpoint was deleted; its log is kept."
 
 
-def _tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
+def _rollout(request: EndpointRequest, *, began: float, attached: bool) -> Rollout:
+    return Rollout(request.policy, request.rollback_alarms, seen_from_the_start=not attached, began=began)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from botocore.exceptions import ClientError
+
+from infra.release.alarms import AlarmState
 
 CREATED_ANEW = "mend the cause and run `pulumi up` again; it creates the endpoint anew."
 
@@ -14,12 +17,13 @@ class ReleaseFailed(Exception):
 
 
 class ReleaseTimeout(Exception):
-    """The release took longer than its `timeoutSeconds`. SageMaker goes on with it; nothing was undone."""
+    """The release took longer than SageMaker may take for it and for its rollback. Nothing was undone."""
 
-    def __init__(self, name: str, progress: str, timeout_seconds: int) -> None:
+    def __init__(self, name: str, progress: str, deadline_seconds: int) -> None:
         super().__init__(
-            f"endpoint {name}: still {progress} after {timeout_seconds} s (release.timeoutSeconds). SageMaker goes on; "
-            "nothing was undone. Run the same command again: it attaches to what is under way and waits on."
+            f"endpoint {name}: still {progress} after {deadline_seconds} s, longer than release.timeoutSeconds and a "
+            "rollback allow. SageMaker goes on; nothing was undone. Run the same command again: it attaches to what is "
+            "under way and waits on."
         )
 
 
@@ -46,33 +50,55 @@ def in_progress(error: ClientError) -> bool:
     return "in-progress" in error.response["Error"]["Message"].lower()
 
 
-def rolled_back(name: str, requested: str, live: str, reason: str, log: Sequence[str]) -> ReleaseFailed:
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of why a release failed."""
+
+    reason: str
+    """SageMaker's FailureReason; may be empty."""
+    alarms: Sequence[AlarmState]
+    """Those that were in ALARM during the release."""
+    log: Sequence[str]
+    """The last lines of the containers' log."""
+
+
+def rolled_back(name: str, requested: str, live: str, evidence: Evidence) -> ReleaseFailed:
     """An update that did not arrive. The old fleet answers."""
     return ReleaseFailed(
         f"endpoint {name}: the release of {requested} was rolled back; {live} is live and answers as before.\n"
-        + _why(name, reason, log)
+        + _why(name, evidence)
         + "  Next: mend the model or its settings and run `pulumi up` again. Nothing live was changed or deleted."
     )
 
 
-def failed(name: str, requested: str, status: str, reason: str, log: Sequence[str], next_step: str) -> ReleaseFailed:
+def failed(name: str, requested: str, status: str, evidence: Evidence, next_step: str) -> ReleaseFailed:
     """An endpoint that does not serve at all."""
     what = f"endpoint {name}: {requested} did not come up ({status})."
-    return ReleaseFailed(f"{what}\n{_why(name, reason, log)}  Next: {next_step}")
+    return ReleaseFailed(f"{what}\n{_why(name, evidence)}  Next: {next_step}")
 
 
-def stuck(name: str, requested: str, reason: str, log: Sequence[str]) -> ReleaseFailed:
+def stuck(name: str, requested: str, evidence: Evidence) -> ReleaseFailed:
     """An update whose rollback failed too: SageMaker serves with a mix of both fleets and takes no other update."""
     return ReleaseFailed(
         f"endpoint {name}: the release of {requested} failed, and so did its rollback (UpdateRollbackFailed).\n"
-        + _why(name, reason, log)
+        + _why(name, evidence)
         + "  It goes on answering with a mix of old and new instances, so leave it until a replacement serves.\n"
         "  Next: release under another key, move the callers there, then take this endpoint out; or ask AWS Support."
     )
 
 
-def _why(name: str, reason: str, log: Sequence[str]) -> str:
-    lines = [f"  SageMaker says: {reason or 'nothing (no FailureReason was given).'}"]
+def too_few_invocations(name: str, requested: str, seen: int, minimum: int) -> str:
+    """A release that went well without the traffic that would have shown that it does not."""
+    return (
+        f"endpoint {name}: {requested} is live, but its fleet saw {seen} of the {minimum} requests that the bake needs "
+        "to prove anything (alarms.minimumInvocations)."
+    )
+
+
+def _why(name: str, evidence: Evidence) -> str:
+    log = evidence.log
+    lines = [f"  SageMaker says: {evidence.reason or 'nothing (no FailureReason was given).'}"]
+    lines += [f"  Alarm {each.name} fired: {each.reason or 'no reason given'}" for each in evidence.alarms]
     if log:
         lines += [f"  The container's log (/aws/sagemaker/Endpoints/{name}) ends:", *(f"    {line}" for line in log)]
     return "\n".join(lines) + "\n"

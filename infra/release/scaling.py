@@ -13,8 +13,11 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from infra.release.description import EndpointDescription
+from infra.release.reader import EndpointReader
 
 SAGEMAKER = "sagemaker"
 RECORD_TAG = "triton-sagemaker:autoscaling-"
@@ -45,6 +48,11 @@ def as_tags(record: Record) -> dict[str, str]:
     return {f"{RECORD_TAG}{n}": packed[start : start + 256] for n, start in enumerate(range(0, len(packed), 256))}
 
 
+def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """Tags as SageMaker's API takes them."""
+    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
+
+
 def from_tags(tags: Mapping[str, str]) -> Record:
     """The record in an endpoint's tags; empty if there is none."""
     numbers = sorted(int(key.removeprefix(RECORD_TAG)) for key in tags if key.startswith(RECORD_TAG))
@@ -57,11 +65,14 @@ class EndpointAutoscaling:
     """The scalable targets of an endpoint's variants, with their policies and scheduled actions.
 
     Args:
-        client: boto3's `application-autoscaling` client.
+        autoscaling: boto3's `application-autoscaling` client.
+        sagemaker: boto3's `sagemaker` client, for the endpoint's tags.
+        report: called with a line of progress.
     """
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    def __init__(self, autoscaling: Any, sagemaker: Any, report: Callable[[str], None]) -> None:
+        self._client, self._sagemaker, self._report = autoscaling, sagemaker, report
+        self._reader = EndpointReader(sagemaker)
 
     def record(self, endpoint: str) -> Record:
         """What is registered for the endpoint now; empty if nothing is."""
@@ -75,8 +86,14 @@ class EndpointAutoscaling:
         }
         return record if record["targets"] else {}
 
-    def take_off(self, record: Record) -> None:
-        """Deregister the recorded targets, which takes their policies and scheduled actions along."""
+    def take_off(self, endpoint: EndpointDescription) -> None:
+        """Record what is registered, then deregister it, which takes policies and scheduled actions along."""
+        record = self.record(endpoint.name)
+        if not record:
+            return
+        if not from_tags(self._reader.tags(endpoint)):  # a record of an interrupted release is the true one
+            self._sagemaker.add_tags(ResourceArn=endpoint.arn, Tags=tag_list(as_tags(record)))
+        self._report(f"{endpoint.name}: autoscaling is taken off for this update and put back after it")
         for target in record["targets"]:
             self._client.deregister_scalable_target(
                 ServiceNamespace=SAGEMAKER,
@@ -84,14 +101,21 @@ class EndpointAutoscaling:
                 ScalableDimension=target["ScalableDimension"],
             )
 
-    def put_back(self, record: Record) -> None:
-        """Register everything recorded again. Doing so twice changes nothing."""
-        for target in record.get("targets", []):
+    def put_back(self, endpoint: EndpointDescription) -> None:
+        """Register everything recorded again, and forget the record. Doing so twice changes nothing."""
+        tags = self._reader.tags(endpoint)
+        record = from_tags(tags)
+        if not record:
+            return
+        for target in record["targets"]:
             self._client.register_scalable_target(ServiceNamespace=SAGEMAKER, **target)
-        for policy in record.get("policies", []):
+        for policy in record["policies"]:
             self._client.put_scaling_policy(ServiceNamespace=SAGEMAKER, **policy)
-        for action in record.get("actions", []):
+        for action in record["actions"]:
             self._client.put_scheduled_action(ServiceNamespace=SAGEMAKER, **action)
+        recorded = [key for key in tags if key.startswith(RECORD_TAG)]
+        self._sagemaker.delete_tags(ResourceArn=endpoint.arn, TagKeys=recorded)
+        self._report(f"{endpoint.name}: autoscaling is back")
 
     def _all(self, operation: str, mine: str) -> list[dict[str, Any]]:
         pages = self._client.get_paginator(operation).paginate(ServiceNamespace=SAGEMAKER)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
 from infra.aws_error import aws_calls
+from infra.release.alarms import MinimumInvocations
 from infra.release.description import EndpointDescription
 from infra.release.endpoint import OWNER_TAG, EndpointRelease, EndpointRequest
-from infra.resources.provider import AwsResourceProvider, difference, report
+from infra.release.policy import ReleasePolicy
+from infra.release.reader import EndpointReader
+from infra.resources.provider import AwsResourceProvider, difference, report, report_passing, warn
 
 
 class EndpointProvider(AwsResourceProvider):
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        in_place = ["endpointConfigName", "tags", "owner", "autoscaled", "timeoutSeconds"]
+        in_place = ["endpointConfigName", "tags", "owner", "autoscaled", "deployment", "rollbackAlarms"]
         return difference(olds, news, update=in_place, replace=["name", "accountId"])
 
     def create(self, props: dict[str, Any]) -> CreateResult:
@@ -27,26 +31,30 @@ class EndpointProvider(AwsResourceProvider):
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """The endpoint as it is. One that another stack owns by now is not ours any more, and must not be deleted
         as such."""
-        release = self._release(props)
+        reader = EndpointReader(self.client("sagemaker", props))
         with aws_calls(f"endpoint {id_}"):
-            found = release.describe(id_)
-            has = release.tags(found) if found else {}
+            found = reader.endpoint(id_)
+            has = reader.tags(found) if found else {}
         if found is None or has.get(OWNER_TAG) != props["owner"]:
             return ReadResult("", {})
         tags = {key: has[key] for key in props["tags"] if key in has}
         return ReadResult(id_, {**props, **_outputs(found), "tags": tags})
 
     def delete(self, id_: str, props: dict[str, Any]) -> None:
-        self._release(props).delete(id_, props["owner"], int(props["timeoutSeconds"]))
+        self._release(props).delete(id_, props["owner"], _deadline_seconds(props))
 
     def _released(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
+        deployment = props["deployment"]
         request = EndpointRequest(
             name=props["name"],
             config_name=props["endpointConfigName"],
             owner=props["owner"],
             tags={**self.aws.default_tags, **props["tags"]},
             autoscaled=props["autoscaled"],
-            timeout_seconds=int(props["timeoutSeconds"]),
+            deadline_seconds=_deadline_seconds(props),
+            policy=ReleasePolicy.of(deployment),
+            rollback_alarms=tuple(props["rollbackAlarms"]),
+            minimum_invocations=MinimumInvocations.of(deployment.get("minimumInvocations")),
             former_owner=olds.get("owner"),
             former_tags=olds.get("tags", {}),
         )
@@ -57,8 +65,17 @@ class EndpointProvider(AwsResourceProvider):
             sagemaker=self.client("sagemaker", props),
             logs=self.client("logs", props),
             autoscaling=self.client("application-autoscaling", props),
+            cloudwatch=self.client("cloudwatch", props),
             report=report,
+            report_passing=report_passing,
+            warn=warn,
         )
+
+
+def _deadline_seconds(props: dict[str, Any]) -> int:
+    """Of a state written before there were strategies too: it holds `timeoutSeconds` and no `deployment`."""
+    deployment = props.get("deployment") or {"deadlineSeconds": props.get("timeoutSeconds", 3600)}
+    return int(deployment["deadlineSeconds"])
 
 
 def _outputs(endpoint: EndpointDescription) -> dict[str, Any]:
@@ -70,8 +87,9 @@ def _outputs(endpoint: EndpointDescription) -> dict[str, Any]:
 class Endpoint(Resource, module="infra", name="Endpoint"):
     """A SageMaker endpoint that serves an endpoint configuration.
 
-    A change of the configuration updates the endpoint in place. Deployment fails unless the endpoint is InService *and*
-    serves the configuration that was asked for. `name` is for life.
+    A change of the configuration updates the endpoint in place; a change of `deployment` or `rollback_alarms` alone is
+    only remembered for the next one. Deployment fails unless the endpoint is InService *and* serves the configuration
+    that was asked for. `name` is for life.
 
     Args:
         endpoint_name: the physical name (at most 63 characters; API `EndpointName`).
@@ -79,7 +97,9 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
         account_id: the account of the stack's `aws` provider.
         tags: the endpoint's tags; that of ownership is added.
         autoscaled: whether a scalable target moves the instance count.
-        timeout_seconds: how long to wait for a release.
+        deployment: the setting `release`, with `deadlineSeconds` (how long to wait for a release and its rollback) and
+            `minimumInvocations` if it is set.
+        rollback_alarms: names of the alarms that roll an update back, at most 10.
     """
 
     arn: pulumi.Output[str]
@@ -95,7 +115,8 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
         account_id: pulumi.Input[str],
         tags: dict[str, str],
         autoscaled: bool,
-        timeout_seconds: int,
+        deployment: dict[str, Any],
+        rollback_alarms: Sequence[pulumi.Input[str]],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         props = {
@@ -105,7 +126,8 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
             "owner": f"{pulumi.get_project()}/{pulumi.get_stack()}",
             "tags": tags,
             "autoscaled": autoscaled,
-            "timeoutSeconds": timeout_seconds,
+            "deployment": deployment,
+            "rollbackAlarms": rollback_alarms,
             "arn": None,
         }
         super().__init__(EndpointProvider(), resource_name, props, opts)

@@ -65,6 +65,16 @@ def report(message: str) -> None:
     pulumi.log.info(message)
 
 
+def report_passing(message: str) -> None:
+    """A line that the next one replaces on a terminal, and that is left out elsewhere."""
+    pulumi.log.info(message, ephemeral=True)
+
+
+def warn(message: str) -> None:
+    """What is wrong although the deployment goes on; the engine repeats it at the end."""
+    pulumi.log.warn(message)
+
+
 def _exit_with_the_engine() -> None:
     """A killed engine leaves this process running; going on without it would act on AWS with nobody recording it.
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
 
 from infra import instances
+from infra.release import arithmetic
+from infra.release.arithmetic import Duration
+from infra.settings.alarms import AlarmSettings
+from infra.settings.release import AllAtOnce, ReleaseSettings
 from infra.settings.section import Section, rule, violation
 
 RELEASED_PREFIX = "models/"
@@ -21,6 +25,9 @@ _EnvironmentKey = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-
 _EnvironmentValue = Annotated[str, StringConstraints(max_length=1024)]
 _ModelName = Annotated[str, StringConstraints(pattern=r"^[^/\s]+$", max_length=255)]
 TimeoutSeconds = Annotated[int, Field(ge=60, le=3600)]
+
+ASSUMED_DOWNLOAD_SECONDS = 300
+"""What the estimate of a release allows for the artifact's download when `modelDataDownloadSeconds` is not given."""
 
 
 MAX_ENDPOINT_NAME = 55
@@ -112,15 +119,6 @@ class AutoscalingSettings(Section):
         return None
 
 
-class AllAtOnce(Section):
-    """The whole new fleet takes the traffic at once, when all of it is healthy; the old one is then ended."""
-
-    strategy: Literal["allAtOnce"] = Field("allAtOnce", description="How traffic moves to the new fleet.")
-    timeout_seconds: int = Field(
-        3600, ge=600, le=28800, description="How long `pulumi up` waits for the release, in seconds (600 to 28800)."
-    )
-
-
 class EndpointSettings(Section):
     """One SageMaker endpoint: a model on a fleet of instances behind one name."""
 
@@ -152,12 +150,100 @@ class EndpointSettings(Section):
         default_factory=dict,
         description="Environment of the container; SAGEMAKER_TRITON_* variables set Triton's options.",
     )
-    release: AllAtOnce = Field(AllAtOnce(), validate_default=True, description="How a new release takes over.")
+    alarms: AlarmSettings = Field(AlarmSettings(), description="Alarms for people, and to roll a release back.")
+    release: ReleaseSettings = Field(AllAtOnce(), validate_default=True, description="How a new release takes over.")
 
     @property
     def instance_count(self) -> int:
         """Instances at the first release."""
         return self.initial_instance_count or (self.autoscaling.min if self.autoscaling else 1)
+
+    @property
+    def fleet_sizes(self) -> range:
+        """How many instances the live fleet may have when it is released anew."""
+        if self.autoscaling:
+            return range(self.autoscaling.min, self.autoscaling.max + 1)
+        return range(self.instance_count, self.instance_count + 1)
+
+    @property
+    def provisioning(self) -> Duration:
+        """How long new instances take to answer."""
+        download = self.model_data_download_seconds or ASSUMED_DOWNLOAD_SECONDS
+        return arithmetic.provisioning(download, self.startup_health_check_seconds)
+
+    @property
+    def release_estimate(self) -> Duration:
+        """How long a release takes."""
+        return arithmetic.estimate(self.release.policy, self.fleet_sizes, self.provisioning)
+
+    @property
+    def release_deadline_seconds(self) -> int:
+        """How long `pulumi up` waits for the end of a release or of its rollback."""
+        return arithmetic.deadline_seconds(self.release.policy, self.provisioning)
+
+    @property
+    def release_warnings(self) -> list[str]:
+        """What SageMaker takes and the person who wrote it may not have meant, each with its key."""
+        policy, alarms, warnings = self.release.policy, self.alarms, []
+        if not alarms.rollback_alarms and (policy.strategy != "allAtOnce" or policy.wait_seconds):
+            warnings.append(
+                "alarms: none is given, so nothing is watched while traffic moves: only a model that does not start "
+                "is rolled back."
+            )
+        if alarms.rollback_alarms and not policy.wait_seconds:
+            key = "bakeSeconds" if policy.strategy in ("allAtOnce", "canary") else "intervalSeconds"
+            warnings.append(f"release.{key}: is 0, so the release is over before an alarm can fire.")
+        elif alarms.made and policy.wait_seconds < 60 * alarms.evaluation_minutes:
+            warnings.append(
+                f"alarms.evaluationMinutes: {alarms.evaluation_minutes} is longer than a bake of {policy.wait_seconds} "
+                "s, so the release goes on before an alarm can fire."
+            )
+        between = (arithmetic.batch_problem(policy, fleet) for fleet in self.fleet_sizes)
+        if problem := next(filter(None, between), None):
+            warnings.append(f"release.{problem} SageMaker may refuse a release while the fleet has this size.")
+        if self.release_estimate.maximum > policy.timeout_seconds:
+            warnings.append(
+                f"release.timeoutSeconds: {policy.timeout_seconds} may be too short: a release takes "
+                f"{self.release_estimate}, and SageMaker rolls back one that is not over in time."
+            )
+        return warnings
+
+    @rule("release")
+    def a_step_is_of_a_size_that_sagemaker_takes(self) -> str | None:
+        fleets = {min(self.fleet_sizes): "smallest", max(self.fleet_sizes): "largest"}
+        for fleet, which in fleets.items():
+            if problem := arithmetic.batch_problem(self.release.policy, fleet):
+                way_out = "Change it, run more instances, or take strategy allAtOnce."
+                return f"{problem} That is the {which} fleet ({self._fleet_key(which)}). {way_out}"
+        return None
+
+    @rule("release.timeoutSeconds")
+    def a_release_can_end_in_time(self) -> str | None:
+        release, least = self.release, self.release_estimate.minimum
+        if least <= release.timeout_seconds:
+            return None
+        policy = release.policy
+        count = min(arithmetic.steps(policy, fleet).fewest for fleet in self.fleet_sizes)
+        needed = (
+            f"{count} x {policy.wait_seconds} s of waiting, {policy.termination_wait_seconds} s until termination and "
+            f"the start of instances take at least {least} s"
+        )
+        way_out = f"Give {least} or more (at most 28800), or wait less or in fewer steps."
+        return f"{release.timeout_seconds} is too short: {needed}. {way_out}"
+
+    @rule("release.strategy")
+    def inferentia_1_moves_all_at_once(self) -> str | None:
+        if self.instance_type.startswith("ml.inf1.") and self.release.strategy != "allAtOnce":
+            return (
+                f"{self.release.strategy}: SageMaker moves traffic to {self.instance_type} all at once whatever is "
+                "asked (Deployment guardrails, Exclusions). Take strategy allAtOnce."
+            )
+        return None
+
+    def _fleet_key(self, which: str) -> str:
+        if self.autoscaling:
+            return "autoscaling.min" if which == "smallest" else "autoscaling.max"
+        return "initialInstanceCount"
 
     @field_validator("autoscaling")
     @classmethod

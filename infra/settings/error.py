@@ -41,7 +41,7 @@ def problems(error: ValidationError, model: type[BaseModel], namespace: str) -> 
     name)."""
     return [
         Problem(
-            _key(each["loc"], namespace),
+            _key(_without_tags(model, each["loc"]), namespace),
             _message(each, _field_at(model, each["loc"]), _keys_at(model, each["loc"][:-1])),
         )
         for each in error.errors()
@@ -66,6 +66,8 @@ def _message(error: Any, field: FieldInfo | None, known_keys: Iterable[str]) -> 
             nearest = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {nearest[0]}?" if nearest else f"known keys here: {', '.join(known)}."
             return f"unknown key; {hint}"
+        case "union_tag_invalid":
+            return f"strategy: {error['ctx']['tag']!r} is none of {error['ctx']['expected_tags']}."
         case _:
             expected = str(error["msg"]).replace("Input should be", "must be").replace("String should", "must")
             return f"{error['input']!r}: {expected}. {_description(field)}".strip()
@@ -89,17 +91,42 @@ def _keys_at(model: type[BaseModel], location: Location) -> list[str]:
 
 
 def _model_at(model: type[BaseModel] | None, location: Location) -> type[BaseModel] | None:
-    """The section that a location is in. A mapping's own keys (an endpoint's name) are skipped."""
+    """The section that a location is in."""
+    return _walk(model, location)[1]
+
+
+def _without_tags(model: type[BaseModel], location: Location) -> Location:
+    """pydantic puts the name of a union's variant (`canary`) into the location; the stack file has no such key."""
+    return _walk(model, location)[0]
+
+
+def _walk(model: type[BaseModel] | None, location: Location) -> tuple[Location, type[BaseModel] | None]:
+    """The keys of a location and the section it ends in. A mapping's own keys (an endpoint's name) stay in a
+    section."""
+    keys: list[str | int] = []
+    variants: list[type[BaseModel]] = []
     for part in location:
+        if tagged := next((each for each in variants if part in _tags(each)), None):
+            model, variants = tagged, []
+            continue
+        keys.append(part)
+        variants = []
         if model is None:
-            return None
-        field = next((field for field in model.model_fields.values() if field.alias == part), None)
-        model = _section_in(field.annotation) if field else model
-    return model
+            continue
+        if field := next((field for field in model.model_fields.values() if field.alias == part), None):
+            sections = _sections_in(field.annotation)
+            model = sections[0] if sections else None
+            variants = sections if len(sections) > 1 else []
+    return tuple(keys), model
 
 
-def _section_in(annotation: Any) -> type[BaseModel] | None:
-    """The section inside ``Section``, ``Section | None``, ``dict[str, Section]`` or ``Annotated[...]`` of those."""
+def _tags(variant: type[BaseModel]) -> set[Any]:
+    """The values that tell a variant of a union: those of its `Literal` keys."""
+    return {value for field in variant.model_fields.values() for value in typing.get_args(field.annotation)}
+
+
+def _sections_in(annotation: Any) -> list[type[BaseModel]]:
+    """The sections inside ``Section``, ``Section | None``, ``dict[str, Section]`` or ``Annotated[...]`` of those."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for each in typing.get_args(annotation) if (found := _section_in(each))), None)
+        return [annotation]
+    return [found for each in typing.get_args(annotation) for found in _sections_in(each)]

@@ -14,7 +14,8 @@ _Rule = TypeVar("_Rule", bound=Callable[[Any], str | None])
 
 
 def rule(key: str) -> Callable[[_Rule], _Rule]:
-    """Mark a method as a rule about ``key``. It returns what is wrong and the way out, or None when the rule holds."""
+    """Mark a method as a rule about ``key``, or ``key.inner``. It returns what is wrong and the way out, or None when
+    the rule holds."""
 
     def mark(method: _Rule) -> _Rule:
         method.rule_key = key  # type: ignore[attr-defined]
@@ -39,7 +40,7 @@ class Section(BaseModel):
     @model_validator(mode="after")
     def _rules_hold(self) -> Self:
         broken = [
-            InitErrorDetails(type=violation(message), loc=(method.rule_key,), input=None)
+            InitErrorDetails(type=violation(message), loc=tuple(method.rule_key.split(".")), input=None)
             for section in type(self).__mro__
             for method in vars(section).values()
             if hasattr(method, "rule_key") and (message := method(self))

@@ -1,4 +1,4 @@
-"""What a test imposes on the embedded AWS: slow instances, missing capacity, throttling."""
+"""What a test imposes on the embedded AWS: slow instances, missing capacity, throttling, and how fast its time runs."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class Conditions:
     - `insufficientCapacity`: instance types of which there are none.
     - `throttle`: `service.Operation` → how many of the next calls are answered ThrottlingException.
     - `rollbackSeconds`: seconds that an endpoint stays RollingBack.
+    - `timeFactor`: how much faster than here the time of AWS runs, in the waits of a deployment and the periods of an
+      alarm: 60 makes a minute last a second. The other conditions are in seconds as they pass here.
     - `uploadPartSeconds`: seconds that each UploadLayerPart takes.
     - `layerUrlSeconds`: seconds for which a download address of an ECR layer is good, from when it is handed out.
     """
@@ -27,6 +29,7 @@ class Conditions:
         "insufficientCapacity": [],
         "throttle": {},
         "rollbackSeconds": 0.0,
+        "timeFactor": 1.0,
         "uploadPartSeconds": 0.0,
         "layerUrlSeconds": 3600.0,
     }
@@ -34,13 +37,18 @@ class Conditions:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._values = dict(self._DEFAULTS)
+        self._aws_seconds = 0.0
+        self._aws_seconds_taken = time.monotonic()
 
     def replace(self, values: Mapping[str, Any]) -> None:
-        """Raises `ValueError` for a condition that does not exist."""
+        """Raises `ValueError` for a condition that does not exist, and for a time that would not run forward."""
         unknown = sorted(set(values) - set(self._DEFAULTS))
         if unknown:
             raise ValueError(f"no such condition: {', '.join(unknown)}; there are: {', '.join(self._DEFAULTS)}")
+        if not float(values.get("timeFactor", 1.0)) > 0:
+            raise ValueError(f"timeFactor is {values['timeFactor']}: it must be greater than 0")
         with self._lock:
+            self._aws_seconds, self._aws_seconds_taken = self._now(), time.monotonic()
             self._values = {**self._values, **values}
 
     def as_dict(self) -> dict[str, Any]:
@@ -53,6 +61,26 @@ class Conditions:
         while (left := began + float(self.as_dict()[name]) - time.monotonic()) > 0:
             if cancelled.wait(min(left, _LOOKS_EVERY_SECONDS)):
                 return
+
+    def now(self) -> float:
+        """Seconds of AWS's time, counted from some moment on."""
+        with self._lock:
+            return self._now()
+
+    def pass_time(self, seconds: float, cancelled: threading.Event) -> None:
+        """Lets seconds of AWS's time pass, or until cancelled; a new `timeFactor` holds from when it is set."""
+        end = self.now() + seconds
+        while (left := end - self.now()) > 0:
+            if cancelled.wait(min(left / self.time_factor, _LOOKS_EVERY_SECONDS)):
+                return
+
+    def _now(self) -> float:
+        passed = time.monotonic() - self._aws_seconds_taken
+        return self._aws_seconds + passed * float(self._values["timeFactor"])
+
+    @property
+    def time_factor(self) -> float:
+        return float(self.as_dict()["timeFactor"])
 
     @property
     def upload_part_seconds(self) -> float:

@@ -2,24 +2,53 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.aws.conditions import Conditions
 from sandbox.aws.deployment import CapacityUpdate, Deployment
-from sandbox.aws.fleet import Fleet, Place
+from sandbox.aws.fleet import Fleet, Place, Variant
+from sandbox.aws.rollout import Rollout
 
 #: Statuses in which an endpoint takes no further change (DescribeEndpoint, `EndpointStatus`).
 IN_PROGRESS = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
 
-_SERVING = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack"})
+_SERVING = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack", "UpdateRollbackFailed"})
+
+
+@dataclass(frozen=True)
+class Route:
+    """The way of one request; no variant where the fleet has none of the name that the request asks for."""
+
+    fleet: Fleet
+    variant: Variant | None
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Where requests go: to `fleet`, and while they shift there, those beyond its share of a variant to `old`."""
+
+    fleet: Fleet | None = None
+    old: Fleet | None = None
+    shares: Mapping[str, float] | None = None
+
+    def route(self, target: str | None) -> Route | None:
+        if self.fleet is None:
+            return None
+        first = self.old or self.fleet
+        variant = first.choose() if target is None else first.variant(target)
+        if variant is None or self.old is None or self.shares is None or random.random() >= self.shares[variant.name]:
+            return Route(first, variant)
+        return Route(self.fleet, self.fleet.variant(variant.name))
 
 
 class Endpoint:
-    """One endpoint. `fleet` is the one that DescribeEndpoint has in service, `traffic` the one that requests go to."""
+    """One endpoint. `fleet` is the one that DescribeEndpoint has in service."""
 
     def __init__(self, place: Place, arn: str, tags: Mapping[str, str]) -> None:
         self.place = place
@@ -29,10 +58,10 @@ class Endpoint:
         self.status = "Creating"
         self.failure_reason: str | None = None
         self.fleet: Fleet | None = None
-        self.traffic: Fleet | None = None
         self.deployment: Deployment | None = None
         self.last_deployment_config: Mapping[str, Any] | None = None
         self.closing = threading.Event()
+        self._traffic = Traffic()
         self._config_name = ""
         self._lock = threading.RLock()
 
@@ -48,12 +77,14 @@ class Endpoint:
         fleets = (self.fleet, self.deployment.fleet if self.deployment else None)
         return {fleet.config_name for fleet in fleets if fleet is not None}
 
-    def deploy(self, fleet: Fleet, policy: Mapping[str, Any] | None, conditions: Conditions) -> None:
-        """Starts the way to a new fleet; the status tells the rest."""
+    def deploy(self, fleet: Fleet, policy: Mapping[str, Any] | None, rollout: Rollout, conditions: Conditions) -> None:
+        """Starts the way to a new fleet, by the rollout that the policy (botocore's DeploymentConfig) asks for; the
+        status tells the rest.
+        """
         with self._lock:
             self._config_name = self._config_name or fleet.config_name
             self.enter("Updating" if self.fleet else "Creating")
-            self.deployment = Deployment(self, fleet, policy, conditions)
+            self.deployment = Deployment(self, fleet, policy, rollout, conditions)
         self.deployment.start()
 
     def scale(self, changes: Mapping[str, Mapping[str, Any]], conditions: Conditions) -> None:
@@ -72,22 +103,28 @@ class Endpoint:
             self.failure_reason = reason
             self.modified = datetime.now(UTC)
 
-    def route_to(self, fleet: Fleet) -> None:
+    def route_to(self, fleet: Fleet, shares: Mapping[str, float] | None = None) -> None:
+        """All requests go to a fleet, or where `shares` are given, this share of those for each variant; the others
+        go to the fleet in service.
+        """
         with self._lock:
-            self.traffic = fleet
+            self._traffic = Traffic(fleet, self.fleet, shares) if self.fleet and shares else Traffic(fleet)
 
     @contextmanager
-    def request(self) -> Iterator[Fleet | None]:
-        """The fleet for one request; it is not stopped before the request is answered. None where nothing serves."""
+    def request(self, target: str | None = None) -> Iterator[Route | None]:
+        """The way of one request, to a variant of this name where one is named; None where nothing serves.
+
+        Its fleet is not stopped before the request is answered.
+        """
         with self._lock:
-            fleet = self.traffic if self.status in _SERVING else None
-            if fleet is not None:
-                fleet.take_request()
+            route = self._traffic.route(target) if self.status in _SERVING else None
+            if route is not None:
+                route.fleet.take_request()
         try:
-            yield fleet
+            yield route
         finally:
-            if fleet is not None:
-                fleet.release_request()
+            if route is not None:
+                route.fleet.release_request()
 
     def complete(self, deployment: Deployment) -> None:
         """The deployment's fleet is the one in service."""

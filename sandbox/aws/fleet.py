@@ -129,15 +129,17 @@ class Fleet:
         self._directory = place.directory / f"{config_name}-{secrets.token_hex(4)}"
         self._launch = launch
         self._stopping = threading.Event()
+        self._stopping_reason = "The endpoint is being deleted."
         self._stop_lock = threading.Lock()
         self._in_flight = 0
         self._answered = threading.Condition()
 
-    def start(self, conditions: Conditions) -> None:
-        """Brings every variant into service. Raises `ProvisioningError`; `stop` takes away what was started."""
-        self._find_capacity(conditions)
-        conditions.wait("provisioningSeconds", self._stopping)
-        self.wait(0)
+    def start(self, conditions: Conditions, counts: Mapping[str, int] | None = None) -> None:
+        """Brings every variant into service, with so many instances of each, else as many as are desired.
+
+        Raises `ProvisioningError`; `stop` takes away what was started.
+        """
+        self._provision(conditions)
         for variant in self.variants:
             self._resolve(variant)
             if self._launch is not None:
@@ -145,12 +147,34 @@ class Fleet:
         began = time.monotonic()
         for variant in self.variants:
             self._wait_until_healthy(variant, began)
-            variant.current_count, variant.current_weight = variant.desired_count, variant.desired_weight
+            variant.current_weight = variant.desired_weight
+        self.resize(counts or {})
 
-    def wait(self, seconds: float) -> None:
-        """Lets time pass. Raises `ProvisioningError` as soon as the fleet is stopped."""
-        if self._stopping.wait(seconds):
-            raise ProvisioningError("The endpoint is being deleted.")
+    def grow(self, conditions: Conditions, counts: Mapping[str, int]) -> None:
+        """Adds instances until there are so many of each variant. Raises `ProvisioningError`."""
+        self._provision(conditions)
+        self.resize(counts)
+
+    def resize(self, counts: Mapping[str, int]) -> None:
+        """So many instances of each variant from now on; as many as are desired of those not named."""
+        for variant in self.variants:
+            variant.current_count = counts.get(variant.name, variant.desired_count)
+
+    def cancel(self, reason: str) -> None:
+        """Ends whatever waits for this fleet with a `ProvisioningError`; its containers go on until `stop`."""
+        if not self._stopping.is_set():
+            self._stopping_reason = reason
+            self._stopping.set()
+
+    def pass_time(self, seconds: float, conditions: Conditions) -> None:
+        """Lets seconds of AWS's time pass. Raises `ProvisioningError` as soon as the fleet is stopped or cancelled."""
+        conditions.pass_time(seconds, self._stopping)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Raises `ProvisioningError` once the fleet is stopped or cancelled."""
+        if self._stopping.is_set():
+            raise ProvisioningError(self._stopping_reason)
 
     def stop(self) -> None:
         """Ends every container, also while `start` still runs in another thread."""
@@ -186,10 +210,12 @@ class Fleet:
         weights = [variant.current_weight for variant in self.variants]
         return random.choices(self.variants, weights if any(weights) else None)[0]
 
-    def _find_capacity(self, conditions: Conditions) -> None:
+    def _provision(self, conditions: Conditions) -> None:
         for variant in self.variants:
             if conditions.lacks_capacity(variant.instance_type):
                 raise ProvisioningError(NO_CAPACITY)
+        conditions.wait("provisioningSeconds", self._stopping)
+        self.go_on()
 
     def _resolve(self, variant: Variant) -> None:
         reference = variant.container["Image"]
@@ -210,8 +236,7 @@ class Fleet:
         archive = self._download(variant, directory)
         server = launch(archive, variant.container.get("Environment", {}), directory / "container", log)
         with self._stop_lock:
-            if self._stopping.is_set():
-                raise ProvisioningError("The endpoint is being deleted.")
+            self.go_on()
             variant.server = server
             try:
                 server.start()
@@ -252,7 +277,8 @@ class Fleet:
         while not variant.server.ping():
             if variant.server.exited is not None or time.monotonic() - began > limit:
                 raise _ping_failed(variant)
-            self.wait(_PING_INTERVAL_SECONDS)
+            self._stopping.wait(_PING_INTERVAL_SECONDS)
+            self.go_on()
 
 
 def _ping_failed(variant: Variant) -> ProvisioningError:

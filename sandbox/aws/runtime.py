@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from sandbox.aws import triton
+from sandbox.aws.cloudwatch import backend_of
 from sandbox.aws.endpoint import Endpoint
-from sandbox.aws.fleet import Fleet, Variant
+from sandbox.aws.fleet import Variant
 from sandbox.aws.protocol import AwsError, RequestContext, not_in_sandbox
 from sandbox.aws.sagemaker import Hostings
 
@@ -18,6 +20,9 @@ _FORWARDED = {
     "CustomAttributes": "X-Amzn-SageMaker-Custom-Attributes",
     "InferenceId": "X-Amzn-SageMaker-Inference-Id",
 }
+
+#: What SageMaker's own part of an invocation takes here: there is no network to it, and the figure is made up.
+_OVERHEAD_MICROSECONDS = 1000.0
 
 
 class SageMakerRuntime:
@@ -37,10 +42,13 @@ class SageMakerRuntime:
         # "The name is case-insensitive in CreateEndpoint, but the case … must be matched in InvokeEndpoint."
         if endpoint is None or endpoint.name != name:
             raise _not_found(name, context)
-        with endpoint.request() as fleet:
-            if fleet is None:
+        target = params.get("TargetVariant")
+        with endpoint.request(target) as route:
+            if route is None:
                 raise _not_found(name, context)
-            return _invoke(endpoint, _variant(fleet, params.get("TargetVariant")), params, context)
+            if route.variant is None:
+                raise AwsError("ValidationError", f"Variant {target} not found for Request")
+            return _invoke(endpoint, route.fleet.config_name, route.variant, params, context)
 
 
 def _not_found(name: str, context: RequestContext) -> AwsError:
@@ -48,24 +56,20 @@ def _not_found(name: str, context: RequestContext) -> AwsError:
     return AwsError("ValidationError", f"Endpoint {name} of account {context.account} not found.")
 
 
-def _variant(fleet: Fleet, target: str | None) -> Variant:
-    if target is None:
-        return fleet.choose()
-    variant = fleet.variant(target)
-    if variant is None:
-        raise AwsError("ValidationError", f"Variant {target} not found for Request")
-    return variant
-
-
-def _invoke(endpoint: Endpoint, variant: Variant, params: Mapping[str, Any], context: RequestContext) -> dict[str, Any]:
+def _invoke(
+    endpoint: Endpoint, config_name: str, variant: Variant, params: Mapping[str, Any], context: RequestContext
+) -> dict[str, Any]:
     if variant.server is None:
         reason = triton.unavailable()
         message = f"No Triton runs here: {reason}. The sandbox has SageMaker's control plane only."
         raise AwsError("InternalDependencyException", message, 530)
+    began = time.perf_counter()
     headers = {header: params[member] for member, header in _FORWARDED.items() if member in params}
     try:
         status, answered, body = variant.server.invoke(params.get("Body", b""), headers)
+        _publish(endpoint, config_name, variant, status, time.perf_counter() - began)
     except OSError as error:
+        _publish(endpoint, config_name, variant, 0, time.perf_counter() - began)
         # https://github.com/aws/amazon-sagemaker-examples/issues/3089
         message = (
             f'Received server error (0) from primary with message "Amazon SageMaker could not get a response from the '
@@ -84,6 +88,27 @@ def _invoke(endpoint: Endpoint, variant: Variant, params: Mapping[str, Any], con
         "InvokedProductionVariant": variant.name,
         "CustomAttributes": lower.get("x-amzn-sagemaker-custom-attributes"),
     }
+
+
+def _publish(endpoint: Endpoint, config_name: str, variant: Variant, status: int, seconds: float) -> None:
+    """The invocation as CloudWatch metrics of its variant, and of its variant under its configuration as well.
+
+    Developer guide, monitoring-cloudwatch ("SageMaker AI endpoint invocation metrics") and
+    deployment-guardrails-configuration (the dimension EndpointConfigName); latencies in microseconds.
+    """
+    values = {
+        "Invocations": 1.0,
+        "InvocationsPerInstance": 1.0 / max(variant.current_count, 1),
+        "InvocationModelErrors": float(not 200 <= status < 300),
+        "Invocation4XXErrors": float(400 <= status < 500),
+        "Invocation5XXErrors": float(status >= 500),
+        "ModelLatency": seconds * 1_000_000,
+        "OverheadLatency": _OVERHEAD_MICROSECONDS,
+    }
+    of_variant = {"EndpointName": endpoint.name, "VariantName": variant.name}
+    backend = backend_of(endpoint.place.account, endpoint.place.region)
+    for dimensions in (of_variant, {**of_variant, "EndpointConfigName": config_name}):
+        backend.publish("AWS/SageMaker", dimensions, values)
 
 
 def _model_error(

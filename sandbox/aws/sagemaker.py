@@ -15,10 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sandbox.aws.cloudwatch import backend_of
 from sandbox.aws.endpoint import IN_PROGRESS, Endpoint
 from sandbox.aws.fleet import Fleet, Launch, Place, Variant
-from sandbox.aws.models import check_model, containers_of
+from sandbox.aws.models import ExecutionRole, check_model, containers_of
 from sandbox.aws.protocol import AwsError, RequestContext, not_in_sandbox
+from sandbox.aws.rollout import Rollout
 
 Answer = dict[str, Any]
 
@@ -176,14 +178,15 @@ class SageMaker:
         if hosting.endpoint(name) is not None:
             # https://github.com/aws/sagemaker-python-sdk/issues/101
             raise _invalid(f'Cannot create already existing endpoint "{arn}".')
-        _check_deployment_config(params.get("DeploymentConfig"))
         config = self._config(hosting, params["EndpointConfigName"], context)
         place = Place(context.account, context.region, name, self._directory / context.account / context.region / name)
         endpoint = Endpoint(place, arn, _tags(params))
         variants = self._variants(hosting, config, {}, context)
+        policy = params.get("DeploymentConfig")
+        rollout = _rollout(policy, None, variants, context)
         fleet = Fleet(place, config.request["EndpointConfigName"], variants, self._launch)
         hosting.endpoints[name.lower()] = endpoint
-        endpoint.deploy(fleet, params.get("DeploymentConfig"), context.conditions)
+        endpoint.deploy(fleet, policy, rollout, context.conditions)
         return {"EndpointArn": arn}
 
     def _describe_endpoint(self, hosting: Hosting, params: Answer, context: RequestContext) -> Answer:
@@ -195,12 +198,12 @@ class SageMaker:
         policy = params.get("DeploymentConfig")
         if params.get("RetainDeploymentConfig"):
             policy = endpoint.last_deployment_config
-        _check_deployment_config(policy)
         config = self._config(hosting, params["EndpointConfigName"], context)
         self._check_scalable_variants(endpoint, config, context)
         variants = self._variants(hosting, config, _retained(endpoint, params), context)
+        rollout = _rollout(policy, endpoint.fleet, variants, context)
         fleet = Fleet(endpoint.place, config.request["EndpointConfigName"], variants, self._launch)
-        endpoint.deploy(fleet, policy, context.conditions)
+        endpoint.deploy(fleet, policy, rollout, context.conditions)
         return {"EndpointArn": endpoint.arn}
 
     def _update_endpoint_weights_and_capacities(
@@ -381,13 +384,29 @@ def _check_variants(variants: list[Answer]) -> None:
                     raise _invalid(f"Variant {name} must have {member}, or ServerlessConfig.")
 
 
-def _check_deployment_config(policy: Mapping[str, Any] | None) -> None:
-    routing = (policy or {}).get("BlueGreenUpdatePolicy", {}).get("TrafficRoutingConfiguration", {})
-    if routing.get("Type", "ALL_AT_ONCE") != "ALL_AT_ONCE":
-        raise not_in_sandbox(f"traffic routing {routing['Type']}")
-    for member in ("RollingUpdatePolicy", "AutoRollbackConfiguration"):
-        if member in (policy or {}):
-            raise not_in_sandbox(f"a deployment with {member}")
+def _rollout(
+    policy: Mapping[str, Any] | None, old: Fleet | None, variants: list[Variant], context: RequestContext
+) -> Rollout:
+    """How to get from the fleet in service to these variants. Raises `AwsError` for a policy that AWS refuses."""
+    rollout = Rollout.of(policy, [variant.instance_type for variant in variants])
+    counts = {variant.name: variant.desired_count for variant in variants}
+    alarms = backend_of(context.account, context.region).alarms
+    rollout.check([variant.name for variant in old.variants] if old else None, counts, lambda name: name in alarms)
+    for variant in variants:
+        _check_alarms_readable(variant, [alarms[name].alarm_arn for name in rollout.alarms])
+    return rollout
+
+
+def _check_alarms_readable(variant: Variant, alarm_arns: Iterable[str]) -> None:
+    """ "Ensure that your IAM execution role has permission to perform the cloudwatch:DescribeAlarms action on the
+    auto-rollback alarms you specify" (developer guide, deployment-guardrails-configuration); the wording is ours.
+    """
+    role = ExecutionRole(variant.model["ExecutionRoleArn"])
+    if unreadable := [arn for arn in alarm_arns if not role.allows("cloudwatch:DescribeAlarms", arn)]:
+        raise _invalid(
+            f"The execution role {role.arn} of variant {variant.name} is not allowed to perform "
+            f"cloudwatch:DescribeAlarms on the alarm(s) [{', '.join(unreadable)}] in AutoRollbackConfiguration."
+        )
 
 
 def _retained(endpoint: Endpoint, params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

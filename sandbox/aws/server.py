@@ -42,6 +42,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from sandbox.aws.autoscaling import ApplicationAutoScaling
 from sandbox.aws.calls import CallLog
+from sandbox.aws.cloudwatch import CloudWatch
 from sandbox.aws.conditions import Conditions
 from sandbox.aws.ecr import Ecr
 from sandbox.aws.fleet import Launch
@@ -240,6 +241,7 @@ def services(home: Path, launch: Launch | None) -> dict[str, Service]:
     autoscaling = ApplicationAutoScaling(hostings)
     return {
         "application-autoscaling": autoscaling,
+        "cloudwatch": CloudWatch(),
         "ecr": Ecr(home / "layers"),
         "iam": Iam(),
         "s3": S3(),

@@ -1,11 +1,171 @@
-"""The policy documents, word for word: what is not here is not granted."""
+"""The policy documents, word for word: what is not here is not granted. And what the principal that deploys may do:
+every call that the program makes, and on this stack only."""
 
 from __future__ import annotations
 
+import json
+import re
+from fnmatch import fnmatchcase
 from typing import Any
 
-from infra import policies
+import botocore.session
+import pytest
+from botocore import xform_name
+
+from infra import policies, program
 from infra.mirror import expire_untagged
+from infra.settings.load import load
+from infra.settings.stack import Settings
+from tests.infra.mock_runtime import ACCOUNT, ROOT, run, stack_file
+
+NOT_ACTIONS_OF_THEIR_OWN = {
+    "s3:HeadObject": ["s3:GetObject"],
+    "s3:UploadFile": ["s3:PutObject", "s3:PutObjectTagging", "s3:AbortMultipartUpload"],
+    "s3:Copy": ["s3:GetObjectVersion", "s3:PutObject", "s3:PutObjectTagging"],
+}
+"""Calls of boto3 that IAM knows by other names (Service Authorization Reference of S3)."""
+
+
+def settings(**sections: Any) -> Settings:
+    config = stack_file("prod") | {f"triton-sagemaker:{key}": value for key, value in sections.items()}
+    text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
+    return load(text, "triton-sagemaker")
+
+
+def statements(**sections: Any) -> list[dict[str, Any]]:
+    documents = policies.deployer(program.deployed(settings(**sections), "prod", "aws", ACCOUNT))
+    return [statement for document in documents for statement in document["Statement"]]
+
+
+def resources(statement: dict[str, Any]) -> list[str]:
+    resource = statement["Resource"]
+    return [resource] if isinstance(resource, str) else resource
+
+
+def allows(action: str, resource: str) -> bool:
+    return any(
+        any(fnmatchcase(action, pattern) for pattern in statement["Action"])
+        and any(fnmatchcase(resource, pattern) for pattern in resources(statement))
+        for statement in statements()
+    )
+
+
+def calls() -> set[str]:
+    """The AWS operations that our own resources ask for, as `service:Operation`, read from their source."""
+    files = [path for name in ("release", "resources", "ecr") for path in (ROOT / "infra" / name).glob("*.py")]
+    source = "\n".join(path.read_text() for path in files)
+    methods = set(re.findall(r"\b_?(sagemaker|cloudwatch|logs|s3)\.(\w+)\(", source)) - PAGINATORS
+    methods |= set(re.findall(r"\b_?(sagemaker|logs)\.get_paginator\(\"(\w+)\"\)", source))
+    found = {f"{service}:{_operation(service, method)}" for service, method in methods}
+    # the copy engine names its operations as the API does
+    return found | {f"ecr:{each}" for each in _operations("ecr") if f'"{each}"' in source}
+
+
+PAGINATORS = {(service, "get_paginator") for service in ("sagemaker", "logs")}
+
+
+def _operations(service: str) -> list[str]:
+    return list(botocore.session.get_session().get_service_model(service).operation_names)
+
+
+def _operation(service: str, method: str) -> str:
+    """boto3's method by the operation's name; those that boto3 adds to S3 in the same manner."""
+    of_api = {xform_name(each): each for each in _operations(service)}
+    return of_api.get(method, method.title().replace("_", ""))
+
+
+def test_the_deployer_may_do_every_call_of_our_own_resources() -> None:
+    allowed = {action for statement in statements() for action in statement["Action"]}
+    made = calls()
+    assert {"sagemaker:UpdateEndpoint", "cloudwatch:DescribeAlarms", "ecr:PutImage", "s3:Copy"} <= made
+    needed = {action for call in made for action in NOT_ACTIONS_OF_THEIR_OWN.get(call, [call])}
+    assert needed - allowed == set()
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("sagemaker:UpdateEndpoint", "sagemaker:ap-northeast-1:123456789012:endpoint/sagemaker-endpoint"),
+        (
+            "sagemaker:UpdateEndpoint",
+            "sagemaker:ap-northeast-1:123456789012:endpoint-config/sagemaker-endpoint-1a2b3c4",
+        ),
+        ("sagemaker:CreateModel", "sagemaker:ap-northeast-1:123456789012:model/sagemaker-endpoint-1a2b3c4"),
+        ("cloudwatch:DescribeAlarms", "cloudwatch:ap-northeast-1:123456789012:alarm:of-somebody-else"),
+        ("s3:PutObject", "s3:::sagemaker-models/models/sagemaker-endpoint/model_7/v1.tar.gz"),
+        ("s3:CreateBucket", "s3:::sagemaker-models"),
+        ("ecr:PutImage", "ecr:ap-northeast-1:123456789012:repository/sagemaker-tritonserver"),
+        ("ecr:BatchGetImage", "ecr:ap-northeast-1:123456789012:repository/sagemaker-tritonserver"),
+        ("ecr:BatchGetImage", "ecr:ap-northeast-1:941853720454:repository/sagemaker-tritonserver"),
+        ("iam:PassRole", "iam::123456789012:role/execution-role-1a2b3c4"),
+        (
+            "logs:FilterLogEvents",
+            "logs:ap-northeast-1:123456789012:log-group:/aws/sagemaker/Endpoints/sagemaker-endpoint:*",
+        ),
+        (
+            "cloudwatch:PutMetricAlarm",
+            "cloudwatch:ap-northeast-1:123456789012:alarm:TargetTracking-endpoint/sagemaker-endpoint/variant/AllTraffic-"
+            "AlarmHigh-1",
+        ),
+    ],
+)
+def test_the_deployer_may_work_on_what_is_the_stacks(action: str, resource: str) -> None:
+    assert allows(action, f"arn:aws:{resource}")
+
+
+def test_the_deployer_may_make_the_alarms_that_the_program_names() -> None:
+    for alarm in run("prod").all(":MetricAlarm"):
+        assert allows(
+            "cloudwatch:PutMetricAlarm", f"arn:aws:cloudwatch:ap-northeast-1:{ACCOUNT}:alarm:{alarm.inputs['name']}"
+        )
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("sagemaker:UpdateEndpoint", "sagemaker:ap-northeast-1:123456789012:endpoint/other"),
+        ("sagemaker:DeleteEndpoint", "sagemaker:us-east-1:123456789012:endpoint/sagemaker-endpoint"),
+        ("cloudwatch:PutMetricAlarm", "cloudwatch:ap-northeast-1:123456789012:alarm:of-somebody-else"),
+        ("s3:PutObject", "s3:::other/models/x"),
+        ("s3:DeleteBucket", "s3:::sagemaker-models"),
+        ("s3:DeleteObject", "s3:::sagemaker-models/models/x"),
+        ("ecr:PutImage", "ecr:ap-northeast-1:941853720454:repository/sagemaker-tritonserver"),
+        ("iam:PassRole", "iam::123456789012:role/admin"),
+        ("iam:AttachRolePolicy", "iam::123456789012:role/execution-role-1a2b3c4"),
+    ],
+)
+def test_the_deployer_may_not_work_on_anything_else(action: str, resource: str) -> None:
+    assert not allows(action, f"arn:aws:{resource}")
+
+
+def test_only_what_takes_no_resource_is_allowed_on_all() -> None:
+    on_all = {each["Sid"] for each in statements() if "*" in resources(each)}
+    assert on_all == {"ReadMetrics", "ReadAutoscaling"}
+
+
+def test_the_role_is_passed_to_sagemaker_only() -> None:
+    (statement,) = [each for each in statements() if "iam:PassRole" in each["Action"]]
+    assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+
+
+def test_no_statement_allows_a_whole_service() -> None:
+    assert not [action for each in statements() for action in each["Action"] if action.endswith(":*")]
+
+
+def test_a_kms_key_and_an_image_from_elsewhere_change_the_permissions() -> None:
+    key = "arn:aws:kms:ap-northeast-1:123456789012:key/abc"
+    with_key = statements(bucket={"kmsKeyArn": key}, image={"source": "nvcr.io/nvidia/tritonserver:23.10-py3"})
+    assert [resources(each) for each in with_key if each["Sid"] == "ArtifactKey"] == [[key]]
+    assert "MirroredImage" not in {each["Sid"] for each in with_key}
+    assert "ArtifactKey" not in {each["Sid"] for each in statements()}
+
+
+def test_each_document_has_room_in_a_managed_policy_for_several_endpoints() -> None:
+    endpoint = stack_file("prod")["triton-sagemaker:endpoints"]["sagemaker-endpoint"]
+    several = settings(endpoints={f"sagemaker-endpoint-{n}": endpoint for n in range(3)})
+    for document in policies.deployer(program.deployed(several, "prod", "aws", ACCOUNT)):
+        assert len(re.sub(r"\s", "", json.dumps(document))) <= policies.MAX_MANAGED_POLICY
+
 
 BUCKET = "arn:aws:s3:::models"
 

@@ -21,8 +21,12 @@ TAGGABLE = (
     "Target",
     "PackedModel",
     "ReleasedArtifact",
+    "MetricAlarm",
 )
-COMPONENTS = {"ModelBucket", "ImageMirror", "ExecutionRole", "ModelArtifact", "TritonEndpoint", "VariantAutoscaling"}
+COMPONENTS = {
+    *("ModelBucket", "ImageMirror", "ExecutionRole", "ModelArtifact", "TritonEndpoint"),
+    *("VariantAutoscaling", "VariantAlarms"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -295,7 +299,102 @@ def test_the_endpoint_belongs_to_the_stack_and_serves_the_configuration(prod: De
     assert endpoint["name"] == "sagemaker-endpoint"
     assert endpoint["endpointConfigName"] == "sagemaker-endpoint-1a2b3c4"
     assert endpoint["owner"] == "triton-sagemaker/prod"
-    assert (endpoint["autoscaled"], endpoint["timeoutSeconds"]) == (True, 3600)
+    assert endpoint["autoscaled"] is True
+    assert endpoint["deployment"] == {
+        "strategy": "canary",
+        "percent": 10,
+        "bakeSeconds": 600,
+        "terminationWaitSeconds": 0,
+        "timeoutSeconds": 3600,
+        "deadlineSeconds": 3900,
+        "minimumInvocations": {"count": 100, "otherwise": "warn"},
+    }
+
+
+PURPOSES = ("error-rate", "server-error-rate", "p99-model-latency")
+
+
+def test_rollback_alarms_watch_the_new_fleet_alone_and_are_named_after_its_configuration(prod: Deployment) -> None:
+    configuration = "sagemaker-endpoint-1a2b3c4"
+    for purpose in PURPOSES:
+        alarm = prod.one(":MetricAlarm", f"sagemaker-endpoint-rollback-{purpose}").inputs
+        assert alarm["name"] == f"{configuration}-{purpose}"
+        assert alarm["treatMissingData"] == "notBreaching"
+        for dimensions in watched(alarm):
+            assert dimensions == {
+                "EndpointName": "sagemaker-endpoint",
+                "VariantName": "AllTraffic",
+                "EndpointConfigName": configuration,
+            }
+
+
+def test_the_endpoint_waits_for_its_rollback_alarms_and_is_released_with_them(prod: Deployment) -> None:
+    endpoint = prod.one("dynamic/infra:Endpoint")
+    assert endpoint.inputs["rollbackAlarms"] == [f"sagemaker-endpoint-1a2b3c4-{purpose}" for purpose in PURPOSES]
+    assert endpoint.depends_on >= {f"sagemaker-endpoint-rollback-{purpose}" for purpose in PURPOSES}
+
+
+def test_the_alarms_of_the_release_before_stay_until_the_new_one_is_live(prod: Deployment) -> None:
+    for alarm in prod.all(":MetricAlarm"):
+        assert alarm.request.deleteBeforeReplaceDefined
+        assert not alarm.request.deleteBeforeReplace
+
+
+def test_the_whole_endpoint_is_watched_too(prod: Deployment) -> None:
+    for purpose in PURPOSES:
+        alarm = prod.one(":MetricAlarm", f"sagemaker-endpoint-{purpose}")
+        assert alarm.inputs["name"] == f"sagemaker-endpoint-{purpose}"
+        assert "sagemaker-endpoint" in alarm.depends_on
+        for dimensions in watched(alarm.inputs):
+            assert dimensions == {"EndpointName": "sagemaker-endpoint", "VariantName": "AllTraffic"}
+
+
+def watched(alarm: dict[str, Any]) -> list[dict[str, str]]:
+    """The dimensions of every metric that an alarm looks at."""
+    if "metricQueries" in alarm:
+        return [query["metric"]["dimensions"] for query in alarm["metricQueries"] if "metric" in query]
+    return [alarm["dimensions"]]
+
+
+def test_the_alarms_thresholds_are_those_of_the_settings_in_cloudwatchs_units(prod: Deployment) -> None:
+    rate = prod.one(":MetricAlarm", "sagemaker-endpoint-error-rate").inputs
+    assert (rate["threshold"], rate["comparisonOperator"], rate["evaluationPeriods"]) == (5, "GreaterThanThreshold", 1)
+    result, *counts = rate["metricQueries"]
+    assert (result["expression"], result["returnData"]) == ("100 * errors / invocations", True)
+    assert [(each["id"], each["metric"]["metricName"], each["metric"]["stat"]) for each in counts] == [
+        ("errors", "InvocationModelErrors", "Sum"),
+        ("invocations", "Invocations", "Sum"),
+    ]
+    server = prod.one(":MetricAlarm", "sagemaker-endpoint-server-error-rate").inputs
+    assert server["threshold"] == 1
+    assert server["metricQueries"][1]["metric"]["metricName"] == "Invocation5XXErrors"
+    latency = prod.one(":MetricAlarm", "sagemaker-endpoint-p99-model-latency").inputs
+    assert (latency["metricName"], latency["extendedStatistic"]) == ("ModelLatency", "p99")
+    assert latency["threshold"] == 500_000, "microseconds"
+
+
+def test_existing_alarms_roll_back_too() -> None:
+    config = stack_file("dev")
+    config["triton-sagemaker:endpoints"]["iris-dev"]["alarms"] = {"existing": ["pager"], "errorRatePercent": 5}
+    endpoint = run("dev", config).one("dynamic/infra:Endpoint").inputs
+    assert endpoint["rollbackAlarms"] == ["pager", "iris-dev-1a2b3c4-error-rate"]
+
+
+def test_the_time_that_a_release_takes_is_said_beforehand(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    run("prod")
+    assert (
+        "sagemaker-endpoint: a release takes 22 to 38 minutes: canary 10 % (1 of 2 instances = 50 % at the smallest "
+        "fleet), 3 rollback alarms"
+    ) in caplog.messages
+
+
+def test_a_canary_that_nothing_watches_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    config = stack_file("prod")
+    del config["triton-sagemaker:endpoints"]["sagemaker-endpoint"]["alarms"]
+    run("prod", config)
+    (warning,) = caplog.messages
+    assert warning.startswith("triton-sagemaker:endpoints.sagemaker-endpoint.alarms: none is given")
 
 
 def test_what_our_resources_store_is_no_more_than_the_path_of_their_class(prod: Deployment) -> None:

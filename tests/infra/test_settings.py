@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from infra.release.policy import BatchSize, ReleasePolicy
+from infra.settings.endpoint import EndpointSettings
 from infra.settings.error import ConfigurationError
 from infra.settings.load import load
 from infra.settings.stack import Settings
@@ -117,8 +119,77 @@ def test_a_scaled_endpoint_starts_with_its_minimum_and_a_fixed_one_with_one_inst
             "model.defaultModelName",
         ),
         ("ranking.environment", {f"k{i}": "v" for i in range(99)}, "ranking.environment", "SageMaker takes 100"),
-        ("ranking.release", {"strategy": "canary"}, "ranking.release.strategy", "'allAtOnce'"),
+        ("ranking.release", {"strategy": "canari"}, "ranking.release", "strategy: 'canari' is none of 'allAtOnce', 'c"),
         ("ranking.release", {"timeoutSeconds": 10}, "ranking.release.timeoutSeconds", "600"),
+        ("ranking.release", {"timeoutSeconds": 28801}, "ranking.release.timeoutSeconds", "28800"),
+        ("ranking.release", {"bakeSeconds": 3601}, "ranking.release.bakeSeconds", "3600"),
+        ("ranking.release", {"terminationWaitSeconds": -1}, "ranking.release.terminationWaitSeconds", "0 to 3600"),
+        ("ranking.release", {"strategy": "allAtOnce", "percent": 5}, "ranking.release.percent", "unknown key"),
+        ("ranking.release", {"strategy": "canary"}, "ranking.release.percent", "exactly one of percent and instances"),
+        (
+            "ranking.release",
+            {"strategy": "linear", "percent": 10, "instances": 1},
+            "ranking.release.percent",
+            "exactly one of percent and instances",
+        ),
+        ("ranking.release", {"strategy": "canary", "percent": 51}, "ranking.release.percent", "(1 to 50)"),
+        ("ranking.release", {"strategy": "linear", "percent": 9}, "ranking.release.percent", "(10 to 50)"),
+        ("ranking.release", {"strategy": "rolling", "percent": 4}, "ranking.release.percent", "(5 to 50)"),
+        (
+            "ranking.release",
+            {"strategy": "rolling", "percent": 10, "terminationWaitSeconds": 1},
+            "ranking.release.terminationWaitSeconds",
+            "unknown key",
+        ),
+        (
+            "ranking.release",
+            {"strategy": "rolling", "percent": 10, "rollbackPercent": 101},
+            "ranking.release.rollbackPercent",
+            "100",
+        ),
+        (
+            "ranking.release",
+            {"strategy": "linear", "percent": 10, "interval": 1},
+            "ranking.release.interval",
+            "did you mean intervalSeconds?",
+        ),
+        (
+            "ranking.release",
+            {"strategy": "canary", "instances": 2},
+            "ranking.release",
+            "instances: 2 of 2 instances = 100 %; canary moves at most 50 % at once. That is the smallest fleet "
+            "(autoscaling.min)",
+        ),
+        (
+            "ranking.release",
+            {"strategy": "linear", "percent": 10, "intervalSeconds": 3600, "timeoutSeconds": 3600},
+            "ranking.release.timeoutSeconds",
+            "3600 is too short: 2 x 3600 s of waiting, 0 s until termination and the start of instances take at least "
+            "7320 s",
+        ),
+        ("ranking.alarms.errorRatePercent", 0, "ranking.alarms.errorRatePercent", "greater than 0"),
+        ("ranking.alarms.errorRatePercent", "5", "ranking.alarms.errorRatePercent", "valid number"),
+        ("ranking.alarms.p99ModelLatency", 5, "ranking.alarms.p99ModelLatency", "p99ModelLatencyMilliseconds?"),
+        ("ranking.alarms.existing", [" "], "ranking.alarms.existing[0]", "no alarm name"),
+        (
+            "ranking.alarms.existing",
+            ["arn:aws:cloudwatch:us-east-1:210987654321:alarm:a"],
+            "ranking.alarms.existing[0]",
+            "region us-east-1, account 210987654321",
+        ),
+        ("ranking.alarms.existing", ["a", "b", "a"], "ranking.alarms.existing", "a: named more than once"),
+        (
+            "ranking.alarms",
+            {"errorRatePercent": 1, "existing": [f"a{n}" for n in range(10)]},
+            "ranking.alarms.existing",
+            "with the 1 made here 11; SageMaker takes 10",
+        ),
+        (
+            "ranking.alarms.minimumInvocations",
+            {"count": 1, "otherwise": "stop"},
+            "ranking.alarms.minimumInvocations.otherwise",
+            "'warn' or 'fail'",
+        ),
         ("ranking.model", {}, "ranking.model.path", "exactly one"),
         ("ranking.model", {"path": "a", "artifact": "b.tar.gz"}, "ranking.model.path", "exactly one"),
         ("ranking.model.artifact", "model.zip", "ranking.model.artifact", "does not name a .tar.gz"),
@@ -170,3 +241,77 @@ def test_the_error_text_lists_key_and_message_a_line() -> None:
         "the stack's configuration has 1 problem; nothing was changed:\n"
         "  triton-sagemaker:endpoints.ranking.autoscaling.min: 12 is more than max (10). Raise max or lower min."
     )
+
+
+def endpoint(**keys: Any) -> EndpointSettings:
+    config = deepcopy(VALID)
+    config["triton-sagemaker:endpoints"]["ranking"] |= keys
+    return settings(config).endpoints["ranking"]
+
+
+def test_a_release_without_a_strategy_moves_all_traffic_at_once() -> None:
+    assert endpoint(release={"timeoutSeconds": 7200}).release.policy == ReleasePolicy(timeout_seconds=7200)
+
+
+@pytest.mark.parametrize(
+    ("release", "policy"),
+    [
+        (
+            {"strategy": "canary", "percent": 10},
+            ReleasePolicy("canary", 600, BatchSize("percent", 10)),
+        ),
+        (
+            {"strategy": "linear", "instances": 1, "intervalSeconds": 60, "terminationWaitSeconds": 30},
+            ReleasePolicy("linear", 60, BatchSize("instances", 1), termination_wait_seconds=30),
+        ),
+        (
+            {"strategy": "rolling", "percent": 50, "rollbackPercent": 25},
+            ReleasePolicy("rolling", 300, BatchSize("percent", 50), rollback_percent=25),
+        ),
+    ],
+)
+def test_each_strategy_is_a_policy_of_the_rollout(release: dict[str, Any], policy: ReleasePolicy) -> None:
+    assert endpoint(release=release).release.policy == policy
+
+
+def test_the_step_size_is_checked_at_the_largest_fleet_too() -> None:
+    config = changed("endpoints.ranking.autoscaling.max", 12)
+    config["triton-sagemaker:endpoints"]["ranking"]["release"] = {"strategy": "linear", "instances": 1}
+    (message,) = problems(config).values()
+    assert "instances: 1 of 12 instances = 8 %; linear moves at least 10 % at once." in message
+    assert "the largest fleet (autoscaling.max)" in message
+
+
+def test_inferentia_1_takes_all_at_once_only() -> None:
+    config = changed("endpoints.ranking.instanceType", "ml.inf1.xlarge")
+    config["triton-sagemaker:endpoints"]["ranking"]["release"] = {"strategy": "canary", "percent": 10}
+    ((key, message),) = problems(config).items()
+    assert key == "triton-sagemaker:endpoints.ranking.release.strategy"
+    assert "Take strategy allAtOnce" in message
+
+
+def test_the_estimate_counts_starts_waits_and_termination() -> None:
+    canary = {"strategy": "canary", "percent": 10, "bakeSeconds": 600, "terminationWaitSeconds": 60}
+    assert str(endpoint(release=canary).release_estimate) == "23 to 39 minutes"
+
+
+@pytest.mark.parametrize(
+    ("keys", "warned"),
+    [
+        ({}, []),
+        ({"release": {"strategy": "canary", "percent": 10}}, ["alarms"]),
+        ({"alarms": {"existing": ["a"]}}, ["release.bakeSeconds"]),
+        (
+            {
+                "alarms": {"errorRatePercent": 5, "evaluationMinutes": 5},
+                "release": {"strategy": "linear", "percent": 10, "intervalSeconds": 60},
+            },
+            ["alarms.evaluationMinutes"],
+        ),
+        ({"release": {"bakeSeconds": 3000}, "alarms": {"existing": ["a"]}}, ["release.timeoutSeconds"]),
+        ({"alarms": {"errorRatePercent": 5}, "release": {"strategy": "canary", "percent": 10}}, []),
+        ({"alarms": {"errorRatePercent": 5}, "release": {"strategy": "canary", "percent": 50}}, ["release.percent"]),
+    ],
+)
+def test_what_sagemaker_takes_but_hardly_was_meant_is_a_warning(keys: dict[str, Any], warned: list[str]) -> None:
+    assert [warning.split(":")[0] for warning in endpoint(**keys).release_warnings] == warned

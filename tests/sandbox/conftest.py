@@ -23,7 +23,9 @@ import urllib3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from sandbox.aws.fleet import Launch
 from sandbox.aws.server import EmbeddedAws, listen, services
+from tests.sandbox.scripted_server import ScriptedServer
 
 PROJECT = Path(__file__).parents[2]
 
@@ -124,7 +126,17 @@ def client(aws: AwsProcess) -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAws]:
     """The same server in this process and without Triton, as on a machine that has none."""
-    aws = EmbeddedAws(services(tmp_path_factory.mktemp("control-plane"), launch=None))
+    yield from _in_this_process(tmp_path_factory.mktemp("control-plane"), None)
+
+
+@pytest.fixture(scope="session")
+def scripted_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAws]:
+    """The same server in this process, with model servers that do what the environment of their model says."""
+    yield from _in_this_process(tmp_path_factory.mktemp("scripted"), ScriptedServer)
+
+
+def _in_this_process(home: Path, launch: Launch | None) -> Iterator[RunningAws]:
+    aws = EmbeddedAws(services(home, launch))
     server = listen(aws)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield RunningAws(f"http://127.0.0.1:{server.server_port}")
@@ -167,10 +179,13 @@ class Host:
     def make_role(
         self,
         *trust: Mapping[str, Any],
-        actions: tuple[str, ...] = ("s3:GetObject", "ecr:*"),
+        actions: tuple[str, ...] = ("s3:GetObject", "ecr:*", "cloudwatch:DescribeAlarms"),
         resource: str = "*",
     ) -> str:
-        """An IAM role with one inline policy; by default what a Model needs. `trust`: what differs from an Allow."""
+        """An IAM role with one inline policy; by default what a Model and its rollback alarms need.
+
+        `trust`: what differs from an Allow.
+        """
         iam, name = self.aws.client("iam"), unique("role")
         trust = trust or ({},)
         sagemaker = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
@@ -267,6 +282,12 @@ def triton_host(aws: AwsProcess) -> Iterator[Host]:
     if aws.facts["triton"]:
         pytest.skip(aws.facts["triton"])
     yield from _host(aws)
+
+
+@pytest.fixture
+def scripted_host(scripted_aws: RunningAws) -> Iterator[Host]:
+    """An account on an AWS whose endpoints are served by scripted model servers."""
+    yield from _host(scripted_aws)
 
 
 def _host(aws: RunningAws) -> Iterator[Host]:

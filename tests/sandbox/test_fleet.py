@@ -13,6 +13,7 @@ from moto.s3.models import s3_backends
 from sandbox.aws.conditions import Conditions
 from sandbox.aws.endpoint import Endpoint
 from sandbox.aws.fleet import Fleet, Log, Place, ProvisioningError, Variant
+from sandbox.aws.rollout import Rollout
 from sandbox.aws.triton import ArchiveError, ServeError
 from tests.sandbox.conftest import ACCOUNT, REGION, TRITON_IMAGE, Host, unique
 
@@ -216,7 +217,7 @@ def test_a_fleet_drains_before_it_is_stopped(place: Place) -> None:
 
 def test_an_endpoint_that_is_being_deleted_uses_no_configuration(place: Place) -> None:
     endpoint = Endpoint(place, "arn", {})
-    endpoint.deploy(Fleet(place, "config", [variant()], Server), None, Conditions())
+    endpoint.deploy(Fleet(place, "config", [variant()], Server), None, Rollout(), Conditions())
     assert endpoint.config_names == {"config"}
     endpoint.enter("Deleting")
     assert endpoint.config_names == set()

@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox.aws.triton import unavailable
-from tests.sandbox.conftest import ACCOUNT, PROJECT, AwsProcess, Host, archive, start_aws
+from tests.sandbox.conftest import ACCOUNT, PROJECT, AwsProcess, Host, archive, start_aws, unique
 
 #: A model that answers what it was packed with, fails on a negative number, and starts or not.
 MODEL = """
@@ -48,8 +48,8 @@ output [ {{ name: "answer" data_type: TYPE_INT32 dims: [ 1 ] }} ]
 QUIET = {"SAGEMAKER_TRITON_LOG_VERBOSE": "false"}
 
 
-def answering(answer: int, initialize: str = "pass") -> bytes:
-    """The artifact of a model that gives this answer."""
+def answering(answer: int | str, initialize: str = "pass") -> bytes:
+    """The artifact of a model that gives this answer, a number or a Python expression."""
     model = MODEL.format(answer=answer, initialize=initialize)
     return archive({"constant/config.pbtxt": CONFIG.format(name="constant"), "constant/1/model.py": model})
 
@@ -197,6 +197,46 @@ def test_an_error_of_the_container_is_a_model_error(triton_host: Host) -> None:
         assert response["Error"]["Message"].startswith(f'Received {side} error ({status}) from primary with message "')
         arn = f"arn:aws:logs:ap-northeast-1:{ACCOUNT}:log-group:/aws/sagemaker/Endpoints/{name}:log-stream:A/i-"
         assert response["LogStreamArn"].startswith(arn)
+    assert ask(host, name) == 7
+
+
+def test_a_canary_that_fails_in_triton_sets_off_its_alarm_and_goes_back(triton_host: Host) -> None:
+    """Developer guide, deployment-guardrails-configuration: EndpointConfigName tells the new fleet's metrics."""
+    host = triton_host
+    old = config(host, answering(7), InitialInstanceCount=2)
+    new = config(host, answering("undefined"), InitialInstanceCount=2)
+    name = host.endpoint(old)
+    alarm = unique("errors")
+    dimensions = {"EndpointName": name, "VariantName": "A", "EndpointConfigName": new}
+    host.aws.client("cloudwatch").put_metric_alarm(
+        AlarmName=alarm,
+        Namespace="AWS/SageMaker",
+        MetricName="InvocationModelErrors",
+        Dimensions=[{"Name": key, "Value": value} for key, value in dimensions.items()],
+        Statistic="Average",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=0.1,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    size = {"Type": "CAPACITY_PERCENT", "Value": 50}
+    routing = {"Type": "CANARY", "WaitIntervalInSeconds": 3600, "CanarySize": size}
+    policy = {
+        "BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing},
+        "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": alarm}]},
+    }
+    host.aws.impose(timeFactor=60)
+    host.update(name, new, wait="Updating", DeploymentConfig=policy)
+    codes: Counter[str] = Counter()
+    while host.describe(name)["EndpointStatus"] != "InService":
+        try:
+            codes[str(ask(host, name))] += 1
+        except ClientError as error:
+            codes[error.response["Error"]["Code"]] += 1
+    described = host.describe(name)
+    assert described["EndpointConfigName"] == old
+    assert described["FailureReason"] == f"One or more configured alarms went into ALARM state: [{alarm}]."
+    assert set(codes) == {"7", "ModelError"}
     assert ask(host, name) == 7
 
 

@@ -435,34 +435,6 @@ def test_the_last_deployment_policy_is_shown_and_can_be_kept(host: Host) -> None
     assert host.describe(name)["LastDeploymentConfig"] == policy
 
 
-@pytest.mark.parametrize(
-    "policy",
-    [
-        {
-            "BlueGreenUpdatePolicy": {
-                "TrafficRoutingConfiguration": {
-                    "Type": "CANARY",
-                    "WaitIntervalInSeconds": 0,
-                    "CanarySize": {"Type": "CAPACITY_PERCENT", "Value": 10},
-                }
-            }
-        },
-        {
-            "RollingUpdatePolicy": {
-                "MaximumBatchSize": {"Type": "CAPACITY_PERCENT", "Value": 50},
-                "WaitIntervalInSeconds": 0,
-            }
-        },
-        {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "a"}]}},
-    ],
-)
-def test_a_deployment_policy_that_the_sandbox_cannot_follow_is_refused(host: Host, policy: dict[str, Any]) -> None:
-    name = host.endpoint()
-    with pytest.raises(ClientError, match="is not in the sandbox"):
-        host.update(name, host.config(), DeploymentConfig=policy)
-    assert host.describe(name)["EndpointStatus"] == "InService"
-
-
 def test_while_it_bakes_the_new_fleet_has_the_traffic_and_the_old_one_is_still_there(host: Host) -> None:
     """VariantStatus "Baking"; TrafficRoutingConfig, WaitIntervalInSeconds."""
     old, new = host.config(), host.config()

@@ -182,6 +182,13 @@ def test_an_unknown_condition_is_refused_with_those_that_exist(aws: AwsProcess) 
     assert "no such condition: provisioningSecond; there are: provisioningSeconds," in answer.json()["error"]
 
 
+@pytest.mark.parametrize("factor", [0, -1])
+def test_a_time_that_would_not_run_forward_is_refused(aws: AwsProcess, factor: int) -> None:
+    answer = urllib3.request("PUT", f"{aws.url}/_sandbox/conditions", json={"timeFactor": factor})
+    assert (answer.status, answer.json()) == (400, {"error": f"timeFactor is {factor}: it must be greater than 0"})
+    assert aws.conditions()["timeFactor"] == 1.0
+
+
 def test_the_caller_of_another_account_has_resources_of_its_own(aws: AwsProcess) -> None:
     role = f"arn:aws:iam::999999999999:role/{unique('visitor')}"
     key = aws.client("sts").assume_role(RoleArn=role, RoleSessionName="visit")["Credentials"]["AccessKeyId"]

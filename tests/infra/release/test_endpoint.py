@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 import pytest
 from botocore.exceptions import ClientError
@@ -13,9 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.aws_error import AwsRequestRefused
-from infra.release.endpoint import OWNER_TAG, Clock, EndpointRelease, EndpointRequest
+from infra.release.alarms import AlarmNotReady, MinimumInvocations
+from infra.release.endpoint import OWNER_TAG, EndpointRelease, EndpointRequest
 from infra.release.failure import EndpointNotOwned, ReleaseFailed, ReleaseTimeout
+from infra.release.policy import BatchSize, ReleasePolicy
 from infra.release.scaling import Record, as_tags, from_tags
+from infra.release.waiting import Clock
 
 ARN = "arn:aws:sagemaker:ap-northeast-1:123456789012:endpoint/e"
 OLD = {"EndpointStatus": "InService", "EndpointConfigName": "old"}
@@ -29,6 +33,24 @@ UPDATING = {
 ELSEWHERE = {**UPDATING, "PendingDeploymentSummary": {"EndpointConfigName": "other"}}
 ROLLING_BACK = {"EndpointStatus": "RollingBack", "EndpointConfigName": "old", "FailureReason": "ping failed"}
 FAILED = {"EndpointStatus": "Failed", "EndpointConfigName": "new", "FailureReason": "ping failed"}
+CANARY = ReleasePolicy("canary", wait_seconds=600, batch=BatchSize("percent", 50))
+
+
+def rolling_out(stage: str, since: float | None = None) -> dict[str, Any]:
+    """DescribeEndpoint while two instances of the new fleet are in `stage`, since a time of the fake clock."""
+    status: dict[str, Any] = {"Status": stage}
+    if since is not None:
+        status["StartTime"] = datetime.fromtimestamp(since, UTC)
+    variant = {
+        "VariantName": "AllTraffic",
+        "CurrentInstanceCount": 2,
+        "DesiredInstanceCount": 2,
+        "VariantStatus": [status],
+    }
+    return {**UPDATING, "PendingDeploymentSummary": {"EndpointConfigName": "new", "ProductionVariants": [variant]}}
+
+
+SERVING = {**NEW, "ProductionVariants": [{"VariantName": "AllTraffic"}]}
 
 
 def refused(operation: str, message: str) -> ClientError:
@@ -174,6 +196,35 @@ class Logs:
         return Pages()
 
 
+class CloudWatch:
+    """Alarms by name, each with its states one after the other; the last one stays. `counts` are the invocations that
+    each look at the metric finds."""
+
+    def __init__(self, counts: list[int] | None = None, **alarms: list[str]) -> None:
+        self.alarms, self.counts = alarms, counts or [0]
+        self.asked: list[dict[str, Any]] = []
+        self.refuse = False
+
+    def describe_alarms(self, AlarmNames: list[str], AlarmTypes: list[str]) -> dict[str, Any]:
+        if self.refuse:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeAlarms")
+        found = []
+        for name in sorted(self.alarms.keys() & set(AlarmNames)):
+            state = self.alarms[name].pop(0) if len(self.alarms[name]) > 1 else self.alarms[name][0]
+            found.append({"AlarmName": name, "StateValue": state, "StateReason": f"{name} is {state}"})
+        kinds = {"MetricAlarms": "MetricAlarm", "CompositeAlarms": "CompositeAlarm"}
+        return {
+            answer: [each for each in found if (kind == "CompositeAlarm") == each["AlarmName"].startswith("composite")]
+            for answer, kind in kinds.items()
+            if kind in AlarmTypes
+        }
+
+    def get_metric_statistics(self, **asked: Any) -> dict[str, Any]:
+        self.asked.append(asked)
+        count = self.counts.pop(0) if len(self.counts) > 1 else self.counts[0]
+        return {"Datapoints": [{"Sum": float(count)}]}
+
+
 class FakeTime:
     def __init__(self) -> None:
         self.at = 1_000.0
@@ -188,7 +239,9 @@ class FakeTime:
 
 
 def request(**changes: Any) -> EndpointRequest:
-    plain = EndpointRequest("e", "new", "p/s", {"CostEnv": "prod"}, autoscaled=False, timeout_seconds=600)
+    plain = EndpointRequest(
+        "e", "new", "p/s", {"CostEnv": "prod"}, autoscaled=False, deadline_seconds=600, policy=ReleasePolicy()
+    )
     return replace(plain, **changes)
 
 
@@ -197,8 +250,18 @@ def said() -> list[str]:
     return []
 
 
-def release(sagemaker: SageMaker, said: list[str]) -> EndpointRelease:
-    return EndpointRelease(sagemaker, Logs(), sagemaker.autoscaling, said.append, FakeTime().clock)
+def release(
+    sagemaker: SageMaker, said: list[str], cloudwatch: CloudWatch | None = None, **reports: Any
+) -> EndpointRelease:
+    return EndpointRelease(
+        sagemaker=sagemaker,
+        logs=Logs(),
+        autoscaling=sagemaker.autoscaling,
+        cloudwatch=cloudwatch or CloudWatch(),
+        report=said.append,
+        clock=FakeTime().clock,
+        **reports,
+    )
 
 
 def test_a_new_endpoint_is_created_with_its_tags_and_waited_for(said: list[str]) -> None:
@@ -206,6 +269,7 @@ def test_a_new_endpoint_is_created_with_its_tags_and_waited_for(said: list[str])
     assert release(sagemaker, said).release(request()).serves("new")
     ((operation, sent),) = [call for call in sagemaker.calls if call[0] != "tag"]
     assert operation == "create"
+    assert "DeploymentConfig" not in sent
     assert {tag["Key"]: tag["Value"] for tag in sent["Tags"]} == {"CostEnv": "prod", OWNER_TAG: "p/s"}
 
 
@@ -233,6 +297,13 @@ def test_an_update_keeps_live_capacity(said: list[str]) -> None:
             "EndpointConfigName": "new",
             "RetainAllVariantProperties": True,
             "ExcludeRetainedVariantProperties": [],
+            "DeploymentConfig": {
+                "BlueGreenUpdatePolicy": {
+                    "TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0},
+                    "TerminationWaitInSeconds": 0,
+                    "MaximumExecutionTimeoutInSeconds": 3600,
+                }
+            },
         },
     )
 
@@ -495,3 +566,174 @@ def test_the_pause_is_a_tenth_of_what_has_passed_within_bounds() -> None:
         time.at = clock.began + elapsed
         clock.pause()
     assert time.sleeps == pytest.approx([0.5, 3.0, 10.0])
+
+
+def watched(**changes: Any) -> EndpointRequest:
+    return request(**{"policy": CANARY, "rollback_alarms": ("rate", "latency"), **changes})
+
+
+def test_an_update_is_asked_for_with_its_strategy_and_alarms(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[NEW])
+    release(sagemaker, said, CloudWatch(rate=["OK"], latency=["INSUFFICIENT_DATA"])).release(watched())
+    sent = sagemaker.calls[0][1]["DeploymentConfig"]
+    assert sent["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]["Type"] == "CANARY"
+    assert sent["AutoRollbackConfiguration"] == {"Alarms": [{"AlarmName": "rate"}, {"AlarmName": "latency"}]}
+
+
+def test_a_missing_alarm_is_an_error_before_anything_is_changed(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD)
+    with pytest.raises(AlarmNotReady, match="alarm latency does not exist in ap-northeast-1, account 123456789012"):
+        release(sagemaker, said, CloudWatch(rate=["OK"])).release(watched())
+    assert sagemaker.operations == []
+
+
+def test_an_alarm_that_fires_already_is_an_error_before_anything_is_changed(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD)
+    with pytest.raises(AlarmNotReady, match=r"alarm rate is in ALARM already \(rate is ALARM\).* off alarms.existing"):
+        release(sagemaker, said, CloudWatch(rate=["ALARM"], latency=["OK"])).release(watched())
+    assert sagemaker.operations == []
+
+
+def test_an_alarm_of_this_very_configuration_that_still_fires_says_what_brings_a_new_one(said: list[str]) -> None:
+    cloudwatch = CloudWatch()
+    cloudwatch.alarms["new-error-rate"] = ["ALARM"]
+    with pytest.raises(AlarmNotReady, match=r"when this very configuration was released before\. Change the model"):
+        release(SageMaker(OLD), said, cloudwatch).release(watched(rollback_alarms=("new-error-rate",)))
+
+
+def test_a_composite_alarm_rolls_back_too(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[NEW])
+    release(sagemaker, said, CloudWatch(composite=["OK"])).release(watched(rollback_alarms=("composite",)))
+    assert sagemaker.operations[0] == "update"
+
+
+def test_a_change_of_strategy_or_alarms_alone_asks_nothing_of_the_endpoint(said: list[str]) -> None:
+    sagemaker = SageMaker(NEW)
+    sagemaker.tags["CostEnv"] = "prod"
+    release(sagemaker, said, CloudWatch(rate=["ALARM"])).release(watched())
+    assert sagemaker.operations == []
+
+
+def test_alarms_that_may_not_be_read_are_an_error_before_anything_is_changed(said: list[str]) -> None:
+    sagemaker, cloudwatch = SageMaker(OLD), CloudWatch()
+    cloudwatch.refuse = True
+    with pytest.raises(AwsRequestRefused, match="DescribeAlarms was refused: AccessDenied"):
+        release(sagemaker, said, cloudwatch).release(watched())
+    assert sagemaker.operations == []
+
+
+def test_a_rollback_names_the_alarms_that_fired_though_they_are_ok_again_when_it_is_over(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[rolling_out("Baking"), ROLLING_BACK, OLD])
+    cloudwatch = CloudWatch(rate=["OK", "ALARM", "OK"], latency=["OK"])
+    with pytest.raises(ReleaseFailed) as caught:
+        release(sagemaker, said, cloudwatch).release(watched())
+    assert "Alarm rate fired: rate is ALARM" in str(caught.value)
+    assert any(line.endswith("alarms: rate ALARM, 1 OK") for line in said)
+    assert "latency" not in str(caught.value)
+    assert "old is live" in str(caught.value)
+
+
+def test_a_first_create_that_fails_is_not_blamed_on_an_alarm(said: list[str]) -> None:
+    sagemaker = SageMaker(None, created=[CREATING, FAILED])
+    with pytest.raises(ReleaseFailed) as caught:
+        release(sagemaker, said, CloudWatch(rate=["ALARM"])).release(watched())
+    assert "rate" not in str(caught.value)
+
+
+def test_progress_tells_stage_traffic_and_alarms_and_the_bake_in_passing(said: list[str]) -> None:
+    passing: list[str] = []
+    sagemaker = SageMaker(
+        OLD,
+        updated=[
+            rolling_out("Creating"),
+            *[rolling_out("Baking", since=1_001.0)] * 90,
+            rolling_out("ActivatingTraffic"),
+            rolling_out("Baking", since=1_601.0),
+            NEW,
+        ],
+    )
+    cloudwatch = CloudWatch(rate=["OK"], latency=["OK"])
+    release(sagemaker, said, cloudwatch, report_passing=passing.append).release(watched(deadline_seconds=9_000))
+    assert said == [
+        "e: updating from old to new",
+        "e: Updating; AllTraffic Creating, 2 of 2 instances; alarms: 2 OK",
+        "e: Updating; AllTraffic Baking, 2 of 2 instances; canary 1 of 2, 50 % of the traffic on the new fleet; "
+        "alarms: 2 OK",
+        "e: Updating; AllTraffic ActivatingTraffic, 2 of 2 instances; canary 1 of 2, 50 % of the traffic on the new "
+        "fleet; alarms: 2 OK",
+        "e: Updating; AllTraffic Baking, 2 of 2 instances; canary 2 of 2, 100 % of the traffic on the new fleet; "
+        "alarms: 2 OK",
+    ]
+    assert passing[:3] == ["e: baked 0 of 10 minutes", "e: baked 1 of 10 minutes", "e: baked 2 of 10 minutes"]
+
+
+def test_a_rollback_is_not_told_as_a_step_forward(said: list[str]) -> None:
+    back = {**rolling_out("Baking", since=1_005.0), "EndpointStatus": "RollingBack"}
+    sagemaker = SageMaker(OLD, updated=[rolling_out("Baking", since=1_001.0), back, OLD])
+    with pytest.raises(ReleaseFailed):
+        release(sagemaker, said, CloudWatch(rate=["OK"], latency=["OK"])).release(watched())
+    assert said[-1] == "e: RollingBack; AllTraffic Baking, 2 of 2 instances; alarms: 2 OK"
+
+
+def test_the_steps_of_a_rollout_that_was_attached_to_are_not_guessed(said: list[str]) -> None:
+    sagemaker = SageMaker(*[rolling_out("Baking", since=900.0)] * 2, NEW)
+    release(sagemaker, said, CloudWatch(rate=["OK"], latency=["OK"])).release(watched())
+    assert not [line for line in said if "of the traffic" in line]
+
+
+def test_alarms_that_cannot_be_read_for_a_while_do_not_end_a_rollout(said: list[str]) -> None:
+    cloudwatch = CloudWatch(rate=["OK"], latency=["OK"])
+    cloudwatch.refuse = True
+    assert release(SageMaker(UPDATING, UPDATING, NEW), said, cloudwatch).release(watched()).serves("new")
+
+
+def test_a_bake_with_enough_requests_proves_the_release(said: list[str]) -> None:
+    warned: list[str] = []
+    sagemaker = SageMaker(OLD, updated=[rolling_out("Baking", since=1_100.0), SERVING])
+    cloudwatch = CloudWatch(counts=[40, 100])
+    minimum = MinimumInvocations(100, "fail")
+    release(sagemaker, said, cloudwatch, warn=warned.append).release(request(minimum_invocations=minimum))
+    assert warned == []
+    assert len(cloudwatch.asked) == 2, "what CloudWatch does not show yet is asked for again"
+    assert {each["Name"]: each["Value"] for each in cloudwatch.asked[0]["Dimensions"]} == {
+        "EndpointName": "e",
+        "VariantName": "AllTraffic",
+        "EndpointConfigName": "new",
+    }
+    assert cloudwatch.asked[0]["StartTime"] == datetime.fromtimestamp(1_080, UTC), "the bake's begin, in whole minutes"
+
+
+def test_a_bake_with_too_few_requests_is_a_warning_or_where_asked_a_failure(said: list[str]) -> None:
+    warned: list[str] = []
+    choices: list[Literal["warn", "fail"]] = ["warn", "fail"]
+    for otherwise in choices:
+        sagemaker = SageMaker(OLD, updated=[UPDATING, SERVING])
+        driver = release(sagemaker, said, CloudWatch(counts=[7]), warn=warned.append)
+        wanted = request(minimum_invocations=MinimumInvocations(100, otherwise))
+        if otherwise == "warn":
+            assert driver.release(wanted).serves("new")
+        else:
+            with pytest.raises(ReleaseFailed, match="new is live, but its fleet saw 7 of the 100 requests"):
+                driver.release(wanted)
+    assert len(warned) == 1
+    assert "7 of the 100" in warned[0]
+
+
+def test_requests_are_not_asked_for_where_nothing_was_released(said: list[str]) -> None:
+    wanted = request(minimum_invocations=MinimumInvocations(100, "fail"))
+    cloudwatch = CloudWatch()
+    release(SageMaker(SERVING), said, cloudwatch).release(wanted)
+    release(SageMaker(None, created=[CREATING, SERVING]), said, cloudwatch).release(wanted)
+    assert cloudwatch.asked == []
+
+
+@pytest.mark.parametrize("policy", ["BlueGreenUpdatePolicy", "RollingUpdatePolicy"])
+def test_another_rollout_is_given_the_time_of_its_own_policy(said: list[str], policy: str) -> None:
+    slow = {**ELSEWHERE, "LastDeploymentConfig": {policy: {"MaximumExecutionTimeoutInSeconds": 7200}}}
+    sagemaker = SageMaker(*[slow] * 300, OLD, updated=[NEW])
+    assert release(sagemaker, said).release(request(deadline_seconds=600)).serves("new")
+
+
+def test_another_rollout_that_is_waited_out_leaves_the_release_its_whole_time(said: list[str]) -> None:
+    sagemaker = SageMaker(*[ELSEWHERE] * 50, OLD, updated=[*[UPDATING] * 25, NEW])
+    assert release(sagemaker, said).release(request(deadline_seconds=300)).serves("new")

@@ -1,62 +1,86 @@
-"""The endpoint resource: what is a change, what a refresh finds, and in which account it acts."""
+"""The endpoint resource: what is a change, what a refresh finds, in which account it acts, and that the state of
+earlier versions is still understood."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from infra.aws_session import AwsSession, AwsSessionRefused
 from infra.release.description import EndpointDescription
-from infra.release.endpoint import OWNER_TAG, EndpointRequest
+from infra.release.endpoint import OWNER_TAG, EndpointRelease, EndpointRequest
+from infra.release.policy import BatchSize, ReleasePolicy
+from infra.release.reader import EndpointReader
 from infra.resources import endpoint
 from infra.resources.endpoint import EndpointProvider
 from infra.resources.provider import UNKNOWN
 
+ACCOUNT = "123456789012"
+DEPLOYMENT = {
+    "strategy": "canary",
+    "percent": 10.0,
+    "bakeSeconds": 600.0,
+    "timeoutSeconds": 3600.0,
+    "deadlineSeconds": 3900.0,
+    "minimumInvocations": {"count": 100.0, "otherwise": "fail"},
+}
 PROPS: dict[str, Any] = {
     "name": "e",
     "endpointConfigName": "e-1",
-    "accountId": "123456789012",
+    "accountId": ACCOUNT,
     "owner": "p/s",
     "tags": {"CostEnv": "prod"},
     "autoscaled": False,
-    "timeoutSeconds": 600.0,
+    "deployment": DEPLOYMENT,
+    "rollbackAlarms": ["e-1-error-rate"],
     "arn": "arn:e",
 }
+EARLIER = {
+    **{key: value for key, value in PROPS.items() if key not in ("deployment", "rollbackAlarms")},
+    "timeoutSeconds": 1800.0,
+}
+"""What a stack has stored that was deployed before there were strategies."""
 
 
 def described(status: str = "InService", config: str = "e-1") -> EndpointDescription:
     return EndpointDescription("e", "arn:e", status, config, config, "")
 
 
-class Release:
-    """Stands for EndpointRelease: an endpoint as it is, and what was asked of it."""
+@dataclass
+class Asked:
+    """What the provider asked of the driver."""
 
-    def __init__(self, found: EndpointDescription | None, tags: dict[str, str]) -> None:
-        self.found, self._tags = found, tags
-        self.requests: list[EndpointRequest] = []
-
-    def describe(self, _name: str) -> EndpointDescription | None:
-        return self.found
-
-    def tags(self, _endpoint: EndpointDescription) -> dict[str, str]:
-        return self._tags
-
-    def release(self, request: EndpointRequest) -> EndpointDescription:
-        self.requests.append(request)
-        return described(config=request.config_name)
+    requests: list[EndpointRequest] = field(default_factory=list)
+    deletes: list[tuple[str, str, int]] = field(default_factory=list)
 
 
 @pytest.fixture
-def provider() -> EndpointProvider:
+def provider(monkeypatch: pytest.MonkeyPatch) -> EndpointProvider:
     provider = EndpointProvider()
     provider.aws = AwsSession({"aws:region": "us-east-1", "aws:defaultTags": '{"tags": {"Team": "ml"}}'})
+    monkeypatch.setattr(AwsSession, "account_id", ACCOUNT)
     return provider
 
 
-def answering(monkeypatch: pytest.MonkeyPatch, release: Release) -> Release:
-    monkeypatch.setattr(EndpointProvider, "_release", lambda *_: release)
-    return release
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
+    asked = Asked()
+
+    def release(_self: EndpointRelease, request: EndpointRequest) -> EndpointDescription:
+        asked.requests.append(request)
+        return described(config=request.config_name)
+
+    monkeypatch.setattr(EndpointRelease, "release", release)
+    monkeypatch.setattr(EndpointRelease, "delete", lambda _self, *args: asked.deletes.append(args))
+    yield asked
+
+
+def found_is(monkeypatch: pytest.MonkeyPatch, found: EndpointDescription, tags: dict[str, str]) -> None:
+    monkeypatch.setattr(EndpointReader, "endpoint", lambda *_: found)
+    monkeypatch.setattr(EndpointReader, "tags", lambda *_: tags)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +91,9 @@ def answering(monkeypatch: pytest.MonkeyPatch, release: Release) -> Release:
         ("tags", {"CostEnv": "dev"}, []),
         ("owner", "p/renamed", []),
         ("autoscaled", True, []),
-        ("timeoutSeconds", 700.0, []),
+        ("deployment", {**DEPLOYMENT, "bakeSeconds": 60.0}, []),
+        ("rollbackAlarms", [], []),
+        ("rollbackAlarms", UNKNOWN, []),
         ("name", "f", ["name"]),
         ("accountId", "999999999999", ["accountId"]),
     ],
@@ -83,23 +109,40 @@ def test_equal_inputs_are_no_change(provider: EndpointProvider) -> None:
     assert provider.diff("e", PROPS, dict(PROPS)).changes is False
 
 
-def test_default_tags_of_the_provider_are_put_too(provider: EndpointProvider, monkeypatch: pytest.MonkeyPatch) -> None:
-    release = answering(monkeypatch, Release(None, {}))
+def test_a_state_from_before_there_were_strategies_is_updated_and_deleted(
+    provider: EndpointProvider, asked: Asked
+) -> None:
+    diff = provider.diff("e", EARLIER, PROPS)
+    assert (diff.changes, diff.replaces) == (True, [])
+    provider.delete("e", EARLIER)
+    assert asked.deletes == [("e", "p/s", 1800)]
+
+
+def test_default_tags_of_the_provider_are_put_too(provider: EndpointProvider, asked: Asked) -> None:
     provider.create(dict(PROPS))
-    assert release.requests[0].tags == {"Team": "ml", "CostEnv": "prod"}
-    assert release.requests[0].timeout_seconds == 600
+    assert asked.requests[0].tags == {"Team": "ml", "CostEnv": "prod"}
 
 
-def test_an_update_knows_the_former_owner_and_tags(provider: EndpointProvider, monkeypatch: pytest.MonkeyPatch) -> None:
-    release = answering(monkeypatch, Release(None, {}))
+def test_an_update_knows_the_former_owner_and_tags(provider: EndpointProvider, asked: Asked) -> None:
     provider.update("e", {**PROPS, "owner": "p/before"}, dict(PROPS))
-    assert (release.requests[0].former_owner, release.requests[0].former_tags) == ("p/before", {"CostEnv": "prod"})
+    assert (asked.requests[0].former_owner, asked.requests[0].former_tags) == ("p/before", {"CostEnv": "prod"})
+
+
+def test_the_driver_gets_the_policy_in_whole_numbers(provider: EndpointProvider, asked: Asked) -> None:
+    outs = provider.update("e", EARLIER, PROPS).outs
+    (request,) = asked.requests
+    assert request.policy == ReleasePolicy("canary", 600, BatchSize("percent", 10), timeout_seconds=3600)
+    assert request.deadline_seconds == 3900
+    assert request.rollback_alarms == ("e-1-error-rate",)
+    assert request.minimum_invocations is not None
+    assert (request.minimum_invocations.count, request.minimum_invocations.otherwise) == (100, "fail")
+    assert outs == PROPS, "the whole inputs are stored"
 
 
 def test_a_refresh_finds_the_configuration_that_is_live(
     provider: EndpointProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answering(monkeypatch, Release(described(config="e-0"), {OWNER_TAG: "p/s", "CostEnv": "dev"}))
+    found_is(monkeypatch, described(config="e-0"), {OWNER_TAG: "p/s", "CostEnv": "dev"})
     found = provider.read("e", dict(PROPS))
     assert found.outs is not None
     assert (found.id, found.outs["endpointConfigName"], found.outs["tags"]) == ("e", "e-0", {"CostEnv": "dev"})
@@ -108,7 +151,7 @@ def test_a_refresh_finds_the_configuration_that_is_live(
 def test_a_failed_endpoint_serves_nothing_so_that_the_next_up_mends_it(
     provider: EndpointProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answering(monkeypatch, Release(described(status="Failed"), {OWNER_TAG: "p/s"}))
+    found_is(monkeypatch, described(status="Failed"), {OWNER_TAG: "p/s"})
     outs = provider.read("e", dict(PROPS)).outs
     assert outs is not None
     assert provider.diff("e", outs, dict(PROPS)).changes is True
@@ -118,7 +161,7 @@ def test_a_failed_endpoint_serves_nothing_so_that_the_next_up_mends_it(
 def test_an_endpoint_that_another_stack_took_over_is_not_ours_any_more(
     provider: EndpointProvider, monkeypatch: pytest.MonkeyPatch, tags: dict[str, str]
 ) -> None:
-    answering(monkeypatch, Release(described(), tags))
+    found_is(monkeypatch, described(), tags)
     assert provider.read("e", dict(PROPS)).id == ""
 
 
@@ -135,4 +178,5 @@ def test_the_release_gets_the_clients_it_needs(provider: EndpointProvider, monke
     made: dict[str, Any] = {}
     monkeypatch.setattr(endpoint, "EndpointRelease", lambda **clients: made.update(clients))
     provider._release(PROPS)
-    assert (made["sagemaker"], made["logs"], made["autoscaling"]) == ("sagemaker", "logs", "application-autoscaling")
+    assert (made["sagemaker"], made["logs"], made["cloudwatch"]) == ("sagemaker", "logs", "cloudwatch")
+    assert made["autoscaling"] == "application-autoscaling"

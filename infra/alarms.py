@@ -1,0 +1,120 @@
+"""CloudWatch alarms on an endpoint's variant: on all of it, for people, or on one release's fleet, to roll it back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_aws import cloudwatch
+
+from infra.settings.alarms import AlarmSettings
+
+PERIOD_SECONDS = 60
+"""SageMaker publishes an endpoint's metrics once a minute."""
+
+
+@dataclass(frozen=True)
+class VariantAlarmsArgs:
+    endpoint_name: pulumi.Input[str]
+    variant_name: str
+    configuration_name: pulumi.Input[str] | None
+    """The endpoint configuration whose fleet is watched; None watches every fleet of the endpoint."""
+    settings: AlarmSettings
+    tags: dict[str, str]
+
+
+class VariantAlarms(pulumi.ComponentResource):
+    """An alarm for each threshold in the settings.
+
+    With a configuration the alarms see that release's fleet only (dimension `EndpointConfigName`), and are new with
+    each configuration: an alarm keeps its state when it is changed, so one that fired for the last release, or for the
+    old fleet, would roll back its own repair. Missing data is no breach: a fleet without requests makes no errors, and
+    `minimumInvocations` is what asks for requests.
+    """
+
+    names: list[pulumi.Output[str]]
+
+    def __init__(self, name: str, args: VariantAlarmsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("triton-sagemaker:infra:VariantAlarms", name, None, opts)
+        self._name, self._args = name, args
+        alarms = list(self._alarms())
+        self.names = [alarm.name for alarm in alarms]
+        self.register_outputs({"names": self.names})
+
+    def _alarms(self) -> Iterator[cloudwatch.MetricAlarm]:
+        settings = self._args.settings
+        if settings.error_rate_percent is not None:
+            yield self._rate("error-rate", "InvocationModelErrors", settings.error_rate_percent)
+        if settings.server_error_rate_percent is not None:
+            yield self._rate("server-error-rate", "Invocation5XXErrors", settings.server_error_rate_percent)
+        if settings.p99_model_latency_milliseconds is not None:
+            yield self._latency("p99-model-latency", settings.p99_model_latency_milliseconds)
+
+    def _rate(self, purpose: str, errors: str, percent: float) -> cloudwatch.MetricAlarm:
+        """How many of a hundred requests a metric counts as errors."""
+
+        def counted(id_: str, metric_name: str) -> cloudwatch.MetricAlarmMetricQueryArgs:
+            return cloudwatch.MetricAlarmMetricQueryArgs(
+                id=id_,
+                metric=cloudwatch.MetricAlarmMetricQueryMetricArgs(
+                    namespace="AWS/SageMaker",
+                    metric_name=metric_name,
+                    dimensions=self._dimensions,
+                    period=PERIOD_SECONDS,
+                    stat="Sum",
+                ),
+                return_data=False,
+            )
+
+        rate = cloudwatch.MetricAlarmMetricQueryArgs(
+            id="rate",
+            expression="100 * errors / invocations",
+            label=f"{errors} in percent of Invocations",
+            return_data=True,
+        )
+        return self._alarm(
+            purpose,
+            f"More than {percent:g} % of the requests are counted in {errors}",
+            cloudwatch.MetricAlarmArgs(
+                comparison_operator="GreaterThanThreshold",
+                evaluation_periods=self._args.settings.evaluation_minutes,
+                threshold=percent,
+                metric_queries=[rate, counted("errors", errors), counted("invocations", "Invocations")],
+            ),
+        )
+
+    def _latency(self, purpose: str, milliseconds: float) -> cloudwatch.MetricAlarm:
+        return self._alarm(
+            purpose,
+            f"The model takes more than {milliseconds:g} ms for the slowest of a hundred requests",
+            cloudwatch.MetricAlarmArgs(
+                comparison_operator="GreaterThanThreshold",
+                evaluation_periods=self._args.settings.evaluation_minutes,
+                threshold=milliseconds * 1000,  # ModelLatency is in microseconds
+                namespace="AWS/SageMaker",
+                metric_name="ModelLatency",
+                dimensions=self._dimensions,
+                period=PERIOD_SECONDS,
+                extended_statistic="p99",
+            ),
+        )
+
+    def _alarm(self, purpose: str, what: str, args: cloudwatch.MetricAlarmArgs) -> cloudwatch.MetricAlarm:
+        args.name = pulumi.Output.concat(self._args.configuration_name or self._args.endpoint_name, "-", purpose)
+        args.alarm_description = what
+        args.treat_missing_data = "notBreaching"
+        args.tags = self._args.tags
+        # a rollout that is under way, started by an `up` that was interrupted, still looks at the alarms before these
+        opts = pulumi.ResourceOptions(parent=self, delete_before_replace=False)
+        return cloudwatch.MetricAlarm(f"{self._name}-{purpose}", args, opts=opts)
+
+    @property
+    def _dimensions(self) -> dict[str, pulumi.Input[str]]:
+        dimensions: dict[str, pulumi.Input[str]] = {
+            "EndpointName": self._args.endpoint_name,
+            "VariantName": self._args.variant_name,
+        }
+        if self._args.configuration_name is not None:
+            dimensions["EndpointConfigName"] = self._args.configuration_name
+        return dimensions

@@ -1,0 +1,114 @@
+"""The CloudWatch alarms that may roll a release back, and the requests that were seen meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from infra.aws_error import aws_calls
+
+METRIC_LAG_SECONDS = 60
+"""How long CloudWatch may take to show what has been counted."""
+
+
+class AlarmNotReady(Exception):
+    """A release cannot begin with its alarms as they are: SageMaker would refuse it or roll it back at once."""
+
+
+@dataclass(frozen=True)
+class AlarmState:
+    """An alarm as DescribeAlarms shows it."""
+
+    name: str
+    state: str
+    """OK, ALARM or INSUFFICIENT_DATA."""
+    reason: str
+
+    @property
+    def firing(self) -> bool:
+        return self.state == "ALARM"
+
+
+@dataclass(frozen=True)
+class MinimumInvocations:
+    """How many requests the new fleet must have answered during the bake."""
+
+    count: int
+    otherwise: Literal["warn", "fail"] = "warn"
+
+    @classmethod
+    def of(cls, setting: Mapping[str, Any] | None) -> MinimumInvocations | None:
+        """From the setting `alarms.minimumInvocations`."""
+        return cls(int(setting["count"]), setting["otherwise"]) if setting else None
+
+
+def states(cloudwatch: Any, names: Sequence[str]) -> list[AlarmState]:
+    """The alarms that exist, in the order of `names` (at most 10)."""
+    if not names:
+        return []
+    with aws_calls(f"alarms {', '.join(names)}"):
+        answer = cloudwatch.describe_alarms(AlarmNames=list(names), AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+    found = {
+        each["AlarmName"]: AlarmState(each["AlarmName"], each["StateValue"], each.get("StateReason", ""))
+        for each in (*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", []))
+    }
+    return [found[name] for name in names if name in found]
+
+
+def require_ready(
+    endpoint: str, config_name: str, names: Sequence[str], found: Sequence[AlarmState], where: str
+) -> None:
+    """See that every alarm exists and none fires, before the endpoint is updated to `config_name`.
+
+    Args:
+        where: the region, and the account, that were looked in.
+
+    Raises:
+        AlarmNotReady: with every alarm that is missing or fires.
+    """
+    there = {each.name for each in found}
+    problems = [
+        f"alarm {name} does not exist in {where}; SageMaker finds rollback alarms in the endpoint's own region and "
+        "account only. Make it there, or take it off alarms.existing."
+        for name in names
+        if name not in there
+    ]
+    problems += [
+        f"alarm {each.name} is in ALARM already ({each.reason or 'no reason given'}), so the release would be rolled "
+        f"back at once. {_way_out(each.name, config_name)}"
+        for each in found
+        if each.firing
+    ]
+    if problems:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        raise AlarmNotReady(f"endpoint {endpoint}: the release was not begun; nothing live was changed.\n{lines}")
+
+
+def _way_out(alarm: str, config_name: str) -> str:
+    if alarm.startswith(f"{config_name}-"):
+        return (
+            "It fired when this very configuration was released before. Change the model or its settings, which brings "
+            "new alarms; or wait until it is OK, a few minutes after that fleet's last request, and run `pulumi up` "
+            "again."
+        )
+    return (
+        "Mend the cause and run `pulumi up` again; or, if it watches the old fleet that this release is to mend, take "
+        "it off alarms.existing."
+    )
+
+
+def invocations(cloudwatch: Any, endpoint: str, variant: str, config_name: str, since: float, until: float) -> int:
+    """The requests that the fleet of `config_name` got between two times (seconds since 1970; whole minutes)."""
+    dimensions = {"EndpointName": endpoint, "VariantName": variant, "EndpointConfigName": config_name}
+    answer = cloudwatch.get_metric_statistics(
+        Namespace="AWS/SageMaker",
+        MetricName="Invocations",
+        Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
+        StartTime=datetime.fromtimestamp(since - since % 60, UTC),
+        EndTime=datetime.fromtimestamp(until - until % 60 + 60, UTC),
+        Period=60,
+        Statistics=["Sum"],
+    )
+    return int(sum(point["Sum"] for point in answer["Datapoints"]))

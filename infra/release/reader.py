@@ -1,0 +1,47 @@
+"""What SageMaker has of an endpoint, read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from infra.release import failure
+from infra.release.description import EndpointDescription
+
+
+class EndpointReader:
+    """Reads endpoints.
+
+    Args:
+        sagemaker: boto3's `sagemaker` client.
+    """
+
+    def __init__(self, sagemaker: Any) -> None:
+        self._sagemaker = sagemaker
+
+    def endpoint(self, name: str) -> EndpointDescription | None:
+        """The endpoint as it is now; None if there is none."""
+        try:
+            return EndpointDescription.of(self._sagemaker.describe_endpoint(EndpointName=name))
+        except ClientError as error:
+            if failure.not_found(error):
+                return None
+            raise
+
+    def tags(self, endpoint: EndpointDescription) -> dict[str, str]:
+        """The endpoint's tags."""
+        pages = self._sagemaker.get_paginator("list_tags").paginate(ResourceArn=endpoint.arn)
+        return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+
+    def configuration(self, name: str) -> Mapping[str, Any] | None:
+        """An endpoint configuration; None if somebody deleted it, which must not keep the endpoint from its next
+        release."""
+        try:
+            described: Mapping[str, Any] = self._sagemaker.describe_endpoint_config(EndpointConfigName=name)
+        except ClientError as error:
+            if failure.not_found(error):
+                return None
+            raise
+        return described

@@ -1,0 +1,79 @@
+"""What has been seen of one rollout while it was waited for. Pure: it is told what others have read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from infra.release import arithmetic
+from infra.release.alarms import AlarmState
+from infra.release.description import EndpointDescription
+from infra.release.policy import ReleasePolicy
+
+
+@dataclass
+class Rollout:
+    """A rollout from the request, or from when it was attached to, until its end."""
+
+    policy: ReleasePolicy
+    alarm_names: Sequence[str]
+    """Those that roll it back."""
+    seen_from_the_start: bool
+    """Whether no step can have been missed; the number of steps so far is a guess otherwise."""
+    began: float
+    """Seconds since 1970."""
+    bake_began: float | None = None
+    """When the new fleet first had traffic and its alarms were watched."""
+    fired: dict[str, AlarmState] = field(default_factory=dict)
+    """Alarms that were seen in ALARM, as they were then: they may be OK again when the rollback is over."""
+    _step: int = 0
+    _baking_since: float | None = None
+    _alarms: Sequence[AlarmState] = ()
+    _watched: bool = False
+
+    def see(self, endpoint: EndpointDescription, alarms: Sequence[AlarmState], now: float) -> None:
+        """Take in what the endpoint and the alarms are at `now`."""
+        if not self._watched:
+            self._watched = True
+            self.seen_from_the_start = self.seen_from_the_start or endpoint.stages == {"Creating"}
+        self._alarms = alarms
+        self.fired |= {each.name: each for each in alarms if each.firing}
+        baking = endpoint.status == "Updating" and "Baking" in endpoint.stages
+        since = (endpoint.baking_since or self._baking_since or now) if baking else None
+        if since is not None and since != self._baking_since:
+            self._step += 1
+            self.bake_began = self.bake_began or since
+        self._baking_since = since
+
+    def line(self, endpoint: EndpointDescription) -> str:
+        """The state in words that change only when something happens."""
+        parts = [endpoint.progress]
+        if endpoint.status == "Updating" and self._step and self.seen_from_the_start:
+            parts.append(self._traffic(endpoint.desired_instances))
+        if self._alarms:
+            parts.append(f"alarms: {_by_state(self._alarms)}")
+        return "; ".join(parts)
+
+    def _traffic(self, fleet: int) -> str:
+        share = arithmetic.shifted_percent(self.policy, fleet, self._step)
+        if share is None:
+            return f"{self.policy.strategy} step {self._step}"
+        steps = arithmetic.steps(self.policy, fleet).most
+        return f"{self.policy.strategy} {min(self._step, steps)} of {steps}, {share} % of the traffic on the new fleet"
+
+    def bake(self, now: float) -> str | None:
+        """How far the present bake is, in whole minutes; None outside one."""
+        if self._baking_since is None or not self.policy.wait_seconds:
+            return None
+        baked = max(0, int(now - self._baking_since))  # this machine's clock may be behind SageMaker's
+        return f"baked {baked // 60} of {-(-self.policy.wait_seconds // 60)} minutes"
+
+
+def _by_state(alarms: Sequence[AlarmState]) -> str:
+    """Those that fire by name, the others counted: `x-error-rate ALARM, 2 OK`."""
+    counts = Counter(each.state for each in alarms if not each.firing)
+    return ", ".join(
+        [f"{each.name} ALARM" for each in alarms if each.firing]
+        + [f"{count} {state}" for state, count in sorted(counts.items(), reverse=True)]
+    )

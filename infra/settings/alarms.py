@@ -1,0 +1,93 @@
+"""The settings of the alarms on an endpoint: for people, and to roll a release back."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from infra.settings.section import Section, rule, violation
+
+MAX_ROLLBACK_ALARMS = 10
+"""Alarms that may roll a release back (API `AlarmList`)."""
+
+
+def _alarm_name(name: str) -> str:
+    if name.startswith("arn:"):
+        region, account = (name.split(":") + [""] * 6)[3:5]
+        raise violation(
+            f"{name} is an ARN (region {region}, account {account}); SageMaker finds alarms by name in the endpoint's "
+            "own region and account only. Give the name of an alarm there."
+        )
+    if not name.strip() or len(name) > 255:
+        raise violation(f"{name!r} is no alarm name: 1 to 255 characters, not only spaces (API AlarmName).")
+    return name
+
+
+AlarmName = Annotated[str, AfterValidator(_alarm_name)]
+
+
+class MinimumInvocations(Section):
+    """How many requests the new fleet must have answered while the alarms were watched."""
+
+    count: int = Field(ge=1, description="Requests that the new fleet must have seen during the bake.")
+    otherwise: Literal["warn", "fail"] = Field(
+        "warn", description="What fewer requests are: a warning, or a failure of the deployment."
+    )
+
+
+class AlarmSettings(Section):
+    """Thresholds of the alarms that are made with the endpoint. Each is made twice: on the whole endpoint, for people,
+    and on the new fleet of a release alone, to roll it back."""
+
+    error_rate_percent: float | None = Field(
+        None,
+        gt=0,
+        lt=100,
+        description="Share of requests that the container did not answer with 2xx (InvocationModelErrors).",
+    )
+    server_error_rate_percent: float | None = Field(
+        None,
+        gt=0,
+        lt=100,
+        description="Share of requests that were answered with 5xx (Invocation5XXErrors).",
+    )
+    p99_model_latency_milliseconds: float | None = Field(
+        None,
+        gt=0,
+        description="The time within which the model answers 99 of 100 requests (ModelLatency).",
+    )
+    evaluation_minutes: int = Field(
+        1, ge=1, le=60, description="Minutes in a row over the threshold after which an alarm fires."
+    )
+    existing: list[AlarmName] = Field(
+        default_factory=list, description="Names of other alarms that roll a release back too."
+    )
+    minimum_invocations: MinimumInvocations | None = Field(
+        None, description="How many requests a bake must have seen: alarms without traffic prove nothing."
+    )
+
+    @property
+    def made(self) -> int:
+        """How many alarms are made to roll a release back."""
+        thresholds = self.error_rate_percent, self.server_error_rate_percent, self.p99_model_latency_milliseconds
+        return sum(each is not None for each in thresholds)
+
+    @property
+    def rollback_alarms(self) -> int:
+        """How many alarms can roll a release back."""
+        return self.made + len(self.existing)
+
+    @rule("existing")
+    def not_more_than_sagemaker_takes(self) -> str | None:
+        if self.rollback_alarms > MAX_ROLLBACK_ALARMS:
+            return (
+                f"{len(self.existing)} alarms, with the {self.made} made here {self.rollback_alarms}; SageMaker takes "
+                f"{MAX_ROLLBACK_ALARMS} to roll a release back. Join some in a composite alarm."
+            )
+        return None
+
+    @rule("existing")
+    def each_is_named_once(self) -> str | None:
+        repeated = {name for name in self.existing if self.existing.count(name) > 1}
+        return f"{', '.join(sorted(repeated))}: named more than once." if repeated else None

@@ -1,0 +1,109 @@
+"""The settings of how a new release takes over from the live fleet."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from infra.release.policy import ReleasePolicy
+from infra.settings.section import Section, rule
+
+# API WaitIntervalInSeconds, TerminationWaitInSeconds, MaximumExecutionTimeoutInSeconds
+_WaitSeconds = Annotated[int, Field(ge=0, le=3600)]
+_TimeoutSeconds = Annotated[int, Field(ge=600, le=28800)]
+
+
+class _Release(Section):
+    timeout_seconds: _TimeoutSeconds = Field(
+        3600,
+        description="Seconds after which SageMaker gives a release up and rolls it back (600 to 28800).",
+    )
+
+    @property
+    def policy(self) -> ReleasePolicy:
+        """The same as the rollout takes it."""
+        return ReleasePolicy.of(self.inputs)
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The same by the keys of the stack file, without those that are not given."""
+        return self.model_dump(by_alias=True, exclude_none=True)
+
+
+class _BlueGreen(_Release):
+    """The new fleet comes up beside the old one, and takes over the traffic when all of it is healthy."""
+
+    termination_wait_seconds: _WaitSeconds = Field(
+        0, description="Seconds that the old fleet stays after the new one has all traffic (0 to 3600)."
+    )
+
+
+class _InSteps(_Release):
+    @rule("percent")
+    def percent_or_instances(self) -> str | None:
+        if (getattr(self, "percent", None) is None) == (getattr(self, "instances", None) is None):
+            return "give exactly one of percent and instances."
+        return None
+
+
+class AllAtOnce(_BlueGreen):
+    """All traffic moves to the new fleet at once."""
+
+    strategy: Literal["allAtOnce"] = Field("allAtOnce", description="How traffic moves to the new fleet.")
+    bake_seconds: _WaitSeconds = Field(
+        0, description="Seconds for which the alarms are watched after the shift (0 to 3600)."
+    )
+
+
+class Canary(_BlueGreen, _InSteps):
+    """A small part of the traffic moves first; the rest when that has gone well."""
+
+    strategy: Literal["canary"] = Field(description="How traffic moves to the new fleet.")
+    percent: int | None = Field(None, ge=1, le=50, description="The canary, in percent of the fleet (1 to 50).")
+    instances: int | None = Field(None, ge=1, description="The canary, in instances; at most half of the fleet.")
+    bake_seconds: _WaitSeconds = Field(
+        600,
+        description="Seconds for which the alarms are watched after the canary, and again after the rest (0 to 3600).",
+    )
+
+
+class Linear(_BlueGreen, _InSteps):
+    """Traffic moves in equal steps."""
+
+    strategy: Literal["linear"] = Field(description="How traffic moves to the new fleet.")
+    percent: int | None = Field(None, ge=10, le=50, description="A step, in percent of the fleet (10 to 50).")
+    instances: int | None = Field(None, ge=1, description="A step, in instances; 10 to 50 % of the fleet.")
+    interval_seconds: _WaitSeconds = Field(
+        300, description="Seconds for which the alarms are watched after each step (0 to 3600)."
+    )
+
+
+class Rolling(_InSteps):
+    """The fleet is replaced batch by batch, so that it never needs twice the instances."""
+
+    strategy: Literal["rolling"] = Field(description="How traffic moves to the new fleet.")
+    percent: int | None = Field(None, ge=5, le=50, description="A batch, in percent of the fleet (5 to 50).")
+    instances: int | None = Field(None, ge=1, description="A batch, in instances; 5 to 50 % of the fleet.")
+    interval_seconds: _WaitSeconds = Field(
+        300, description="Seconds for which the alarms are watched after each batch (0 to 3600)."
+    )
+    rollback_percent: int = Field(
+        100, ge=5, le=100, description="A batch of the way back, in percent; 100 brings the old fleet back at once."
+    )
+
+
+def _strategy(release: Any) -> Any:
+    """A release without a strategy moves all traffic at once."""
+    if isinstance(release, dict):
+        return release.get("strategy", "allAtOnce")
+    return getattr(release, "strategy", "allAtOnce")
+
+
+ReleaseSettings = Annotated[
+    Annotated[AllAtOnce, Tag("allAtOnce")]
+    | Annotated[Canary, Tag("canary")]
+    | Annotated[Linear, Tag("linear")]
+    | Annotated[Rolling, Tag("rolling")],
+    Discriminator(_strategy),
+]

@@ -1,0 +1,353 @@
+"""CloudWatch in front of moto, which neither evaluates alarms nor tells metrics with more dimensions apart.
+
+moto keeps its part, the protocols; this backend takes the place of moto's own.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from math import ceil, floor
+from typing import Any
+
+from moto.cloudwatch import urls
+from moto.cloudwatch.exceptions import InvalidParameterValue, ValidationError
+from moto.cloudwatch.models import (
+    Alarm,
+    CloudWatchBackend,
+    MetricDatum,
+    MetricDatumBase,
+    Statistics,
+    cloudwatch_backends,
+)
+
+from sandbox.aws.alarms import ALARM, COMPARISON_OPERATORS, FURTHER_PERIODS, INSUFFICIENT_DATA, Datapoint, Threshold
+from sandbox.aws.conditions import Conditions
+from sandbox.aws.metrics import Expression, MetricKey, Metrics, Points, statistic_of
+from sandbox.aws.protocol import PASS_TO_MOTO, RequestContext
+
+#: Seconds between two evaluations of an alarm: a minute, and ten seconds with a period below that
+#: (User Guide, "Alarm evaluation": alarms on high-resolution metrics).
+_EVALUATION_SECONDS = 60
+_FAST_EVALUATION_SECONDS = 10
+
+#: How long a change of the time factor may go unnoticed, in seconds.
+_LONGEST_NAP = 0.25
+_SHORTEST_NAP = 0.02
+
+#: What moto's alarms know of their state.
+_STATE_OF_ALARM = ("state_value", "state_reason", "state_reason_data", "state_updated_timestamp", "history")
+
+
+class Backend(CloudWatchBackend):
+    """What one account has in one region."""
+
+    def __init__(self, region_name: str, account_id: str) -> None:
+        super().__init__(region_name, account_id)
+        self.metrics = Metrics()
+        self.states = threading.RLock()
+
+    @property
+    def _url_module(self) -> Any:
+        """moto looks for it beside the class."""
+        return urls
+
+    def publish(self, namespace: str, dimensions: Mapping[str, str], values: Mapping[str, float]) -> None:
+        """One value of each metric, now."""
+        now = _epoch(datetime.now(UTC))
+        for name, value in values.items():
+            self.metrics.add(MetricKey.of(namespace, name, dimensions), now, [value])
+
+    def put_metric_data(self, namespace: str, metric_data: list[dict[str, Any]]) -> None:
+        before = len(self.metric_data)
+        super().put_metric_data(namespace, metric_data)
+        data, self.metric_data = self.metric_data[before:], self.metric_data[:before]
+        for datum in data:
+            dimensions = {str(dimension.name): str(dimension.value) for dimension in datum.dimensions}
+            self.metrics.add(MetricKey.of(namespace, datum.name, dimensions), _epoch(datum.timestamp), _values(datum))
+
+    def get_all_metrics(self) -> list[MetricDatumBase]:
+        """One datum of each metric: what ListMetrics shows."""
+        own = [
+            MetricDatum(key.namespace, key.name, 0.0, [{"Name": n, "Value": v} for n, v in key.dimensions], None)
+            for key in self.metrics.known()
+        ]
+        return [*own, *self.aws_metric_data]
+
+    def get_metric_statistics(
+        self,
+        namespace: str,
+        metric_name: str,
+        start_time: datetime,
+        end_time: datetime,
+        period: int,
+        stats: list[str],
+        dimensions: list[dict[str, str]],
+        unit: str | None = None,
+    ) -> list[Statistics]:
+        if start_time >= end_time:
+            raise InvalidParameterValue("The parameter StartTime must be less than the parameter EndTime.")
+        key = MetricKey.of(namespace, metric_name, _dimensions(dimensions))
+        found = []
+        for start in _periods(start_time, end_time, period):
+            if values := self.metrics.values(key, start, start + period):
+                statistics = Statistics(stats, datetime.fromtimestamp(start, UTC), unit)
+                statistics.metric_data = [MetricDatum(namespace, metric_name, value, [], None) for value in values]
+                found.append(statistics)
+        return found
+
+    def get_metric_data(
+        self,
+        queries: list[dict[str, Any]],
+        start_time: datetime,
+        end_time: datetime,
+        scan_by: str = "TimestampAscending",
+    ) -> list[dict[str, Any]]:
+        if start_time >= end_time:
+            raise ValidationError("The parameter EndTime must be greater than StartTime.")
+        period = _period(queries)
+        starts = _periods(start_time, end_time, period)
+        points = self._points(queries, starts, period)
+        results = []
+        for query in (query for query in queries if query.get("ReturnData", True)):
+            found = [(datetime.fromtimestamp(t, UTC), p) for t, p in zip(starts, points[query["Id"]], strict=True)]
+            shown = [(time, point) for time, point in found if point is not None]
+            if scan_by != "TimestampAscending":
+                shown.reverse()
+            results.append(
+                {
+                    "id": query["Id"],
+                    "label": query.get("Label") or _label(query),
+                    "timestamps": [time for time, _ in shown],
+                    "values": [point for _, point in shown],
+                    "status_code": "Complete",
+                }
+            )
+        return results
+
+    def put_metric_alarm(self, name: str, *args: Any, **options: Any) -> Alarm:
+        """ "When you update an existing alarm, its state is left unchanged" (PutMetricAlarm)."""
+        with self.states:
+            before = self.alarms.get(name)
+            alarm = super().put_metric_alarm(name, *args, **options)
+            try:
+                _Watched.of(alarm)
+            except ValueError as error:
+                self.alarms.pop(name)
+                if before is not None:
+                    self.alarms[name] = before
+                raise ValidationError(str(error)) from None
+            alarm.state_value = INSUFFICIENT_DATA
+            if before is not None:
+                for member in _STATE_OF_ALARM:
+                    setattr(alarm, member, getattr(before, member))
+        return alarm
+
+    def set_alarm_state(self, alarm_name: str, reason: str, reason_data: str, state_value: str) -> None:
+        with self.states:
+            super().set_alarm_state(alarm_name, reason, reason_data or "{}", state_value)
+
+    def alarms_fired(self, names: Iterable[str], since: datetime) -> list[str]:
+        """Those of the alarms that have been in ALARM at some moment since then, or are now."""
+        with self.states:
+            return [name for name in names if name in self.alarms and _fired(self.alarms[name], since)]
+
+    def evaluate(self, alarm: Alarm, now: float, time_factor: float) -> None:
+        """Gives an alarm the state that its datapoints up to now ask for."""
+        watched = _Watched.of(alarm)
+        if watched is None:
+            return
+        period = watched.period / time_factor
+        periods = watched.threshold.evaluation_periods + FURTHER_PERIODS
+        starts = [now - period * number for number in range(periods, 0, -1)]
+        points = self._points(watched.queries, starts, period)[watched.returned]
+        datapoints = [
+            None if point is None else Datapoint(datetime.fromtimestamp(start, UTC), point)
+            for start, point in zip(starts, points, strict=True)
+        ]
+        state = watched.threshold.state(datapoints)
+        with self.states:
+            if state is not None and self.alarms.get(alarm.name) is alarm and state.value != alarm.state_value:
+                alarm.update_state(state.reason, state.reason_data, state.value)
+
+    def _points(self, queries: list[dict[str, Any]], starts: list[float], period: float) -> dict[str, Points]:
+        """The points of each query by its ID; expressions may use each other in any order."""
+        points = {
+            query["Id"]: self.metrics.points(_key(query["MetricStat"]), query["MetricStat"]["Stat"], starts, period)
+            for query in queries
+            if "MetricStat" in query
+        }
+        expressions = {query["Id"]: Expression(query["Expression"]) for query in queries if "Expression" in query}
+        while ready := {name: e for name, e in expressions.items() if name not in points and e.ids <= set(points)}:
+            points.update({name: expression.points(points, len(starts)) for name, expression in ready.items()})
+        if unresolved := sorted(set(expressions) - set(points)):
+            raise ValidationError(f"The expression of {', '.join(unresolved)} uses an ID that no query has.")
+        return points
+
+
+# Before moto makes its first one for any account.
+cloudwatch_backends.backend = Backend
+
+
+class _Watched:
+    """What an alarm watches: queries in GetMetricData's form, and the threshold for the one that returns data."""
+
+    def __init__(self, alarm: Alarm) -> None:
+        self.queries = [_query(query) for query in alarm.metric_data_queries] or [_simple_query(alarm)]
+        returning = [query["Id"] for query in self.queries if query["ReturnData"]]
+        if len(returning) != 1:
+            raise ValueError("Exactly one of the Metrics of an alarm must have ReturnData set to true.")
+        self.returned = returning[0]
+        for query in self.queries:
+            if "Expression" in query:
+                Expression(query["Expression"])
+            else:
+                statistic_of(query["MetricStat"]["Stat"])
+        self.period = _period(self.queries)
+        self.threshold = Threshold(
+            alarm.comparison_operator,
+            float(alarm.threshold),
+            alarm.evaluation_periods,
+            alarm.datapoints_to_alarm,
+            alarm.treat_missing_data or "missing",
+        )
+
+    @classmethod
+    def of(cls, alarm: Alarm) -> _Watched | None:
+        """None for a composite alarm and for a band of anomaly detection, whose states are set by hand only.
+
+        Raises `ValueError` for what cannot be evaluated.
+        """
+        return cls(alarm) if alarm.rule is None and alarm.comparison_operator in COMPARISON_OPERATORS else None
+
+
+class CloudWatch:
+    """The service: moto answers, with the backend above; alarms are evaluated from when there is the first one."""
+
+    def __init__(self) -> None:
+        self._evaluation: Evaluation | None = None
+        self._lock = threading.Lock()
+
+    def handle(self, operation: str, params: dict[str, Any], context: RequestContext) -> dict[str, Any] | None:
+        with self._lock:
+            if operation == "PutMetricAlarm" and self._evaluation is None:
+                self._evaluation = Evaluation(context.conditions)
+                self._evaluation.start()
+        return PASS_TO_MOTO  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        if self._evaluation is not None:
+            self._evaluation.end()
+
+
+class Evaluation(threading.Thread):
+    """Evaluates every alarm of every account and region, as often as CloudWatch does."""
+
+    def __init__(self, conditions: Conditions) -> None:
+        super().__init__(name="evaluation of alarms", daemon=True)
+        self._conditions = conditions
+        self._ended = threading.Event()
+        self._due: dict[tuple[str, str, str], float] = {}
+
+    def run(self) -> None:
+        while not self._ended.wait(self._nap()):
+            for account, region in [(a, r) for a in list(cloudwatch_backends) for r in list(cloudwatch_backends[a])]:
+                backend = backend_of(account, region)
+                for alarm in list(backend.alarms.values()):
+                    self._evaluate(backend, alarm)
+
+    def end(self) -> None:
+        self._ended.set()
+
+    def _nap(self) -> float:
+        return max(_SHORTEST_NAP, min(_LONGEST_NAP, _FAST_EVALUATION_SECONDS / 2 / self._conditions.time_factor))
+
+    def _evaluate(self, backend: Backend, alarm: Alarm) -> None:
+        """Each alarm at its own time, the first time a full interval after it was put."""
+        now = self._conditions.now()
+        interval = _FAST_EVALUATION_SECONDS if (alarm.period or 60) < 60 else _EVALUATION_SECONDS
+        key = (backend.account_id, backend.region_name, alarm.name)
+        if now < self._due.setdefault(key, now + interval):
+            return
+        self._due[key] = now + interval
+        try:
+            backend.evaluate(alarm, _epoch(datetime.now(UTC)), self._conditions.time_factor)
+        except Exception:
+            traceback.print_exc()
+
+
+def backend_of(account: str, region: str) -> Backend:
+    backend = cloudwatch_backends[account][region]
+    assert isinstance(backend, Backend)
+    return backend
+
+
+def _epoch(time: datetime) -> float:
+    """moto's times have no time zone and are in UTC."""
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+
+
+def _periods(start: datetime, end: datetime, period: int) -> list[float]:
+    """The beginnings of the periods from `start` to before `end`, which are multiples of the period."""
+    first, last = floor(_epoch(start) / period), ceil(_epoch(end) / period)
+    return [float(number * period) for number in range(first, last)]
+
+
+def _values(datum: MetricDatumBase) -> list[float]:
+    """The values of a datum; for a statistic set values that have its statistics."""
+    if isinstance(datum, MetricDatum):
+        return [datum.value]
+    count, total, low, high = round(datum.sample_count), datum.sum, datum.min, datum.max  # type: ignore[attr-defined]
+    between = [(total - low - high) / (count - 2)] * (count - 2) if count > 2 else []
+    return [low, *between, high] if count > 1 else [total]
+
+
+def _dimensions(dimensions: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    return {dimension["Name"]: dimension["Value"] for dimension in dimensions}
+
+
+def _key(stat: Mapping[str, Any]) -> MetricKey:
+    metric = stat["Metric"]
+    return MetricKey.of(metric["Namespace"], metric["MetricName"], _dimensions(metric.get("Dimensions", [])))
+
+
+def _label(query: Mapping[str, Any]) -> str:
+    return str(query["MetricStat"]["Metric"]["MetricName"] if "MetricStat" in query else query["Id"])
+
+
+def _period(queries: Iterable[Mapping[str, Any]]) -> int:
+    """The period of queries in seconds, the longest where they differ; an expression has that of its metrics."""
+    periods = [query["MetricStat"]["Period"] if "MetricStat" in query else query.get("Period") for query in queries]
+    return max(int(period) for period in periods if period is not None)
+
+
+def _query(query: Any) -> dict[str, Any]:
+    """One of the Metrics of an alarm, as moto keeps it, in GetMetricData's form."""
+    common = {"Id": query.id, "ReturnData": True if query.return_data is None else query.return_data}
+    if query.metric_stat is None:
+        return {**common, "Expression": query.expression, "Period": query.period}
+    stat, metric = query.metric_stat, query.metric_stat.metric
+    found = _metric_stat(metric.namespace, metric.metric_name, metric.dimensions, stat.period, stat.stat)
+    return {**common, "MetricStat": found}
+
+
+def _simple_query(alarm: Alarm) -> dict[str, Any]:
+    statistic = alarm.statistic or alarm.extended_statistic
+    if not (alarm.namespace and alarm.metric_name and alarm.period and statistic):
+        raise ValueError("An alarm needs either Metrics, or Namespace, MetricName, Period and a statistic.")
+    stat = _metric_stat(alarm.namespace, alarm.metric_name, alarm.dimensions, alarm.period, statistic)
+    return {"Id": "m1", "ReturnData": True, "MetricStat": stat}
+
+
+def _metric_stat(namespace: str, name: str, dimensions: Iterable[Any], period: Any, statistic: str) -> dict[str, Any]:
+    named = [{"Name": dimension.name, "Value": dimension.value} for dimension in dimensions]
+    metric = {"Namespace": namespace, "MetricName": name, "Dimensions": named}
+    return {"Metric": metric, "Period": int(period), "Stat": statistic}
+
+
+def _fired(alarm: Alarm, since: datetime) -> bool:
+    """moto's history has each state that ended, with the time that it began."""
+    went_by = (_epoch(began) for *_, value, began in alarm.history if value == ALARM)
+    return bool(alarm.state_value == ALARM) or any(began >= _epoch(since) for began in went_by)
