@@ -35,8 +35,12 @@ test: ready lint ## every check and every test but the long ones of `make soak`
 	@$(RUN) pytest -n 2 --dist worksteal
 
 .PHONY: soak
-soak: ready ## the tests that take minutes: deployments killed at many moments
+soak: ready ## the tests that take minutes: releases under load, deployments killed at many moments
 	@$(RUN) pytest -n 2 --dist worksteal -m soak
+
+.PHONY: bench
+bench: ready ## the figures of the README, against the named peers
+	@$(RUN) benchmarks.release_detection
 
 .PHONY: lint
 lint: $(VENV)/installed

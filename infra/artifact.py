@@ -9,7 +9,7 @@ import pulumi
 from infra.bucket import ModelBucket
 from infra.resources.packed_model import PackedModel
 from infra.resources.released_artifact import ReleasedArtifact
-from infra.settings.endpoint import RELEASED_PREFIX
+from infra.settings.variant import RELEASED_PREFIX
 from infra.triton.repository import ModelRepository
 
 

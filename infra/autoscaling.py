@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import appautoscaling
 
-from infra.settings.endpoint import AutoscalingSettings
+from infra.settings.variant import AutoscalingSettings
 
 
 @dataclass(frozen=True)

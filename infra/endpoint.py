@@ -1,7 +1,8 @@
-"""One endpoint: a Model, its EndpointConfiguration and the Endpoint that serves it."""
+"""One endpoint: a Model for each variant, the EndpointConfiguration of all of them, and the Endpoint that serves it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,32 +13,40 @@ from infra.alarms import VariantAlarms, VariantAlarmsArgs
 from infra.autoscaling import VariantAutoscaling, VariantAutoscalingArgs
 from infra.resources.endpoint import Endpoint
 from infra.role import ExecutionRole
-from infra.settings.endpoint import EndpointSettings
+from infra.settings.endpoint import ONLY_VARIANT, EndpointSettings
 from infra.settings.stack import VpcSettings
+from infra.settings.variant import VariantSettings
 
-VARIANT = "AllTraffic"
+
+@dataclass(frozen=True)
+class ServedModel:
+    """What a variant serves."""
+
+    data_url: pulumi.Input[str]
+    """The artifact, as `s3://bucket/key`."""
+    default_model_name: str | None
+    """The model that answers; None lets Triton take the only one in the artifact."""
 
 
 @dataclass(frozen=True)
 class TritonEndpointArgs:
     settings: EndpointSettings
-    default_model_name: str | None
-    """The model that answers; None lets Triton take the only one in the artifact."""
+    models: Mapping[str, ServedModel]
+    """By variant."""
     image_uri: pulumi.Input[str]
     """The image by digest."""
-    model_data_url: pulumi.Input[str]
     role: ExecutionRole
     vpc: VpcSettings | None
     account_id: pulumi.Input[str]
     tags: dict[str, str]
     secret_environment: bool
-    """Whether the stack's configuration marks the settings, and so the container's environment, as secret."""
+    """Whether the stack's configuration marks the settings, and so the containers' environment, as secret."""
     protect: bool
     """Whether even a mistaken `pulumi destroy` is refused."""
 
 
 class TritonEndpoint(pulumi.ComponentResource):
-    """A SageMaker endpoint called `name` that serves a Triton model repository.
+    """A SageMaker endpoint called `name` whose variants serve Triton model repositories.
 
     Model and EndpointConfiguration have no name of their own: they cannot be changed, so every release makes new
     ones beside the old, points the Endpoint at them, and deletes the old ones last. A fixed name would collide with
@@ -49,55 +58,79 @@ class TritonEndpoint(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: TritonEndpointArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("triton-sagemaker:infra:TritonEndpoint", name, None, opts)
+        self._name, self._args = name, args
         child = pulumi.ResourceOptions(parent=self)
-        # the role is of no use before its policies are there
-        with_policies = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=args.role.policies))
-        settings = args.settings
-        environment = container_environment(settings, args.default_model_name)
+        settings, variants = args.settings, args.settings.production_variants
 
-        model = sagemaker.Model(
-            name,
-            execution_role_arn=args.role.arn,
-            primary_container={
-                "image": args.image_uri,
-                "model_data_url": args.model_data_url,
-                "environment": pulumi.Output.secret(environment) if args.secret_environment else environment,
-            },
-            vpc_config=_vpc_config(args.vpc),
-            tags=args.tags,
-            # the provider would update these in place, which tells AWS nothing: a Model cannot be changed
-            opts=pulumi.ResourceOptions.merge(with_policies, pulumi.ResourceOptions(replace_on_changes=["vpcConfig"])),
-        )
         configuration = sagemaker.EndpointConfiguration(
             name,
-            production_variants=[_variant(settings, model.name)],
+            production_variants=[
+                _production_variant(variant, each, self._model(variant, each).name)
+                for variant, each in variants.items()
+            ],
             tags=args.tags,
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(ignore_changes=_scaled(settings))),
         )
-        rollback_alarms: list[pulumi.Input[str]] = [*settings.alarms.existing]
-        if settings.alarms.made:
-            of_release = VariantAlarmsArgs(name, VARIANT, configuration.name, settings.alarms, args.tags)
-            rollback_alarms += VariantAlarms(f"{name}-rollback", of_release, opts=child).names
         endpoint = Endpoint(
             name,
             endpoint_name=name,
             endpoint_config_name=configuration.name,
             account_id=args.account_id,
             tags=args.tags,
-            autoscaled=settings.autoscaling is not None,
+            autoscaled=any(each.autoscaling for each in variants.values()),
             deployment=deployment(settings),
-            rollback_alarms=rollback_alarms,
-            opts=pulumi.ResourceOptions.merge(with_policies, pulumi.ResourceOptions(protect=args.protect)),
+            rollback_alarms=self._rollback_alarms(configuration.name),
+            opts=pulumi.ResourceOptions.merge(self._with_policies, pulumi.ResourceOptions(protect=args.protect)),
         )
-        if settings.alarms.made:
-            of_endpoint = VariantAlarmsArgs(endpoint.name, VARIANT, None, settings.alarms, args.tags)
-            VariantAlarms(name, of_endpoint, opts=child)
-        if settings.autoscaling:
-            scaling = VariantAutoscalingArgs(endpoint.name, VARIANT, settings.autoscaling, args.tags, args.protect)
-            VariantAutoscaling(name, scaling, opts=child)
+        for variant, each in variants.items():
+            resource = variant_resource(name, variant)
+            if settings.alarms.made:
+                of_endpoint = VariantAlarmsArgs(endpoint.name, variant, None, settings.alarms, args.tags)
+                VariantAlarms(resource, of_endpoint, opts=child)
+            if each.autoscaling:
+                scaling = VariantAutoscalingArgs(endpoint.name, variant, each.autoscaling, args.tags, args.protect)
+                VariantAutoscaling(resource, scaling, opts=child)
 
         self.name, self.arn = endpoint.name, endpoint.arn
         self.register_outputs({"name": self.name, "arn": self.arn})
+
+    @property
+    def _with_policies(self) -> pulumi.ResourceOptions:
+        """The role is of no use before its policies are there."""
+        return pulumi.ResourceOptions(parent=self, depends_on=self._args.role.policies)
+
+    def _model(self, variant: str, settings: VariantSettings) -> sagemaker.Model:
+        args, served = self._args, self._args.models[variant]
+        environment = container_environment(settings, served.default_model_name)
+        return sagemaker.Model(
+            variant_resource(self._name, variant),
+            execution_role_arn=args.role.arn,
+            primary_container={
+                "image": args.image_uri,
+                "model_data_url": served.data_url,
+                "environment": pulumi.Output.secret(environment) if args.secret_environment else environment,
+            },
+            vpc_config=_vpc_config(args.vpc),
+            tags=args.tags,
+            # the provider would update these in place, which tells AWS nothing: a Model cannot be changed
+            opts=pulumi.ResourceOptions.merge(
+                self._with_policies, pulumi.ResourceOptions(replace_on_changes=["vpcConfig"])
+            ),
+        )
+
+    def _rollback_alarms(self, configuration_name: pulumi.Output[str]) -> list[pulumi.Input[str]]:
+        """Those that were there, and those on the fleet of this configuration alone."""
+        settings, names = self._args.settings.alarms, list[pulumi.Input[str]](self._args.settings.alarms.existing)
+        for variant in self._args.settings.production_variants if settings.made else ():
+            of_release = VariantAlarmsArgs(self._name, variant, configuration_name, settings, self._args.tags)
+            name = f"{variant_resource(self._name, variant)}-rollback"
+            names += VariantAlarms(name, of_release, opts=pulumi.ResourceOptions(parent=self)).names
+        return names
+
+
+def variant_resource(endpoint: str, variant: str) -> str:
+    """The name in the Pulumi program of what belongs to one variant."""
+    return endpoint if variant == ONLY_VARIANT else f"{endpoint}-{variant}"
 
 
 def deployment(settings: EndpointSettings) -> dict[str, Any]:
@@ -110,7 +143,7 @@ def deployment(settings: EndpointSettings) -> dict[str, Any]:
     }
 
 
-def container_environment(settings: EndpointSettings, default_model_name: str | None) -> dict[str, str]:
+def container_environment(settings: VariantSettings, default_model_name: str | None) -> dict[str, str]:
     """Triton's options. Verbose logging is off unless asked for: AWS's image logs every request by default, and
     logs cost."""
     environment = {"SAGEMAKER_TRITON_LOG_VERBOSE": "false"}
@@ -119,11 +152,11 @@ def container_environment(settings: EndpointSettings, default_model_name: str | 
     return environment | settings.environment
 
 
-def _variant(
-    settings: EndpointSettings, model_name: pulumi.Input[str]
+def _production_variant(
+    name: str, settings: VariantSettings, model_name: pulumi.Input[str]
 ) -> sagemaker.EndpointConfigurationProductionVariantArgs:
     return sagemaker.EndpointConfigurationProductionVariantArgs(
-        variant_name=VARIANT,
+        variant_name=name,
         model_name=model_name,
         instance_type=settings.instance_type,
         initial_instance_count=settings.instance_count,
@@ -136,9 +169,10 @@ def _variant(
 
 
 def _scaled(settings: EndpointSettings) -> list[str]:
-    """A new autoscaling minimum is no release: the live count is autoscaling's, and the initial one is for the
+    """A new autoscaling minimum is no release: the live counts are autoscaling's, and the initial ones are for the
     first."""
-    return ["productionVariants[0].initialInstanceCount"] if settings.autoscaling else []
+    variants = enumerate(settings.production_variants.values())
+    return [f"productionVariants[{n}].initialInstanceCount" for n, each in variants if each.autoscaling]
 
 
 def _vpc_config(vpc: VpcSettings | None) -> sagemaker.ModelVpcConfigArgs | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from infra import instances
 from infra.settings.error import ConfigurationError, Problem
 from infra.settings.stack import Settings
+from infra.settings.variant import VariantSettings
 from infra.triton import problem as triton
 from infra.triton.problem import ModelRepositoryError
 from infra.triton.question import CannotBeAskedError, Question, question_for_repository
@@ -18,7 +19,7 @@ from infra.triton.repository import ModelRepository
 
 @dataclass(frozen=True)
 class Model:
-    """What an endpoint serves.
+    """What a variant serves.
 
     Attributes:
         source: a model repository on disk, or the key of an artifact in the bucket.
@@ -33,9 +34,14 @@ class Model:
 
 @dataclass(frozen=True)
 class Models:
-    """Of each endpoint its model, and what Triton would pass over in silence, as lines for the person deploying."""
+    """The models that a stack releases.
 
-    by_endpoint: Mapping[str, Model]
+    Attributes:
+        by_endpoint: of each endpoint the model of each variant.
+        warnings: what Triton would pass over in silence, as lines for the person deploying.
+    """
+
+    by_endpoint: Mapping[str, Mapping[str, Model]]
     warnings: tuple[str, ...]
 
 
@@ -45,37 +51,45 @@ def read(settings: Settings, root: Path, project: str) -> Models:
     Raises:
         ConfigurationError: with every problem of every repository.
     """
-    models: dict[str, Model] = {}
     problems: list[Problem] = []
     warnings: list[str] = []
+    by_endpoint: dict[str, dict[str, Model]] = {}
     for name, endpoint in settings.endpoints.items():
-        key = f"{project}:endpoints.{name}.model.path"
-        if endpoint.model.path is None:
-            models[name] = Model(endpoint.model.artifact or "", endpoint.model.default_model_name)
-            continue
-        try:
-            repository = ModelRepository.read(root / endpoint.model.path)
-            default = endpoint.model.default_model_name or repository.default_model_name()
-        except ModelRepositoryError as error:
-            problems += [Problem(key, _at(endpoint.model.path, found)) for found in error.problems]
-            continue
-        except OSError as error:
-            problems.append(Problem(key, f"{endpoint.model.path} cannot be read: {error}"))
-            continue
-        question = None
-        for found in repository.check(
-            default, gpu=instances.has_gpu(endpoint.instance_type), environment=endpoint.environment
-        ):
-            if found.severity == "error":
-                problems.append(Problem(key, _at(endpoint.model.path, found)))
+        models = by_endpoint.setdefault(name, {})
+        for variant, served in endpoint.production_variants.items():
+            place = f"{project}:endpoints.{name}" + (f".variants.{variant}" if endpoint.variants else "")
+            try:
+                model, found = _read(served, root, f"{place}.model.path")
+            except ConfigurationError as error:
+                problems += error.problems
             else:
-                warnings.append(f"{key}: {_at(endpoint.model.path, found)}")
-        with contextlib.suppress(CannotBeAskedError):
-            question = question_for_repository(repository, default)
-        models[name] = Model(repository, default, question)
+                models[variant] = model
+                warnings += found
     if problems:
         raise ConfigurationError(problems)
-    return Models(models, tuple(warnings))
+    return Models(by_endpoint, tuple(warnings))
+
+
+def _read(variant: VariantSettings, root: Path, key: str) -> tuple[Model, list[str]]:
+    """The model of a variant, and warnings about it; an artifact is not read."""
+    path, default = variant.model.path, variant.model.default_model_name
+    if path is None:
+        return Model(variant.model.artifact or "", default), []
+    try:
+        repository = ModelRepository.read(root / path)
+        default = default or repository.default_model_name()
+    except ModelRepositoryError as error:
+        raise ConfigurationError([Problem(key, _at(path, found)) for found in error.problems]) from None
+    except OSError as error:
+        raise ConfigurationError([Problem(key, f"{path} cannot be read: {error}")]) from None
+    gpu = instances.has_gpu(variant.instance_type)
+    found = repository.check(default, gpu=gpu, environment=variant.environment)
+    if errors := [Problem(key, _at(path, each)) for each in found if each.severity == "error"]:
+        raise ConfigurationError(errors)
+    question = None
+    with contextlib.suppress(CannotBeAskedError):
+        question = question_for_repository(repository, default)
+    return Model(repository, default, question), [f"{key}: {_at(path, each)}" for each in found]
 
 
 def _at(path: str, found: triton.Problem) -> str:

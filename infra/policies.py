@@ -252,7 +252,7 @@ def _deploy_serving(deployed: Deployed) -> list[dict[str, Any]]:
             endpoints,
         ),
         _allow("Tags", "sagemaker", ["AddTags", "DeleteTags", "ListTags"], [*endpoints, *configurations, *models]),
-        _allow("ContainersLog", "logs", ["FilterLogEvents"], _log_groups(deployed)),
+        _allow("ContainersLog", "logs", ["DescribeLogStreams", "FilterLogEvents"], _log_groups(deployed)),
         _allow(
             "Alarms",
             "cloudwatch",
@@ -296,7 +296,7 @@ def _deploy_serving(deployed: Deployed) -> list[dict[str, Any]]:
 
 
 def _log_groups(deployed: Deployed) -> list[str]:
-    """An ARN of FilterLogEvents ends in the log group's name and `:*`."""
+    """The ARNs of these end in the log group's name and `:*`."""
     return deployed.of_endpoints("logs", "log-group:/aws/sagemaker/Endpoints/{}:*")
 
 

@@ -12,7 +12,7 @@ from pulumi.runtime import config
 
 from infra.artifact import ModelArtifact, ModelArtifactArgs
 from infra.bucket import ModelBucket, ModelBucketArgs
-from infra.endpoint import TritonEndpoint, TritonEndpointArgs
+from infra.endpoint import ServedModel, TritonEndpoint, TritonEndpointArgs, variant_resource
 from infra.mirror import ImageMirror, ImageMirrorArgs
 from infra.models import Models
 from infra.policies import Deployed
@@ -75,15 +75,18 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
 
     endpoints = {}
     for name, endpoint_settings in settings.endpoints.items():
-        model = models.by_endpoint[name]
-        artifact = ModelArtifact(name, ModelArtifactArgs(model.source, bucket, account_id, tags))
+        served = {}
+        for variant, model in models.by_endpoint[name].items():
+            source = ModelArtifactArgs(model.source, bucket, account_id, tags)
+            artifact = ModelArtifact(variant_resource(name, variant), source)
+            served[variant] = ServedModel(artifact.url, model.default_model_name)
+        question = next(iter(models.by_endpoint[name].values())).question
         endpoint = TritonEndpoint(
             name,
             TritonEndpointArgs(
                 settings=endpoint_settings,
-                default_model_name=model.default_model_name,
+                models=served,
                 image_uri=mirror.image_uri,
-                model_data_url=artifact.url,
                 role=role,
                 vpc=settings.vpc,
                 account_id=account_id,
@@ -95,9 +98,9 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
         endpoints[name] = {
             "name": endpoint.name,
             "arn": endpoint.arn,
-            "artifact": artifact.url,
+            "artifacts": {variant: model.data_url for variant, model in served.items()},
             "image": mirror.image_uri,
-            "invoke": invoke_command(name, settings.region, model.question),
+            "invoke": invoke_command(name, settings.region, question),
         }
     return {"endpoints": endpoints, "bucket": bucket.name, "image": mirror.image_uri, "roleArn": role.arn}
 
@@ -111,7 +114,7 @@ def release_summary(settings: EndpointSettings) -> str:
         moved = policy.batch.of(least)
         share = f"{moved} of {least} instances = {100 * moved // least} %"
         how += f" {policy.batch} ({share}{' at the smallest fleet' if most > least else ''})"
-    alarms = settings.alarms.rollback_alarms
+    alarms = settings.rollback_alarms
     return f"a release takes {settings.release_estimate}: {how}, {alarms} rollback alarm{'' if alarms == 1 else 's'}"
 
 

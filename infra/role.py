@@ -9,7 +9,7 @@ import pulumi
 from pulumi_aws import iam
 
 from infra import policies
-from infra.settings.endpoint import RELEASED_PREFIX
+from infra.settings.variant import RELEASED_PREFIX
 
 
 @dataclass(frozen=True)

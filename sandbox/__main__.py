@@ -8,20 +8,21 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from sandbox import asking, interrupts, rehearsal, teardown
+from sandbox import asking, interrupts, rehearsal, rollback, teardown
 from sandbox.engine import EngineError
 from sandbox.home import PROJECT, Sandbox, SandboxError, Say
-from sandbox.stacks import Stack, StackFailed, Update, stacks
+from sandbox.stacks import Stack, StackFailed, stacks
 
 app = typer.Typer(help=__doc__, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
 
+T = TypeVar("T")
 StackName = Annotated[str, typer.Option("--stack", "-s", help="the stack, as in Pulumi.STACK.yaml")]
 
 
@@ -61,6 +62,15 @@ def refresh(stack: StackName = "dev") -> None:
 def destroy(stack: StackName = "dev") -> None:
     """Destroy a stack's resources; protected ones refuse, as on AWS (`down` unprotects them first)."""
     engine_does("destroy", stack, lambda: Stack(here(say), stack).destroy(say, color()))
+
+
+@app.command(name="rollback")
+def rehearse_rollback() -> None:
+    """Rehearse a release that fails under traffic: alarms roll it back, and `up` says so."""
+    sandbox = here(say)
+    if why := sandbox.start().triton:
+        raise SandboxError(f"No Triton runs here, so no model can fail: {why}.")
+    engine_does("up", rollback.STACK, lambda: rollback.rehearse(sandbox, say, color()))
 
 
 @app.command()
@@ -142,7 +152,7 @@ def endpoints_table(client: Any) -> Table:
     return table
 
 
-def engine_does(operation: str, stack: str, run: Callable[[], Update]) -> Update:
+def engine_does(operation: str, stack: str, run: Callable[[], T]) -> T:
     """Run an operation of the engine; when it fails, the engine has printed why."""
     try:
         with interrupts.left_to_the_engine():

@@ -20,6 +20,7 @@ from typing import Any
 import boto3
 import botocore.session
 import psutil
+import urllib3
 from botocore.config import Config
 
 from sandbox import engine
@@ -163,6 +164,12 @@ class Sandbox:
             "test", "test", region_name=region or aws.region, botocore_session=botocore.session.Session(nobody)
         )
         return session.client(service, endpoint_url=aws.url, config=Config(proxies={}, **config))
+
+    def impose(self, **conditions: Any) -> None:
+        """Set conditions of AWS, such as `timeFactor=60`; see `sandbox.aws.conditions`."""
+        answer = urllib3.request("PUT", f"{self.running().url}/_sandbox/conditions", json=conditions)
+        if answer.status != 200:
+            raise SandboxError(f"AWS takes no such conditions: {answer.data.decode()}")
 
     def _started(self, pid: int) -> float | None:
         """When this sandbox's AWS with this process id began; None if the id is free or someone else's by now."""

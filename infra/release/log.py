@@ -10,6 +10,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 LINES = 12
 
+MAX_STREAMS = 100
+"""Log streams that one search takes (API `FilterLogEvents`, `logStreamNames`)."""
+
 _HARMLESS = "CudaDriverHelper has not been initialized"
 """Triton logs this as an error at every start on an instance without GPU."""
 
@@ -23,14 +26,28 @@ def log_group(endpoint_name: str) -> str:
 
 
 def last_lines(logs: Any, endpoint_name: str, since_ms: int) -> list[str]:
-    """The most telling of the log lines since `since_ms` (milliseconds since 1970); none if the log cannot be read.
+    """The most telling lines of the instances that started since `since_ms` (milliseconds since 1970), which leaves
+    the old fleet's out; none if the log cannot be read.
 
     They help to understand a failure that is reported anyway; not being allowed to read them must not hide that
     failure.
     """
+    group = log_group(endpoint_name)
     try:
+        pages = logs.get_paginator("describe_log_streams").paginate(logGroupName=group)
+        streams = [
+            stream["logStreamName"]
+            for page in pages
+            for stream in page["logStreams"]
+            if stream["creationTime"] >= since_ms
+        ]
+        if not streams:
+            return []
         pages = logs.get_paginator("filter_log_events").paginate(
-            logGroupName=log_group(endpoint_name), startTime=since_ms, PaginationConfig={"MaxItems": 10_000}
+            logGroupName=group,
+            logStreamNames=streams[:MAX_STREAMS],
+            startTime=since_ms,
+            PaginationConfig={"MaxItems": 10_000},
         )
         events = [event for page in pages for event in page["events"]]
     except (ClientError, BotoCoreError):
@@ -40,7 +57,7 @@ def last_lines(logs: Any, endpoint_name: str, since_ms: int) -> list[str]:
 
 def telling(lines: Sequence[str]) -> list[str]:
     """At most the last 12 different lines that explain a failure: Triton's errors with what belongs to them, else
-    just the last ones."""
+    just the last ones without its tables of options."""
     errors, in_error = [], False
     for line in lines:
         if _TRITON_LINE.match(line):
@@ -49,4 +66,5 @@ def telling(lines: Sequence[str]) -> list[str]:
             in_error = True
         if in_error and line.strip():
             errors.append(line)
-    return list(dict.fromkeys(errors or [line for line in lines if line.strip()]))[-LINES:]
+    others = [line for line in lines if line.strip() and not line.startswith(("|", "+-"))]
+    return list(dict.fromkeys(errors or others))[-LINES:]

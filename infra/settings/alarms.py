@@ -73,20 +73,6 @@ class AlarmSettings(Section):
         thresholds = self.error_rate_percent, self.server_error_rate_percent, self.p99_model_latency_milliseconds
         return sum(each is not None for each in thresholds)
 
-    @property
-    def rollback_alarms(self) -> int:
-        """How many alarms can roll a release back."""
-        return self.made + len(self.existing)
-
-    @rule("existing")
-    def not_more_than_sagemaker_takes(self) -> str | None:
-        if self.rollback_alarms > MAX_ROLLBACK_ALARMS:
-            return (
-                f"{len(self.existing)} alarms, with the {self.made} made here {self.rollback_alarms}; SageMaker takes "
-                f"{MAX_ROLLBACK_ALARMS} to roll a release back. Join some in a composite alarm."
-            )
-        return None
-
     @rule("existing")
     def each_is_named_once(self) -> str | None:
         repeated = {name for name in self.existing if self.existing.count(name) > 1}

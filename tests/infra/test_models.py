@@ -36,7 +36,7 @@ def settings(**endpoint: object) -> Settings:
 
 def test_the_only_model_of_a_repository_answers(tmp_path: Path) -> None:
     write(tmp_path / "models", "iris")
-    assert models.read(settings(), tmp_path, "p").by_endpoint["e"].default_model_name == "iris"
+    assert models.read(settings(), tmp_path, "p").by_endpoint["e"]["AllTraffic"].default_model_name == "iris"
 
 
 def test_with_several_models_one_must_be_named(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_with_several_models_one_must_be_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"p:endpoints\.e\.model\.path: models: .*defaultModelName"):
         models.read(settings(), tmp_path, "p")
     named = settings(model={"path": "models", "defaultModelName": "b"})
-    assert models.read(named, tmp_path, "p").by_endpoint["e"].default_model_name == "b"
+    assert models.read(named, tmp_path, "p").by_endpoint["e"]["AllTraffic"].default_model_name == "b"
 
 
 def test_an_error_in_a_model_configuration_is_told_with_its_line(tmp_path: Path) -> None:
@@ -66,3 +66,21 @@ def test_what_triton_passes_over_in_silence_is_a_warning(tmp_path: Path) -> None
     (tmp_path / "models" / "iris" / "01").mkdir()
     (warning,) = models.read(settings(), tmp_path, "p").warnings
     assert warning.startswith("p:endpoints.e.model.path: models/iris: has the directory '01'")
+
+
+def test_each_variant_has_its_model_and_its_problems_their_place(tmp_path: Path) -> None:
+    write(tmp_path / "a", "iris")
+    variants = {"A": {"model": {"path": "a"}}, "B": {"model": {"path": "missing"}}}
+    of_variants = Settings.model_validate(
+        {
+            "region": "ap-northeast-1",
+            "environment": "development",
+            "tags": {"CostEnv": "dev", "CostService": "x"},
+            "endpoints": {"e": {"variants": variants}},
+        }
+    )
+    with pytest.raises(ConfigurationError, match=r"p:endpoints\.e\.variants\.B\.model\.path: missing"):
+        models.read(of_variants, tmp_path, "p")
+    write(tmp_path / "missing", "other")
+    found = models.read(of_variants, tmp_path, "p").by_endpoint["e"]
+    assert {variant: model.default_model_name for variant, model in found.items()} == {"A": "iris", "B": "other"}

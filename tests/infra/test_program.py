@@ -430,11 +430,57 @@ def test_one_stack_hosts_any_number_of_endpoints() -> None:
     assert len(deployment.all("ecr/repository:Repository")) == 1
 
 
+VARIANTS: dict[str, Any] = {
+    "Stable": {
+        "model": {"artifact": "artifacts/a.tar.gz"},
+        "initialVariantWeight": 0.9,
+        "autoscaling": {"min": 2, "max": 4},
+    },
+    "Trial": {
+        "model": {"path": "examples/models"},
+        "instanceType": "ml.m5.large",
+        "initialVariantWeight": 0.1,
+        "autoscaling": {"min": 1, "max": 1},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def several() -> Deployment:
+    config = stack_file("prod")
+    alarms = {"errorRatePercent": 5}
+    config["triton-sagemaker:endpoints"] = {"e": {"variants": VARIANTS, "alarms": alarms}}
+    return run("prod", config)
+
+
+def test_each_variant_has_a_model_instances_and_a_weight_of_its_own(several: Deployment) -> None:
+    variants = several.one(":EndpointConfiguration").inputs["productionVariants"]
+    assert [
+        (each["variantName"], each["modelName"], each["instanceType"], each["initialVariantWeight"])
+        for each in variants
+    ] == [("Stable", "e-Stable-1a2b3c4", "ml.c5.xlarge", 0.9), ("Trial", "e-Trial-1a2b3c4", "ml.m5.large", 0.1)]
+    assert {each.name for each in several.all("sagemaker/model:Model")} == {"e-Stable", "e-Trial"}
+    assert several.one(":ReleasedArtifact").inputs["prefix"] == "models/e-Stable/"
+    assert several.one(":PackedModel").inputs["key"].startswith("models/e-Trial/")
+    assert set(several.outputs["endpoints"]["e"]["artifacts"]) == {"Stable", "Trial"}
+
+
+def test_each_variant_scales_by_itself(several: Deployment) -> None:
+    assert {each.inputs["resourceId"] for each in several.all(":Target")} == {
+        "endpoint/e/variant/Stable",
+        "endpoint/e/variant/Trial",
+    }
+    assert list(several.one(":EndpointConfiguration").request.ignoreChanges) == [
+        "productionVariants[0].initialInstanceCount",
+        "productionVariants[1].initialInstanceCount",
+    ]
+
+
 def test_the_outputs_are_what_ops_need(prod: Deployment) -> None:
     assert set(prod.outputs) == {"endpoints", "bucket", "image", "roleArn"}
     endpoint = prod.outputs["endpoints"]["sagemaker-endpoint"]
     assert endpoint["name"] == "sagemaker-endpoint"
-    assert endpoint["artifact"] == "s3://sagemaker-models/models/sagemaker-endpoint/model_7/v1.tar.gz"
+    assert endpoint["artifacts"]["AllTraffic"] == "s3://sagemaker-models/models/sagemaker-endpoint/model_7/v1.tar.gz"
     assert endpoint["image"] == prod.outputs["image"]
     assert endpoint["invoke"] == (
         "aws sagemaker-runtime invoke-endpoint --region ap-northeast-1 --endpoint-name sagemaker-endpoint "

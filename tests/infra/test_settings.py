@@ -157,8 +157,7 @@ def test_a_scaled_endpoint_starts_with_its_minimum_and_a_fixed_one_with_one_inst
             "ranking.release",
             {"strategy": "canary", "instances": 2},
             "ranking.release",
-            "instances: 2 of 2 instances = 100 %; canary moves at most 50 % at once. That is the smallest fleet "
-            "(autoscaling.min)",
+            "2 of 2 instances = 100 %; canary moves at most 50 % at once. That is the fleet at autoscaling.min.",
         ),
         (
             "ranking.release",
@@ -224,9 +223,8 @@ def test_all_problems_are_reported_at_once() -> None:
 
 def test_a_slow_start_must_fit_the_timeout() -> None:
     config = changed("endpoints.ranking.startupHealthCheckSeconds", 3600)
-    assert (
-        "must be more than startupHealthCheckSeconds" in problems(config)["triton-sagemaker:endpoints.ranking.release"]
-    )
+    (message,) = problems(config).values()
+    assert "must be more than startupHealthCheckSeconds" in message
 
 
 def test_names_that_differ_in_case_only_are_the_same_to_sagemaker() -> None:
@@ -279,7 +277,7 @@ def test_the_step_size_is_checked_at_the_largest_fleet_too() -> None:
     config["triton-sagemaker:endpoints"]["ranking"]["release"] = {"strategy": "linear", "instances": 1}
     (message,) = problems(config).values()
     assert "instances: 1 of 12 instances = 8 %; linear moves at least 10 % at once." in message
-    assert "the largest fleet (autoscaling.max)" in message
+    assert "the fleet at autoscaling.max" in message
 
 
 def test_inferentia_1_takes_all_at_once_only() -> None:
@@ -315,3 +313,74 @@ def test_the_estimate_counts_starts_waits_and_termination() -> None:
 )
 def test_what_sagemaker_takes_but_hardly_was_meant_is_a_warning(keys: dict[str, Any], warned: list[str]) -> None:
     assert [warning.split(":")[0] for warning in endpoint(**keys).release_warnings] == warned
+
+
+MODEL = {"path": "models"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "key", "words"),
+    [
+        ({}, "model", "Or give variants"),
+        ({"variants": {}}, "variants", "at least 1"),
+        ({"variants": {f"V{n}": {"model": MODEL} for n in range(11)}}, "variants", "at most 10"),
+        ({"variants": {"a_b": {"model": MODEL}}}, "variants.a_b", "API VariantName"),
+        ({"variants": {"A": {}}}, "variants.A.model", "is required"),
+        (
+            {"model": MODEL, "instanceType": "ml.m5.large", "variants": {"A": {"model": MODEL}}},
+            "variants",
+            "instanceType, model stand beside variants",
+        ),
+        (
+            {"variants": {"A": {"model": MODEL, "autoscaling": {"min": 1, "max": 2}}, "B": {"model": MODEL}}},
+            "variants",
+            "B has no autoscaling while A has",
+        ),
+        (
+            {
+                "variants": {
+                    "A": {"model": MODEL, "initialInstanceCount": 2},
+                    "B": {"model": MODEL, "initialInstanceCount": 2},
+                },
+                "release": {"strategy": "rolling", "percent": 50},
+            },
+            "release.strategy",
+            "one variant only, here are 2",
+        ),
+        (
+            {
+                "variants": {"A": {"model": MODEL, "initialInstanceCount": 4}, "B": {"model": MODEL}},
+                "release": {"strategy": "canary", "percent": 25},
+            },
+            "release",
+            "That is the fleet at variants.B.initialInstanceCount",
+        ),
+        (
+            {
+                "variants": {f"V{n}": {"model": MODEL} for n in range(4)},
+                "alarms": {"errorRatePercent": 1, "serverErrorRatePercent": 1, "p99ModelLatencyMilliseconds": 1},
+            },
+            "alarms.existing",
+            "with the 12 made here 12; SageMaker takes 10",
+        ),
+    ],
+)
+def test_a_wrong_set_of_variants_is_refused_with_the_rule(keys: dict[str, Any], key: str, words: str) -> None:
+    ((found, message),) = problems(changed("endpoints.ranking", keys)).items()
+    assert found.removeprefix("triton-sagemaker:endpoints.ranking.") == key
+    assert words in message
+
+
+def test_an_endpoints_own_keys_are_its_only_variant() -> None:
+    variant = settings(VALID).endpoints["ranking"].production_variants["AllTraffic"]
+    assert (variant.model.artifact, variant.instance_type) == ("artifacts/model_7.tar.gz", "ml.r5.xlarge")
+    assert (variant.instance_count, variant.startup_health_check_seconds) == (2, 60)
+
+
+def test_a_release_of_several_variants_waits_for_the_slowest() -> None:
+    slow = {"model": MODEL, "startupHealthCheckSeconds": 1800}
+    one, two = ({"variants": {"A": {"model": MODEL}} | more} for more in ({}, {"B": slow}))
+    estimates = [
+        settings(changed("endpoints.ranking", keys)).endpoints["ranking"].release_estimate for keys in (one, two)
+    ]
+    assert estimates[1].maximum - estimates[0].maximum == 1800 - 60

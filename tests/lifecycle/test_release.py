@@ -256,7 +256,7 @@ def test_the_stacks_outputs_tell_how_to_ask(account: Account) -> None:
     endpoint = outputs["endpoints"][name]
     assert endpoint["arn"] == account.endpoint(name)["EndpointArn"]
     model = account.client("sagemaker").describe_model(ModelName=state(stack, "model:Model")[0]["id"])
-    assert endpoint["artifact"] == model["PrimaryContainer"]["ModelDataUrl"]
+    assert endpoint["artifacts"]["AllTraffic"] == model["PrimaryContainer"]["ModelDataUrl"]
     assert endpoint["image"] == model["PrimaryContainer"]["Image"]
     answer = subprocess.run(
         ["bash", "-c", endpoint["invoke"]],

@@ -188,6 +188,7 @@ class Logs:
         class Pages:
             def paginate(self, **_: Any) -> Iterator[dict[str, Any]]:
                 yield {
+                    "logStreams": [{"logStreamName": "AllTraffic/i-1", "creationTime": 1_000_000}],
                     "events": [
                         {"timestamp": 1, "message": "E1122 03:30:00.000001 7 model_lifecycle.cc:654] failed to load"}
                     ]
@@ -222,7 +223,7 @@ class CloudWatch:
     def get_metric_statistics(self, **asked: Any) -> dict[str, Any]:
         self.asked.append(asked)
         count = self.counts.pop(0) if len(self.counts) > 1 else self.counts[0]
-        return {"Datapoints": [{"Sum": float(count)}]}
+        return {"Datapoints": [{"Timestamp": asked["StartTime"], "Sum": float(count)}]}
 
 
 class FakeTime:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 from botocore.exceptions import ClientError
 
 from infra.release.log import LINES, last_lines, telling
@@ -37,3 +40,38 @@ def test_a_log_that_may_not_be_read_hides_nothing_else() -> None:
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, operation)
 
     assert last_lines(Denied(), "e", 0) == []
+
+
+class Logs:
+    """CloudWatch Logs with one line in each stream."""
+
+    def __init__(self, **created_ms: int) -> None:
+        self.created_ms = created_ms
+
+    def get_paginator(self, operation: str) -> Any:
+        return Pages({"describe_log_streams": self.streams, "filter_log_events": self.events}[operation])
+
+    def streams(self, **_: Any) -> dict[str, Any]:
+        return {"logStreams": [{"logStreamName": name, "creationTime": at} for name, at in self.created_ms.items()]}
+
+    def events(self, logStreamNames: list[str], **_: Any) -> dict[str, Any]:
+        return {
+            "events": [{"message": f"{name} says\n", "timestamp": self.created_ms[name]} for name in logStreamNames]
+        }
+
+
+class Pages:
+    def __init__(self, page: Callable[..., dict[str, Any]]) -> None:
+        self.page = page
+
+    def paginate(self, **request: Any) -> Iterator[dict[str, Any]]:
+        yield self.page(**request)
+
+
+def test_only_instances_of_the_new_fleet_have_a_say() -> None:
+    assert last_lines(Logs(old=1_000, new=2_000), "e", 1_500) == ["new says"]
+    assert last_lines(Logs(old=1_000), "e", 1_500) == []
+
+
+def test_tables_of_options_explain_nothing() -> None:
+    assert telling(["+------+", "| Option | Value |", "Signal (15) received."]) == ["Signal (15) received."]
