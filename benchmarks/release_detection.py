@@ -134,7 +134,7 @@ def measured(account: Account, endpoint: str, seconds: int) -> list[Wait]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rollouts", type=int, default=8, help="how many, side by side (8)")
+    parser.add_argument("--rollouts", type=int, default=24, help="how many, side by side (24)")
     parser.add_argument("--shortest", type=int, default=60, help="seconds that the shortest takes (60)")
     parser.add_argument("--longest", type=int, default=300, help="seconds that the longest takes (300)")
     arguments = parser.parse_args()

@@ -49,7 +49,11 @@ class Logs:
         self.created_ms = created_ms
 
     def get_paginator(self, operation: str) -> Any:
-        return Pages({"describe_log_streams": self.streams, "filter_log_events": self.events}[operation])
+        pages: dict[str, Callable[..., dict[str, Any]]] = {
+            "describe_log_streams": self.streams,
+            "filter_log_events": self.events,
+        }
+        return Pages(pages[operation])
 
     def streams(self, **_: Any) -> dict[str, Any]:
         return {"logStreams": [{"logStreamName": name, "creationTime": at} for name, at in self.created_ms.items()]}
