@@ -11,6 +11,8 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, f
 from infra.ecr.accounts import aws_triton_images
 from infra.ecr.reference import ImageReference
 from infra.settings.endpoint import EndpointName, EndpointSettings
+from infra.settings.freeze import FreezeWindowSettings
+from infra.settings.notifications import NotificationSettings
 from infra.settings.section import Section, rule, violation
 
 MAX_TAGS = 50
@@ -132,6 +134,12 @@ class Settings(Section):
     role: RoleSettings = Field(RoleSettings(), description="The execution role.")
     vpc: VpcSettings | None = Field(None, description="Attach the containers to a VPC; none if not given.")
     endpoints: dict[EndpointName, EndpointSettings] = Field(min_length=1, description="The endpoints by name.")
+    freeze_windows: list[FreezeWindowSettings] = Field(
+        default_factory=list, description="Times in which no live endpoint is released anew; none if not given."
+    )
+    notifications: NotificationSettings | None = Field(
+        None, description="Where the end of each release is published; nowhere if not given."
+    )
 
     @property
     def production(self) -> bool:
@@ -144,6 +152,11 @@ class Settings(Section):
         if self.image.source is not None:
             return [ImageReference.parse(self.image.source)]
         return aws_triton_images(self.region, self.image.version)
+
+    @property
+    def notification_topic_arn(self) -> str | None:
+        """The SNS topic that is told of each release."""
+        return self.notifications.topic_arn if self.notifications else None
 
     @field_validator("image")
     @classmethod
@@ -162,6 +175,19 @@ class Settings(Section):
         if region and bucket.kms_key_arn and (of := bucket.kms_key_arn.split(":")[3]) != region:
             raise violation(f"kmsKeyArn is a key of {of}, the bucket is in {region}; S3 needs a key of its own region.")
         return bucket
+
+    @field_validator("notifications")
+    @classmethod
+    def the_topic_is_in_the_region(
+        cls, notifications: NotificationSettings | None, info: ValidationInfo
+    ) -> NotificationSettings | None:
+        region = info.data.get("region")
+        if region and notifications and notifications.region != region:
+            raise violation(
+                f"topicArn: {notifications.topic_arn} is in {notifications.region}, the stack in {region}. Give a "
+                "topic of the stack's region; SNS delivers from there to other regions."
+            )
+        return notifications
 
     @field_validator("endpoints")
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import runpy
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,18 +111,30 @@ def stack_file(stack: str) -> dict[str, Any]:
 
 def run(stack: str, config: dict[str, Any] | None = None, secret_keys: list[str] | None = None) -> Deployment:
     """Run the program for a stack; `config` replaces that of the stack file, `secret_keys` of it are marked secret."""
-    deployment = Deployment()
     values = stack_file(stack) if config is None else config
+    return registered(
+        lambda: runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__"), stack, values, secret_keys
+    )
+
+
+def registered(
+    program: Callable[[], object],
+    stack: str = "dev",
+    config: Mapping[str, Any] | None = None,
+    secret_keys: list[str] | None = None,
+) -> Deployment:
+    """What a program registers and exports."""
+    deployment = Deployment()
     asyncio.set_event_loop(asyncio.new_event_loop())
     mocks.set_mocks(_Account(), project="triton-sagemaker", stack=stack, preview=False, monitor=_Monitor(deployment))
     settings.set_root_resource(None)  # type: ignore[arg-type]  # the program brings its own, as under the engine
     set_all_config(
-        {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()},
+        {key: value if isinstance(value, str) else json.dumps(value) for key, value in (config or {}).items()},
         secret_keys or [],
     )
 
-    def program() -> None:
-        runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
+    def run_program() -> None:
+        program()
 
-    asyncio.get_event_loop().run_until_complete(run_in_stack(program))
+    asyncio.get_event_loop().run_until_complete(run_in_stack(run_program))
     return deployment

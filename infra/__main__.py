@@ -1,0 +1,44 @@
+"""`python -m infra`: what people and CI do with a stack besides `pulumi up`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from infra.cli import policy, release
+
+CANNOT_TELL = 2
+"""As for wrong usage: nothing is said about the stack."""
+
+app = typer.Typer(help=__doc__, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app.add_typer(release.app, name="release")
+app.command()(policy.policy)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command, by default that of the command line."""
+    try:
+        app(arguments, prog_name="python -m infra")
+    except Exception as error:
+        if not isinstance(error, _expected()):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(CANNOT_TELL)
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """What a person can do something about. The modules are loaded by now, and a `--help` does without them."""
+    from infra.aws_error import AwsRequestRefused
+    from infra.aws_session import AwsSessionRefused
+    from infra.cli.stack_file import StackFileError
+    from infra.release.failure import ReleaseTimeout
+    from infra.release.stop import CannotStop
+    from infra.settings.error import ConfigurationError
+
+    return AwsRequestRefused, AwsSessionRefused, StackFileError, ReleaseTimeout, CannotStop, ConfigurationError
+
+
+if __name__ == "__main__":
+    main()
