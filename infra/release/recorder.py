@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from infra.aws_error import aws_calls
@@ -63,7 +64,7 @@ class ReleaseRecorder:
             override=rollout.override,
         )
         for keep in self._keep:
-            self._or_warn(resource, lambda keep=keep: keep(record))  # type: ignore[misc]
+            self._or_warn(resource, partial(keep, record))
 
     def _or_warn(self, resource: str, work: Callable[[], _T]) -> _T | None:
         try:

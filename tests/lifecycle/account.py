@@ -108,10 +108,11 @@ class Account:
         """A new model repository; see `write_model`."""
         return write_model(self.directory / f"models{next(self.names)}", answer, initialize, execute)
 
-    def ask(self, endpoint: str, client: Any = None) -> float:
-        """The endpoint's answer, from boto3."""
+    def ask(self, endpoint: str, client: Any = None, variant: str | None = None) -> float:
+        """The endpoint's answer, from boto3; from a variant of it if one is named."""
+        target = {"TargetVariant": variant} if variant else {}
         answer = (client or self.client("sagemaker-runtime")).invoke_endpoint(
-            EndpointName=endpoint, ContentType="application/json", Body=QUESTION
+            EndpointName=endpoint, ContentType="application/json", Body=QUESTION, **target
         )
         return float(json.loads(answer["Body"].read())["outputs"][0]["data"][0])
 
@@ -197,9 +198,10 @@ def eventually(is_so: Callable[[], bool], what: str) -> None:
 
 def development(endpoints: dict[str, Any], **sections: Any) -> Config:
     """The configuration of a development stack."""
-    for endpoint in endpoints.values():
+    variants = [variant for each in endpoints.values() for variant in each.get("variants", {"": each}).values()]
+    for variant in variants:
         # the test models' configurations are complete, and Triton starts several times faster when told so
-        endpoint.setdefault("environment", {"SAGEMAKER_TRITON_ADDITIONAL_ARGS": "--disable-auto-complete-config"})
+        variant.setdefault("environment", {"SAGEMAKER_TRITON_ADDITIONAL_ARGS": "--disable-auto-complete-config"})
     base = {
         "aws:region": "ap-northeast-1",
         "triton-sagemaker:environment": "development",

@@ -94,7 +94,7 @@ def test_a_kill_while_autoscaling_is_off_brings_it_back_with_the_next_up(account
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("seconds", [0.5, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])
+@pytest.mark.parametrize("seconds", [0.5, 2, 3, 4, 5, 6, 7, 8, 10])
 def test_a_kill_at_any_moment_is_got_out_of_by_the_next_up(account: Account, seconds: float) -> None:
     other, name, model = account.name(), account.name(), account.model(1)
     endpoint = {
