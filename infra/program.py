@@ -149,6 +149,7 @@ def deployed(settings: Settings, stack: str, partition: str, account_id: str) ->
             if ecr
         ],
         kms_key_arn=settings.bucket.kms_key_arn,
+        notification_topic_arn=settings.notification_topic_arn,
     )
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,8 @@ def settings(**sections: Any) -> Settings:
 
 
 def statements(**sections: Any) -> list[dict[str, Any]]:
-    deployed = replace(program.deployed(settings(**sections), "prod", "aws", ACCOUNT), notification_topic_arn=TOPIC)
+    told = settings(**{"notifications": {"topicArn": TOPIC}, **sections})
+    deployed = program.deployed(told, "prod", "aws", ACCOUNT)
     return [statement for document in policies.deployer(deployed) for statement in document["Statement"]]
 
 
@@ -197,9 +197,7 @@ def test_a_kms_key_and_an_image_from_elsewhere_change_the_permissions() -> None:
 
 
 def test_nothing_may_be_published_without_a_topic() -> None:
-    documents = policies.deployer(
-        replace(program.deployed(settings(), "prod", "aws", ACCOUNT), notification_topic_arn=None)
-    )
+    documents = policies.deployer(program.deployed(settings(), "prod", "aws", ACCOUNT))
     assert "sns:" not in json.dumps(documents)
 
 
