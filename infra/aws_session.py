@@ -78,6 +78,13 @@ class AwsSession:
                 config=self._client_config,
             )
 
+    @property
+    def region(self) -> str | None:
+        """The stack's region."""
+        with self._making:
+            region: str | None = self._session.region_name
+            return region
+
     @cached_property
     def account_id(self) -> str:
         """The account that the calls act in.

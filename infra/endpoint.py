@@ -188,10 +188,10 @@ def _production_variant(
 
 
 def _scaled(settings: EndpointSettings) -> list[str]:
-    """A new autoscaling minimum is no release: the live counts are autoscaling's, and the initial ones are for the
-    first."""
-    variants = enumerate(settings.production_variants.values())
-    return [f"productionVariants[{n}].initialInstanceCount" for n, each in variants if each.autoscaling]
+    """A new autoscaling minimum is no release: the live count is autoscaling's, and the initial one is for the first.
+    Of several variants it is one, because a path is by position: a variant put before another would get its count."""
+    scaled = settings.variants is None and settings.autoscaling is not None
+    return ["productionVariants[0].initialInstanceCount"] if scaled else []
 
 
 def _vpc_config(vpc: VpcSettings | None) -> sagemaker.ModelVpcConfigArgs | None:

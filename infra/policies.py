@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -99,10 +100,10 @@ def write_logs_and_metrics(partition: str, region: str, account_id: str, endpoin
             "Condition": {"StringEquals": {"cloudwatch:namespace": METRIC_NAMESPACES}},
         },
         {
-            "Sid": "ReadRollbackAlarms",
+            "Sid": "ReadRollbackAlarms",  # a narrower scope hides composite alarms (API DescribeAlarms)
             "Effect": "Allow",
             "Action": "cloudwatch:DescribeAlarms",
-            "Resource": f"arn:{partition}:cloudwatch:{region}:{account_id}:alarm:*",
+            "Resource": "*",
         },
     )
 
@@ -166,10 +167,10 @@ class Deployed:
 
 
 def deployer(deployed: Deployed) -> list[Policy]:
-    """What the principal that runs `pulumi up`, `refresh` and `destroy` may do, as managed policies: one of them has no
-    room for all. The `aws` provider reads more of a bucket, a repository and a role than the stack sets. Who it is,
-    anybody may ask (STS, GetCallerIdentity)."""
-    return [_policy(*_deploy_storage(deployed)), _policy(*_deploy_serving(deployed))]
+    """What the principal that runs `pulumi up`, `refresh` and `destroy` may do, in documents that managed
+    policies have room for. The `aws` provider reads more of a bucket, a repository and a role than the stack sets. Who it is, anybody may ask
+    (STS, GetCallerIdentity)."""
+    return _managed_policies([*_deploy_storage(deployed), *_deploy_serving(deployed)])
 
 
 def release_operator(deployed: Deployed) -> Policy:
@@ -186,7 +187,7 @@ def release_operator(deployed: Deployed) -> Policy:
                 *deployed.of_endpoints("sagemaker", "model/{}-*"),
             ],
         ),
-        _allow("ReadAlarms", "cloudwatch", ["DescribeAlarms"], deployed.arn("cloudwatch", "alarm:*")),
+        _allow("ReadAlarms", "cloudwatch", ["DescribeAlarms"], "*"),  # a narrower scope hides composite alarms
         _allow("ReadMetrics", "cloudwatch", ["GetMetricData", "GetMetricStatistics"], "*"),  # take no resource
         _allow(
             "Stop",
@@ -301,7 +302,7 @@ def _deploy_serving(deployed: Deployed) -> list[dict[str, Any]]:
                 *deployed.of_endpoints("cloudwatch", "alarm:TargetTracking-endpoint/{}/*"),
             ],
         ),
-        _allow("ReadAlarms", "cloudwatch", ["DescribeAlarms"], deployed.arn("cloudwatch", "alarm:*")),
+        _allow("ReadAlarms", "cloudwatch", ["DescribeAlarms"], "*"),  # a narrower scope hides composite alarms
         _allow("ReadMetrics", "cloudwatch", ["GetMetricStatistics"], "*"),  # takes no resource
         _allow(
             "Autoscaling",
@@ -345,6 +346,21 @@ def _allow(sid: str, service: str, actions: Sequence[str], resource: str | list[
         "Action": [f"{service}:{action}" for action in actions],
         "Resource": resource,
     }
+
+
+def _managed_policies(statements: Sequence[dict[str, Any]]) -> list[Policy]:
+    """The statements in as few documents as have room for them."""
+    documents: list[list[dict[str, Any]]] = [[]]
+    for statement in statements:
+        if _size(_policy(*documents[-1], statement)) > MAX_MANAGED_POLICY and documents[-1]:
+            documents.append([])
+        documents[-1].append(statement)
+    return [_policy(*each) for each in documents]
+
+
+def _size(policy: Policy) -> int:
+    """Its characters, of which IAM does not count white space."""
+    return len("".join(json.dumps(policy).split()))
 
 
 def _policy(*statements: dict[str, Any]) -> Policy:

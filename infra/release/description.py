@@ -85,6 +85,11 @@ class EndpointDescription:
         )
 
     @property
+    def version(self) -> tuple[str, str, str]:
+        """What differs after every update."""
+        return self.status, self.config_name, self.modified
+
+    @property
     def in_progress(self) -> bool:
         return self.status in IN_PROGRESS
 
@@ -92,6 +97,11 @@ class EndpointDescription:
     def is_rolling_out(self) -> bool:
         """Whether it is on its way to another configuration."""
         return self.status == "Updating" and self.heading_for != self.config_name
+
+    @property
+    def keeps_its_variants(self) -> bool:
+        """Whether the fleet that is coming up has the variants of the live one."""
+        return {each.name for each in self.variants} == {each.name for each in self.live_variants}
 
     @property
     def progress(self) -> str:
@@ -119,8 +129,10 @@ class EndpointDescription:
 
     @property
     def desired_instances(self) -> int:
-        """The size of the fleet; at least 1."""
-        return max(1, sum(each.desired_instances or 0 for each in self.variants))
+        """The size of the fleet; at least 1. What is desired of one that is coming up is what its configuration says,
+        while the live count is kept (API `PendingDeploymentSummary`)."""
+        desired, live = (sum(each.desired_instances or 0 for each in of) for of in (self.variants, self.live_variants))
+        return max(1, desired, live, sum(each.current_instances for each in self.variants))
 
     def serves(self, config_name: str) -> bool:
         """InService alone is not enough: after a rollback SageMaker is InService on the old configuration."""

@@ -119,7 +119,7 @@ class EndpointRelease:
                     found = self._create(request, scaling, rollout, waiting)
                 elif found.status == "Failed":
                     self._report(f"{request.name}: Failed ({found.failure_reason}), which only a new endpoint mends")
-                    scaling = self._autoscaling.record(request.name)
+                    scaling = self._autoscaling.recorded(found) or self._autoscaling.record(request.name)
                     found = self._delete(found, request.deadline_seconds, waiting)
                 elif self._update(request, found, rollout):
                     found = waiting.begun(found)
@@ -196,7 +196,8 @@ class EndpointRelease:
         except (ReleaseRefused, AwsRequestRefused, ClientError) as error:
             if isinstance(error, ClientError) and failure.in_progress(error):
                 return False
-            self._autoscaling.put_back(live)
+            for note in self._autoscaling_put_back(live):
+                self._warn(note)
             raise
         rollout.asked = "update"
         return True
@@ -301,20 +302,32 @@ class EndpointRelease:
         evidence = failure.Evidence(
             reason=found.failure_reason if found else "",
             alarms=list(rollout.fired.values()),
-            log=last_lines(self._logs, name, int(waiting.clock.began * 1000)),
+            log=last_lines(self._logs, name, int((rollout.began or waiting.clock.began) * 1000)),
+            notes=self._autoscaling_put_back(found) if found and found.status == "InService" else [],
         )
         if found is None:
             return failure.failed(name, config, "deleted by somebody else meanwhile", evidence, failure.CREATED_ANEW)
         if found.status == "UpdateRollbackFailed":
             return failure.stuck(name, config, evidence)
         if found.status == "InService":
-            self._autoscaling.put_back(found)
             return failure.rolled_back(name, config, found.config_name, evidence)
         next_step = self._deleted_after_failure(found, request) if rollout.asked == "create" else failure.CREATED_ANEW
         return failure.failed(name, config, found.status, evidence, next_step)
 
+    def _autoscaling_put_back(self, live: EndpointDescription) -> list[str]:
+        """Put it back; what kept it from that is told beside the failure of the release, not instead of it."""
+        try:
+            with aws_calls(f"endpoint {live.name}"):
+                self._autoscaling.put_back(live)
+        except AwsRequestRefused as error:
+            return [f"Its autoscaling is still off: {error}. The next `pulumi up` puts it back."]
+        return []
+
     def _deleted_after_failure(self, found: EndpointDescription, request: EndpointRequest) -> str:
-        """Delete an endpoint that never served: no state knows of it, so it would outlive `pulumi destroy`."""
+        """Delete an endpoint that never served: no state knows of it, so it would outlive `pulumi destroy`. One whose
+        tags hold the autoscaling of the endpoint before it stays for the next `up`."""
+        if self._autoscaling.recorded(found):
+            return failure.CREATED_ANEW
         try:
             self._delete(found, request.deadline_seconds, self._waiting())
         except (ClientError, failure.ReleaseTimeout) as error:

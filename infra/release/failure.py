@@ -66,6 +66,8 @@ class Evidence:
     """Those that were in ALARM during the release."""
     log: Sequence[str]
     """The last lines of the containers' log."""
+    notes: Sequence[str] = ()
+    """What else there is to know."""
 
 
 def rolled_back(name: str, requested: str, live: str, evidence: Evidence) -> ReleaseFailed:
@@ -111,4 +113,5 @@ def _why(name: str, evidence: Evidence) -> str:
     lines += [f"  Alarm {each.name} fired: {each.reason or 'no reason given'}" for each in evidence.alarms]
     if log:
         lines += [f"  The container's log (/aws/sagemaker/Endpoints/{name}) ends:", *(f"    {line}" for line in log)]
+    lines += [f"  {note}" for note in evidence.notes]
     return "\n".join(lines) + "\n"

@@ -10,6 +10,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Literal, Self
 
 from infra.aws_error import aws_calls
@@ -99,11 +100,15 @@ class ReleaseHistory:
         with aws_calls(f"s3://{self._bucket}/{prefix}"):
             pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
             keys = sorted((each["Key"] for page in pages for each in page.get("Contents", [])), reverse=True)
-            return [self._read(key) for key in keys[:limit]]
+            return list(islice(filter(None, map(self._read, keys)), limit))
 
-    def _read(self, key: str) -> ReleaseRecord:
+    def _read(self, key: str) -> ReleaseRecord | None:
+        """The record; None for an object that somebody else put there."""
         answer = self._s3.get_object(Bucket=self._bucket, Key=key)
-        return ReleaseRecord.parse(answer["Body"].read().decode())
+        try:
+            return ReleaseRecord.parse(answer["Body"].read().decode())
+        except ValueError:
+            return None
 
 
 def _key(record: ReleaseRecord) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 LINES = 12
+
+MAX_EVENTS = 100_000
+"""Lines of the log that are gone through for them; more would take minutes."""
 
 MAX_STREAMS = 100
 """Log streams that one search takes (API `FilterLogEvents`, `logStreamNames`)."""
@@ -50,9 +54,9 @@ def last_lines(logs: Any, endpoint_name: str, since_ms: int) -> list[str]:
             logGroupName=group,
             logStreamNames=streams[:MAX_STREAMS],
             startTime=since_ms,
-            PaginationConfig={"MaxItems": 10_000},
+            PaginationConfig={"MaxItems": MAX_EVENTS},
         )
-        events = [event for page in pages for event in page["events"]]
+        events = deque((event for page in pages for event in page["events"]), maxlen=MAX_EVENTS // 10)
     except (ClientError, BotoCoreError):
         return []
     return telling([event["message"].rstrip() for event in sorted(events, key=lambda event: event["timestamp"])])

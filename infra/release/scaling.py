@@ -97,7 +97,7 @@ class EndpointAutoscaling:
         record = self.record(endpoint.name)
         if not record:
             return
-        if not from_tags(self._reader.tags(endpoint)):  # a record of an interrupted release is the true one
+        if not self.recorded(endpoint):  # a record of an interrupted release is the true one
             self._sagemaker.add_tags(ResourceArn=endpoint.arn, Tags=tag_list(as_tags(record)))
         self._report(f"{endpoint.name}: autoscaling is taken off for this update and put back after it")
         for target in record["targets"]:
@@ -115,7 +115,7 @@ class EndpointAutoscaling:
             return
         record = of_live_variants(record, endpoint)
         for target in record["targets"]:
-            self._client.register_scalable_target(ServiceNamespace=SAGEMAKER, **target)
+            self._register(target)
         for policy in record["policies"]:
             self._client.put_scaling_policy(ServiceNamespace=SAGEMAKER, **policy)
         for action in record["actions"]:
@@ -123,6 +123,17 @@ class EndpointAutoscaling:
         recorded = [key for key in tags if key.startswith(RECORD_TAG)]
         self._sagemaker.delete_tags(ResourceArn=endpoint.arn, TagKeys=recorded)
         self._report(f"{endpoint.name}: autoscaling is back")
+
+    def recorded(self, endpoint: EndpointDescription) -> Record:
+        """What an interrupted release recorded; empty if there is no such record."""
+        return from_tags(self._reader.tags(endpoint))
+
+    def _register(self, target: Mapping[str, Any]) -> None:
+        """Tags go separately: RegisterScalableTarget takes none for a target that is there already."""
+        plain = {key: value for key, value in target.items() if key != "Tags"}
+        arn = self._client.register_scalable_target(ServiceNamespace=SAGEMAKER, **plain)["ScalableTargetARN"]
+        if tags := target.get("Tags"):
+            self._client.tag_resource(ResourceARN=arn, Tags=tags)
 
     def _all(self, operation: str, mine: str) -> list[dict[str, Any]]:
         pages = self._client.get_paginator(operation).paginate(ServiceNamespace=SAGEMAKER)

@@ -278,7 +278,8 @@ def _verdict_in_service(
         if reason:
             return "Degraded", f"the last change failed; {live} is live{_because(reason)}"
         return "Healthy", f"{live} is live; no release of it is on record"
-    if record.result == "succeeded" or (record.result == "timedOut" and live == record.to_config):
+    arrived = live == record.to_config and record.result in ("timedOut", "rolledBack")  # by a later try
+    if record.result == "succeeded" or arrived:
         if reason and endpoint.modified_since(record.ended):
             return "Degraded", f"the last change failed; {live} is live{_because(reason)}"
         return "Healthy", f"{live} is live, and its release succeeded"

@@ -48,7 +48,7 @@ class ReleaseStop:
         if tells_of_rollout(endpoint):
             found = alarm in rollback_alarms(endpoint.deployment)
         else:
-            found = bool(alarms.states(self._cloudwatch, [alarm]))
+            found = endpoint.keeps_its_variants and bool(alarms.states(self._cloudwatch, [alarm]))
         if not found:
             raise CannotStop(
                 f"endpoint {name}: the release of {new} cannot be stopped. SageMaker has no call for it, and there is "

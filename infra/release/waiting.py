@@ -58,8 +58,9 @@ class Waiting:
         return found
 
     def begun(self, before: EndpointDescription) -> EndpointDescription | None:
-        """The endpoint once its update shows. Taken too early, the old picture would look like a rollback."""
-        return self.until(lambda found: found != before, before.name)
+        """The endpoint once its update shows. Taken too early, the old picture would look like a rollback; instance
+        counts and reasons come and go without an update."""
+        return self.until(lambda found: found is None or found.version != before.version, before.name)
 
     def later(self, name: str, deadline_seconds: int) -> EndpointDescription | None:
         """The endpoint a little later, for a change that SageMaker does not take yet."""

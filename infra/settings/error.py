@@ -70,7 +70,9 @@ def _message(error: Any, field: FieldInfo | None, known_keys: Iterable[str]) -> 
             return f"strategy: {error['ctx']['tag']!r} is none of {error['ctx']['expected_tags']}."
         case _:
             expected = str(error["msg"]).replace("Input should be", "must be").replace("String should", "must")
-            return f"{error['input']!r}: {expected}. {_description(field)}".strip()
+            # what an environment holds may be a secret
+            shown = "" if "environment" in error["loc"] else f"{error['input']!r}: "
+            return f"{shown}{expected}. {_description(field)}".strip()
 
 
 def _description(field: FieldInfo | None) -> str:

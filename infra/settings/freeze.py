@@ -56,7 +56,7 @@ class FreezeWindowSettings(Section):
         description="When it opens: cron's five fields, in timeZone; `0 18 * * FRI` is Fridays at 18:00."
     )
     duration_minutes: int = Field(
-        ge=1, description="How long it stays open, in minutes; 3720 is from Friday 18:00 to Monday 8:00."
+        ge=1, le=525_600, description="How long it stays open, in minutes; 3720 is from Friday 18:00 to Monday 8:00."
     )
     time_zone: Annotated[str, AfterValidator(_time_zone)] = Field(description="IANA time zone, such as Asia/Tokyo.")
     reason: str = Field(

@@ -18,6 +18,9 @@ from infra.settings.section import Section, rule, violation
 MAX_TAGS = 50
 """Tags a resource may have (AWS tagging rules)."""
 
+RESERVED_TAGS = 16
+"""What an endpoint needs beside those of the settings: its owner, and in an update the record of its autoscaling."""
+
 _KMS_KEY_ARN = r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+$"
 _SubnetId = Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]+$")]
 _SecurityGroupId = Annotated[str, StringConstraints(pattern=r"^sg-[0-9a-f]+$")]
@@ -34,8 +37,8 @@ class Environment(StrEnum):
 def _tags(tags: dict[str, str]) -> dict[str, str]:
     if missing := [key for key in ("CostEnv", "CostService") if not tags.get(key)]:
         raise violation(f"{' and '.join(missing)} must be set: costs are booked by them.")
-    if len(tags) > MAX_TAGS - 1:  # the endpoint's ownership tag takes one
-        raise violation(f"{len(tags)} tags; AWS takes {MAX_TAGS}, of which the program sets 1.")
+    if len(tags) > MAX_TAGS - RESERVED_TAGS:
+        raise violation(f"{len(tags)} tags; AWS takes {MAX_TAGS}, of which the program needs {RESERVED_TAGS}.")
     for key, value in tags.items():
         if key.lower().startswith("aws:") or not 1 <= len(key) <= 128 or len(value) > 256:
             raise violation(

@@ -88,6 +88,12 @@ class ApplicationAutoScaling:
                 raise _invalid(f"{member} must be given to register a new scalable target.")
         if members["MinCapacity"] > members["MaxCapacity"]:
             raise _invalid("Maximum capacity cannot be less than minimum capacity")
+        if target is not None and params.get("Tags"):
+            # Worded as people meet it (terraform-aws-modules/terraform-aws-rds-aurora#420).
+            raise _invalid(
+                "The scalable target that you tried to tag already exists. To update tags on an existing scalable "
+                "target, use the TagResource API."
+            )
         if target is None:
             target = targets[resource_id] = ScalableTarget(_new_target(context), {})
         target.members.update({key: value for key, value in params.items() if key != "Tags"})

@@ -176,7 +176,7 @@ def test_the_deployer_may_not_work_on_anything_else(action: str, resource: str) 
 
 def test_only_what_takes_no_resource_is_allowed_on_all() -> None:
     on_all = {each["Sid"] for each in statements() if "*" in resources(each)}
-    assert on_all == {"ReadMetrics", "ReadAutoscaling"}
+    assert on_all == {"ReadAlarms", "ReadMetrics", "ReadAutoscaling"}
 
 
 def test_the_role_is_passed_to_sagemaker_only() -> None:
@@ -203,8 +203,10 @@ def test_nothing_may_be_published_without_a_topic() -> None:
 
 def test_each_document_has_room_in_a_managed_policy_for_several_endpoints() -> None:
     endpoint = stack_file("prod")["triton-sagemaker:endpoints"]["sagemaker-endpoint"]
-    several = settings(endpoints={f"sagemaker-endpoint-{n}": endpoint for n in range(3)})
-    for document in policies.deployer(program.deployed(several, "prod", "aws", ACCOUNT)):
+    several = settings(endpoints={f"sagemaker-endpoint-{n}": endpoint for n in range(10)})
+    documents = policies.deployer(program.deployed(several, "prod", "aws", ACCOUNT))
+    assert len(documents) > 1
+    for document in documents:
         assert len(re.sub(r"\s", "", json.dumps(document))) <= policies.MAX_MANAGED_POLICY
 
 

@@ -226,3 +226,11 @@ def test_other_namespaces_are_motos(host: Host) -> None:
     autoscaling.register_scalable_target(**table, MinCapacity=1, MaxCapacity=2)
     [target] = autoscaling.describe_scalable_targets(ServiceNamespace="dynamodb")["ScalableTargets"]
     assert target["ResourceId"] == "table/t"
+
+
+def test_a_target_that_is_there_takes_no_tags_with_its_registration(host: Host) -> None:
+    endpoint = host.endpoint()
+    arn = register(host, endpoint, Tags={"CostEnv": "prod"})
+    assert "use the TagResource API" in refusal(register, host, endpoint, Tags={"CostEnv": "dev"})[1]
+    autoscaling = host.aws.client("application-autoscaling")
+    assert autoscaling.list_tags_for_resource(ResourceARN=arn)["Tags"] == {"CostEnv": "prod"}

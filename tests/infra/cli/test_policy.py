@@ -10,7 +10,7 @@ from infra.__main__ import main
 from tests.infra.mock_runtime import ROOT
 
 
-@pytest.mark.parametrize(("principal", "documents"), [("deployer", 2), ("release-operator", 1)])
+@pytest.mark.parametrize(("principal", "documents"), [("deployer", 1), ("release-operator", 1)])
 def test_the_documents_are_of_the_stack_and_the_account(
     capsys: pytest.CaptureFixture[str], principal: str, documents: int
 ) -> None:

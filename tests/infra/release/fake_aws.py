@@ -106,8 +106,13 @@ class Autoscaling:
         self.calls.append(("deregister", request))
         self.registered = {}
 
-    def register_scalable_target(self, **request: Any) -> None:
+    def register_scalable_target(self, **request: Any) -> dict[str, str]:
+        assert "Tags" not in request, "refused for a target that is there already"
         self.calls.append(("register", request))
+        return {"ScalableTargetARN": "arn:target"}
+
+    def tag_resource(self, **request: Any) -> None:
+        self.calls.append(("tag target", request))
 
     def put_scaling_policy(self, **request: Any) -> None:
         self.calls.append(("policy", request))

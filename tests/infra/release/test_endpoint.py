@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from botocore.exceptions import ClientError
@@ -204,9 +204,10 @@ def test_an_instance_type_change_takes_autoscaling_off_and_puts_it_back(said: li
     sagemaker.types["new"] = "ml.m5.large"
     sagemaker.autoscaling.register()
     release(sagemaker, said).release(request(autoscaled=True))
-    assert sagemaker.operations == ["tag", "deregister", "update", "register", "policy", "untag", "tag"]
+    assert sagemaker.operations == ["tag", "deregister", "update", "register", "tag target", "policy", "untag", "tag"]
     calls = dict(sagemaker.calls)
-    assert calls["register"] == {"ServiceNamespace": "sagemaker", **TARGET, "Tags": {"CostEnv": "prod"}}
+    assert calls["register"] == {"ServiceNamespace": "sagemaker", **TARGET}
+    assert calls["tag target"] == {"ResourceARN": "arn:target", "Tags": {"CostEnv": "prod"}}
     assert calls["policy"] == {"ServiceNamespace": "sagemaker", **POLICY}
     assert not [key for key in sagemaker.tags if key.startswith("triton-sagemaker:autoscaling")]
 
@@ -217,7 +218,7 @@ def test_autoscaling_comes_back_when_the_update_rolls_back(said: list[str]) -> N
     sagemaker.autoscaling.register()
     with pytest.raises(ReleaseFailed):
         release(sagemaker, said).release(request(autoscaled=True))
-    assert sagemaker.operations == ["tag", "deregister", "update", "register", "policy", "untag"]
+    assert sagemaker.operations == ["tag", "deregister", "update", "register", "tag target", "policy", "untag"]
 
 
 def test_autoscaling_comes_back_when_the_update_is_refused(said: list[str]) -> None:
@@ -227,7 +228,7 @@ def test_autoscaling_comes_back_when_the_update_is_refused(said: list[str]) -> N
     sagemaker.update_errors = iter([refused("UpdateEndpoint", "1 validation error")])
     with pytest.raises(AwsRequestRefused):
         release(sagemaker, said).release(request(autoscaled=True))
-    assert sagemaker.operations == ["tag", "deregister", "update", "register", "policy", "untag"]
+    assert sagemaker.operations == ["tag", "deregister", "update", "register", "tag target", "policy", "untag"]
 
 
 def test_autoscaling_taken_off_by_an_interrupted_release_comes_back_with_the_next(said: list[str]) -> None:
@@ -249,7 +250,7 @@ def test_a_failed_endpoint_that_is_created_anew_gets_its_autoscaling_back(said: 
     sagemaker = SageMaker(FAILED, created=[CREATING, NEW])
     sagemaker.autoscaling.register()
     release(sagemaker, said).release(request(autoscaled=True))
-    assert sagemaker.operations == ["delete", "create", "register", "policy", "untag"]
+    assert sagemaker.operations == ["delete", "create", "register", "tag target", "policy", "untag"]
 
 
 def test_a_live_configuration_that_somebody_deleted_does_not_stop_the_next_release(said: list[str]) -> None:
@@ -512,3 +513,45 @@ def test_another_rollout_is_given_the_time_of_its_own_policy(said: list[str], po
 def test_another_rollout_that_is_waited_out_leaves_the_release_its_whole_time(said: list[str]) -> None:
     sagemaker = SageMaker(*[ELSEWHERE] * 50, OLD, updated=[*[UPDATING] * 25, NEW])
     assert release(sagemaker, said).release(request(deadline_seconds=300)).serves("new")
+
+
+def test_a_failed_endpoint_keeps_what_was_recorded_of_its_autoscaling(said: list[str]) -> None:
+    """The targets are off already: what is registered is nothing, and the tags go with the endpoint."""
+    sagemaker = SageMaker(FAILED, created=[CREATING, NEW])
+    record: Record = {"targets": [TARGET], "policies": [POLICY], "actions": []}
+    sagemaker.tags |= as_tags(record)
+    release(sagemaker, said).release(request())
+    assert sagemaker.operations[:2] == ["delete", "create"]
+    assert {"register", "policy"} <= set(sagemaker.operations)
+
+
+def test_a_failed_endpoint_that_holds_the_record_stays_for_the_next_release(said: list[str]) -> None:
+    sagemaker = SageMaker(FAILED, created=[CREATING, FAILED])
+    sagemaker.tags |= as_tags({"targets": [TARGET], "policies": [], "actions": []})
+    with pytest.raises(ReleaseFailed, match="it creates the endpoint anew"):
+        release(sagemaker, said).release(request())
+    assert sagemaker.operations == ["delete", "create"]
+
+
+def test_a_count_that_moves_before_the_update_shows_is_no_rollback(said: list[str]) -> None:
+    def live(count: int, modified: int) -> dict[str, Any]:
+        variant = {"VariantName": "AllTraffic", "CurrentInstanceCount": count, "DesiredInstanceCount": 2}
+        return {**OLD, "LastModifiedTime": datetime.fromtimestamp(modified, UTC), "ProductionVariants": [variant]}
+
+    sagemaker = SageMaker(live(1, 1), updated=[live(2, 1), UPDATING, NEW])
+    assert release(sagemaker, said).release(request()).serves("new")
+
+
+def test_autoscaling_that_cannot_come_back_does_not_hide_the_rollback(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[UPDATING, ROLLING_BACK, OLD])
+    sagemaker.types["new"] = "ml.m5.xlarge"
+    sagemaker.autoscaling.register()
+
+    def denied(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "RegisterScalableTarget")
+
+    sagemaker.autoscaling.register_scalable_target = denied  # type: ignore[assignment]
+    with pytest.raises(ReleaseFailed) as caught:
+        release(sagemaker, said).release(request())
+    assert "old is live" in str(caught.value)
+    assert "Its autoscaling is still off" in str(caught.value)

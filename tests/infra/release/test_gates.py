@@ -258,7 +258,7 @@ def test_a_release_that_can_no_longer_be_followed_is_not_recorded_as_refused(
     sagemaker.describe_endpoint = expired  # type: ignore[method-assign]
     with pytest.raises(AwsRequestRefused):
         release(sagemaker, said, keep=[records.append]).release(request())
-    assert [record.result for record in records] == ["failed"]
+    assert [record.result for record in records] == ["timedOut"]
 
 
 def test_a_rollout_that_was_attached_to_is_recorded_with_its_own_beginning(

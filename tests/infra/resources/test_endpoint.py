@@ -17,11 +17,12 @@ from infra.release.freeze import FreezeWindow
 from infra.release.policy import BatchSize, ReleasePolicy
 from infra.release.reader import EndpointReader
 from infra.resources import endpoint
-from infra.resources.endpoint import EndpointProvider
+from infra.resources.endpoint import EndpointProvider, RegionChanged
 from infra.resources.provider import UNKNOWN
 from tests.infra.release.test_history import RECORD
 
 ACCOUNT = "123456789012"
+ARN = f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:endpoint/e"
 DEPLOYMENT = {
     "strategy": "canary",
     "percent": 10.0,
@@ -43,7 +44,7 @@ PROPS: dict[str, Any] = {
     "freezeWindows": [WEEKEND],
     "bucket": "models",
     "notificationTopicArn": "arn:aws:sns:us-east-1:123456789012:releases",
-    "arn": "arn:e",
+    "arn": ARN,
 }
 BEFORE_GATES = {
     key: value for key, value in PROPS.items() if key not in ("freezeWindows", "bucket", "notificationTopicArn")
@@ -57,7 +58,7 @@ EARLIER = {
 
 
 def described(status: str = "InService", config: str = "e-1") -> EndpointDescription:
-    return EndpointDescription("e", "arn:e", status, config, config, "")
+    return EndpointDescription("e", ARN, status, config, config, "")
 
 
 @dataclass
@@ -226,3 +227,11 @@ def test_the_release_gets_the_clients_it_needs(provider: EndpointProvider, monke
     provider._release(PROPS)
     assert (made["sagemaker"], made["logs"], made["cloudwatch"]) == ("sagemaker", "logs", "cloudwatch")
     assert made["autoscaling"] == "application-autoscaling"
+
+
+def test_an_endpoint_is_not_left_behind_in_another_region(provider: EndpointProvider) -> None:
+    elsewhere = {**PROPS, "arn": f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:endpoint/e"}
+    with pytest.raises(RegionChanged, match="it is in eu-west-1, and aws:region is us-east-1"):
+        provider.diff("e", elsewhere, PROPS)
+    with pytest.raises(RegionChanged):
+        provider.read("e", elsewhere)
