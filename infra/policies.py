@@ -167,9 +167,9 @@ class Deployed:
 
 
 def deployer(deployed: Deployed) -> list[Policy]:
-    """What the principal that runs `pulumi up`, `refresh` and `destroy` may do, in documents that managed
-    policies have room for. The `aws` provider reads more of a bucket, a repository and a role than the stack sets. Who it is, anybody may ask
-    (STS, GetCallerIdentity)."""
+    """What the principal that runs `pulumi up`, `refresh` and `destroy` may do, in documents that managed policies have
+    room for. The `aws` provider reads more of a bucket, a repository and a role than the stack sets. Who it is, anybody
+    may ask (STS, GetCallerIdentity)."""
     return _managed_policies([*_deploy_storage(deployed), *_deploy_serving(deployed)])
 
 

@@ -64,8 +64,8 @@ class EndpointProvider(AwsResourceProvider):
         if lives and lives != [self.aws.region]:
             raise RegionChanged(
                 f"endpoint {props['name']}: it is in {lives[0]}, and aws:region is {self.aws.region} by now. Set it "
-                "back. Another region takes a stack of its own (`pulumi stack init`); destroy this one when its callers "
-                "have moved."
+                "back. Another region takes a stack of its own (`pulumi stack init`); destroy this one when its "
+                "callers have moved."
             )
 
     def _released(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
