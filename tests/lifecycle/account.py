@@ -101,8 +101,8 @@ class Account:
         return Stack(self.sandbox, f"s{next(self.names)}", config)
 
     def name(self) -> str:
-        """A name that no other test uses."""
-        return f"e{next(self.names)}"
+        """A name that no other test uses, nor has in its own."""
+        return f"e{next(self.names)}e"
 
     def model(self, answer: float, initialize: str = "pass", execute: str = "pass") -> Path:
         """A new model repository; see `write_model`."""
