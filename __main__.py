@@ -9,7 +9,7 @@ from infra.settings.error import ConfigurationError
 from infra.settings.load import load
 
 try:
-    settings = load(program.stack_config(), pulumi.get_project())
+    settings = load(program.stack_config(), pulumi.get_project(), program.secret_keys())
     repositories = models.read(settings, Path(__file__).parent, pulumi.get_project())
 except ConfigurationError as error:
     raise pulumi.RunError(str(error)) from None

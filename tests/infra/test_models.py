@@ -65,7 +65,7 @@ def test_what_triton_passes_over_in_silence_is_a_warning(tmp_path: Path) -> None
     write(tmp_path / "models", "iris")
     (tmp_path / "models" / "iris" / "01").mkdir()
     (warning,) = models.read(settings(), tmp_path, "p").warnings
-    assert warning.startswith("p:endpoints.e.model.path: models/iris: has the directory '01'")
+    assert str(warning).startswith("p:endpoints.e.model.path: models/iris: has the directory '01'")
 
 
 def test_each_variant_has_its_model_and_its_problems_their_place(tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ class Logs:
                     "logStreams": [{"logStreamName": "AllTraffic/i-1", "creationTime": 1_000_000}],
                     "events": [
                         {"timestamp": 1, "message": "E1122 03:30:00.000001 7 model_lifecycle.cc:654] failed to load"}
-                    ]
+                    ],
                 }
 
         return Pages()
