@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra import instances
+from infra.settings.endpoint import EndpointSettings
 from infra.settings.error import ConfigurationError, Location, Problem
-from infra.settings.stack import Settings
 from infra.settings.variant import ModelArtifactSettings, VariantSettings
 from infra.triton import problem as triton
 from infra.triton.problem import ModelRepositoryError
@@ -45,7 +45,7 @@ class Models:
     warnings: tuple[Problem, ...]
 
 
-def read(settings: Settings, root: Path, project: str) -> Models:
+def read(endpoints: Mapping[str, EndpointSettings], root: Path, project: str) -> Models:
     """Read and check every `model.path`, relative to `root`.
 
     Raises:
@@ -54,7 +54,7 @@ def read(settings: Settings, root: Path, project: str) -> Models:
     problems: list[Problem] = []
     warnings: list[Problem] = []
     by_endpoint: dict[str, dict[str, Model]] = {}
-    for name, endpoint in settings.endpoints.items():
+    for name, endpoint in endpoints.items():
         models = by_endpoint.setdefault(name, {})
         for variant, served in endpoint.production_variants.items():
             key = f"{project}:endpoints", name, *endpoint.key(variant, "model.path").split(".")

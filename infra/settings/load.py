@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 from collections.abc import Collection, Iterator, Mapping
@@ -9,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from infra.settings.endpoint import EndpointSettings
 from infra.settings.error import ConfigurationError, Location, Problem, keys_of, problems
 from infra.settings.stack import Settings
 
@@ -33,12 +35,7 @@ def load(config: Mapping[str, str], project: str, secret: Collection[str] = ()) 
     Raises:
         ConfigurationError: with every problem of the configuration at once.
     """
-    values: dict[str, Any] = {
-        key.removeprefix(f"{project}:"): _value(text) for key, text in config.items() if key.startswith(f"{project}:")
-    }
-    values.pop("region", None)
-    if "aws:region" in config:
-        values["region"] = config["aws:region"]
+    values = _values(config, project)
     found = [*_misplaced(config, project)]
     for name in SECRET_KEYS & values.keys():
         if (key := f"{project}:{name}") not in secret:
@@ -52,6 +49,15 @@ def load(config: Mapping[str, str], project: str, secret: Collection[str] = ()) 
     if found or settings is None:
         raise ConfigurationError(found)
     return settings
+
+
+def valid_endpoints(config: Mapping[str, str], project: str) -> dict[str, EndpointSettings]:
+    """Those endpoints in ``config`` that are valid for themselves, whatever else is wrong."""
+    given, endpoints = _values(config, project).get("endpoints"), {}
+    for name, value in given.items() if isinstance(given, dict) else ():
+        with contextlib.suppress(ValidationError):
+            endpoints[name] = EndpointSettings.model_validate(value)
+    return endpoints
 
 
 def in_plain_text(key: str, value: Any, *below: str | int) -> Iterator[Problem]:
@@ -97,6 +103,13 @@ def _without(value: Any, locations: Collection[Location]) -> Any:
     if isinstance(value, Mapping):
         return {key: _without(each, below.get(key, ())) for key, each in value.items() if (key,) not in locations}
     return [_without(each, below.get(n, ())) for n, each in enumerate(value)] if isinstance(value, list) else value
+
+
+def _values(config: Mapping[str, str], project: str) -> dict[str, Any]:
+    prefix = f"{project}:"
+    values = {key.removeprefix(prefix): _value(text) for key, text in config.items() if key.startswith(prefix)}
+    values.pop("region", None)
+    return values | ({"region": config["aws:region"]} if "aws:region" in config else {})
 
 
 def _value(text: str) -> Any:
