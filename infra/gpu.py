@@ -35,7 +35,8 @@ DEFAULT_DRIVERS = dict.fromkeys(("p2", "p3", "p4d", "p4de", "g4dn", "g5"), 470) 
 """Driver branches where no `InferenceAmiVersion` is given (SageMaker guide, "Best practices to minimize interruptions
 during GPU driver upgrades")."""
 
-_MACHINE_IMAGE = re.compile(r"al\d+-ami-sagemaker-inference-(?P<accelerator>gpu|neuron)-\d+(?:-\d+)?")
+MACHINE_IMAGE_PATTERN = r"^al\d+-ami-sagemaker-inference-(gpu|neuron)-\d+(-\d+)?$"
+"""How SageMaker names its machine images."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class MachineImage:
         """The one called so, also one that came out later; None if no machine image is called like this."""
         if name in _DRIVERS:
             return cls(name, "gpu", _DRIVERS[name])
-        found = _MACHINE_IMAGE.fullmatch(name)
-        return cls(name, found["accelerator"], None) if found else None
+        found = re.fullmatch(MACHINE_IMAGE_PATTERN, name)
+        return cls(name, found[1], None) if found else None
 
 
 _DRIVERS = {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator
 
 from infra import instances
 from infra.release import arithmetic
@@ -48,12 +48,15 @@ def _variant_name(name: str) -> str:
     return name
 
 
-EndpointName = Annotated[str, AfterValidator(_endpoint_name)]
-VariantName = Annotated[str, AfterValidator(_variant_name)]
+_NAME_SCHEMA = {"type": "string", "pattern": f"^{_NAME.pattern}$"}
+EndpointName = Annotated[str, AfterValidator(_endpoint_name), WithJsonSchema(_NAME_SCHEMA | {"maxLength": MAX_NAME})]
+VariantName = Annotated[str, AfterValidator(_variant_name), WithJsonSchema(_NAME_SCHEMA)]
 
 
 class EndpointSettings(Fleet):
     """One SageMaker endpoint: a model on a fleet of instances behind one name, or several of them as variants."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["model"]}, {"required": ["variants"]}]})
 
     variants: dict[VariantName, VariantSettings] | None = Field(
         None,

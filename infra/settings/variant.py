@@ -5,7 +5,16 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
 from infra import gpu, instances
 from infra.release import arithmetic
@@ -29,6 +38,14 @@ EnvironmentKey = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9
 EnvironmentValue = Annotated[str, StringConstraints(max_length=1024)]
 _ModelName = Annotated[str, StringConstraints(pattern=r"^[^/\s]+$", max_length=255)]
 _TimeoutSeconds = Annotated[int, Field(ge=60, le=3600)]
+
+
+_ARTIFACT_SCHEMA = {
+    "type": "string",
+    "pattern": rf"^(?!/|s3:|{RELEASED_PREFIX}|(?:.*/)?\.\./).*[^/]\.tar\.gz$",
+    "maxLength": 900,
+    "patternErrorMessage": "This is no key of a .tar.gz inside the bucket, such as artifacts/model_7.tar.gz.",
+}
 
 
 def _artifact_key(key: str) -> str:
@@ -86,7 +103,7 @@ class ModelRepositorySettings(_ServedModel):
 class ModelArtifactSettings(_ServedModel):
     """A model repository that was packed and uploaded beforehand."""
 
-    artifact: Annotated[str, AfterValidator(_artifact_key)] = Field(
+    artifact: Annotated[str, AfterValidator(_artifact_key), WithJsonSchema(_ARTIFACT_SCHEMA)] = Field(
         description="Key of a .tar.gz in the model bucket, uploaded beforehand; a new version of it is a new release.",
         examples=["artifacts/model_7.tar.gz"],
     )
@@ -116,7 +133,7 @@ class AutoscalingSettings(Section):
 
     min: int = Field(
         ge=1,
-        description="Fewest instances. (Zero works only with inference components or asynchronous endpoints.)",
+        description="Fewest instances; zero works with inference components and asynchronous endpoints only.",
         examples=[2],
     )
     max: int = Field(ge=1, description="Most instances.", examples=[10])
