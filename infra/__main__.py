@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import typer
 
-from infra.cli import explain, schema, validate
+from infra.cli import explain, plan, schema, validate
 
 CANNOT_TELL = 2
 """As for wrong usage: nothing is said about the stack."""
 
 app = typer.Typer(help=__doc__, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-for command in (validate.validate, explain.explain, schema.schema):
+for command in (validate.validate, plan.plan, explain.explain, schema.schema):
     app.command()(command)
 
 

@@ -56,7 +56,7 @@ class StackText:
     has_environment: bool = False
     """Whether Pulumi Cloud's environments may add keys."""
     _node: Node | None = None
-    _unreadable: list[Location] = field(default_factory=list)
+    unreadable: list[Location] = field(default_factory=list)
     """What could not be parsed or decrypted."""
 
     @classmethod
@@ -73,7 +73,7 @@ class StackText:
             text._take(document)
         elif not text.problems:
             text._problem((), "a stack file is a mapping with the key `config`.")
-            text._unreadable.append(())
+            text.unreadable.append(())
         return text
 
     def place(self, path: Location) -> Place:
@@ -103,7 +103,7 @@ class StackText:
 
     def can_tell(self, problem: Problem) -> bool:
         """Whether the problem does not come from what the file cannot show: secrets, and keys from elsewhere."""
-        if any(problem.path[: len(each)] == each for each in self._unreadable):
+        if any(problem.path[: len(each)] == each for each in self.unreadable):
             return False
         return self.has(problem.path[:1]) or not self.has_environment
 
@@ -125,7 +125,7 @@ class StackText:
         except (YAMLError, ValueError) as error:
             place, said = Place(), " ".join(str(error).split())
         self.problems.append((place, Problem((), f"this is no YAML: {said}.")))
-        self._unreadable.append(())
+        self.unreadable.append(())
         return None
 
     def _take(self, document: MappingNode) -> None:
@@ -140,14 +140,14 @@ class StackText:
             return
         if not isinstance(config, MappingNode):
             self._problem((), "config is a mapping of keys to values.", config)
-            self._unreadable.append(())
+            self.unreadable.append(())
             return
         for key, node in self._mapping(config, (), ()).items():
             if ":" not in key:
                 self._problem((key,), f"Pulumi takes keys with their project only; did you mean {self.project}:{key}?")
             elif _is_secret(node):
                 self.secret.add(key)
-                self._unreadable.append((key,))
+                self.unreadable.append((key,))
                 self._check_secret((key,))
             else:
                 value = self._value(node, (key,), ())
@@ -193,7 +193,7 @@ class StackText:
         namespace, _, name = str(path[0]).partition(":")
         if namespace != self.project or name in SECRET_KEYS or "environment" in path[-2:-1]:
             return True
-        self._unreadable.append(path)
+        self.unreadable.append(path)
         where = f"{', '.join(sorted(SECRET_KEYS))} and the variables of an endpoint's environment"
         self._problem(path, f"is secret, and nobody could check it. Only {where} hold secrets.")
         return False

@@ -84,7 +84,7 @@ def stack_files(directory: Path) -> list[Path]:
 
     _, root = project_at(directory.absolute())
     if found := sorted(root.glob("Pulumi.*.yaml")):
-        return [_relative(each) for each in found]
+        return [relative(each) for each in found]
     raise CannotRead(f"there is no stack file (Pulumi.STACK.yaml) in {root}.")
 
 
@@ -117,7 +117,8 @@ def _of_settings(text: StackText) -> Iterable[tuple[Place, Problem]]:
     return [(text.place(each.path), each) for each in problems if text.can_tell(each)]
 
 
-def _relative(path: Path) -> Path:
+def relative(path: Path) -> Path:
+    """As one would name it from here."""
     try:
         return path.relative_to(Path.cwd())
     except ValueError:
