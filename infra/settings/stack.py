@@ -182,7 +182,7 @@ class Settings(Section):
     """A whole stack."""
 
     region: str = Field(
-        min_length=1,
+        pattern=r"^[a-z]{2,4}(-[a-z]+)+-\d$",
         description="The AWS region; `pulumi config set aws:region ap-northeast-1`. In another region everything is "
         "made anew.",
         examples=["ap-northeast-1"],
