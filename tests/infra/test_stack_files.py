@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from infra.cli.stack_text import StackText
@@ -21,7 +21,12 @@ from tests.infra.mock_runtime import ROOT, run
 
 PROJECT = "triton-sagemaker"
 
-VALID, BROKEN, MANGLED = 100, 1500, 400
+VALID, BROKEN, MANGLED = 60, 400, 100
+"""Stacks that are generated for each test."""
+
+TIMES = 4
+"""How often each of them is broken or mangled, each time at another place."""
+
 many = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -42,7 +47,7 @@ def some(required: dict[str, Any], optional: dict[str, Any]) -> st.SearchStrateg
     return st.fixed_dictionaries(required, optional=optional)
 
 
-percent = st.integers(10, 50)
+percent = st.integers(10, 33)  # of 2 to 10 instances at most half
 waits = st.integers(0, 60)
 seconds = st.integers(60, 600)
 blue_green = {"terminationWaitSeconds": waits}
@@ -156,7 +161,7 @@ layouts = st.integers(1, 8)
 
 
 @given(stacks, layouts)
-@settings(many, max_examples=VALID)
+@settings(many, max_examples=VALID, phases=[Phase.reuse, Phase.generate])  # a smaller example is not worth minutes
 def test_a_valid_stack_deploys(file: Path, document: dict[str, Any], layout: int) -> None:
     file.write_text(Written(document, layout).text, encoding="utf-8")
     assert [str(each) for each in findings(file) if each.severity == "error"] == []
@@ -166,13 +171,16 @@ def test_a_valid_stack_deploys(file: Path, document: dict[str, Any], layout: int
 
 
 @st.composite
-def broken_stacks(draw: st.DrawFn) -> tuple[dict[str, Any], Location]:
-    """A stack that is broken at one place, and the keys that lead there."""
-    document = deepcopy(draw(stacks))
-    config = document["config"]
-    places = [place for place in _places(config) if place[0] != "aws:profile"]
-    how = draw(st.sampled_from([_unknown_key, _wrong_type, _negative, _missing]))
-    return document, how(draw, config, places)
+def broken_stacks(draw: st.DrawFn) -> list[tuple[dict[str, Any], Location]]:
+    """A stack that is broken at one place, and the keys that lead there; some times over."""
+    valid = draw(stacks)
+    places = [place for place in _places(valid["config"]) if place[0] != "aws:profile"]
+    broken = []
+    for _ in range(TIMES):
+        document = deepcopy(valid)
+        how = draw(st.sampled_from([_unknown_key, _wrong_type, _negative, _missing]))
+        broken.append((document, how(draw, document["config"], places)))
+    return broken
 
 
 def _unknown_key(draw: st.DrawFn, config: Any, places: list[Location]) -> Location:
@@ -238,29 +246,28 @@ def _at(value: Any, place: Location) -> Any:
 @given(broken_stacks(), layouts)
 @settings(many, max_examples=BROKEN)
 def test_a_broken_stack_is_told_of_at_its_key_and_line(
-    file: Path, stack: tuple[dict[str, Any], Location], layout: int
+    file: Path, broken: list[tuple[dict[str, Any], Location]], layout: int
 ) -> None:
-    document, place = stack
-    written = Written(document, layout)
-    file.write_text(written.text, encoding="utf-8")
-    errors = [each for each in findings(file) if each.severity == "error"]
-    key = Problem(place, "").key
-    at_the_place = [each for each in errors if each.key == key or each.key.startswith((f"{key}.", f"{key}["))]
-    assert at_the_place, (key, [str(each) for each in errors])
-    assert written.line_of(("config", *place)) in {each.line for each in at_the_place}
+    for document, place in broken:
+        written = Written(document, layout)
+        file.write_text(written.text, encoding="utf-8")
+        errors = [each for each in findings(file) if each.severity == "error"]
+        key = Problem(place, "").key
+        at_the_place = [each for each in errors if each.key == key or each.key.startswith((f"{key}.", f"{key}["))]
+        assert at_the_place, (key, [str(each) for each in errors])
+        assert written.line_of(("config", *place)) in {each.line for each in at_the_place}
 
 
-@given(stacks, layouts, st.data())
+snippets = st.one_of(st.text(max_size=5), st.sampled_from(["\t", ": ", "- ", "{", "*a ", "&a ", "!x ", "|", "<<: "]))
+
+
+@given(stacks, layouts, st.lists(st.tuples(st.floats(0, 1), st.integers(0, 10), snippets), min_size=TIMES))
 @settings(many, max_examples=MANGLED)
 def test_a_mangled_text_never_ends_in_a_traceback(
-    file: Path, document: dict[str, Any], layout: int, data: st.DataObject
+    file: Path, document: dict[str, Any], layout: int, changes: list[tuple[float, int, str]]
 ) -> None:
     text = Written(document, layout).text
-    at = data.draw(st.integers(0, len(text)))
-    cut = data.draw(st.integers(0, 10))
-    inserted = data.draw(
-        st.one_of(st.text(max_size=5), st.sampled_from(["\t", ": ", "- ", "{", "*a ", "&a ", "!x ", "|"]))
-    )
-    file.write_text(text[:at] + inserted + text[at + cut :], encoding="utf-8", errors="surrogatepass")
-    found = findings(file)
-    assert all(isinstance(each, Finding) and each.line >= 1 and each.column >= 1 for each in found)
+    for where, cut, inserted in changes:
+        at = round(where * len(text))
+        file.write_text(text[:at] + inserted + text[at + cut :], encoding="utf-8", errors="surrogatepass")
+        assert all(isinstance(each, Finding) and each.line >= 1 and each.column >= 1 for each in findings(file))
