@@ -24,6 +24,7 @@ from rich.table import Table
 
 from infra.release.endpoint import OWNER_TAG, EndpointRelease, EndpointRequest
 from infra.release.policy import ReleasePolicy
+from infra.release.recorder import ReleaseRecorder
 from sandbox.aws.server import EmbeddedAws, listen, services
 
 REGION = "ap-northeast-1"
@@ -94,36 +95,41 @@ def counted(account: Account, *names: str) -> tuple[dict[str, Any], Callable[[],
     return clients, lambda: len(calls)
 
 
-def driver(account: Account, endpoint: str, bake_seconds: int) -> int:
-    """Release with the driver of this project; returns how many calls that took."""
+def driver(account: Account, endpoint: str, bake_seconds: int, begun: threading.Event) -> int:
+    """Release with the driver of this project; returns how many calls that took. `begun` is set once it is seen."""
     clients, calls = counted(account, "sagemaker", "logs", "application-autoscaling", "cloudwatch")
     release = EndpointRelease(
         sagemaker=clients["sagemaker"],
         logs=clients["logs"],
         autoscaling=clients["application-autoscaling"],
         cloudwatch=clients["cloudwatch"],
-        report=lambda _: None,
+        recorder=ReleaseRecorder(sagemaker=clients["sagemaker"], sts=None, keep=(), warn=print),
+        report=lambda line: begun.set() if "Updating" in line else None,
     )
     policy = ReleasePolicy(wait_seconds=bake_seconds)
-    release.release(EndpointRequest(endpoint, "new", "p/s", {}, autoscaled=False, deadline_seconds=7200, policy=policy))
+    try:
+        release.release(
+            EndpointRequest(endpoint, "new", "p/s", {}, autoscaled=False, deadline_seconds=7200, policy=policy)
+        )
+    finally:
+        begun.set()
     return calls()
 
 
-def waiter(account: Account, endpoint: str, _bake_seconds: int) -> int:
+def waiter(account: Account, endpoint: str, _bake_seconds: int, begun: threading.Event) -> int:
     """Wait with boto3 for the rollout that the driver began; returns how many calls that took."""
     clients, calls = counted(account, "sagemaker")
-    while clients["sagemaker"].describe_endpoint(EndpointName=endpoint)["EndpointStatus"] != "Updating":
-        time.sleep(0.05)
-    before = calls()
+    begun.wait()
     clients["sagemaker"].get_waiter("endpoint_in_service").wait(EndpointName=endpoint)
-    return calls() - before
+    return calls()
 
 
 def measured(account: Account, endpoint: str, seconds: int) -> list[Wait]:
     """Both waiters on one rollout of so many seconds."""
+    begun = threading.Event()
 
-    def timed(wait: Callable[[Account, str, int], int]) -> tuple[str, int, float]:
-        return wait.__name__, wait(account, endpoint, seconds), time.time()
+    def timed(wait: Callable[[Account, str, int, threading.Event], int]) -> tuple[str, int, float]:
+        return wait.__name__, wait(account, endpoint, seconds, begun), time.time()
 
     with ThreadPoolExecutor() as threads:
         found = list(threads.map(timed, (driver, waiter)))

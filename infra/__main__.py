@@ -7,19 +7,15 @@ from collections.abc import Sequence
 
 import typer
 
-from infra.cli import explain, plan, schema, validate
+from infra.cli import explain, plan, policy, release, schema, validate
 
 CANNOT_TELL = 2
 """As for wrong usage: nothing is said about the stack."""
 
 app = typer.Typer(help=__doc__, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-for command in (validate.validate, plan.plan, explain.explain, schema.schema):
+app.add_typer(release.app, name="release")
+for command in (validate.validate, plan.plan, explain.explain, schema.schema, policy.policy):
     app.command()(command)
-
-
-@app.callback()
-def _group() -> None:
-    """Commands have a group of their own, however few there are."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,10 +31,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _expected() -> tuple[type[Exception], ...]:
     """What a person can do something about. The modules are loaded by now, and a `--help` does without them."""
+    from infra.aws_error import AwsRequestRefused
+    from infra.aws_session import AwsSessionRefused
+    from infra.cli.stack_file import StackFileError
     from infra.cli.stack_text import CannotRead
+    from infra.release.failure import ReleaseTimeout
+    from infra.release.stop import CannotStop
     from infra.settings.error import ConfigurationError
 
-    return CannotRead, ConfigurationError
+    return (
+        *(AwsRequestRefused, AwsSessionRefused, StackFileError, CannotRead),
+        *(ReleaseTimeout, CannotStop, ConfigurationError),
+    )
 
 
 if __name__ == "__main__":

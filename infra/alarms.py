@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pulumi
 from pulumi_aws import cloudwatch
 
+from infra.release.alarms import STOP_METRIC, stop_alarm_name
 from infra.settings.alarms import AlarmSettings
+from infra.settings.endpoint import ONLY_VARIANT
 
 PERIOD_SECONDS = 60
 """SageMaker publishes an endpoint's metrics once a minute."""
@@ -22,6 +24,8 @@ class VariantAlarmsArgs:
     """The endpoint configuration whose fleet is watched; None watches every fleet of the endpoint."""
     settings: AlarmSettings
     tags: dict[str, str]
+    notify: Sequence[pulumi.Input[str]] = ()
+    """ARNs of the SNS topics that hear of ALARM and of OK."""
 
 
 class VariantAlarms(pulumi.ComponentResource):
@@ -101,9 +105,12 @@ class VariantAlarms(pulumi.ComponentResource):
         )
 
     def _alarm(self, purpose: str, what: str, args: cloudwatch.MetricAlarmArgs) -> cloudwatch.MetricAlarm:
-        args.name = pulumi.Output.concat(self._args.configuration_name or self._args.endpoint_name, "-", purpose)
+        watched = self._args.configuration_name or self._args.endpoint_name
+        variant = "" if self._args.variant_name == ONLY_VARIANT else f"-{self._args.variant_name}"
+        args.name = pulumi.Output.concat(watched, variant, "-", purpose)
         args.alarm_description = what
         args.treat_missing_data = "notBreaching"
+        args.alarm_actions = args.ok_actions = [*self._args.notify] or None
         args.tags = self._args.tags
         # a rollout that is under way, started by an `up` that was interrupted, still looks at the alarms before these
         opts = pulumi.ResourceOptions(parent=self, delete_before_replace=False)
@@ -118,3 +125,35 @@ class VariantAlarms(pulumi.ComponentResource):
         if self._args.configuration_name is not None:
             dimensions["EndpointConfigName"] = self._args.configuration_name
         return dimensions
+
+
+@dataclass(frozen=True)
+class StopAlarmArgs:
+    endpoint_name: pulumi.Input[str]
+    configuration_name: pulumi.Input[str]
+    tags: dict[str, str]
+
+
+def stop_alarm(name: str, args: StopAlarmArgs, opts: pulumi.ResourceOptions) -> cloudwatch.MetricAlarm:
+    """The rollback alarm that `python -m infra release stop` forces to ALARM, new with each configuration.
+
+    It fires by nobody else's hand: nothing publishes its metric. And it holds: with `ignore`, "the current alarm state
+    is maintained" while there is no data (CloudWatch User Guide, "Configuring how CloudWatch alarms treat missing
+    data"), where any other alarm returns from a forced state at its next evaluation.
+    """
+    return cloudwatch.MetricAlarm(
+        f"{name}-stop",
+        name=pulumi.Output.from_input(args.configuration_name).apply(stop_alarm_name),
+        alarm_description="Forced to ALARM by `python -m infra release stop`, which rolls the release back",
+        namespace="triton-sagemaker",
+        metric_name=STOP_METRIC,
+        dimensions={"EndpointName": args.endpoint_name, "EndpointConfigName": args.configuration_name},
+        statistic="Maximum",
+        period=PERIOD_SECONDS,
+        evaluation_periods=1,
+        comparison_operator="GreaterThanThreshold",
+        threshold=0,
+        treat_missing_data="ignore",
+        tags=args.tags,
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(delete_before_replace=False)),
+    )

@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 from pulumi_aws import sagemaker
 
-from infra.alarms import VariantAlarms, VariantAlarmsArgs
+from infra.alarms import StopAlarmArgs, VariantAlarms, VariantAlarmsArgs, stop_alarm
 from infra.autoscaling import VariantAutoscaling, VariantAutoscalingArgs
 from infra.resources.endpoint import Endpoint
 from infra.role import ExecutionRole
@@ -38,6 +38,12 @@ class TritonEndpointArgs:
     role: ExecutionRole
     vpc: VpcSettings | None
     account_id: pulumi.Input[str]
+    bucket_name: pulumi.Input[str]
+    """Where the history of the releases is kept."""
+    freeze_windows: list[dict[str, Any]]
+    """When the endpoint is not released anew, by the keys of the stack file."""
+    notification_topic_arn: str | None
+    """The SNS topic that hears of releases and of the alarms on the whole endpoint."""
     tags: dict[str, str]
     secret_environment: Mapping[str, str]
     """Environment variables of every variant's container, beside those in the settings."""
@@ -82,12 +88,17 @@ class TritonEndpoint(pulumi.ComponentResource):
             autoscaled=any(each.autoscaling for each in variants.values()),
             deployment=deployment(settings),
             rollback_alarms=self._rollback_alarms(configuration.name),
+            freeze_windows=args.freeze_windows,
+            bucket=args.bucket_name,
+            notification_topic_arn=args.notification_topic_arn,
             opts=pulumi.ResourceOptions.merge(self._with_policies, pulumi.ResourceOptions(protect=args.protect)),
         )
         for variant, each in variants.items():
             resource = variant_resource(name, variant)
             if settings.alarms.made:
-                of_endpoint = VariantAlarmsArgs(endpoint.name, variant, None, settings.alarms, args.tags)
+                of_endpoint = VariantAlarmsArgs(
+                    endpoint.name, variant, None, settings.alarms, args.tags, notify=self._topics
+                )
                 VariantAlarms(resource, of_endpoint, opts=child)
             if each.autoscaling:
                 scaling = VariantAutoscalingArgs(endpoint.name, variant, each.autoscaling, args.tags, args.protect)
@@ -100,6 +111,10 @@ class TritonEndpoint(pulumi.ComponentResource):
     def _with_policies(self) -> pulumi.ResourceOptions:
         """The role is of no use before its policies are there."""
         return pulumi.ResourceOptions(parent=self, depends_on=self._args.role.policies)
+
+    @property
+    def _topics(self) -> list[str]:
+        return [self._args.notification_topic_arn] if self._args.notification_topic_arn else []
 
     def _model(self, variant: str, settings: VariantSettings) -> sagemaker.Model:
         args, served = self._args, self._args.models[variant]
@@ -122,12 +137,16 @@ class TritonEndpoint(pulumi.ComponentResource):
         )
 
     def _rollback_alarms(self, configuration_name: pulumi.Output[str]) -> list[pulumi.Input[str]]:
-        """Those that were there, and those on the fleet of this configuration alone."""
-        settings, names = self._args.settings.alarms, list[pulumi.Input[str]](self._args.settings.alarms.existing)
-        for variant in self._args.settings.production_variants if settings.made else ():
-            of_release = VariantAlarmsArgs(self._name, variant, configuration_name, settings, self._args.tags)
-            name = f"{variant_resource(self._name, variant)}-rollback"
-            names += VariantAlarms(name, of_release, opts=pulumi.ResourceOptions(parent=self)).names
+        """Those that were there, those on the fleet of this configuration alone, and the one that stops its release."""
+        settings, child = self._args.settings, pulumi.ResourceOptions(parent=self)
+        names: list[pulumi.Input[str]] = [*settings.alarms.existing]
+        for variant in settings.production_variants if settings.alarms.made else ():
+            of_release = VariantAlarmsArgs(self._name, variant, configuration_name, settings.alarms, self._args.tags)
+            names += VariantAlarms(f"{variant_resource(self._name, variant)}-rollback", of_release, opts=child).names
+        if settings.can_be_stopped:
+            names.append(
+                stop_alarm(self._name, StopAlarmArgs(self._name, configuration_name, self._args.tags), child).name
+            )
         return names
 
 

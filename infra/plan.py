@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import runpy
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,22 +150,36 @@ def run(
     Raises:
         pulumi.RunError: the program refuses the configuration.
     """
-    deployment, answers = Deployment(), answers or References()
+
+    def program() -> None:
+        runpy.run_path(str(root / "__main__.py"), run_name="__main__")
+
+    return register(program, project, stack, config, secret, answers or References())
+
+
+def register(
+    program: Callable[[], object],
+    project: str,
+    stack: str,
+    config: Mapping[str, str],
+    secret: Collection[str],
+    answers: mocks.Mocks,
+) -> Deployment:
+    """Run any program; what it registers and exports."""
+    deployment = Deployment()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     monitor = _Monitor(answers, f"{project}-{stack}", deployment)
     mocks.set_mocks(answers, project=project, stack=stack, preview=False, monitor=monitor)
     settings.set_root_resource(None)  # type: ignore[arg-type]  # the program brings its own, as under the engine
     set_all_config(dict(config), list(secret))
-
-    def program() -> None:
-        runpy.run_path(str(root / "__main__.py"), run_name="__main__")
-
-    try:
-        loop.run_until_complete(run_in_stack(program))
-    finally:
-        loop.close()
+    loop.run_until_complete(run_in_stack(lambda: _returning_nothing(program)))
     return deployment
+
+
+def _returning_nothing(program: Callable[[], object]) -> None:
+    """What a program returns, Pulumi would wait for."""
+    program()
 
 
 def _urn(urn: str) -> list[str]:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from infra.release import history
+from infra.release.alarms import stop_alarm_name
+
 Policy = dict[str, Any]
 
 MAX_MANAGED_POLICY = 6144
@@ -152,6 +155,7 @@ class Deployed:
     image_arns: Sequence[str] = ()
     """ECR repositories that the image is mirrored from; none for a registry that is not ECR."""
     kms_key_arn: str | None = None
+    notification_topic_arn: str | None = None
 
     def arn(self, service: str, resource: str) -> str:
         return f"arn:{self.partition}:{service}:{self.region}:{self.account_id}:{resource}"
@@ -163,8 +167,39 @@ class Deployed:
 
 def deployer(deployed: Deployed) -> list[Policy]:
     """What the principal that runs `pulumi up`, `refresh` and `destroy` may do, as managed policies: one of them has no
-    room for all. The `aws` provider reads more of a bucket, a repository and a role than the stack sets."""
+    room for all. The `aws` provider reads more of a bucket, a repository and a role than the stack sets. Who it is,
+    anybody may ask (STS, GetCallerIdentity)."""
     return [_policy(*_deploy_storage(deployed)), _policy(*_deploy_serving(deployed))]
+
+
+def release_operator(deployed: Deployed) -> Policy:
+    """What the principal that runs `python -m infra release` may do: read, and force the alarms that stop a release."""
+    bucket = f"arn:{deployed.partition}:s3:::{deployed.bucket}"
+    statements = [
+        _allow("Endpoints", "sagemaker", ["DescribeEndpoint"], deployed.of_endpoints("sagemaker", "endpoint/{}")),
+        _allow(
+            "Bucket",  # which one the live model was loaded from
+            "sagemaker",
+            ["DescribeEndpointConfig", "DescribeModel"],
+            [
+                *deployed.of_endpoints("sagemaker", "endpoint-config/{}-*"),
+                *deployed.of_endpoints("sagemaker", "model/{}-*"),
+            ],
+        ),
+        _allow("ReadAlarms", "cloudwatch", ["DescribeAlarms"], deployed.arn("cloudwatch", "alarm:*")),
+        _allow("ReadMetrics", "cloudwatch", ["GetMetricData", "GetMetricStatistics"], "*"),  # take no resource
+        _allow(
+            "Stop",
+            "cloudwatch",
+            ["SetAlarmState"],
+            deployed.of_endpoints("cloudwatch", f"alarm:{stop_alarm_name('{}-*')}"),
+        ),
+        _allow("FindHistory", "s3", ["ListBucket"], bucket),
+        _allow("ReadHistory", "s3", ["GetObject"], f"{bucket}/{history.PREFIX}*"),
+    ]
+    if deployed.kms_key_arn:
+        statements.append(_allow("HistoryKey", "kms", ["Decrypt"], deployed.kms_key_arn))
+    return _policy(*statements)
 
 
 def _deploy_storage(deployed: Deployed) -> list[dict[str, Any]]:
@@ -230,12 +265,12 @@ def _deploy_storage(deployed: Deployed) -> list[dict[str, Any]]:
 
 
 def _deploy_serving(deployed: Deployed) -> list[dict[str, Any]]:
-    """Models, endpoints, their autoscaling and their alarms."""
+    """Models, endpoints, their autoscaling, their alarms, and who is told of their releases."""
     endpoints = deployed.of_endpoints("sagemaker", "endpoint/{}")
     configurations = deployed.of_endpoints("sagemaker", "endpoint-config/{}-*")
     models = deployed.of_endpoints("sagemaker", "model/{}-*")
     service = "sagemaker.application-autoscaling.amazonaws.com"
-    return [
+    statements = [
         _allow("Models", "sagemaker", ["CreateModel", "DescribeModel", "DeleteModel"], models),
         _allow(
             "Configurations",
@@ -273,14 +308,14 @@ def _deploy_serving(deployed: Deployed) -> list[dict[str, Any]]:
             "application-autoscaling",
             [
                 *("RegisterScalableTarget", "DeregisterScalableTarget", "PutScalingPolicy", "DeleteScalingPolicy"),
-                *("ListTagsForResource", "TagResource", "UntagResource"),
+                *("PutScheduledAction", "ListTagsForResource", "TagResource", "UntagResource"),
             ],
             deployed.arn("application-autoscaling", "scalable-target/*"),  # its IDs name no endpoint
         ),
         _allow(
             "ReadAutoscaling",
             "application-autoscaling",
-            ["DescribeScalableTargets", "DescribeScalingPolicies"],
+            ["DescribeScalableTargets", "DescribeScalingPolicies", "DescribeScheduledActions"],
             "*",  # take no resource
         ),
         {
@@ -293,6 +328,9 @@ def _deploy_serving(deployed: Deployed) -> list[dict[str, Any]]:
             "Condition": {"StringLike": {"iam:AWSServiceName": service}},
         },
     ]
+    if deployed.notification_topic_arn:
+        statements.append(_allow("Notifications", "sns", ["Publish"], deployed.notification_topic_arn))
+    return statements
 
 
 def _log_groups(deployed: Deployed) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pulumi
@@ -16,6 +18,7 @@ from infra.endpoint import ServedModel, TritonEndpoint, TritonEndpointArgs
 from infra.mirror import ImageMirror, ImageMirrorArgs
 from infra.models import Models
 from infra.policies import Deployed
+from infra.release import freeze
 from infra.role import ExecutionRole, ExecutionRoleArgs
 from infra.settings.endpoint import EndpointSettings, variant_resource
 from infra.settings.stack import Settings
@@ -42,6 +45,9 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
     """Register every resource of the stack; what is returned are the stack's outputs."""
     for warning in (*models.warnings, *settings.warnings(pulumi.get_project())):
         pulumi.log.warn(str(warning))
+    windows = [each.window for each in settings.freeze_windows]
+    if frozen := freeze.warning(windows, datetime.now(UTC), freeze.override(os.environ)):
+        pulumi.log.warn(frozen)
     for name, endpoint_settings in settings.endpoints.items():
         pulumi.log.info(f"{name}: {release_summary(endpoint_settings)}")
     account_id = aws.get_caller_identity_output().account_id
@@ -93,6 +99,9 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
                 role=role,
                 vpc=settings.vpc,
                 account_id=account_id,
+                bucket_name=bucket.name,
+                freeze_windows=[each.inputs for each in settings.freeze_windows],
+                notification_topic_arn=settings.notification_topic_arn,
                 tags=tags,
                 secret_environment=settings.secret_environment.get(name, {}),
                 environment_is_secret=f"{pulumi.get_project()}:endpoints" in secret_keys(),
@@ -144,6 +153,7 @@ def deployed(settings: Settings, stack: str, partition: str, account_id: str) ->
             if ecr
         ],
         kms_key_arn=settings.bucket.kms_key_arn,
+        notification_topic_arn=settings.notification_topic_arn,
     )
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from infra.aws_error import aws_calls
+from infra.release.gate import ReleaseRefused
 
 METRIC_LAG_SECONDS = 60
 """How long CloudWatch may take to show what has been counted."""
 
+STOP_METRIC = "StopRelease"
+"""The metric of the alarm that stops a release; nobody publishes it."""
 
-class AlarmNotReady(Exception):
+
+class AlarmNotReady(ReleaseRefused):
     """A release cannot begin with its alarms as they are: SageMaker would refuse it or roll it back at once."""
 
 
@@ -46,15 +51,12 @@ class MinimumInvocations:
 
 def states(cloudwatch: Any, names: Sequence[str]) -> list[AlarmState]:
     """The alarms that exist, in the order of `names` (at most 10)."""
-    if not names:
-        return []
-    with aws_calls(f"alarms {', '.join(names)}"):
-        answer = cloudwatch.describe_alarms(AlarmNames=list(names), AlarmTypes=["MetricAlarm", "CompositeAlarm"])
-    found = {
-        each["AlarmName"]: AlarmState(each["AlarmName"], each["StateValue"], each.get("StateReason", ""))
-        for each in (*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", []))
-    }
-    return [found[name] for name in names if name in found]
+    return [state(each) for each in described(cloudwatch, names)]
+
+
+def stop_alarm_name(config_name: str) -> str:
+    """The alarm by which a person stops the release of an endpoint configuration."""
+    return f"{config_name}-stop"
 
 
 def require_ready(
@@ -82,11 +84,16 @@ def require_ready(
         if each.firing
     ]
     if problems:
-        lines = "\n".join(f"  {problem}" for problem in problems)
-        raise AlarmNotReady(f"endpoint {endpoint}: the release was not begun; nothing live was changed.\n{lines}")
+        raise AlarmNotReady(endpoint, problems)
 
 
 def _way_out(alarm: str, config_name: str) -> str:
+    if alarm == stop_alarm_name(config_name):
+        return (
+            "It is there for `python -m infra release stop`, which sets it to OK when it ends, unless it is killed. Do "
+            f"so by hand: aws cloudwatch set-alarm-state --alarm-name {shlex.quote(alarm)} --state-value OK "
+            "--state-reason 'the release may begin'"
+        )
     if alarm.startswith(f"{config_name}-"):
         return (
             "It fired when this very configuration was released before. Change the model or its settings, which brings "
@@ -101,6 +108,13 @@ def _way_out(alarm: str, config_name: str) -> str:
 
 def invocations(cloudwatch: Any, endpoint: str, variant: str, config_name: str, since: float, until: float) -> int:
     """The requests that the fleet of `config_name` got between two times (seconds since 1970; whole minutes)."""
+    return sum(invocations_by_minute(cloudwatch, endpoint, variant, config_name, since, until).values())
+
+
+def invocations_by_minute(
+    cloudwatch: Any, endpoint: str, variant: str, config_name: str, since: float, until: float
+) -> dict[float, int]:
+    """The same for each minute that has any, by its beginning."""
     dimensions = {"EndpointName": endpoint, "VariantName": variant, "EndpointConfigName": config_name}
     answer = cloudwatch.get_metric_statistics(
         Namespace="AWS/SageMaker",
@@ -111,4 +125,19 @@ def invocations(cloudwatch: Any, endpoint: str, variant: str, config_name: str, 
         Period=60,
         Statistics=["Sum"],
     )
-    return int(sum(point["Sum"] for point in answer["Datapoints"]))
+    return {point["Timestamp"].timestamp(): int(point["Sum"]) for point in answer["Datapoints"]}
+
+
+def described(cloudwatch: Any, names: Sequence[str]) -> list[Mapping[str, Any]]:
+    """The alarms that exist as DescribeAlarms shows them, in the order of `names`."""
+    if not names:
+        return []
+    with aws_calls(f"alarms {', '.join(names)}"):
+        answer = cloudwatch.describe_alarms(AlarmNames=list(names), AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+    found = {each["AlarmName"]: each for each in (*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", []))}
+    return [found[name] for name in names if name in found]
+
+
+def state(alarm: Mapping[str, Any]) -> AlarmState:
+    """What DescribeAlarms says of an alarm's state."""
+    return AlarmState(alarm["AlarmName"], alarm["StateValue"], alarm.get("StateReason", ""))

@@ -75,14 +75,25 @@ def shifted_percent(policy: ReleasePolicy, fleet: int, step: int) -> int | None:
 def rollout(policy: ReleasePolicy, fleet: int, provisioning: Duration) -> Duration:
     """A release to `fleet` instances from the request to its end. Rolling starts each batch's instances when its turn
     has come; the others start them all at first."""
-    count = steps(policy, fleet)
-    each_step = Duration(*SHIFT_SECONDS) + Duration(policy.wait_seconds, policy.wait_seconds)
+    count, each_step = steps(policy, fleet), _each_step(policy, provisioning)
     once = Duration(policy.termination_wait_seconds, policy.termination_wait_seconds)
-    if policy.strategy == "rolling":
-        each_step += provisioning
-    else:
+    if policy.strategy != "rolling":
         once += provisioning
     return once + Duration(each_step.minimum * count.fewest, each_step.maximum * count.most)
+
+
+def remaining(policy: ReleasePolicy, fleet: int, provisioning: Duration, step: int, waited: float) -> Duration:
+    """What is left of a release that waits since `waited` seconds after its step number `step`, counted from 1."""
+    count, each_step = steps(policy, fleet), _each_step(policy, provisioning)
+    left = policy.termination_wait_seconds + max(0, policy.wait_seconds - int(waited))
+    return Duration(
+        left + each_step.minimum * max(0, count.fewest - step), left + each_step.maximum * max(0, count.most - step)
+    )
+
+
+def _each_step(policy: ReleasePolicy, provisioning: Duration) -> Duration:
+    shift = Duration(*SHIFT_SECONDS) + Duration(policy.wait_seconds, policy.wait_seconds)
+    return shift + provisioning if policy.strategy == "rolling" else shift
 
 
 def estimate(policy: ReleasePolicy, fleets: Iterable[int], provisioning: Duration) -> Duration:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 IN_PROGRESS = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
@@ -53,10 +54,14 @@ class EndpointDescription:
     """When SageMaker last changed the endpoint."""
     variants: tuple[VariantDescription, ...] = ()
     """Of the fleet that is coming up when there is one, else of the live one."""
+    live_variants: tuple[VariantDescription, ...] = ()
+    """Of the fleet in service."""
     rollout_began: float | None = None
     """When the present rollout began, in seconds since 1970."""
     execution_timeout_seconds: int = 0
     """When SageMaker gives the most recent rollout up; 0 if it does not say. Somebody else may have begun it."""
+    deployment: Mapping[str, Any] = field(default_factory=dict)
+    """The most recent DeploymentConfig. AWS does not say whether that is the one of a rollout under way."""
 
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> EndpointDescription:
@@ -73,13 +78,20 @@ class EndpointDescription:
                 VariantDescription.of(each)
                 for each in pending.get("ProductionVariants") or answer.get("ProductionVariants") or []
             ),
+            live_variants=tuple(VariantDescription.of(each) for each in answer.get("ProductionVariants") or []),
             rollout_began=pending["StartTime"].timestamp() if pending.get("StartTime") else None,
             execution_timeout_seconds=_execution_timeout_seconds(answer.get("LastDeploymentConfig") or {}),
+            deployment=answer.get("LastDeploymentConfig") or {},
         )
 
     @property
     def in_progress(self) -> bool:
         return self.status in IN_PROGRESS
+
+    @property
+    def is_rolling_out(self) -> bool:
+        """Whether it is on its way to another configuration."""
+        return self.status == "Updating" and self.heading_for != self.config_name
 
     @property
     def progress(self) -> str:
@@ -96,6 +108,10 @@ class EndpointDescription:
         """What is being done to the variants (API `VariantStatus`)."""
         return {stage for each in self.variants for stage in each.stages}
 
+    def modified_since(self, time: float) -> bool:
+        """Whether SageMaker has changed the endpoint since a time, in seconds since 1970."""
+        return bool(self.modified) and datetime.fromisoformat(self.modified).timestamp() > time
+
     @property
     def baking_since(self) -> float | None:
         """When the present bake began, in seconds since 1970; None outside one or if SageMaker does not say."""
@@ -109,6 +125,11 @@ class EndpointDescription:
     def serves(self, config_name: str) -> bool:
         """InService alone is not enough: after a rollback SageMaker is InService on the old configuration."""
         return self.status == "InService" and self.config_name == config_name
+
+    def rolls_out(self, config_name: str) -> bool:
+        """Whether it is on its way to that configuration. A fleet that is scaled is Updating too, and serves it."""
+        underway = self.status == "Creating" or self.heading_for != self.config_name
+        return self.in_progress and underway and self.heading_for == config_name
 
     def with_reason(self, reason: str) -> EndpointDescription:
         """The same with the last reason that was seen: SageMaker may empty it once a rollback is over."""
@@ -126,15 +147,19 @@ def excluded_properties(live: Mapping[str, Any], requested: Mapping[str, Any], *
 
     Live counts and weights are kept, so that a fleet scaled out to 8 is released as 8. But a count or weight that
     somebody edited in the settings has to arrive: keeping the live one would hide the edit. An autoscaled count is
-    never edited there.
+    never edited there, and a variant that is added brings its own.
     """
     excluded = []
-    if not autoscaled and _by_variant(live, "InitialInstanceCount") != _by_variant(requested, "InitialInstanceCount"):
+    if not autoscaled and _edited("InitialInstanceCount", live, requested):
         excluded.append("DesiredInstanceCount")
-    if _by_variant(live, "InitialVariantWeight") != _by_variant(requested, "InitialVariantWeight"):
+    if _edited("InitialVariantWeight", live, requested):
         excluded.append("DesiredWeight")
     return excluded
 
 
-def _by_variant(config: Mapping[str, Any], key: str) -> dict[str, Any]:
-    return {variant["VariantName"]: variant.get(key) for variant in config["ProductionVariants"]}
+def _edited(key: str, live: Mapping[str, Any], requested: Mapping[str, Any]) -> bool:
+    before, after = (
+        {variant["VariantName"]: variant.get(key) for variant in config["ProductionVariants"]}
+        for config in (live, requested)
+    )
+    return any(before[name] != after[name] for name in before.keys() & after.keys())

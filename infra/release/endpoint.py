@@ -9,23 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from datetime import UTC, datetime
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from infra.aws_error import AwsRequestRefused, aws_calls
-from infra.release import alarms, failure
+from infra.release import alarms, failure, freeze, guardrails
 from infra.release.alarms import AlarmState, MinimumInvocations
 from infra.release.description import EndpointDescription, excluded_properties
+from infra.release.freeze import FreezeWindow
+from infra.release.gate import ReleaseRefused
 from infra.release.log import last_lines
 from infra.release.policy import ReleasePolicy, deployment_config
 from infra.release.reader import EndpointReader
+from infra.release.recorder import ReleaseRecorder
 from infra.release.rollout import Rollout
 from infra.release.scaling import EndpointAutoscaling, Record, as_tags, refused_under_autoscaling, tag_list
 from infra.release.waiting import Clock, Waiting
-
-Asked = Literal["create", "update"] | None
-"""What SageMaker was asked for, by this release or by the interrupted one that it attaches to."""
 
 OWNER_TAG = "triton-sagemaker:stack"
 """Tag that says which stack an endpoint belongs to: `<project>/<stack>`."""
@@ -51,6 +52,10 @@ class EndpointRequest:
     """What the owning stack was called before it was renamed."""
     former_tags: Mapping[str, str] = field(default_factory=dict)
     """Tags that an earlier request put there; those that are no longer asked for go."""
+    freeze_windows: tuple[FreezeWindow, ...] = ()
+    """When an endpoint that serves is not updated."""
+    freeze_override: str | None = None
+    """Why it is updated in such a window nevertheless."""
 
 
 class EndpointRelease:
@@ -61,6 +66,7 @@ class EndpointRelease:
         logs: boto3's `logs` client, for the containers' last words when a release fails.
         autoscaling: boto3's `application-autoscaling` client, for updates that AWS refuses under autoscaling.
         cloudwatch: boto3's `cloudwatch` client, for the alarms and the requests they have seen.
+        recorder: keeps how each release ends.
         report: called with a line of progress whenever something changed.
         report_passing: called with a line that is out of date in a minute.
         warn: called with what is wrong although the release succeeded.
@@ -74,6 +80,7 @@ class EndpointRelease:
         logs: Any,
         autoscaling: Any,
         cloudwatch: Any,
+        recorder: ReleaseRecorder,
         report: Callable[[str], None],
         report_passing: Callable[[str], None] = lambda _: None,
         warn: Callable[[str], None] | None = None,
@@ -81,7 +88,7 @@ class EndpointRelease:
     ) -> None:
         self._sagemaker, self._logs, self._cloudwatch = sagemaker, logs, cloudwatch
         self._report, self._report_passing, self._warn = report, report_passing, warn or report
-        self._new_clock = clock
+        self._recorder, self._new_clock = recorder, clock
         self._reader = EndpointReader(sagemaker)
         self._autoscaling = EndpointAutoscaling(autoscaling, sagemaker, report)
 
@@ -91,37 +98,38 @@ class EndpointRelease:
         Raises:
             ReleaseFailed: SageMaker failed or rolled back.
             ReleaseTimeout: `deadline_seconds` passed; nothing is undone.
-            AlarmNotReady: a rollback alarm is missing or fires already; the update was not begun.
+            ReleaseRefused: a freeze window is open, the variants differ under a strategy that moves in steps, or a
+                rollback alarm is missing or fires already; the update was not begun.
             EndpointNotOwned: an endpoint of that name belongs to somebody else.
             AwsRequestRefused: AWS refused a call.
         """
-        with aws_calls(f"endpoint {request.name}"):
-            waiting = self._waiting()
+        waiting, rollout = self._waiting(), Rollout(request.policy, request.rollback_alarms)
+        recording = self._recorder.recording(request.name, request.config_name, rollout, waiting.clock)
+        with recording, aws_calls(f"endpoint {request.name}"):
             found = self._owned(request.name, request.owner, request.former_owner)
-            asked = self._attached(found, request)
-            rollout = _rollout(request, began=(found and found.rollout_began) or waiting.clock.now(), attached=True)
-            found = self._settled(found, request, asked, rollout, waiting)
+            self._attach(found, request, rollout, waiting.clock)
+            found = self._settled(found, request, rollout, waiting)
             scaling: Record = {}
 
             while found is None or not found.serves(request.config_name):
-                if asked or (found is not None and found.status == "UpdateRollbackFailed"):
-                    raise self._failure(request, found, asked, rollout, waiting)
-                rollout = _rollout(request, began=waiting.clock.now(), attached=False)
+                if rollout.asked or (found is not None and found.status == "UpdateRollbackFailed"):
+                    raise self._failure(request, found, rollout, waiting)
+                rollout.begin(found, waiting.clock.now())
                 if found is None:
-                    found, asked = self._create(request, scaling, waiting), "create"
+                    found = self._create(request, scaling, rollout, waiting)
                 elif found.status == "Failed":
                     self._report(f"{request.name}: Failed ({found.failure_reason}), which only a new endpoint mends")
                     scaling = self._autoscaling.record(request.name)
                     found = self._delete(found, request.deadline_seconds, waiting)
-                elif asked := self._update(request, found):
+                elif self._update(request, found, rollout):
                     found = waiting.begun(found)
                 else:
                     found = waiting.later(request.name, request.deadline_seconds)
-                found = self._settled(found, request, asked, rollout, waiting)
+                found = self._settled(found, request, rollout, waiting)
 
             self._autoscaling.put_back(found)
             self._tag(found, request)
-            if asked == "update":
+            if rollout.asked == "update":
                 self._require_invocations(found, request, rollout, waiting.clock)
             return found
 
@@ -151,61 +159,82 @@ class EndpointRelease:
             raise failure.EndpointNotOwned(name, holder, owner, OWNER_TAG)
         return found
 
-    def _attached(self, found: EndpointDescription | None, request: EndpointRequest) -> Asked:
-        """Whether what is under way is what would be asked for now; an interrupted deployment may have begun it."""
+    def _attach(
+        self, found: EndpointDescription | None, request: EndpointRequest, rollout: Rollout, clock: Clock
+    ) -> None:
+        """Attach to what is under way if it would be asked for now; an interrupted deployment may have begun it."""
         if found is None or not found.in_progress:
-            return None
-        mine = found.heading_for == request.config_name
+            return
+        mine = found.rolls_out(request.config_name)
         what = "it is attached to" if mine else "it is waited out first"
         self._report(f"{request.name}: {found.status}, heading for {found.heading_for}; {what}")
-        if not mine:
-            return None
-        return "create" if found.status == "Creating" else "update"
+        if mine:
+            rollout.attach(found, clock.now())
 
     def _settled(
-        self,
-        found: EndpointDescription | None,
-        request: EndpointRequest,
-        asked: Asked,
-        rollout: Rollout,
-        waiting: Waiting,
+        self, found: EndpointDescription | None, request: EndpointRequest, rollout: Rollout, waiting: Waiting
     ) -> EndpointDescription | None:
         """The endpoint once nothing is in progress on it. Only a rollout that was asked for is told of as such."""
-        return waiting.settled(found, request.deadline_seconds, rollout if asked == "update" else None)
+        return waiting.settled(found, request.deadline_seconds, rollout if rollout.asked == "update" else None)
 
-    def _create(self, request: EndpointRequest, scaling: Record, waiting: Waiting) -> EndpointDescription | None:
+    def _create(
+        self, request: EndpointRequest, scaling: Record, rollout: Rollout, waiting: Waiting
+    ) -> EndpointDescription | None:
         self._report(f"{request.name}: creating with {request.config_name}")
         tags = {**request.tags, OWNER_TAG: request.owner, **(as_tags(scaling) if scaling else {})}
         self._sagemaker.create_endpoint(
             EndpointName=request.name, EndpointConfigName=request.config_name, Tags=tag_list(tags)
         )
+        rollout.asked = "create"
         return waiting.until(lambda found: found is not None, request.name)
 
-    def _update(self, request: EndpointRequest, live: EndpointDescription) -> Asked:
-        """Ask for the update. None when another change began first, which then has to be waited out."""
-        found = alarms.states(self._cloudwatch, request.rollback_alarms)
-        alarms.require_ready(request.name, request.config_name, request.rollback_alarms, found, live.where)
-        self._report(f"{request.name}: updating from {live.config_name} to {request.config_name}")
+    def _update(self, request: EndpointRequest, live: EndpointDescription, rollout: Rollout) -> bool:
+        """Ask for the update. False when another change began first, which then has to be waited out. Where there is
+        none to be had, the autoscaling that is off is put back."""
+        try:
+            self._ask_for_update(request, live, rollout)
+        except (ReleaseRefused, AwsRequestRefused, ClientError) as error:
+            if isinstance(error, ClientError) and failure.in_progress(error):
+                return False
+            self._autoscaling.put_back(live)
+            raise
+        rollout.asked = "update"
+        return True
+
+    def _ask_for_update(self, request: EndpointRequest, live: EndpointDescription, rollout: Rollout) -> None:
+        new = self._sagemaker.describe_endpoint_config(EndpointConfigName=request.config_name)
+        guarded = self._pass_gates(request, live, new, rollout)
+        how = "" if guarded else "; as its variants change, all traffic moves at once and no alarm rolls it back"
+        self._report(f"{request.name}: updating from {live.config_name} to {request.config_name}{how}")
         excluded: list[str] = []
         if (old := self._reader.configuration(live.config_name)) is not None:
-            new = self._sagemaker.describe_endpoint_config(EndpointConfigName=request.config_name)
             excluded = excluded_properties(old, new, autoscaled=request.autoscaled)
             if refused_under_autoscaling(old, new):
                 self._autoscaling.take_off(live)
-        try:
-            self._sagemaker.update_endpoint(
-                EndpointName=request.name,
-                EndpointConfigName=request.config_name,
-                RetainAllVariantProperties=True,
-                ExcludeRetainedVariantProperties=[{"VariantPropertyType": each} for each in excluded],
-                DeploymentConfig=deployment_config(request.policy, request.rollback_alarms),
-            )
-        except ClientError as error:
-            if failure.in_progress(error):
-                return None
-            self._autoscaling.put_back(live)
-            raise
-        return "update"
+        self._sagemaker.update_endpoint(
+            EndpointName=request.name,
+            EndpointConfigName=request.config_name,
+            RetainAllVariantProperties=True,
+            ExcludeRetainedVariantProperties=[{"VariantPropertyType": each} for each in excluded],
+            **({"DeploymentConfig": deployment_config(request.policy, request.rollback_alarms)} if guarded else {}),
+        )
+
+    def _pass_gates(
+        self, request: EndpointRequest, live: EndpointDescription, new: Mapping[str, Any], rollout: Rollout
+    ) -> bool:
+        """See that nothing keeps the update from beginning. Whether guardrails watch over it is returned."""
+        at = datetime.fromtimestamp(rollout.began, UTC)
+        window = freeze.require_none_open(request.name, request.freeze_windows, at, request.freeze_override)
+        if window:
+            rollout.override = request.freeze_override
+            self._report(f"{request.name}: {window}; it is overridden: {rollout.override}")
+        serving = {variant.name for variant in live.live_variants}
+        requested = {variant["VariantName"] for variant in new["ProductionVariants"]}
+        guarded = guardrails.guard(request.name, request.policy, serving, requested)
+        rollout.alarm_names = request.rollback_alarms if guarded else ()
+        found = alarms.states(self._cloudwatch, rollout.alarm_names)
+        alarms.require_ready(request.name, request.config_name, rollout.alarm_names, found, live.where)
+        return guarded
 
     def _delete(
         self, found: EndpointDescription, deadline_seconds: int, waiting: Waiting
@@ -240,7 +269,7 @@ class EndpointRelease:
         message = failure.too_few_invocations(request.name, request.config_name, seen, minimum.count)
         if minimum.otherwise == "fail":
             next_step = "run `pulumi up` again to accept it, or name the previous model to go back."
-            raise failure.ReleaseFailed(f"{message}\n  Next: {next_step}")
+            raise failure.ReleaseFailed(f"{message}\n  Next: {next_step}", "failed", message)
         self._warn(message)
 
     def _invocations(self, endpoint: EndpointDescription, since: float, clock: Clock) -> int:
@@ -263,15 +292,15 @@ class EndpointRelease:
         self,
         request: EndpointRequest,
         found: EndpointDescription | None,
-        asked: Asked,
         rollout: Rollout,
         waiting: Waiting,
     ) -> failure.ReleaseFailed:
         name, config = request.name, request.config_name
-        firing = [each for each in self._alarms(rollout.alarm_names) if each.firing] if asked == "update" else []
+        if rollout.asked == "update":
+            rollout.fired |= {each.name: each for each in self._alarms(rollout.alarm_names) if each.firing}
         evidence = failure.Evidence(
             reason=found.failure_reason if found else "",
-            alarms=list((rollout.fired | {each.name: each for each in firing}).values()),
+            alarms=list(rollout.fired.values()),
             log=last_lines(self._logs, name, int(waiting.clock.began * 1000)),
         )
         if found is None:
@@ -281,7 +310,7 @@ class EndpointRelease:
         if found.status == "InService":
             self._autoscaling.put_back(found)
             return failure.rolled_back(name, config, found.config_name, evidence)
-        next_step = self._deleted_after_failure(found, request) if asked == "create" else failure.CREATED_ANEW
+        next_step = self._deleted_after_failure(found, request) if rollout.asked == "create" else failure.CREATED_ANEW
         return failure.failed(name, config, found.status, evidence, next_step)
 
     def _deleted_after_failure(self, found: EndpointDescription, request: EndpointRequest) -> str:
@@ -291,7 +320,3 @@ class EndpointRelease:
         except (ClientError, failure.ReleaseTimeout) as error:
             return f"{failure.CREATED_ANEW} (The failed endpoint could not be deleted now: {error})"
         return f"{failure.CREATED_ANEW} The failed endpoint was deleted; its log is kept."
-
-
-def _rollout(request: EndpointRequest, *, began: float, attached: bool) -> Rollout:
-    return Rollout(request.policy, request.rollback_alarms, seen_from_the_start=not attached, began=began)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from botocore.exceptions import ClientError
 
@@ -14,6 +15,11 @@ CREATED_ANEW = "mend the cause and run `pulumi up` again; it creates the endpoin
 
 class ReleaseFailed(Exception):
     """SageMaker failed or rolled back; the message says why, what is live now and what to do."""
+
+    def __init__(self, message: str, result: Literal["rolledBack", "failed"], reason: str = "") -> None:
+        super().__init__(message)
+        self.result = result
+        self.reason = reason
 
 
 class ReleaseTimeout(Exception):
@@ -67,14 +73,16 @@ def rolled_back(name: str, requested: str, live: str, evidence: Evidence) -> Rel
     return ReleaseFailed(
         f"endpoint {name}: the release of {requested} was rolled back; {live} is live and answers as before.\n"
         + _why(name, evidence)
-        + "  Next: mend the model or its settings and run `pulumi up` again. Nothing live was changed or deleted."
+        + "  Next: mend the model or its settings and run `pulumi up` again. Nothing live was changed or deleted.",
+        "rolledBack",
+        evidence.reason,
     )
 
 
 def failed(name: str, requested: str, status: str, evidence: Evidence, next_step: str) -> ReleaseFailed:
     """An endpoint that does not serve at all."""
     what = f"endpoint {name}: {requested} did not come up ({status})."
-    return ReleaseFailed(f"{what}\n{_why(name, evidence)}  Next: {next_step}")
+    return ReleaseFailed(f"{what}\n{_why(name, evidence)}  Next: {next_step}", "failed", evidence.reason)
 
 
 def stuck(name: str, requested: str, evidence: Evidence) -> ReleaseFailed:
@@ -83,7 +91,9 @@ def stuck(name: str, requested: str, evidence: Evidence) -> ReleaseFailed:
         f"endpoint {name}: the release of {requested} failed, and so did its rollback (UpdateRollbackFailed).\n"
         + _why(name, evidence)
         + "  It goes on answering with a mix of old and new instances, so leave it until a replacement serves.\n"
-        "  Next: release under another key, move the callers there, then take this endpoint out; or ask AWS Support."
+        "  Next: release under another key, move the callers there, then take this endpoint out; or ask AWS Support.",
+        "failed",
+        evidence.reason,
     )
 
 

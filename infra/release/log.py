@@ -16,6 +16,9 @@ MAX_STREAMS = 100
 _HARMLESS = "CudaDriverHelper has not been initialized"
 """Triton logs this as an error at every start on an instance without GPU."""
 
+_STARTED = "Started Sagemaker HTTPService"
+"""What Triton logs once it answers."""
+
 _TRITON_LINE = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d")
 """Triton's lines begin with a severity letter, month and day, and the time (glog's format)."""
 
@@ -57,7 +60,7 @@ def last_lines(logs: Any, endpoint_name: str, since_ms: int) -> list[str]:
 
 def telling(lines: Sequence[str]) -> list[str]:
     """At most the last 12 different lines that explain a failure: Triton's errors with what belongs to them, else
-    just the last ones without its tables of options."""
+    the last ones, of a server that started those since then, without its tables of options."""
     errors, in_error = [], False
     for line in lines:
         if _TRITON_LINE.match(line):
@@ -66,5 +69,6 @@ def telling(lines: Sequence[str]) -> list[str]:
             in_error = True
         if in_error and line.strip():
             errors.append(line)
-    others = [line for line in lines if line.strip() and not line.startswith(("|", "+-"))]
+    started = next((at for at in range(len(lines), 0, -1) if _STARTED in lines[at - 1]), 0)
+    others = [line for line in lines[started:] if line.strip() and not line.startswith(("|", "+-"))]
     return list(dict.fromkeys(errors or others))[-LINES:]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 Strategy = Literal["allAtOnce", "canary", "linear", "rolling"]
 
-_TRAFFIC_ROUTING = {
+_TRAFFIC_ROUTING: Mapping[Strategy, tuple[str, str | None]] = {
     "allAtOnce": ("ALL_AT_ONCE", None),
     "canary": ("CANARY", "CanarySize"),
     "linear": ("LINEAR", "LinearStepSize"),
@@ -73,6 +73,41 @@ def deployment_config(policy: ReleasePolicy, alarms: Sequence[str]) -> dict[str,
     if alarms:
         update["AutoRollbackConfiguration"] = {"Alarms": [{"AlarmName": name} for name in alarms]}
     return update
+
+
+def policy_of(deployment: Mapping[str, Any]) -> ReleasePolicy:
+    """The policy that a DeploymentConfig asks for: all at once where it names none (UpdateEndpoint)."""
+    rolling, blue_green = deployment.get("RollingUpdatePolicy"), deployment.get("BlueGreenUpdatePolicy")
+    timeout = (rolling or blue_green or {}).get("MaximumExecutionTimeoutInSeconds", ReleasePolicy.timeout_seconds)
+    if rolling:
+        back = rolling.get("RollbackMaximumBatchSize", {})
+        return ReleasePolicy(
+            strategy="rolling",
+            wait_seconds=rolling["WaitIntervalInSeconds"],
+            batch=_batch(rolling["MaximumBatchSize"]),
+            rollback_percent=back["Value"] if back.get("Type") == "CAPACITY_PERCENT" else 100,
+            timeout_seconds=timeout,
+        )
+    if not blue_green:
+        return ReleasePolicy()
+    routing = blue_green["TrafficRoutingConfiguration"]
+    strategy, size = next((s, size) for s, (type_, size) in _TRAFFIC_ROUTING.items() if type_ == routing["Type"])
+    return ReleasePolicy(
+        strategy=strategy,
+        wait_seconds=routing["WaitIntervalInSeconds"],
+        batch=_batch(routing[size]) if size else None,
+        termination_wait_seconds=blue_green.get("TerminationWaitInSeconds", 0),
+        timeout_seconds=timeout,
+    )
+
+
+def rollback_alarms(deployment: Mapping[str, Any]) -> list[str]:
+    """The alarms that a DeploymentConfig names."""
+    return [each["AlarmName"] for each in deployment.get("AutoRollbackConfiguration", {}).get("Alarms", [])]
+
+
+def _batch(capacity_size: Mapping[str, Any]) -> BatchSize:
+    return BatchSize("percent" if capacity_size["Type"] == "CAPACITY_PERCENT" else "instances", capacity_size["Value"])
 
 
 def _blue_green_update(policy: ReleasePolicy) -> dict[str, Any]:

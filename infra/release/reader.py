@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -23,12 +23,8 @@ class EndpointReader:
 
     def endpoint(self, name: str) -> EndpointDescription | None:
         """The endpoint as it is now; None if there is none."""
-        try:
-            return EndpointDescription.of(self._sagemaker.describe_endpoint(EndpointName=name))
-        except ClientError as error:
-            if failure.not_found(error):
-                return None
-            raise
+        found = _unless_gone(lambda: self._sagemaker.describe_endpoint(EndpointName=name))
+        return EndpointDescription.of(found) if found is not None else None
 
     def tags(self, endpoint: EndpointDescription) -> dict[str, str]:
         """The endpoint's tags."""
@@ -38,10 +34,17 @@ class EndpointReader:
     def configuration(self, name: str) -> Mapping[str, Any] | None:
         """An endpoint configuration; None if somebody deleted it, which must not keep the endpoint from its next
         release."""
-        try:
-            described: Mapping[str, Any] = self._sagemaker.describe_endpoint_config(EndpointConfigName=name)
-        except ClientError as error:
-            if failure.not_found(error):
-                return None
-            raise
-        return described
+        return _unless_gone(lambda: self._sagemaker.describe_endpoint_config(EndpointConfigName=name))
+
+    def model(self, name: str) -> Mapping[str, Any] | None:
+        """A model; None if somebody deleted it."""
+        return _unless_gone(lambda: self._sagemaker.describe_model(ModelName=name))
+
+
+def _unless_gone(describe: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    try:
+        return describe()
+    except ClientError as error:
+        if failure.not_found(error):
+            return None
+        raise

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from infra.release import arithmetic
 from infra.release.alarms import AlarmState
 from infra.release.description import EndpointDescription
 from infra.release.policy import ReleasePolicy
+
+Asked = Literal["create", "update"]
 
 
 @dataclass
@@ -19,10 +22,18 @@ class Rollout:
     policy: ReleasePolicy
     alarm_names: Sequence[str]
     """Those that roll it back."""
-    seen_from_the_start: bool
+    began: float = 0
+    """Seconds since 1970; SageMaker's own time if it tells it."""
+    from_config: str | None = None
+    """The configuration that was live before; None for a first creation."""
+    tried: bool = False
+    """Whether there is something to release at all."""
+    asked: Asked | None = None
+    """What SageMaker was asked for, by this release or by the interrupted one that it attaches to."""
+    override: str | None = None
+    """Why it goes through a freeze window."""
+    seen_from_the_start: bool = True
     """Whether no step can have been missed; the number of steps so far is a guess otherwise."""
-    began: float
-    """Seconds since 1970."""
     bake_began: float | None = None
     """When the new fleet first had traffic and its alarms were watched."""
     fired: dict[str, AlarmState] = field(default_factory=dict)
@@ -32,12 +43,25 @@ class Rollout:
     _alarms: Sequence[AlarmState] = ()
     _watched: bool = False
 
+    def begin(self, live: EndpointDescription | None, now: float) -> None:
+        """Begin from what is live, before SageMaker is asked."""
+        self.tried, self.began = True, now
+        self.from_config = live.config_name if live else None
+
+    def attach(self, endpoint: EndpointDescription, now: float) -> None:
+        """Take over what an interrupted release began."""
+        self.tried, self.began = True, endpoint.rollout_began or now
+        self.asked = "create" if endpoint.status == "Creating" else "update"
+        self.from_config = endpoint.config_name if self.asked == "update" else None
+        self.seen_from_the_start = False
+
     def see(self, endpoint: EndpointDescription, alarms: Sequence[AlarmState], now: float) -> None:
         """Take in what the endpoint and the alarms are at `now`."""
         if not self._watched:
             self._watched = True
             self.seen_from_the_start = self.seen_from_the_start or endpoint.stages == {"Creating"}
         self._alarms = alarms
+        self.began = endpoint.rollout_began or self.began
         self.fired |= {each.name: each for each in alarms if each.firing}
         baking = endpoint.status == "Updating" and "Baking" in endpoint.stages
         since = (endpoint.baking_since or self._baking_since or now) if baking else None

@@ -61,6 +61,12 @@ def from_tags(tags: Mapping[str, str]) -> Record:
     return record
 
 
+def of_live_variants(record: Record, endpoint: EndpointDescription) -> Record:
+    """What the record says of the variants in service."""
+    live = {f"endpoint/{endpoint.name}/variant/{variant.name}" for variant in endpoint.live_variants}
+    return {kind: [each for each in entries if each["ResourceId"] in live] for kind, entries in record.items()}
+
+
 class EndpointAutoscaling:
     """The scalable targets of an endpoint's variants, with their policies and scheduled actions.
 
@@ -102,11 +108,12 @@ class EndpointAutoscaling:
             )
 
     def put_back(self, endpoint: EndpointDescription) -> None:
-        """Register everything recorded again, and forget the record. Doing so twice changes nothing."""
+        """Register everything recorded again but that of variants that are gone, and forget the record. Doing so twice
+        changes nothing."""
         tags = self._reader.tags(endpoint)
-        record = from_tags(tags)
-        if not record:
+        if not (record := from_tags(tags)):
             return
+        record = of_live_variants(record, endpoint)
         for target in record["targets"]:
             self._client.register_scalable_target(ServiceNamespace=SAGEMAKER, **target)
         for policy in record["policies"]:

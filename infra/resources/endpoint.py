@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
 from infra.aws_error import aws_calls
+from infra.release import freeze
 from infra.release.alarms import MinimumInvocations
 from infra.release.description import EndpointDescription
 from infra.release.endpoint import OWNER_TAG, EndpointRelease, EndpointRequest
+from infra.release.freeze import FreezeWindow
+from infra.release.history import ReleaseHistory, ReleaseRecord
+from infra.release.notification import ReleaseTopic
 from infra.release.policy import ReleasePolicy
 from infra.release.reader import EndpointReader
+from infra.release.recorder import ReleaseRecorder
 from infra.resources.provider import AwsResourceProvider, difference, report, report_passing, warn
 
 
 class EndpointProvider(AwsResourceProvider):
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        in_place = ["endpointConfigName", "tags", "owner", "autoscaled", "deployment", "rollbackAlarms"]
+        in_place = [
+            *("endpointConfigName", "tags", "owner", "autoscaled", "deployment", "rollbackAlarms"),
+            *("freezeWindows", "bucket", "notificationTopicArn"),
+        ]
         return difference(olds, news, update=in_place, replace=["name", "accountId"])
 
     def create(self, props: dict[str, Any]) -> CreateResult:
@@ -57,6 +66,8 @@ class EndpointProvider(AwsResourceProvider):
             minimum_invocations=MinimumInvocations.of(deployment.get("minimumInvocations")),
             former_owner=olds.get("owner"),
             former_tags=olds.get("tags", {}),
+            freeze_windows=tuple(FreezeWindow.of(each) for each in props.get("freezeWindows") or []),
+            freeze_override=freeze.override(os.environ),
         )
         return {**props, **_outputs(self._release(props).release(request))}
 
@@ -66,9 +77,20 @@ class EndpointProvider(AwsResourceProvider):
             logs=self.client("logs", props),
             autoscaling=self.client("application-autoscaling", props),
             cloudwatch=self.client("cloudwatch", props),
+            recorder=self._recorder(props),
             report=report,
             report_passing=report_passing,
             warn=warn,
+        )
+
+    def _recorder(self, props: dict[str, Any]) -> ReleaseRecorder:
+        keep: list[Callable[[ReleaseRecord], None]] = []
+        if bucket := props.get("bucket"):
+            keep.append(ReleaseHistory(self.client("s3", props), bucket).add)
+        if topic := props.get("notificationTopicArn"):
+            keep.append(ReleaseTopic(self.client("sns", props), topic).publish)
+        return ReleaseRecorder(
+            sagemaker=self.client("sagemaker", props), sts=self.client("sts", props), keep=keep, warn=warn
         )
 
 
@@ -87,9 +109,9 @@ def _outputs(endpoint: EndpointDescription) -> dict[str, Any]:
 class Endpoint(Resource, module="infra", name="Endpoint"):
     """A SageMaker endpoint that serves an endpoint configuration.
 
-    A change of the configuration updates the endpoint in place; a change of `deployment` or `rollback_alarms` alone is
-    only remembered for the next one. Deployment fails unless the endpoint is InService *and* serves the configuration
-    that was asked for. `name` is for life.
+    A change of the configuration updates the endpoint in place; a change of `deployment`, `rollback_alarms`,
+    `freeze_windows`, `bucket` or `notification_topic_arn` alone is only remembered for the next one. Deployment fails
+    unless the endpoint is InService *and* serves the configuration that was asked for. `name` is for life.
 
     Args:
         endpoint_name: the physical name (at most 63 characters; API `EndpointName`).
@@ -100,6 +122,9 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
         deployment: the setting `release`, with `deadlineSeconds` (how long to wait for a release and its rollback) and
             `minimumInvocations` if it is set.
         rollback_alarms: names of the alarms that roll an update back, at most 10.
+        freeze_windows: the setting `freezeWindows`: when the endpoint is not updated.
+        bucket: name of the bucket that keeps the history of its releases.
+        notification_topic_arn: the SNS topic that is told of each release.
     """
 
     arn: pulumi.Output[str]
@@ -117,6 +142,9 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
         autoscaled: bool,
         deployment: dict[str, Any],
         rollback_alarms: Sequence[pulumi.Input[str]],
+        freeze_windows: Sequence[dict[str, Any]] = (),
+        bucket: pulumi.Input[str] | None = None,
+        notification_topic_arn: str | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         props = {
@@ -128,6 +156,9 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
             "autoscaled": autoscaled,
             "deployment": deployment,
             "rollbackAlarms": rollback_alarms,
+            "freezeWindows": list(freeze_windows),
+            "bucket": bucket,
+            "notificationTopicArn": notification_topic_arn,
             "arn": None,
         }
         super().__init__(EndpointProvider(), resource_name, props, opts)

@@ -112,9 +112,19 @@ class EndpointSettings(Fleet):
         return arithmetic.deadline_seconds(self.release.policy, self.provisioning)
 
     @property
+    def watching_alarms(self) -> int:
+        """How many alarms watch a release."""
+        return self.alarms.made * len(self.production_variants) + len(self.alarms.existing)
+
+    @property
+    def can_be_stopped(self) -> bool:
+        """Whether there is a wait in which an alarm of ours can stop a release."""
+        return self.release.policy.wait_seconds > 0
+
+    @property
     def rollback_alarms(self) -> int:
         """How many alarms can roll a release back."""
-        return self.alarms.made * len(self.production_variants) + len(self.alarms.existing)
+        return self.watching_alarms + self.can_be_stopped
 
     def key(self, variant: str, key: str) -> str:
         """The key of a variant's setting, below the endpoint's name."""
@@ -137,12 +147,12 @@ class EndpointSettings(Fleet):
     @property
     def _alarm_warnings(self) -> dict[str, str]:
         policy, alarms = self.release.policy, self.alarms
-        if not self.rollback_alarms and (policy.strategy != "allAtOnce" or policy.wait_seconds):
+        if not self.watching_alarms and (policy.strategy != "allAtOnce" or policy.wait_seconds):
             return {
                 "alarms": "none is given, so nothing is watched while traffic moves: only a model that does not start "
                 "is rolled back."
             }
-        if self.rollback_alarms and not policy.wait_seconds:
+        if self.watching_alarms and not policy.wait_seconds:
             key = "bakeSeconds" if policy.strategy in ("allAtOnce", "canary") else "intervalSeconds"
             return {f"release.{key}": "is 0, so the release is over before an alarm can fire."}
         if alarms.made and policy.wait_seconds < 60 * alarms.evaluation_minutes:

@@ -15,6 +15,8 @@ from infra.ecr.reference import ImageReference
 from infra.settings.effect import Effect, on_change
 from infra.settings.endpoint import MAX_NAME, EndpointName, EndpointSettings, variant_resource
 from infra.settings.error import Problem, path_of
+from infra.settings.freeze import FreezeWindowSettings
+from infra.settings.notifications import NotificationSettings
 from infra.settings.section import Broken, Section, rule, violation
 from infra.settings.variant import (
     MAX_ENVIRONMENT,
@@ -231,6 +233,16 @@ class Settings(Section):
         examples=[{"sagemaker-endpoint": {"LICENSE_KEY": {"secure": "…"}}}],
         json_schema_extra=on_change(Effect.NEW_RELEASE) | {"secret": True},
     )
+    freeze_windows: list[FreezeWindowSettings] = Field(
+        default_factory=list,
+        description="Times in which no live endpoint is released anew; none if not given.",
+        json_schema_extra=on_change(Effect.NOTHING),
+    )
+    notifications: NotificationSettings | None = Field(
+        None,
+        description="Where the end of each release is published; nowhere if not given.",
+        json_schema_extra=on_change(Effect.NOTHING),
+    )
 
     @property
     def production(self) -> bool:
@@ -243,6 +255,11 @@ class Settings(Section):
         if self.image.source is not None:
             return [ImageReference.parse(self.image.source)]
         return aws_triton_images(self.region, self.image.version)
+
+    @property
+    def notification_topic_arn(self) -> str | None:
+        """The SNS topic that is told of each release."""
+        return self.notifications.topic_arn if self.notifications else None
 
     def warnings(self, project: str) -> list[Problem]:
         """What AWS takes and the person who wrote it may not have meant."""
@@ -292,6 +309,16 @@ class Settings(Section):
         if arn is None or (of := arn.split(":")[3]) == self.region:
             return None
         return f"this is a key of {of}, the bucket is in {self.region}; S3 needs a key of its own region."
+
+    @rule("notifications.topicArn")
+    def the_topic_is_in_the_region(self) -> str | None:
+        topic = self.notifications
+        if topic is None or topic.region == self.region:
+            return None
+        return (
+            f"{topic.topic_arn} is in {topic.region}, the stack in {self.region}. Give a topic of the stack's region; "
+            "SNS delivers from there to other regions."
+        )
 
     @rule("endpoints")
     def names_differ_in_more_than_case(self) -> Broken:
@@ -354,7 +381,7 @@ class Settings(Section):
             f"{name}.alarms": "a production endpoint needs an alarm that rolls a bad release back: without one "
             "SageMaker keeps whatever starts (Deployment guardrails). Give errorRatePercent, or name one in existing."
             for name, endpoint in self.endpoints.items()
-            if not endpoint.rollback_alarms
+            if not endpoint.watching_alarms
         }
 
     @rule("secretEnvironment")

@@ -15,6 +15,8 @@ class Conditions:
     """The conditions in force; each `replace` sets those it names and leaves the others as they are.
 
     - `provisioningSeconds`: seconds that starting instances takes beyond the start of their container.
+    - `healthCheckSeconds`: seconds within which a container must pass its health check; None leaves it those that its
+      configuration gives it.
     - `insufficientCapacity`: instance types of which there are none.
     - `throttle`: `service.Operation` → how many of the next calls are answered ThrottlingException.
     - `rollbackSeconds`: seconds that an endpoint stays RollingBack.
@@ -26,6 +28,7 @@ class Conditions:
 
     _DEFAULTS: Mapping[str, Any] = {
         "provisioningSeconds": 0.0,
+        "healthCheckSeconds": None,
         "insufficientCapacity": [],
         "throttle": {},
         "rollbackSeconds": 0.0,
@@ -81,6 +84,11 @@ class Conditions:
     @property
     def time_factor(self) -> float:
         return float(self.as_dict()["timeFactor"])
+
+    @property
+    def health_check_seconds(self) -> float | None:
+        seconds = self.as_dict()["healthCheckSeconds"]
+        return None if seconds is None else float(seconds)
 
     @property
     def upload_part_seconds(self) -> float:

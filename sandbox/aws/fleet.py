@@ -146,7 +146,7 @@ class Fleet:
                 self._start_container(variant, self._launch)
         began = time.monotonic()
         for variant in self.variants:
-            self._wait_until_healthy(variant, began)
+            self._wait_until_healthy(variant, began, conditions.health_check_seconds)
             variant.current_weight = variant.desired_weight
         self.resize(counts or {})
 
@@ -265,15 +265,16 @@ class Fleet:
         archive.write_bytes(content)
         return archive
 
-    def _wait_until_healthy(self, variant: Variant, began: float) -> None:
-        """Pings until the container answers, its time is over, or it has exited.
+    def _wait_until_healthy(self, variant: Variant, began: float, limit: float | None) -> None:
+        """Pings until the container answers, its time is over, or it has exited. No `limit` is that of its settings.
 
         SageMaker starts an exited container again until the time is over. The same image, archive and environment end
         the same way each time, so the sandbox gives up at the first exit and spares its users that wait.
         """
         if variant.server is None:
             return
-        limit = variant.settings.get("ContainerStartupHealthCheckTimeoutInSeconds", DEFAULT_HEALTH_CHECK_SECONDS)
+        if limit is None:
+            limit = variant.settings.get("ContainerStartupHealthCheckTimeoutInSeconds", DEFAULT_HEALTH_CHECK_SECONDS)
         while not variant.server.ping():
             if variant.server.exited is not None or time.monotonic() - began > limit:
                 raise _ping_failed(variant)

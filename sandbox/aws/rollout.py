@@ -54,6 +54,7 @@ class Rollout:
     termination_wait: int = 0
     timeout: int | None = None
     alarms: tuple[str, ...] = ()
+    is_guarded: bool = False  # whether anything is asked for, be it all at once
 
     @classmethod
     def of(cls, config: Mapping[str, Any] | None, instance_types: Collection[str] = ()) -> Rollout:
@@ -72,6 +73,7 @@ class Rollout:
                 rolling["WaitIntervalInSeconds"],
                 timeout=rolling.get("MaximumExecutionTimeoutInSeconds"),
                 alarms=alarms,
+                is_guarded=True,
             )
         policy = config.get("BlueGreenUpdatePolicy", {})
         routing = policy.get("TrafficRoutingConfiguration", {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0})
@@ -82,6 +84,7 @@ class Rollout:
             termination_wait=policy.get("TerminationWaitInSeconds", 0),
             timeout=policy.get("MaximumExecutionTimeoutInSeconds"),
             alarms=alarms,
+            is_guarded=bool(config),
         )
 
     @property
@@ -104,12 +107,12 @@ class Rollout:
         """
         if self.is_rolling and len(counts) > 1:
             raise _invalid("RollingUpdatePolicy is not supported for endpoints with multiple production variants.")
+        if self.is_guarded and old is not None and set(old) != set(counts):
+            raise _invalid(
+                f"The variant names of the new endpoint configuration ({_names(counts)}) must be those of the old one "
+                f"({_names(old)}) in a blue/green or rolling deployment; without a DeploymentConfig they may change."
+            )
         if self.type != "ALL_AT_ONCE":
-            if old is not None and set(old) != set(counts):
-                raise _invalid(
-                    f"The variant names of the new endpoint configuration ({_names(counts)}) must be those of the old "
-                    f"one ({_names(old)}) for traffic routing {self.type}; ALL_AT_ONCE can change them."
-                )
             self._check_sizes(counts)
         if missing := [name for name in self.alarms if not alarm_exists(name)]:
             raise _invalid(

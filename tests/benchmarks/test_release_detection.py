@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from rich.console import Console
@@ -11,7 +12,7 @@ from benchmarks.release_detection import Account, Wait, driver, summary
 
 def test_the_driver_releases_in_the_benchmarks_account(tmp_path: Path) -> None:
     account = Account(tmp_path)
-    assert driver(account, account.endpoint("e"), 0) > 4
+    assert driver(account, account.endpoint("e"), 0, threading.Event()) > 4
     described = account.client("sagemaker").describe_endpoint(EndpointName="e")
     assert (described["EndpointStatus"], described["EndpointConfigName"]) == ("InService", "new")
     account.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,5 +58,19 @@ def stack_file(stack: str) -> dict[str, Any]:
 def run(stack: str, config: dict[str, Any] | None = None, secret_keys: list[str] | None = None) -> Deployment:
     """Run the program for a stack; `config` replaces that of the stack file, `secret_keys` of it are marked secret."""
     values = stack_file(stack) if config is None else config
-    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
-    return plan.run(ROOT, "triton-sagemaker", stack, texts, secret_keys or [], _Account())
+    return plan.run(ROOT, "triton-sagemaker", stack, texts(values), secret_keys or [], _Account())
+
+
+def registered(
+    program: Callable[[], object],
+    stack: str = "dev",
+    config: Mapping[str, Any] | None = None,
+    secret_keys: list[str] | None = None,
+) -> Deployment:
+    """What a program registers and exports."""
+    return plan.register(program, "triton-sagemaker", stack, texts(config or {}), secret_keys or [], _Account())
+
+
+def texts(config: Mapping[str, Any]) -> dict[str, str]:
+    """A configuration as Pulumi hands it over."""
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}

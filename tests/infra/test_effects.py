@@ -25,6 +25,12 @@ ROLLING = {"release": {"strategy": "rolling", "percent": 10}}
 COUNTED = {"alarms": {"errorRatePercent": 5, "minimumInvocations": {"count": 10}}}
 GPU = {"instanceType": "ml.g5.xlarge"}
 
+FROZEN = {
+    "freezeWindows": [
+        {"schedule": "0 18 * * FRI", "durationMinutes": 60, "timeZone": "Asia/Tokyo", "reason": "weekend"}
+    ]
+}
+
 CHANGES: dict[str, Any] = {
     "environment": ({}, "production"),
     "tags": ({}, {"CostEnv": "test", "CostService": "y"}),
@@ -39,6 +45,11 @@ CHANGES: dict[str, Any] = {
     "role.name": ({}, "triton"),
     "vpc.subnetIds": ({"vpc": {"subnetIds": ["subnet-1"], "securityGroupIds": ["sg-1"]}}, ["subnet-2"]),
     "vpc.securityGroupIds": ({"vpc": {"subnetIds": ["subnet-1"], "securityGroupIds": ["sg-1"]}}, ["sg-2"]),
+    "freezeWindows[].schedule": (FROZEN, "0 19 * * FRI"),
+    "freezeWindows[].durationMinutes": (FROZEN, 61),
+    "freezeWindows[].timeZone": (FROZEN, "Europe/Berlin"),
+    "freezeWindows[].reason": (FROZEN, "rest"),
+    "notifications.topicArn": ({}, "arn:aws:sns:ap-northeast-1:123456789012:releases"),
     "secretEnvironment": ({}, {"e": {"KEY": "value"}}),
 }
 """By key: what the stack has before, and the key's value after."""
@@ -142,7 +153,7 @@ def changed(settings: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
     *parents, last = key.split(".")
     place: Any = copy
     for part in parents:
-        place = place.setdefault(part, {})
+        place = place[part[:-2]][0] if part.endswith("[]") else place.setdefault(part, {})
     place[last] = value
     return copy
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import botocore.session
@@ -18,12 +20,16 @@ from infra.settings.load import load
 from infra.settings.stack import Settings
 from tests.infra.mock_runtime import ACCOUNT, ROOT, run, stack_file
 
+TOPIC = f"arn:aws:sns:ap-northeast-1:{ACCOUNT}:releases"
+
 NOT_ACTIONS_OF_THEIR_OWN = {
     "s3:HeadObject": ["s3:GetObject"],
     "s3:UploadFile": ["s3:PutObject", "s3:PutObjectTagging", "s3:AbortMultipartUpload"],
     "s3:Copy": ["s3:GetObjectVersion", "s3:PutObject", "s3:PutObjectTagging"],
+    "s3:ListObjectsV2": ["s3:ListBucket"],
+    "sts:GetCallerIdentity": [],
 }
-"""Calls of boto3 that IAM knows by other names (Service Authorization Reference of S3)."""
+"""Calls of boto3 that IAM knows by other names, or allows everybody (Service Authorization Reference of S3 and STS)."""
 
 
 def settings(**sections: Any) -> Settings:
@@ -33,8 +39,9 @@ def settings(**sections: Any) -> Settings:
 
 
 def statements(**sections: Any) -> list[dict[str, Any]]:
-    documents = policies.deployer(program.deployed(settings(**sections), "prod", "aws", ACCOUNT))
-    return [statement for document in documents for statement in document["Statement"]]
+    told = settings(**{"notifications": {"topicArn": TOPIC}, **sections})
+    deployed = program.deployed(told, "prod", "aws", ACCOUNT)
+    return [statement for document in policies.deployer(deployed) for statement in document["Statement"]]
 
 
 def resources(statement: dict[str, Any]) -> list[str]:
@@ -50,18 +57,28 @@ def allows(action: str, resource: str) -> bool:
     )
 
 
+OF_COMMANDS = {ROOT / "infra" / "release" / f"{name}.py" for name in ("observer", "readings", "status", "stop")}
+"""What `python -m infra release` has for itself."""
+
+
 def calls() -> set[str]:
     """The AWS operations that our own resources ask for, as `service:Operation`, read from their source."""
-    files = [path for name in ("release", "resources", "ecr") for path in (ROOT / "infra" / name).glob("*.py")]
+    files = {path for name in ("release", "resources", "ecr") for path in (ROOT / "infra" / name).glob("*.py")}
+    return calls_in(files - OF_COMMANDS)
+
+
+def calls_in(files: Iterable[Path]) -> set[str]:
     source = "\n".join(path.read_text() for path in files)
-    methods = set(re.findall(r"\b_?(sagemaker|cloudwatch|logs|s3)\.(\w+)\(", source)) - PAGINATORS
-    methods |= set(re.findall(r"\b_?(sagemaker|logs)\.get_paginator\(\"(\w+)\"\)", source))
+    methods = set(re.findall(rf"\b_?({CLIENTS})\.(?!get_paginator)(\w+)\(", source))
+    methods |= set(re.findall(rf"\b_?({CLIENTS})\.get_paginator\(\"(\w+)\"\)", source))
     found = {f"{service}:{_operation(service, method)}" for service, method in methods}
+    scaling = "application-autoscaling"
+    found |= {f"{scaling}:{each}" for each in _operations(scaling) if re.search(rf"\b{xform_name(each)}\b", source)}
     # the copy engine names its operations as the API does
     return found | {f"ecr:{each}" for each in _operations("ecr") if f'"{each}"' in source}
 
 
-PAGINATORS = {(service, "get_paginator") for service in ("sagemaker", "logs")}
+CLIENTS = "cloudwatch|logs|s3|sagemaker|sns|sts"
 
 
 def _operations(service: str) -> list[str]:
@@ -78,6 +95,7 @@ def test_the_deployer_may_do_every_call_of_our_own_resources() -> None:
     allowed = {action for statement in statements() for action in statement["Action"]}
     made = calls()
     assert {"sagemaker:UpdateEndpoint", "cloudwatch:DescribeAlarms", "ecr:PutImage", "s3:Copy"} <= made
+    assert {"application-autoscaling:DescribeScheduledActions", "sts:GetCallerIdentity", "sns:Publish"} <= made
     needed = {action for call in made for action in NOT_ACTIONS_OF_THEIR_OWN.get(call, [call])}
     assert needed - allowed == set()
 
@@ -93,6 +111,8 @@ def test_the_deployer_may_do_every_call_of_our_own_resources() -> None:
         ("sagemaker:CreateModel", "sagemaker:ap-northeast-1:123456789012:model/sagemaker-endpoint-1a2b3c4"),
         ("cloudwatch:DescribeAlarms", "cloudwatch:ap-northeast-1:123456789012:alarm:of-somebody-else"),
         ("s3:PutObject", "s3:::sagemaker-models/models/sagemaker-endpoint/model_7/v1.tar.gz"),
+        ("s3:PutObject", "s3:::sagemaker-models/releases/sagemaker-endpoint/20261122T061500Z-x.json"),
+        ("sns:Publish", "sns:ap-northeast-1:123456789012:releases"),
         ("s3:CreateBucket", "s3:::sagemaker-models"),
         ("ecr:PutImage", "ecr:ap-northeast-1:123456789012:repository/sagemaker-tritonserver"),
         ("ecr:BatchGetImage", "ecr:ap-northeast-1:123456789012:repository/sagemaker-tritonserver"),
@@ -120,6 +140,21 @@ def test_the_deployer_may_make_the_alarms_that_the_program_names() -> None:
         )
 
 
+def test_the_release_operator_reads_and_stops_this_stacks_releases_and_changes_nothing_else() -> None:
+    document = policies.release_operator(program.deployed(settings(), "prod", "aws", ACCOUNT))
+    allowed = {action: statement for statement in document["Statement"] for action in statement["Action"]}
+    read = {"sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig", "cloudwatch:DescribeAlarms"}
+    read |= {"cloudwatch:GetMetricStatistics", "s3:ListBucket", "s3:GetObject"}
+    assert allowed.keys() == calls_in(OF_COMMANDS) | read
+    assert {action for action in allowed if re.search(r":(?!Get|Describe|List)", action)} == {
+        "cloudwatch:SetAlarmState"
+    }
+    (alarms,) = allowed["cloudwatch:SetAlarmState"]["Resource"]
+    assert fnmatchcase(f"arn:aws:cloudwatch:ap-northeast-1:{ACCOUNT}:alarm:sagemaker-endpoint-1a2b3c4-stop", alarms)
+    assert not fnmatchcase(f"arn:aws:cloudwatch:ap-northeast-1:{ACCOUNT}:alarm:sagemaker-endpoint-error-rate", alarms)
+    assert allowed["s3:GetObject"]["Resource"] == "arn:aws:s3:::sagemaker-models/releases/*"
+
+
 @pytest.mark.parametrize(
     ("action", "resource"),
     [
@@ -127,6 +162,7 @@ def test_the_deployer_may_make_the_alarms_that_the_program_names() -> None:
         ("sagemaker:DeleteEndpoint", "sagemaker:us-east-1:123456789012:endpoint/sagemaker-endpoint"),
         ("cloudwatch:PutMetricAlarm", "cloudwatch:ap-northeast-1:123456789012:alarm:of-somebody-else"),
         ("s3:PutObject", "s3:::other/models/x"),
+        ("sns:Publish", "sns:ap-northeast-1:123456789012:other"),
         ("s3:DeleteBucket", "s3:::sagemaker-models"),
         ("s3:DeleteObject", "s3:::sagemaker-models/models/x"),
         ("ecr:PutImage", "ecr:ap-northeast-1:941853720454:repository/sagemaker-tritonserver"),
@@ -158,6 +194,11 @@ def test_a_kms_key_and_an_image_from_elsewhere_change_the_permissions() -> None:
     assert [resources(each) for each in with_key if each["Sid"] == "ArtifactKey"] == [[key]]
     assert "MirroredImage" not in {each["Sid"] for each in with_key}
     assert "ArtifactKey" not in {each["Sid"] for each in statements()}
+
+
+def test_nothing_may_be_published_without_a_topic() -> None:
+    documents = policies.deployer(program.deployed(settings(), "prod", "aws", ACCOUNT))
+    assert "sns:" not in json.dumps(documents)
 
 
 def test_each_document_has_room_in_a_managed_policy_for_several_endpoints() -> None:

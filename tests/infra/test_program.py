@@ -330,8 +330,35 @@ def test_rollback_alarms_watch_the_new_fleet_alone_and_are_named_after_its_confi
 
 def test_the_endpoint_waits_for_its_rollback_alarms_and_is_released_with_them(prod: Deployment) -> None:
     endpoint = prod.one("dynamic/infra:Endpoint")
-    assert endpoint.inputs["rollbackAlarms"] == [f"sagemaker-endpoint-1a2b3c4-{purpose}" for purpose in PURPOSES]
+    names = [f"sagemaker-endpoint-1a2b3c4-{purpose}" for purpose in (*PURPOSES, "stop")]
+    assert endpoint.inputs["rollbackAlarms"] == names
     assert endpoint.depends_on >= {f"sagemaker-endpoint-rollback-{purpose}" for purpose in PURPOSES}
+    assert "sagemaker-endpoint-stop" in endpoint.depends_on
+
+
+def test_a_release_without_a_wait_has_no_alarm_to_stop_it(dev: Deployment) -> None:
+    assert dev.one("dynamic/infra:Endpoint").inputs["rollbackAlarms"] == []
+
+
+def test_windows_topic_and_history_reach_the_endpoint(caplog: pytest.LogCaptureFixture) -> None:
+    topic = "arn:aws:sns:ap-northeast-1:123456789012:releases"
+    always = [
+        {"schedule": f"0 {hour} * * *", "durationMinutes": 1439, "timeZone": "UTC", "reason": "stock-taking"}
+        for hour in (0, 12)
+    ]
+    config = stack_file("prod") | {
+        "triton-sagemaker:notifications": {"topicArn": topic},
+        "triton-sagemaker:freezeWindows": always,
+    }
+    deployment = run("prod", config)
+    endpoint = deployment.one("dynamic/infra:Endpoint").inputs
+    assert (endpoint["bucket"], endpoint["notificationTopicArn"]) == ("sagemaker-models", topic)
+    assert endpoint["freezeWindows"] == always
+    assert [message for message in caplog.messages if "stock-taking" in message]
+    of_endpoint = deployment.one(":MetricAlarm", "sagemaker-endpoint-error-rate").inputs
+    of_release = deployment.one(":MetricAlarm", "sagemaker-endpoint-rollback-error-rate").inputs
+    assert (of_endpoint["alarmActions"], of_endpoint["okActions"]) == ([topic], [topic])
+    assert "alarmActions" not in of_release
 
 
 def test_the_alarms_of_the_release_before_stay_until_the_new_one_is_live(prod: Deployment) -> None:
@@ -385,7 +412,7 @@ def test_the_time_that_a_release_takes_is_said_beforehand(caplog: pytest.LogCapt
     run("prod")
     assert (
         "sagemaker-endpoint: a release takes 22 to 38 minutes: canary 10 % (1 of 2 instances = 50 % at the smallest "
-        "fleet), 3 rollback alarms"
+        "fleet), 4 rollback alarms"
     ) in caplog.messages
 
 
@@ -493,6 +520,13 @@ def test_each_variant_scales_by_itself(several: Deployment) -> None:
         "productionVariants[0].initialInstanceCount",
         "productionVariants[1].initialInstanceCount",
     ]
+
+
+def test_alarms_watch_each_variant(several: Deployment) -> None:
+    names = several.one("dynamic/infra:Endpoint").inputs["rollbackAlarms"]
+    assert names == ["e-1a2b3c4-Stable-error-rate", "e-1a2b3c4-Trial-error-rate"]
+    dimensions = [watched(each.inputs)[0]["VariantName"] for each in several.all(":MetricAlarm")]
+    assert sorted(dimensions) == ["Stable", "Stable", "Trial", "Trial"]
 
 
 def test_the_outputs_are_what_ops_need(prod: Deployment) -> None:

@@ -9,16 +9,21 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
+from urllib.parse import urlsplit
 
 import psutil
 import urllib3
+from botocore.exceptions import BotoCoreError, ClientError
 from ruamel.yaml import YAML
 
+from sandbox.aws.conditions import Conditions
 from sandbox.home import PROJECT, Sandbox
 from sandbox.stacks import Stack, Update
 
@@ -40,18 +45,31 @@ class TritonPythonModel:
         %(initialize)s
 
     def execute(self, requests):
+        %(execute)s
         answer = numpy.array([%(answer)s], dtype=numpy.float32)
         return [pb_utils.InferenceResponse([pb_utils.Tensor("y", answer)]) for _ in requests]
 """
 BROKEN = "raise RuntimeError('the weights of this model are missing')"
+FAILING = "raise RuntimeError('this model fails at every request')"
+QUESTION = json.dumps({"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1.0]}]})
 
 
-def write_model(directory: Path, answer: float, initialize: str = "pass") -> Path:
-    """A model repository whose only model answers every question with `answer`."""
+def sleeping(seconds: float) -> str:
+    """What a model does that takes its time."""
+    return f"import time; time.sleep({seconds})"
+
+
+def write_model(directory: Path, answer: float, initialize: str = "pass", execute: str = "pass") -> Path:
+    """A model repository whose only model answers every question with `answer`.
+
+    Args:
+        initialize: a statement that it executes first when it is loaded.
+        execute: a statement that it executes first at each request.
+    """
     version = directory / "answer" / "1"
     version.mkdir(parents=True, exist_ok=True)
     (directory / "answer" / "config.pbtxt").write_text(CONFIG_PBTXT)
-    (version / "model.py").write_text(MODEL_PY % {"answer": answer, "initialize": initialize})
+    (version / "model.py").write_text(MODEL_PY % {"answer": answer, "initialize": initialize, "execute": execute})
     return directory
 
 
@@ -62,13 +80,16 @@ class Account:
     sandbox: Sandbox
     directory: Path
     names: Iterator[int] = field(default_factory=itertools.count)
+    _clients: dict[str, Any] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
         return self.sandbox.running().url
 
     def client(self, service: str) -> Any:
-        return self.sandbox.client(service)
+        if service not in self._clients:
+            self._clients[service] = self.sandbox.client(service)
+        return self._clients[service]
 
     def command_environment(self) -> dict[str, str]:
         """The environment of a shell in which the AWS CLI of this virtual environment talks to the sandbox."""
@@ -83,15 +104,15 @@ class Account:
         """A name that no other test uses."""
         return f"e{next(self.names)}"
 
-    def model(self, answer: float, initialize: str = "pass") -> Path:
-        """A new model repository."""
-        return write_model(self.directory / f"models{next(self.names)}", answer, initialize)
+    def model(self, answer: float, initialize: str = "pass", execute: str = "pass") -> Path:
+        """A new model repository; see `write_model`."""
+        return write_model(self.directory / f"models{next(self.names)}", answer, initialize, execute)
 
-    def ask(self, endpoint: str) -> float:
-        """The endpoint's answer, from boto3."""
-        question = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1.0]}]}
-        answer = self.client("sagemaker-runtime").invoke_endpoint(
-            EndpointName=endpoint, ContentType="application/json", Body=json.dumps(question)
+    def ask(self, endpoint: str, client: Any = None, variant: str | None = None) -> float:
+        """The endpoint's answer, from boto3; from a variant of it if one is named."""
+        target = {"TargetVariant": variant} if variant else {}
+        answer = (client or self.client("sagemaker-runtime")).invoke_endpoint(
+            EndpointName=endpoint, ContentType="application/json", Body=QUESTION, **target
         )
         return float(json.loads(answer["Body"].read())["outputs"][0]["data"][0])
 
@@ -119,10 +140,47 @@ class Account:
                     return call
         raise AssertionError("AWS was not asked in two minutes")
 
+    def wait_for_stage(self, endpoint: str, stage: str) -> None:
+        """Until a variant of the fleet that is being rolled out is in this stage (API `VariantStatus`)."""
+
+        def reached() -> bool:
+            rollout = self.endpoint(endpoint).get("PendingDeploymentSummary", {})
+            variants = rollout.get("ProductionVariants", [])
+            return stage in [status["Status"] for each in variants for status in each.get("VariantStatus", [])]
+
+        eventually(reached, f"{endpoint} is {stage}")
+
+    def wait_for_status(self, endpoint: str, status: str) -> None:
+        """Until the endpoint has this status."""
+        eventually(lambda: self.endpoint(endpoint)["EndpointStatus"] == status, f"{endpoint} is {status}")
+
+    def wait_for_alarm(self, name: str) -> None:
+        """Until the alarm fires."""
+        find = self.client("cloudwatch").describe_alarms
+        eventually(lambda: find(AlarmNames=[name], StateValue="ALARM")["MetricAlarms"] != [], f"{name} fires")
+
+    @contextlib.contextmanager
+    def once(self, operation: str, **conditions: Any) -> Iterator[None]:
+        """Imposes conditions as soon as AWS is asked for an operation during the `with` block."""
+        after = self.now()
+
+        def impose() -> None:
+            self.wait_for(lambda call: call["operation"] == operation, after)
+            self.impose(**conditions)
+
+        with ThreadPoolExecutor(1) as thread:
+            imposed = thread.submit(impose)
+            yield
+            imposed.result()
+
     def impose(self, **conditions: Any) -> None:
         """Conditions of the account, such as `provisioningSeconds=5`."""
         answer = urllib3.request("PUT", f"{self.url}/_sandbox/conditions", json=conditions)
         assert answer.status == 200, answer.data
+
+    def relieve(self) -> None:
+        """No condition any more but those that hold by themselves."""
+        self.impose(**Conditions().as_dict())
 
     def deleted(self, after: int) -> set[str]:
         """Names of Models and EndpointConfigurations that somebody deleted, or tried to."""
@@ -130,11 +188,20 @@ class Account:
         return {call["params"][keys[call["operation"]]] for call in self.calls(after) if call["operation"] in keys}
 
 
+def eventually(is_so: Callable[[], bool], what: str) -> None:
+    """Wait for what AWS tells only to those who ask again and again."""
+    deadline = time.monotonic() + 120
+    while not is_so():
+        assert time.monotonic() < deadline, f"in two minutes it was not so that {what}"
+        time.sleep(0.05)
+
+
 def development(endpoints: dict[str, Any], **sections: Any) -> Config:
     """The configuration of a development stack."""
-    for endpoint in endpoints.values():
+    variants = [variant for each in endpoints.values() for variant in each.get("variants", {"": each}).values()]
+    for variant in variants:
         # the test models' configurations are complete, and Triton starts several times faster when told so
-        endpoint.setdefault("environment", {"SAGEMAKER_TRITON_ADDITIONAL_ARGS": "--disable-auto-complete-config"})
+        variant.setdefault("environment", {"SAGEMAKER_TRITON_ADDITIONAL_ARGS": "--disable-auto-complete-config"})
     base = {
         "aws:region": "ap-northeast-1",
         "triton-sagemaker:environment": "development",
@@ -166,6 +233,134 @@ def operations(update: Update) -> dict[str, list[str]]:
         if step.operation not in ("same", "read") and not step.type.startswith("pulumi:providers:"):
             found.setdefault(step.operation, []).append(step.type.split(":")[-1])
     return found
+
+
+def consistent(account: Account, stack: Stack) -> None:
+    """See that a stack's state, its live endpoints and what they need in the account agree, however its deployments
+    ended; that no live Model or EndpointConfiguration was ever asked to be deleted; and that there is nothing to do
+    if the last release succeeded."""
+    resources, calls = stack.resources(), account.calls()
+    endpoints = [each for each in resources if each["type"].endswith(":Endpoint")]
+    assert endpoints, "the state knows of no endpoint"
+    for endpoint in endpoints:
+        name = endpoint["id"]
+        live = _live(account, name)
+        assert endpoint["outputs"]["endpointConfigName"] == live
+        in_state = {kind: _ids(resources, kind, name) for kind in _OF_ENDPOINT}
+        assert in_state == {kind: list_(account, name) for kind, list_ in _OF_ENDPOINT.items()}
+        assert live in in_state["EndpointConfiguration"], "what is live is in the state, if only to be deleted later"
+        refused = [call for call in calls if _deleted_live(call, name)]
+        assert refused == [], "something live was to be deleted"
+    wanted = [each["id"] for each in resources if each["type"].endswith(_CONFIGURATION) and not each.get("delete")]
+    if sorted(wanted) == sorted(each["outputs"]["endpointConfigName"] for each in endpoints):
+        preview = stack.preview()
+        assert preview.unchanged, operations(preview)
+
+
+def left(account: Account, name: str) -> list[str]:
+    """What there is in the account of an endpoint that was deleted, with its name if it is there itself."""
+    endpoints = account.client("sagemaker").list_endpoints(NameContains=name)["Endpoints"]
+    found = [each["EndpointName"] for each in endpoints if each["EndpointName"] == name]
+    return found + [each for list_ in _OF_ENDPOINT.values() for each in list_(account, name)]
+
+
+def _live(account: Account, name: str) -> str:
+    """The configuration that an endpoint serves, once all that it needs is seen to be there."""
+    sagemaker, s3 = account.client("sagemaker"), account.client("s3")
+    endpoint = account.endpoint(name)
+    assert endpoint["EndpointStatus"] == "InService"
+    tags = sagemaker.list_tags(ResourceArn=endpoint["EndpointArn"])["Tags"]
+    assert [tag for tag in tags if "autoscaling" in tag["Key"]] == [], "autoscaling waits to be put back"
+    configuration = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
+    for variant in configuration["ProductionVariants"]:
+        container = sagemaker.describe_model(ModelName=variant["ModelName"])["PrimaryContainer"]
+        artifact = urlsplit(container["ModelDataUrl"])
+        s3.head_object(Bucket=artifact.netloc, Key=artifact.path.lstrip("/"))
+    return str(endpoint["EndpointConfigName"])
+
+
+def _models(account: Account, name: str) -> list[str]:
+    found = account.client("sagemaker").list_models(NameContains=name, MaxResults=100)["Models"]
+    return _of(name, [each["ModelName"] for each in found])
+
+
+def _configurations(account: Account, name: str) -> list[str]:
+    found = account.client("sagemaker").list_endpoint_configs(NameContains=name, MaxResults=100)["EndpointConfigs"]
+    return _of(name, [each["EndpointConfigName"] for each in found])
+
+
+def _alarms(account: Account, name: str) -> list[str]:
+    found = account.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{name}-")["MetricAlarms"]
+    return _of(name, [each["AlarmName"] for each in found])
+
+
+_CONFIGURATION = ":EndpointConfiguration"
+_OF_ENDPOINT = {"Model": _models, "EndpointConfiguration": _configurations, "MetricAlarm": _alarms}
+
+
+def _ids(resources: list[dict[str, Any]], kind: str, name: str) -> list[str]:
+    return _of(name, [each["id"] for each in resources if each["type"].endswith(f":{kind}")])
+
+
+def _of(name: str, ids: list[str]) -> list[str]:
+    """Those that begin with the endpoint's name, as Pulumi and the stack name what belongs to it."""
+    return sorted(each for each in ids if each.startswith(f"{name}-"))
+
+
+def _deleted_live(call: dict[str, Any], name: str) -> bool:
+    """Whether a call was to delete what an endpoint served or was heading for at that moment: the sandbox refuses it,
+    where AWS would not."""
+    return (
+        call["operation"] in ("DeleteModel", "DeleteEndpointConfig")
+        and f'/{name}"' in (call["error"] or "")
+        and "serves it or is being updated to it" in call["error"]
+    )
+
+
+class Asked(NamedTuple):
+    """A question that was answered."""
+
+    at: float
+    """When it was asked, by `time.monotonic`."""
+    answer: float
+
+
+class Asking:
+    """Questions that several threads put to an endpoint as long as the `with` block lasts, without trying again, and
+    what came of them."""
+
+    def __init__(self, account: Account, endpoint: str, threads: int = 2, pause: float = 0.01) -> None:
+        self.asked: list[Asked] = []
+        self.failures: list[str] = []
+        self._account, self._endpoint, self._pause = account, endpoint, pause
+        self._client = account.sandbox.client(
+            "sagemaker-runtime", retries={"total_max_attempts": 1}, max_pool_connections=threads
+        )
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, name=f"asking {endpoint}") for _ in range(threads)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def answers(self) -> set[float]:
+        """The answers, each once."""
+        return {each.answer for each in self.asked}
+
+    def _ask(self) -> None:
+        while not self._over.wait(self._pause):
+            began = time.monotonic()
+            try:
+                self.asked.append(Asked(began, self._account.ask(self._endpoint, self._client)))
+            except (BotoCoreError, ClientError, ValueError) as error:
+                self.failures.append(str(error))
 
 
 class Killable:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from sandbox.home import Sandbox
-from tests.lifecycle.account import Account
+
+pytest.register_assert_rewrite("tests.lifecycle.account")  # so that what its checks compare is shown
+from tests.lifecycle.account import Account  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -21,4 +23,4 @@ def _sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
 @pytest.fixture
 def account(_sandbox: Account) -> Iterator[Account]:
     yield _sandbox
-    _sandbox.impose(provisioningSeconds=0, insufficientCapacity=[], throttle={}, uploadPartSeconds=0)
+    _sandbox.relieve()

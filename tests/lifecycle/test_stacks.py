@@ -45,7 +45,8 @@ def test_destroy_keeps_the_bucket_and_its_settings_and_deletes_the_rest(account:
     s3 = account.client("s3")
     assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
     assert s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]["BlockPublicPolicy"] is True
-    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 1
+    kept = [each["Key"].split("/")[0] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+    assert sorted(kept) == ["models", "releases"], "the artifact and the history"
     assert account.client("sagemaker").list_models(NameContains=name)["Models"] == []
 
 

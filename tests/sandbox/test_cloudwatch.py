@@ -269,6 +269,38 @@ def test_a_state_that_is_set_lasts_until_the_next_evaluation(host: Host) -> None
     wait_for_state(host, name, "OK")
 
 
+def test_a_state_that_is_set_holds_where_missing_data_are_ignored(host: Host) -> None:
+    """User Guide, alarms-and-missing-data: with `ignore`, "the current alarm state is maintained"."""
+    held = put_alarm(host, unique("Test"), TreatMissingData="ignore")
+    evaluated = put_alarm(host, unique("Test"), TreatMissingData="notBreaching")
+    client = host.aws.client("cloudwatch")
+    client.set_alarm_state(AlarmName=held, StateValue="ALARM", StateReason="by hand")
+    host.aws.impose(timeFactor=600)
+    for _ in range(2):
+        client.set_alarm_state(AlarmName=evaluated, StateValue="ALARM", StateReason="by hand")
+        wait_for_state(host, evaluated, "OK")
+    assert described(host, held)["StateValue"] == "ALARM"
+
+
+def test_what_an_alarm_watches_can_be_asked_for_the_newest_first(host: Host) -> None:
+    namespace = unique("Test")
+    metrics = [
+        {**query("errors", "Errors", "Sum", namespace, ReturnData=False)},
+        {"Id": "twice", "Expression": "errors * 2", "Label": "twice", "ReturnData": True},
+    ]
+    metrics[0]["MetricStat"]["Period"] = 60
+    now = datetime.now(UTC)
+    client = host.aws.client("cloudwatch")
+    for minutes, value in ((3, 1.0), (1, 2.0)):
+        datum = {"MetricName": "Errors", "Value": value, "Timestamp": now - minutes * MINUTE}
+        client.put_metric_data(Namespace=namespace, MetricData=[datum])
+    watched = described(host, put_alarm(host, namespace, Metrics=metrics))["Metrics"]
+    [result] = client.get_metric_data(
+        MetricDataQueries=watched, StartTime=now - 10 * MINUTE, EndTime=now + MINUTE, ScanBy="TimestampDescending"
+    )["MetricDataResults"]
+    assert (result["Id"], result["Values"]) == ("twice", [4.0, 2.0])
+
+
 def test_an_alarm_that_is_put_again_keeps_its_state(host: Host) -> None:
     """PutMetricAlarm: "When you update an existing alarm, its state is left unchanged"."""
     namespace = unique("Test")

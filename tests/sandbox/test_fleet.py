@@ -109,6 +109,13 @@ def test_a_container_that_never_answers_has_the_seconds_of_its_configuration(pla
     assert failure(place, hanging) == PING_FAILED
 
 
+def test_a_test_may_impose_the_seconds_that_a_container_has_to_answer(place: Place) -> None:
+    hanging = variant({"PINGS_IN_VAIN": "1000000"}, ContainerStartupHealthCheckTimeoutInSeconds=60)
+    conditions = Conditions()
+    conditions.replace({"healthCheckSeconds": 0.3})
+    assert failure(place, hanging, conditions=conditions) == PING_FAILED
+
+
 def test_a_container_that_exits_fails_at_once(place: Place) -> None:
     exiting = variant({"EXITS": "1", "PINGS_IN_VAIN": "1000000"}, ContainerStartupHealthCheckTimeoutInSeconds=1)
     assert failure(place, exiting) == PING_FAILED

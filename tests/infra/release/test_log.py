@@ -79,3 +79,9 @@ def test_only_instances_of_the_new_fleet_have_a_say() -> None:
 
 def test_tables_of_options_explain_nothing() -> None:
     assert telling(["+------+", "| Option | Value |", "Signal (15) received."]) == ["Signal (15) received."]
+
+
+def test_the_start_of_a_server_that_started_explains_nothing() -> None:
+    started = 'I1122 03:30:00.000003 7 sagemaker_server.cc:293] "Started Sagemaker HTTPService at 0.0.0.0:8080"'
+    assert telling([LOADING, started, "the model says"]) == ["the model says"]
+    assert telling([LOADING, started]) == []

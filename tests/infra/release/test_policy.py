@@ -9,7 +9,7 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 
-from infra.release.policy import BatchSize, ReleasePolicy, deployment_config
+from infra.release.policy import BatchSize, ReleasePolicy, deployment_config, policy_of, rollback_alarms
 
 CAPACITY = {"Type": "CAPACITY_PERCENT", "Value": 10}
 POLICIES = [
@@ -93,3 +93,15 @@ def test_a_policy_is_read_from_the_settings_keys_though_pulumi_makes_numbers_flo
 @pytest.mark.parametrize(("percent", "fleet", "instances"), [(10, 2, 1), (10, 10, 1), (10, 11, 2), (50, 3, 2)])
 def test_a_percentage_is_rounded_up_to_whole_instances(percent: int, fleet: int, instances: int) -> None:
     assert BatchSize("percent", percent).of(fleet) == instances
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.strategy)
+def test_a_policy_is_read_back_from_what_sagemaker_was_sent(policy: ReleasePolicy) -> None:
+    sent = deployment_config(policy, ["a", "b"])
+    assert policy_of(sent) == policy
+    assert rollback_alarms(sent) == ["a", "b"]
+
+
+def test_without_a_policy_sagemaker_moves_all_at_once() -> None:
+    assert policy_of({}) == ReleasePolicy("allAtOnce")
+    assert rollback_alarms({}) == []

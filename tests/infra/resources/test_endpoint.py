@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,11 +13,13 @@ import pytest
 from infra.aws_session import AwsSession, AwsSessionRefused
 from infra.release.description import EndpointDescription
 from infra.release.endpoint import OWNER_TAG, EndpointRelease, EndpointRequest
+from infra.release.freeze import FreezeWindow
 from infra.release.policy import BatchSize, ReleasePolicy
 from infra.release.reader import EndpointReader
 from infra.resources import endpoint
 from infra.resources.endpoint import EndpointProvider
 from infra.resources.provider import UNKNOWN
+from tests.infra.release.test_history import RECORD
 
 ACCOUNT = "123456789012"
 DEPLOYMENT = {
@@ -27,6 +30,7 @@ DEPLOYMENT = {
     "deadlineSeconds": 3900.0,
     "minimumInvocations": {"count": 100.0, "otherwise": "fail"},
 }
+WEEKEND = {"schedule": "0 18 * * FRI", "durationMinutes": 3720.0, "timeZone": "Asia/Tokyo", "reason": "weekend"}
 PROPS: dict[str, Any] = {
     "name": "e",
     "endpointConfigName": "e-1",
@@ -36,10 +40,17 @@ PROPS: dict[str, Any] = {
     "autoscaled": False,
     "deployment": DEPLOYMENT,
     "rollbackAlarms": ["e-1-error-rate"],
+    "freezeWindows": [WEEKEND],
+    "bucket": "models",
+    "notificationTopicArn": "arn:aws:sns:us-east-1:123456789012:releases",
     "arn": "arn:e",
 }
+BEFORE_GATES = {
+    key: value for key, value in PROPS.items() if key not in ("freezeWindows", "bucket", "notificationTopicArn")
+}
+"""What a stack has stored that was deployed before there were freeze windows, a history and notifications."""
 EARLIER = {
-    **{key: value for key, value in PROPS.items() if key not in ("deployment", "rollbackAlarms")},
+    **{key: value for key, value in BEFORE_GATES.items() if key not in ("deployment", "rollbackAlarms")},
     "timeoutSeconds": 1800.0,
 }
 """What a stack has stored that was deployed before there were strategies."""
@@ -94,6 +105,9 @@ def found_is(monkeypatch: pytest.MonkeyPatch, found: EndpointDescription, tags: 
         ("deployment", {**DEPLOYMENT, "bakeSeconds": 60.0}, []),
         ("rollbackAlarms", [], []),
         ("rollbackAlarms", UNKNOWN, []),
+        ("freezeWindows", [], []),
+        ("bucket", "other", []),
+        ("notificationTopicArn", None, []),
         ("name", "f", ["name"]),
         ("accountId", "999999999999", ["accountId"]),
     ],
@@ -109,13 +123,14 @@ def test_equal_inputs_are_no_change(provider: EndpointProvider) -> None:
     assert provider.diff("e", PROPS, dict(PROPS)).changes is False
 
 
-def test_a_state_from_before_there_were_strategies_is_updated_and_deleted(
-    provider: EndpointProvider, asked: Asked
+@pytest.mark.parametrize(("stored", "deadline"), [(EARLIER, 1800), (BEFORE_GATES, 3900)])
+def test_an_earlier_state_is_updated_and_deleted(
+    provider: EndpointProvider, asked: Asked, stored: dict[str, Any], deadline: int
 ) -> None:
-    diff = provider.diff("e", EARLIER, PROPS)
+    diff = provider.diff("e", stored, PROPS)
     assert (diff.changes, diff.replaces) == (True, [])
-    provider.delete("e", EARLIER)
-    assert asked.deletes == [("e", "p/s", 1800)]
+    provider.delete("e", stored)
+    assert asked.deletes == [("e", "p/s", deadline)]
 
 
 def test_default_tags_of_the_provider_are_put_too(provider: EndpointProvider, asked: Asked) -> None:
@@ -137,6 +152,37 @@ def test_the_driver_gets_the_policy_in_whole_numbers(provider: EndpointProvider,
     assert request.minimum_invocations is not None
     assert (request.minimum_invocations.count, request.minimum_invocations.otherwise) == (100, "fail")
     assert outs == PROPS, "the whole inputs are stored"
+
+
+def test_the_driver_gets_freeze_windows_and_the_override_of_this_run(
+    provider: EndpointProvider, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider.create(PROPS)
+    monkeypatch.setenv("TRITON_SAGEMAKER_OVERRIDE_FREEZE", "INC-42")
+    provider.create(BEFORE_GATES)
+    frozen, overridden = asked.requests
+    assert frozen.freeze_windows == (FreezeWindow("0 18 * * FRI", timedelta(hours=62), "Asia/Tokyo", "weekend"),)
+    assert frozen.freeze_override is None
+    assert (overridden.freeze_windows, overridden.freeze_override) == ((), "INC-42")
+
+
+def test_releases_are_recorded_in_bucket_and_topic_as_far_as_there_are_any(
+    provider: EndpointProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+
+    class Client:
+        def put_object(self, Bucket: str, **_: Any) -> None:
+            sent.append(Bucket)
+
+        def publish(self, TopicArn: str, **_: Any) -> None:
+            sent.append(TopicArn)
+
+    monkeypatch.setattr(provider, "client", lambda *_: Client())
+    for props in (PROPS, BEFORE_GATES):
+        for keep in provider._recorder(props)._keep:
+            keep(RECORD)
+    assert sent == [PROPS["bucket"], PROPS["notificationTopicArn"]]
 
 
 def test_a_refresh_finds_the_configuration_that_is_live(

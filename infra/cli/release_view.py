@@ -1,0 +1,112 @@
+"""How the release of an endpoint looks on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from infra.release.history import ReleaseRecord
+    from infra.release.policy import ReleasePolicy
+    from infra.release.readings import AlarmReading
+    from infra.release.status import FleetStatus, ReleaseStatus
+
+_SIGNS = {"Healthy": ("✔", "green"), "Progressing": ("◌", "yellow"), "Degraded": ("✖", "red")}
+_MILLISECONDS = ("ModelLatency", "OverheadLatency")
+"""Metrics that SageMaker publishes in microseconds."""
+
+
+def status_view(status: ReleaseStatus) -> RenderableType:
+    """Everything that is known of a release."""
+    sign, color = _SIGNS[status.health]
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("Endpoint:", Text(status.endpoint))
+    facts.add_row("Status:", Text(f"{sign} {status.health} ({status.endpoint_status})", color))
+    facts.add_row("Message:", Text(status.message))
+    facts.add_row("Strategy:", Text(strategy(status.policy)))
+    if stage := status.stage:
+        number = f", stage {stage.number} of {stage.of}" if stage.number else ""
+        facts.add_row("Stage:", Text(f"{stage.name}{number}{', by the clock' if stage.by_clock else ''}"))
+    if status.elapsed_seconds is not None:
+        left = f"; about {status.left} left" if status.left else ""
+        facts.add_row("Elapsed:", Text(f"{duration(status.elapsed_seconds)}{left}"))
+    return Group(facts, *_fleets(status), *_alarms(status.alarms))
+
+
+def strategy(policy: ReleasePolicy) -> str:
+    """A policy in a line, with the keys of the stack file."""
+    wait = "bakeSeconds" if policy.strategy in ("allAtOnce", "canary") else "intervalSeconds"
+    parts = [f"{policy.strategy} {policy.batch}" if policy.batch else policy.strategy, f"{wait} {policy.wait_seconds}"]
+    if policy.strategy == "rolling":
+        parts.append(f"rollbackPercent {policy.rollback_percent}")
+    elif policy.termination_wait_seconds:
+        parts.append(f"terminationWaitSeconds {policy.termination_wait_seconds}")
+    return ", ".join([*parts, f"timeoutSeconds {policy.timeout_seconds}"])
+
+
+def duration(seconds: float) -> str:
+    """Minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def history_view(records: Sequence[ReleaseRecord]) -> RenderableType:
+    """Past releases."""
+    table = _table("began", "result", "duration", "strategy", "from → to", "who", "reason", "override")
+    for each in records:
+        began = datetime.fromtimestamp(each.began, UTC)
+        color = "green" if each.result == "succeeded" else "red"
+        table.add_row(
+            f"{began:%Y-%m-%d %H:%M:%S}Z",
+            Text(each.result, color),
+            duration(each.seconds),
+            each.strategy,
+            Text(f"{each.from_config or '(nothing)'} → {each.to_config}"),
+            Text(each.who),
+            Text(each.reason),
+            Text(each.override or ""),
+        )
+    return table
+
+
+def _fleets(status: ReleaseStatus) -> list[RenderableType]:
+    table = _table("fleet", "configuration", "instances", "traffic", "requests in 3 min")
+    for role, fleet in ((("old" if status.new else "live"), status.old), ("new", status.new)):
+        if fleet is not None:
+            table.add_row(role, *_fleet(fleet))
+    return ["", table]
+
+
+def _fleet(fleet: FleetStatus) -> tuple[str, str, str, str]:
+    traffic = "?" if fleet.traffic_percent is None else f"{fleet.traffic_percent} %"
+    instances = f"{fleet.current_instances} of {fleet.desired_instances}"
+    return fleet.config_name, instances, traffic, str(fleet.recent_requests)
+
+
+def _alarms(readings: Sequence[AlarmReading]) -> list[RenderableType]:
+    if not readings:
+        return []
+    table = _table("rollback alarm", "state", "value", "threshold", "of")
+    for each in readings:
+        color = {"ALARM": "red", "OK": "green"}.get(each.alarm.state, "")
+        table.add_row(Text(each.alarm.name), Text(each.alarm.state, color), *map(Text, _compared(each)))
+    return ["", table]
+
+
+def _compared(reading: AlarmReading) -> tuple[str, str, str]:
+    if reading.fires_by_hand_only:
+        return "", "", "`release stop`"
+    unit, scale = (" ms", 1000) if reading.metric.startswith(_MILLISECONDS) else ("", 1)
+    threshold = "" if reading.threshold is None else f"{reading.comparison} {reading.threshold / scale:g}{unit}"
+    missing = "no data" if reading.metric else ""
+    value = missing if reading.value is None else f"{reading.value / scale:.4g}{unit}"
+    return value, threshold, reading.metric or "(composite)"
+
+
+def _table(*columns: str) -> Table:
+    return Table(*columns, box=None, padding=(0, 2, 0, 0), header_style="bold")

@@ -1,0 +1,119 @@
+"""What became of the releases of an endpoint, kept as JSON objects in the model bucket.
+
+The bucket is versioned, stays when the stack goes, and outlives endpoint and logs; it needs no resource of its own. The
+containers cannot read it: their role reads `models/*` only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, Self
+
+from infra.aws_error import aws_calls
+
+PREFIX = "releases/"
+"""Where in the bucket the records lie."""
+
+Result = Literal["succeeded", "rolledBack", "failed", "timedOut", "refused"]
+"""How a release ended. `refused`: a gate (a freeze window, an alarm) or AWS kept it from beginning."""
+
+
+@dataclass(frozen=True)
+class ReleaseRecord:
+    """One release, from the request to its end. Times are in seconds since 1970."""
+
+    endpoint: str
+    result: Result
+    from_config: str | None
+    """The configuration that was live before; None for a first creation."""
+    to_config: str
+    began: float
+    ended: float
+    who: str
+    """ARN of the caller (STS `GetCallerIdentity`)."""
+    strategy: str
+    changes: tuple[str, ...] = ()
+    """What differs between the two configurations; of environment variables the names only."""
+    reason: str = ""
+    """SageMaker's FailureReason or the refusal, first line."""
+    alarms: tuple[str, ...] = ()
+    """Names of those that fired."""
+    override: str | None = None
+    """The reason given for going through a freeze window."""
+
+    @property
+    def seconds(self) -> float:
+        """How long the release took."""
+        return self.ended - self.began
+
+    def json(self) -> str:
+        """As an object with camelCase keys."""
+        return json.dumps({_camel_case(key): value for key, value in dataclasses.asdict(self).items()})
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From `json()`; keys that it does not know are passed over.
+
+        Raises:
+            ValueError: it is no record.
+        """
+        found = json.loads(text)
+        values: dict[str, Any] = {name: found[key] for name, key in _KEYS.items() if key in found}
+        try:
+            return cls(**values | {name: tuple(values.get(name, ())) for name in ("changes", "alarms")})
+        except TypeError as error:
+            raise ValueError(f"not the record of a release: {error}") from None
+
+
+class ReleaseHistory:
+    """The records in a bucket.
+
+    Args:
+        s3: boto3's `s3` client.
+        bucket: the bucket's name.
+    """
+
+    def __init__(self, s3: Any, bucket: str) -> None:
+        self._s3, self._bucket = s3, bucket
+
+    def add(self, record: ReleaseRecord) -> None:
+        """Keep a record. One of the same rollout takes the place of an earlier one, such as `timedOut`.
+
+        Raises:
+            AwsRequestRefused: naming the object.
+        """
+        key = _key(record)
+        with aws_calls(f"s3://{self._bucket}/{key}"):
+            self._s3.put_object(Bucket=self._bucket, Key=key, Body=record.json(), ContentType="application/json")
+
+    def latest(self, endpoint: str, limit: int) -> list[ReleaseRecord]:
+        """The last `limit` releases of an endpoint, newest first.
+
+        Raises:
+            AwsRequestRefused: naming the bucket.
+        """
+        prefix = f"{PREFIX}{endpoint}/"
+        with aws_calls(f"s3://{self._bucket}/{prefix}"):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+            keys = sorted((each["Key"] for page in pages for each in page.get("Contents", [])), reverse=True)
+            return [self._read(key) for key in keys[:limit]]
+
+    def _read(self, key: str) -> ReleaseRecord:
+        answer = self._s3.get_object(Bucket=self._bucket, Key=key)
+        return ReleaseRecord.parse(answer["Body"].read().decode())
+
+
+def _key(record: ReleaseRecord) -> str:
+    began = datetime.fromtimestamp(record.began, UTC)
+    return f"{PREFIX}{record.endpoint}/{began:%Y%m%dT%H%M%SZ}-{record.to_config}.json"
+
+
+def _camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.title, others))
+
+
+_KEYS = {field.name: _camel_case(field.name) for field in dataclasses.fields(ReleaseRecord)}

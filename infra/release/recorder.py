@@ -1,0 +1,106 @@
+"""What became of a release, told to the history and to those who want to know."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from infra.aws_error import aws_calls
+from infra.release.changes import changes
+from infra.release.failure import ReleaseFailed, ReleaseTimeout
+from infra.release.gate import ReleaseRefused
+from infra.release.history import ReleaseRecord, Result
+from infra.release.reader import EndpointReader
+from infra.release.rollout import Rollout
+from infra.release.waiting import Clock
+
+_T = TypeVar("_T")
+
+
+class ReleaseRecorder:
+    """Records how releases end. Whatever fails in doing so is a warning: it changes no release's outcome.
+
+    Args:
+        sagemaker: boto3's `sagemaker` client, for what the configurations hold.
+        sts: boto3's `sts` client, for who released.
+        keep: called with each record.
+        warn: called with what could not be read or kept.
+    """
+
+    def __init__(
+        self, *, sagemaker: Any, sts: Any, keep: Sequence[Callable[[ReleaseRecord], None]], warn: Callable[[str], None]
+    ) -> None:
+        self._reader, self._sts = EndpointReader(sagemaker), sts
+        self._keep, self._warn = keep, warn
+
+    @contextlib.contextmanager
+    def recording(self, endpoint: str, config_name: str, rollout: Rollout, clock: Clock) -> Iterator[None]:
+        """Record how the rollout ends that is made inside; nothing if there was none to make."""
+        try:
+            yield
+        except Exception as error:
+            self._record(endpoint, config_name, rollout, clock.now(), error)
+            raise
+        self._record(endpoint, config_name, rollout, clock.now(), None)
+
+    def _record(self, endpoint: str, config_name: str, rollout: Rollout, now: float, error: Exception | None) -> None:
+        ended, resource = result(rollout, error), f"endpoint {endpoint}"
+        if ended is None or not self._keep:
+            return
+        record = ReleaseRecord(
+            endpoint=endpoint,
+            result=ended,
+            from_config=rollout.from_config,
+            to_config=config_name,
+            began=rollout.began,
+            ended=now,
+            who=self._or_warn(resource, self._caller) or "unknown",
+            strategy=rollout.policy.strategy,
+            changes=self._or_warn(resource, lambda: self._changes(rollout.from_config, config_name)) or (),
+            reason=_reason(error),
+            alarms=tuple(rollout.fired),
+            override=rollout.override,
+        )
+        for keep in self._keep:
+            self._or_warn(resource, partial(keep, record))
+
+    def _or_warn(self, resource: str, work: Callable[[], _T]) -> _T | None:
+        try:
+            with aws_calls(resource):
+                return work()
+        except Exception as error:
+            self._warn(f"the record of a release of {resource} is not complete: {error}")
+            return None
+
+    def _caller(self) -> str:
+        return str(self._sts.get_caller_identity()["Arn"])
+
+    def _changes(self, old_name: str | None, new_name: str) -> tuple[str, ...]:
+        """None are known where a configuration is gone."""
+        old = self._reader.configuration(old_name) if old_name else None
+        new = self._reader.configuration(new_name)
+        if old is None or new is None:
+            return ()
+        names = {variant["ModelName"] for config in (old, new) for variant in config["ProductionVariants"]}
+        models = {name: self._reader.model(name) for name in sorted(names)}
+        return changes(old, new, {name: model for name, model in models.items() if model is not None})
+
+
+def result(rollout: Rollout, error: Exception | None) -> Result | None:
+    """How a release ended; None when there was nothing to release."""
+    if not rollout.tried:
+        return None
+    if isinstance(error, ReleaseFailed):
+        return error.result
+    if isinstance(error, ReleaseTimeout):
+        return "timedOut"
+    if rollout.asked is None:
+        return "refused" if error else None
+    return "failed" if error else "succeeded"
+
+
+def _reason(error: Exception | None) -> str:
+    reason = error.reason if isinstance(error, (ReleaseFailed, ReleaseRefused)) else ""
+    return next(iter((reason or str(error or "")).splitlines()), "")

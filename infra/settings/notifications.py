@@ -1,0 +1,37 @@
+"""The settings of whom releases are told to."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from infra.settings.section import Section, violation
+
+_TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?")
+
+
+def _standard_topic_arn(arn: str) -> str:
+    if not (found := _TOPIC_ARN.fullmatch(arn)):
+        raise violation(f"{arn!r} is no ARN of an SNS topic, such as arn:aws:sns:ap-northeast-1:123456789012:releases.")
+    if found[1]:
+        raise violation(
+            f"{arn} is a FIFO topic, which reaches neither mail nor chat nor Lambda (SNS guide, FIFO topics). Give a "
+            "standard topic."
+        )
+    return arn
+
+
+class NotificationSettings(Section):
+    """Where the end of each release is published."""
+
+    topic_arn: Annotated[str, AfterValidator(_standard_topic_arn)] = Field(
+        description="ARN of a standard SNS topic in the stack's region.",
+        examples=["arn:aws:sns:ap-northeast-1:123456789012:releases"],
+    )
+
+    @property
+    def region(self) -> str:
+        """The topic's region."""
+        return self.topic_arn.split(":")[3]

@@ -1,0 +1,87 @@
+"""Stack files read without the engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from infra.aws_session import AwsSession
+from infra.cli.stack_file import SECRET, StackFile, StackFileError
+
+BASE = """
+config:
+  aws:region: ap-northeast-1
+  p:environment: development
+  p:tags: {CostEnv: dev, CostService: iris}
+  p:endpoints:
+    iris:
+      model: {path: models}
+"""
+
+
+def project(directory: Path, stack: str = BASE) -> Path:
+    (directory / "Pulumi.yaml").write_text("name: p\nruntime: python\n")
+    (directory / "Pulumi.dev.yaml").write_text(stack)
+    return directory
+
+
+@pytest.fixture(autouse=True)
+def _account(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AwsSession, "account_id", "123456789012")
+
+
+def test_a_stack_is_found_upwards(tmp_path: Path) -> None:
+    below = project(tmp_path) / "infra" / "cli"
+    below.mkdir(parents=True)
+    found = StackFile.find("dev", below)
+    assert (found.project, found.stack, found.path) == ("p", "dev", tmp_path / "Pulumi.dev.yaml")
+    assert list(found.settings().endpoints) == ["iris"]
+
+
+def test_a_stack_may_be_named_in_full(tmp_path: Path) -> None:
+    assert StackFile.find("acme/p/dev", project(tmp_path)).stack == "dev"
+
+
+def test_a_missing_project_and_a_missing_stack_are_told_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(StackFileError, match=r"no Pulumi\.yaml in .* give --cwd"):
+        StackFile.find("dev", tmp_path)
+    with pytest.raises(StackFileError, match=r"no Pulumi\.prod\.yaml in .*Stack files there: Pulumi\.dev\.yaml"):
+        StackFile.find("prod", project(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["config: [", "just words"])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(StackFileError, match=r"Pulumi\.dev\.yaml is no"):
+        StackFile.find("dev", project(tmp_path, text))
+
+
+def test_a_secret_value_leaves_the_rest_readable(tmp_path: Path) -> None:
+    stack = BASE + "      environment: {TOKEN: {secure: v1:abc}}\n  p:bucket: {name: my-models}\n"
+    settings = StackFile.find("dev", project(tmp_path, stack)).settings()
+    assert settings.endpoints["iris"].environment == {"TOKEN": SECRET}
+    assert settings.bucket.name == "my-models"
+
+
+def test_endpoints_that_are_secret_as_a_whole_cannot_be_read(tmp_path: Path) -> None:
+    stack = BASE.split("  p:endpoints:")[0] + "  p:endpoints: {secure: v1:abc}\n"
+    with pytest.raises(StackFileError, match="p:endpoints is secret as a whole"):
+        StackFile.find("dev", project(tmp_path, stack)).settings()
+
+
+@pytest.mark.parametrize(
+    "key", ["aws:secretKey: {secure: v1:abc}", "aws:assumeRoles: [{roleArn: r, externalId: {secure: v1:abc}}]"]
+)
+def test_a_secret_of_the_provider_is_refused_with_the_way_out(tmp_path: Path, key: str) -> None:
+    name = key.partition(": ")[0]
+    with pytest.raises(StackFileError, match=f"{name} is secret.*credentials through the environment"):
+        StackFile.find("dev", project(tmp_path, f"{BASE}  {key}\n")).session()
+
+
+def test_aws_is_asked_as_the_provider_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    stack = f"{BASE}  aws:endpoints: [{{sagemaker: 'http://127.0.0.1:1'}}]\n  aws:maxRetries: 3\n"
+    client = StackFile.find("dev", project(tmp_path, stack)).session().client("sagemaker")
+    assert (client.meta.region_name, client.meta.endpoint_url) == ("ap-northeast-1", "http://127.0.0.1:1")
+    assert client.meta.config.retries["total_max_attempts"] == 3

@@ -1,0 +1,284 @@
+"""AWS as a release sees it: a SageMaker that ends each change as a test decides, alarms, autoscaling and a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from infra.release.endpoint import OWNER_TAG, EndpointRelease, EndpointRequest
+from infra.release.history import ReleaseRecord
+from infra.release.policy import BatchSize, ReleasePolicy
+from infra.release.recorder import ReleaseRecorder
+from infra.release.waiting import Clock
+
+ARN = "arn:aws:sagemaker:ap-northeast-1:123456789012:endpoint/e"
+OLD: dict[str, Any] = {
+    "EndpointStatus": "InService",
+    "EndpointConfigName": "old",
+    "ProductionVariants": [{"VariantName": "AllTraffic"}],
+}
+NEW = {**OLD, "EndpointConfigName": "new"}
+CREATING = {"EndpointStatus": "Creating", "EndpointConfigName": "new"}
+UPDATING = {
+    "EndpointStatus": "Updating",
+    "EndpointConfigName": "old",
+    "PendingDeploymentSummary": {"EndpointConfigName": "new"},
+}
+ELSEWHERE = {**UPDATING, "PendingDeploymentSummary": {"EndpointConfigName": "other"}}
+ROLLING_BACK = {"EndpointStatus": "RollingBack", "EndpointConfigName": "old", "FailureReason": "ping failed"}
+FAILED = {"EndpointStatus": "Failed", "EndpointConfigName": "new", "FailureReason": "ping failed"}
+CANARY = ReleasePolicy("canary", wait_seconds=600, batch=BatchSize("percent", 50))
+
+
+def serving(config: str, *variants: str) -> dict[str, Any]:
+    """DescribeEndpoint while these variants are in service."""
+    names = [{"VariantName": name} for name in variants]
+    return {"EndpointStatus": "InService", "EndpointConfigName": config, "ProductionVariants": names}
+
+
+def rolling_out(stage: str, since: float | None = None) -> dict[str, Any]:
+    """DescribeEndpoint while two instances of the new fleet are in `stage`, since a time of the fake clock."""
+    status: dict[str, Any] = {"Status": stage}
+    if since is not None:
+        status["StartTime"] = datetime.fromtimestamp(since, UTC)
+    variant = {
+        "VariantName": "AllTraffic",
+        "CurrentInstanceCount": 2,
+        "DesiredInstanceCount": 2,
+        "VariantStatus": [status],
+    }
+    return {**UPDATING, "PendingDeploymentSummary": {"EndpointConfigName": "new", "ProductionVariants": [variant]}}
+
+
+def refused(operation: str, message: str) -> ClientError:
+    return ClientError({"Error": {"Code": "ValidationException", "Message": message}}, operation)
+
+
+TARGET = {
+    "ResourceId": "endpoint/e/variant/AllTraffic",
+    "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+    "MinCapacity": 2,
+    "MaxCapacity": 10,
+}
+POLICY = {
+    "PolicyName": "invocations",
+    "ResourceId": "endpoint/e/variant/AllTraffic",
+    "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+    "PolicyType": "TargetTrackingScaling",
+    "TargetTrackingScalingPolicyConfiguration": {"TargetValue": 70.0},
+}
+
+
+class Autoscaling:
+    """Application Auto Scaling with what a test registered before."""
+
+    def __init__(self, calls: list[tuple[str, dict[str, Any]]]) -> None:
+        self.calls = calls
+        self.registered: dict[str, list[dict[str, Any]]] = {}
+
+    def register(self, *variants: str) -> None:
+        arn = {"ScalableTargetARN": "arn:target", "ServiceNamespace": "sagemaker"}
+        other = {**TARGET, "ResourceId": "endpoint/e2/variant/AllTraffic"}
+        resources = [{"ResourceId": f"endpoint/e/variant/{name}"} for name in variants or ["AllTraffic"]]
+        self.registered = {
+            "ScalableTargets": [*({**TARGET, **arn, **each} for each in resources), other],
+            "ScalingPolicies": [{**POLICY, "Alarms": [], **each} for each in resources],
+        }
+
+    def get_paginator(self, operation: str) -> Any:
+        kind = {"describe_scalable_targets": "ScalableTargets", "describe_scaling_policies": "ScalingPolicies"}
+        found = self.registered.get(kind.get(operation, ""), [])
+
+        class Pages:
+            def paginate(self, **_: Any) -> Iterator[dict[str, Any]]:
+                yield {kind.get(operation, "ScheduledActions"): found}
+
+        return Pages()
+
+    def list_tags_for_resource(self, ResourceARN: str) -> dict[str, Any]:
+        return {"Tags": {"CostEnv": "prod"}}
+
+    def deregister_scalable_target(self, **request: Any) -> None:
+        self.calls.append(("deregister", request))
+        self.registered = {}
+
+    def register_scalable_target(self, **request: Any) -> None:
+        self.calls.append(("register", request))
+
+    def put_scaling_policy(self, **request: Any) -> None:
+        self.calls.append(("policy", request))
+
+
+class SageMaker:
+    """Answers DescribeEndpoint with `now`, one state a call; the last one stays. Create and update begin the given
+    states."""
+
+    def __init__(
+        self,
+        *now: dict[str, Any] | None,
+        created: list[Any] | None = None,
+        updated: list[Any] | None = None,
+        owner: str = "p/s",
+    ) -> None:
+        self.states, self.created, self.updated = list(now), created, updated
+        self.tags = {OWNER_TAG: owner} if owner else {}
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.variants = {"old": ["AllTraffic"], "new": ["AllTraffic"]}
+        self.counts = {"old": 1, "new": 1}
+        self.types = {"old": "ml.c5.xlarge", "new": "ml.c5.xlarge"}
+        self.deleted_configs: set[str] = set()
+        self.autoscaling = Autoscaling(self.calls)
+        self.update_errors: Iterator[ClientError] = iter(())
+
+    def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:
+        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        if state is None:
+            raise refused("DescribeEndpoint", f'Could not find endpoint "{ARN}".')
+        return {"EndpointName": EndpointName, "EndpointArn": ARN, **state}
+
+    def describe_endpoint_config(self, EndpointConfigName: str) -> dict[str, Any]:
+        if EndpointConfigName in self.deleted_configs:
+            raise refused("DescribeEndpointConfig", 'Could not find endpoint configuration "x".')
+        fleet = {
+            "ModelName": f"model-{EndpointConfigName}",
+            "InitialInstanceCount": self.counts[EndpointConfigName],
+            "InitialVariantWeight": 1.0,
+            "InstanceType": self.types[EndpointConfigName],
+        }
+        return {"ProductionVariants": [{"VariantName": name, **fleet} for name in self.variants[EndpointConfigName]]}
+
+    def describe_model(self, ModelName: str) -> dict[str, Any]:
+        return {"PrimaryContainer": {"Image": "image", "ModelDataUrl": f"s3://b/{ModelName}.tar.gz"}}
+
+    def create_endpoint(self, **request: Any) -> None:
+        self.calls.append(("create", request))
+        self.tags = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
+        self.states = list(self.created or [])
+
+    def update_endpoint(self, **request: Any) -> None:
+        self.calls.append(("update", request))
+        for error in self.update_errors:
+            raise error
+        self.states = list(self.updated or [])
+
+    def delete_endpoint(self, EndpointName: str) -> None:
+        self.calls.append(("delete", {"EndpointName": EndpointName}))
+        self.states = [{**self.states[0], "EndpointStatus": "Deleting"}, None]  # type: ignore[dict-item]
+
+    def add_tags(self, ResourceArn: str, Tags: list[dict[str, str]]) -> None:
+        self.calls.append(("tag", {tag["Key"]: tag["Value"] for tag in Tags}))
+        self.tags |= {tag["Key"]: tag["Value"] for tag in Tags}
+
+    def delete_tags(self, ResourceArn: str, TagKeys: list[str]) -> None:
+        self.calls.append(("untag", {"keys": TagKeys}))
+        for key in TagKeys:
+            del self.tags[key]
+
+    def get_paginator(self, _operation: str) -> Any:
+        sagemaker = self
+
+        class Pages:
+            def paginate(self, **_: Any) -> Iterator[dict[str, Any]]:
+                yield {"Tags": [{"Key": key, "Value": value} for key, value in sagemaker.tags.items()]}
+
+        return Pages()
+
+    @property
+    def operations(self) -> list[str]:
+        return [name for name, _ in self.calls]
+
+
+class Logs:
+    def get_paginator(self, _operation: str) -> Any:
+        class Pages:
+            def paginate(self, **_: Any) -> Iterator[dict[str, Any]]:
+                yield {
+                    "logStreams": [{"logStreamName": "AllTraffic/i-1", "creationTime": 1_000_000}],
+                    "events": [
+                        {"timestamp": 1, "message": "E1122 03:30:00.000001 7 model_lifecycle.cc:654] failed to load"}
+                    ],
+                }
+
+        return Pages()
+
+
+class CloudWatch:
+    """Alarms by name, each with its states one after the other; the last one stays. `counts` are the invocations that
+    each look at the metric finds."""
+
+    def __init__(self, counts: list[int] | None = None, **alarms: list[str]) -> None:
+        self.alarms, self.counts = alarms, counts or [0]
+        self.asked: list[dict[str, Any]] = []
+        self.refuse = False
+
+    def describe_alarms(self, AlarmNames: list[str], AlarmTypes: list[str]) -> dict[str, Any]:
+        if self.refuse:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeAlarms")
+        found = []
+        for name in sorted(self.alarms.keys() & set(AlarmNames)):
+            state = self.alarms[name].pop(0) if len(self.alarms[name]) > 1 else self.alarms[name][0]
+            found.append({"AlarmName": name, "StateValue": state, "StateReason": f"{name} is {state}"})
+        kinds = {"MetricAlarms": "MetricAlarm", "CompositeAlarms": "CompositeAlarm"}
+        return {
+            answer: [each for each in found if (kind == "CompositeAlarm") == each["AlarmName"].startswith("composite")]
+            for answer, kind in kinds.items()
+            if kind in AlarmTypes
+        }
+
+    def get_metric_statistics(self, **asked: Any) -> dict[str, Any]:
+        self.asked.append(asked)
+        count = self.counts.pop(0) if len(self.counts) > 1 else self.counts[0]
+        return {"Datapoints": [{"Timestamp": asked["StartTime"], "Sum": float(count)}]}
+
+
+class Sts:
+    def get_caller_identity(self) -> dict[str, str]:
+        return {"Arn": "arn:aws:sts::123456789012:assumed-role/deployer/ci"}
+
+
+class FakeTime:
+    def __init__(self) -> None:
+        self.at = 1_000.0
+        self.sleeps: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.at += seconds
+        self.sleeps.append(seconds)
+
+    def clock(self) -> Clock:
+        return Clock(now=lambda: self.at, sleep=self.sleep)
+
+
+def request(**changes: Any) -> EndpointRequest:
+    plain = EndpointRequest(
+        "e", "new", "p/s", {"CostEnv": "prod"}, autoscaled=False, deadline_seconds=600, policy=ReleasePolicy()
+    )
+    return replace(plain, **changes)
+
+
+def release(
+    sagemaker: SageMaker,
+    said: list[str],
+    cloudwatch: CloudWatch | None = None,
+    *,
+    keep: Sequence[Callable[[ReleaseRecord], None]] = (),
+    **reports: Any,
+) -> EndpointRelease:
+    return EndpointRelease(
+        sagemaker=sagemaker,
+        logs=Logs(),
+        autoscaling=sagemaker.autoscaling,
+        cloudwatch=cloudwatch or CloudWatch(),
+        recorder=ReleaseRecorder(sagemaker=sagemaker, sts=Sts(), keep=keep, warn=said.append),
+        report=said.append,
+        clock=FakeTime().clock,
+        **reports,
+    )
+
+
+def watched(**changes: Any) -> EndpointRequest:
+    return request(**{"policy": CANARY, "rollback_alarms": ("rate", "latency"), **changes})

@@ -1,0 +1,107 @@
+"""The records of releases in the model bucket."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from infra.aws_error import AwsRequestRefused
+from infra.release.history import ReleaseHistory, ReleaseRecord
+
+BEGAN = 1795328100.0  # 2026-11-22T06:15:00Z
+RECORD = ReleaseRecord(
+    endpoint="e",
+    result="rolledBack",
+    from_config="e-1",
+    to_config="e-2",
+    began=BEGAN,
+    ended=BEGAN + 90,
+    who="arn:aws:iam::123456789012:user/ci",
+    strategy="canary",
+    changes=("AllTraffic: weight 1 -> 2",),
+    reason="ping failed",
+    alarms=("e-2-error-rate",),
+    override="INC-42",
+)
+
+
+class S3:
+    """A bucket that lists two objects a page."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, str] = {}
+        self.refuse = False
+
+    def put_object(self, Bucket: str, Key: str, Body: str, ContentType: str) -> None:
+        if self.refuse:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "not you"}}, "PutObject")
+        assert (Bucket, ContentType) == ("b", "application/json")
+        self.objects[Key] = Body
+
+    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
+        return {"Body": io.BytesIO(self.objects[Key].encode())}
+
+    def get_paginator(self, operation: str) -> Any:
+        assert operation == "list_objects_v2"
+        objects = self.objects
+
+        class Pages:
+            def paginate(self, Bucket: str, Prefix: str) -> Iterator[dict[str, Any]]:
+                keys = sorted(key for key in objects if key.startswith(Prefix))
+                for start in range(0, len(keys), 2):
+                    yield {"Contents": [{"Key": key} for key in keys[start : start + 2]]}
+                yield {}  # a page without objects has no Contents
+
+        return Pages()
+
+
+def test_a_record_survives_its_json() -> None:
+    assert ReleaseRecord.parse(RECORD.json()) == RECORD
+    assert RECORD.seconds == 90
+
+
+def test_a_record_has_camel_case_keys() -> None:
+    assert set(json.loads(RECORD.json())) >= {"fromConfig", "toConfig", "endpoint", "override"}
+
+
+def test_a_record_of_a_later_version_is_read_and_what_is_none_is_an_error() -> None:
+    text = json.dumps({**json.loads(RECORD.json()), "reviewer": "somebody"})
+    assert ReleaseRecord.parse(text) == RECORD
+    with pytest.raises(ValueError, match="not the record of a release"):
+        ReleaseRecord.parse('{"endpoint": "e"}')
+
+
+def test_a_record_lies_under_the_endpoint_by_its_beginning() -> None:
+    s3 = S3()
+    ReleaseHistory(s3, "b").add(RECORD)
+    assert list(s3.objects) == ["releases/e/20261122T061500Z-e-2.json"]
+
+
+def test_the_latest_come_newest_first_and_of_one_endpoint_only() -> None:
+    history = ReleaseHistory(S3(), "b")
+    records = [replace(RECORD, began=BEGAN + n, to_config=f"e-{9 - n}") for n in range(5)]
+    for record in [*records, replace(RECORD, endpoint="e2", began=BEGAN + 9)]:
+        history.add(record)
+    assert history.latest("e", 3) == [records[4], records[3], records[2]]
+    assert history.latest("other", 3) == []
+
+
+def test_the_end_of_a_rollout_takes_the_place_of_its_timeout() -> None:
+    history = ReleaseHistory(S3(), "b")
+    history.add(replace(RECORD, result="timedOut"))
+    history.add(replace(RECORD, result="succeeded"))
+    assert [record.result for record in history.latest("e", 9)] == ["succeeded"]
+
+
+def test_a_refusal_names_operation_and_object() -> None:
+    s3 = S3()
+    s3.refuse = True
+    expected = r"s3://b/releases/e/20261122T061500Z-e-2.json: PutObject was refused: AccessDenied: not you"
+    with pytest.raises(AwsRequestRefused, match=expected):
+        ReleaseHistory(s3, "b").add(RECORD)

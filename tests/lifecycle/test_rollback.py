@@ -1,0 +1,162 @@
+"""Releases that SageMaker rolls back, or that are refused before they begin: what a person is told, what is live, and
+how it goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sandbox.stacks import Stack, StackFailed
+from tests.lifecycle.account import FAILING, Account, Asking, consistent, development, sleeping, state, write_model
+
+CANARY = {"strategy": "canary", "instances": 1, "bakeSeconds": 300}
+LINEAR = {"strategy": "linear", "instances": 1, "intervalSeconds": 300}
+ROLLING = {"strategy": "rolling", "instances": 1, "intervalSeconds": 300}
+ALL_AT_ONCE = {"strategy": "allAtOnce", "bakeSeconds": 300}
+
+ERROR_RATE = {"errorRatePercent": 5}
+
+
+def fails(stack: Stack) -> str:
+    """What a person is told by the `up` that fails."""
+    with pytest.raises(StackFailed) as failed:
+        stack.up()
+    assert "Traceback" not in failed.value.output
+    told = [text for text in failed.value.errors if "Next: " in text or "was not begun" in text]
+    assert len(told) == 1, failed.value.errors
+    return told[0]
+
+
+@pytest.mark.parametrize(
+    ("release", "alarms", "execute", "fired"),
+    [
+        (ALL_AT_ONCE, ERROR_RATE, FAILING, "error-rate"),
+        (CANARY, ERROR_RATE, FAILING, "error-rate"),
+        (LINEAR, {"p99ModelLatencyMilliseconds": 200}, sleeping(0.4), "p99-model-latency"),
+        (ROLLING, {"serverErrorRatePercent": 5}, FAILING, "server-error-rate"),
+    ],
+    ids=["allAtOnce", "canary", "linear", "rolling"],
+)
+def test_a_model_that_fails_its_requests_is_rolled_back_by_its_alarm(
+    account: Account, release: dict[str, Any], alarms: dict[str, Any], execute: str, fired: str
+) -> None:
+    name, model = account.name(), account.model(1)
+    endpoint = {"model": {"path": str(model)}, "initialInstanceCount": 2, "release": release, "alarms": alarms}
+    stack = account.stack(development({name: endpoint}))
+    stack.up()
+    live = account.endpoint(name)["EndpointConfigName"]
+    account.impose(timeFactor=60)
+    write_model(model, answer=2, execute=execute)
+    with Asking(account, name) as asking:
+        error = fails(stack)
+
+    alarm = f"{state(stack, 'EndpointConfiguration')[0]['id']}-{fired}"
+    assert f"SageMaker says: One or more configured alarms went into ALARM state: [{alarm}]." in error
+    assert f"Alarm {alarm} fired: Threshold Crossed: " in error
+    assert f"{live} is live and answers as before" in error
+    assert "Next: mend the model or its settings and run `pulumi up` again." in error
+    assert account.endpoint(name)["EndpointConfigName"] == live
+    assert asking.failures or 2 in asking.answers, "the new fleet had requests"
+    assert account.ask(name) == 1
+    consistent(account, stack)
+
+
+def test_a_canary_that_does_not_start_is_rolled_back_with_its_reason(account: Account) -> None:
+    name, model = account.name(), account.model(1)
+    endpoint = {"model": {"path": str(model)}, "initialInstanceCount": 2, "release": CANARY}
+    stack = account.stack(development({name: endpoint}))
+    stack.up()
+    live = account.endpoint(name)["EndpointConfigName"]
+
+    account.impose(insufficientCapacity=["ml.p3.16xlarge"])
+    stack.config = development({name: {**endpoint, "instanceType": "ml.p3.16xlarge"}})
+    error = fails(stack)
+    assert "SageMaker says: Unable to provision requested ML compute capacity due to InsufficientInstanceCap" in error
+    assert f"{live} is live and answers as before" in error
+    consistent(account, stack)
+
+    account.impose(healthCheckSeconds=1, timeFactor=600)
+    stack.config = development({name: endpoint})
+    write_model(model, answer=2, initialize=sleeping(60))
+    error = fails(stack)
+    assert "SageMaker says: The primary container for production variant AllTraffic did not pass the ping" in error
+    assert f"{live} is live and answers as before" in error
+    assert account.ask(name) == 1
+    consistent(account, stack)
+
+    account.impose(healthCheckSeconds=None)
+    write_model(model, answer=1)
+    stack.up()
+    assert account.ask(name) == 1
+    consistent(account, stack)
+
+
+def test_a_release_is_not_begun_while_a_rollback_alarm_is_missing_or_fires(account: Account) -> None:
+    name, alarm, model = account.name(), f"queue-{account.name()}", account.model(1)
+    alarms = {"existing": [alarm]}
+    stack = account.stack(development({name: {"model": {"path": str(model)}, "alarms": alarms}}))
+    stack.up()
+    cloudwatch = account.client("cloudwatch")
+    before = account.now()
+
+    write_model(model, answer=2)
+    error = fails(stack)
+    assert f"endpoint {name}: the release was not begun; nothing live was changed." in error
+    assert f"alarm {alarm} does not exist in ap-northeast-1, account 123456789012" in error
+    consistent(account, stack)
+
+    cloudwatch.put_metric_alarm(
+        AlarmName=alarm, Namespace="test", MetricName="queue", Statistic="Sum", Period=60, EvaluationPeriods=1,
+        Threshold=1, ComparisonOperator="GreaterThanThreshold", TreatMissingData="ignore",
+    )  # fmt: skip
+    cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="the queue is long")
+    error = fails(stack)
+    assert f"alarm {alarm} is in ALARM already (the queue is long)" in error
+    consistent(account, stack)
+    assert [call for call in account.calls(before) if call["operation"] == "UpdateEndpoint"] == []
+    assert account.ask(name) == 1
+
+    cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="OK", StateReason="the queue is short")
+    stack.up()
+    assert account.ask(name) == 2
+    consistent(account, stack)
+
+
+def test_a_live_model_that_fails_does_not_roll_its_repair_back(account: Account) -> None:
+    name, model = account.name(), account.model(1, execute=FAILING)
+    endpoint = {"model": {"path": str(model)}, "initialInstanceCount": 2, "release": CANARY, "alarms": ERROR_RATE}
+    stack = account.stack(development({name: endpoint}))
+    stack.up()
+    account.impose(timeFactor=60)
+    with Asking(account, name) as asking:
+        account.wait_for_alarm(f"{name}-error-rate")
+        write_model(model, answer=2)
+        stack.up()
+    assert asking.answers == {2}
+    assert asking.failures
+    assert account.ask(name) == 2
+    consistent(account, stack)
+
+
+def test_a_rolled_back_release_is_found_by_refresh_and_got_out_of_by_the_model_before_it(account: Account) -> None:
+    name, model = account.name(), account.model(1)
+    endpoint = {"model": {"path": str(model)}, "initialInstanceCount": 2, "release": CANARY, "alarms": ERROR_RATE}
+    stack = account.stack(development({name: endpoint}))
+    stack.up()
+    live = account.endpoint(name)["EndpointConfigName"]
+    account.impose(timeFactor=60)
+    write_model(model, answer=2, execute=FAILING)
+    with Asking(account, name):
+        fails(stack)
+    stack.refresh()
+    assert state(stack, "infra:Endpoint")[0]["outputs"]["endpointConfigName"] == live
+    consistent(account, stack)
+
+    account.impose(timeFactor=600)
+    write_model(model, answer=1)
+    with Asking(account, name) as asking:
+        stack.up()
+    assert asking.answers == {1}
+    assert asking.failures == []
+    consistent(account, stack)
