@@ -31,7 +31,7 @@ status: ready ## what runs in the sandbox
 	@$(RUN) sandbox status
 
 .PHONY: test
-test: ready lint ## every check and every test but the long ones of `make soak`
+test: ready lint editor ## every check and every test but the long ones of `make soak`
 	@$(RUN) pytest -n 2 --dist worksteal
 
 .PHONY: soak
@@ -47,11 +47,25 @@ lint: $(VENV)/installed
 	@$(RUN) ruff check .
 	@$(RUN) mypy
 
+.PHONY: schema
+schema: $(VENV)/installed ## write what is generated from the settings: schema/stack.schema.json, docs/configuration.md
+	@$(RUN) infra schema
+	@$(RUN) infra explain --write
+
 .PHONY: lock
 lock: $(VENV)/installed ## write constraints.txt anew from the requirements
 	@cat requirements.txt requirements-dev.txt requirements-triton.txt | grep -v '^-' > $(VENV)/requirements.in
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
 		--output-file constraints.txt $(VENV)/requirements.in
+
+# A test asks it what an editor would show.
+.PHONY: editor
+editor: $(VENV)/editor/installed
+$(VENV)/editor/installed: tests/infra/editor/package-lock.json $(VENV)/installed
+	@mkdir -p $(@D)
+	@cp tests/infra/editor/package.json tests/infra/editor/package-lock.json $(@D)
+	@$(BIN)/npm ci --prefix $(@D) --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
 
 # The engine may have to be built, which takes minutes, once: Python's packages are installed meanwhile.
 .PHONY: ready

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pulumi
 
-from infra import models, program
+from infra import configuration, program
 from infra.settings.error import ConfigurationError
-from infra.settings.load import load
 
 try:
-    settings = load(program.stack_config(), pulumi.get_project())
-    repositories = models.read(settings, Path(__file__).parent, pulumi.get_project())
+    settings, models = configuration.read(
+        program.stack_config(), pulumi.get_project(), program.secret_keys(), Path(__file__).parent
+    )
 except ConfigurationError as error:
     raise pulumi.RunError(str(error)) from None
 
-for name, value in program.deploy(settings, repositories).items():
+for name, value in program.deploy(settings, models).items():
     pulumi.export(name, value)

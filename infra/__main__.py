@@ -7,14 +7,15 @@ from collections.abc import Sequence
 
 import typer
 
-from infra.cli import policy, release
+from infra.cli import explain, plan, policy, release, schema, validate
 
 CANNOT_TELL = 2
 """As for wrong usage: nothing is said about the stack."""
 
 app = typer.Typer(help=__doc__, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(release.app, name="release")
-app.command()(policy.policy)
+for command in (validate.validate, plan.plan, explain.explain, schema.schema, policy.policy):
+    app.command()(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -33,11 +34,15 @@ def _expected() -> tuple[type[Exception], ...]:
     from infra.aws_error import AwsRequestRefused
     from infra.aws_session import AwsSessionRefused
     from infra.cli.stack_file import StackFileError
+    from infra.cli.stack_text import CannotRead
     from infra.release.failure import ReleaseTimeout
     from infra.release.stop import CannotStop
     from infra.settings.error import ConfigurationError
 
-    return AwsRequestRefused, AwsSessionRefused, StackFileError, ReleaseTimeout, CannotStop, ConfigurationError
+    return (
+        *(AwsRequestRefused, AwsSessionRefused, StackFileError, CannotRead),
+        *(ReleaseTimeout, CannotStop, ConfigurationError),
+    )
 
 
 if __name__ == "__main__":

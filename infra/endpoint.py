@@ -13,7 +13,7 @@ from infra.alarms import StopAlarmArgs, VariantAlarms, VariantAlarmsArgs, stop_a
 from infra.autoscaling import VariantAutoscaling, VariantAutoscalingArgs
 from infra.resources.endpoint import Endpoint
 from infra.role import ExecutionRole
-from infra.settings.endpoint import ONLY_VARIANT, EndpointSettings
+from infra.settings.endpoint import EndpointSettings, variant_resource
 from infra.settings.stack import VpcSettings
 from infra.settings.variant import VariantSettings
 
@@ -45,8 +45,10 @@ class TritonEndpointArgs:
     notification_topic_arn: str | None
     """The SNS topic that hears of releases and of the alarms on the whole endpoint."""
     tags: dict[str, str]
-    secret_environment: bool
-    """Whether the stack's configuration marks the settings, and so the containers' environment, as secret."""
+    secret_environment: Mapping[str, str]
+    """Environment variables of every variant's container, beside those in the settings."""
+    environment_is_secret: bool
+    """Whether the stack's configuration marks the settings, and so the environment in them, as secret."""
     protect: bool
     """Whether even a mistaken `pulumi destroy` is refused."""
 
@@ -116,14 +118,15 @@ class TritonEndpoint(pulumi.ComponentResource):
 
     def _model(self, variant: str, settings: VariantSettings) -> sagemaker.Model:
         args, served = self._args, self._args.models[variant]
-        environment = container_environment(settings, served.default_model_name)
+        environment = {**container_environment(settings, served.default_model_name), **args.secret_environment}
+        secret = args.environment_is_secret or bool(args.secret_environment)
         return sagemaker.Model(
             variant_resource(self._name, variant),
             execution_role_arn=args.role.arn,
             primary_container={
                 "image": args.image_uri,
                 "model_data_url": served.data_url,
-                "environment": pulumi.Output.secret(environment) if args.secret_environment else environment,
+                "environment": pulumi.Output.secret(environment) if secret else environment,
             },
             vpc_config=_vpc_config(args.vpc),
             tags=args.tags,
@@ -145,11 +148,6 @@ class TritonEndpoint(pulumi.ComponentResource):
                 stop_alarm(self._name, StopAlarmArgs(self._name, configuration_name, self._args.tags), child).name
             )
         return names
-
-
-def variant_resource(endpoint: str, variant: str) -> str:
-    """The name in the Pulumi program of what belongs to one variant."""
-    return endpoint if variant == ONLY_VARIANT else f"{endpoint}-{variant}"
 
 
 def deployment(settings: EndpointSettings) -> dict[str, Any]:

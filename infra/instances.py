@@ -12,6 +12,7 @@ from botocore.loaders import Loader
 # (p6e-gb200).
 _ARM = re.compile(r"ml\.(?:[a-z]+\d+g|[a-z0-9]+-g[bh]\d+)")
 _GPU = re.compile(r"ml\.[gp]\d")
+_NEURON = re.compile(r"ml\.(?:inf|trn)\d")
 _BURSTABLE = re.compile(r"ml\.t\d")
 
 
@@ -21,6 +22,17 @@ def hosting_instance_types() -> frozenset[str]:
     model."""
     model = Loader().load_service_model("sagemaker", "service-2")
     return frozenset(model["shapes"]["ProductionVariantInstanceType"]["enum"])
+
+
+def is_plausible(instance_type: str) -> bool:
+    """Whether the type may have come out after the installed botocore: its family is unknown, its size is not."""
+    found = re.fullmatch(r"ml\.([a-z]+\d+[a-z]*(?:-[a-z0-9]+)?)\.(\w+)", instance_type)
+    return found is not None and found[1] not in _parts(1) and found[2] in _parts(2)
+
+
+def family(instance_type: str) -> str:
+    """`g5` of `ml.g5.xlarge`."""
+    return instance_type.split(".")[1]
 
 
 def is_arm(instance_type: str) -> bool:
@@ -38,6 +50,11 @@ def has_gpu(instance_type: str) -> bool:
     return _GPU.match(instance_type) is not None
 
 
+def has_neuron(instance_type: str) -> bool:
+    """Whether the type has AWS's own accelerators with the Neuron driver: Inferentia and Trainium."""
+    return _NEURON.match(instance_type) is not None
+
+
 def amd64_alternative(instance_type: str) -> str | None:
     """The Intel type of the same class and size, of the newest generation not newer: ``ml.c8g.xlarge`` →
     ``ml.c7i.xlarge``."""
@@ -52,3 +69,9 @@ def amd64_alternative(instance_type: str) -> str | None:
 def nearest_instance_type(instance_type: str) -> str | None:
     """The existing type that is spelled most like ``instance_type``."""
     return next(iter(difflib.get_close_matches(instance_type, sorted(hosting_instance_types()), n=1)), None)
+
+
+@cache
+def _parts(position: int) -> frozenset[str]:
+    """The families (1) or sizes (2) that exist."""
+    return frozenset(each.split(".")[position] for each in hosting_instance_types())

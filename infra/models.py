@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra import instances
-from infra.settings.error import ConfigurationError, Problem
-from infra.settings.stack import Settings
-from infra.settings.variant import VariantSettings
+from infra.settings.endpoint import EndpointSettings
+from infra.settings.error import ConfigurationError, Location, Problem
+from infra.settings.variant import ModelArtifactSettings, VariantSettings
 from infra.triton import problem as triton
 from infra.triton.problem import ModelRepositoryError
 from infra.triton.question import CannotBeAskedError, Question, question_for_repository
@@ -38,28 +38,28 @@ class Models:
 
     Attributes:
         by_endpoint: of each endpoint the model of each variant.
-        warnings: what Triton would pass over in silence, as lines for the person deploying.
+        warnings: what Triton would pass over in silence.
     """
 
     by_endpoint: Mapping[str, Mapping[str, Model]]
-    warnings: tuple[str, ...]
+    warnings: tuple[Problem, ...]
 
 
-def read(settings: Settings, root: Path, project: str) -> Models:
+def read(endpoints: Mapping[str, EndpointSettings], root: Path, project: str) -> Models:
     """Read and check every `model.path`, relative to `root`.
 
     Raises:
         ConfigurationError: with every problem of every repository.
     """
     problems: list[Problem] = []
-    warnings: list[str] = []
+    warnings: list[Problem] = []
     by_endpoint: dict[str, dict[str, Model]] = {}
-    for name, endpoint in settings.endpoints.items():
+    for name, endpoint in endpoints.items():
         models = by_endpoint.setdefault(name, {})
         for variant, served in endpoint.production_variants.items():
-            place = f"{project}:endpoints.{name}" + (f".variants.{variant}" if endpoint.variants else "")
+            key = f"{project}:endpoints", name, *endpoint.key(variant, "model.path").split(".")
             try:
-                model, found = _read(served, root, f"{place}.model.path")
+                model, found = _read(served, root, key)
             except ConfigurationError as error:
                 problems += error.problems
             else:
@@ -70,11 +70,12 @@ def read(settings: Settings, root: Path, project: str) -> Models:
     return Models(by_endpoint, tuple(warnings))
 
 
-def _read(variant: VariantSettings, root: Path, key: str) -> tuple[Model, list[str]]:
+def _read(variant: VariantSettings, root: Path, key: Location) -> tuple[Model, list[Problem]]:
     """The model of a variant, and warnings about it; an artifact is not read."""
-    path, default = variant.model.path, variant.model.default_model_name
-    if path is None:
-        return Model(variant.model.artifact or "", default), []
+    default = variant.model.default_model_name
+    if isinstance(variant.model, ModelArtifactSettings):
+        return Model(variant.model.artifact, default), []
+    path = variant.model.path
     try:
         repository = ModelRepository.read(root / path)
         default = default or repository.default_model_name()
@@ -89,7 +90,7 @@ def _read(variant: VariantSettings, root: Path, key: str) -> tuple[Model, list[s
     question = None
     with contextlib.suppress(CannotBeAskedError):
         question = question_for_repository(repository, default)
-    return Model(repository, default, question), [f"{key}: {_at(path, each)}" for each in found]
+    return Model(repository, default, question), [Problem(key, _at(path, each), "warning") for each in found]
 
 
 def _at(path: str, found: triton.Problem) -> str:

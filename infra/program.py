@@ -14,13 +14,13 @@ from pulumi.runtime import config
 
 from infra.artifact import ModelArtifact, ModelArtifactArgs
 from infra.bucket import ModelBucket, ModelBucketArgs
-from infra.endpoint import ServedModel, TritonEndpoint, TritonEndpointArgs, variant_resource
+from infra.endpoint import ServedModel, TritonEndpoint, TritonEndpointArgs
 from infra.mirror import ImageMirror, ImageMirrorArgs
 from infra.models import Models
 from infra.policies import Deployed
 from infra.release import freeze
 from infra.role import ExecutionRole, ExecutionRoleArgs
-from infra.settings.endpoint import EndpointSettings
+from infra.settings.endpoint import EndpointSettings, variant_resource
 from infra.settings.stack import Settings
 from infra.triton.question import Question
 
@@ -36,17 +36,20 @@ def stack_config() -> dict[str, str]:
     return {**config.get_config_env(), **config.CONFIG.get()}
 
 
+def secret_keys() -> set[str]:
+    """The keys of that configuration which hold a secret, at any depth."""
+    return {key for key in stack_config() if config.is_config_secret(key)}
+
+
 def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
     """Register every resource of the stack; what is returned are the stack's outputs."""
-    for warning in models.warnings:
-        pulumi.log.warn(warning)
+    for warning in (*models.warnings, *settings.warnings(pulumi.get_project())):
+        pulumi.log.warn(str(warning))
     windows = [each.window for each in settings.freeze_windows]
     if frozen := freeze.warning(windows, datetime.now(UTC), freeze.override(os.environ)):
         pulumi.log.warn(frozen)
     for name, endpoint_settings in settings.endpoints.items():
         pulumi.log.info(f"{name}: {release_summary(endpoint_settings)}")
-        for warning in endpoint_settings.release_warnings:
-            pulumi.log.warn(f"{pulumi.get_project()}:endpoints.{name}.{warning}")
     account_id = aws.get_caller_identity_output().account_id
     partition = aws.get_partition_output().partition
     tags, protect = settings.tags, settings.production
@@ -100,7 +103,8 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
                 freeze_windows=[each.inputs for each in settings.freeze_windows],
                 notification_topic_arn=settings.notification_topic_arn,
                 tags=tags,
-                secret_environment=config.is_config_secret(f"{pulumi.get_project()}:endpoints"),
+                secret_environment=settings.secret_environment.get(name, {}),
+                environment_is_secret=f"{pulumi.get_project()}:endpoints" in secret_keys(),
                 protect=protect,
             ),
         )

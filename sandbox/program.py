@@ -13,7 +13,10 @@ from typing import Any
 import grpc
 from pulumi.automation import _stack
 from pulumi.automation._server import LanguageServer
+from pulumi.runtime import config
 from pulumi.runtime.proto.language_pb2 import RunResponse
+
+from sandbox.settings_files import PLACEHOLDER
 
 _END_SECONDS = 10.0
 
@@ -33,6 +36,7 @@ class Program:
         self._loop = asyncio.get_running_loop()
         if str(self._root) not in sys.path:
             sys.path.insert(0, str(self._root))
+        _mark_placeholders()
         runpy.run_path(str(self._root / "__main__.py"), run_name="__main__")
 
     def end(self) -> None:
@@ -58,6 +62,13 @@ class Program:
                 loop.close()
         finally:
             self._over.set()
+
+
+def _mark_placeholders() -> None:
+    """What is secret in the stack file is secret to the program, though the sandbox's copy holds a placeholder."""
+    values = config.CONFIG.get()
+    secret = {key for key in values if config.is_config_secret(key) or PLACEHOLDER in values[key]}
+    config.set_all_config(values, list(secret))
 
 
 class ProgramServer(LanguageServer):

@@ -68,7 +68,9 @@ class StackFile:
                 "single values in it secret that are: pulumi config set --secret --path "
                 f"'{endpoints}.ENDPOINT.environment.KEY'"
             )
-        return load({key: _text(_without_secrets(value)) for key, value in self.config.items()}, self.project)
+        secret = {key for key, value in self.config.items() if list(_secrets(value))}
+        plain = {key: value for key, value in self.config.items() if not _is_secret(value)}
+        return load({key: _text(_without_secrets(value)) for key, value in plain.items()}, self.project, secret)
 
     def session(self) -> AwsSession:
         """AWS as the stack's `aws` provider sees it.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
+from infra.settings.effect import Effect, on_change
 from infra.settings.section import Section, rule, violation
 
 MAX_ROLLBACK_ALARMS = 10
@@ -24,15 +25,21 @@ def _alarm_name(name: str) -> str:
     return name
 
 
-AlarmName = Annotated[str, AfterValidator(_alarm_name)]
+AlarmName = Annotated[
+    str,
+    AfterValidator(_alarm_name),
+    WithJsonSchema({"type": "string", "pattern": r"^(?!arn:).*\S", "maxLength": 255}),
+]
 
 
 class MinimumInvocations(Section):
     """How many requests the new fleet must have answered while the alarms were watched."""
 
-    count: int = Field(ge=1, description="Requests that the new fleet must have seen during the bake.")
+    count: int = Field(ge=1, description="Requests that the new fleet must have seen during the bake.", examples=[100])
     otherwise: Literal["warn", "fail"] = Field(
-        "warn", description="What fewer requests are: a warning, or a failure of the deployment."
+        "warn",
+        description="What fewer requests are: a warning, or a failure of the deployment.",
+        examples=["fail"],
     )
 
 
@@ -44,27 +51,39 @@ class AlarmSettings(Section):
         None,
         gt=0,
         lt=100,
-        description="Share of requests that the container did not answer with 2xx (InvocationModelErrors).",
+        description="Percent of requests that the container did not answer with 2xx (InvocationModelErrors).",
+        examples=[5],
     )
     server_error_rate_percent: float | None = Field(
         None,
         gt=0,
         lt=100,
-        description="Share of requests that were answered with 5xx (Invocation5XXErrors).",
+        description="Percent of requests that were answered with 5xx (Invocation5XXErrors).",
+        examples=[1],
     )
     p99_model_latency_milliseconds: float | None = Field(
         None,
         gt=0,
-        description="The time within which the model answers 99 of 100 requests (ModelLatency).",
+        description="Milliseconds within which the model answers 99 of 100 requests (ModelLatency).",
+        examples=[500],
     )
     evaluation_minutes: int = Field(
-        1, ge=1, le=60, description="Minutes in a row over the threshold after which an alarm fires."
+        1,
+        ge=1,
+        le=60,
+        description="Minutes in a row over the threshold after which an alarm fires.",
+        examples=[1],
     )
     existing: list[AlarmName] = Field(
-        default_factory=list, description="Names of other alarms that roll a release back too."
+        default_factory=list,
+        description="Names of other alarms that roll a release back too; with those made here at most 10.",
+        examples=[["pager"]],
+        json_schema_extra=on_change(Effect.NOTHING),
     )
     minimum_invocations: MinimumInvocations | None = Field(
-        None, description="How many requests a bake must have seen: alarms without traffic prove nothing."
+        None,
+        description="How many requests a bake must have seen: alarms without traffic prove nothing.",
+        json_schema_extra=on_change(Effect.NOTHING),
     )
 
     @property

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator
 
+from infra import instances
 from infra.release import arithmetic
 from infra.release.arithmetic import Duration
 from infra.settings.alarms import MAX_ROLLBACK_ALARMS, AlarmSettings
+from infra.settings.effect import Effect, on_change
 from infra.settings.release import AllAtOnce, ReleaseSettings
 from infra.settings.section import rule, violation
 from infra.settings.variant import Fleet, ModelSettings, VariantSettings
@@ -20,9 +22,15 @@ ONLY_VARIANT = "AllTraffic"
 """The name of an endpoint's variant where there is one only."""
 
 MAX_NAME = 55
-"""SageMaker's 63 less the 8 characters that Pulumi adds to the names of Model and EndpointConfiguration."""
+"""SageMaker's 63 (API `ModelName`) less the 8 characters that Pulumi adds to the names of Model and
+EndpointConfiguration."""
 
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
+
+
+def variant_resource(endpoint: str, variant: str) -> str:
+    """The name in the Pulumi program of what belongs to one variant."""
+    return endpoint if variant == ONLY_VARIANT else f"{endpoint}-{variant}"
 
 
 def _endpoint_name(name: str) -> str:
@@ -40,24 +48,39 @@ def _variant_name(name: str) -> str:
     return name
 
 
-EndpointName = Annotated[str, AfterValidator(_endpoint_name)]
-VariantName = Annotated[str, AfterValidator(_variant_name)]
+_NAME_SCHEMA = {"type": "string", "pattern": f"^{_NAME.pattern}$"}
+EndpointName = Annotated[str, AfterValidator(_endpoint_name), WithJsonSchema(_NAME_SCHEMA | {"maxLength": MAX_NAME})]
+VariantName = Annotated[str, AfterValidator(_variant_name), WithJsonSchema(_NAME_SCHEMA)]
 
 
 class EndpointSettings(Fleet):
     """One SageMaker endpoint: a model on a fleet of instances behind one name, or several of them as variants."""
 
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["model"]}, {"required": ["variants"]}]})
+
     variants: dict[VariantName, VariantSettings] | None = Field(
         None,
         min_length=1,
         max_length=10,
-        description="Several models behind the one name, each with its own instances and weight, instead of model.",
+        description="Several models behind the one name (1 to 10), each with its own instances and weight, instead of "
+        "model.",
     )
     model: ModelSettings | None = Field(
-        None, validate_default=True, description="The Triton model repository to serve: {path: …} or {artifact: …}."
+        None,
+        validate_default=True,
+        description="The Triton model repository to serve: {path: …}, a directory, or {artifact: …}, an upload.",
     )
-    alarms: AlarmSettings = Field(AlarmSettings(), description="Alarms for people, and to roll a release back.")
-    release: ReleaseSettings = Field(AllAtOnce(), validate_default=True, description="How a new release takes over.")
+    alarms: AlarmSettings = Field(
+        AlarmSettings(),
+        description="Alarms for people, and to roll a release back.",
+        json_schema_extra=on_change(Effect.IN_PLACE),
+    )
+    release: ReleaseSettings = Field(
+        AllAtOnce(),
+        validate_default=True,
+        description="How a new release takes over from the live fleet.",
+        json_schema_extra=on_change(Effect.NOTHING),
+    )
 
     @cached_property
     def production_variants(self) -> Mapping[str, VariantSettings]:
@@ -103,30 +126,53 @@ class EndpointSettings(Fleet):
         """How many alarms can roll a release back."""
         return self.watching_alarms + self.can_be_stopped
 
+    def key(self, variant: str, key: str) -> str:
+        """The key of a variant's setting, below the endpoint's name."""
+        return f"variants.{variant}.{key}" if self.variants else key
+
     @property
-    def release_warnings(self) -> list[str]:
-        """What SageMaker takes and the person who wrote it may not have meant, each with its key."""
-        policy, alarms, warnings = self.release.policy, self.alarms, []
+    def warnings(self) -> Mapping[str, str]:
+        """What SageMaker takes and the person who wrote it may not have meant, by key."""
+        return {**self._fleet_warnings, **self._alarm_warnings, **self._release_warnings}
+
+    @property
+    def _fleet_warnings(self) -> dict[str, str]:
+        return {
+            self.key(name, "instanceType"): f"{each.instance_type} is not in the list of this version of botocore "
+            f"({instances.nearest_instance_type(each.instance_type)} is). Right if it came out later."
+            for name, each in self.production_variants.items()
+            if each.instance_type not in instances.hosting_instance_types()
+        }
+
+    @property
+    def _alarm_warnings(self) -> dict[str, str]:
+        policy, alarms = self.release.policy, self.alarms
         if not self.watching_alarms and (policy.strategy != "allAtOnce" or policy.wait_seconds):
-            warnings.append(
-                "alarms: none is given, so nothing is watched while traffic moves: only a model that does not start "
+            return {
+                "alarms": "none is given, so nothing is watched while traffic moves: only a model that does not start "
                 "is rolled back."
-            )
+            }
         if self.watching_alarms and not policy.wait_seconds:
             key = "bakeSeconds" if policy.strategy in ("allAtOnce", "canary") else "intervalSeconds"
-            warnings.append(f"release.{key}: is 0, so the release is over before an alarm can fire.")
-        elif alarms.made and policy.wait_seconds < 60 * alarms.evaluation_minutes:
-            warnings.append(
-                f"alarms.evaluationMinutes: {alarms.evaluation_minutes} is longer than a bake of {policy.wait_seconds} "
-                "s, so the release goes on before an alarm can fire."
-            )
+            return {f"release.{key}": "is 0, so the release is over before an alarm can fire."}
+        if alarms.made and policy.wait_seconds < 60 * alarms.evaluation_minutes:
+            return {
+                "alarms.evaluationMinutes": f"{alarms.evaluation_minutes} is longer than a bake of "
+                f"{policy.wait_seconds} s, so the release goes on before an alarm can fire."
+            }
+        return {}
+
+    @property
+    def _release_warnings(self) -> dict[str, str]:
+        policy, warnings = self.release.policy, {}
         between = (arithmetic.batch_problem(policy, fleet) for fleet in self.fleet_sizes)
         if problem := next(filter(None, between), None):
-            warnings.append(f"release.{problem} SageMaker may refuse a release while the fleet has this size.")
+            key, _, message = problem.partition(": ")
+            warnings[f"release.{key}"] = f"{message} SageMaker may refuse a release while the fleet has this size."
         if self.release_estimate.maximum > policy.timeout_seconds:
-            warnings.append(
-                f"release.timeoutSeconds: {policy.timeout_seconds} may be too short: a release takes "
-                f"{self.release_estimate}, and SageMaker rolls back one that is not over in time."
+            warnings["release.timeoutSeconds"] = (
+                f"{policy.timeout_seconds} may be too short: a release takes {self.release_estimate}, and SageMaker "
+                "rolls back one that is not over in time."
             )
         return warnings
 
@@ -184,9 +230,8 @@ class EndpointSettings(Fleet):
         for name, variant in self.production_variants.items():
             for fleet, key in sorted(variant.extreme_sizes.items()):
                 if problem := arithmetic.batch_problem(self.release.policy, fleet):
-                    of = f"variants.{name}." if self.variants else ""
                     way_out = "Change it, run more instances, or take strategy allAtOnce."
-                    return f"{problem} That is the fleet at {of}{key}. {way_out}"
+                    return f"{problem} That is the fleet at {self.key(name, key)}. {way_out}"
         return None
 
     @rule("release.timeoutSeconds")

@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import difflib
+import json
+import re
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from pydantic.fields import FieldInfo
 
 Location = tuple[str | int, ...]
 
+MAX_SHOWN = 80
+"""Characters of a wrong value that are worth repeating."""
+
+_PLAIN = re.compile(r"[^.\[\]\"\s]+")
+
 
 @dataclass(frozen=True)
 class Problem:
-    """One wrong place: the key as Pulumi spells it (``triton-sagemaker:endpoints.ranking.autoscaling.min``) and
-    what is wrong there."""
+    """One wrong place, or, as a warning, one that hardly was meant like this.
 
-    key: str
+    Attributes:
+        path: the keys that lead there in the stack file: ``("triton-sagemaker:endpoints", "ranking", "autoscaling")``.
+        message: what is wrong there, the rule and the way out.
+    """
+
+    path: Location
     message: str
+    severity: Literal["error", "warning"] = "error"
+
+    @property
+    def key(self) -> str:
+        """The place as Pulumi spells it: ``triton-sagemaker:endpoints.ranking.autoscaling.min``."""
+        first, *below = self.path or ("config",)
+        return str(first) + "".join(map(_part, below))
 
     def __str__(self) -> str:
         return f"{self.key}: {self.message}"
@@ -36,26 +54,40 @@ class ConfigurationError(Exception):
         super().__init__(f"the stack's configuration has {count}; nothing was changed:\n{lines}")
 
 
-def problems(error: ValidationError, model: type[BaseModel], namespace: str) -> list[Problem]:
-    """Every problem in pydantic's error, in our own words, with keys under ``namespace`` (the Pulumi project's
-    name)."""
-    return [
-        Problem(
-            _key(_without_tags(model, each["loc"]), namespace),
-            _message(each, _field_at(model, each["loc"]), _keys_at(model, each["loc"][:-1])),
-        )
-        for each in error.errors()
-    ]
+def path_of(location: Location, namespace: str) -> Location:
+    """Where a location of the settings is in the stack file; ``namespace`` is the Pulumi project's name."""
+    if not location:
+        return ()
+    first, *below = location
+    return ("aws:region" if first == "region" else f"{namespace}:{first}", *below)
 
 
-def _key(location: Location, namespace: str) -> str:
-    if location == ("region",):
-        return "aws:region"
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location if part != "[key]")
-    return f"{namespace}:{path.removeprefix('.')}"
+def problems(
+    error: ValidationError, model: type[BaseModel], namespace: str, secret: Collection[str] = ()
+) -> list[Problem]:
+    """Every problem in pydantic's error, in our own words; no value below a ``secret`` key is shown."""
+    found = []
+    for each in error.errors():
+        path = path_of(keys_of(model, each["loc"]), namespace)
+        value = "the value" if path[0] in secret else _shown(each["input"])
+        message = _message(each, value, _field_at(model, each["loc"]), _keys_at(model, each["loc"][:-1]))
+        found.append(Problem(path, message))
+    return found
 
 
-def _message(error: Any, field: FieldInfo | None, known_keys: Iterable[str]) -> str:
+def _part(part: str | int) -> str:
+    """As `pulumi config set --path` takes it."""
+    if isinstance(part, int):
+        return f"[{part}]"
+    return f".{part}" if _PLAIN.fullmatch(part) else f"[{json.dumps(part, ensure_ascii=False)}]"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+
+
+def _message(error: Any, value: str, field: FieldInfo | None, known_keys: Iterable[str]) -> str:
     match error["type"]:
         case "rule":
             return str(error["msg"])
@@ -66,13 +98,13 @@ def _message(error: Any, field: FieldInfo | None, known_keys: Iterable[str]) -> 
             nearest = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {nearest[0]}?" if nearest else f"known keys here: {', '.join(known)}."
             return f"unknown key; {hint}"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"{value}: must be a mapping of keys to values. {_description(field)}".strip()
         case "union_tag_invalid":
             return f"strategy: {error['ctx']['tag']!r} is none of {error['ctx']['expected_tags']}."
         case _:
             expected = str(error["msg"]).replace("Input should be", "must be").replace("String should", "must")
-            # what an environment holds may be a secret
-            shown = "" if "environment" in error["loc"] else f"{error['input']!r}: "
-            return f"{shown}{expected}. {_description(field)}".strip()
+            return f"{value}: {expected}. {_description(field)}".strip()
 
 
 def _description(field: FieldInfo | None) -> str:
@@ -97,38 +129,47 @@ def _model_at(model: type[BaseModel] | None, location: Location) -> type[BaseMod
     return _walk(model, location)[1]
 
 
-def _without_tags(model: type[BaseModel], location: Location) -> Location:
-    """pydantic puts the name of a union's variant (`canary`) into the location; the stack file has no such key."""
-    return _walk(model, location)[0]
+def keys_of(model: type[BaseModel], location: Location) -> Location:
+    """The keys in a location: pydantic puts the name of a union's variant (`canary`) into it, and a mark where a
+    mapping's key itself is wrong; the stack file has no such keys."""
+    return tuple(part for part in _walk(model, location)[0] if part != "[key]")
 
 
 def _walk(model: type[BaseModel] | None, location: Location) -> tuple[Location, type[BaseModel] | None]:
     """The keys of a location and the section it ends in. A mapping's own keys (an endpoint's name) stay in a
     section."""
     keys: list[str | int] = []
-    variants: list[type[BaseModel]] = []
+    variants: dict[str | None, type[BaseModel]] = {}
+    in_mapping = False
     for part in location:
-        if tagged := next((each for each in variants if part in _tags(each)), None):
-            model, variants = tagged, []
+        if not in_mapping and part in variants:
+            model, variants = variants[part], {}
             continue
         keys.append(part)
-        variants = []
-        if model is None:
+        if in_mapping or model is None:
+            in_mapping = False
             continue
+        variants = {}
         if field := next((field for field in model.model_fields.values() if field.alias == part), None):
-            sections = _sections_in(field.annotation)
-            model = sections[0] if sections else None
-            variants = sections if len(sections) > 1 else []
+            found = sections_in(field.annotation)
+            model = next(iter(found.values()), None)
+            variants = found if len(found) > 1 else {}
+            in_mapping = is_mapping(field.annotation)
     return tuple(keys), model
 
 
-def _tags(variant: type[BaseModel]) -> set[Any]:
-    """The values that tell a variant of a union: those of its `Literal` keys."""
-    return {value for field in variant.model_fields.values() for value in typing.get_args(field.annotation)}
+def is_mapping(annotation: Any) -> bool:
+    """Whether it is, or may be, a mapping with keys that the user chooses."""
+    return typing.get_origin(annotation) is dict or any(
+        is_mapping(part) for part in typing.get_args(annotation) if typing.get_origin(annotation) is not list
+    )
 
 
-def _sections_in(annotation: Any) -> list[type[BaseModel]]:
-    """The sections inside ``Section``, ``Section | None``, ``dict[str, Section]`` or ``Annotated[...]`` of those."""
+def sections_in(annotation: Any, tag: str | None = None) -> dict[str | None, type[BaseModel]]:
+    """The sections inside ``Section``, ``Section | None``, ``dict[str, Section]`` or ``Annotated[...]`` of those; those
+    of a tagged union by their tags."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [found for each in typing.get_args(annotation) for found in _sections_in(each)]
+        return {tag: annotation}
+    parts = typing.get_args(annotation)
+    tag = next((part.tag for part in parts if isinstance(part, Tag)), tag)
+    return {name: section for part in parts for name, section in sections_in(part, tag).items()}

@@ -53,14 +53,23 @@ class FreezeWindowSettings(Section):
     """A time in which no live endpoint is released anew."""
 
     schedule: Annotated[str, AfterValidator(_schedule)] = Field(
-        description="When it opens: cron's five fields, in timeZone; `0 18 * * FRI` is Fridays at 18:00."
+        description="When it opens: cron's five fields, in timeZone; `0 18 * * FRI` is Fridays at 18:00.",
+        examples=["0 18 * * FRI"],
     )
     duration_minutes: int = Field(
-        ge=1, le=525_600, description="How long it stays open, in minutes; 3720 is from Friday 18:00 to Monday 8:00."
+        ge=1,
+        le=525_600,
+        description="How long it stays open, in minutes; 3720 is from Friday 18:00 to Monday 8:00.",
+        examples=[3720],
     )
-    time_zone: Annotated[str, AfterValidator(_time_zone)] = Field(description="IANA time zone, such as Asia/Tokyo.")
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = Field(
+        description="IANA time zone, such as Asia/Tokyo.", examples=["Asia/Tokyo"]
+    )
     reason: str = Field(
-        min_length=1, max_length=200, description="Why nothing is released then; whoever is refused reads it."
+        min_length=1,
+        max_length=200,
+        description="Why nothing is released then; whoever is refused reads it.",
+        examples=["weekend"],
     )
 
     @property

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from infra.release.policy import ReleasePolicy
 from infra.settings.section import Section, rule
 
 # API WaitIntervalInSeconds, TerminationWaitInSeconds, MaximumExecutionTimeoutInSeconds
 _WaitSeconds = Annotated[int, Field(ge=0, le=3600)]
+_STRATEGY = "How traffic moves to the new fleet: allAtOnce, canary, linear or rolling (Deployment guardrails)."
 _TimeoutSeconds = Annotated[int, Field(ge=600, le=28800)]
 
 
@@ -18,6 +19,7 @@ class _Release(Section):
     timeout_seconds: _TimeoutSeconds = Field(
         3600,
         description="Seconds after which SageMaker gives a release up and rolls it back (600 to 28800).",
+        examples=[7200],
     )
 
     @property
@@ -35,11 +37,15 @@ class _BlueGreen(_Release):
     """The new fleet comes up beside the old one, and takes over the traffic when all of it is healthy."""
 
     termination_wait_seconds: _WaitSeconds = Field(
-        0, description="Seconds that the old fleet stays after the new one has all traffic (0 to 3600)."
+        0,
+        description="Seconds that the old fleet stays after the new one has all traffic (0 to 3600).",
+        examples=[300],
     )
 
 
 class _InSteps(_Release):
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["percent"]}, {"required": ["instances"]}]})
+
     @rule("percent")
     def percent_or_instances(self) -> str | None:
         if (getattr(self, "percent", None) is None) == (getattr(self, "instances", None) is None):
@@ -50,46 +56,69 @@ class _InSteps(_Release):
 class AllAtOnce(_BlueGreen):
     """All traffic moves to the new fleet at once."""
 
-    strategy: Literal["allAtOnce"] = Field("allAtOnce", description="How traffic moves to the new fleet.")
+    strategy: Literal["allAtOnce"] = Field("allAtOnce", description=_STRATEGY)
     bake_seconds: _WaitSeconds = Field(
-        0, description="Seconds for which the alarms are watched after the shift (0 to 3600)."
+        0,
+        description="Seconds for which the alarms are watched after the shift (0 to 3600).",
+        examples=[600],
     )
 
 
 class Canary(_BlueGreen, _InSteps):
     """A small part of the traffic moves first; the rest when that has gone well."""
 
-    strategy: Literal["canary"] = Field(description="How traffic moves to the new fleet.")
-    percent: int | None = Field(None, ge=1, le=50, description="The canary, in percent of the fleet (1 to 50).")
-    instances: int | None = Field(None, ge=1, description="The canary, in instances; at most half of the fleet.")
+    strategy: Literal["canary"] = Field(description=_STRATEGY)
+    percent: int | None = Field(
+        None, ge=1, le=50, description="The canary, in percent of the fleet (1 to 50).", examples=[10]
+    )
+    instances: int | None = Field(
+        None, ge=1, description="The canary, in instances; at most half of the fleet.", examples=[1]
+    )
     bake_seconds: _WaitSeconds = Field(
         600,
         description="Seconds for which the alarms are watched after the canary, and again after the rest (0 to 3600).",
+        examples=[600],
     )
 
 
 class Linear(_BlueGreen, _InSteps):
     """Traffic moves in equal steps."""
 
-    strategy: Literal["linear"] = Field(description="How traffic moves to the new fleet.")
-    percent: int | None = Field(None, ge=10, le=50, description="A step, in percent of the fleet (10 to 50).")
-    instances: int | None = Field(None, ge=1, description="A step, in instances; 10 to 50 % of the fleet.")
+    strategy: Literal["linear"] = Field(description=_STRATEGY)
+    percent: int | None = Field(
+        None, ge=10, le=50, description="A step, in percent of the fleet (10 to 50).", examples=[10]
+    )
+    instances: int | None = Field(
+        None, ge=1, description="A step, in instances; 10 to 50 % of the fleet.", examples=[1]
+    )
     interval_seconds: _WaitSeconds = Field(
-        300, description="Seconds for which the alarms are watched after each step (0 to 3600)."
+        300,
+        description="Seconds for which the alarms are watched after each step (0 to 3600).",
+        examples=[300],
     )
 
 
 class Rolling(_InSteps):
     """The fleet is replaced batch by batch, so that it never needs twice the instances."""
 
-    strategy: Literal["rolling"] = Field(description="How traffic moves to the new fleet.")
-    percent: int | None = Field(None, ge=5, le=50, description="A batch, in percent of the fleet (5 to 50).")
-    instances: int | None = Field(None, ge=1, description="A batch, in instances; 5 to 50 % of the fleet.")
+    strategy: Literal["rolling"] = Field(description=_STRATEGY)
+    percent: int | None = Field(
+        None, ge=5, le=50, description="A batch, in percent of the fleet (5 to 50).", examples=[10]
+    )
+    instances: int | None = Field(
+        None, ge=1, description="A batch, in instances; 5 to 50 % of the fleet.", examples=[1]
+    )
     interval_seconds: _WaitSeconds = Field(
-        300, description="Seconds for which the alarms are watched after each batch (0 to 3600)."
+        300,
+        description="Seconds for which the alarms are watched after each batch (0 to 3600).",
+        examples=[300],
     )
     rollback_percent: int = Field(
-        100, ge=5, le=100, description="A batch of the way back, in percent; 100 brings the old fleet back at once."
+        100,
+        ge=5,
+        le=100,
+        description="A batch of the way back, in percent; 100 brings the old fleet back at once.",
+        examples=[100],
     )
 
 

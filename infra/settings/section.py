@@ -3,19 +3,21 @@ reported together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-_Rule = TypeVar("_Rule", bound=Callable[[Any], str | None])
+Broken = str | Mapping[str, str] | None
+"""What a rule says: what is wrong with its key, or with keys below it, each with the way out; nothing if it holds."""
+
+_Rule = TypeVar("_Rule", bound=Callable[[Any], Broken])
 
 
 def rule(key: str) -> Callable[[_Rule], _Rule]:
-    """Mark a method as a rule about ``key``, or ``key.inner``. It returns what is wrong and the way out, or None when
-    the rule holds."""
+    """Mark a method as a rule about ``key``, or ``key.inner``."""
 
     def mark(method: _Rule) -> _Rule:
         method.rule_key = key  # type: ignore[attr-defined]
@@ -40,11 +42,18 @@ class Section(BaseModel):
     @model_validator(mode="after")
     def _rules_hold(self) -> Self:
         broken = [
-            InitErrorDetails(type=violation(message), loc=tuple(method.rule_key.split(".")), input=None)
+            InitErrorDetails(type=violation(message), loc=tuple(key.split(".")), input=None)
             for section in type(self).__mro__
             for method in vars(section).values()
-            if hasattr(method, "rule_key") and (message := method(self))
+            if hasattr(method, "rule_key")
+            for key, message in _by_key(method.rule_key, method(self))
         ]
         if broken:
             raise ValidationError.from_exception_data(type(self).__name__, broken)
         return self
+
+
+def _by_key(key: str, broken: Broken) -> list[tuple[str, str]]:
+    if isinstance(broken, Mapping):
+        return [(f"{key}.{below}", message) for below, message in broken.items()]
+    return [(key, broken)] if broken else []

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
 
+from infra import gpu, instances
 from infra.ecr.accounts import aws_triton_images
 from infra.ecr.reference import ImageReference
-from infra.settings.endpoint import EndpointName, EndpointSettings
+from infra.settings.effect import Effect, on_change
+from infra.settings.endpoint import MAX_NAME, EndpointName, EndpointSettings, variant_resource
+from infra.settings.error import Problem, path_of
 from infra.settings.freeze import FreezeWindowSettings
 from infra.settings.notifications import NotificationSettings
-from infra.settings.section import Section, rule, violation
+from infra.settings.section import Broken, Section, rule, violation
+from infra.settings.variant import (
+    MAX_ENVIRONMENT,
+    SET_BY_THE_PROGRAM,
+    EnvironmentKey,
+    EnvironmentValue,
+    VariantSettings,
+)
 
 MAX_TAGS = 50
 """Tags a resource may have (AWS tagging rules)."""
@@ -22,8 +33,8 @@ RESERVED_TAGS = 16
 """What an endpoint needs beside those of the settings: its owner, and in an update the record of its autoscaling."""
 
 _KMS_KEY_ARN = r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+$"
-_SubnetId = Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]+$")]
-_SecurityGroupId = Annotated[str, StringConstraints(pattern=r"^sg-[0-9a-f]+$")]
+_SubnetId = Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]+$", max_length=32)]
+_SecurityGroupId = Annotated[str, StringConstraints(pattern=r"^sg-[0-9a-f]+$", max_length=32)]
 
 
 class Environment(StrEnum):
@@ -57,16 +68,25 @@ class BucketSettings(Section):
     name: str | None = Field(
         None,
         pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
-        description="The bucket's name, unique in all of S3; Pulumi chooses one if not given.",
+        description="The bucket's name, unique in all of S3 (3 to 63 characters); Pulumi chooses one if not given. "
+        "Under a new name a new bucket is made, the old one stays, and artifacts have to be uploaded again.",
+        examples=["sagemaker-models"],
+        json_schema_extra=on_change(Effect.REPLACEMENT),
     )
     kms_key_arn: str | None = Field(
-        None, pattern=_KMS_KEY_ARN, description="KMS key that encrypts the bucket; AES256 (S3's own keys) if not given."
+        None,
+        pattern=_KMS_KEY_ARN,
+        description="KMS key of the stack's region that encrypts the bucket; AES256 (S3's own keys) if not given.",
+        examples=["arn:aws:kms:ap-northeast-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
     )
     noncurrent_version_expiration_days: int = Field(
-        90, ge=1, description="Days after which a replaced or deleted version of an object is removed for good."
+        90,
+        ge=1,
+        description="Days after which a replaced or deleted version of an object is removed for good.",
+        examples=[30],
     )
     abort_incomplete_multipart_upload_days: int = Field(
-        7, ge=1, description="Days after which an upload that was never completed is removed."
+        7, ge=1, description="Days after which an upload that was never completed is removed.", examples=[2]
     )
 
 
@@ -74,21 +94,37 @@ class ImageSettings(Section):
     """The Triton image: AWS's own for the region, or another one by ``source``."""
 
     version: str = Field(
-        "23.10-py3", pattern=r"^\d\d\.\d\d-py3(-cpu)?$", description="Tag of AWS's image sagemaker-tritonserver."
+        "23.10-py3",
+        pattern=r"^\d\d\.\d\d-py3(-cpu)?$",
+        description="Tag of AWS's image sagemaker-tritonserver; those that end in -cpu do not use GPUs.",
+        examples=["24.09-py3"],
+        json_schema_extra=on_change(Effect.NEW_RELEASE),
     )
     source: str | None = Field(
-        None, description="Another image to mirror instead: registry/repository:tag or registry/repository@sha256:…"
+        None,
+        description="Another image to mirror instead: registry/repository:tag or registry/repository@sha256:…",
+        examples=["nvcr.io/nvidia/tritonserver:24.09-py3"],
+        json_schema_extra=on_change(Effect.NEW_RELEASE),
     )
     repository: str | None = Field(
         None,
         min_length=2,
         max_length=256,
         pattern=r"^(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*$",
-        description="The ECR repository; sagemaker-tritonserver in production, else sagemaker-tritonserver-<stack>.",
+        description="The ECR repository (2 to 256 characters); sagemaker-tritonserver in production, else "
+        "sagemaker-tritonserver-<stack>. Under a new name a new repository is made and filled, and endpoints are "
+        "released from it.",
+        examples=["ml/sagemaker-tritonserver"],
+        json_schema_extra=on_change(Effect.REPLACEMENT),
     )
     untagged_image_expiration_days: int = Field(
-        14, ge=1, description="Days after its push in which an untagged image is kept."
+        14, ge=1, description="Days after its push in which an untagged image is kept.", examples=[30]
     )
+
+    @property
+    def tag(self) -> str:
+        """The tag that is mirrored; empty if only a digest is given."""
+        return self.version if self.source is None else ImageReference.parse(self.source).tag or ""
 
     @rule("source")
     def source_is_an_image_reference(self) -> str | None:
@@ -111,37 +147,104 @@ class RoleSettings(Section):
     """The role that the serving containers run as."""
 
     name: str | None = Field(
-        None, pattern=r"^[\w+=,.@-]{1,64}$", description="The role's name; Pulumi chooses one if not given."
+        None,
+        pattern=r"^[\w+=,.@-]{1,64}$",
+        description="The execution role's name (1 to 64 characters); Pulumi chooses one if not given. Under a new name "
+        "a new role is made, and endpoints are released with it.",
+        examples=["sagemaker-triton"],
+        json_schema_extra=on_change(Effect.REPLACEMENT),
     )
 
 
 class VpcSettings(Section):
     """The VPC that the serving containers are attached to (API ``VpcConfig``)."""
 
-    subnet_ids: list[_SubnetId] = Field(min_length=1, max_length=16, description="Subnets, 1 to 16.")
-    security_group_ids: list[_SecurityGroupId] = Field(
-        min_length=1, max_length=5, description="Security groups, 1 to 5."
+    subnet_ids: list[_SubnetId] = Field(
+        min_length=1,
+        max_length=16,
+        description="Subnets, 1 to 16; in two Availability Zones or more, or the endpoint is lost with one.",
+        examples=[["subnet-0a1b2c3d", "subnet-4e5f6a7b"]],
     )
+    security_group_ids: list[_SecurityGroupId] = Field(
+        min_length=1, max_length=5, description="Security groups, 1 to 5.", examples=[["sg-0a1b2c3d"]]
+    )
+
+    @rule("subnetIds")
+    def each_subnet_is_named_once(self) -> str | None:
+        return _repeated(self.subnet_ids)
+
+    @rule("securityGroupIds")
+    def each_security_group_is_named_once(self) -> str | None:
+        return _repeated(self.security_group_ids)
+
+
+def _repeated(ids: list[str]) -> str | None:
+    repeated = {each for each in ids if ids.count(each) > 1}
+    return f"{', '.join(sorted(repeated))}: named more than once." if repeated else None
 
 
 class Settings(Section):
     """A whole stack."""
 
-    region: str = Field(min_length=1, description="The AWS region; `pulumi config set aws:region ap-northeast-1`.")
-    environment: Environment = Field(strict=False, description="production, staging or development.")
-    tags: Annotated[dict[str, str], AfterValidator(_tags)] = Field(
-        description="Tags on every resource; CostEnv and CostService are required."
+    region: str = Field(
+        pattern=r"^[a-z]{2,4}(-[a-z]+)+-\d$",
+        description="The AWS region; `pulumi config set aws:region ap-northeast-1`. In another region everything is "
+        "made anew.",
+        examples=["ap-northeast-1"],
+        json_schema_extra=on_change(Effect.REPLACEMENT),
     )
-    bucket: BucketSettings = Field(BucketSettings(), description="The model bucket.")
-    image: ImageSettings = Field(ImageSettings(), validate_default=True, description="The Triton image.")
-    role: RoleSettings = Field(RoleSettings(), description="The execution role.")
-    vpc: VpcSettings | None = Field(None, description="Attach the containers to a VPC; none if not given.")
-    endpoints: dict[EndpointName, EndpointSettings] = Field(min_length=1, description="The endpoints by name.")
+    environment: Environment = Field(
+        strict=False,
+        description="production, staging or development. Production protects what must not be lost, keeps image tags "
+        "immutable, and has rules of its own. A change renames the ECR repository unless image.repository is given.",
+        examples=["production"],
+        json_schema_extra=on_change(Effect.REPLACEMENT),
+    )
+    tags: Annotated[dict[str, str], AfterValidator(_tags)] = Field(
+        description="Tags on every resource (at most 49); CostEnv and CostService are required, for costs are booked "
+        "by them.",
+        examples=[{"CostEnv": "prod", "CostService": "ranking"}],
+        json_schema_extra=on_change(Effect.IN_PLACE),
+    )
+    bucket: BucketSettings = Field(
+        BucketSettings(), description="The model bucket.", json_schema_extra=on_change(Effect.NOTHING)
+    )
+    image: ImageSettings = Field(
+        ImageSettings(),
+        validate_default=True,
+        description="The Triton image: AWS's for the region, or another one.",
+        json_schema_extra=on_change(Effect.NOTHING),
+    )
+    role: RoleSettings = Field(
+        RoleSettings(), description="The execution role.", json_schema_extra=on_change(Effect.REPLACEMENT)
+    )
+    vpc: VpcSettings | None = Field(
+        None,
+        description="Attach the containers to a VPC; none if not given.",
+        json_schema_extra=on_change(Effect.NEW_RELEASE),
+    )
+    endpoints: dict[EndpointName, EndpointSettings] = Field(
+        min_length=1,
+        description="The endpoints by name: letters, digits and hyphens, at most 55 characters, unique in account and "
+        "region. Under a new name a new endpoint is made, then the old one deleted.",
+        json_schema_extra=on_change(Effect.NEW_RELEASE),
+    )
+    secret_environment: dict[EndpointName, dict[EnvironmentKey, EnvironmentValue]] = Field(
+        default_factory=dict,
+        description="Environment variables of an endpoint's containers that hold a secret, by endpoint. Only taken as "
+        "a Pulumi secret: `pulumi config set --secret --path 'triton-sagemaker:secretEnvironment.ENDPOINT.VARIABLE'`.",
+        examples=[{"sagemaker-endpoint": {"LICENSE_KEY": {"secure": "…"}}}],
+        json_schema_extra=on_change(Effect.NEW_RELEASE) | {"secret": True},
+    )
     freeze_windows: list[FreezeWindowSettings] = Field(
-        default_factory=list, description="Times in which no live endpoint is released anew; none if not given."
+        default_factory=list,
+        description="Times in which no live endpoint is released anew; none if not given.",
+        json_schema_extra=on_change(Effect.NOTHING),
     )
     notifications: NotificationSettings | None = Field(
-        None, description="Where the end of each release is published; nowhere if not given."
+        None,
+        description="Where the end of each release is published; nowhere if not given.",
+        json_schema_extra=on_change(Effect.NOTHING),
     )
 
     @property
@@ -161,6 +264,38 @@ class Settings(Section):
         """The SNS topic that is told of each release."""
         return self.notifications.topic_arn if self.notifications else None
 
+    def warnings(self, project: str) -> list[Problem]:
+        """What AWS takes and the person who wrote it may not have meant."""
+        by_key = {
+            f"{name}.{key}": message
+            for name, endpoint in self.endpoints.items()
+            for key, message in endpoint.warnings.items()
+        }
+        return [
+            Problem(path_of(("endpoints", *key.split(".")), project), message, "warning")
+            for key, message in {**by_key, **self._driver_warnings}.items()
+        ]
+
+    @property
+    def _variants(self) -> Iterator[tuple[str, VariantSettings]]:
+        """Every variant of every endpoint, by its key below `endpoints`; that key ends in a dot."""
+        for name, endpoint in self.endpoints.items():
+            for variant, settings in endpoint.production_variants.items():
+                yield f"{name}.{endpoint.key(variant, '')}", settings
+
+    @property
+    def _driver_warnings(self) -> dict[str, str]:
+        release = gpu.release_of(self.image.tag)
+        if release is None:
+            return {}
+        images = ((key, each, gpu.MachineImage.of(each.inference_ami_version or "")) for key, each in self._variants)
+        found = (
+            (f"{key}{'inferenceAmiVersion' if image else 'instanceType'}", each.instance_type, image)
+            for key, each, image in images
+        )
+        warned = ((key, gpu.driver_warning(release, instances.family(type_), image)) for key, type_, image in found)
+        return {key: message for key, message in warned if message}
+
     @field_validator("image")
     @classmethod
     def the_region_has_the_image(cls, image: ImageSettings, info: ValidationInfo) -> ImageSettings:
@@ -171,34 +306,112 @@ class Settings(Section):
                 raise violation(f"{error} Or mirror another image with image.source.") from None
         return image
 
-    @field_validator("bucket")
-    @classmethod
-    def the_key_is_in_the_region(cls, bucket: BucketSettings, info: ValidationInfo) -> BucketSettings:
-        region = info.data.get("region")
-        if region and bucket.kms_key_arn and (of := bucket.kms_key_arn.split(":")[3]) != region:
-            raise violation(f"kmsKeyArn is a key of {of}, the bucket is in {region}; S3 needs a key of its own region.")
-        return bucket
+    @rule("bucket.kmsKeyArn")
+    def the_key_is_in_the_region(self) -> str | None:
+        arn = self.bucket.kms_key_arn
+        if arn is None or (of := arn.split(":")[3]) == self.region:
+            return None
+        return f"this is a key of {of}, the bucket is in {self.region}; S3 needs a key of its own region."
 
-    @field_validator("notifications")
-    @classmethod
-    def the_topic_is_in_the_region(
-        cls, notifications: NotificationSettings | None, info: ValidationInfo
-    ) -> NotificationSettings | None:
-        region = info.data.get("region")
-        if region and notifications and notifications.region != region:
-            raise violation(
-                f"topicArn: {notifications.topic_arn} is in {notifications.region}, the stack in {region}. Give a "
-                "topic of the stack's region; SNS delivers from there to other regions."
-            )
-        return notifications
+    @rule("notifications.topicArn")
+    def the_topic_is_in_the_region(self) -> str | None:
+        topic = self.notifications
+        if topic is None or topic.region == self.region:
+            return None
+        return (
+            f"{topic.topic_arn} is in {topic.region}, the stack in {self.region}. Give a topic of the stack's region; "
+            "SNS delivers from there to other regions."
+        )
 
-    @field_validator("endpoints")
-    @classmethod
-    def names_differ_in_more_than_case(cls, endpoints: dict[str, EndpointSettings]) -> dict[str, EndpointSettings]:
-        seen: dict[str, str] = {}
-        for name in endpoints:
-            if (other := seen.setdefault(name.lower(), name)) != name:
-                raise violation(
-                    f"{other} and {name} differ in case only; SageMaker takes them for the same (CreateEndpoint)."
-                )
-        return endpoints
+    @rule("endpoints")
+    def names_differ_in_more_than_case(self) -> Broken:
+        first = {name.lower(): name for name in reversed(self.endpoints)}
+        return {
+            name: f"{other} and {name} differ in case only; SageMaker takes them for the same (CreateEndpoint)."
+            for name in self.endpoints
+            if (other := first[name.lower()]) != name
+        }
+
+    @rule("endpoints")
+    def names_of_models_fit_in_sagemakers_63_characters(self) -> Broken:
+        return {
+            f"{name}.variants.{variant}": f"the Model is named {model} ({len(model)} characters); at most {MAX_NAME}, "
+            "so that with the 8 that Pulumi adds it fits in SageMaker's 63. Shorten one of the two."
+            for name, endpoint in self.endpoints.items()
+            for variant in endpoint.variants or ()
+            if len(model := variant_resource(name, variant)) > MAX_NAME
+        }
+
+    @rule("endpoints")
+    def gpus_are_used(self) -> Broken:
+        if not self.image.tag.endswith("-cpu"):
+            return None
+        return {
+            f"{key}instanceType": f"{each.instance_type} has GPUs, and the image {self.image.tag} does not use them. "
+            f"Take {self.image.tag.removesuffix('-cpu')}, or a type without GPUs such as ml.c5.xlarge."
+            for key, each in self._variants
+            if instances.has_gpu(each.instance_type)
+        }
+
+    @rule("endpoints")
+    def the_triton_release_runs_on_the_gpus(self) -> Broken:
+        release = gpu.release_of(self.image.tag)
+        if release is None:
+            return None
+        found = (
+            (key, each.instance_type, gpu.release_problem(release, instances.family(each.instance_type)))
+            for key, each in self._variants
+        )
+        return {f"{key}instanceType": f"{type_}: {problem}" for key, type_, problem in found if problem}
+
+    @rule("endpoints")
+    def production_survives_the_loss_of_an_instance(self) -> Broken:
+        if not self.production:
+            return None
+        return {
+            f"{key}{'autoscaling.min' if each.autoscaling else 'initialInstanceCount'}": "in production a fleet has 2 "
+            "instances or more, which SageMaker spreads over Availability Zones (Best practices for deploying models). "
+            "Give 2, or acknowledge the risk with allowSingleInstance: true."
+            for key, each in self._variants
+            if min(each.sizes) < 2 and not each.allow_single_instance
+        }
+
+    @rule("endpoints")
+    def production_rolls_back_on_alarms(self) -> Broken:
+        if not self.production:
+            return None
+        return {
+            f"{name}.alarms": "a production endpoint needs an alarm that rolls a bad release back: without one "
+            "SageMaker keeps whatever starts (Deployment guardrails). Give errorRatePercent, or name one in existing."
+            for name, endpoint in self.endpoints.items()
+            if not endpoint.watching_alarms
+        }
+
+    @rule("secretEnvironment")
+    def secrets_are_for_endpoints_that_exist(self) -> Broken:
+        return {
+            name: f"there is no endpoint {name}; the stack has: {', '.join(self.endpoints)}."
+            for name in self.secret_environment
+            if name not in self.endpoints
+        }
+
+    @rule("secretEnvironment")
+    def a_variable_is_secret_or_plain(self) -> Broken:
+        return {
+            f"{name}.{variable}": f"{variable} is in endpoints.{name} too; leave it out there."
+            for name, endpoint in self.endpoints.items()
+            for variant in endpoint.production_variants.values()
+            for variable in self.secret_environment.get(name, {})
+            if variable in variant.environment
+        }
+
+    @rule("secretEnvironment")
+    def all_variables_together_are_not_too_many(self) -> Broken:
+        most = MAX_ENVIRONMENT - SET_BY_THE_PROGRAM
+        return {
+            name: f"{count} variables with those of endpoints.{name}; at most {most} (API EnvironmentMap)."
+            for name, endpoint in self.endpoints.items()
+            for variant in endpoint.production_variants.values()
+            if (secret := self.secret_environment.get(name))
+            and (count := len(variant.environment) + len(secret)) > most
+        }

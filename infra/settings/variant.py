@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
-from infra import instances
+from infra import gpu, instances
 from infra.release import arithmetic
 from infra.release.arithmetic import Duration
-from infra.settings.section import Section, rule, violation
+from infra.settings.effect import Effect, on_change
+from infra.settings.section import Broken, Section, rule, violation
 
 RELEASED_PREFIX = "models/"
 """Where in the bucket lies what a Model names: the program writes here, and the execution role reads only here."""
@@ -18,13 +28,24 @@ RELEASED_PREFIX = "models/"
 MAX_ENVIRONMENT = 100
 """Environment variables of a container (API ``EnvironmentMap``)."""
 
+SET_BY_THE_PROGRAM = 2
+"""How many of these the program sets: the default model's name and the log level."""
+
 ASSUMED_DOWNLOAD_SECONDS = 300
 """What the estimate of a release allows for the artifact's download when `modelDataDownloadSeconds` is not given."""
 
-_EnvironmentKey = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=1024)]
-_EnvironmentValue = Annotated[str, StringConstraints(max_length=1024)]
+EnvironmentKey = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=1024)]
+EnvironmentValue = Annotated[str, StringConstraints(max_length=1024)]
 _ModelName = Annotated[str, StringConstraints(pattern=r"^[^/\s]+$", max_length=255)]
 _TimeoutSeconds = Annotated[int, Field(ge=60, le=3600)]
+
+
+_ARTIFACT_SCHEMA = {
+    "type": "string",
+    "pattern": rf"^(?!/|s3:|{RELEASED_PREFIX}|(?:.*/)?\.\./).*[^/]\.tar\.gz$",
+    "maxLength": 900,
+    "patternErrorMessage": "This is no key of a .tar.gz inside the bucket, such as artifacts/model_7.tar.gz.",
+}
 
 
 def _artifact_key(key: str) -> str:
@@ -47,49 +68,90 @@ def _instance_type(name: str) -> str:
     if instances.is_arm(name):
         alternative = instances.amd64_alternative(name) or "an amd64 type such as ml.c7i.xlarge"
         raise violation(f"{name} is an Arm type, and AWS's Triton image is amd64 only. Take {alternative}.")
-    if name not in instances.hosting_instance_types():
+    if name not in instances.hosting_instance_types() and not instances.is_plausible(name):
         nearest = instances.nearest_instance_type(name)
         hint = f" Did you mean {nearest}?" if nearest else ""
         raise violation(f"{name!r} is not a SageMaker hosting instance type.{hint}")
     return name
 
 
-class ModelSettings(Section):
-    """Which Triton model repository an endpoint serves: exactly one of ``path`` and ``artifact``."""
+def _machine_image(name: str) -> str:
+    if gpu.MachineImage.of(name) is None:
+        known = ", ".join(gpu.MACHINE_IMAGES)
+        raise violation(f"{name!r} is no machine image of SageMaker; these are known: {known} (InferenceAmiVersion).")
+    return name
 
-    path: str | None = Field(
-        None,
-        min_length=1,
-        description="A Triton model repository on disk, relative to Pulumi.yaml; packed and uploaded by `pulumi up`.",
-    )
-    artifact: Annotated[str, AfterValidator(_artifact_key)] | None = Field(
-        None,
-        description="Key of a .tar.gz in the model bucket, uploaded beforehand; a new version of it is a new release.",
-    )
+
+class _ServedModel(Section):
     default_model_name: _ModelName | None = Field(
         None,
         description="The model that answers (SAGEMAKER_TRITON_DEFAULT_MODEL_NAME); needed when there are several.",
+        examples=["iris"],
     )
 
-    @rule("path")
-    def path_or_artifact(self) -> str | None:
-        if (self.path is None) == (self.artifact is None):
-            return "give exactly one of path (a directory to pack) and artifact (a key in the model bucket)."
-        return None
+
+class ModelRepositorySettings(_ServedModel):
+    """A Triton model repository on disk."""
+
+    path: str = Field(
+        min_length=1,
+        description="A Triton model repository on disk, relative to Pulumi.yaml; packed and uploaded by `pulumi up`.",
+        examples=["examples/models"],
+    )
+
+
+class ModelArtifactSettings(_ServedModel):
+    """A model repository that was packed and uploaded beforehand."""
+
+    artifact: Annotated[str, AfterValidator(_artifact_key), WithJsonSchema(_ARTIFACT_SCHEMA)] = Field(
+        description="Key of a .tar.gz in the model bucket, uploaded beforehand; a new version of it is a new release.",
+        examples=["artifacts/model_7.tar.gz"],
+    )
+
+
+def _source(model: Any) -> str | None:
+    """Which of the two a model is, if it is one of them."""
+    if isinstance(model, dict):
+        given = [key for key in ("path", "artifact") if key in model]
+        return given[0] if len(given) == 1 else None
+    return "artifact" if isinstance(model, ModelArtifactSettings) else "path"
+
+
+ModelSettings = Annotated[
+    Annotated[ModelRepositorySettings, Tag("path")] | Annotated[ModelArtifactSettings, Tag("artifact")],
+    Discriminator(
+        _source,
+        custom_error_type="rule",
+        custom_error_message="give exactly one of path (a directory to pack) and artifact (a key in the model bucket).",
+    ),
+]
+"""Which Triton model repository an endpoint serves."""
 
 
 class AutoscalingSettings(Section):
     """Target tracking on the invocations an instance answers in a minute."""
 
     min: int = Field(
-        ge=1, description="Fewest instances. (Zero works only with inference components or asynchronous endpoints.)"
+        ge=1,
+        description="Fewest instances; zero works with inference components and asynchronous endpoints only.",
+        examples=[2],
     )
-    max: int = Field(ge=1, description="Most instances.")
+    max: int = Field(ge=1, description="Most instances.", examples=[10])
     invocations_per_instance: int = Field(
-        70, ge=1, description="Target of SageMakerVariantInvocationsPerInstance: invocations a minute and instance."
+        70,
+        ge=1,
+        description="Target of SageMakerVariantInvocationsPerInstance: invocations a minute and instance.",
+        examples=[70],
     )
-    scale_in_cooldown: int = Field(600, ge=0, description="Seconds between two scale-ins.")
-    scale_out_cooldown: int = Field(30, ge=0, description="Seconds between two scale-outs.")
+    scale_in_cooldown: int = Field(
+        600,
+        ge=0,
+        description="Seconds between two scale-ins; long, for an instance takes minutes to come back.",
+        examples=[600],
+    )
+    scale_out_cooldown: int = Field(
+        30, ge=0, description="Seconds between two scale-outs; short, for requests wait meanwhile.", examples=[30]
+    )
 
     @rule("min")
     def min_is_not_over_max(self) -> str | None:
@@ -102,31 +164,65 @@ class Fleet(Section):
     """The instances behind a variant, and the container on them."""
 
     instance_type: Annotated[str, AfterValidator(_instance_type)] = Field(
-        "ml.c5.xlarge", description="An amd64 hosting instance type."
+        "ml.c5.xlarge",
+        description="An amd64 hosting instance type (API ProductionVariantInstanceType).",
+        examples=["ml.r5.xlarge"],
     )
-    autoscaling: AutoscalingSettings | None = Field(None, description="Scale with traffic; a fixed fleet if not given.")
+    autoscaling: AutoscalingSettings | None = Field(
+        None,
+        description="Scale with traffic; a fixed fleet if not given. Not on ml.t* types.",
+        json_schema_extra=on_change(Effect.IN_PLACE),
+    )
     initial_instance_count: int | None = Field(
-        None, ge=1, description="Instances at the first release; the autoscaling minimum if not given, else 1."
+        None,
+        ge=1,
+        description="Instances at the first release, and later on too without autoscaling; the autoscaling minimum if "
+        "not given, else 1.",
+        examples=[2],
     )
-    initial_variant_weight: float = Field(1.0, ge=0, description="Share of the traffic among the endpoint's variants.")
+    allow_single_instance: bool = Field(
+        False,
+        description="Acknowledges, in production, that the fleet may be a single instance: its loss, or that of its "
+        "Availability Zone, is an outage until another one has started.",
+        examples=[True],
+        json_schema_extra=on_change(Effect.NOTHING),
+    )
+    initial_variant_weight: float = Field(
+        1.0,
+        ge=0,
+        description="Share of the traffic among the endpoint's variants: the weight over the sum of all weights.",
+        examples=[0.1],
+    )
     startup_health_check_seconds: _TimeoutSeconds = Field(
         60,
         description="Seconds until /ping must answer (60 to 3600; ContainerStartupHealthCheckTimeoutInSeconds).",
+        examples=[300],
     )
     model_data_download_seconds: _TimeoutSeconds | None = Field(
-        None, description="How long the artifact's download may take (60 to 3600; ModelDataDownloadTimeoutInSeconds)."
+        None,
+        description="Seconds that the artifact's download may take (60 to 3600; ModelDataDownloadTimeoutInSeconds); "
+        "SageMaker's own limit if not given.",
+        examples=[900],
     )
     volume_size_gb: int | None = Field(
-        None, ge=1, le=512, description="Storage of each instance in GB (1 to 512; VolumeSizeInGB)."
-    )
-    inference_ami_version: str | None = Field(
         None,
-        min_length=1,
-        description="The machine image of GPU instances, which sets the NVIDIA driver (InferenceAmiVersion).",
+        ge=1,
+        le=512,
+        description="Storage of each instance in GB (1 to 512; VolumeSizeInGB); that of the instance type if not "
+        "given.",
+        examples=[50],
     )
-    environment: dict[_EnvironmentKey, _EnvironmentValue] = Field(
+    inference_ami_version: Annotated[str, AfterValidator(_machine_image)] | None = Field(
+        None,
+        description="The machine image of GPU instances, which sets the NVIDIA driver (InferenceAmiVersion); "
+        "SageMaker's choice if not given, which is an old driver on some families.",
+        examples=["al2-ami-sagemaker-inference-gpu-3-1"],
+    )
+    environment: dict[EnvironmentKey, EnvironmentValue] = Field(
         default_factory=dict,
-        description="Environment of the container; SAGEMAKER_TRITON_* variables set Triton's options.",
+        description="Environment of the container (at most 98 variables; API EnvironmentMap); SAGEMAKER_TRITON_* "
+        "variables set Triton's options.",
+        examples=[{"SAGEMAKER_TRITON_THREAD_COUNT": "16"}],
     )
 
     @property
@@ -180,21 +276,59 @@ class Fleet(Section):
             raise violation(f"{outside} Leave the key out to start with the minimum.")
         return count
 
-    @field_validator("environment")
+    @field_validator("inference_ami_version")
     @classmethod
-    def environment_leaves_room_for_ours(cls, environment: dict[str, str]) -> dict[str, str]:
-        if "SAGEMAKER_TRITON_DEFAULT_MODEL_NAME" in environment:
+    def the_machine_image_is_for_the_instances_accelerators(cls, name: str | None, info: ValidationInfo) -> str | None:
+        instance_type = info.data.get("instance_type")
+        image = gpu.MachineImage.of(name) if name else None
+        if image is None or instance_type is None:
+            return name
+        for_gpu = image.accelerator == "gpu"
+        if not (instances.has_gpu if for_gpu else instances.has_neuron)(instance_type):
             raise violation(
-                "SAGEMAKER_TRITON_DEFAULT_MODEL_NAME is set from model.defaultModelName; give the name there."
+                f"{name} is for instances with {'NVIDIA GPUs' if for_gpu else 'Inferentia or Trainium'}, which "
+                f"{instance_type} has not. Leave the key out, or take another instanceType (InferenceAmiVersion)."
             )
-        if len(environment) > MAX_ENVIRONMENT - 2:  # the default model's name and the log level
-            raise violation(
-                f"{len(environment)} variables; SageMaker takes {MAX_ENVIRONMENT}, of which the program sets 2."
-            )
-        return environment
+        if problem := gpu.driver_problem(image, instances.family(instance_type)):
+            raise violation(problem)
+        return name
+
+    @rule("environment")
+    def the_default_model_is_named_beside_the_model(self) -> str | None:
+        if "SAGEMAKER_TRITON_DEFAULT_MODEL_NAME" in self.environment:
+            return "SAGEMAKER_TRITON_DEFAULT_MODEL_NAME is set from model.defaultModelName; give the name there."
+        return None
+
+    @rule("environment")
+    def environment_leaves_room_for_ours(self) -> str | None:
+        if len(self.environment) <= MAX_ENVIRONMENT - SET_BY_THE_PROGRAM:
+            return None
+        return (
+            f"{len(self.environment)} variables; SageMaker takes {MAX_ENVIRONMENT}, of which the program sets "
+            f"{SET_BY_THE_PROGRAM}."
+        )
+
+    @rule("environment")
+    def model_namespacing_is_disabled_by_false(self) -> Broken:
+        value = self.environment.get(key := "SAGEMAKER_TRITON_DISABLE_MODEL_NAMESPACING")
+        if value in (None, "false", "0"):
+            return None
+        return {
+            key: "Triton gets the value as --model-namespacing (docker/sagemaker/serve), so only false disables it. "
+            "Give 'false', or leave the variable out to keep namespacing on."
+        }
+
+    @rule("environment")
+    def a_ping_mode_is_overridden_where_one_is(self) -> Broken:
+        key, needed = "SAGEMAKER_TRITON_OVERRIDE_PING_MODE", "SAGEMAKER_TRITON_PING_MODE"
+        if key not in self.environment or needed in self.environment:
+            return None
+        return {key: f"has no effect alone: it is passed on only where {needed} is set too (docker/sagemaker/serve)."}
 
 
 class VariantSettings(Fleet):
     """One of several production variants, which share the endpoint's traffic by their weights."""
 
-    model: ModelSettings = Field(description="The Triton model repository to serve: {path: …} or {artifact: …}.")
+    model: ModelSettings = Field(
+        description="The Triton model repository to serve: {path: …}, a directory, or {artifact: …}, an upload."
+    )

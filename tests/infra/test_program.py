@@ -418,6 +418,7 @@ def test_the_time_that_a_release_takes_is_said_beforehand(caplog: pytest.LogCapt
 
 def test_a_canary_that_nothing_watches_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     config = stack_file("prod")
+    config["triton-sagemaker:environment"] = "staging"
     del config["triton-sagemaker:endpoints"]["sagemaker-endpoint"]["alarms"]
     run("prod", config)
     (warning,) = caplog.messages
@@ -441,12 +442,29 @@ def test_an_environment_that_the_configuration_marks_secret_stays_secret() -> No
     config["triton-sagemaker:endpoints"]["iris-dev"]["environment"] = {"API_KEY": "hunter2"}
     plain = run("dev", config).one("sagemaker/model:Model").request.object
     secret = run("dev", config, secret_keys=["triton-sagemaker:endpoints"]).one("sagemaker/model:Model").request.object
-    assert "environment" in plain["primaryContainer"]
-    environment = secret["primaryContainer"]["environment"]
-    assert environment["4dabf18193072939515e22adb298388d"] == "1b47061264138c4ac30d75fd1eb44270", (
-        "Pulumi's mark of a secret"
-    )
-    assert environment["value"]["API_KEY"] == "hunter2"
+    assert plain["primaryContainer"]["environment"]["API_KEY"] == "hunter2"
+    assert secret_value(secret["primaryContainer"]["environment"])["API_KEY"] == "hunter2"
+
+
+def secret_value(marked: Any) -> Any:
+    assert marked["4dabf18193072939515e22adb298388d"] == "1b47061264138c4ac30d75fd1eb44270", "Pulumi's mark of a secret"
+    return marked["value"]
+
+
+def test_a_secret_environment_joins_the_containers_and_stays_secret() -> None:
+    config = stack_file("dev") | {"triton-sagemaker:secretEnvironment": {"iris-dev": {"LICENSE_KEY": "hunter2"}}}
+    model = run("dev", config, secret_keys=["triton-sagemaker:secretEnvironment"]).one("sagemaker/model:Model")
+    assert secret_value(model.request.object["primaryContainer"]["environment"]) == {
+        "LICENSE_KEY": "hunter2",
+        "SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": "iris",
+        "SAGEMAKER_TRITON_LOG_VERBOSE": "false",
+    }
+
+
+def test_a_secret_in_plain_text_registers_nothing() -> None:
+    config = stack_file("dev") | {"triton-sagemaker:secretEnvironment": {"iris-dev": {"LICENSE_KEY": "hunter2"}}}
+    with pytest.raises(pulumi.RunError, match="pulumi config set --secret"):
+        run("dev", config)
 
 
 def test_one_stack_hosts_any_number_of_endpoints() -> None:
@@ -468,6 +486,7 @@ VARIANTS: dict[str, Any] = {
         "instanceType": "ml.m5.large",
         "initialVariantWeight": 0.1,
         "autoscaling": {"min": 1, "max": 1},
+        "allowSingleInstance": True,
     },
 }
 

@@ -14,10 +14,11 @@ from infra.settings.endpoint import EndpointSettings
 from infra.settings.error import ConfigurationError
 from infra.settings.load import load
 from infra.settings.stack import Settings
+from infra.settings.variant import ModelArtifactSettings
 
 VALID: dict[str, Any] = {
     "aws:region": "ap-northeast-1",
-    "triton-sagemaker:environment": "production",
+    "triton-sagemaker:environment": "staging",
     "triton-sagemaker:tags": {"CostEnv": "prod", "CostService": "ranking"},
     "triton-sagemaker:endpoints": {
         "ranking": {
@@ -89,7 +90,7 @@ def test_a_scaled_endpoint_starts_with_its_minimum_and_a_fixed_one_with_one_inst
         (
             "bucket.kmsKeyArn",
             "arn:aws:kms:us-east-1:123456789012:key/abc",
-            "bucket",
+            "bucket.kmsKeyArn",
             "the bucket is in ap-northeast-1",
         ),
         ("image.version", "latest", "image.version", "match pattern"),
@@ -97,6 +98,11 @@ def test_a_scaled_endpoint_starts_with_its_minimum_and_a_fixed_one_with_one_inst
         ("image", {"version": "23.10-py3", "source": "nvcr.io/nvidia/tritonserver:23.10-py3"}, "image.source", "both"),
         ("role.name", "a role", "role.name", "match pattern"),
         ("vpc", {"subnetIds": ["subnet-1"]}, "vpc.securityGroupIds", "is required"),
+        ("vpc", {"subnetIds": [], "securityGroupIds": ["sg-1"]}, "vpc.subnetIds", "at least 1 item"),
+        ("vpc", {"subnetIds": ["sg-1"], "securityGroupIds": ["sg-1"]}, "vpc.subnetIds[0]", "'sg-1': must match"),
+        ("vpc", {"subnetIds": ["subnet-1"] * 2, "securityGroupIds": ["sg-1"]}, "vpc.subnetIds", "more than once"),
+        ("vpc", {"subnetIds": ["subnet-1"], "securityGroupIds": ["sg-1"] * 2}, "vpc.securityGroupIds", "more than"),
+        ("region", "ap-northeast-1", "region", "did you mean aws:region?"),
         ("endpoints.ranking_", {"model": {"path": "x"}}, "endpoints.ranking_", "no endpoint name"),
         ("endpoints." + "x" * 56, {"model": {"path": "x"}}, "endpoints." + "x" * 56, "at most 55"),
         ("ranking.instancetype", "x", "ranking.instancetype", "did you mean instanceType?"),
@@ -118,6 +124,33 @@ def test_a_scaled_endpoint_starts_with_its_minimum_and_a_fixed_one_with_one_inst
             "ranking.environment",
             "model.defaultModelName",
         ),
+        (
+            "ranking.environment.SAGEMAKER_TRITON_DISABLE_MODEL_NAMESPACING",
+            "true",
+            "ranking.environment.SAGEMAKER_TRITON_DISABLE_MODEL_NAMESPACING",
+            "only false disables it",
+        ),
+        (
+            "ranking.environment.SAGEMAKER_TRITON_OVERRIDE_PING_MODE",
+            "live",
+            "ranking.environment.SAGEMAKER_TRITON_OVERRIDE_PING_MODE",
+            "only where SAGEMAKER_TRITON_PING_MODE is set too",
+        ),
+        ("ranking.inferenceAmiVersion", "al2", "ranking.inferenceAmiVersion", "al2023-ami-sagemaker-inference-gpu-4-1"),
+        (
+            "ranking.inferenceAmiVersion",
+            "al2-ami-sagemaker-inference-gpu-3-1",
+            "ranking.inferenceAmiVersion",
+            "is for instances with NVIDIA GPUs, which ml.r5.xlarge has not",
+        ),
+        (
+            "ranking.inferenceAmiVersion",
+            "al2-ami-sagemaker-inference-neuron-2",
+            "ranking.inferenceAmiVersion",
+            "is for instances with Inferentia or Trainium",
+        ),
+        ("ranking.instanceType", "ml.p2.xlarge", "ranking.instanceType", "compute capability 3.7, and Triton 23.10"),
+        ("ranking.instanceType", "ml.p6-b200.48xlarge", "ranking.instanceType", "Take image.version 25.03-py3"),
         ("ranking.environment", {f"k{i}": "v" for i in range(99)}, "ranking.environment", "SageMaker takes 100"),
         ("ranking.release", {"strategy": "canari"}, "ranking.release", "strategy: 'canari' is none of 'allAtOnce', 'c"),
         ("ranking.release", {"timeoutSeconds": 10}, "ranking.release.timeoutSeconds", "600"),
@@ -189,8 +222,9 @@ def test_a_scaled_endpoint_starts_with_its_minimum_and_a_fixed_one_with_one_inst
             "ranking.alarms.minimumInvocations.otherwise",
             "'warn' or 'fail'",
         ),
-        ("ranking.model", {}, "ranking.model.path", "exactly one"),
-        ("ranking.model", {"path": "a", "artifact": "b.tar.gz"}, "ranking.model.path", "exactly one"),
+        ("ranking.model", {}, "ranking.model", "exactly one"),
+        ("ranking.model", {"path": "a", "artifact": "b.tar.gz"}, "ranking.model", "exactly one"),
+        ("ranking.model", "models", "ranking.model", "must be a mapping"),
         ("ranking.model.artifact", "model.zip", "ranking.model.artifact", "does not name a .tar.gz"),
         ("ranking.model.artifact", "/m.tar.gz", "ranking.model.artifact", "a key inside the model bucket"),
         ("ranking.model.artifact", "a/../m.tar.gz", "ranking.model.artifact", "a key inside the model bucket"),
@@ -229,7 +263,7 @@ def test_a_slow_start_must_fit_the_timeout() -> None:
 
 def test_names_that_differ_in_case_only_are_the_same_to_sagemaker() -> None:
     config = changed("endpoints.Ranking", {"model": {"path": "x"}})
-    assert "ranking and Ranking differ in case only" in problems(config)["triton-sagemaker:endpoints"]
+    assert "ranking and Ranking differ in case only" in problems(config)["triton-sagemaker:endpoints.Ranking"]
 
 
 def test_the_error_text_lists_key_and_message_a_line() -> None:
@@ -309,10 +343,11 @@ def test_the_estimate_counts_starts_waits_and_termination() -> None:
         ({"release": {"bakeSeconds": 3000}, "alarms": {"existing": ["a"]}}, ["release.timeoutSeconds"]),
         ({"alarms": {"errorRatePercent": 5}, "release": {"strategy": "canary", "percent": 10}}, []),
         ({"alarms": {"errorRatePercent": 5}, "release": {"strategy": "canary", "percent": 50}}, ["release.percent"]),
+        ({"instanceType": "ml.c9i.xlarge"}, ["instanceType"]),
     ],
 )
 def test_what_sagemaker_takes_but_hardly_was_meant_is_a_warning(keys: dict[str, Any], warned: list[str]) -> None:
-    assert [warning.split(":")[0] for warning in endpoint(**keys).release_warnings] == warned
+    assert list(endpoint(**keys).warnings) == warned
 
 
 MODEL = {"path": "models"}
@@ -373,7 +408,8 @@ def test_a_wrong_set_of_variants_is_refused_with_the_rule(keys: dict[str, Any], 
 
 def test_an_endpoints_own_keys_are_its_only_variant() -> None:
     variant = settings(VALID).endpoints["ranking"].production_variants["AllTraffic"]
-    assert (variant.model.artifact, variant.instance_type) == ("artifacts/model_7.tar.gz", "ml.r5.xlarge")
+    assert variant.model == ModelArtifactSettings(artifact="artifacts/model_7.tar.gz")
+    assert variant.instance_type == "ml.r5.xlarge"
     assert (variant.instance_count, variant.startup_health_check_seconds) == (2, 60)
 
 
@@ -384,3 +420,193 @@ def test_a_release_of_several_variants_waits_for_the_slowest() -> None:
         settings(changed("endpoints.ranking", keys)).endpoints["ranking"].release_estimate for keys in (one, two)
     ]
     assert estimates[1].maximum - estimates[0].maximum == 1800 - 60
+
+
+def test_rules_across_keys_are_looked_at_beside_an_unknown_key() -> None:
+    config = changed("endpoints.ranking.autoscaling.min", 12)
+    config["triton-sagemaker:endpoints"]["ranking"]["autoscaling"]["mini"] = 2
+    config["triton-sagemaker:endpoints"]["ranking"]["release"] = {"strategy": "canary", "percent": 5, "prozent": 5}
+    assert {key.removeprefix("triton-sagemaker:endpoints.ranking.") for key in problems(config)} == {
+        "autoscaling.mini",
+        "autoscaling.min",
+        "release.prozent",
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("triton-sagemeker:endpoints", "did you mean triton-sagemaker:endpoints?"),
+        ("asw:region", "did you mean aws:region?"),
+    ],
+)
+def test_a_misspelt_namespace_is_refused_and_those_of_others_are_not(key: str, words: str) -> None:
+    assert words in problems(VALID | {key: "x"})[key]
+    settings(VALID | {"datadog:site": "datadoghq.com"})
+
+
+@pytest.mark.parametrize("name", ["model", "release", "variants", "image"])
+def test_an_endpoint_may_be_called_like_a_key(name: str) -> None:
+    config = VALID | {"triton-sagemaker:endpoints": {name: {"model": {"path": "x"}, "instanceTyp": "x"}}}
+    ((key, message),) = problems(config).items()
+    assert key == f"triton-sagemaker:endpoints.{name}.instanceTyp"
+    assert message == "unknown key; did you mean instanceType?"
+
+
+def test_a_key_that_pulumi_has_to_quote_is_quoted() -> None:
+    assert 'triton-sagemaker:tags["a.b"]' in problems(changed("tags", VALID["triton-sagemaker:tags"] | {"a.b": 1}))
+
+
+def test_a_long_value_is_not_repeated_whole() -> None:
+    (message,) = problems(changed("endpoints.ranking.volumeSizeGb", "9" * 1000)).values()
+    assert len(message) < 300
+
+
+def test_a_models_name_with_its_variants_fits_sagemakers_63_characters() -> None:
+    endpoint, variant = "e" * 40, "V" * 14
+    fits = changed(f"endpoints.{endpoint}", {"variants": {variant: {"model": MODEL}}})
+    assert endpoint in settings(fits).endpoints
+    ((key, message),) = problems(
+        changed(f"endpoints.{endpoint}", {"variants": {f"{variant}V": {"model": MODEL}}})
+    ).items()
+    assert key == f"triton-sagemaker:endpoints.{endpoint}.variants.{variant}V"
+    assert f"{endpoint}-{variant}V (56 characters); at most 55" in message
+
+
+def with_image(version: str, **keys: Any) -> dict[str, Any]:
+    """VALID with one endpoint on an image; `version` may be a source."""
+    config = changed("endpoints", {"ranking": {"model": MODEL, **keys}})
+    return config | {"triton-sagemaker:image": {"source" if "/" in version else "version": version}}
+
+
+def test_an_image_without_gpu_support_is_refused_on_gpus() -> None:
+    ((key, message),) = problems(with_image("24.05-py3-cpu", instanceType="ml.g5.xlarge")).items()
+    assert key.endswith("endpoints.ranking.instanceType")
+    assert message.endswith("Take 24.05-py3, or a type without GPUs such as ml.c5.xlarge.")
+    settings(with_image("24.05-py3-cpu"))
+
+
+@pytest.mark.parametrize(
+    ("image", "instance_type", "words"),
+    [
+        ("25.03-py3", "ml.p3.2xlarge", "compute capability 7.0, and Triton 25.03 needs 7.5"),
+        ("nvcr.io/nvidia/tritonserver:25.08-py3", "ml.p3.2xlarge", "or an image older than 25.03"),
+        ("24.03-py3", "ml.g7e.2xlarge", "Blackwell GPUs are newer than Triton 24.03"),
+    ],
+)
+def test_a_triton_release_has_to_know_the_gpus(image: str, instance_type: str, words: str) -> None:
+    (message,) = problems(with_image(image, instanceType=instance_type)).values()
+    assert words in message
+
+
+def test_a_driver_has_to_know_the_gpus() -> None:
+    keys = {"instanceType": "ml.p6-b200.48xlarge", "inferenceAmiVersion": "al2-ami-sagemaker-inference-gpu-3-1"}
+    ((key, message),) = problems(with_image("25.08-py3", **keys)).items()
+    assert key.endswith("inferenceAmiVersion")
+    assert "need 570 or later" in message
+
+
+@pytest.mark.parametrize(
+    ("image", "keys", "warned"),
+    [
+        ("24.05-py3", {"instanceType": "ml.g5.xlarge"}, "instanceType"),
+        (
+            "25.08-py3",
+            {"instanceType": "ml.g5.xlarge", "inferenceAmiVersion": "al2-ami-sagemaker-inference-gpu-3-1"},
+            "inferenceAmiVersion",
+        ),
+        (
+            "24.05-py3",
+            {"instanceType": "ml.g5.xlarge", "inferenceAmiVersion": "al2-ami-sagemaker-inference-gpu-3-1"},
+            None,
+        ),
+        ("22.09-py3", {"instanceType": "ml.g5.xlarge"}, None),
+        ("25.08-py3", {"instanceType": "ml.c5.xlarge"}, None),
+    ],
+)
+def test_a_driver_older_than_tritons_cuda_is_a_warning(image: str, keys: dict[str, Any], warned: str | None) -> None:
+    warnings = settings(with_image(image, **keys)).warnings("p")
+    assert [each.path for each in warnings] == ([("p:endpoints", "ranking", warned)] if warned else [])
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "fails"),
+    [("ml.c9i.xlarge", False), ("ml.c5.32xlarge", True), ("ml.c9i.xlargee", True), ("ml.c9g.xlarge", True)],
+)
+def test_a_family_that_came_out_later_passes_with_a_known_size_only(instance_type: str, fails: bool) -> None:
+    config = changed("endpoints.ranking.instanceType", instance_type)
+    if fails:
+        assert problems(config)
+    else:
+        assert "not in the list" in next(iter(settings(config).endpoints["ranking"].warnings.values()))
+
+
+def production(**keys: Any) -> dict[str, Any]:
+    """VALID as a production stack."""
+    served = {"model": MODEL, "alarms": {"existing": ["pager"]}, "release": {"bakeSeconds": 300}}
+    return changed("endpoints", {"ranking": served | keys}) | {"triton-sagemaker:environment": "production"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "key"),
+    [
+        ({}, "initialInstanceCount"),
+        ({"autoscaling": {"min": 1, "max": 4}}, "autoscaling.min"),
+        ({"model": None, "variants": {"A": {"model": MODEL}}}, "variants.A.initialInstanceCount"),
+    ],
+)
+def test_a_single_instance_in_production_has_to_be_acknowledged(keys: dict[str, Any], key: str) -> None:
+    keys = {name: value for name, value in keys.items() if value}
+    config = production(**keys)
+    served = config["triton-sagemaker:endpoints"]["ranking"]
+    if "variants" in keys:
+        del served["model"]
+    ((found, message),) = problems(config).items()
+    assert found == f"triton-sagemaker:endpoints.ranking.{key}"
+    assert "allowSingleInstance: true" in message
+    (served["variants"]["A"] if "variants" in keys else served)["allowSingleInstance"] = True
+    settings(config)
+
+
+def test_a_production_endpoint_has_rollback_alarms() -> None:
+    ((key, message),) = problems(production(alarms={}, initialInstanceCount=2)).items()
+    assert key == "triton-sagemaker:endpoints.ranking.alarms"
+    assert "Give errorRatePercent" in message
+    settings(production(initialInstanceCount=2))
+
+
+SECRET = {"ranking": {"LICENSE_KEY": "hunter2"}}
+
+
+def test_a_secret_in_plain_text_is_refused_with_the_line_to_type() -> None:
+    ((key, message),) = problems(changed("secretEnvironment", SECRET)).items()
+    assert key == "triton-sagemaker:secretEnvironment.ranking.LICENSE_KEY"
+    assert message.endswith(
+        "type: pulumi config set --secret --path 'triton-sagemaker:secretEnvironment.ranking.LICENSE_KEY'"
+    )
+    assert "hunter2" not in message
+
+
+def secretly(value: Any, **keys: Any) -> dict[str, Any]:
+    """VALID with a secret environment, as Pulumi hands it over decrypted."""
+    config = changed("secretEnvironment", value)
+    config["triton-sagemaker:endpoints"]["ranking"] |= keys
+    return {key: each if isinstance(each, str) else json.dumps(each) for key, each in config.items()}
+
+
+@pytest.mark.parametrize(
+    ("value", "keys", "key", "words"),
+    [
+        ({"other": {"A": "b"}}, {}, "other", "there is no endpoint other"),
+        (SECRET, {"environment": {"LICENSE_KEY": "x"}}, "ranking.LICENSE_KEY", "leave it out there"),
+        ({"ranking": {f"K{n}": "v" for n in range(99)}}, {}, "ranking", "at most 98"),
+        ({"ranking": {"K": ["hunter2"]}}, {}, "ranking.K", "the value: must be a valid string"),
+    ],
+)
+def test_a_wrong_secret_is_refused_and_never_shown(value: Any, keys: dict[str, Any], key: str, words: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(secretly(value, **keys), "triton-sagemaker", {"triton-sagemaker:secretEnvironment"})
+    (problem,) = caught.value.problems
+    assert problem.key == f"triton-sagemaker:secretEnvironment.{key}"
+    assert words in problem.message
+    assert "hunter2" not in problem.message

@@ -213,6 +213,9 @@ def development(endpoints: dict[str, Any], **sections: Any) -> Config:
 
 def production(endpoints: dict[str, Any], repository: str, **sections: Any) -> Config:
     """The configuration of a production stack, with a repository of its own."""
+    for endpoint in endpoints.values():
+        endpoint.setdefault("allowSingleInstance", True)
+        endpoint.setdefault("alarms", {"errorRatePercent": 5})
     image = {"version": "23.10-py3", "repository": repository}
     return development(endpoints, image=image, **sections) | {"triton-sagemaker:environment": "production"}
 

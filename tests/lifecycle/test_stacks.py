@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from botocore.exceptions import ClientError
 
+from sandbox.settings_files import PLACEHOLDER
 from sandbox.stacks import StackFailed
 from tests.lifecycle.account import Account, development, production, state
 
@@ -47,6 +48,16 @@ def test_destroy_keeps_the_bucket_and_its_settings_and_deletes_the_rest(account:
     kept = [each["Key"].split("/")[0] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]]
     assert sorted(kept) == ["models", "releases"], "the artifact and the history"
     assert account.client("sagemaker").list_models(NameContains=name)["Models"] == []
+
+
+def test_a_secret_of_a_stack_file_is_a_placeholder_that_the_state_encrypts(account: Account) -> None:
+    name = account.name()
+    endpoints = {name: {"model": {"path": str(account.model(1))}}}
+    stack = account.stack(development(endpoints, secretEnvironment={name: {"LICENSE_KEY": PLACEHOLDER}}))
+    stack.up()
+    assert account.ask(name) == 1
+    (model,) = state(stack, ":Model")
+    assert "ciphertext" in str(model["inputs"]["primaryContainer"])
 
 
 def test_what_production_protects_survives_a_destroy(account: Account) -> None:

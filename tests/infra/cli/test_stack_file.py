@@ -63,6 +63,12 @@ def test_a_secret_value_leaves_the_rest_readable(tmp_path: Path) -> None:
     assert settings.bucket.name == "my-models"
 
 
+@pytest.mark.parametrize("secret", ["{iris: {KEY: {secure: v1:abc}}}", "{secure: v1:abc}"])
+def test_a_secret_setting_is_taken_encrypted(tmp_path: Path, secret: str) -> None:
+    found = StackFile.find("dev", project(tmp_path, BASE + f"  p:secretEnvironment: {secret}\n")).settings()
+    assert found.secret_environment in ({"iris": {"KEY": SECRET}}, {})
+
+
 def test_endpoints_that_are_secret_as_a_whole_cannot_be_read(tmp_path: Path) -> None:
     stack = BASE.split("  p:endpoints:")[0] + "  p:endpoints: {secure: v1:abc}\n"
     with pytest.raises(StackFileError, match="p:endpoints is secret as a whole"):

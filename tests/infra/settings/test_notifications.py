@@ -28,7 +28,11 @@ def test_a_topic_of_the_region_is_taken_in_any_account() -> None:
         ("releases", "notifications.topicArn", "'releases' is no ARN of an SNS topic, such as arn:aws:sns:"),
         (f"{TOPIC}:0e6c-subscription", "notifications.topicArn", "is no ARN of an SNS topic"),
         (f"{TOPIC}.fifo", "notifications.topicArn", "is a FIFO topic"),
-        (TOPIC.replace("ap-northeast-1", "us-east-1"), "notifications", "is in us-east-1, the stack in ap-northeast-1"),
+        (
+            TOPIC.replace("ap-northeast-1", "us-east-1"),
+            "notifications.topicArn",
+            "is in us-east-1, the stack in ap-northeast-1",
+        ),
     ],
 )
 def test_a_wrong_topic_is_refused_with_the_rule(arn: str, key: str, words: str) -> None:

@@ -1,0 +1,35 @@
+"""`python -m infra schema`: the JSON Schema of stack files, for editors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FILE = Path("schema/stack.schema.json")
+"""In the project's directory; stack files name it in their first line."""
+
+EDITOR_LINE = f"# yaml-language-server: $schema=./{FILE}"
+"""With this as its first line, editors complete and check a stack file."""
+
+Directory = Annotated[Path, typer.Option("--cwd", help="A directory in the Pulumi project.")]
+
+
+def schema(cwd: Directory = Path()) -> None:
+    """Write the JSON Schema of a stack file into schema/, for the editor line of stack files."""
+    from infra.cli.stack_text import project_at
+
+    project, root = project_at(cwd.absolute())
+    file = root / FILE
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text(project), encoding="utf-8")
+    print(file)
+
+
+def text(project: str) -> str:
+    """The file's content."""
+    from infra.settings.schema import stack_schema
+
+    return json.dumps(stack_schema(project), indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,280 @@
+"""A stack file as its text stands: what Pulumi would make of it, and where in it each key is."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from infra.settings.error import Location, Problem
+
+SECRET = "(a secret)"
+"""What a secret below a setting is read as: only the engine can decrypt it."""
+
+_PULUMIS_KEYS = ("config", "environment", "secretsprovider", "encryptedkey", "encryptionsalt")
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+class CannotRead(Exception):
+    """There is no such file, or no project that it belongs to; the message says so."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A position in a file, counted from 1."""
+
+    line: int = 1
+    column: int = 1
+
+
+@dataclass
+class StackText:
+    """A stack file.
+
+    Attributes:
+        project: the name of the Pulumi project that it belongs to.
+        root: the project's directory.
+        config: what Pulumi hands to a program: text as it is, all else as values. Secrets below a key are `SECRET`; a
+            key that is secret as a whole is missing.
+        secret: the keys of `config`, and those missing in it, that hold a secret.
+        problems: what is wrong with the file itself.
+    """
+
+    path: Path
+    project: str
+    root: Path
+    config: dict[str, Any] = field(default_factory=dict)
+    secret: set[str] = field(default_factory=set)
+    problems: list[tuple[Place, Problem]] = field(default_factory=list)
+    has_environment: bool = False
+    """Whether Pulumi Cloud's environments may add keys."""
+    _node: Node | None = None
+    unreadable: list[Location] = field(default_factory=list)
+    """What could not be parsed or decrypted."""
+
+    @classmethod
+    def read(cls, path: Path) -> StackText:
+        """
+        Raises:
+            CannotRead: there is no such file, or no `Pulumi.yaml` beside or above it.
+        """
+        project, root = project_at(path.absolute().parent)
+        text = cls(path, project, root)
+        document = text._parsed(_content(path))
+        if isinstance(document, MappingNode):
+            text._node = document
+            text._take(document)
+        elif not text.problems:
+            text._problem((), "a stack file is a mapping with the key `config`.")
+            text.unreadable.append(())
+        return text
+
+    def place(self, path: Location) -> Place:
+        """Where the last of these keys is that the file has."""
+        node, place = self._node, Place()
+        for part in ("config", *path):
+            found = next(_entries(node, part), None)
+            if found is None:
+                break
+            key, node = found
+            place = _place(key)
+        return place
+
+    @property
+    def pulumis_config(self) -> dict[str, str]:
+        """`config` as a program gets it: text as it is, all else as JSON."""
+        return {key: each if isinstance(each, str) else json.dumps(each) for key, each in self.config.items()}
+
+    @property
+    def plain_secrets(self) -> list[Problem]:
+        """The parts of secret settings that are not encrypted while others are."""
+        from infra.settings.load import SECRET_KEYS, in_plain_text
+
+        keys = {f"{self.project}:{name}" for name in SECRET_KEYS} & self.secret & self.config.keys()
+        plain = ((key, _without_secrets(self.config[key])) for key in keys)
+        return [each for key, value in plain if value for each in in_plain_text(key, value)]
+
+    def can_tell(self, problem: Problem) -> bool:
+        """Whether the problem does not come from what the file cannot show: secrets, and keys from elsewhere."""
+        if any(problem.path[: len(each)] == each for each in self.unreadable):
+            return False
+        return self.has(problem.path[:1]) or not self.has_environment
+
+    def has(self, path: Location) -> bool:
+        """Whether the file has the key."""
+        node: Node | None = self._node
+        for part in ("config", *path):
+            _, node = next(_entries(node, part), (None, None))
+        return node is not None
+
+    def _parsed(self, content: str) -> Node | None:
+        try:
+            document: Node | None = YAML(typ="safe", pure=True).compose(content)
+            return document
+        except MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            place = Place(mark.line + 1, mark.column + 1) if mark else Place()
+            said = " ".join(filter(None, (error.context, error.problem)))
+        except (YAMLError, ValueError) as error:
+            place, said = Place(), " ".join(str(error).split())
+        self.problems.append((place, Problem((), f"this is no YAML: {said}.")))
+        self.unreadable.append(())
+        return None
+
+    def _take(self, document: MappingNode) -> None:
+        keys = self._mapping(document, (), ())
+        for key in keys.keys() - set(_PULUMIS_KEYS):
+            written, _ = next(_entries(document, key))
+            self._problem((key,), f"unknown key; a stack file has: {', '.join(_PULUMIS_KEYS)}.", written)
+        self.has_environment = "environment" in keys
+        config = keys.get("config")
+        if config is None or (isinstance(config, ScalarNode) and not config.value):
+            return
+        if not isinstance(config, MappingNode):
+            self._problem((), "config is a mapping of keys to values.", config)
+            self.unreadable.append(())
+            return
+        for key, node in self._mapping(config, (), ()).items():
+            if ":" not in key:
+                self._problem((key,), f"Pulumi takes keys with their project only; did you mean {self.project}:{key}?")
+            elif _is_secret(node):
+                self.secret.add(key)
+                self.unreadable.append((key,))
+                self._check_secret((key,))
+            else:
+                value = self._value(node, (key,), ())
+                self.config[key] = "" if value is None else value
+
+    def _value(self, node: Node, path: Location, above: tuple[Node, ...]) -> Any:
+        """What Pulumi makes of a node: numbers without a fraction are whole, and what JSON has not is text."""
+        if node in above:
+            self._problem(path, "the value contains itself, by an alias.")
+            return None
+        if isinstance(node, MappingNode):
+            if _is_secret(node):
+                self.secret.add(str(path[0]))
+                return SECRET if self._check_secret(path) else None
+            items = self._mapping(node, path, above)
+            return {key: self._value(each, (*path, key), (*above, node)) for key, each in items.items()}
+        if isinstance(node, SequenceNode):
+            return [self._value(each, (*path, n), (*above, node)) for n, each in enumerate(node.value)]
+        return _scalar(node)
+
+    def _mapping(self, node: MappingNode, path: Location, above: tuple[Node, ...]) -> dict[str, Node]:
+        """The values by key; keys that are there twice are problems."""
+        own: dict[str, Node] = {}
+        merged: dict[str, Node] = {}
+        for key, value in node.value:
+            if key.tag == _MERGE:
+                for each in value.value if isinstance(value, SequenceNode) else [value]:
+                    if isinstance(each, MappingNode) and each not in above and each is not node:
+                        merged = self._mapping(each, path, (*above, node)) | merged
+            elif not isinstance(key, ScalarNode):
+                self._problem(path, "a key is a list or a mapping; keys are text.", key)
+            elif key.value in own:
+                first = _place(_key_node(node, key.value)).line
+                message = f"the key is there twice, first in line {first}. Join the two."
+                self._problem((*path, key.value), message, key)
+            else:
+                own[key.value] = value
+        return merged | own
+
+    def _check_secret(self, path: Location) -> bool:
+        from infra.settings.load import SECRET_KEYS
+
+        namespace, _, name = str(path[0]).partition(":")
+        if namespace != self.project or name in SECRET_KEYS or "environment" in path[-2:-1]:
+            return True
+        self.unreadable.append(path)
+        where = f"{', '.join(sorted(SECRET_KEYS))} and the variables of an endpoint's environment"
+        self._problem(path, f"is secret, and nobody could check it. Only {where} hold secrets.")
+        return False
+
+    def _problem(self, path: Location, message: str, at: Node | None = None) -> None:
+        self.problems.append((_place(at) if at else self.place(path), Problem(path, message)))
+
+
+def project_at(directory: Path) -> tuple[str, Path]:
+    """The name and the directory of the project that a directory lies in, found upwards as pulumi does.
+
+    Raises:
+        CannotRead: there is none.
+    """
+    for root in (directory, *directory.parents):
+        if (file := root / "Pulumi.yaml").is_file():
+            try:
+                found = YAML(typ="safe", pure=True).load(_content(file))
+            except YAMLError as error:
+                raise CannotRead(f"{file} is no YAML: {error}") from None
+            if isinstance(found, Mapping) and isinstance(found.get("name"), str):
+                return found["name"], root
+            raise CannotRead(f"{file} names no project.")
+    raise CannotRead(f"there is no Pulumi.yaml in {directory} or above it. Go to the project.")
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise CannotRead(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise CannotRead(f"{path} is not UTF-8.") from None
+
+
+def _place(node: Node) -> Place:
+    return Place(node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def _key_node(node: MappingNode, key: str) -> Node:
+    """The first that is written so."""
+    found: Node = next(each for each, _ in node.value if each.value == key)
+    return found
+
+
+def _entries(node: Node | None, part: str | int) -> Iterator[tuple[Node, Node]]:
+    """The key and the value of a mapping's part, its own before merged ones; of a list's, the value twice."""
+    if isinstance(node, SequenceNode) and isinstance(part, int):
+        yield from ((each, each) for each in node.value[part : part + 1])
+    if isinstance(node, MappingNode):
+        yield from ((key, value) for key, value in node.value if isinstance(key, ScalarNode) and key.value == part)
+        for key, value in node.value:
+            if key.tag == _MERGE and value is not node:
+                for each in value.value if isinstance(value, SequenceNode) else [value]:
+                    yield from _entries(each, part)
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: below for key, each in value.items() if (below := _without_secrets(each)) not in (SECRET, {})}
+    return value
+
+
+def _is_secret(node: Node) -> bool:
+    return isinstance(node, MappingNode) and [key.value for key, _ in node.value] == ["secure"]
+
+
+def _scalar(node: Node) -> Any:
+    text = node.value
+    match str(node.tag).rpartition(":")[2]:
+        case "null":
+            return None
+        case "bool":
+            return text.lower() == "true"
+        case "int":
+            digits = text.replace("_", "")
+            return int(digits, 0) if digits.lstrip("+-")[:2] in ("0x", "0o", "0b") else int(digits)
+        case "float":
+            try:
+                number = float(text.replace("_", ""))
+            except ValueError:  # .inf, .nan
+                return text
+            return int(number) if math.isfinite(number) and number.is_integer() else number
+        case _:
+            return text

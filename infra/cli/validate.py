@@ -1,0 +1,131 @@
+"""`python -m infra validate`: what is wrong with stack files, without engine, network and credentials."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from infra.cli.stack_text import Place, StackText
+    from infra.settings.error import Problem
+
+
+class Format(StrEnum):
+    """How problems are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    GITHUB = "github"
+
+
+Files = Annotated[
+    list[Path] | None, typer.Argument(metavar="[FILE]...", help="Stack files; all of the project if none is given.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON: the same as --format json.")]
+As = Annotated[Format, typer.Option("--format", help="github: annotations of GitHub Actions.")]
+Directory = Annotated[Path, typer.Option("--cwd", help="A directory in the Pulumi project.")]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A problem and its place in a file."""
+
+    file: str
+    line: int
+    column: int
+    key: str
+    message: str
+    severity: str
+
+    def __str__(self) -> str:
+        warning = "warning: " if self.severity == "warning" else ""
+        return f"{self.file}:{self.line}:{self.column}: {warning}{self.key}: {self.message}"
+
+    @property
+    def annotation(self) -> str:
+        """As a workflow command of GitHub Actions."""
+        place = f"file={_escaped(self.file, ':,')},line={self.line},col={self.column},title={_escaped(self.key, ':,')}"
+        return f"::{self.severity} {place}::{_escaped(self.message)}"
+
+
+def validate(files: Files = None, as_json: AsJson = False, as_: As = Format.TEXT, cwd: Directory = Path()) -> None:
+    """Report every problem of stack files, and of the model repositories that they name, with its place.
+
+    Exits with 0 when there is none, 1 when there is one that `pulumi preview` would refuse, and 2 when a file cannot be
+    read. Warnings are printed too.
+    """
+    paths = files or stack_files(cwd)
+    found = [finding for path in paths for finding in findings(path)]
+    if as_json or as_ is Format.JSON:
+        print(json.dumps([asdict(each) for each in found], indent=2, ensure_ascii=False))
+    else:
+        for each in found:
+            print(each.annotation if as_ is Format.GITHUB else each)
+    errors = sum(each.severity == "error" for each in found)
+    if errors:
+        raise typer.Exit(1)
+    if not as_json and as_ is Format.TEXT:
+        print(f"{', '.join(str(path) for path in paths)}: valid")
+
+
+def stack_files(directory: Path) -> list[Path]:
+    """The stack files of the project that a directory lies in.
+
+    Raises:
+        CannotRead: there is no project, or no stack file in it.
+    """
+    from infra.cli.stack_text import CannotRead, project_at
+
+    _, root = project_at(directory.absolute())
+    if found := sorted(root.glob("Pulumi.*.yaml")):
+        return [relative(each) for each in found]
+    raise CannotRead(f"there is no stack file (Pulumi.STACK.yaml) in {root}.")
+
+
+def findings(path: Path) -> list[Finding]:
+    """Every problem of a stack file, in the order of its lines.
+
+    Raises:
+        CannotRead: there is no such file, or no project that it belongs to.
+    """
+    from infra.cli.stack_text import StackText
+
+    text = StackText.read(path)
+    placed = [*text.problems, *_of_settings(text)]
+    found = {
+        Finding(str(path), place.line, place.column, each.key, each.message, each.severity) for place, each in placed
+    }
+    return sorted(found, key=lambda each: (each.line, each.column, each.key, each.message))
+
+
+def _of_settings(text: StackText) -> Iterable[tuple[Place, Problem]]:
+    from infra import configuration
+    from infra.settings.error import ConfigurationError
+
+    try:
+        settings, models = configuration.read(text.pulumis_config, text.project, text.secret, text.root)
+        problems = [*settings.warnings(text.project), *models.warnings]
+    except ConfigurationError as error:
+        problems = list(error.problems)
+    problems += text.plain_secrets
+    return [(text.place(each.path), each) for each in problems if text.can_tell(each)]
+
+
+def relative(path: Path) -> Path:
+    """As one would name it from here."""
+    try:
+        return path.relative_to(Path.cwd())
+    except ValueError:
+        return path
+
+
+def _escaped(text: str, more: str = "") -> str:
+    for character in "%\r\n" + more:
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text

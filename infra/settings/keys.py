@@ -1,0 +1,188 @@
+"""Every key that a stack file may have, as its documentation shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from infra.settings.effect import Effect
+from infra.settings.error import is_mapping, sections_in
+from infra.settings.stack import Settings
+
+Path = tuple[str, ...]
+
+_TYPES = {
+    "integer": "whole number",
+    "number": "number",
+    "string": "text",
+    "boolean": "true or false",
+    "object": "mapping",
+}
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key.
+
+    Attributes:
+        path: the keys that lead to it; a name that the user chooses is `*`, an item of a list `[]`.
+        section: the section that has the field.
+        tags: of a union (`canary`): the variants that have the key like this; empty if all do.
+        effect: what a change of it does to a running endpoint.
+        below: whether it is a section, which has keys of its own.
+        choices: of the key that tells the variants of a union apart: its values.
+    """
+
+    path: Path
+    section: type[BaseModel]
+    field: FieldInfo
+    tags: tuple[str, ...]
+    effect: Effect
+    below: bool
+    choices: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """As `pulumi config set --path` takes it, without the project: `endpoints.*.autoscaling.min`."""
+        if self.path == ("region",):
+            return "aws:region"
+        return ".".join(self.path).replace(".[]", "[]")
+
+    @property
+    def type(self) -> str:
+        """What a value is, in words."""
+        return f"one of {', '.join(self.choices)}" if self.choices else _type(self._schema)
+
+    @property
+    def default(self) -> str:
+        """What counts where the key is left out."""
+        if self.field.is_required():
+            return "required"
+        value = self._schema.get("default")
+        return "" if value is None or isinstance(value, dict | list) else written(value)
+
+    @property
+    def range(self) -> str:
+        """Which values are taken."""
+        return _range(self._schema)
+
+    @property
+    def example(self) -> str:
+        """A value, as one would write it; empty for a section."""
+        return written(self.field.examples[0]) if self.field.examples else ""
+
+    @property
+    def description(self) -> str:
+        """What it is."""
+        return self.field.description or ""
+
+    @cached_property
+    def _schema(self) -> dict[str, Any]:
+        found = self.section.model_json_schema()
+        schema: dict[str, Any] = found["properties"][self.field.alias]
+        options = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+        if len(options) == 1:
+            schema = {**schema, **options[0]}
+        if name := schema.get("$ref", "").removeprefix("#/$defs/"):
+            schema = {**found["$defs"][name], **schema}
+        return schema
+
+
+def keys() -> list[Key]:
+    """All keys, a section before the keys in it."""
+    return list(_joined(_keys(Settings, (), (), Effect.NOTHING)))
+
+
+def effects() -> dict[tuple[str, str], Effect]:
+    """What a change of a key does, by the name of its section and its own, without keys that have keys below."""
+    found = _keys(Settings, (), (), Effect.NOTHING)
+    return {(key.section.__name__, key.path[-1]): key.effect for key in found if not key.below}
+
+
+def written(value: Any) -> str:
+    """A value as one writes it in YAML, on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {written(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(written, value)) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str) and value[:1].isdigit() and value.replace(".", "", 1).isdigit():
+        return f"'{value}'"
+    return str(value)
+
+
+def _keys(section: type[BaseModel], above: Path, tags: tuple[str, ...], inherited: Effect) -> Iterator[Key]:
+    for field in section.model_fields.values():
+        extra = field.json_schema_extra
+        effect = Effect(str(extra["effect"])) if isinstance(extra, dict) and "effect" in extra else inherited
+        path = (*above, str(field.alias))
+        inner = sections_in(field.annotation)
+        yield Key(path, section, field, tags, effect, bool(inner))
+        if inner and is_mapping(field.annotation):
+            path = (*path, "*")
+        elif inner and _is_list(field.annotation):
+            path = (*path, "[]")
+        for tag, each in inner.items():
+            yield from _keys(each, path, (tag,) if tag and len(inner) > 1 else tags, effect)
+
+
+def _joined(found: Iterable[Key]) -> Iterator[Key]:
+    """Keys that are the same in several variants of a union are one; it has no tags if all variants have it."""
+    by_path: dict[Path, list[Key]] = {}
+    variants: dict[Path, set[str]] = {}
+    for key in found:
+        by_path.setdefault(key.path, []).append(key)
+        variants.setdefault(key.path[:-1], set()).update(key.tags)
+    for path, same in by_path.items():
+        told_apart = [str(key.field.annotation) for key in same if get_origin(key.field.annotation) is Literal]
+        if len(told_apart) == len(variants[path[:-1]]) > 1:
+            yield replace(same[0], tags=(), choices=tuple(tag for key in same for tag in key.tags))
+            continue
+        alike: dict[tuple[str, ...], list[Key]] = {}
+        for key in same:
+            alike.setdefault((key.description, key.default, key.range), []).append(key)
+        for group in alike.values():
+            tags = tuple(tag for key in group for tag in key.tags)
+            yield replace(group[0], tags=() if set(tags) == variants[path[:-1]] else tags)
+
+
+def _is_list(annotation: Any) -> bool:
+    return get_origin(annotation) is list or any(map(_is_list, get_args(annotation)))
+
+
+def _type(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return "one of " + ", ".join(map(written, schema["enum"]))
+    if "const" in schema:
+        return written(schema["const"])
+    if schema.get("type") == "array":
+        return f"list of {_type(schema['items'])}" if "$ref" not in schema["items"] else "list of mappings"
+    return _TYPES.get(str(schema.get("type")), "mapping")
+
+
+def _range(schema: dict[str, Any]) -> str:
+    parts: list[str] = []
+    for low, high, unit in (
+        ("minimum", "maximum", ""),
+        ("minLength", "maxLength", " characters"),
+        ("minItems", "maxItems", " items"),
+        ("minProperties", "maxProperties", " keys"),
+    ):
+        parts += _span(schema.get(low), schema.get(high), unit)
+    parts += [f"more than {schema['exclusiveMinimum']}"] if "exclusiveMinimum" in schema else []
+    parts += [f"less than {schema['exclusiveMaximum']}"] if "exclusiveMaximum" in schema else []
+    return ", ".join(parts)
+
+
+def _span(low: Any, high: Any, unit: str) -> Sequence[str]:
+    if low is None and high is None:
+        return []
+    if high is None:
+        return ["not empty" if unit and low == 1 else f"{low}{unit} or more"]
+    return [f"at most {high}{unit}" if low is None else f"{low} to {high}{unit}"]

@@ -1,0 +1,129 @@
+"""The JSON Schema of a stack file, with which editors complete and check it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from infra import gpu, instances
+from infra.settings.keys import effects
+from infra.settings.stack import Settings
+
+Schema = dict[str, Any]
+
+_SECRET: Schema = {
+    "description": "A secret, encrypted by `pulumi config set --secret`.",
+    "type": "object",
+    "properties": {"secure": {"type": "string"}},
+    "required": ["secure"],
+    "additionalProperties": False,
+}
+
+
+def stack_schema(project: str) -> Schema:
+    """The JSON Schema (2020-12) of a whole `Pulumi.<stack>.yaml`.
+
+    What the schema cannot say (rules across keys) is left to `python -m infra validate`.
+
+    Args:
+        project: the name of the Pulumi project, the namespace of its settings.
+    """
+    settings = Settings.model_json_schema()
+    definitions = settings.pop("$defs")
+    _hint(settings, definitions)
+    for (section, key), effect in effects().items():
+        properties = (settings if section == Settings.__name__ else definitions[section])["properties"]
+        properties[key]["description"] += f"\n\nA change: {effect.value}; {effect.explanation}."
+    for each in (*_schemas(settings), *_schemas(definitions)):
+        _simplify(each)
+    names = {name: "aws:region" if name == "region" else f"{project}:{name}" for name in settings["properties"]}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"A stack of {project}",
+        "type": "object",
+        "properties": {
+            "config": {
+                "description": "The settings of the stack, and of Pulumi's providers.",
+                "type": "object",
+                "properties": {names[name]: each for name, each in settings["properties"].items()},
+                "patternProperties": {f"^(?!{project.replace('.', '[.]')}:)[^:]+:.+$": True},
+                "additionalProperties": False,
+            },
+            "environment": {"description": "Environments of Pulumi Cloud to take configuration from."},
+            **{
+                key: {"description": "Written by Pulumi: how secrets are encrypted.", "type": "string"}
+                for key in ("secretsprovider", "encryptedkey", "encryptionsalt")
+            },
+        },
+        "additionalProperties": False,
+        "required": ["config"],
+        "if": {"required": ["environment"]},
+        "else": {"properties": {"config": {"required": [names[name] for name in settings["required"]]}}},
+        "$defs": {**definitions, "Secret": _SECRET},
+    }
+
+
+def _hint(settings: Schema, definitions: Schema) -> None:
+    """What the types do not say: names to complete, and where Pulumi's secrets stand."""
+    secret = {"$ref": "#/$defs/Secret"}
+    for name in ("EndpointSettings", "VariantSettings"):
+        properties = definitions[name]["properties"]
+        properties["instanceType"] |= _instance_type()
+        properties["inferenceAmiVersion"] |= {
+            "type": "string",
+            "anyOf": [{"enum": [*gpu.MACHINE_IMAGES]}, {"pattern": gpu.MACHINE_IMAGE_PATTERN}],
+        }
+        environment = properties["environment"]["patternProperties"]
+        for key, value in environment.items():
+            environment[key] = {"anyOf": [value, secret]}
+    secrets = settings["properties"]["secretEnvironment"]
+    of_endpoint = {"type": "object", "additionalProperties": secret}
+    secrets["anyOf"] = [secret, {"type": "object", "additionalProperties": {"anyOf": [secret, of_endpoint]}}]
+    for key in ("type", "patternProperties", "additionalProperties"):
+        secrets.pop(key, None)
+
+
+def _instance_type() -> Schema:
+    """Those that botocore knows, and families that came out later. A pattern, for editors would repeat a whole enum to
+    whoever mistypes one."""
+    sizes: dict[str, list[str]] = {}
+    types = sorted(each for each in instances.hosting_instance_types() if not instances.is_arm(each))
+    for _, family, size in (each.split(".") for each in types):
+        sizes.setdefault(family, []).append(size)
+    known = "|".join(rf"{family}\.(?:{'|'.join(of_family)})" for family, of_family in sizes.items())
+    size = "|".join(sorted({size for of_family in sizes.values() for size in of_family}))
+    later = rf"(?!(?:{'|'.join(sizes)})\.)(?![a-z]+\d+g[a-z]*\.)[a-z]+\d+[a-z]*(?:-(?!g[bh]\d)[a-z0-9]+)?\.(?:{size})"
+    return {
+        "pattern": rf"^ml\.(?:{known}|{later})$",
+        "patternErrorMessage": "This is no amd64 hosting instance type of SageMaker.",
+        "defaultSnippets": [{"label": each, "body": each} for each in types],
+    }
+
+
+def _schemas(value: Any) -> Iterator[Schema]:
+    """Every schema in a schema, the inner ones first."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if key not in ("default", "defaultSnippets", "examples", "enum", "const"):
+                yield from _schemas(each)
+        yield value
+    elif isinstance(value, list):
+        for each in value:
+            yield from _schemas(each)
+
+
+def _simplify(schema: Schema) -> None:
+    """Without what says nothing to a person: generated titles, defaults that are sections, and null for a key that one
+    would leave out."""
+    if isinstance(schema.get("title"), str):
+        del schema["title"]
+    if schema.get("default", ...) is None or isinstance(schema.get("default"), dict):
+        del schema["default"]
+    schema.pop("secret", None)
+    schema.pop("effect", None)
+    options = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+    if len(options) == 1:
+        del schema["anyOf"]
+        schema |= options[0] | {key: schema[key] for key in schema.keys() & {"description", "default"}}
+    if "patternProperties" in schema and "additionalProperties" not in schema:
+        schema["additionalProperties"] = False

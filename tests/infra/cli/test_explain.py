@@ -1,0 +1,105 @@
+"""Every key is documented, the documentation is current, and a key is found however one writes it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ruamel.yaml import YAML
+
+from infra.__main__ import main
+from infra.cli.explain import FILE, SECOND_ENDPOINT, markdown, matching
+from infra.settings.keys import keys
+from infra.settings.load import load
+from infra.settings.stack import Settings
+from tests.infra.mock_runtime import ROOT, stack_file
+
+KEYS = keys()
+
+
+def test_the_documentation_is_current() -> None:
+    assert (ROOT / FILE).read_text() == markdown("triton-sagemaker"), "run: make schema"
+
+
+@pytest.mark.parametrize("key", KEYS, ids=lambda key: f"{key.name} {','.join(key.tags)}")
+def test_every_key_says_what_it_is_and_shows_an_example(key: object) -> None:
+    assert isinstance(key, type(KEYS[0]))
+    assert key.description.endswith((".", "…"))
+    assert key.below or key.example or key.choices, "no example"
+
+
+def test_every_key_of_the_settings_is_there() -> None:
+    names = {key.name for key in KEYS}
+    assert {"aws:region", "tags", "endpoints.*.variants.*.model.path", "endpoints.*.release.rollbackPercent"} <= names
+    assert {key.path[0] for key in KEYS} == {str(field.alias) for field in Settings.model_fields.values()}
+
+
+def test_a_default_and_a_range_are_those_of_the_settings() -> None:
+    (found,) = matching(KEYS, "startupHealthCheckSeconds")
+    assert (found.type, found.default, found.range, found.example) == ("whole number", "60", "60 to 3600", "300")
+    rolling = {key.tags: key.range for key in matching(KEYS, "release.percent")}
+    assert rolling == {("canary",): "1 to 50", ("linear",): "10 to 50", ("rolling",): "5 to 50"}
+    (strategy,) = matching(KEYS, "endpoints.*.release.strategy")
+    assert (strategy.type, strategy.default) == ("one of allAtOnce, canary, linear, rolling", "allAtOnce")
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("endpoints.*.autoscaling.min", "endpoints.*.autoscaling.min"),
+        ("endpoints.ranking.autoscaling.min", "endpoints.*.autoscaling.min"),
+        ("endpoints.ranking.variants.A.autoscaling.min", "endpoints.*.variants.*.autoscaling.min"),
+        ("autoscaling.min", "endpoints.*.autoscaling.min"),
+        ("aws:region", "aws:region"),
+        ("bucket", "bucket"),
+    ],
+)
+def test_a_key_is_found_by_its_whole_name_or_its_end(written: str, name: str) -> None:
+    assert {key.name for key in matching(KEYS, written)} == {name}
+
+
+def explained(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as exit_:
+        main(["explain", *arguments, "--cwd", str(ROOT)])
+    assert isinstance(exit_.value.code, int)
+    return exit_.value.code, capsys.readouterr().out
+
+
+def test_a_key_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    code, text = explained(capsys, "triton-sagemaker:endpoints.ranking.autoscaling.min")
+    assert code == 0
+    assert text.startswith("triton-sagemaker:endpoints.*.autoscaling.min\n  Fewest instances;")
+    assert "range:    1 or more" in text
+    assert "a change: in place" in text
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("endpoints.*.release.bakeSecond", "endpoints.*.release.bakeSeconds"),
+        ("instanceTyp", "endpoints.*.instanceType"),
+        ("xyzzy", None),
+    ],
+)
+def test_an_unknown_key_is_answered_with_the_nearest(
+    capsys: pytest.CaptureFixture[str], written: str, meant: str | None
+) -> None:
+    expected = f"there is no key {written}." + (f" Did you mean {meant}?" if meant else "")
+    assert explained(capsys, written) == (1, expected + "\n")
+
+
+def test_without_a_key_all_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    code, text = explained(capsys)
+    assert code == 0
+    assert text.splitlines()[:2] == ["aws:region", "triton-sagemaker:environment"]
+
+
+def test_the_second_endpoint_of_the_documentation_may_stand_in_production() -> None:
+    added = YAML(typ="safe").load(SECOND_ENDPOINT)["triton-sagemaker:endpoints"]["ranking-v2"]
+    config = stack_file("prod")
+    config["triton-sagemaker:endpoints"]["ranking-v2"] = added
+    endpoint = load(
+        {key: each if isinstance(each, str) else json.dumps(each) for key, each in config.items()}, "triton-sagemaker"
+    ).endpoints["ranking-v2"]
+    assert endpoint.release.strategy == "canary"
+    assert endpoint.warnings == {}

@@ -1,0 +1,117 @@
+"""The JSON Schema of stack files is current, and says what the settings say as far as a schema can."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
+
+from infra import instances
+from infra.__main__ import main
+from infra.cli.schema import FILE, text
+from tests.infra.mock_runtime import ROOT
+
+SCHEMA = json.loads(text("triton-sagemaker"))
+PROD = YAML(typ="safe").load(ROOT / "Pulumi.prod.yaml")
+
+
+def refused(document: Any) -> list[str]:
+    """Where a validator finds fault, as `config/aws:region`."""
+    return ["/".join(map(str, error.absolute_path)) for error in Draft202012Validator(SCHEMA).iter_errors(document)]
+
+
+def changed(path: str, value: Any) -> Any:
+    """Pulumi.prod.yaml with one value set; None takes it out."""
+    document = deepcopy(PROD)
+    *parents, last = path.split("/")
+    at: Any = document
+    for part in parents:
+        at = at.setdefault(part, {})
+    at[last] = value
+    if value is None:
+        del at[last]
+    return document
+
+
+def test_the_file_is_current(tmp_path: Path) -> None:
+    assert (ROOT / FILE).read_text() == text("triton-sagemaker"), "run: python -m infra schema"
+    shutil.copy(ROOT / "Pulumi.yaml", tmp_path)
+    with pytest.raises(SystemExit) as exit_:
+        main(["schema", "--cwd", str(tmp_path)])
+    assert exit_.value.code == 0
+    assert (tmp_path / FILE).read_text() == text("triton-sagemaker")
+
+
+def test_it_is_a_schema() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_the_projects_stack_files_are_accepted(stack: str) -> None:
+    assert refused(YAML(typ="safe").load(ROOT / f"Pulumi.{stack}.yaml")) == []
+
+
+CONFIG = "config/triton-sagemaker:"
+ENDPOINT = f"{CONFIG}endpoints/sagemaker-endpoint"
+SECRET = {"secure": "AAAB"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("config/aws:profile", "ops"),
+        ("config/aws:assumeRoles", [{"roleArn": "x"}]),
+        ("config/datadog:apiKey", SECRET),
+        ("encryptionsalt", "v1:x"),
+        ("environment", ["shared"]),
+        (f"{CONFIG}secretEnvironment", SECRET),
+        (f"{CONFIG}secretEnvironment", {"sagemaker-endpoint": {"KEY": SECRET}}),
+        (f"{ENDPOINT}/environment", {"KEY": SECRET, "OTHER": "x"}),
+        (f"{ENDPOINT}/instanceType", "ml.c9i.xlarge"),
+        (f"{ENDPOINT}/release", {"timeoutSeconds": 7200}),
+        (f"{ENDPOINT}/model", {"path": "examples/models"}),
+        ("config/triton-sagemaker:image", {"source": "nvcr.io/nvidia/tritonserver:24.05-py3"}),
+    ],
+)
+def test_what_may_be_is_accepted(path: str, value: Any) -> None:
+    assert refused(changed(path, value)) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "at"),
+    [
+        ("config/aws:region", None, "config"),
+        (f"{CONFIG}environment", "prod", f"{CONFIG}environment"),
+        (f"{CONFIG}endpoint", {}, "config"),
+        ("config/endpoints", {}, "config"),
+        ("confg", {}, ""),
+        (f"{CONFIG}secretEnvironment", {"sagemaker-endpoint": {"KEY": "hunter2"}}, f"{CONFIG}secretEnvironment"),
+        (f"{CONFIG}endpoints/a_b", {"model": {"path": "x"}}, f"{CONFIG}endpoints"),
+        (f"{ENDPOINT}/model", {"path": "x", "artifact": "y.tar.gz"}, f"{ENDPOINT}/model"),
+        (f"{ENDPOINT}/model/artifact", "models/x.tar.gz", f"{ENDPOINT}/model"),
+        (f"{ENDPOINT}/model/artifact", "a/../x.tar.gz", f"{ENDPOINT}/model"),
+        (f"{ENDPOINT}/instanceType", "ml.c5.xlargee", f"{ENDPOINT}/instanceType"),
+        (f"{ENDPOINT}/instanceType", "ml.c5.32xlarge", f"{ENDPOINT}/instanceType"),
+        (f"{ENDPOINT}/instanceType", "ml.c9g.xlarge", f"{ENDPOINT}/instanceType"),
+        (f"{ENDPOINT}/inferenceAmiVersion", 5, f"{ENDPOINT}/inferenceAmiVersion"),
+        (f"{ENDPOINT}/autoscaling/min", 0, f"{ENDPOINT}/autoscaling/min"),
+        (f"{ENDPOINT}/release", {"strategy": "canary"}, f"{ENDPOINT}/release"),
+        (f"{ENDPOINT}/release", {"strategy": "linear", "percent": 9}, f"{ENDPOINT}/release"),
+        (f"{ENDPOINT}/environment", {"a-b": "x"}, f"{ENDPOINT}/environment"),
+        (f"{ENDPOINT}/alarms/existing", ["arn:aws:x"], f"{ENDPOINT}/alarms/existing/0"),
+        (f"{ENDPOINT}/variants", {"A": {"model": {"path": "x"}}}, ENDPOINT),
+    ],
+)
+def test_what_may_not_be_is_refused_at_its_place(path: str, value: Any, at: str) -> None:
+    assert at in refused(changed(path, value))
+
+
+def test_every_instance_type_is_taken_or_refused_as_the_settings_do() -> None:
+    for each in instances.hosting_instance_types():
+        assert bool(refused(changed(f"{ENDPOINT}/instanceType", each))) == instances.is_arm(each), each

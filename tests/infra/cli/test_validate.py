@@ -1,0 +1,230 @@
+"""Stack files are checked where they stand: every problem with its place, and in the words of `pulumi preview`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pulumi
+import pytest
+from ruamel.yaml import YAML
+
+from infra.__main__ import main
+from infra.cli.validate import findings
+from tests.infra.mock_runtime import ROOT, run
+
+VALID = """\
+config:
+  aws:region: ap-northeast-1
+  triton-sagemaker:environment: staging
+  triton-sagemaker:tags: {CostEnv: test, CostService: x}
+  triton-sagemaker:endpoints:
+    ranking:
+      model:
+        artifact: artifacts/model_7.tar.gz
+      autoscaling:
+        min: 2
+        max: 10
+"""
+
+Validate = Callable[[str], list[str]]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    shutil.copy(ROOT / "Pulumi.yaml", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def found(project: Path) -> Validate:
+    """Validate a text; each problem as `LINE:COLUMN: KEY: MESSAGE`."""
+
+    def validate(text: str) -> list[str]:
+        file = project / "Pulumi.x.yaml"
+        file.write_text(text, encoding="utf-8")
+        return [str(each).removeprefix(f"{file}:") for each in findings(file)]
+
+    return validate
+
+
+def test_the_projects_own_stack_files_are_valid(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT / "infra")
+    with pytest.raises(SystemExit) as exit_:
+        main(["validate"])
+    assert exit_.value.code == 0
+    assert capsys.readouterr().out.endswith("Pulumi.prod.yaml: valid\n")
+
+
+def test_every_problem_stands_with_line_and_column(found: Validate) -> None:
+    text = VALID.replace("min: 2", "min: 12").replace("model:", "instanceType: ml.c5.xlargee\n      model:")
+    assert found(text) == [
+        "7:7: triton-sagemaker:endpoints.ranking.instanceType: 'ml.c5.xlargee' is not a SageMaker hosting instance "
+        "type. Did you mean ml.c5.xlarge?",
+        "11:9: triton-sagemaker:endpoints.ranking.autoscaling.min: 12 is more than max (10). Raise max or lower min.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("        max: 10\n", "", "9:7: triton-sagemaker:endpoints.ranking.autoscaling.max: is required."),
+        ("min: 2", "mini: 2", "10:9: triton-sagemaker:endpoints.ranking.autoscaling.mini: unknown key; did you mean"),
+        ("{CostEnv: test, CostService: x}", "{CostEnv: test}", "4:3: triton-sagemaker:tags: CostService must be set"),
+        ("CostService: x", "CostService: x, a.b: 1", '4:58: triton-sagemaker:tags["a.b"]: 1: must be a valid string'),
+        ("aws:region: ap-northeast-1", "aws:regions: x", "1:1: aws:region: is required."),
+        ("config:", "confg:", "1:1: confg: unknown key; a stack file has: config, "),
+        ("        max: 10\n", "        max: 10\n        min: 3\n", "the key is there twice, first in line 10."),
+        ("triton-sagemaker:tags", "triton-sagemeker:tags", "4:3: triton-sagemeker:tags: unknown namespace; did you"),
+        ("triton-sagemaker:tags", "tags", "4:3: tags: Pulumi takes keys with their project only; did you mean"),
+        ("min: 2", "min: 2: 3", "10:15: config: this is no YAML: mapping values are not allowed here."),
+        ("min: 2", "min: [2", "11:12: config: this is no YAML: while parsing a flow sequence"),
+        ("min: 2", "min: *a", "10:14: config: this is no YAML: found undefined alias"),
+        ("autoscaling:", "autoscaling: &a\n        max: *a\n        x:", "the value contains itself, by an alias."),
+        ("min: 2", "min: \x07", "1:1: config: this is no YAML: unacceptable character"),
+        ("min: 2", "[min, 2]: 2", "10:9: triton-sagemaker:endpoints.ranking.autoscaling: a key is a list or a mapp"),
+        ("min: 2", "min: 2026-13-45", "10:9: triton-sagemaker:endpoints.ranking.autoscaling.min: '2026-13-45': must"),
+        ("min: 2", "min:", "10:9: triton-sagemaker:endpoints.ranking.autoscaling.min: None: must be a valid integer"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told_at_its_place(found: Validate, old: str, new: str, expected: str) -> None:
+    assert old in VALID
+    assert expected in "\n".join(found(VALID.replace(old, new)))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "1:1: config: a stack file is a mapping with the key `config`."),
+        ("- a\n", "1:1: config: a stack file is a mapping with the key `config`."),
+        ("config: 5\n", "1:9: config: config is a mapping of keys to values."),
+    ],
+)
+def test_a_file_without_configuration_is_told_of_as_a_whole(found: Validate, text: str, expected: str) -> None:
+    assert expected in found(text)[0]
+
+
+def test_merged_and_aliased_values_are_read_and_found(found: Validate) -> None:
+    text = VALID + "    second:\n      <<: &more {instanceType: ml.c7g.xlarge}\n      model: {path: nowhere}\n"
+    assert [line.partition(": ")[0] for line in found(text)] == ["13:18"]
+
+
+def test_numbers_are_those_that_pulumi_makes_of_them(found: Validate) -> None:
+    assert found(VALID.replace("min: 2", "min: 2.0").replace("max: 10", "max: 0xA")) == []
+
+
+def test_a_wrong_model_repository_is_told_of_beside_wrong_settings(found: Validate) -> None:
+    text = VALID + "    second:\n      model:\n        path: nowhere\n    third:\n      modl: x\n"
+    assert [line.split(": ")[0] for line in found(text)] == ["14:9", "15:5", "16:7"]
+
+
+def test_warnings_are_shown_and_are_no_failure(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = project / "Pulumi.x.yaml"
+    file.write_text(VALID + "      instanceType: ml.c9i.xlarge\n")
+    with pytest.raises(SystemExit) as exit_:
+        main(["validate", str(file)])
+    assert exit_.value.code == 0
+    out = capsys.readouterr().out
+    assert f"{file}:12:7: warning: triton-sagemaker:endpoints.ranking.instanceType: ml.c9i.xlarge is not in" in out
+
+
+SECURE = "{secure: AAABAJ0hW7}"
+
+
+@pytest.mark.parametrize(
+    "addition",
+    [
+        f"  triton-sagemaker:secretEnvironment: {SECURE}\n",
+        f"  triton-sagemaker:secretEnvironment: {{ranking: {{KEY: {SECURE}}}}}\n",
+        f"      environment: {{KEY: {SECURE}}}\n",
+        f"  datadog:apiKey: {SECURE}\n",
+        f"  aws:secretKey: {SECURE}\nencryptionsalt: v1:abc\n",
+    ],
+)
+def test_secrets_are_taken_where_they_may_be(found: Validate, addition: str) -> None:
+    assert found(VALID + addition) == []
+
+
+def test_a_secret_elsewhere_is_refused_and_hides_no_other_problem(found: Validate) -> None:
+    text = VALID.replace("min: 2", f"min: {SECURE}").replace("CostService: x", "CostService: 5")
+    assert [line.split(": ")[0] for line in found(text)] == ["4:42", "10:9"]
+    (line,) = found(VALID.split("  triton-sagemaker:endpoints")[0] + f"  triton-sagemaker:endpoints: {SECURE}\n")
+    assert line.startswith("5:3: triton-sagemaker:endpoints: is secret, and nobody could check it. Only secretEnv")
+
+
+def test_a_secret_in_plain_text_beside_an_encrypted_one_is_refused(found: Validate) -> None:
+    text = VALID + f"  triton-sagemaker:secretEnvironment: {{ranking: {{A: {SECURE}, B: hunter2}}}}\n"
+    (line,) = found(text)
+    assert line.startswith("12:75: triton-sagemaker:secretEnvironment.ranking.B: stands here in plain text")
+
+
+def test_what_an_environment_of_pulumi_cloud_may_bring_is_not_missed(found: Validate) -> None:
+    text = VALID.replace("  aws:region: ap-northeast-1\n", "")
+    assert found(text)
+    assert found(text + "environment: [shared]\n") == []
+
+
+def test_json_says_the_same(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = project / "Pulumi.x.yaml"
+    file.write_text(VALID.replace("min: 2", "min: 12"))
+    with pytest.raises(SystemExit) as exit_:
+        main(["validate", "--json", str(file)])
+    assert exit_.value.code == 1
+    assert json.loads(capsys.readouterr().out) == [
+        {
+            "file": str(file),
+            "line": 10,
+            "column": 9,
+            "key": "triton-sagemaker:endpoints.ranking.autoscaling.min",
+            "message": "12 is more than max (10). Raise max or lower min.",
+            "severity": "error",
+        }
+    ]
+
+
+def test_github_gets_annotations(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = project / "Pulumi.x.yaml"
+    file.write_text(VALID.replace("min: 2", "min: '100%'"))
+    with pytest.raises(SystemExit):
+        main(["validate", "--format", "github", str(file)])
+    (line,) = capsys.readouterr().out.splitlines()
+    title = "triton-sagemaker%3Aendpoints.ranking.autoscaling.min"
+    assert line.startswith(f"::error file={file},line=10,col=9,title={title}::'100%25': must be")
+
+
+def test_what_cannot_be_read_is_no_finding(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, words in (
+        (["validate", str(project / "Pulumi.no.yaml")], "Pulumi.no.yaml cannot be read: No such file"),
+        (["validate", "--cwd", str(project)], "there is no stack file"),
+        (["validate", "--cwd", "/"], "there is no Pulumi.yaml in / or above it"),
+    ):
+        with pytest.raises(SystemExit) as exit_:
+            main(arguments)
+        assert exit_.value.code == 2
+        assert words in capsys.readouterr().err
+
+
+def test_a_preview_says_the_same_words(found: Validate) -> None:
+    text = VALID.replace("min: 2", "min: 12") + "    second:\n      model: {path: nowhere}\n      instanceTyp: x\n"
+    said = {line.split(": ", 1)[1] for line in found(text)}
+    with pytest.raises(pulumi.RunError) as refused:
+        run("x", YAML(typ="safe").load(text)["config"])
+    assert said == {line.strip() for line in str(refused.value).splitlines()[1:]}
+    assert len(said) == 2
+
+
+def test_nothing_heavy_is_loaded_to_validate() -> None:
+    program = "import sys; from infra.__main__ import main\ntry: main(['validate'])\nexcept SystemExit: pass\n"
+    program += "heavy = {'pulumi', 'pulumi_aws', 'boto3', 'grpc', 'numpy', 'moto'} & sys.modules.keys()\n"
+    program += "assert not heavy, heavy"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+def test_an_unknown_key_that_was_merged_in_is_told_at_its_place(found: Validate) -> None:
+    assert "2:3: settings: unknown key" in "\n".join(found(f"<<:\n  settings: 1\n{VALID}"))

@@ -1,0 +1,273 @@
+"""Thousands of stack files: the valid ones deploy, each broken one is told of at its key and line, and none ends in a
+traceback."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from infra.cli.stack_text import StackText
+from infra.cli.validate import Finding, findings
+from infra.settings.error import Location, Problem
+from tests.infra.mock_runtime import ROOT, run
+
+PROJECT = "triton-sagemaker"
+
+VALID, BROKEN, MANGLED = 60, 400, 100
+"""Stacks that are generated for each test."""
+
+TIMES = 4
+"""How often each of them is broken or mangled, each time at another place."""
+
+many = settings(deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stack file to write, in a project with the example's models."""
+    root = tmp_path_factory.mktemp("project")
+    shutil.copy(ROOT / "Pulumi.yaml", root)
+    (root / "examples").symlink_to(ROOT / "examples")
+    return root / "Pulumi.x.yaml"
+
+
+def names(most: int) -> st.SearchStrategy[str]:
+    return st.from_regex(rf"[a-zA-Z0-9](-?[a-zA-Z0-9]){{0,{most}}}", fullmatch=True)
+
+
+def some(required: dict[str, Any], optional: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(required, optional=optional)
+
+
+percent = st.integers(10, 33)  # of 2 to 10 instances at most half
+waits = st.integers(0, 60)
+seconds = st.integers(60, 600)
+blue_green = {"terminationWaitSeconds": waits}
+late = {"timeoutSeconds": st.just(28_800)}
+releases = st.one_of(
+    some({}, blue_green | late | {"strategy": st.just("allAtOnce"), "bakeSeconds": waits}),
+    some({"strategy": st.just("canary"), "percent": percent}, blue_green | late | {"bakeSeconds": waits}),
+    some({"strategy": st.just("linear"), "percent": percent} | late, blue_green | {"intervalSeconds": waits}),
+    some(
+        {"strategy": st.just("rolling"), "percent": percent} | late,
+        {"intervalSeconds": waits, "rollbackPercent": st.integers(5, 100)},
+    ),
+)
+models = st.one_of(
+    st.fixed_dictionaries({"path": st.just("examples/models")}, optional={"defaultModelName": st.just("iris")}),
+    some(
+        {"artifact": st.from_regex(r"artifacts/[a-z0-9_]{1,20}\.tar\.gz", fullmatch=True)},
+        {"defaultModelName": names(20)},
+    ),
+)
+environments = st.dictionaries(
+    st.from_regex(r"[A-Z][A-Z0-9_]{0,20}", fullmatch=True).filter(lambda name: not name.startswith("SAGEMAKER")),
+    st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), max_size=20),
+    max_size=3,
+)
+scalings = st.builds(
+    lambda low, more, rest: {"min": low, "max": low + more, **rest},
+    st.integers(2, 5),
+    st.integers(0, 5),
+    some(
+        {},
+        {
+            "invocationsPerInstance": st.integers(1, 1000),
+            "scaleInCooldown": st.integers(0, 900),
+            "scaleOutCooldown": st.integers(0, 900),
+        },
+    ),
+)
+fleets: dict[str, Any] = {
+    "instanceType": st.sampled_from(["ml.c5.xlarge", "ml.r5.xlarge", "ml.m5.large", "ml.g5.xlarge", "ml.c9i.xlarge"]),
+    "initialVariantWeight": st.floats(0, 10, allow_nan=False),
+    "startupHealthCheckSeconds": seconds,
+    "modelDataDownloadSeconds": seconds,
+    "volumeSizeGb": st.integers(1, 512),
+    "environment": environments,
+    "allowSingleInstance": st.booleans(),
+}
+alarms = some(
+    {"errorRatePercent": st.floats(0.1, 99)},
+    {
+        "p99ModelLatencyMilliseconds": st.integers(1, 10_000),
+        "evaluationMinutes": st.integers(1, 60),
+        "existing": st.lists(names(20), unique=True, max_size=3),
+        "minimumInvocations": some({"count": st.integers(1, 1000)}, {"otherwise": st.sampled_from(["warn", "fail"])}),
+    },
+)
+variants = st.dictionaries(names(6), some({"model": models, "autoscaling": scalings}, fleets), min_size=1, max_size=2)
+endpoints = st.one_of(
+    some({"model": models, "autoscaling": scalings, "alarms": alarms}, fleets | {"release": releases}),
+    some({"model": models, "initialInstanceCount": st.integers(2, 4), "alarms": alarms}, fleets),
+    some({"variants": variants, "alarms": alarms}, {}),
+)
+stacks = some(
+    {
+        "aws:region": st.sampled_from(["ap-northeast-1", "us-east-1", "eu-central-1"]),
+        f"{PROJECT}:environment": st.sampled_from(["production", "staging", "development"]),
+        f"{PROJECT}:tags": st.fixed_dictionaries({"CostEnv": names(8), "CostService": names(8)}),
+        f"{PROJECT}:endpoints": st.dictionaries(names(20), endpoints, min_size=1, max_size=2).filter(
+            lambda each: len({name.lower() for name in each}) == len(each)
+        ),
+    },
+    {
+        "aws:profile": names(10),
+        f"{PROJECT}:bucket": some(
+            {}, {"name": st.just("models-of-ours"), "noncurrentVersionExpirationDays": st.integers(1, 365)}
+        ),
+        f"{PROJECT}:image": some({}, {"version": st.sampled_from(["23.10-py3", "23.08-py3", "22.09-py3"])}),
+        f"{PROJECT}:role": some({}, {"name": names(20)}),
+        f"{PROJECT}:vpc": st.just({"subnetIds": ["subnet-0a", "subnet-0b"], "securityGroupIds": ["sg-0a"]}),
+    },
+).map(lambda config: {"config": config})
+
+
+class Written:
+    """A stack file as text: in blocks down to a depth, and from there on each value on the line of its key."""
+
+    def __init__(self, document: dict[str, Any], depth: int) -> None:
+        self._lines: list[str] = []
+        self._line_of: dict[Location, int] = {}
+        self._write(document, (), depth)
+        self.text = "\n".join(self._lines) + "\n"
+
+    def line_of(self, place: Location) -> int:
+        """The line of the last of these keys that is there."""
+        there = (place[:length] for length in range(len(place), 0, -1) if place[:length] in self._line_of)
+        return self._line_of[next(there)]
+
+    def _write(self, value: dict[str, Any], above: Location, depth: int) -> None:
+        for key, each in value.items():
+            head = f"{'  ' * len(above)}{json.dumps(key, ensure_ascii=False)}:"
+            in_block = isinstance(each, dict) and each and depth > len(above)
+            self._lines.append(head if in_block else f"{head} {json.dumps(each, ensure_ascii=False)}")
+            self._line_of[(*above, key)] = len(self._lines)
+            if in_block:
+                self._write(each, (*above, key), depth)
+            else:
+                self._line_of.update({(*above, key, *below): len(self._lines) for below in _places(each)})
+
+
+layouts = st.integers(1, 8)
+
+
+@given(stacks, layouts)
+@settings(many, max_examples=VALID, phases=[Phase.reuse, Phase.generate])  # a smaller example is not worth minutes
+def test_a_valid_stack_deploys(file: Path, document: dict[str, Any], layout: int) -> None:
+    file.write_text(Written(document, layout).text, encoding="utf-8")
+    assert [str(each) for each in findings(file) if each.severity == "error"] == []
+    text = StackText.read(file)
+    deployed = run("x", text.config)
+    assert {each.name for each in deployed.all("dynamic/infra:Endpoint")} == text.config[f"{PROJECT}:endpoints"].keys()
+
+
+@st.composite
+def broken_stacks(draw: st.DrawFn) -> list[tuple[dict[str, Any], Location]]:
+    """A stack that is broken at one place, and the keys that lead there; some times over."""
+    valid = draw(stacks)
+    places = [place for place in _places(valid["config"]) if place[0] != "aws:profile"]
+    broken = []
+    for _ in range(TIMES):
+        document = deepcopy(valid)
+        how = draw(st.sampled_from([_unknown_key, _wrong_type, _negative, _missing]))
+        broken.append((document, how(draw, document["config"], places)))
+    return broken
+
+
+def _unknown_key(draw: st.DrawFn, config: Any, places: list[Location]) -> Location:
+    free = ("tags", "environment", "endpoints", "variants")
+    section = draw(st.sampled_from([each for each in places if _is_section(config, each) and not _ends(each, free)]))
+    key = draw(st.sampled_from(["xyzzy", "Min", "instance_type", "a.b", "5", "null", "ключ"]))
+    _at(config, section)[key] = draw(st.sampled_from([1, "x", None, [], {}]))
+    return (*section, key)
+
+
+def _wrong_type(draw: st.DrawFn, config: Any, places: list[Location]) -> Location:
+    place = draw(st.sampled_from(places))
+    value = _at(config, place)
+    options: list[Any] = ["text", 5.5]
+    if isinstance(value, str):
+        options = [[value], {"x": [value]}]
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        options = ["text", [value], {"x": value}]
+    _at(config, place[:-1])[place[-1]] = draw(st.sampled_from(options))
+    return place
+
+
+def _negative(draw: st.DrawFn, config: Any, places: list[Location]) -> Location:
+    config[f"{PROJECT}:bucket"] = {"abortIncompleteMultipartUploadDays": 1}
+    place = draw(st.sampled_from([each for each in _places(config) if _is_number(config, each)]))
+    _at(config, place[:-1])[place[-1]] = draw(st.sampled_from([-1, -10, float("nan"), float("-inf")]))
+    return place
+
+
+def _missing(draw: st.DrawFn, config: Any, places: list[Location]) -> Location:
+    required = ("aws:region", "tags", "endpoints", "min", "max", "count", "model")
+    place = draw(st.sampled_from([each for each in places if _ends(each, required)]))
+    del _at(config, place[:-1])[place[-1]]
+    return place
+
+
+def _is_section(config: Any, place: Location) -> bool:
+    return isinstance(_at(config, place), dict)
+
+
+def _is_number(config: Any, place: Location) -> bool:
+    value = _at(config, place)
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _ends(place: Location, names: tuple[str, ...]) -> bool:
+    return str(place[-1]).removeprefix(f"{PROJECT}:") in names
+
+
+def _places(value: Any, above: Location = ()) -> Iterator[Location]:
+    items: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in items:
+        yield (*above, key)
+        yield from _places(each, (*above, key))
+
+
+def _at(value: Any, place: Location) -> Any:
+    for part in place:
+        value = value[part]
+    return value
+
+
+@given(broken_stacks(), layouts)
+@settings(many, max_examples=BROKEN)
+def test_a_broken_stack_is_told_of_at_its_key_and_line(
+    file: Path, broken: list[tuple[dict[str, Any], Location]], layout: int
+) -> None:
+    for document, place in broken:
+        written = Written(document, layout)
+        file.write_text(written.text, encoding="utf-8")
+        errors = [each for each in findings(file) if each.severity == "error"]
+        key = Problem(place, "").key
+        at_the_place = [each for each in errors if each.key == key or each.key.startswith((f"{key}.", f"{key}["))]
+        assert at_the_place, (key, [str(each) for each in errors])
+        assert written.line_of(("config", *place)) in {each.line for each in at_the_place}
+
+
+snippets = st.one_of(st.text(max_size=5), st.sampled_from(["\t", ": ", "- ", "{", "*a ", "&a ", "!x ", "|", "<<: "]))
+
+
+@given(stacks, layouts, st.lists(st.tuples(st.floats(0, 1), st.integers(0, 10), snippets), min_size=TIMES))
+@settings(many, max_examples=MANGLED)
+def test_a_mangled_text_never_ends_in_a_traceback(
+    file: Path, document: dict[str, Any], layout: int, changes: list[tuple[float, int, str]]
+) -> None:
+    text = Written(document, layout).text
+    for where, cut, inserted in changes:
+        at = round(where * len(text))
+        file.write_text(text[:at] + inserted + text[at + cut :], encoding="utf-8", errors="surrogatepass")
+        assert all(isinstance(each, Finding) and each.line >= 1 and each.column >= 1 for each in findings(file))
