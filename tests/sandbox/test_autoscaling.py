@@ -17,6 +17,13 @@ TRACKING = {
     "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
 }
 
+CONCURRENCY = {
+    "TargetValue": 5.0,
+    "PredefinedMetricSpecification": {
+        "PredefinedMetricType": "SageMakerVariantConcurrentRequestsPerModelHighResolution"
+    },
+}
+
 
 def place(endpoint: str, variant: str = "AllTraffic") -> dict[str, str]:
     resource_id = f"endpoint/{endpoint}/variant/{variant}"
@@ -159,8 +166,9 @@ def test_policies_are_found_by_their_whole_names(host: Host) -> None:
     name = host.endpoint(host.config({"VariantName": "All"}, {"VariantName": "AllTraffic"}))
     for variant in ("All", "AllTraffic"):
         register(host, name, ResourceId=place(name, variant)["ResourceId"])
-        for policy in ("one", "two"):
-            put_policy(host, name, policy, ResourceId=place(name, variant)["ResourceId"])
+        for policy, tracking in (("one", TRACKING), ("two", CONCURRENCY)):
+            resource_id = place(name, variant)["ResourceId"]
+            put_policy(host, name, policy, ResourceId=resource_id, TargetTrackingScalingPolicyConfiguration=tracking)
     resource_id = place(name, "All")["ResourceId"]
     found = policies(host, ResourceId=resource_id, PolicyNames=["two"])
     assert [(policy["ResourceId"], policy["PolicyName"]) for policy in found] == [(resource_id, "two")]
@@ -226,3 +234,22 @@ def test_other_namespaces_are_motos(host: Host) -> None:
     autoscaling.register_scalable_target(**table, MinCapacity=1, MaxCapacity=2)
     [target] = autoscaling.describe_scalable_targets(ServiceNamespace="dynamodb")["ScalableTargets"]
     assert target["ResourceId"] == "table/t"
+
+
+def test_a_metric_is_tracked_by_one_policy_only(host: Host) -> None:
+    """Application Auto Scaling guide, "Multiple target tracking scaling policies"; the words:
+    https://github.com/hashicorp/terraform-provider-aws/issues/41179"""
+    name = host.endpoint()
+    register(host, name)
+    put_policy(host, name)
+    code, message = refusal(put_policy, host, name, "another")
+    assert (code, message) == (
+        "ValidationException",
+        "Only one TargetTrackingScaling policy for a given metric specification is allowed.",
+    )
+    put_policy(host, name, "another", TargetTrackingScalingPolicyConfiguration=CONCURRENCY)
+    put_policy(host, name, TargetTrackingScalingPolicyConfiguration={**TRACKING, "TargetValue": 50.0})
+    assert {each["PolicyName"] for each in policies(host, ResourceId=place(name)["ResourceId"])} == {
+        "invocations",
+        "another",
+    }
