@@ -90,6 +90,13 @@ class AutoscalingSettings(Section):
     )
     scale_in_cooldown: int = Field(600, ge=0, description="Seconds between two scale-ins.")
     scale_out_cooldown: int = Field(30, ge=0, description="Seconds between two scale-outs.")
+    policy_name: str | None = Field(
+        None,
+        min_length=1,
+        max_length=255,
+        pattern=r"^\P{C}+$",
+        description="The scaling policy's name (API PolicyName); Pulumi chooses one if not given.",
+    )
 
     @rule("min")
     def min_is_not_over_max(self) -> str | None:
