@@ -47,11 +47,13 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
         pulumi.log.info(f"{name}: {release_summary(endpoint_settings)}")
         for warning in endpoint_settings.release_warnings:
             pulumi.log.warn(f"{pulumi.get_project()}:endpoints.{name}.{warning}")
+    for name in settings.adopt.endpoints:
+        pulumi.log.info(f"{name}: one that is there and belongs to no stack is updated, whatever `create` says below")
     account_id = aws.get_caller_identity_output().account_id
     partition = aws.get_partition_output().partition
     tags, protect = settings.tags, settings.production
 
-    bucket = ModelBucket("models", ModelBucketArgs(settings.bucket, tags, protect))
+    bucket = ModelBucket("models", ModelBucketArgs(settings.bucket, tags, protect, settings.adopt))
     mirror = ImageMirror(
         "image",
         ImageMirrorArgs(
@@ -61,12 +63,14 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
             account_id=account_id,
             tags=tags,
             production=settings.production,
+            adopt=settings.adopt.repository,
         ),
     )
     role = ExecutionRole(
         "execution-role",
         ExecutionRoleArgs(
             role_name=settings.role.name,
+            adopt=settings.adopt.role,
             account_id=account_id,
             partition=partition,
             region=settings.region,
@@ -102,6 +106,7 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
                 tags=tags,
                 secret_environment=config.is_config_secret(f"{pulumi.get_project()}:endpoints"),
                 protect=protect,
+                adopt=name in settings.adopt.endpoints,
             ),
         )
         endpoints[name] = {
@@ -150,6 +155,7 @@ def deployed(settings: Settings, stack: str, partition: str, account_id: str) ->
         ],
         kms_key_arn=settings.bucket.kms_key_arn,
         notification_topic_arn=settings.notification_topic_arn,
+        adopts_endpoints=bool(settings.adopt.endpoints),
     )
 
 

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, f
 
 from infra.ecr.accounts import aws_triton_images
 from infra.ecr.reference import ImageReference
+from infra.settings.adopt import AdoptSettings
 from infra.settings.endpoint import EndpointName, EndpointSettings
 from infra.settings.freeze import FreezeWindowSettings
 from infra.settings.notifications import NotificationSettings
@@ -140,6 +141,9 @@ class Settings(Section):
     notifications: NotificationSettings | None = Field(
         None, description="Where the end of each release is published; nowhere if not given."
     )
+    adopt: AdoptSettings = Field(
+        AdoptSettings(), description="What exists already and is taken over under its name; nothing if not given."
+    )
 
     @property
     def production(self) -> bool:
@@ -157,6 +161,37 @@ class Settings(Section):
     def notification_topic_arn(self) -> str | None:
         """The SNS topic that is told of each release."""
         return self.notifications.topic_arn if self.notifications else None
+
+    @rule("adopt.bucket")
+    def an_adopted_bucket_is_named(self) -> str | None:
+        if self.adopt.bucket and self.bucket.name is None:
+            return "which one is not said. Give its name as bucket.name, and leave it there."
+        return None
+
+    @rule("adopt.role")
+    def an_adopted_role_is_named(self) -> str | None:
+        if self.adopt.role and self.role.name is None:
+            return "which one is not said. Give its name as role.name, and leave it there."
+        return None
+
+    @rule("adopt.endpoints")
+    def an_adopted_endpoint_is_one_of_the_stack(self) -> str | None:
+        if unknown := [name for name in self.adopt.endpoints if name not in self.endpoints]:
+            return f"{', '.join(unknown)}: no such key below endpoints, which has {', '.join(self.endpoints)}."
+        return None
+
+    @rule("adopt.endpoints")
+    def an_adopted_endpoints_scaling_policy_is_named(self) -> str | None:
+        """PutScalingPolicy changes a policy of the same name, and refuses a second one on the same metric."""
+        for name in self.adopt.endpoints:
+            variants = self.endpoints[name].production_variants.values() if name in self.endpoints else ()
+            if any(each.autoscaling and each.autoscaling.policy_name is None for each in variants):
+                return (
+                    f"{name} is autoscaled without autoscaling.policyName, and AWS takes one target-tracking policy a "
+                    "metric. Give the name that its policy has (aws application-autoscaling describe-scaling-policies "
+                    "--service-namespace sagemaker), or any if it has none, and leave it there."
+                )
+        return None
 
     @field_validator("image")
     @classmethod
