@@ -39,6 +39,7 @@ class VariantAutoscaling(pulumi.ComponentResource):
         )
         appautoscaling.Policy(
             f"{name}-invocations",
+            name=args.settings.policy_name,
             policy_type="TargetTrackingScaling",
             service_namespace=target.service_namespace,
             scalable_dimension=target.scalable_dimension,
@@ -49,6 +50,7 @@ class VariantAutoscaling(pulumi.ComponentResource):
                 "scale_in_cooldown": args.settings.scale_in_cooldown,
                 "scale_out_cooldown": args.settings.scale_out_cooldown,
             },
-            opts=child,
+            # AWS takes one target-tracking policy a metric
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(delete_before_replace=True)),
         )
         self.register_outputs({})

@@ -9,6 +9,7 @@ import pulumi
 from pulumi_aws import s3
 
 from infra import policies
+from infra.settings.adopt import AdoptSettings
 from infra.settings.stack import BucketSettings
 
 
@@ -18,6 +19,7 @@ class ModelBucketArgs:
     tags: dict[str, str]
     protect: bool
     """Whether even a mistaken `pulumi destroy` is refused."""
+    adopt: AdoptSettings
 
 
 class ModelBucket(pulumi.ComponentResource):
@@ -34,17 +36,25 @@ class ModelBucket(pulumi.ComponentResource):
         super().__init__("triton-sagemaker:infra:ModelBucket", name, None, opts)
         child = pulumi.ResourceOptions(parent=self, retain_on_delete=True, protect=args.protect)
 
+        def adopted(there: bool) -> pulumi.ResourceOptions:
+            """What is not there is made; what is there without being adopted would be overwritten unseen."""
+            import_ = args.settings.name if there else None
+            return pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(import_=import_))
+
         self.bucket = s3.Bucket(
             name,
             bucket=args.settings.name,
             tags=args.tags,
-            opts=child,
+            opts=adopted(args.adopt.bucket),
         )
         self.versioning = s3.BucketVersioning(
             f"{name}-versioning", bucket=self.bucket.id, versioning_configuration={"status": "Enabled"}, opts=child
         )
         self.encryption = s3.BucketServerSideEncryptionConfiguration(
-            f"{name}-encryption", bucket=self.bucket.id, rules=[_encryption(args.settings.kms_key_arn)], opts=child
+            f"{name}-encryption",
+            bucket=self.bucket.id,
+            rules=[_encryption(args.settings.kms_key_arn)],
+            opts=adopted(args.adopt.bucket),
         )
         public_access_block = s3.BucketPublicAccessBlock(
             f"{name}-public-access-block",
@@ -60,14 +70,18 @@ class ModelBucket(pulumi.ComponentResource):
             bucket=self.bucket.id,
             policy=self.bucket.arn.apply(policies.refuse_plain_http).apply(json.dumps),
             # S3 refuses two changes of a bucket's access settings at the same time (OperationAborted)
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[public_access_block])),
+            opts=pulumi.ResourceOptions.merge(
+                adopted(args.adopt.bucket_policy), pulumi.ResourceOptions(depends_on=[public_access_block])
+            ),
         )
         s3.BucketLifecycleConfiguration(
             f"{name}-lifecycle",
             bucket=self.bucket.id,
             rules=_lifecycle(args.settings),
             # a rule about noncurrent versions wants versioning to be on first
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[self.versioning])),
+            opts=pulumi.ResourceOptions.merge(
+                adopted(args.adopt.bucket_lifecycle), pulumi.ResourceOptions(depends_on=[self.versioning])
+            ),
         )
 
         self.name, self.arn = self.bucket.bucket, self.bucket.arn

@@ -51,6 +51,8 @@ class TritonEndpointArgs:
     """Whether the stack's configuration marks the settings, and so the environment in them, as secret."""
     protect: bool
     """Whether even a mistaken `pulumi destroy` is refused."""
+    adopt: bool
+    """Whether the endpoint exists, belongs to no stack, and is taken over."""
 
 
 class TritonEndpoint(pulumi.ComponentResource):
@@ -91,6 +93,7 @@ class TritonEndpoint(pulumi.ComponentResource):
             freeze_windows=args.freeze_windows,
             bucket=args.bucket_name,
             notification_topic_arn=args.notification_topic_arn,
+            adopt=args.adopt,
             opts=pulumi.ResourceOptions.merge(self._with_policies, pulumi.ResourceOptions(protect=args.protect)),
         )
         for variant, each in variants.items():

@@ -22,6 +22,8 @@ class ImageMirrorArgs:
     tags: dict[str, str]
     production: bool
     """Immutable tags, and a repository that cannot be destroyed by mistake; elsewhere it goes with its images."""
+    adopt: bool
+    """Whether the repository exists and is taken over."""
 
 
 class ImageMirror(pulumi.ComponentResource):
@@ -34,6 +36,9 @@ class ImageMirror(pulumi.ComponentResource):
         super().__init__("triton-sagemaker:infra:ImageMirror", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
 
+        of_repository = pulumi.ResourceOptions(
+            protect=args.production, import_=args.repository_name if args.adopt else None
+        )
         repository = ecr.Repository(
             name,
             name=args.repository_name,
@@ -41,7 +46,7 @@ class ImageMirror(pulumi.ComponentResource):
             image_scanning_configuration={"scan_on_push": True},
             force_delete=not args.production,
             tags=args.tags,
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(protect=args.production)),
+            opts=pulumi.ResourceOptions.merge(child, of_repository),
         )
         ecr.LifecyclePolicy(
             f"{name}-lifecycle",

@@ -157,6 +157,8 @@ class Deployed:
     """ECR repositories that the image is mirrored from; none for a registry that is not ECR."""
     kms_key_arn: str | None = None
     notification_topic_arn: str | None = None
+    adopts_endpoints: bool = False
+    """Whether endpoints are taken over, whose models and configurations have names of any kind."""
 
     def arn(self, service: str, resource: str) -> str:
         return f"arn:{self.partition}:{service}:{self.region}:{self.account_id}:{resource}"
@@ -329,6 +331,9 @@ def _deploy_serving(deployed: Deployed) -> list[dict[str, Any]]:
             "Condition": {"StringLike": {"iam:AWSServiceName": service}},
         },
     ]
+    if deployed.adopts_endpoints:
+        others = [deployed.arn("sagemaker", "endpoint-config/*"), deployed.arn("sagemaker", "model/*")]
+        statements.append(_allow("Adopted", "sagemaker", ["DescribeEndpointConfig", "DescribeModel"], others))
     if deployed.notification_topic_arn:
         statements.append(_allow("Notifications", "sns", ["Publish"], deployed.notification_topic_arn))
     return statements

@@ -50,11 +50,13 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
         pulumi.log.warn(frozen)
     for name, endpoint_settings in settings.endpoints.items():
         pulumi.log.info(f"{name}: {release_summary(endpoint_settings)}")
+    for name in settings.adopt.endpoints:
+        pulumi.log.info(f"{name}: one that is there and belongs to no stack is updated, whatever `create` says below")
     account_id = aws.get_caller_identity_output().account_id
     partition = aws.get_partition_output().partition
     tags, protect = settings.tags, settings.production
 
-    bucket = ModelBucket("models", ModelBucketArgs(settings.bucket, tags, protect))
+    bucket = ModelBucket("models", ModelBucketArgs(settings.bucket, tags, protect, settings.adopt))
     mirror = ImageMirror(
         "image",
         ImageMirrorArgs(
@@ -64,12 +66,14 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
             account_id=account_id,
             tags=tags,
             production=settings.production,
+            adopt=settings.adopt.repository,
         ),
     )
     role = ExecutionRole(
         "execution-role",
         ExecutionRoleArgs(
             role_name=settings.role.name,
+            adopt=settings.adopt.role,
             account_id=account_id,
             partition=partition,
             region=settings.region,
@@ -106,6 +110,7 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
                 secret_environment=settings.secret_environment.get(name, {}),
                 environment_is_secret=f"{pulumi.get_project()}:endpoints" in secret_keys(),
                 protect=protect,
+                adopt=name in settings.adopt.endpoints,
             ),
         )
         endpoints[name] = {
@@ -154,6 +159,7 @@ def deployed(settings: Settings, stack: str, partition: str, account_id: str) ->
         ],
         kms_key_arn=settings.bucket.kms_key_arn,
         notification_topic_arn=settings.notification_topic_arn,
+        adopts_endpoints=bool(settings.adopt.endpoints),
     )
 
 

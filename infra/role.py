@@ -15,6 +15,8 @@ from infra.settings.variant import RELEASED_PREFIX
 @dataclass(frozen=True)
 class ExecutionRoleArgs:
     role_name: str | None
+    adopt: bool
+    """Whether the role exists and is taken over; policies that it has beside those made here stay."""
     account_id: pulumi.Input[str]
     partition: pulumi.Input[str]
     region: str
@@ -41,6 +43,8 @@ class ExecutionRole(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         account = pulumi.Output.all(partition=args.partition, account_id=args.account_id)
 
+        # an adopted role keeps its path: another one would be another role
+        of_role = pulumi.ResourceOptions(import_=args.role_name if args.adopt else None, ignore_changes=["path"])
         role = iam.Role(
             name,
             name=args.role_name,
@@ -49,7 +53,7 @@ class ExecutionRole(pulumi.ComponentResource):
             .apply(policies.sagemaker_trust)
             .apply(json.dumps),
             tags=args.tags,
-            opts=child,
+            opts=pulumi.ResourceOptions.merge(child, of_role),
         )
         documents: dict[str, pulumi.Output[policies.Policy]] = {
             "models": pulumi.Output.from_input(args.bucket_arn).apply(

@@ -7,7 +7,7 @@ interrupted at any moment and asked for again: each one looks at the endpoint fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -52,10 +52,17 @@ class EndpointRequest:
     """What the owning stack was called before it was renamed."""
     former_tags: Mapping[str, str] = field(default_factory=dict)
     """Tags that an earlier request put there; those that are no longer asked for go."""
+    adopt: bool = False
+    """Whether an endpoint that belongs to no stack is taken over."""
     freeze_windows: tuple[FreezeWindow, ...] = ()
     """When an endpoint that serves is not updated."""
     freeze_override: str | None = None
     """Why it is updated in such a window nevertheless."""
+
+    @property
+    def holders(self) -> set[str | None]:
+        """Whom the endpoint may belong to so far; None is nobody."""
+        return {self.owner, self.former_owner or self.owner, *((None,) if self.adopt else ())}
 
 
 class EndpointRelease:
@@ -106,7 +113,7 @@ class EndpointRelease:
         waiting, rollout = self._waiting(), Rollout(request.policy, request.rollback_alarms)
         recording = self._recorder.recording(request.name, request.config_name, rollout, waiting.clock)
         with recording, aws_calls(f"endpoint {request.name}"):
-            found = self._owned(request.name, request.owner, request.former_owner)
+            found = self._owned(request.name, request.owner, request.holders)
             self._attach(found, request, rollout, waiting.clock)
             found = self._settled(found, request, rollout, waiting)
             scaling: Record = {}
@@ -138,7 +145,7 @@ class EndpointRelease:
         fine."""
         with aws_calls(f"endpoint {name}"):
             waiting = self._waiting()
-            found = self._owned(name, owner)
+            found = self._owned(name, owner, {owner})
             if found is not None and found.in_progress:
                 self._report(f"{name}: {found.status}; it can be deleted when that is over")
             found = waiting.settled(found, deadline_seconds)
@@ -150,13 +157,15 @@ class EndpointRelease:
     def _waiting(self) -> Waiting:
         return Waiting(self._reader, self._new_clock(), self._report, self._report_passing, self._alarms)
 
-    def _owned(self, name: str, owner: str, former_owner: str | None = None) -> EndpointDescription | None:
+    def _owned(self, name: str, owner: str, holders: Collection[str | None]) -> EndpointDescription | None:
         found = self._reader.endpoint(name)
         if found is None:
             return None
         holder = self._reader.tags(found).get(OWNER_TAG)
-        if holder not in (owner, former_owner or owner):
+        if holder not in holders:
             raise failure.EndpointNotOwned(name, holder, owner, OWNER_TAG)
+        if holder is None:
+            self._report(f"{name}: it belongs to no stack and serves {found.config_name}; it is adopted")
         return found
 
     def _attach(

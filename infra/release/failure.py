@@ -37,10 +37,12 @@ class EndpointNotOwned(Exception):
     """An endpoint of the requested name belongs to somebody else."""
 
     def __init__(self, name: str, owner: str | None, expected: str, tag: str) -> None:
-        holder = f"belongs to stack {owner}" if owner else f"carries no tag {tag}"
+        holder = f"belongs to stack {owner}, not to {expected}" if owner else f"carries no tag {tag}"
+        adopt = f"adopt it with adopt.endpoints: [{name}]"
+        way_out = f"take it out of that stack and tag it {tag}={expected}" if owner else adopt
         super().__init__(
-            f"endpoint {name}: one of this name exists in the account and {holder}, not to {expected}. It was left "
-            f"alone. Rename the endpoint's key in the settings, or take it over with the tag {tag}={expected}."
+            f"endpoint {name}: one of this name exists in the account and {holder}. It was left alone. Rename the "
+            f"endpoint's key in the settings, or {way_out}."
         )
 
 

@@ -82,6 +82,7 @@ class EndpointProvider(AwsResourceProvider):
             minimum_invocations=MinimumInvocations.of(deployment.get("minimumInvocations")),
             former_owner=olds.get("owner"),
             former_tags=olds.get("tags", {}),
+            adopt=props.get("adopt") or False,
             freeze_windows=tuple(FreezeWindow.of(each) for each in props.get("freezeWindows") or []),
             freeze_override=freeze.override(os.environ),
         )
@@ -141,6 +142,7 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
         freeze_windows: the setting `freezeWindows`: when the endpoint is not updated.
         bucket: name of the bucket that keeps the history of its releases.
         notification_topic_arn: the SNS topic that is told of each release.
+        adopt: whether an endpoint that belongs to no stack is taken over.
     """
 
     arn: pulumi.Output[str]
@@ -161,6 +163,7 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
         freeze_windows: Sequence[dict[str, Any]] = (),
         bucket: pulumi.Input[str] | None = None,
         notification_topic_arn: str | None = None,
+        adopt: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         props = {
@@ -175,6 +178,7 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
             "freezeWindows": list(freeze_windows),
             "bucket": bucket,
             "notificationTopicArn": notification_topic_arn,
+            "adopt": adopt,
             "arn": None,
         }
         super().__init__(EndpointProvider(), resource_name, props, opts)

@@ -68,7 +68,8 @@ def problems(
     """Every problem in pydantic's error, in our own words; no value below a ``secret`` key is shown."""
     found = []
     for each in error.errors():
-        path = path_of(keys_of(model, each["loc"]), namespace)
+        location = (*each["loc"], "strategy") if each["type"] == "union_tag_invalid" else each["loc"]
+        path = path_of(keys_of(model, location), namespace)
         value = "the value" if path[0] in secret else _shown(each["input"])
         message = _message(each, value, _field_at(model, each["loc"]), _keys_at(model, each["loc"][:-1]))
         found.append(Problem(path, message))
@@ -101,7 +102,7 @@ def _message(error: Any, value: str, field: FieldInfo | None, known_keys: Iterab
         case "model_type" | "model_attributes_type" | "dict_type":
             return f"{value}: must be a mapping of keys to values. {_description(field)}".strip()
         case "union_tag_invalid":
-            return f"strategy: {error['ctx']['tag']!r} is none of {error['ctx']['expected_tags']}."
+            return f"{error['ctx']['tag']!r} is none of {error['ctx']['expected_tags']}."
         case _:
             expected = str(error["msg"]).replace("Input should be", "must be").replace("String should", "must")
             return f"{value}: {expected}. {_description(field)}".strip()

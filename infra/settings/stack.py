@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, f
 from infra import gpu, instances
 from infra.ecr.accounts import aws_triton_images
 from infra.ecr.reference import ImageReference
+from infra.settings.adopt import AdoptSettings
 from infra.settings.effect import Effect, on_change
 from infra.settings.endpoint import MAX_NAME, EndpointName, EndpointSettings, variant_resource
 from infra.settings.error import Problem, path_of
@@ -188,8 +189,8 @@ class Settings(Section):
 
     region: str = Field(
         pattern=r"^[a-z]{2,4}(-[a-z]+)+-\d$",
-        description="The AWS region; `pulumi config set aws:region ap-northeast-1`. In another region everything is "
-        "made anew.",
+        description="The AWS region; `pulumi config set aws:region ap-northeast-1`. Another region takes a stack of "
+        "its own: an endpoint cannot move, and a change is refused.",
         examples=["ap-northeast-1"],
         json_schema_extra=on_change(Effect.REPLACEMENT),
     )
@@ -201,7 +202,7 @@ class Settings(Section):
         json_schema_extra=on_change(Effect.REPLACEMENT),
     )
     tags: Annotated[dict[str, str], AfterValidator(_tags)] = Field(
-        description="Tags on every resource (at most 49); CostEnv and CostService are required, for costs are booked "
+        description="Tags on every resource (at most 34); CostEnv and CostService are required, for costs are booked "
         "by them.",
         examples=[{"CostEnv": "prod", "CostService": "ranking"}],
         json_schema_extra=on_change(Effect.IN_PLACE),
@@ -244,6 +245,11 @@ class Settings(Section):
     notifications: NotificationSettings | None = Field(
         None,
         description="Where the end of each release is published; nowhere if not given.",
+        json_schema_extra=on_change(Effect.NOTHING),
+    )
+    adopt: AdoptSettings = Field(
+        AdoptSettings(),
+        description="What exists already and is taken over under its name; nothing if not given (docs/adopt.md).",
         json_schema_extra=on_change(Effect.NOTHING),
     )
 
@@ -295,6 +301,37 @@ class Settings(Section):
         )
         warned = ((key, gpu.driver_warning(release, instances.family(type_), image)) for key, type_, image in found)
         return {key: message for key, message in warned if message}
+
+    @rule("adopt.bucket")
+    def an_adopted_bucket_is_named(self) -> str | None:
+        if self.adopt.bucket and self.bucket.name is None:
+            return "which one is not said. Give its name as bucket.name, and leave it there."
+        return None
+
+    @rule("adopt.role")
+    def an_adopted_role_is_named(self) -> str | None:
+        if self.adopt.role and self.role.name is None:
+            return "which one is not said. Give its name as role.name, and leave it there."
+        return None
+
+    @rule("adopt.endpoints")
+    def an_adopted_endpoint_is_one_of_the_stack(self) -> str | None:
+        if unknown := [name for name in self.adopt.endpoints if name not in self.endpoints]:
+            return f"{', '.join(unknown)}: no such key below endpoints, which has {', '.join(self.endpoints)}."
+        return None
+
+    @rule("adopt.endpoints")
+    def an_adopted_endpoints_scaling_policy_is_named(self) -> str | None:
+        """PutScalingPolicy changes a policy of the same name, and refuses a second one on the same metric."""
+        for name in self.adopt.endpoints:
+            variants = self.endpoints[name].production_variants.values() if name in self.endpoints else ()
+            if any(each.autoscaling and each.autoscaling.policy_name is None for each in variants):
+                return (
+                    f"{name} is autoscaled without autoscaling.policyName, and AWS takes one target-tracking policy a "
+                    "metric. Give the name that its policy has (aws application-autoscaling describe-scaling-policies "
+                    "--service-namespace sagemaker), or any if it has none, and leave it there."
+                )
+        return None
 
     @field_validator("image")
     @classmethod

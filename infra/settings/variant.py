@@ -152,6 +152,14 @@ class AutoscalingSettings(Section):
     scale_out_cooldown: int = Field(
         30, ge=0, description="Seconds between two scale-outs; short, for requests wait meanwhile.", examples=[30]
     )
+    policy_name: str | None = Field(
+        None,
+        min_length=1,
+        max_length=255,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="The scaling policy's name (API PolicyName); Pulumi chooses one if not given.",
+        examples=["invocations"],
+    )
 
     @rule("min")
     def min_is_not_over_max(self) -> str | None:

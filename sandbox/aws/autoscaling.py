@@ -117,6 +117,7 @@ class ApplicationAutoScaling:
         if "PolicyType" not in policy:
             raise _invalid("PolicyType must be given for a new scaling policy.")
         _check_target_tracking(policy)
+        _check_one_policy_a_metric(policy, [each for each in target.policies.values() if each["PolicyName"] != name])
         target.policies[name] = policy
         return {"PolicyARN": policy["PolicyARN"], "Alarms": policy["Alarms"]}
 
@@ -243,6 +244,21 @@ def _check_target_tracking(policy: Mapping[str, Any]) -> None:
         )
     if policy["PolicyType"] == "TargetTrackingScaling" and not tracking:
         raise _invalid("TargetTrackingScalingPolicyConfiguration must be given for a TargetTrackingScaling policy.")
+
+
+def _check_one_policy_a_metric(policy: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> None:
+    # Application Auto Scaling guide, "Multiple target tracking scaling policies": each must use a different metric. The
+    # words: https://github.com/hashicorp/terraform-provider-aws/issues/41179
+    metric = _tracked_metric(policy)
+    if metric and any(_tracked_metric(each) == metric for each in others):
+        raise _invalid("Only one TargetTrackingScaling policy for a given metric specification is allowed.")
+
+
+def _tracked_metric(policy: Mapping[str, Any]) -> dict[str, Any]:
+    """The metric that a target-tracking policy follows."""
+    tracking = policy.get("TargetTrackingScalingPolicyConfiguration", {})
+    specifications = ("PredefinedMetricSpecification", "CustomizedMetricSpecification")
+    return {key: tracking[key] for key in specifications if key in tracking}
 
 
 def _page(member: str, items: list[Answer], params: Mapping[str, Any]) -> Answer:

@@ -160,9 +160,18 @@ def _base64(value: bytes) -> str:
     return base64.b64encode(value).decode()
 
 
+def _encrypt_by_default(params: Params, context: RequestContext) -> None:
+    """A bucket without a configuration has S3's own (S3 User Guide, "Setting default server-side encryption behavior");
+    deleting the configuration brings it back (API_DeleteBucketEncryption)."""
+    bucket = s3_backends[context.account][partition(context.region)].buckets.get(params["Bucket"])
+    if bucket is not None and not bucket.encryption:
+        bucket.encryption = {"Rule": {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}}
+
+
 _CHECKS: Final[Mapping[str, Callable[[Params, RequestContext], None]]] = {
     "CompleteMultipartUpload": _check_upload,
     "CreateBucket": _check_create_bucket,
+    "GetBucketEncryption": _encrypt_by_default,
     "PutBucketPolicy": _check_put_bucket_policy,
     "PutObject": _check_body,
     "UploadPart": _check_part,

@@ -22,6 +22,8 @@ from tests.infra.mock_runtime import ACCOUNT, ROOT, run, stack_file
 
 TOPIC = f"arn:aws:sns:ap-northeast-1:{ACCOUNT}:releases"
 
+FIXED = {"sagemaker-endpoint": {"model": {"artifact": "artifacts/model_7.tar.gz"}}}
+
 NOT_ACTIONS_OF_THEIR_OWN = {
     "s3:HeadObject": ["s3:GetObject"],
     "s3:UploadFile": ["s3:PutObject", "s3:PutObjectTagging", "s3:AbortMultipartUpload"],
@@ -271,3 +273,16 @@ def test_only_untagged_images_expire() -> None:
         "countUnit": "days",
         "countNumber": 14,
     }
+
+
+@pytest.mark.parametrize("resource", ["endpoint-config/made-by-cloudformation", "model/made-by-cloudformation"])
+def test_only_who_adopts_an_endpoint_reads_what_it_serves_under_any_name(resource: str) -> None:
+    arn = f"arn:aws:sagemaker:ap-northeast-1:{ACCOUNT}:{resource}"
+
+    def actions(**sections: Any) -> set[str]:
+        found = [each for each in statements(**sections) if any(fnmatchcase(arn, one) for one in resources(each))]
+        return {action for each in found for action in each["Action"] if action.startswith("sagemaker:")}
+
+    assert actions() == set()
+    adopting = actions(adopt={"endpoints": ["sagemaker-endpoint"]}, endpoints=FIXED, environment="staging")
+    assert adopting == {"sagemaker:DescribeEndpointConfig", "sagemaker:DescribeModel"}

@@ -152,7 +152,7 @@ def test_a_scaled_endpoint_starts_with_its_minimum_and_a_fixed_one_with_one_inst
         ("ranking.instanceType", "ml.p2.xlarge", "ranking.instanceType", "compute capability 3.7, and Triton 23.10"),
         ("ranking.instanceType", "ml.p6-b200.48xlarge", "ranking.instanceType", "Take image.version 25.03-py3"),
         ("ranking.environment", {f"k{i}": "v" for i in range(99)}, "ranking.environment", "SageMaker takes 100"),
-        ("ranking.release", {"strategy": "canari"}, "ranking.release", "strategy: 'canari' is none of 'allAtOnce', 'c"),
+        ("ranking.release", {"strategy": "canari"}, "ranking.release.strategy", "'canari' is none of 'allAtOnce', 'c"),
         ("ranking.release", {"timeoutSeconds": 10}, "ranking.release.timeoutSeconds", "600"),
         ("ranking.release", {"timeoutSeconds": 28801}, "ranking.release.timeoutSeconds", "28800"),
         ("ranking.release", {"bakeSeconds": 3601}, "ranking.release.bakeSeconds", "3600"),

@@ -17,6 +17,13 @@ TRACKING = {
     "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
 }
 
+CONCURRENCY = {
+    "TargetValue": 5.0,
+    "PredefinedMetricSpecification": {
+        "PredefinedMetricType": "SageMakerVariantConcurrentRequestsPerModelHighResolution"
+    },
+}
+
 
 def place(endpoint: str, variant: str = "AllTraffic") -> dict[str, str]:
     resource_id = f"endpoint/{endpoint}/variant/{variant}"
@@ -159,8 +166,9 @@ def test_policies_are_found_by_their_whole_names(host: Host) -> None:
     name = host.endpoint(host.config({"VariantName": "All"}, {"VariantName": "AllTraffic"}))
     for variant in ("All", "AllTraffic"):
         register(host, name, ResourceId=place(name, variant)["ResourceId"])
-        for policy in ("one", "two"):
-            put_policy(host, name, policy, ResourceId=place(name, variant)["ResourceId"])
+        for policy, tracking in (("one", TRACKING), ("two", CONCURRENCY)):
+            resource_id = place(name, variant)["ResourceId"]
+            put_policy(host, name, policy, ResourceId=resource_id, TargetTrackingScalingPolicyConfiguration=tracking)
     resource_id = place(name, "All")["ResourceId"]
     found = policies(host, ResourceId=resource_id, PolicyNames=["two"])
     assert [(policy["ResourceId"], policy["PolicyName"]) for policy in found] == [(resource_id, "two")]
@@ -234,3 +242,22 @@ def test_a_target_that_is_there_takes_no_tags_with_its_registration(host: Host) 
     assert "use the TagResource API" in refusal(register, host, endpoint, Tags={"CostEnv": "dev"})[1]
     autoscaling = host.aws.client("application-autoscaling")
     assert autoscaling.list_tags_for_resource(ResourceARN=arn)["Tags"] == {"CostEnv": "prod"}
+
+
+def test_a_metric_is_tracked_by_one_policy_only(host: Host) -> None:
+    """Application Auto Scaling guide, "Multiple target tracking scaling policies"; the words:
+    https://github.com/hashicorp/terraform-provider-aws/issues/41179"""
+    name = host.endpoint()
+    register(host, name)
+    put_policy(host, name)
+    code, message = refusal(put_policy, host, name, "another")
+    assert (code, message) == (
+        "ValidationException",
+        "Only one TargetTrackingScaling policy for a given metric specification is allowed.",
+    )
+    put_policy(host, name, "another", TargetTrackingScalingPolicyConfiguration=CONCURRENCY)
+    put_policy(host, name, TargetTrackingScalingPolicyConfiguration={**TRACKING, "TargetValue": 50.0})
+    assert {each["PolicyName"] for each in policies(host, ResourceId=place(name)["ResourceId"])} == {
+        "invocations",
+        "another",
+    }

@@ -659,6 +659,7 @@ SAMPLES: Mapping[str, Callable[[Host], Sample]] = {
                 }
             ]
         },
+        remains=True,
     ),
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": lambda host: Sample(
         in_bucket(blockPublicAcls=True, blockPublicPolicy=True, ignorePublicAcls=True, restrictPublicBuckets=True)(

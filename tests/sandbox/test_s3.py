@@ -306,3 +306,23 @@ def test_an_unknown_upload_is_an_error(s3: Any, versioned: str) -> None:
     part = {key: abandoned[key] for key in ("Bucket", "Key", "UploadId")} | {"PartNumber": 1}
     refused("NoSuchUpload", s3.upload_part, Body=b"1", **part)
     refused("NoSuchUpload", s3.upload_part_copy, CopySource=f"{versioned}/any", **part)
+
+
+def test_a_bucket_is_encrypted_by_s3_itself_until_it_is_told_otherwise(s3: Any, bucket: str) -> None:
+    """S3 User Guide, "Setting default server-side encryption behavior for Amazon S3 buckets"; deleting the
+    configuration resets it to SSE-S3 (API_DeleteBucketEncryption)."""
+
+    def algorithm() -> str:
+        (rule,) = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+        return str(rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"])
+
+    assert algorithm() == "AES256"
+    kms = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "alias/models"}}
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [kms]})
+    assert algorithm() == "aws:kms"
+    s3.delete_bucket_encryption(Bucket=bucket)
+    assert algorithm() == "AES256"
+
+
+def test_there_is_no_encryption_of_a_bucket_that_is_not_there(s3: Any) -> None:
+    refused("NoSuchBucket", s3.get_bucket_encryption, Bucket=unique("bucket"))

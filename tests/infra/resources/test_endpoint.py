@@ -134,6 +134,14 @@ def test_an_earlier_state_is_updated_and_deleted(
     assert asked.deletes == [("e", "p/s", deadline)]
 
 
+def test_adopting_is_for_the_driver_and_no_change_once_it_is_over(provider: EndpointProvider, asked: Asked) -> None:
+    adopting = {**PROPS, "adopt": True}
+    provider.create(adopting)
+    provider.create(PROPS)  # as of a state written before anything could be adopted
+    assert [each.adopt for each in asked.requests] == [True, False]
+    assert provider.diff("e", adopting, {**PROPS, "adopt": False}).changes is False
+
+
 def test_default_tags_of_the_provider_are_put_too(provider: EndpointProvider, asked: Asked) -> None:
     provider.create(dict(PROPS))
     assert asked.requests[0].tags == {"Team": "ml", "CostEnv": "prod"}

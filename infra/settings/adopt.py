@@ -1,0 +1,42 @@
+"""The settings of what is taken over from CloudFormation, or from whoever made it."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from infra.settings.endpoint import EndpointName
+from infra.settings.section import Section, rule
+
+
+class AdoptSettings(Section):
+    """What exists already and is taken over under its name instead of being made. Once that is done, the keys do
+    nothing and may go."""
+
+    bucket: bool = Field(False, description="The bucket called bucket.name, with its encryption.", examples=[True])
+    bucket_policy: bool = Field(
+        False,
+        description="The bucket has a policy: the preview shows what of it the stack's own replaces.",
+        examples=[True],
+    )
+    bucket_lifecycle: bool = Field(
+        False,
+        description="The bucket has lifecycle rules: the preview shows what of them the stack's own replace.",
+        examples=[True],
+    )
+    repository: bool = Field(
+        False, description="The ECR repository, called image.repository or as that defaults to.", examples=[True]
+    )
+    role: bool = Field(
+        False, description="The execution role called role.name; its other policies stay.", examples=[True]
+    )
+    endpoints: list[EndpointName] = Field(
+        default_factory=list,
+        description="Endpoints that no stack owns: they are released anew, and keep answering.",
+        examples=[["sagemaker-endpoint"]],
+    )
+
+    @rule("bucket")
+    def what_is_in_the_bucket_comes_with_it(self) -> str | None:
+        if not self.bucket and (self.bucket_policy or self.bucket_lifecycle):
+            return "is not adopted, but its policy or lifecycle is. Set it to true, or take the other keys out."
+        return None
