@@ -68,7 +68,9 @@ def amd64_alternative(instance_type: str) -> str | None:
 
 def nearest_instance_type(instance_type: str) -> str | None:
     """The existing type that is spelled most like ``instance_type``."""
-    return next(iter(difflib.get_close_matches(instance_type, sorted(hosting_instance_types()), n=1)), None)
+    known = hosting_instance_types()
+    spelled = f"ml.{instance_type.lower().removeprefix('ml.')}"
+    return spelled if spelled in known else next(iter(difflib.get_close_matches(spelled, sorted(known), n=1)), None)
 
 
 @cache

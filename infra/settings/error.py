@@ -65,12 +65,13 @@ def path_of(location: Location, namespace: str) -> Location:
 def problems(
     error: ValidationError, model: type[BaseModel], namespace: str, secret: Collection[str] = ()
 ) -> list[Problem]:
-    """Every problem in pydantic's error, in our own words; no value below a ``secret`` key is shown."""
+    """Every problem in pydantic's error, in our own words; no value below a ``secret`` key or of a container's
+    environment is shown."""
     found = []
     for each in error.errors():
         location = (*each["loc"], "strategy") if each["type"] == "union_tag_invalid" else each["loc"]
         path = path_of(keys_of(model, location), namespace)
-        value = "the value" if path[0] in secret else _shown(each["input"])
+        value = "the value" if path[0] in secret or _may_be_secret(each["loc"]) else _shown(each["input"])
         message = _message(each, value, _field_at(model, each["loc"]), _keys_at(model, each["loc"][:-1]))
         found.append(Problem(path, message))
     return found
@@ -81,6 +82,10 @@ def _part(part: str | int) -> str:
     if isinstance(part, int):
         return f"[{part}]"
     return f".{part}" if _PLAIN.fullmatch(part) else f"[{json.dumps(part, ensure_ascii=False)}]"
+
+
+def _may_be_secret(location: Location) -> bool:
+    return location[:1] == ("secretEnvironment",) or "environment" in location[1:]
 
 
 def _shown(value: Any) -> str:

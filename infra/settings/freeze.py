@@ -45,6 +45,8 @@ def _time_zone(name: str) -> str:
 def _nearest_time_zone(name: str) -> str | None:
     """By the whole name or by its city alone, whatever the case."""
     known = {written.casefold(): zone for zone in available_timezones() for written in (zone.rpartition("/")[2], zone)}
+    if any(sign in name for sign in "+-0123456789"):  # an offset, which is no place: UTC is not near UTC+9
+        return None
     found = difflib.get_close_matches(name.casefold(), known, n=1, cutoff=0.7)
     return known[found[0]] if found else None
 

@@ -610,3 +610,22 @@ def test_a_wrong_secret_is_refused_and_never_shown(value: Any, keys: dict[str, A
     assert problem.key == f"triton-sagemaker:secretEnvironment.{key}"
     assert words in problem.message
     assert "hunter2" not in problem.message
+
+
+@pytest.mark.parametrize("value", ["TOKEN=hunter2", {"KEY": "hunter2" * 200}, {"KEY": 7, "hunter2": {}}])
+def test_what_an_environment_holds_is_never_shown(value: Any) -> None:
+    found = problems(changed("endpoints.ranking.environment", value))
+    assert found
+    assert "hunter2" not in "".join(found.values())
+
+
+@pytest.mark.parametrize("written", ["m5.xlarge", "ml.m5.Xlarge", "ML.M5.XLARGE"])
+def test_a_type_that_is_nearly_right_is_recognized(written: str) -> None:
+    (message,) = problems(changed("endpoints.ranking.instanceType", written)).values()
+    assert "Did you mean ml.m5.xlarge?" in message
+
+
+def test_an_offset_is_no_time_zone() -> None:
+    window = {"schedule": "0 18 * * FRI", "durationMinutes": 60, "timeZone": "UTC+9", "reason": "weekend"}
+    (message,) = problems(changed("freezeWindows", [window])).values()
+    assert message == "'UTC+9' is no IANA time zone. Give one such as Asia/Tokyo."
