@@ -9,6 +9,8 @@ from pulumi_aws import appautoscaling
 
 from infra.settings.variant import AutoscalingSettings
 
+DIMENSION = "sagemaker:variant:DesiredInstanceCount"
+
 
 @dataclass(frozen=True)
 class VariantAutoscalingArgs:
@@ -18,6 +20,8 @@ class VariantAutoscalingArgs:
     tags: dict[str, str]
     protect: bool
     """Whether even a mistaken `pulumi destroy` leaves it: a protected endpoint must not lose its autoscaling."""
+    adopt_from: str | None = None
+    """The endpoint whose scalable target is there already: AWS registers none with tags a second time."""
 
 
 class VariantAutoscaling(pulumi.ComponentResource):
@@ -27,15 +31,17 @@ class VariantAutoscaling(pulumi.ComponentResource):
         super().__init__("triton-sagemaker:infra:VariantAutoscaling", name, None, opts)
         child = pulumi.ResourceOptions(parent=self, protect=args.protect)
 
+        imported = f"sagemaker/endpoint/{args.adopt_from}/variant/{args.variant_name}/{DIMENSION}"
+        of_target = pulumi.ResourceOptions(import_=imported if args.adopt_from else None)
         target = appautoscaling.Target(
             name,
             service_namespace="sagemaker",
-            scalable_dimension="sagemaker:variant:DesiredInstanceCount",
+            scalable_dimension=DIMENSION,
             resource_id=pulumi.Output.concat("endpoint/", args.endpoint_name, "/variant/", args.variant_name),
             min_capacity=args.settings.min,
             max_capacity=args.settings.max,
             tags=args.tags,
-            opts=child,
+            opts=pulumi.ResourceOptions.merge(child, of_target),
         )
         appautoscaling.Policy(
             f"{name}-invocations",

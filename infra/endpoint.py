@@ -53,6 +53,8 @@ class TritonEndpointArgs:
     """Whether even a mistaken `pulumi destroy` is refused."""
     adopt: bool
     """Whether the endpoint exists, belongs to no stack, and is taken over."""
+    adopt_autoscaling: bool
+    """Whether the scalable targets of its variants are there already."""
 
 
 class TritonEndpoint(pulumi.ComponentResource):
@@ -104,7 +106,14 @@ class TritonEndpoint(pulumi.ComponentResource):
                 )
                 VariantAlarms(resource, of_endpoint, opts=child)
             if each.autoscaling:
-                scaling = VariantAutoscalingArgs(endpoint.name, variant, each.autoscaling, args.tags, args.protect)
+                scaling = VariantAutoscalingArgs(
+                    endpoint_name=endpoint.name,
+                    variant_name=variant,
+                    settings=each.autoscaling,
+                    tags=args.tags,
+                    protect=args.protect,
+                    adopt_from=name if args.adopt_autoscaling else None,
+                )
                 VariantAutoscaling(resource, scaling, opts=child)
 
         self.name, self.arn = endpoint.name, endpoint.arn

@@ -111,6 +111,7 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
                 environment_is_secret=f"{pulumi.get_project()}:endpoints" in secret_keys(),
                 protect=protect,
                 adopt=name in settings.adopt.endpoints,
+                adopt_autoscaling=settings.adopt.autoscaling and name in settings.adopt.endpoints,
             ),
         )
         endpoints[name] = {

@@ -35,6 +35,18 @@ class AdoptSettings(Section):
         examples=[["sagemaker-endpoint"]],
     )
 
+    autoscaling: bool = Field(
+        False,
+        description="The scalable targets of these endpoints' variants; a scaling policy is known by its name.",
+        examples=[True],
+    )
+
+    @rule("autoscaling")
+    def scalable_targets_come_with_their_endpoints(self) -> str | None:
+        if self.autoscaling and not self.endpoints:
+            return "is adopted with an endpoint, and endpoints names none. Name those whose variants are scaled."
+        return None
+
     @rule("bucket")
     def what_is_in_the_bucket_comes_with_it(self) -> str | None:
         if not self.bucket and (self.bucket_policy or self.bucket_lifecycle):

@@ -34,6 +34,13 @@ def imports(deployment: Deployment) -> dict[str, str]:
         ({"role": True}, {"Role": "execution-role"}),
         ({"endpoints": ["sagemaker-endpoint"]}, {}),
         (
+            {"endpoints": ["sagemaker-endpoint"], "autoscaling": True},
+            {
+                "Target": "sagemaker/endpoint/sagemaker-endpoint/variant/AllTraffic/"
+                "sagemaker:variant:DesiredInstanceCount"
+            },
+        ),
+        (
             EVERYTHING,
             {
                 "Bucket": "sagemaker-models",

@@ -59,6 +59,7 @@ CHANGES: dict[str, Any] = {
     "adopt.repository": ({}, True),
     "adopt.role": (ADOPTED, True),
     "adopt.endpoints": ({}, ["e"]),
+    "adopt.autoscaling": ({"adopt": {"endpoints": ["e"]}}, True),
 }
 """By key: what the stack has before, and the key's value after."""
 

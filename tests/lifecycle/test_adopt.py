@@ -90,7 +90,7 @@ class Template:
 
     @property
     def adopt(self) -> dict[str, Any]:
-        everything = ("bucket", "bucketPolicy", "repository", "role")
+        everything = ("bucket", "bucketPolicy", "repository", "role", "autoscaling")
         return {**dict.fromkeys(everything, True), "endpoints": [self.name]}
 
     def left_as_they_were(self) -> bool:
@@ -205,7 +205,7 @@ def test_what_cloudformation_made_is_adopted_under_traffic_and_released_as_any_o
 
     preview = stack.preview()
     assert sorted(operations(preview)["import"]) == [
-        *("Bucket", "BucketPolicy", "BucketServerSideEncryptionConfiguration", "Repository", "Role")
+        *("Bucket", "BucketPolicy", "BucketServerSideEncryptionConfiguration", "Repository", "Role", "Target")
     ]
     assert operations(preview).keys() == {"import", "create", "update"}
     assert f"{name}: one that is there and belongs to no stack is updated" in preview.output
@@ -242,7 +242,7 @@ def test_an_adoption_that_fails_leaves_the_endpoint_to_nobody_and_is_tried_again
     account: Account, template: Template
 ) -> None:
     name = template.name
-    nothing = {**template.adopt, "endpoints": []}
+    nothing = {**template.adopt, "endpoints": [], "autoscaling": False}
     stack = account.stack(template.settings(nothing))
     with pytest.raises(StackFailed) as failed:
         stack.up()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
-import select
+import selectors
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -1101,7 +1101,9 @@ def test_the_process_ends_with_its_engine() -> None:
     assert int(engine.stdout.readline())
     engine.kill()
     engine.wait()
-    readable, _, _ = select.select([engine.stdout], [], [], 30)
+    with selectors.DefaultSelector() as ends:  # unlike select(), it takes a descriptor of any number
+        ends.register(engine.stdout, selectors.EVENT_READ)
+        readable = ends.select(30)
     assert readable and engine.stdout.read() == "", "the provider's end of the pipe closes when the provider ends"
 
 
