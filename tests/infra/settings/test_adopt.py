@@ -22,7 +22,7 @@ def adopting(
 
 
 def test_everything_that_has_a_name_is_adopted() -> None:
-    everything = dict.fromkeys(("bucket", "bucketPolicy", "bucketLifecycle", "repository", "role"), True)
+    everything = dict.fromkeys(("bucket", "bucketPolicy", "bucketLifecycle", "repository", "role", "autoscaling"), True)
     adopt = settings(adopting({**everything, "endpoints": ["ranking"]})).adopt
     assert adopt.model_dump(by_alias=True) == {**everything, "endpoints": ["ranking"]}
 
@@ -64,3 +64,9 @@ def test_what_could_not_be_adopted_is_refused_with_the_way_out(config: dict[str,
 def test_a_name_that_no_scaling_policy_has_is_refused(name: str) -> None:
     (key,) = problems(adopting({}, policy_name=name))
     assert key == "triton-sagemaker:endpoints.ranking.autoscaling.policyName"
+
+
+def test_scalable_targets_are_adopted_with_their_endpoints_only() -> None:
+    ((key, message),) = problems(adopting({"autoscaling": True})).items()
+    assert key == "triton-sagemaker:adopt.autoscaling"
+    assert "endpoints names none" in message
