@@ -150,7 +150,7 @@ def test_a_scaled_endpoint_starts_with_its_minimum_and_a_fixed_one_with_one_inst
             "is for instances with Inferentia or Trainium",
         ),
         ("ranking.instanceType", "ml.p2.xlarge", "ranking.instanceType", "compute capability 3.7, and Triton 23.10"),
-        ("ranking.instanceType", "ml.p6-b200.48xlarge", "ranking.instanceType", "Take image.version 25.03-py3"),
+        ("ranking.instanceType", "ml.p6-b200.48xlarge", "ranking.instanceType", "Take image.version 25.04-py3"),
         ("ranking.environment", {f"k{i}": "v" for i in range(99)}, "ranking.environment", "SageMaker takes 100"),
         ("ranking.release", {"strategy": "canari"}, "ranking.release.strategy", "'canari' is none of 'allAtOnce', 'c"),
         ("ranking.release", {"timeoutSeconds": 10}, "ranking.release.timeoutSeconds", "600"),
@@ -489,14 +489,20 @@ def test_an_image_without_gpu_support_is_refused_on_gpus() -> None:
 @pytest.mark.parametrize(
     ("image", "instance_type", "words"),
     [
-        ("25.03-py3", "ml.p3.2xlarge", "compute capability 7.0, and Triton 25.03 needs 7.5"),
-        ("nvcr.io/nvidia/tritonserver:25.08-py3", "ml.p3.2xlarge", "or an image older than 25.03"),
+        ("25.01-py3", "ml.p3.2xlarge", "compute capability 7.0, and Triton 25.01 needs 7.5"),
+        ("nvcr.io/nvidia/tritonserver:25.08-py3", "ml.p3.2xlarge", "or an image older than 25.01"),
+        ("24.12-py3", "ml.g7.2xlarge", "Blackwell GPUs are newer than Triton 24.12"),
         ("24.03-py3", "ml.g7e.2xlarge", "Blackwell GPUs are newer than Triton 24.03"),
     ],
 )
 def test_a_triton_release_has_to_know_the_gpus(image: str, instance_type: str, words: str) -> None:
     (message,) = problems(with_image(image, instanceType=instance_type)).values()
     assert words in message
+
+
+@pytest.mark.parametrize(("image", "instance_type"), [("24.10-py3", "ml.p3.2xlarge"), ("25.01-py3", "ml.g7.2xlarge")])
+def test_a_triton_release_that_knows_the_gpus_is_taken(image: str, instance_type: str) -> None:
+    settings(with_image(image, instanceType=instance_type))
 
 
 def test_a_driver_has_to_know_the_gpus() -> None:
@@ -520,7 +526,8 @@ def test_a_driver_has_to_know_the_gpus() -> None:
             {"instanceType": "ml.g5.xlarge", "inferenceAmiVersion": "al2-ami-sagemaker-inference-gpu-3-1"},
             None,
         ),
-        ("22.09-py3", {"instanceType": "ml.g5.xlarge"}, None),
+        ("23.03-py3", {"instanceType": "ml.g5.xlarge"}, "instanceType"),
+        ("22.12-py3", {"instanceType": "ml.g5.xlarge"}, None),
         ("25.08-py3", {"instanceType": "ml.c5.xlarge"}, None),
     ],
 )
