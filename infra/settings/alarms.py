@@ -64,6 +64,7 @@ class AlarmSettings(Section):
     p99_model_latency_milliseconds: float | None = Field(
         None,
         gt=0,
+        allow_inf_nan=False,
         description="Milliseconds within which the model answers 99 of 100 requests (ModelLatency).",
         examples=[500],
     )
@@ -76,6 +77,7 @@ class AlarmSettings(Section):
     )
     existing: list[AlarmName] = Field(
         default_factory=list,
+        max_length=MAX_ROLLBACK_ALARMS,
         description="Names of other alarms that roll a release back too; with those made here at most 10.",
         examples=[["pager"]],
         json_schema_extra=on_change(Effect.NOTHING),

@@ -25,6 +25,7 @@ from infra.settings.variant import (
     EnvironmentKey,
     EnvironmentValue,
     VariantSettings,
+    environment_problem,
 )
 
 MAX_TAGS = 50
@@ -32,6 +33,10 @@ MAX_TAGS = 50
 
 RESERVED_TAGS = 16
 """What an endpoint needs beside those of the settings: its owner, and in an update the record of its autoscaling."""
+
+MAX_REPOSITORY = 128
+"""Characters. ECR takes 256 (API ``RepositoryName``), but SageMaker takes 255 for the whole image (API
+``ContainerImage``), of which registry and digest take up to 125."""
 
 _KMS_KEY_ARN = r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+$"
 _SubnetId = Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]+$", max_length=32)]
@@ -56,19 +61,42 @@ def _tags(tags: dict[str, str]) -> dict[str, str]:
             raise violation(
                 f"{key}: {value}: keys have 1 to 128 characters and do not begin with aws:, values at most 256."
             )
-        if not re.fullmatch(r"[\w\s.:/=+@-]+", key) or not re.fullmatch(r"[\w\s.:/=+@-]*", value):
+        if not re.fullmatch(r"[\w .:/=+@-]+", key) or not re.fullmatch(r"[\w .:/=+@-]*", value):
             raise violation(
                 f"{key}: {value}: only letters, digits, spaces and _ . : / = + - @ are taken by every service."
             )
     return tags
 
 
+_RESERVED_BEGINNINGS = ("xn--", "sthree-", "amzn-s3-demo-")
+_RESERVED_ENDS = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
+
+
+def _bucket_name(name: str) -> str:
+    """What S3's rules say beyond length and characters."""
+    broken = {
+        "it has two dots in a row": ".." in name,
+        "it looks like an IP address": re.fullmatch(r"\d+(\.\d+){3}", name),
+        "S3 keeps its beginning for itself": name.startswith(_RESERVED_BEGINNINGS),
+        "S3 keeps its end for itself": name.endswith(_RESERVED_ENDS),
+    }
+    if reason := next((reason for reason, holds in broken.items() if holds), None):
+        raise violation(f"{name!r} is no bucket name: {reason} (S3 guide, General purpose bucket naming rules).")
+    return name
+
+
+_BucketName = Annotated[
+    str,
+    StringConstraints(min_length=3, max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$"),
+    AfterValidator(_bucket_name),
+]
+
+
 class BucketSettings(Section):
     """The bucket that holds model artifacts."""
 
-    name: str | None = Field(
+    name: _BucketName | None = Field(
         None,
-        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
         description="The bucket's name, unique in all of S3 (3 to 63 characters); Pulumi chooses one if not given. "
         "Under a new name a new bucket is made, the old one stays, and artifacts have to be uploaded again.",
         examples=["sagemaker-models"],
@@ -110,9 +138,9 @@ class ImageSettings(Section):
     repository: str | None = Field(
         None,
         min_length=2,
-        max_length=256,
-        pattern=r"^(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*$",
-        description="The ECR repository (2 to 256 characters); sagemaker-tritonserver in production, else "
+        max_length=MAX_REPOSITORY,
+        pattern=r"^(?:[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*/)*[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*$",
+        description="The ECR repository (2 to 128 characters); sagemaker-tritonserver in production, else "
         "sagemaker-tritonserver-<stack>. Under a new name a new repository is made and filled, and endpoints are "
         "released from it.",
         examples=["ml/sagemaker-tritonserver"],
@@ -149,7 +177,9 @@ class RoleSettings(Section):
 
     name: str | None = Field(
         None,
-        pattern=r"^[\w+=,.@-]{1,64}$",
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9_+=,.@-]+$",
         description="The execution role's name (1 to 64 characters); Pulumi chooses one if not given. Under a new name "
         "a new role is made, and endpoints are released with it.",
         examples=["sagemaker-triton"],
@@ -451,4 +481,14 @@ class Settings(Section):
             for variant in endpoint.production_variants.values()
             if (secret := self.secret_environment.get(name))
             and (count := len(variant.environment) + len(secret)) > most
+        }
+
+    @rule("secretEnvironment")
+    def all_variables_together_are_not_too_large(self) -> Broken:
+        return {
+            name: f"with those of endpoints.{name}, {problem}"
+            for name, endpoint in self.endpoints.items()
+            for variant in endpoint.production_variants.values()
+            if (secret := self.secret_environment.get(name))
+            and (problem := environment_problem(variant.environment | secret))
         }

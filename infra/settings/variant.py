@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
@@ -31,6 +32,13 @@ MAX_ENVIRONMENT = 100
 SET_BY_THE_PROGRAM = 2
 """How many of these the program sets: the default model's name and the log level."""
 
+MAX_ENVIRONMENT_BYTES = 31_500
+"""Names and values together: SageMaker's 32 KB (API ``ContainerDefinition``) less what the program sets."""
+
+MAX_ARTIFACT_KEY = 800
+"""Bytes of an artifact's key. A ModelDataUrl has 1024 characters (API ``Url``), and that of the released copy repeats
+the artifact's name after `s3://`, the bucket, the endpoint and before the version: up to 172 characters."""
+
 ASSUMED_DOWNLOAD_SECONDS = 300
 """What the estimate of a release allows for the artifact's download when `modelDataDownloadSeconds` is not given."""
 
@@ -43,7 +51,7 @@ _TimeoutSeconds = Annotated[int, Field(ge=60, le=3600)]
 _ARTIFACT_SCHEMA = {
     "type": "string",
     "pattern": rf"^(?!/|s3:|{RELEASED_PREFIX}|(?:.*/)?\.\./).*[^/]\.tar\.gz$",
-    "maxLength": 900,
+    "maxLength": MAX_ARTIFACT_KEY,
     "patternErrorMessage": "This is no key of a .tar.gz inside the bucket, such as artifacts/model_7.tar.gz.",
 }
 
@@ -57,9 +65,10 @@ def _artifact_key(key: str) -> str:
         raise violation(
             f"{key!r} lies under {RELEASED_PREFIX}, where released copies are kept; upload under artifacts/ instead."
         )
-    if len(key) > 900:
+    if (size := len(key.encode())) > MAX_ARTIFACT_KEY:
         raise violation(
-            f"the key has {len(key)} characters; S3 takes 1024, and the released copy's is longer: stay under 900."
+            f"the key has {size} bytes; at most {MAX_ARTIFACT_KEY}, so that the address of the released copy fits in "
+            "SageMaker's 1024 characters (CreateModel, ModelDataUrl)."
         )
     return key
 
@@ -73,6 +82,14 @@ def _instance_type(name: str) -> str:
         hint = f" Did you mean {nearest}?" if nearest else ""
         raise violation(f"{name!r} is not a SageMaker hosting instance type.{hint}")
     return name
+
+
+def environment_problem(environment: Mapping[str, str]) -> str | None:
+    """What is wrong with the size of an environment, if anything is."""
+    size = sum(len(text.encode()) for variable in environment.items() for text in variable)
+    if size <= MAX_ENVIRONMENT_BYTES:
+        return None
+    return f"names and values have {size} bytes together; at most {MAX_ENVIRONMENT_BYTES} (API ContainerDefinition)."
 
 
 def _machine_image(name: str) -> str:
@@ -198,6 +215,7 @@ class Fleet(Section):
     initial_variant_weight: float = Field(
         1.0,
         ge=0,
+        allow_inf_nan=False,
         description="Share of the traffic among the endpoint's variants: the weight over the sum of all weights.",
         examples=[0.1],
     )
@@ -315,6 +333,10 @@ class Fleet(Section):
             f"{len(self.environment)} variables; SageMaker takes {MAX_ENVIRONMENT}, of which the program sets "
             f"{SET_BY_THE_PROGRAM}."
         )
+
+    @rule("environment")
+    def environment_is_not_too_large(self) -> str | None:
+        return environment_problem(self.environment)
 
     @rule("environment")
     def model_namespacing_is_disabled_by_false(self) -> Broken:
