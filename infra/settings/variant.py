@@ -22,6 +22,7 @@ from infra.release import arithmetic
 from infra.release.arithmetic import Duration
 from infra.settings.effect import Effect, on_change
 from infra.settings.section import Broken, Section, rule, violation
+from infra.settings.source import according_to
 
 RELEASED_PREFIX = "models/"
 """Where in the bucket lies what a Model names: the program writes here, and the execution role reads only here."""
@@ -104,6 +105,9 @@ class _ServedModel(Section):
         None,
         description="The model that answers (SAGEMAKER_TRITON_DEFAULT_MODEL_NAME); needed when there are several.",
         examples=["iris"],
+        json_schema_extra=according_to(
+            "Triton, docker/sagemaker/serve; this project: the name of a directory, 255 characters"
+        ),
     )
 
 
@@ -112,8 +116,10 @@ class ModelRepositorySettings(_ServedModel):
 
     path: str = Field(
         min_length=1,
-        description="A Triton model repository on disk, relative to Pulumi.yaml; packed and uploaded by `pulumi up`.",
+        description="A Triton model repository on disk, relative to Pulumi.yaml; packed and uploaded by `pulumi up`. "
+        "Give this or artifact.",
         examples=["examples/models"],
+        json_schema_extra=according_to("Triton docs, Model Repository"),
     )
 
 
@@ -121,8 +127,12 @@ class ModelArtifactSettings(_ServedModel):
     """A model repository that was packed and uploaded beforehand."""
 
     artifact: Annotated[str, AfterValidator(_artifact_key), WithJsonSchema(_ARTIFACT_SCHEMA)] = Field(
-        description="Key of a .tar.gz in the model bucket, uploaded beforehand; a new version of it is a new release.",
+        description="Key of a .tar.gz in the model bucket, uploaded beforehand; a new version of it is a new release. "
+        "Give this or path.",
         examples=["artifacts/model_7.tar.gz"],
+        json_schema_extra=according_to(
+            "SageMaker API Url; this project: 800 bytes of the 1024, for the address of the released copy is longer"
+        ),
     )
 
 
@@ -152,22 +162,43 @@ class AutoscalingSettings(Section):
         ge=1,
         description="Fewest instances; zero works with inference components and asynchronous endpoints only.",
         examples=[2],
+        json_schema_extra=according_to("SageMaker guide, Register a model"),
     )
-    max: int = Field(ge=1, description="Most instances.", examples=[10])
+    max: int = Field(
+        ge=1,
+        description="Most instances; quotas of the account may be lower.",
+        examples=[10],
+        json_schema_extra=according_to("SageMaker guide, Register a model"),
+    )
     invocations_per_instance: int = Field(
         70,
         ge=1,
         description="Target of SageMakerVariantInvocationsPerInstance: invocations a minute and instance.",
         examples=[70],
+        json_schema_extra=according_to(
+            "Application Auto Scaling API MetricScale; this project: whole invocations; the default: "
+            "SageMaker guide, Use AWS CloudFormation to create a scaling policy"
+        ),
     )
     scale_in_cooldown: int = Field(
         600,
         ge=0,
-        description="Seconds between two scale-ins; long, for an instance takes minutes to come back.",
+        description="Seconds from one scale-in to the next; long, for an instance takes minutes to come back.",
         examples=[600],
+        json_schema_extra=according_to(
+            "Application Auto Scaling API Cooldown; the default: SageMaker guide, Use AWS CloudFormation to "
+            "create a scaling policy"
+        ),
     )
     scale_out_cooldown: int = Field(
-        30, ge=0, description="Seconds between two scale-outs; short, for requests wait meanwhile.", examples=[30]
+        30,
+        ge=0,
+        description="Seconds from one scale-out to the next; short, for requests wait meanwhile.",
+        examples=[30],
+        json_schema_extra=according_to(
+            "Application Auto Scaling API Cooldown; the default: SageMaker guide, Use AWS CloudFormation to "
+            "create a scaling policy"
+        ),
     )
     policy_name: str | None = Field(
         None,
@@ -176,6 +207,9 @@ class AutoscalingSettings(Section):
         pattern=r"^[^\x00-\x1f\x7f]+$",
         description="The scaling policy's name (API PolicyName); Pulumi chooses one if not given.",
         examples=["invocations"],
+        json_schema_extra=according_to(
+            "Application Auto Scaling API PolicyName; this project: 255 characters of the 256, as pulumi-aws takes them"
+        ),
     )
 
     @rule("min")
@@ -192,11 +226,14 @@ class Fleet(Section):
         "ml.c5.xlarge",
         description="An amd64 hosting instance type (API ProductionVariantInstanceType).",
         examples=["ml.r5.xlarge"],
+        json_schema_extra=according_to(
+            "SageMaker API ProductionVariantInstanceType; this project: amd64, as AWS's Triton image is"
+        ),
     )
     autoscaling: AutoscalingSettings | None = Field(
         None,
         description="Scale with traffic; a fixed fleet if not given. Not on ml.t* types.",
-        json_schema_extra=on_change(Effect.IN_PLACE),
+        json_schema_extra=on_change(Effect.IN_PLACE) | according_to("SageMaker guide, Auto scaling prerequisites"),
     )
     initial_instance_count: int | None = Field(
         None,
@@ -204,13 +241,18 @@ class Fleet(Section):
         description="Instances at the first release, and later on too without autoscaling; the autoscaling minimum if "
         "not given, else 1.",
         examples=[2],
+        json_schema_extra=according_to("SageMaker API InitialTaskCount"),
     )
     allow_single_instance: bool = Field(
         False,
         description="Acknowledges, in production, that the fleet may be a single instance: its loss, or that of its "
         "Availability Zone, is an outage until another one has started.",
         examples=[True],
-        json_schema_extra=on_change(Effect.NOTHING),
+        json_schema_extra=on_change(Effect.NOTHING)
+        | according_to(
+            "SageMaker guide, Best practices for deploying models on SageMaker AI Hosting Services; this project: "
+            "production asks for an acknowledgement"
+        ),
     )
     initial_variant_weight: float = Field(
         1.0,
@@ -218,37 +260,44 @@ class Fleet(Section):
         allow_inf_nan=False,
         description="Share of the traffic among the endpoint's variants: the weight over the sum of all weights.",
         examples=[0.1],
+        json_schema_extra=according_to("SageMaker API VariantWeight"),
     )
     startup_health_check_seconds: _TimeoutSeconds = Field(
         60,
         description="Seconds until /ping must answer (60 to 3600; ContainerStartupHealthCheckTimeoutInSeconds).",
         examples=[300],
+        json_schema_extra=according_to("SageMaker API ProductionVariantContainerStartupHealthCheckTimeoutInSeconds"),
     )
     model_data_download_seconds: _TimeoutSeconds | None = Field(
         None,
         description="Seconds that the artifact's download may take (60 to 3600; ModelDataDownloadTimeoutInSeconds); "
         "SageMaker's own limit if not given.",
         examples=[900],
+        json_schema_extra=according_to("SageMaker API ProductionVariantModelDataDownloadTimeoutInSeconds"),
     )
     volume_size_gb: int | None = Field(
         None,
         ge=1,
         le=512,
-        description="Storage of each instance in GB (1 to 512; VolumeSizeInGB); that of the instance type if not "
-        "given.",
+        description="Storage of each instance in GB (1 to 512; VolumeSizeInGB); SageMaker's choice if not given.",
         examples=[50],
+        json_schema_extra=according_to("SageMaker API ProductionVariantVolumeSizeInGB"),
     )
     inference_ami_version: Annotated[str, AfterValidator(_machine_image)] | None = Field(
         None,
-        description="The machine image of GPU instances, which sets the NVIDIA driver (InferenceAmiVersion); "
-        "SageMaker's choice if not given, which is an old driver on some families.",
+        description="The machine image of GPU instances, which sets the NVIDIA driver (InferenceAmiVersion): "
+        f"{', '.join(gpu.MACHINE_IMAGES)}, or one that came later. SageMaker's choice if not given, which is an old "
+        "driver on some families.",
         examples=["al2-ami-sagemaker-inference-gpu-3-1"],
+        json_schema_extra=according_to("SageMaker API ProductionVariantInferenceAmiVersion"),
     )
     environment: dict[EnvironmentKey, EnvironmentValue] = Field(
         default_factory=dict,
-        description="Environment of the container (at most 98 variables; API EnvironmentMap); SAGEMAKER_TRITON_* "
-        "variables set Triton's options.",
+        description="Environment of the container (at most 98 variables, 31500 bytes together; API EnvironmentMap); "
+        "SAGEMAKER_TRITON_* variables set Triton's options.",
         examples=[{"SAGEMAKER_TRITON_THREAD_COUNT": "16"}],
+        json_schema_extra={"maxProperties": MAX_ENVIRONMENT - SET_BY_THE_PROGRAM}
+        | according_to("SageMaker API EnvironmentMap; this project: 2 of the 100 variables are the program's own"),
     )
 
     @property
@@ -360,5 +409,6 @@ class VariantSettings(Fleet):
     """One of several production variants, which share the endpoint's traffic by their weights."""
 
     model: ModelSettings = Field(
-        description="The Triton model repository to serve: {path: …}, a directory, or {artifact: …}, an upload."
+        description="The Triton model repository to serve: {path: …}, a directory, or {artifact: …}, an upload.",
+        json_schema_extra=according_to("SageMaker API ContainerDefinition (ModelDataUrl)"),
     )
