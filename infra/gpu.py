@@ -35,7 +35,7 @@ DEFAULT_DRIVERS = dict.fromkeys(("p2", "p3", "p4d", "p4de", "g4dn", "g5"), 470) 
     "p5en": 550,
 }
 """Driver branches where no `InferenceAmiVersion` is given (SageMaker guide, "Best practices to minimize interruptions
-during GPU driver upgrades"). The table there names no other family; AWS changes it over time, so it only warns."""
+during GPU driver upgrades"). AWS upgrades them over time, so what follows from them is a warning."""
 
 MACHINE_IMAGE_PATTERN = r"^al\d+-ami-sagemaker-inference-(gpu|neuron)-\d+(-\d+)?$"
 """How SageMaker names its machine images."""
