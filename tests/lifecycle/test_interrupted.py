@@ -7,7 +7,7 @@ import time
 import psutil
 import pytest
 
-from tests.lifecycle.account import Account, Killable, consistent, development, state, write_model
+from tests.lifecycle.account import Account, Killable, consistent, development, write_model
 
 CANARY = {"strategy": "canary", "instances": 1, "bakeSeconds": 300}
 
@@ -32,25 +32,6 @@ def test_a_kill_during_the_first_create_is_got_out_of(account: Account) -> None:
     assert account.ask(name) == 1
     created = [call for call in account.calls(before) if call["operation"] == "CreateEndpoint"]
     assert len(created) == 1, "the endpoint under way was attached to"
-    consistent(account, stack)
-
-
-def test_a_kill_during_a_release_is_attached_to_or_waited_out(account: Account) -> None:
-    name, model = account.name(), account.model(1)
-    stack = account.stack(development({name: {"model": {"path": str(model)}}}))
-    stack.up()
-    write_model(model, answer=2)
-    account.impose(provisioningSeconds=8)
-    before = account.now()
-    running = Killable(account, stack)
-    account.wait_for(lambda call: call["operation"] == "UpdateEndpoint", before)
-    assert gone(running.kill_the_engine())
-
-    stack.up()
-    assert account.ask(name) == 2
-    assert len([call for call in account.calls(before) if call["operation"] == "UpdateEndpoint"]) == 1
-    assert account.endpoint(name)["EndpointConfigName"] == state(stack, "EndpointConfiguration")[0]["id"]
-    assert len(account.client("sagemaker").list_endpoint_configs(NameContains=name)["EndpointConfigs"]) == 1
     consistent(account, stack)
 
 

@@ -3,7 +3,7 @@ how it goes on."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -11,11 +11,34 @@ from sandbox.stacks import Stack, StackFailed
 from tests.lifecycle.account import FAILING, Account, Asking, consistent, development, sleeping, state, write_model
 
 CANARY = {"strategy": "canary", "instances": 1, "bakeSeconds": 300}
-LINEAR = {"strategy": "linear", "instances": 1, "intervalSeconds": 300}
-ROLLING = {"strategy": "rolling", "instances": 1, "intervalSeconds": 300}
-ALL_AT_ONCE = {"strategy": "allAtOnce", "bakeSeconds": 300}
-
 ERROR_RATE = {"errorRatePercent": 5}
+
+
+class BadRelease(NamedTuple):
+    """How a model that fails its requests is released, and the alarm that sees it."""
+
+    release: dict[str, Any]
+    alarms: dict[str, Any]
+    execute: str
+    fired: str
+
+
+BAD_RELEASES = [
+    BadRelease({"strategy": "allAtOnce", "bakeSeconds": 300}, ERROR_RATE, FAILING, "error-rate"),
+    BadRelease(CANARY, ERROR_RATE, FAILING, "error-rate"),
+    BadRelease(
+        {"strategy": "linear", "instances": 1, "intervalSeconds": 300},
+        {"p99ModelLatencyMilliseconds": 200},
+        sleeping(0.4),
+        "p99-model-latency",
+    ),
+    BadRelease(
+        {"strategy": "rolling", "instances": 1, "intervalSeconds": 300},
+        {"serverErrorRatePercent": 5},
+        FAILING,
+        "server-error-rate",
+    ),
+]
 
 
 def fails(stack: Stack) -> str:
@@ -28,37 +51,39 @@ def fails(stack: Stack) -> str:
     return told[0]
 
 
-@pytest.mark.parametrize(
-    ("release", "alarms", "execute", "fired"),
-    [
-        (ALL_AT_ONCE, ERROR_RATE, FAILING, "error-rate"),
-        (CANARY, ERROR_RATE, FAILING, "error-rate"),
-        (LINEAR, {"p99ModelLatencyMilliseconds": 200}, sleeping(0.4), "p99-model-latency"),
-        (ROLLING, {"serverErrorRatePercent": 5}, FAILING, "server-error-rate"),
-    ],
-    ids=["allAtOnce", "canary", "linear", "rolling"],
-)
-def test_a_model_that_fails_its_requests_is_rolled_back_by_its_alarm(
-    account: Account, release: dict[str, Any], alarms: dict[str, Any], execute: str, fired: str
-) -> None:
+def test_a_model_that_fails_its_requests_is_rolled_back_by_its_alarm_under_each_strategy(account: Account) -> None:
     name, model = account.name(), account.model(1)
-    endpoint = {"model": {"path": str(model)}, "initialInstanceCount": 2, "release": release, "alarms": alarms}
+    endpoint = {"model": {"path": str(model)}, "initialInstanceCount": 2}
     stack = account.stack(development({name: endpoint}))
     stack.up()
     live = account.endpoint(name)["EndpointConfigName"]
     account.impose(timeFactor=60)
-    write_model(model, answer=2, execute=execute)
-    with Asking(account, name) as asking:
-        error = fails(stack)
+    for answer, bad in enumerate(BAD_RELEASES, 2):
+        stack.config = development({name: {**endpoint, "release": bad.release, "alarms": bad.alarms}})
+        write_model(model, answer, execute=bad.execute)
+        with Asking(account, name) as asking:
+            error = fails(stack)
 
-    alarm = f"{state(stack, 'EndpointConfiguration')[0]['id']}-{fired}"
-    assert f"SageMaker says: One or more configured alarms went into ALARM state: [{alarm}]." in error
-    assert f"Alarm {alarm} fired: Threshold Crossed: " in error
-    assert f"{live} is live and answers as before" in error
-    assert "Next: mend the model or its settings and run `pulumi up` again." in error
-    assert account.endpoint(name)["EndpointConfigName"] == live
-    assert asking.failures or 2 in asking.answers, "the new fleet had requests"
-    assert account.ask(name) == 1
+        alarm = f"{state(stack, 'EndpointConfiguration')[0]['id']}-{bad.fired}"
+        assert f"SageMaker says: One or more configured alarms went into ALARM state: [{alarm}]." in error
+        assert f"Alarm {alarm} fired: Threshold Crossed: " in error
+        assert f"{live} is live and answers as before" in error
+        assert "Next: mend the model or its settings and run `pulumi up` again." in error
+        assert account.endpoint(name)["EndpointConfigName"] == live
+        assert asking.failures or answer in asking.answers, "the new fleet had requests"
+        assert account.ask(name) == 1
+        consistent(account, stack)
+
+    stack.refresh()
+    assert state(stack, "infra:Endpoint")[0]["outputs"]["endpointConfigName"] == live
+    consistent(account, stack)
+
+    account.impose(timeFactor=600)
+    write_model(model, answer=1)
+    with Asking(account, name) as asking:
+        stack.up()
+    assert asking.answers == {1}
+    assert asking.failures == [], "the model of before is what gets out of it"
     consistent(account, stack)
 
 
@@ -136,27 +161,4 @@ def test_a_live_model_that_fails_does_not_roll_its_repair_back(account: Account)
     assert asking.answers == {2}
     assert asking.failures
     assert account.ask(name) == 2
-    consistent(account, stack)
-
-
-def test_a_rolled_back_release_is_found_by_refresh_and_got_out_of_by_the_model_before_it(account: Account) -> None:
-    name, model = account.name(), account.model(1)
-    endpoint = {"model": {"path": str(model)}, "initialInstanceCount": 2, "release": CANARY, "alarms": ERROR_RATE}
-    stack = account.stack(development({name: endpoint}))
-    stack.up()
-    live = account.endpoint(name)["EndpointConfigName"]
-    account.impose(timeFactor=60)
-    write_model(model, answer=2, execute=FAILING)
-    with Asking(account, name):
-        fails(stack)
-    stack.refresh()
-    assert state(stack, "infra:Endpoint")[0]["outputs"]["endpointConfigName"] == live
-    consistent(account, stack)
-
-    account.impose(timeFactor=600)
-    write_model(model, answer=1)
-    with Asking(account, name) as asking:
-        stack.up()
-    assert asking.answers == {1}
-    assert asking.failures == []
     consistent(account, stack)

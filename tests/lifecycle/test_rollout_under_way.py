@@ -14,37 +14,32 @@ CANARY = {"strategy": "canary", "instances": 1, "bakeSeconds": 600}
 
 def configuration_made_by_hand(account: Account, endpoint: str) -> str:
     """The name of a configuration like the endpoint's own that the stack knows nothing of."""
-    sagemaker, name = account.client("sagemaker"), f"by-hand-{endpoint}"
+    sagemaker, name = account.client("sagemaker"), f"by-hand-{account.name()}"
     live = sagemaker.describe_endpoint_config(EndpointConfigName=account.endpoint(endpoint)["EndpointConfigName"])
     sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=live["ProductionVariants"])
     return name
 
 
-def test_a_rollout_that_somebody_else_began_is_told_and_waited_out(account: Account) -> None:
+def test_a_rollout_that_somebody_else_began_is_waited_out_and_found_by_refresh_once_it_is_live(
+    account: Account,
+) -> None:
     name, model = account.name(), account.model(1)
     stack = account.stack(development({name: {"model": {"path": str(model)}}}))
     stack.up()
-    by_hand = configuration_made_by_hand(account, name)
-    write_model(model, answer=2)
+    sagemaker, by_hand = account.client("sagemaker"), configuration_made_by_hand(account, name)
     account.impose(provisioningSeconds=120)
-    account.client("sagemaker").update_endpoint(EndpointName=name, EndpointConfigName=by_hand)
+    sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=by_hand)
+    assert stack.refresh().unchanged, "what is live is what was"
+
+    write_model(model, answer=2)
     with account.once("DescribeEndpoint", provisioningSeconds=0):
         release = stack.up()
     assert f"{name}: Updating, heading for {by_hand}; it is waited out first" in release.output
     assert account.ask(name) == 2
     consistent(account, stack)
 
-
-def test_a_refresh_finds_a_configuration_that_somebody_released_once_it_is_live(account: Account) -> None:
-    name = account.name()
-    stack = account.stack(development({name: {"model": {"path": str(account.model(1))}}}))
-    stack.up()
     by_hand = configuration_made_by_hand(account, name)
-    account.impose(provisioningSeconds=120)
-    account.client("sagemaker").update_endpoint(EndpointName=name, EndpointConfigName=by_hand)
-    assert stack.refresh().unchanged, "what is live is what was"
-
-    account.impose(provisioningSeconds=0)
+    sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=by_hand)
     account.wait_for_status(name, "InService")
     stack.refresh()
     assert state(stack, "infra:Endpoint")[0]["outputs"]["endpointConfigName"] == by_hand
@@ -53,11 +48,20 @@ def test_a_refresh_finds_a_configuration_that_somebody_released_once_it_is_live(
     consistent(account, stack)
 
 
-def test_a_failed_endpoint_is_found_by_refresh_and_made_anew(account: Account) -> None:
-    name = account.name()
+def test_an_endpoint_that_somebody_deleted_or_that_failed_is_found_by_refresh_and_made_anew(account: Account) -> None:
+    name, sagemaker = account.name(), account.client("sagemaker")
     endpoint = {"model": {"path": str(account.model(1))}, "instanceType": "ml.c5.xlarge"}
     stack = account.stack(development({name: endpoint}))
     stack.up()
+
+    sagemaker.delete_endpoint(EndpointName=name)
+    sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=name, WaiterConfig={"Delay": 1})
+    stack.refresh()
+    assert state(stack, "infra:Endpoint") == []
+    stack.up()
+    assert account.ask(name) == 1
+    consistent(account, stack)
+
     fail_anew(account, name)
     stack.refresh()
     assert state(stack, "infra:Endpoint")[0]["outputs"]["endpointConfigName"] == ""

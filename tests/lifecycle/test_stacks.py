@@ -3,52 +3,37 @@
 from __future__ import annotations
 
 import pytest
-from botocore.exceptions import ClientError
 
 from sandbox.settings_files import PLACEHOLDER
 from sandbox.stacks import StackFailed
-from tests.lifecycle.account import Account, development, production, state
+from tests.lifecycle.account import Account, development, left, production, state
 
 
-def test_two_stacks_live_side_by_side(account: Account) -> None:
+def test_two_stacks_live_side_by_side_and_neither_takes_what_is_the_others(account: Account) -> None:
     names = [account.name(), account.name()]
-    stacks = [
-        account.stack(development({name: {"model": {"path": str(account.model(answer))}}}))
-        for answer, name in enumerate(names)
-    ]
+    settings = [{name: {"model": {"path": str(account.model(answer))}}} for answer, name in enumerate(names)]
+    first, second = stacks = [account.stack(development(endpoints)) for endpoints in settings]
     for stack in stacks:
         stack.up()
     assert [account.ask(name) for name in names] == [0, 1]
-    stacks[0].destroy()
-    assert account.ask(names[1]) == 1
-    assert stacks[1].preview().unchanged
 
-
-def test_an_endpoint_of_another_stack_is_not_taken(account: Account) -> None:
-    name = account.name()
-    endpoints = {name: {"model": {"path": str(account.model(1))}}}
-    account.stack(development(endpoints)).up()
-    other = account.stack(development(endpoints))
+    second.config = development(settings[0] | settings[1])
     with pytest.raises(StackFailed) as failed:
-        other.up()
+        second.up()
     assert "one of this name exists in the account and belongs to stack triton-sagemaker/" in failed.value.output
-    assert account.ask(name) == 1
+    assert [account.ask(name) for name in names] == [0, 1]
+    second.config = development(settings[1])
+    second.up()
 
-
-def test_destroy_keeps_the_bucket_and_its_settings_and_deletes_the_rest(account: Account) -> None:
-    name = account.name()
-    stack = account.stack(development({name: {"model": {"path": str(account.model(1))}}}))
-    stack.up()
-    bucket = stack.outputs()["bucket"]
-    stack.destroy()
-    with pytest.raises(ClientError, match="Could not find endpoint"):
-        account.endpoint(name)
+    bucket = first.outputs()["bucket"]
+    first.destroy()
+    assert left(account, names[0]) == []
     s3 = account.client("s3")
     assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
     assert s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]["BlockPublicPolicy"] is True
     kept = [each["Key"].split("/")[0] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]]
     assert sorted(kept) == ["models", "releases"], "the artifact and the history"
-    assert account.client("sagemaker").list_models(NameContains=name)["Models"] == []
+    assert account.ask(names[1]) == 1
 
 
 def test_a_secret_of_a_stack_file_is_a_placeholder_that_the_state_encrypts(account: Account) -> None:
@@ -126,37 +111,3 @@ def test_a_tag_that_somebody_moved_is_found_by_refresh_and_mirrored_again_withou
     assert "PutImage" in moved
     assert "UploadLayerPart" not in moved
     assert account.ask(name) == 1
-
-
-def test_an_endpoint_that_somebody_deleted_is_found_by_refresh_and_made_again(account: Account) -> None:
-    name = account.name()
-    stack = account.stack(development({name: {"model": {"path": str(account.model(1))}}}))
-    stack.up()
-    account.client("sagemaker").delete_endpoint(EndpointName=name)
-    account.client("sagemaker").get_waiter("endpoint_deleted").wait(EndpointName=name, WaiterConfig={"Delay": 1})
-    stack.refresh()
-    assert state(stack, "infra:Endpoint") == []
-    stack.up()
-    assert account.ask(name) == 1
-
-
-def test_a_refresh_after_a_deployment_finds_no_drift(account: Account) -> None:
-    name = account.name()
-    stack = account.stack(
-        development({name: {"model": {"path": str(account.model(1))}, "autoscaling": {"min": 1, "max": 2}}})
-    )
-    stack.up()
-    assert stack.refresh().unchanged
-    assert stack.preview().unchanged
-
-
-def test_an_endpoint_taken_out_of_the_settings_is_deleted_with_what_it_had(account: Account) -> None:
-    keep, drop = account.name(), account.name()
-    endpoint = {"model": {"path": str(account.model(1))}, "autoscaling": {"min": 1, "max": 2}}
-    stack = account.stack(development({keep: endpoint, drop: endpoint}))
-    stack.up()
-    stack.config = development({keep: endpoint})
-    stack.up()
-    with pytest.raises(ClientError, match="Could not find endpoint"):
-        account.endpoint(drop)
-    assert account.ask(keep) == 1
