@@ -32,7 +32,7 @@ AlarmName = Annotated[
 ]
 
 
-class MinimumInvocations(Section):
+class MinimumInvocationsSettings(Section):
     """How many requests the new fleet must have answered while the alarms were watched."""
 
     count: int = Field(ge=1, description="Requests that the new fleet must have seen during the bake.", examples=[100])
@@ -80,7 +80,7 @@ class AlarmSettings(Section):
         examples=[["pager"]],
         json_schema_extra=on_change(Effect.NOTHING),
     )
-    minimum_invocations: MinimumInvocations | None = Field(
+    minimum_invocations: MinimumInvocationsSettings | None = Field(
         None,
         description="How many requests a bake must have seen: alarms without traffic prove nothing.",
         json_schema_extra=on_change(Effect.NOTHING),
