@@ -83,12 +83,13 @@ class EndpointAutoscaling:
     def record(self, endpoint: str) -> Record:
         """What is registered for the endpoint now; empty if nothing is."""
         mine = f"endpoint/{endpoint}/variant/"
+        targets = self._all("describe_scalable_targets", "ScalableTargets", mine)
+        policies = self._all("describe_scaling_policies", "ScalingPolicies", mine)
+        actions = self._all("describe_scheduled_actions", "ScheduledActions", mine)
         record = {
-            "targets": [
-                _only(each, _TARGET) | self._tags(each) for each in self._all("describe_scalable_targets", mine)
-            ],
-            "policies": [_only(each, _POLICY) for each in self._all("describe_scaling_policies", mine)],
-            "actions": [_only(each, _ACTION) for each in self._all("describe_scheduled_actions", mine)],
+            "targets": [_only(each, _TARGET) | self._tags(each) for each in targets],
+            "policies": [_only(each, _POLICY) for each in policies],
+            "actions": [_only(each, _ACTION) for each in actions],
         }
         return record if record["targets"] else {}
 
@@ -135,10 +136,9 @@ class EndpointAutoscaling:
         if tags := target.get("Tags"):
             self._client.tag_resource(ResourceARN=arn, Tags=tags)
 
-    def _all(self, operation: str, mine: str) -> list[dict[str, Any]]:
+    def _all(self, operation: str, key: str, mine: str) -> list[dict[str, Any]]:
         pages = self._client.get_paginator(operation).paginate(ServiceNamespace=SAGEMAKER)
-        return [each for page in pages for items in page.values() if isinstance(items, list) for each in items
-                if each["ResourceId"].startswith(mine)]  # fmt: skip
+        return [each for page in pages for each in page[key] if each["ResourceId"].startswith(mine)]
 
     def _tags(self, target: Mapping[str, Any]) -> dict[str, Any]:
         if "ScalableTargetARN" not in target:

@@ -175,8 +175,7 @@ class Account:
 
     def impose(self, **conditions: Any) -> None:
         """Conditions of the account, such as `provisioningSeconds=5`."""
-        answer = urllib3.request("PUT", f"{self.url}/_sandbox/conditions", json=conditions)
-        assert answer.status == 200, answer.data
+        self.sandbox.impose(**conditions)
 
     def relieve(self) -> None:
         """No condition any more but those that hold by themselves."""

@@ -90,12 +90,16 @@ class Autoscaling:
         }
 
     def get_paginator(self, operation: str) -> Any:
-        kind = {"describe_scalable_targets": "ScalableTargets", "describe_scaling_policies": "ScalingPolicies"}
-        found = self.registered.get(kind.get(operation, ""), [])
+        keys = {
+            "describe_scalable_targets": "ScalableTargets",
+            "describe_scaling_policies": "ScalingPolicies",
+            "describe_scheduled_actions": "ScheduledActions",
+        }
+        page = {keys[operation]: self.registered.get(keys[operation], [])}
 
         class Pages:
             def paginate(self, **_: Any) -> Iterator[dict[str, Any]]:
-                yield {kind.get(operation, "ScheduledActions"): found}
+                yield page
 
         return Pages()
 
