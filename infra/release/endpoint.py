@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from infra.aws_error import AwsRequestRefused, aws_calls
 from infra.release import alarms, failure, freeze, guardrails
 from infra.release.alarms import AlarmState, MinimumInvocations
-from infra.release.description import EndpointDescription, excluded_properties
+from infra.release.description import EndpointDescription, excluded_properties, missing_counts
 from infra.release.freeze import FreezeWindow
 from infra.release.gate import ReleaseRefused
 from infra.release.log import last_lines
@@ -50,6 +50,8 @@ class EndpointRequest:
     minimum_invocations: MinimumInvocations | None = None
     former_owner: str | None = None
     """What the owning stack was called before it was renamed."""
+    formerly_autoscaled: bool = False
+    """Whether a scalable target moved the instance count so far."""
     former_tags: Mapping[str, str] = field(default_factory=dict)
     """Tags that an earlier request put there; those that are no longer asked for go."""
     adopt: bool = False
@@ -63,6 +65,11 @@ class EndpointRequest:
     def holders(self) -> set[str | None]:
         """Whom the endpoint may belong to so far; None is nobody."""
         return {self.owner, self.former_owner or self.owner, *((None,) if self.adopt else ())}
+
+    @property
+    def fixes_counts(self) -> bool:
+        """Whether the fleet that autoscaling sized so far becomes the one of the settings."""
+        return self.formerly_autoscaled and not self.autoscaled
 
 
 class EndpointRelease:
@@ -116,6 +123,8 @@ class EndpointRelease:
             found = self._owned(request.name, request.owner, request.holders)
             self._attach(found, request, rollout, waiting.clock)
             found = self._settled(found, request, rollout, waiting)
+            if found is not None and found.serves(request.config_name) and request.fixes_counts:
+                found = self._with_fixed_counts(found, request, waiting)
             scaling: Record = {}
 
             while found is None or not found.serves(request.config_name):
@@ -218,7 +227,7 @@ class EndpointRelease:
         self._report(f"{request.name}: updating from {live.config_name} to {request.config_name}{how}")
         excluded: list[str] = []
         if (old := self._reader.configuration(live.config_name)) is not None:
-            excluded = excluded_properties(old, new, autoscaled=request.autoscaled)
+            excluded = excluded_properties(old, new, request.autoscaled, request.fixes_counts)
             if refused_under_autoscaling(old, new):
                 self._autoscaling.take_off(live)
         self._sagemaker.update_endpoint(
@@ -228,6 +237,27 @@ class EndpointRelease:
             ExcludeRetainedVariantProperties=[{"VariantPropertyType": each} for each in excluded],
             **({"DeploymentConfig": deployment_config(request.policy, request.rollback_alarms)} if guarded else {}),
         )
+
+    def _with_fixed_counts(
+        self, live: EndpointDescription, request: EndpointRequest, waiting: Waiting
+    ) -> EndpointDescription | None:
+        """The endpoint with the counts of its configuration, which no release brings: it serves that already."""
+        config = self._sagemaker.describe_endpoint_config(EndpointConfigName=live.config_name)
+        missing = missing_counts(live, config)
+        if not missing:
+            return live
+        counts = ", ".join(f"{name} {count}" for name, count in missing.items())
+        self._report(f"{live.name}: without autoscaling the instance count is that of the settings: {counts}")
+        self._sagemaker.update_endpoint_weights_and_capacities(
+            EndpointName=live.name,
+            DesiredWeightsAndCapacities=[
+                {"VariantName": name, "DesiredInstanceCount": count} for name, count in missing.items()
+            ],
+        )
+        found = waiting.settled(waiting.begun(live), request.deadline_seconds)
+        if found is not None and missing_counts(found, config):
+            raise failure.counts_missed(live.name, counts, found.failure_reason)
+        return found
 
     def _pass_gates(
         self, request: EndpointRequest, live: EndpointDescription, new: Mapping[str, Any], rollout: Rollout

@@ -81,6 +81,7 @@ class EndpointProvider(AwsResourceProvider):
             rollback_alarms=tuple(props["rollbackAlarms"]),
             minimum_invocations=MinimumInvocations.of(deployment.get("minimumInvocations")),
             former_owner=olds.get("owner"),
+            formerly_autoscaled=olds.get("autoscaled", False),
             former_tags=olds.get("tags", {}),
             adopt=props.get("adopt") or False,
             freeze_windows=tuple(FreezeWindow.of(each) for each in props.get("freezeWindows") or []),

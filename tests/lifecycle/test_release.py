@@ -15,6 +15,15 @@ CANARY = {"strategy": "canary", "percent": 50, "bakeSeconds": 600}
 RELEASED = ["PackedModel", "Model", "EndpointConfiguration"]
 
 
+def scale_out(account: Account, name: str, count: int) -> None:
+    """Have autoscaling's way with an endpoint, and wait until it is over."""
+    sagemaker = account.client("sagemaker")
+    sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName=name, DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": count}]
+    )
+    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig={"Delay": 1})
+
+
 def test_a_model_is_deployed_then_released_anew_and_taken_back(account: Account) -> None:
     name, model = account.name(), account.model(1)
     stack = account.stack(development({name: {"model": {"path": str(model)}}}))
@@ -147,17 +156,26 @@ def test_a_fleet_that_was_scaled_out_is_released_as_it_is(account: Account) -> N
     endpoint = {"model": {"path": str(model)}, "autoscaling": {"min": 2, "max": 10}, "release": CANARY}
     stack = account.stack(development({name: endpoint}))
     stack.up()
-    sagemaker = account.client("sagemaker")
-    sagemaker.update_endpoint_weights_and_capacities(
-        EndpointName=name, DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": 8}]
-    )
-    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig={"Delay": 1})
+    scale_out(account, name, 8)
     write_model(model, answer=2)
     account.impose(timeFactor=600)
     stack.up()
     (variant,) = account.endpoint(name)["ProductionVariants"]
     assert (variant["DesiredInstanceCount"], variant["CurrentInstanceCount"]) == (8, 8)
     assert account.ask(name) == 2
+    consistent(account, stack)
+
+
+def test_a_fleet_that_was_scaled_out_gets_the_count_of_the_settings_when_its_autoscaling_goes(account: Account) -> None:
+    name = account.name()
+    endpoint = {"model": {"path": str(account.model(1))}, "initialInstanceCount": 2}
+    stack = account.stack(development({name: {**endpoint, "autoscaling": {"min": 2, "max": 10}}}))
+    stack.up()
+    scale_out(account, name, 3)
+    stack.config = development({name: endpoint})
+    stack.up()
+    (variant,) = account.endpoint(name)["ProductionVariants"]
+    assert (variant["DesiredInstanceCount"], variant["CurrentInstanceCount"]) == (2, 2)
     consistent(account, stack)
 
 

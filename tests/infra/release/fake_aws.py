@@ -34,10 +34,10 @@ FAILED = {"EndpointStatus": "Failed", "EndpointConfigName": "new", "FailureReaso
 CANARY = ReleasePolicy("canary", wait_seconds=600, batch=BatchSize("percent", 50))
 
 
-def serving(config: str, *variants: str) -> dict[str, Any]:
-    """DescribeEndpoint while these variants are in service."""
-    names = [{"VariantName": name} for name in variants]
-    return {"EndpointStatus": "InService", "EndpointConfigName": config, "ProductionVariants": names}
+def serving(config: str, *variants: str, count: int = 1) -> dict[str, Any]:
+    """DescribeEndpoint while these variants are in service, each with `count` instances."""
+    fleet = [{"VariantName": name, "CurrentInstanceCount": count, "DesiredInstanceCount": count} for name in variants]
+    return {"EndpointStatus": "InService", "EndpointConfigName": config, "ProductionVariants": fleet}
 
 
 def rolling_out(stage: str, since: float | None = None) -> dict[str, Any]:
@@ -172,6 +172,10 @@ class SageMaker:
         self.calls.append(("update", request))
         for error in self.update_errors:
             raise error
+        self.states = list(self.updated or [])
+
+    def update_endpoint_weights_and_capacities(self, EndpointName: str, **request: Any) -> None:
+        self.calls.append(("scale", request))
         self.states = list(self.updated or [])
 
     def delete_endpoint(self, EndpointName: str) -> None:

@@ -34,6 +34,7 @@ from tests.infra.release.fake_aws import (
     release,
     request,
     rolling_out,
+    serving,
     watched,
 )
 
@@ -96,6 +97,36 @@ def test_an_edited_instance_count_arrives_unless_autoscaling_owns_it(
     release(sagemaker, said).release(request(autoscaled=autoscaled))
     sent = sagemaker.calls[0][1]["ExcludeRetainedVariantProperties"]
     assert [each["VariantPropertyType"] for each in sent] == excluded
+
+
+def test_a_fleet_that_loses_its_autoscaling_gets_the_count_of_the_settings(said: list[str]) -> None:
+    busy = {**serving("new", "AllTraffic", count=8), "EndpointStatus": "Updating"}
+    sagemaker = SageMaker(serving("new", "AllTraffic", count=8), updated=[busy, serving("new", "AllTraffic", count=2)])
+    sagemaker.counts["new"] = 2
+    fixed = request(formerly_autoscaled=True)
+    (variant,) = release(sagemaker, said).release(fixed).variants
+    scaled = {"DesiredWeightsAndCapacities": [{"VariantName": "AllTraffic", "DesiredInstanceCount": 2}]}
+    assert sagemaker.calls[0] == ("scale", scaled)
+    assert variant.desired_instances == 2
+    release(sagemaker, said).release(fixed)
+    assert sagemaker.operations.count("scale") == 1, "it has that count already"
+
+
+def test_a_count_of_the_settings_that_does_not_arrive_is_a_failure(said: list[str]) -> None:
+    before = serving("new", "AllTraffic", count=1)
+    unable = {**before, "FailureReason": "no capacity", "LastModifiedTime": datetime.fromtimestamp(1, UTC)}
+    sagemaker = SageMaker(before, updated=[unable])
+    sagemaker.counts["new"] = 2
+    with pytest.raises(ReleaseFailed, match=r"did not arrive \(AllTraffic 2\)[\s\S]*no capacity"):
+        release(sagemaker, said).release(request(formerly_autoscaled=True))
+
+
+def test_a_release_that_ends_autoscaling_brings_the_count_of_the_settings(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[NEW])
+    release(sagemaker, said).release(request(formerly_autoscaled=True))
+    sent = sagemaker.calls[0][1]["ExcludeRetainedVariantProperties"]
+    assert [each["VariantPropertyType"] for each in sent] == ["DesiredInstanceCount"]
+    assert "scale" not in sagemaker.operations
 
 
 def test_a_rolled_back_update_is_a_failure_although_the_endpoint_is_in_service(said: list[str]) -> None:
