@@ -52,6 +52,11 @@ class Stage:
     by_clock: bool = False
     """Whether the number of its step is inferred from the time that has passed."""
 
+    @property
+    def title(self) -> str:
+        """Its name, with how its step is known if it was not seen."""
+        return f"{self.name} (inferred from the time since its first request)" if self.by_clock else self.name
+
 
 @dataclass(frozen=True)
 class FleetStatus:
@@ -94,13 +99,19 @@ class ReleaseStatus:
     @property
     def line(self) -> str:
         """The state in words that change only when something happens."""
-        parts = [f"{self.health} ({self.endpoint_status})", self.stage.name if self.stage else self.message]
+        parts = [f"{self.health} ({self.endpoint_status})", self.stage.title if self.stage else self.message]
         if self.new and self.stage:
             new = f"{self.new.current_instances} of {self.new.desired_instances} new instances"
-            share = self.new.traffic_percent
-            parts.append(new if share is None else f"{new} with {share} % of the traffic")
+            share = self.share(self.new)
+            parts.append(f"{new} with {share} of the traffic" if share else new)
         parts += [f"alarm {each.alarm.name} fires" for each in self.alarms if each.alarm.firing]
         return "; ".join(parts)
+
+    def share(self, fleet: FleetStatus) -> str | None:
+        """A fleet's share of the traffic in words; None where it is not known."""
+        if fleet.traffic_percent is None:
+            return None
+        return f"{'about ' if self.stage and self.stage.by_clock else ''}{fleet.traffic_percent} %"
 
     def facts(self) -> dict[str, Any]:
         """The same as JSON's types, by camelCase keys; times in seconds, values in the metrics' own units."""

@@ -8,7 +8,9 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
+from infra.cli.release_view import status_view
 from infra.release import arithmetic
 from infra.release.alarms import AlarmState
 from infra.release.arithmetic import Duration
@@ -133,6 +135,16 @@ def test_a_bake_whose_predecessors_were_missed_is_placed_by_the_new_fleets_first
     stage = shown(rolling_out("Baking", since=now), new={BEGAN - 60: 0, BEGAN: 3, now: 4}, now=now).stage
     assert stage is not None
     assert (stage.name, stage.by_clock) == (f"Baking canary {step} of 2", True)
+
+
+def test_a_step_that_is_inferred_and_its_share_of_traffic_are_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    found = shown(rolling_out("Baking", since=BEGAN), new={BEGAN: 3})
+    inferred = "Baking canary 1 of 2 (inferred from the time since its first request)"
+    assert found.line == f"Progressing (Updating); {inferred}; 4 of 4 new instances with about 25 % of the traffic"
+    Console(width=200).print(status_view(found))
+    printed = capsys.readouterr().out
+    assert f"{inferred}, stage 2 of 4" in printed
+    assert "about 25 %" in printed and "about 75 %" in printed
 
 
 def test_the_first_request_may_show_after_the_first_look() -> None:
