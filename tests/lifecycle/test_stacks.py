@@ -38,7 +38,8 @@ def test_an_endpoint_of_another_stack_is_not_taken(account: Account) -> None:
 def test_destroy_keeps_the_bucket_and_its_settings_and_deletes_the_rest(account: Account) -> None:
     name = account.name()
     stack = account.stack(development({name: {"model": {"path": str(account.model(1))}}}))
-    bucket = stack.up().outputs["bucket"]
+    update = stack.up()
+    bucket = update.outputs["bucket"]
     stack.destroy()
     with pytest.raises(ClientError, match="Could not find endpoint"):
         account.endpoint(name)
@@ -46,7 +47,7 @@ def test_destroy_keeps_the_bucket_and_its_settings_and_deletes_the_rest(account:
     assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
     assert s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]["BlockPublicPolicy"] is True
     kept = [each["Key"].split("/")[0] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]]
-    assert sorted(kept) == ["models", "releases"], "the artifact and the history"
+    assert sorted(kept) == ["models", "releases"], f"the artifact and the history of {update.output}"
     assert account.client("sagemaker").list_models(NameContains=name)["Models"] == []
 
 
