@@ -268,13 +268,13 @@ def _live(account: Account, name: str) -> str:
     sagemaker, s3 = account.client("sagemaker"), account.client("s3")
     endpoint = account.endpoint(name)
     assert endpoint["EndpointStatus"] == "InService"
-    tags = sagemaker.list_tags(ResourceArn=endpoint["EndpointArn"])["Tags"]
-    assert [tag for tag in tags if "autoscaling" in tag["Key"]] == [], "autoscaling waits to be put back"
     configuration = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
     for variant in configuration["ProductionVariants"]:
         container = sagemaker.describe_model(ModelName=variant["ModelName"])["PrimaryContainer"]
         artifact = urlsplit(container["ModelDataUrl"])
         s3.head_object(Bucket=artifact.netloc, Key=artifact.path.lstrip("/"))
+        waiting = s3.list_objects_v2(Bucket=artifact.netloc, Prefix=f"autoscaling/{name}.json")
+        assert waiting["KeyCount"] == 0, "autoscaling waits to be put back"
     return str(endpoint["EndpointConfigName"])
 
 

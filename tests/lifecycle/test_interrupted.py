@@ -69,7 +69,8 @@ def test_a_kill_during_the_mirror_costs_only_time(account: Account) -> None:
     assert account.ask(name) == 1
 
 
-def test_a_kill_while_autoscaling_is_off_brings_it_back_with_the_next_up(account: Account) -> None:
+@pytest.mark.parametrize("deleted", [False, True], ids=["updated", "deleted to be created anew"])
+def test_a_kill_while_autoscaling_is_off_brings_it_back_with_the_next_up(account: Account, deleted: bool) -> None:
     name = account.name()
     model = {"path": str(account.model(1))}
     endpoint = {"model": model, "autoscaling": {"min": 2, "max": 4}, "release": CANARY}
@@ -86,6 +87,11 @@ def test_a_kill_while_autoscaling_is_off_brings_it_back_with_the_next_up(account
     assert autoscaling.describe_scalable_targets(**target)["ScalableTargets"] == []
 
     account.impose(provisioningSeconds=0, timeFactor=300)
+    if deleted:
+        account.wait_for_status(name, "InService")
+        sagemaker = account.client("sagemaker")
+        sagemaker.delete_endpoint(EndpointName=name)
+        sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=name, WaiterConfig={"Delay": 1})
     stack.up()
     (found,) = autoscaling.describe_scalable_targets(**target)["ScalableTargets"]
     assert (found["MinCapacity"], found["MaxCapacity"]) == (2, 4)
