@@ -25,6 +25,7 @@ from rich.table import Table
 from infra.release.endpoint import OWNER_TAG, EndpointRelease, EndpointRequest
 from infra.release.policy import ReleasePolicy
 from infra.release.recorder import ReleaseRecorder
+from infra.release.scaling_record import ScalingRecords
 from sandbox.aws.server import EmbeddedAws, listen, services
 
 REGION = "ap-northeast-1"
@@ -103,6 +104,7 @@ def driver(account: Account, endpoint: str, bake_seconds: int, begun: threading.
         logs=clients["logs"],
         autoscaling=clients["application-autoscaling"],
         cloudwatch=clients["cloudwatch"],
+        scaling_records=ScalingRecords(account.client("s3"), "models"),
         recorder=ReleaseRecorder(sagemaker=clients["sagemaker"], sts=None, keep=(), warn=print),
         report=lambda line: begun.set() if "Updating" in line else None,
     )

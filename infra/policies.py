@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infra.release import history
+from infra.release import history, scaling_record
 from infra.release.alarms import stop_alarm_name
 
 Policy = dict[str, Any]
@@ -231,6 +231,7 @@ def _deploy_storage(deployed: Deployed) -> list[dict[str, Any]]:
             ],
             f"{bucket}/*",
         ),
+        _allow("AutoscalingRecord", "s3", ["DeleteObject"], f"{bucket}/{scaling_record.PREFIX}*"),
         _allow(
             "Repository",
             "ecr",

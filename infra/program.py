@@ -55,6 +55,7 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
     account_id = aws.get_caller_identity_output().account_id
     partition = aws.get_partition_output().partition
     tags, protect = settings.tags, settings.production
+    environment_is_secret = f"{pulumi.get_project()}:endpoints" in secret_keys()
 
     bucket = ModelBucket("models", ModelBucketArgs(settings.bucket, tags, protect, settings.adopt))
     mirror = ImageMirror(
@@ -108,7 +109,7 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
                 notification_topic_arn=settings.notification_topic_arn,
                 tags=tags,
                 secret_environment=settings.secret_environment.get(name, {}),
-                environment_is_secret=f"{pulumi.get_project()}:endpoints" in secret_keys(),
+                environment_is_secret=environment_is_secret,
                 protect=protect,
                 adopt=name in settings.adopt.endpoints,
                 adopt_autoscaling=settings.adopt.autoscaling and name in settings.adopt.endpoints,

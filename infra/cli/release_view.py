@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from infra.release.history import ReleaseRecord
     from infra.release.policy import ReleasePolicy
     from infra.release.readings import AlarmReading
-    from infra.release.status import FleetStatus, ReleaseStatus
+    from infra.release.status import ReleaseStatus
 
 _SIGNS = {"Healthy": ("✔", "green"), "Progressing": ("◌", "yellow"), "Degraded": ("✖", "red")}
 _MILLISECONDS = ("ModelLatency", "OverheadLatency")
@@ -31,7 +31,7 @@ def status_view(status: ReleaseStatus) -> RenderableType:
     facts.add_row("Strategy:", Text(strategy(status.policy)))
     if stage := status.stage:
         number = f", stage {stage.number} of {stage.of}" if stage.number else ""
-        facts.add_row("Stage:", Text(f"{stage.name}{number}{', by the clock' if stage.by_clock else ''}"))
+        facts.add_row("Stage:", Text(f"{stage.title}{number}"))
     if status.elapsed_seconds is not None:
         left = f"; about {status.left} left" if status.left else ""
         facts.add_row("Elapsed:", Text(f"{duration(status.elapsed_seconds)}{left}"))
@@ -78,14 +78,9 @@ def _fleets(status: ReleaseStatus) -> list[RenderableType]:
     table = _table("fleet", "configuration", "instances", "traffic", "requests in 3 min")
     for role, fleet in ((("old" if status.new else "live"), status.old), ("new", status.new)):
         if fleet is not None:
-            table.add_row(role, *_fleet(fleet))
+            instances = f"{fleet.current_instances} of {fleet.desired_instances}"
+            table.add_row(role, fleet.config_name, instances, status.share(fleet) or "?", str(fleet.recent_requests))
     return ["", table]
-
-
-def _fleet(fleet: FleetStatus) -> tuple[str, str, str, str]:
-    traffic = "?" if fleet.traffic_percent is None else f"{fleet.traffic_percent} %"
-    instances = f"{fleet.current_instances} of {fleet.desired_instances}"
-    return fleet.config_name, instances, traffic, str(fleet.recent_requests)
 
 
 def _alarms(readings: Sequence[AlarmReading]) -> list[RenderableType]:

@@ -153,20 +153,30 @@ def _execution_timeout_seconds(deployment: Mapping[str, Any]) -> int:
     return int(policy.get("MaximumExecutionTimeoutInSeconds", 0))
 
 
-def excluded_properties(live: Mapping[str, Any], requested: Mapping[str, Any], *, autoscaled: bool) -> list[str]:
+def excluded_properties(
+    live: Mapping[str, Any], requested: Mapping[str, Any], autoscaled: bool, fixes_counts: bool
+) -> list[str]:
     """What an update must not keep of the live fleet (`ExcludeRetainedVariantProperties`), given two endpoint
     configurations.
 
     Live counts and weights are kept, so that a fleet scaled out to 8 is released as 8. But a count or weight that
-    somebody edited in the settings has to arrive: keeping the live one would hide the edit. An autoscaled count is
-    never edited there, and a variant that is added brings its own.
+    somebody edited in the settings has to arrive: keeping the live one would hide the edit. So does the one that ends
+    autoscaling (`fixes_counts`). An autoscaled count is never edited there, and a variant that is added brings its own.
     """
     excluded = []
-    if not autoscaled and _edited("InitialInstanceCount", live, requested):
+    if fixes_counts or (not autoscaled and _edited("InitialInstanceCount", live, requested)):
         excluded.append("DesiredInstanceCount")
     if _edited("InitialVariantWeight", live, requested):
         excluded.append("DesiredWeight")
     return excluded
+
+
+def missing_counts(endpoint: EndpointDescription, config: Mapping[str, Any]) -> dict[str, int]:
+    """The instance counts of an endpoint configuration that the live variants do not have."""
+    counts = {each["VariantName"]: each["InitialInstanceCount"] for each in config["ProductionVariants"]}
+    return {
+        each.name: counts[each.name] for each in endpoint.live_variants if each.desired_instances != counts[each.name]
+    }
 
 
 def _edited(key: str, live: Mapping[str, Any], requested: Mapping[str, Any]) -> bool:

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from infra.aws_error import AwsRequestRefused, aws_calls
 from infra.release import alarms, failure, freeze, guardrails
 from infra.release.alarms import AlarmState, MinimumInvocations
-from infra.release.description import EndpointDescription, excluded_properties
+from infra.release.description import EndpointDescription, excluded_properties, missing_counts
 from infra.release.freeze import FreezeWindow
 from infra.release.gate import ReleaseRefused
 from infra.release.log import last_lines
@@ -25,7 +25,8 @@ from infra.release.policy import ReleasePolicy, deployment_config
 from infra.release.reader import EndpointReader
 from infra.release.recorder import ReleaseRecorder
 from infra.release.rollout import Rollout
-from infra.release.scaling import EndpointAutoscaling, Record, as_tags, refused_under_autoscaling, tag_list
+from infra.release.scaling import EndpointAutoscaling, refused_under_autoscaling
+from infra.release.scaling_record import ScalingRecords
 from infra.release.waiting import Clock, Waiting
 
 OWNER_TAG = "triton-sagemaker:stack"
@@ -50,6 +51,8 @@ class EndpointRequest:
     minimum_invocations: MinimumInvocations | None = None
     former_owner: str | None = None
     """What the owning stack was called before it was renamed."""
+    formerly_autoscaled: bool = False
+    """Whether a scalable target moved the instance count so far."""
     former_tags: Mapping[str, str] = field(default_factory=dict)
     """Tags that an earlier request put there; those that are no longer asked for go."""
     adopt: bool = False
@@ -60,9 +63,19 @@ class EndpointRequest:
     """Why it is updated in such a window nevertheless."""
 
     @property
+    def owned_tags(self) -> dict[str, str]:
+        """The tags with that of ownership."""
+        return {**self.tags, OWNER_TAG: self.owner}
+
+    @property
     def holders(self) -> set[str | None]:
         """Whom the endpoint may belong to so far; None is nobody."""
         return {self.owner, self.former_owner or self.owner, *((None,) if self.adopt else ())}
+
+    @property
+    def fixes_counts(self) -> bool:
+        """Whether the fleet that autoscaling sized so far becomes the one of the settings."""
+        return self.formerly_autoscaled and not self.autoscaled
 
 
 class EndpointRelease:
@@ -73,6 +86,7 @@ class EndpointRelease:
         logs: boto3's `logs` client, for the containers' last words when a release fails.
         autoscaling: boto3's `application-autoscaling` client, for updates that AWS refuses under autoscaling.
         cloudwatch: boto3's `cloudwatch` client, for the alarms and the requests they have seen.
+        scaling_records: keeps the autoscaling that is off.
         recorder: keeps how each release ends.
         report: called with a line of progress whenever something changed.
         report_passing: called with a line that is out of date in a minute.
@@ -87,6 +101,7 @@ class EndpointRelease:
         logs: Any,
         autoscaling: Any,
         cloudwatch: Any,
+        scaling_records: ScalingRecords,
         recorder: ReleaseRecorder,
         report: Callable[[str], None],
         report_passing: Callable[[str], None] = lambda _: None,
@@ -97,7 +112,7 @@ class EndpointRelease:
         self._report, self._report_passing, self._warn = report, report_passing, warn or report
         self._recorder, self._new_clock = recorder, clock
         self._reader = EndpointReader(sagemaker)
-        self._autoscaling = EndpointAutoscaling(autoscaling, sagemaker, report)
+        self._autoscaling = EndpointAutoscaling(autoscaling, scaling_records, report)
 
     def release(self, request: EndpointRequest) -> EndpointDescription:
         """Create or update the endpoint, or attach to what is under way, until it serves the requested configuration.
@@ -116,17 +131,18 @@ class EndpointRelease:
             found = self._owned(request.name, request.owner, request.holders)
             self._attach(found, request, rollout, waiting.clock)
             found = self._settled(found, request, rollout, waiting)
-            scaling: Record = {}
+            if found is not None and found.serves(request.config_name) and request.fixes_counts:
+                found = self._with_fixed_counts(found, request, waiting)
 
             while found is None or not found.serves(request.config_name):
                 if rollout.asked or (found is not None and found.status == "UpdateRollbackFailed"):
                     raise self._failure(request, found, rollout, waiting)
                 rollout.begin(found, waiting.clock.now())
                 if found is None:
-                    found = self._create(request, scaling, rollout, waiting)
+                    found = self._create(request, rollout, waiting)
                 elif found.status == "Failed":
                     self._report(f"{request.name}: Failed ({found.failure_reason}), which only a new endpoint mends")
-                    scaling = self._autoscaling.recorded(found) or self._autoscaling.record(request.name)
+                    self._autoscaling.record(request.name)
                     found = self._delete(found, request.deadline_seconds, waiting)
                 elif self._update(request, found, rollout):
                     found = waiting.begun(found)
@@ -153,6 +169,7 @@ class EndpointRelease:
                 found = self._delete(found, deadline_seconds, waiting)
                 if found is not None:
                     found = waiting.later(name, deadline_seconds)
+            self._autoscaling.forget(name)
 
     def _waiting(self) -> Waiting:
         return Waiting(self._reader, self._new_clock(), self._report, self._report_passing, self._alarms)
@@ -186,13 +203,10 @@ class EndpointRelease:
         """The endpoint once nothing is in progress on it. Only a rollout that was asked for is told of as such."""
         return waiting.settled(found, request.deadline_seconds, rollout if rollout.asked == "update" else None)
 
-    def _create(
-        self, request: EndpointRequest, scaling: Record, rollout: Rollout, waiting: Waiting
-    ) -> EndpointDescription | None:
+    def _create(self, request: EndpointRequest, rollout: Rollout, waiting: Waiting) -> EndpointDescription | None:
         self._report(f"{request.name}: creating with {request.config_name}")
-        tags = {**request.tags, OWNER_TAG: request.owner, **(as_tags(scaling) if scaling else {})}
         self._sagemaker.create_endpoint(
-            EndpointName=request.name, EndpointConfigName=request.config_name, Tags=tag_list(tags)
+            EndpointName=request.name, EndpointConfigName=request.config_name, Tags=_tag_list(request.owned_tags)
         )
         rollout.asked = "create"
         return waiting.until(lambda found: found is not None, request.name)
@@ -218,9 +232,9 @@ class EndpointRelease:
         self._report(f"{request.name}: updating from {live.config_name} to {request.config_name}{how}")
         excluded: list[str] = []
         if (old := self._reader.configuration(live.config_name)) is not None:
-            excluded = excluded_properties(old, new, autoscaled=request.autoscaled)
+            excluded = excluded_properties(old, new, request.autoscaled, request.fixes_counts)
             if refused_under_autoscaling(old, new):
-                self._autoscaling.take_off(live)
+                self._autoscaling.take_off(live.name)
         self._sagemaker.update_endpoint(
             EndpointName=request.name,
             EndpointConfigName=request.config_name,
@@ -228,6 +242,27 @@ class EndpointRelease:
             ExcludeRetainedVariantProperties=[{"VariantPropertyType": each} for each in excluded],
             **({"DeploymentConfig": deployment_config(request.policy, request.rollback_alarms)} if guarded else {}),
         )
+
+    def _with_fixed_counts(
+        self, live: EndpointDescription, request: EndpointRequest, waiting: Waiting
+    ) -> EndpointDescription | None:
+        """The endpoint with the counts of its configuration, which no release brings: it serves that already."""
+        config = self._sagemaker.describe_endpoint_config(EndpointConfigName=live.config_name)
+        missing = missing_counts(live, config)
+        if not missing:
+            return live
+        counts = ", ".join(f"{name} {count}" for name, count in missing.items())
+        self._report(f"{live.name}: without autoscaling the instance count is that of the settings: {counts}")
+        self._sagemaker.update_endpoint_weights_and_capacities(
+            EndpointName=live.name,
+            DesiredWeightsAndCapacities=[
+                {"VariantName": name, "DesiredInstanceCount": count} for name, count in missing.items()
+            ],
+        )
+        found = waiting.settled(waiting.begun(live), request.deadline_seconds)
+        if found is not None and missing_counts(found, config):
+            raise failure.counts_missed(live.name, counts, found.failure_reason)
+        return found
 
     def _pass_gates(
         self, request: EndpointRequest, live: EndpointDescription, new: Mapping[str, Any], rollout: Rollout
@@ -292,9 +327,9 @@ class EndpointRelease:
 
     def _tag(self, endpoint: EndpointDescription, request: EndpointRequest) -> None:
         """Bring the tags to what is asked. Tags that others put there are left alone."""
-        has, wanted = self._reader.tags(endpoint), {**request.tags, OWNER_TAG: request.owner}
+        has, wanted = self._reader.tags(endpoint), request.owned_tags
         if missing := {key: value for key, value in wanted.items() if has.get(key) != value}:
-            self._sagemaker.add_tags(ResourceArn=endpoint.arn, Tags=tag_list(missing))
+            self._sagemaker.add_tags(ResourceArn=endpoint.arn, Tags=_tag_list(missing))
         if gone := sorted(key for key in request.former_tags if key in has and key not in wanted):
             self._sagemaker.delete_tags(ResourceArn=endpoint.arn, TagKeys=gone)
 
@@ -333,12 +368,14 @@ class EndpointRelease:
         return []
 
     def _deleted_after_failure(self, found: EndpointDescription, request: EndpointRequest) -> str:
-        """Delete an endpoint that never served: no state knows of it, so it would outlive `pulumi destroy`. One whose
-        tags hold the autoscaling of the endpoint before it stays for the next `up`."""
-        if self._autoscaling.recorded(found):
-            return failure.CREATED_ANEW
+        """Delete an endpoint that never served: no state knows of it, so it would outlive `pulumi destroy`."""
         try:
             self._delete(found, request.deadline_seconds, self._waiting())
         except (ClientError, failure.ReleaseTimeout) as error:
             return f"{failure.CREATED_ANEW} (The failed endpoint could not be deleted now: {error})"
         return f"{failure.CREATED_ANEW} The failed endpoint was deleted; its log is kept."
+
+
+def _tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """Tags as SageMaker's API takes them."""
+    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]

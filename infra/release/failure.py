@@ -101,6 +101,17 @@ def stuck(name: str, requested: str, evidence: Evidence) -> ReleaseFailed:
     )
 
 
+def counts_missed(name: str, counts: str, reason: str) -> ReleaseFailed:
+    """A fleet that did not get the size that the settings give it."""
+    return ReleaseFailed(
+        f"endpoint {name}: its autoscaling ends, and the instance count of the settings did not arrive ({counts}).\n"
+        + _why(name, Evidence(reason, alarms=[], log=[]))
+        + "  Next: run `pulumi up` again, or name another instance count. It answers as before.",
+        "failed",
+        reason,
+    )
+
+
 def too_few_invocations(name: str, requested: str, seen: int, minimum: int) -> str:
     """A release that went well without the traffic that would have shown that it does not."""
     return (

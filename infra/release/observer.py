@@ -19,12 +19,11 @@ from infra.release.status import (
     RECENT_SECONDS,
     Observation,
     ReleaseStatus,
-    Requests,
-    Steps,
     policy_under_way,
     status,
     tells_of_rollout,
 )
+from infra.release.step import CurrentStep, Requests
 
 _RECORDS = 5
 """Records that are searched for the last release that was not refused before it began."""
@@ -55,11 +54,11 @@ class ReleaseObserver:
         note: Callable[[str], None],
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._sagemaker, self._cloudwatch, self._s3 = client("sagemaker"), client("cloudwatch"), client("s3")
+        self._cloudwatch, self._s3 = client("cloudwatch"), client("s3")
         self.name, self._bucket, self._existing = name, bucket, existing_alarms
         self._planned, self._provisioning, self._note, self._now = planned, provisioning, note, now
-        self._reader = EndpointReader(self._sagemaker)
-        self._steps = Steps()
+        self._reader = EndpointReader(client("sagemaker"))
+        self._step = CurrentStep()
         self._attempted: str | None = None
         self._reason = ""
 
@@ -84,13 +83,12 @@ class ReleaseObserver:
             now=now,
             attempted=self._attempted,
         )
-        self._steps.see(endpoint, policy_under_way(endpoint, self._planned), requests.get(endpoint.heading_for, {}))
-        return status(seen, self._steps, self._planned, self._provisioning)
+        self._step.see(endpoint, policy_under_way(endpoint, self._planned), requests.get(endpoint.heading_for, {}))
+        return status(seen, self._step, self._planned, self._provisioning)
 
     def history(self, limit: int) -> list[ReleaseRecord]:
         """The last releases, newest first; empty where no bucket is known that could hold any."""
-        bucket = self._bucket or self._bucket_of(self.endpoint())
-        return ReleaseHistory(self._s3, bucket).latest(self.name, limit) if bucket else []
+        return self._records(self.endpoint(), limit)
 
     def _with_what_was_seen(self, endpoint: EndpointDescription) -> EndpointDescription:
         """The endpoint with the reason of the rollback that was seen: SageMaker may drop it."""
@@ -121,12 +119,15 @@ class ReleaseObserver:
 
     def _last_release(self, endpoint: EndpointDescription) -> ReleaseRecord | None:
         try:
-            bucket = self._bucket or self._bucket_of(endpoint)
-            records = ReleaseHistory(self._s3, bucket).latest(self.name, _RECORDS) if bucket else []
+            records = self._records(endpoint, _RECORDS)
         except AwsRequestRefused as refusal:
             self._note(f"the history of releases is left out: {refusal}")
             return None
         return next((each for each in records if each.result != "refused"), None)
+
+    def _records(self, endpoint: EndpointDescription | None, limit: int) -> list[ReleaseRecord]:
+        bucket = self._bucket or self._bucket_of(endpoint)
+        return ReleaseHistory(self._s3, bucket).latest(self.name, limit) if bucket else []
 
     def _bucket_of(self, endpoint: EndpointDescription | None) -> str | None:
         """The bucket that the live model was loaded from."""
@@ -134,8 +135,6 @@ class ReleaseObserver:
             return None
         with aws_calls(f"model of endpoint {endpoint.name}"):
             config = self._reader.configuration(endpoint.config_name)
-            if config is None:
-                return None
-            model = self._sagemaker.describe_model(ModelName=config["ProductionVariants"][0]["ModelName"])
-        url = urlsplit(model.get("PrimaryContainer", {}).get("ModelDataUrl", ""))
+            model = self._reader.model(config["ProductionVariants"][0]["ModelName"]) if config else None
+        url = urlsplit((model or {}).get("PrimaryContainer", {}).get("ModelDataUrl", ""))
         return url.netloc if url.scheme == "s3" else None

@@ -11,6 +11,7 @@ from infra.release import arithmetic
 from infra.release.alarms import AlarmState
 from infra.release.description import EndpointDescription
 from infra.release.policy import ReleasePolicy
+from infra.release.step import CurrentStep
 
 Asked = Literal["create", "update"]
 
@@ -32,59 +33,51 @@ class Rollout:
     """What SageMaker was asked for, by this release or by the interrupted one that it attaches to."""
     override: str | None = None
     """Why it goes through a freeze window."""
-    seen_from_the_start: bool = True
-    """Whether no step can have been missed; the number of steps so far is a guess otherwise."""
     bake_began: float | None = None
     """When the new fleet first had traffic and its alarms were watched."""
     fired: dict[str, AlarmState] = field(default_factory=dict)
     """Alarms that were seen in ALARM, as they were then: they may be OK again when the rollback is over."""
-    _step: int = 0
+    _step: CurrentStep = field(default_factory=CurrentStep)
     _baking_since: float | None = None
     _alarms: Sequence[AlarmState] = ()
-    _watched: bool = False
 
     def begin(self, live: EndpointDescription | None, now: float) -> None:
         """Begin from what is live, before SageMaker is asked."""
         self.tried, self.began = True, now
         self.from_config = live.config_name if live else None
+        self._step = CurrentStep(0)
 
     def attach(self, endpoint: EndpointDescription, now: float) -> None:
         """Take over what an interrupted release began."""
         self.tried, self.began = True, endpoint.rollout_began or now
         self.asked = "create" if endpoint.status == "Creating" else "update"
         self.from_config = endpoint.config_name if self.asked == "update" else None
-        self.seen_from_the_start = False
 
     def see(self, endpoint: EndpointDescription, alarms: Sequence[AlarmState], now: float) -> None:
         """Take in what the endpoint and the alarms are at `now`."""
-        if not self._watched:
-            self._watched = True
-            self.seen_from_the_start = self.seen_from_the_start or endpoint.stages == {"Creating"}
         self._alarms = alarms
         self.began = endpoint.rollout_began or self.began
         self.fired |= {each.name: each for each in alarms if each.firing}
         baking = endpoint.status == "Updating" and "Baking" in endpoint.stages
-        since = (endpoint.baking_since or self._baking_since or now) if baking else None
-        if since is not None and since != self._baking_since:
-            self._step += 1
-            self.bake_began = self.bake_began or since
-        self._baking_since = since
+        self._baking_since = (endpoint.baking_since or self._baking_since or now) if baking else None
+        self.bake_began = self.bake_began or self._baking_since
+        self._step.see(endpoint, self.policy, requests={})
 
     def line(self, endpoint: EndpointDescription) -> str:
         """The state in words that change only when something happens."""
         parts = [endpoint.progress]
-        if endpoint.status == "Updating" and self._step and self.seen_from_the_start:
-            parts.append(self._traffic(endpoint.desired_instances))
+        if endpoint.status == "Updating" and self._step.number:
+            parts.append(self._traffic(endpoint.desired_instances, self._step.number))
         if self._alarms:
             parts.append(f"alarms: {_by_state(self._alarms)}")
         return "; ".join(parts)
 
-    def _traffic(self, fleet: int) -> str:
-        share = arithmetic.shifted_percent(self.policy, fleet, self._step)
+    def _traffic(self, fleet: int, step: int) -> str:
+        share = arithmetic.shifted_percent(self.policy, fleet, step)
         if share is None:
-            return f"{self.policy.strategy} step {self._step}"
+            return f"{self.policy.strategy} step {step}"
         steps = arithmetic.steps(self.policy, fleet).most
-        return f"{self.policy.strategy} {min(self._step, steps)} of {steps}, {share} % of the traffic on the new fleet"
+        return f"{self.policy.strategy} {min(step, steps)} of {steps}, {share} % of the traffic on the new fleet"
 
     def bake(self, now: float) -> str | None:
         """How far the present bake is, in whole minutes; None outside one."""

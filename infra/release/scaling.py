@@ -3,25 +3,17 @@
 AWS refuses to change a variant's instance type, or to remove the variant, while it is a scalable target (Application
 Auto Scaling guide, "Update or delete endpoints that use automatic scaling"). And deleting an endpoint drops its targets
 silently.
-
-What has to come back is recorded in tags of the endpoint before anything is taken off: the record survives a crash
-of this process, is found by whoever releases next, and needs no place or permission of its own.
 """
 
 from __future__ import annotations
 
-import base64
-import json
-import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from infra.release.description import EndpointDescription
-from infra.release.reader import EndpointReader
+from infra.release.scaling_record import Record, ScalingRecords
 
 SAGEMAKER = "sagemaker"
-RECORD_TAG = "triton-sagemaker:autoscaling-"
-"""Prefix of the tags that hold the record; a number follows. A tag's value has at most 256 characters."""
 
 _TARGET = ("ResourceId", "ScalableDimension", "MinCapacity", "MaxCapacity", "SuspendedState")
 _POLICY = (
@@ -33,32 +25,11 @@ _ACTION = (
     *("StartTime", "EndTime", "ScalableTargetAction"),
 )
 
-Record = dict[str, list[dict[str, Any]]]
-
 
 def refused_under_autoscaling(live: Mapping[str, Any], requested: Mapping[str, Any]) -> bool:
     """Whether an update from one endpoint configuration to the other is one that AWS refuses on scalable targets."""
     wanted = {variant["VariantName"]: variant.get("InstanceType") for variant in requested["ProductionVariants"]}
     return any(wanted.get(each["VariantName"]) != each.get("InstanceType") for each in live["ProductionVariants"])
-
-
-def as_tags(record: Record) -> dict[str, str]:
-    """The record in tags, whose values may hold letters, digits and a few signs only."""
-    packed = base64.b64encode(zlib.compress(json.dumps(record, default=str).encode(), 9)).decode()
-    return {f"{RECORD_TAG}{n}": packed[start : start + 256] for n, start in enumerate(range(0, len(packed), 256))}
-
-
-def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    """Tags as SageMaker's API takes them."""
-    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
-
-
-def from_tags(tags: Mapping[str, str]) -> Record:
-    """The record in an endpoint's tags; empty if there is none."""
-    numbers = sorted(int(key.removeprefix(RECORD_TAG)) for key in tags if key.startswith(RECORD_TAG))
-    packed = "".join(tags[f"{RECORD_TAG}{n}"] for n in numbers)
-    record: Record = json.loads(zlib.decompress(base64.b64decode(packed))) if packed else {}
-    return record
 
 
 def of_live_variants(record: Record, endpoint: EndpointDescription) -> Record:
@@ -72,34 +43,39 @@ class EndpointAutoscaling:
 
     Args:
         autoscaling: boto3's `application-autoscaling` client.
-        sagemaker: boto3's `sagemaker` client, for the endpoint's tags.
+        records: where they are kept while they are off.
         report: called with a line of progress.
     """
 
-    def __init__(self, autoscaling: Any, sagemaker: Any, report: Callable[[str], None]) -> None:
-        self._client, self._sagemaker, self._report = autoscaling, sagemaker, report
-        self._reader = EndpointReader(sagemaker)
+    def __init__(self, autoscaling: Any, records: ScalingRecords, report: Callable[[str], None]) -> None:
+        self._client, self._records, self._report = autoscaling, records, report
 
     def record(self, endpoint: str) -> Record:
-        """What is registered for the endpoint now; empty if nothing is."""
+        """Record what is registered for the endpoint, and return it. A record that an interrupted release left is the
+        true one, and stays."""
+        registered = self._registered(endpoint)
+        if registered and not self._records.get(endpoint):
+            self._records.put(endpoint, registered)
+        return registered
+
+    def _registered(self, endpoint: str) -> Record:
         mine = f"endpoint/{endpoint}/variant/"
+        targets = self._all("describe_scalable_targets", "ScalableTargets", mine)
+        policies = self._all("describe_scaling_policies", "ScalingPolicies", mine)
+        actions = self._all("describe_scheduled_actions", "ScheduledActions", mine)
         record = {
-            "targets": [
-                _only(each, _TARGET) | self._tags(each) for each in self._all("describe_scalable_targets", mine)
-            ],
-            "policies": [_only(each, _POLICY) for each in self._all("describe_scaling_policies", mine)],
-            "actions": [_only(each, _ACTION) for each in self._all("describe_scheduled_actions", mine)],
+            "targets": [_only(each, _TARGET) | self._tags(each) for each in targets],
+            "policies": [_only(each, _POLICY) for each in policies],
+            "actions": [_only(each, _ACTION) for each in actions],
         }
         return record if record["targets"] else {}
 
-    def take_off(self, endpoint: EndpointDescription) -> None:
+    def take_off(self, endpoint: str) -> None:
         """Record what is registered, then deregister it, which takes policies and scheduled actions along."""
-        record = self.record(endpoint.name)
+        record = self.record(endpoint)
         if not record:
             return
-        if not self.recorded(endpoint):  # a record of an interrupted release is the true one
-            self._sagemaker.add_tags(ResourceArn=endpoint.arn, Tags=tag_list(as_tags(record)))
-        self._report(f"{endpoint.name}: autoscaling is taken off for this update and put back after it")
+        self._report(f"{endpoint}: autoscaling is taken off for this update and put back after it")
         for target in record["targets"]:
             self._client.deregister_scalable_target(
                 ServiceNamespace=SAGEMAKER,
@@ -110,23 +86,22 @@ class EndpointAutoscaling:
     def put_back(self, endpoint: EndpointDescription) -> None:
         """Register everything recorded again but that of variants that are gone, and forget the record. Doing so twice
         changes nothing."""
-        tags = self._reader.tags(endpoint)
-        if not (record := from_tags(tags)):
+        if not (recorded := self._records.get(endpoint.name)):
             return
-        record = of_live_variants(record, endpoint)
+        record = of_live_variants(recorded, endpoint)
         for target in record["targets"]:
             self._register(target)
         for policy in record["policies"]:
             self._client.put_scaling_policy(ServiceNamespace=SAGEMAKER, **policy)
         for action in record["actions"]:
             self._client.put_scheduled_action(ServiceNamespace=SAGEMAKER, **action)
-        recorded = [key for key in tags if key.startswith(RECORD_TAG)]
-        self._sagemaker.delete_tags(ResourceArn=endpoint.arn, TagKeys=recorded)
+        self._records.delete(endpoint.name)
         self._report(f"{endpoint.name}: autoscaling is back")
 
-    def recorded(self, endpoint: EndpointDescription) -> Record:
-        """What an interrupted release recorded; empty if there is no such record."""
-        return from_tags(self._reader.tags(endpoint))
+    def forget(self, endpoint: str) -> None:
+        """Delete the record of an endpoint that goes for good."""
+        if self._records.get(endpoint):
+            self._records.delete(endpoint)
 
     def _register(self, target: Mapping[str, Any]) -> None:
         """Tags go separately: RegisterScalableTarget takes none for a target that is there already."""
@@ -135,10 +110,9 @@ class EndpointAutoscaling:
         if tags := target.get("Tags"):
             self._client.tag_resource(ResourceARN=arn, Tags=tags)
 
-    def _all(self, operation: str, mine: str) -> list[dict[str, Any]]:
+    def _all(self, operation: str, key: str, mine: str) -> list[dict[str, Any]]:
         pages = self._client.get_paginator(operation).paginate(ServiceNamespace=SAGEMAKER)
-        return [each for page in pages for items in page.values() if isinstance(items, list) for each in items
-                if each["ResourceId"].startswith(mine)]  # fmt: skip
+        return [each for page in pages for each in page[key] if each["ResourceId"].startswith(mine)]
 
     def _tags(self, target: Mapping[str, Any]) -> dict[str, Any]:
         if "ScalableTargetARN" not in target:

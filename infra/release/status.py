@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from infra.release import arithmetic
@@ -15,6 +14,7 @@ from infra.release.description import EndpointDescription, VariantDescription
 from infra.release.history import ReleaseRecord
 from infra.release.policy import ReleasePolicy, policy_of, rollback_alarms
 from infra.release.readings import AlarmReading
+from infra.release.step import CurrentStep, Requests
 
 Health = Literal["Healthy", "Progressing", "Degraded"]
 """In the words of Argo Rollouts."""
@@ -23,9 +23,6 @@ EXIT_CODES: Mapping[Health, int] = {"Healthy": 0, "Degraded": 1, "Progressing": 
 
 RECENT_SECONDS = 180
 """The time whose requests are told: CloudWatch shows a minute's up to a minute later."""
-
-Requests = Mapping[float, int]
-"""Requests by the minute that they were counted in, in seconds since 1970."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +51,11 @@ class Stage:
     of: int | None = None
     by_clock: bool = False
     """Whether the number of its step is inferred from the time that has passed."""
+
+    @property
+    def title(self) -> str:
+        """Its name, with how its step is known if it was not seen."""
+        return f"{self.name} (inferred from the time since its first request)" if self.by_clock else self.name
 
 
 @dataclass(frozen=True)
@@ -97,13 +99,19 @@ class ReleaseStatus:
     @property
     def line(self) -> str:
         """The state in words that change only when something happens."""
-        parts = [f"{self.health} ({self.endpoint_status})", self.stage.name if self.stage else self.message]
+        parts = [f"{self.health} ({self.endpoint_status})", self.stage.title if self.stage else self.message]
         if self.new and self.stage:
             new = f"{self.new.current_instances} of {self.new.desired_instances} new instances"
-            share = self.new.traffic_percent
-            parts.append(new if share is None else f"{new} with {share} % of the traffic")
+            share = self.share(self.new)
+            parts.append(f"{new} with {share} of the traffic" if share else new)
         parts += [f"alarm {each.alarm.name} fires" for each in self.alarms if each.alarm.firing]
         return "; ".join(parts)
+
+    def share(self, fleet: FleetStatus) -> str | None:
+        """A fleet's share of the traffic in words; None where it is not known."""
+        if fleet.traffic_percent is None:
+            return None
+        return f"{'about ' if self.stage and self.stage.by_clock else ''}{fleet.traffic_percent} %"
 
     def facts(self) -> dict[str, Any]:
         """The same as JSON's types, by camelCase keys; times in seconds, values in the metrics' own units."""
@@ -156,54 +164,11 @@ class ReleaseStatus:
         }
 
 
-@dataclass
-class Steps:
-    """The number of the step that a rollout is at.
-
-    DescribeEndpoint tells what is being done, and not which time. So the bakes that were seen are counted; and where
-    the first ones were missed, the clock tells how many have passed since the new fleet's first request.
-    """
-
-    number: int | None = None
-    """Of the step that moved traffic last, from 1; None if it is not known."""
-    by_clock: bool = False
-    """Whether it is inferred from the time that has passed."""
-    _baking_since: float | None = field(default=None, init=False)
-
-    def see(self, endpoint: EndpointDescription, policy: ReleasePolicy, requests: Requests) -> None:
-        """Take in what a look at the endpoint found."""
-        if endpoint.status != "Updating":
-            return
-        if policy.strategy == "rolling" and policy.batch:
-            batches = sum(each.current_instances for each in endpoint.variants) / policy.batch.of(_fleet(endpoint))
-            self.number = math.floor(batches) if "Creating" in endpoint.stages else math.ceil(batches)
-        elif endpoint.stages == {"Creating"}:
-            self.number = 0
-        elif (since := endpoint.baking_since) is not None and (self.number is None or since != self._baking_since):
-            self._baking_since = since
-            if self.number is None:
-                self.number, self.by_clock = _step_by_clock(policy, since, requests), policy.batch is not None
-            else:
-                self.number += 1
-            self.number = self.number and min(self.number, arithmetic.steps(policy, _fleet(endpoint)).most)
-
-
-def _step_by_clock(policy: ReleasePolicy, baking_since: float, requests: Requests) -> int | None:
-    """Requests are counted by the minute, and a shift takes up to one: too coarse for bakes of a few minutes."""
-    if policy.batch is None:
-        return 1
-    if not any(requests.values()) or policy.wait_seconds < 4 * arithmetic.SHIFT_SECONDS[1]:
-        return None
-    first = min(minute for minute, count in requests.items() if count)
-    shift = arithmetic.SHIFT_SECONDS[1] / 2
-    return max(1, 1 + round((baking_since - first - shift) / (policy.wait_seconds + shift)))
-
-
-def status(seen: Observation, steps: Steps, planned: ReleasePolicy, provisioning: Duration) -> ReleaseStatus:
+def status(seen: Observation, step: CurrentStep, planned: ReleasePolicy, provisioning: Duration) -> ReleaseStatus:
     """What to show of an observation.
 
     Args:
-        steps: which has seen this observation too.
+        step: which has seen this observation too.
         planned: how the settings say that the next release goes.
         provisioning: how long new instances take to answer.
     """
@@ -211,19 +176,19 @@ def status(seen: Observation, steps: Steps, planned: ReleasePolicy, provisioning
     policy = policy_under_way(endpoint, planned)
     health, message = verdict(endpoint, seen.record, seen.attempted)
     elapsed = _elapsed(endpoint, seen.now)
-    old, new = _fleets(seen, policy, steps if endpoint.is_rolling_out else None)
+    old, new = _fleets(seen, policy, step if endpoint.is_rolling_out else None)
     return ReleaseStatus(
         endpoint=endpoint.name,
         health=health,
         endpoint_status=endpoint.status,
         message=message,
         policy=policy,
-        stage=_stage(endpoint, policy, steps if endpoint.is_rolling_out else None),
+        stage=_stage(endpoint, policy, step if endpoint.is_rolling_out else None),
         old=old,
         new=new,
         alarms=seen.alarms,
         elapsed_seconds=elapsed,
-        left=_left(endpoint, policy, provisioning, steps, seen.now) if endpoint.is_rolling_out else None,
+        left=_left(endpoint, policy, provisioning, step, seen.now) if endpoint.is_rolling_out else None,
         in_progress=endpoint.in_progress,
         record=seen.record,
     )
@@ -291,14 +256,14 @@ def _because(reason: str) -> str:
     return f": {reason}" if reason else ""
 
 
-def _stage(endpoint: EndpointDescription, policy: ReleasePolicy, steps: Steps | None) -> Stage | None:
+def _stage(endpoint: EndpointDescription, policy: ReleasePolicy, step: CurrentStep | None) -> Stage | None:
     if not endpoint.in_progress:
         return None
-    if steps is None:
+    if step is None:
         return Stage("Creating", 1, 1) if endpoint.status == "Creating" else Stage(endpoint.status)
-    rolling, count = policy.strategy == "rolling", arithmetic.steps(policy, _fleet(endpoint)).most
+    rolling, count = policy.strategy == "rolling", arithmetic.steps(policy, endpoint.desired_instances).most
     of = count if rolling else count + 2  # the new fleet's start before, and the old one's end after
-    stages, number = endpoint.stages, steps.number
+    stages, number = endpoint.stages, step.number
     if not rolling and "Creating" in stages:
         return Stage("Creating", 1, of)
     if any("Deleting" in each.stages for each in endpoint.live_variants) and not stages:
@@ -308,19 +273,19 @@ def _stage(endpoint: EndpointDescription, policy: ReleasePolicy, steps: Steps | 
         return Stage(endpoint.status, None, of)
     if number is None:
         return Stage(f"{doing} {policy.strategy}", None, of)
-    step = min(number if doing == "Baking" else number + (not rolling or doing == "Creating"), count)
-    name = f"{doing} {policy.strategy} {step} of {count}"
-    return Stage(name, step if rolling else step + 1, of, steps.by_clock)
+    number = min(number if doing == "Baking" else number + 1, count)
+    name = f"{doing} {policy.strategy} {number} of {count}"
+    return Stage(name, number if rolling else number + 1, of, step.by_clock)
 
 
 def _fleets(
-    seen: Observation, policy: ReleasePolicy, steps: Steps | None
+    seen: Observation, policy: ReleasePolicy, step: CurrentStep | None
 ) -> tuple[FleetStatus | None, FleetStatus | None]:
     """The fleet in service, and the one coming up."""
     endpoint = seen.endpoint
     share = None
-    if steps is not None and steps.number is not None:
-        share = arithmetic.shifted_percent(policy, _fleet(endpoint), steps.number)
+    if step is not None and step.number is not None:
+        share = arithmetic.shifted_percent(policy, endpoint.desired_instances, step.number)
 
     def fleet(config: str, variants: Sequence[VariantDescription], percent: int | None) -> FleetStatus:
         requests, since = seen.requests.get(config, {}), seen.now - RECENT_SECONDS
@@ -348,21 +313,17 @@ def _elapsed(endpoint: EndpointDescription, now: float) -> int | None:
 
 
 def _left(
-    endpoint: EndpointDescription, policy: ReleasePolicy, provisioning: Duration, steps: Steps, now: float
+    endpoint: EndpointDescription, policy: ReleasePolicy, provisioning: Duration, step: CurrentStep, now: float
 ) -> Duration | None:
     """An estimate, and never more than SageMaker takes before it gives up."""
     if endpoint.rollout_began is None:
         return None
-    fleet, elapsed = _fleet(endpoint), max(0, int(now - endpoint.rollout_began))
-    if steps.number and endpoint.baking_since is not None:
+    fleet, elapsed = endpoint.desired_instances, max(0, int(now - endpoint.rollout_began))
+    if step.number and endpoint.baking_since is not None:
         waited = max(0.0, now - endpoint.baking_since)
-        left = arithmetic.remaining(policy, fleet, provisioning, steps.number, waited)
+        left = arithmetic.remaining(policy, fleet, provisioning, step.number, waited)
     else:
         whole = arithmetic.rollout(policy, fleet, provisioning)
         left = Duration(whole.minimum - elapsed, whole.maximum - elapsed)
     until_timeout = policy.timeout_seconds - elapsed
     return Duration(*(max(0, min(each, until_timeout)) for each in (left.minimum, left.maximum)))
-
-
-def _fleet(endpoint: EndpointDescription) -> int:
-    return endpoint.desired_instances

@@ -20,6 +20,7 @@ from infra.release.notification import ReleaseTopic
 from infra.release.policy import ReleasePolicy
 from infra.release.reader import EndpointReader
 from infra.release.recorder import ReleaseRecorder
+from infra.release.scaling_record import ScalingRecords
 from infra.resources.provider import AwsResourceProvider, difference, report, report_passing, warn
 
 
@@ -81,6 +82,7 @@ class EndpointProvider(AwsResourceProvider):
             rollback_alarms=tuple(props["rollbackAlarms"]),
             minimum_invocations=MinimumInvocations.of(deployment.get("minimumInvocations")),
             former_owner=olds.get("owner"),
+            formerly_autoscaled=olds.get("autoscaled", False),
             former_tags=olds.get("tags", {}),
             adopt=props.get("adopt") or False,
             freeze_windows=tuple(FreezeWindow.of(each) for each in props.get("freezeWindows") or []),
@@ -94,6 +96,7 @@ class EndpointProvider(AwsResourceProvider):
             logs=self.client("logs", props),
             autoscaling=self.client("application-autoscaling", props),
             cloudwatch=self.client("cloudwatch", props),
+            scaling_records=ScalingRecords(self.client("s3", props), props.get("bucket")),
             recorder=self._recorder(props),
             report=report,
             report_passing=report_passing,
@@ -140,7 +143,7 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
             `minimumInvocations` if it is set.
         rollback_alarms: names of the alarms that roll an update back, at most 10.
         freeze_windows: the setting `freezeWindows`: when the endpoint is not updated.
-        bucket: name of the bucket that keeps the history of its releases.
+        bucket: name of the bucket that keeps the history of its releases, and its autoscaling while that is off.
         notification_topic_arn: the SNS topic that is told of each release.
         adopt: whether an endpoint that belongs to no stack is taken over.
     """

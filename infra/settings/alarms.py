@@ -33,7 +33,7 @@ AlarmName = Annotated[
 ]
 
 
-class MinimumInvocations(Section):
+class MinimumInvocationsSettings(Section):
     """How many requests the new fleet must have answered while the alarms were watched."""
 
     count: int = Field(
@@ -106,7 +106,7 @@ class AlarmSettings(Section):
         json_schema_extra=on_change(Effect.NOTHING)
         | according_to("SageMaker API AlarmList; this project: the alarms made here are among the 10"),
     )
-    minimum_invocations: MinimumInvocations | None = Field(
+    minimum_invocations: MinimumInvocationsSettings | None = Field(
         None,
         description="How many requests a bake must have seen: alarms without traffic prove nothing.",
         json_schema_extra=on_change(Effect.NOTHING)

@@ -175,8 +175,7 @@ class Account:
 
     def impose(self, **conditions: Any) -> None:
         """Conditions of the account, such as `provisioningSeconds=5`."""
-        answer = urllib3.request("PUT", f"{self.url}/_sandbox/conditions", json=conditions)
-        assert answer.status == 200, answer.data
+        self.sandbox.impose(**conditions)
 
     def relieve(self) -> None:
         """No condition any more but those that hold by themselves."""
@@ -269,13 +268,13 @@ def _live(account: Account, name: str) -> str:
     sagemaker, s3 = account.client("sagemaker"), account.client("s3")
     endpoint = account.endpoint(name)
     assert endpoint["EndpointStatus"] == "InService"
-    tags = sagemaker.list_tags(ResourceArn=endpoint["EndpointArn"])["Tags"]
-    assert [tag for tag in tags if "autoscaling" in tag["Key"]] == [], "autoscaling waits to be put back"
     configuration = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
     for variant in configuration["ProductionVariants"]:
         container = sagemaker.describe_model(ModelName=variant["ModelName"])["PrimaryContainer"]
         artifact = urlsplit(container["ModelDataUrl"])
         s3.head_object(Bucket=artifact.netloc, Key=artifact.path.lstrip("/"))
+        waiting = s3.list_objects_v2(Bucket=artifact.netloc, Prefix=f"autoscaling/{name}.json")
+        assert waiting["KeyCount"] == 0, "autoscaling waits to be put back"
     return str(endpoint["EndpointConfigName"])
 
 

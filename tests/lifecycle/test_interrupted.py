@@ -56,22 +56,27 @@ def test_a_kill_while_autoscaling_is_off_brings_it_back_with_the_next_up(account
     endpoint = {"model": model, "autoscaling": {"min": 2, "max": 4}, "release": CANARY}
     stack = account.stack(development({name: endpoint}))
     stack.up()
-    stack.config = development({name: {**endpoint, "instanceType": "ml.m5.xlarge"}})
-    account.impose(provisioningSeconds=8)
-    before = account.now()
-    running = Killable(account, stack)
-    account.wait_for(lambda call: call["operation"] == "UpdateEndpoint", before)
-    assert gone(running.kill_the_engine())
-    autoscaling = account.client("application-autoscaling")
+    sagemaker, autoscaling = account.client("sagemaker"), account.client("application-autoscaling")
     target = {"ServiceNamespace": "sagemaker", "ResourceIds": [f"endpoint/{name}/variant/AllTraffic"]}
-    assert autoscaling.describe_scalable_targets(**target)["ScalableTargets"] == []
+    for instance_type, deleted in (("ml.m5.xlarge", False), ("ml.m5.large", True)):
+        stack.config = development({name: {**endpoint, "instanceType": instance_type}})
+        account.impose(provisioningSeconds=8)
+        before = account.now()
+        running = Killable(account, stack)
+        account.wait_for(lambda call: call["operation"] == "UpdateEndpoint", before)
+        assert gone(running.kill_the_engine())
+        assert autoscaling.describe_scalable_targets(**target)["ScalableTargets"] == []
 
-    account.impose(provisioningSeconds=0, timeFactor=300)
-    stack.up()
-    (found,) = autoscaling.describe_scalable_targets(**target)["ScalableTargets"]
-    assert (found["MinCapacity"], found["MaxCapacity"]) == (2, 4)
-    assert account.ask(name) == 1
-    consistent(account, stack)
+        account.impose(provisioningSeconds=0, timeFactor=300)
+        if deleted:
+            account.wait_for_status(name, "InService")
+            sagemaker.delete_endpoint(EndpointName=name)
+            sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=name, WaiterConfig={"Delay": 1})
+        stack.up()
+        (found,) = autoscaling.describe_scalable_targets(**target)["ScalableTargets"]
+        assert (found["MinCapacity"], found["MaxCapacity"]) == (2, 4)
+        assert account.ask(name) == 1
+        consistent(account, stack)
 
 
 @pytest.mark.soak

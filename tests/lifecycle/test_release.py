@@ -16,6 +16,15 @@ CANARY = {"strategy": "canary", "percent": 50, "bakeSeconds": 600}
 RELEASED = ["PackedModel", "Model", "EndpointConfiguration"]
 
 
+def scale_out(account: Account, name: str, count: int) -> None:
+    """Have autoscaling's way with an endpoint, and wait until it is over."""
+    sagemaker = account.client("sagemaker")
+    sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName=name, DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": count}]
+    )
+    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig={"Delay": 1})
+
+
 def test_a_model_is_deployed_then_released_anew_and_taken_back(account: Account) -> None:
     name, model = account.name(), account.model(1)
     stack = account.stack(development({name: {"model": {"path": str(model)}}}))
@@ -137,22 +146,25 @@ def test_an_instance_type_change_under_autoscaling_keeps_the_autoscaling(account
     consistent(account, stack)
 
 
-def test_a_fleet_that_was_scaled_out_is_released_as_it_is(account: Account) -> None:
+def test_a_fleet_that_was_scaled_out_is_released_as_it_is_until_its_autoscaling_goes(account: Account) -> None:
     name, model = account.name(), account.model(1)
     endpoint = {"model": {"path": str(model)}, "autoscaling": {"min": 2, "max": 10}, "release": CANARY}
     stack = account.stack(development({name: endpoint}))
     stack.up()
-    sagemaker = account.client("sagemaker")
-    sagemaker.update_endpoint_weights_and_capacities(
-        EndpointName=name, DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": 8}]
-    )
-    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig={"Delay": 1})
+    scale_out(account, name, 8)
     write_model(model, answer=2)
     account.impose(timeFactor=600)
     stack.up()
     (variant,) = account.endpoint(name)["ProductionVariants"]
     assert (variant["DesiredInstanceCount"], variant["CurrentInstanceCount"]) == (8, 8)
     assert account.ask(name) == 2
+    consistent(account, stack)
+
+    fixed = {"model": {"path": str(model)}, "initialInstanceCount": 2, "release": CANARY}
+    stack.config = development({name: fixed})
+    stack.up()
+    (variant,) = account.endpoint(name)["ProductionVariants"]
+    assert (variant["DesiredInstanceCount"], variant["CurrentInstanceCount"]) == (2, 2)
     consistent(account, stack)
 
 

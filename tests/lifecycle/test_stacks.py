@@ -13,8 +13,7 @@ def test_two_stacks_live_side_by_side_and_neither_takes_what_is_the_others(accou
     names = [account.name(), account.name()]
     settings = [{name: {"model": {"path": str(account.model(answer))}}} for answer, name in enumerate(names)]
     first, second = stacks = [account.stack(development(endpoints)) for endpoints in settings]
-    for stack in stacks:
-        stack.up()
+    outputs = [stack.up().output for stack in stacks]
     assert [account.ask(name) for name in names] == [0, 1]
 
     second.config = development(settings[0] | settings[1])
@@ -32,7 +31,7 @@ def test_two_stacks_live_side_by_side_and_neither_takes_what_is_the_others(accou
     assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
     assert s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]["BlockPublicPolicy"] is True
     kept = [each["Key"].split("/")[0] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]]
-    assert sorted(kept) == ["models", "releases"], "the artifact and the history"
+    assert sorted(kept) == ["models", "releases"], f"the artifact and the history of {outputs[0]}"
     assert account.ask(names[1]) == 1
 
 

@@ -28,8 +28,8 @@ def test_a_variant_is_added_and_taken_away_while_the_other_keeps_its_autoscaling
     both: dict[str, Any] = {"variants": {"AllTraffic": {**first}, "Trial": trial}, "alarms": alarms}
 
     canary = {"strategy": "canary", "percent": 50, "bakeSeconds": 60}
-    three = {"autoscaling": {"min": 2, "max": 2}}
-    halves = {variant: {**each, **three} for variant, each in both["variants"].items()}
+    pair = {"autoscaling": {"min": 2, "max": 2}}
+    halves = {variant: {**each, **pair} for variant, each in both["variants"].items()}
     stack.config = development({name: {**both, "variants": halves, "release": canary}})
     before = account.now()
     with pytest.raises(StackFailed) as failed:

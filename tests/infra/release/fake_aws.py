@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,6 +15,7 @@ from infra.release.endpoint import OWNER_TAG, EndpointRelease, EndpointRequest
 from infra.release.history import ReleaseRecord
 from infra.release.policy import BatchSize, ReleasePolicy
 from infra.release.recorder import ReleaseRecorder
+from infra.release.scaling_record import Record, ScalingRecords
 from infra.release.waiting import Clock
 
 ARN = "arn:aws:sagemaker:ap-northeast-1:123456789012:endpoint/e"
@@ -34,10 +37,10 @@ FAILED = {"EndpointStatus": "Failed", "EndpointConfigName": "new", "FailureReaso
 CANARY = ReleasePolicy("canary", wait_seconds=600, batch=BatchSize("percent", 50))
 
 
-def serving(config: str, *variants: str) -> dict[str, Any]:
-    """DescribeEndpoint while these variants are in service."""
-    names = [{"VariantName": name} for name in variants]
-    return {"EndpointStatus": "InService", "EndpointConfigName": config, "ProductionVariants": names}
+def serving(config: str, *variants: str, count: int = 1) -> dict[str, Any]:
+    """DescribeEndpoint while these variants are in service, each with `count` instances."""
+    fleet = [{"VariantName": name, "CurrentInstanceCount": count, "DesiredInstanceCount": count} for name in variants]
+    return {"EndpointStatus": "InService", "EndpointConfigName": config, "ProductionVariants": fleet}
 
 
 def rolling_out(stage: str, since: float | None = None) -> dict[str, Any]:
@@ -90,12 +93,16 @@ class Autoscaling:
         }
 
     def get_paginator(self, operation: str) -> Any:
-        kind = {"describe_scalable_targets": "ScalableTargets", "describe_scaling_policies": "ScalingPolicies"}
-        found = self.registered.get(kind.get(operation, ""), [])
+        keys = {
+            "describe_scalable_targets": "ScalableTargets",
+            "describe_scaling_policies": "ScalingPolicies",
+            "describe_scheduled_actions": "ScheduledActions",
+        }
+        page = {keys[operation]: self.registered.get(keys[operation], [])}
 
         class Pages:
             def paginate(self, **_: Any) -> Iterator[dict[str, Any]]:
-                yield {kind.get(operation, "ScheduledActions"): found}
+                yield page
 
         return Pages()
 
@@ -118,6 +125,27 @@ class Autoscaling:
         self.calls.append(("policy", request))
 
 
+class S3:
+    """A bucket that holds the records of autoscaling that is off."""
+
+    def __init__(self, calls: list[tuple[str, dict[str, Any]]]) -> None:
+        self.calls = calls
+        self.objects: dict[str, str] = {}
+
+    def put_object(self, Bucket: str, Key: str, Body: str, ContentType: str) -> None:
+        self.calls.append(("record", {"Key": Key}))
+        self.objects[Key] = Body
+
+    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
+        if Key not in self.objects:
+            raise ClientError({"Error": {"Code": "NoSuchKey", "Message": "no such key"}}, "GetObject")
+        return {"Body": io.BytesIO(self.objects[Key].encode())}
+
+    def delete_object(self, Bucket: str, Key: str) -> None:
+        self.calls.append(("forget", {"Key": Key}))
+        del self.objects[Key]
+
+
 class SageMaker:
     """Answers DescribeEndpoint with `now`, one state a call; the last one stays. Create and update begin the given
     states."""
@@ -137,6 +165,7 @@ class SageMaker:
         self.types = {"old": "ml.c5.xlarge", "new": "ml.c5.xlarge"}
         self.deleted_configs: set[str] = set()
         self.autoscaling = Autoscaling(self.calls)
+        self.s3 = S3(self.calls)
         self.update_errors: Iterator[ClientError] = iter(())
 
     def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:
@@ -170,6 +199,10 @@ class SageMaker:
             raise error
         self.states = list(self.updated or [])
 
+    def update_endpoint_weights_and_capacities(self, EndpointName: str, **request: Any) -> None:
+        self.calls.append(("scale", request))
+        self.states = list(self.updated or [])
+
     def delete_endpoint(self, EndpointName: str) -> None:
         self.calls.append(("delete", {"EndpointName": EndpointName}))
         self.states = [{**self.states[0], "EndpointStatus": "Deleting"}, None]  # type: ignore[dict-item]
@@ -191,6 +224,10 @@ class SageMaker:
                 yield {"Tags": [{"Key": key, "Value": value} for key, value in sagemaker.tags.items()]}
 
         return Pages()
+
+    def recorded(self, record: Record) -> None:
+        """An interrupted release has left this record."""
+        self.s3.objects["autoscaling/e.json"] = json.dumps(record)
 
     @property
     def operations(self) -> list[str]:
@@ -278,6 +315,7 @@ def release(
         logs=Logs(),
         autoscaling=sagemaker.autoscaling,
         cloudwatch=cloudwatch or CloudWatch(),
+        scaling_records=ScalingRecords(sagemaker.s3, "b"),
         recorder=ReleaseRecorder(sagemaker=sagemaker, sts=Sts(), keep=keep, warn=said.append),
         report=said.append,
         clock=FakeTime().clock,

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import pytest
 from botocore.exceptions import ClientError
-from hypothesis import given
-from hypothesis import strategies as st
 
 from infra.aws_error import AwsRequestRefused
 from infra.release.alarms import AlarmNotReady, MinimumInvocations
 from infra.release.endpoint import OWNER_TAG
 from infra.release.failure import EndpointNotOwned, ReleaseFailed, ReleaseTimeout
-from infra.release.scaling import Record, as_tags, from_tags
+from infra.release.scaling_record import Record
 from tests.infra.release.fake_aws import (
     ARN,
     CREATING,
@@ -34,6 +31,7 @@ from tests.infra.release.fake_aws import (
     release,
     request,
     rolling_out,
+    serving,
     watched,
 )
 
@@ -96,6 +94,36 @@ def test_an_edited_instance_count_arrives_unless_autoscaling_owns_it(
     release(sagemaker, said).release(request(autoscaled=autoscaled))
     sent = sagemaker.calls[0][1]["ExcludeRetainedVariantProperties"]
     assert [each["VariantPropertyType"] for each in sent] == excluded
+
+
+def test_a_fleet_that_loses_its_autoscaling_gets_the_count_of_the_settings(said: list[str]) -> None:
+    busy = {**serving("new", "AllTraffic", count=8), "EndpointStatus": "Updating"}
+    sagemaker = SageMaker(serving("new", "AllTraffic", count=8), updated=[busy, serving("new", "AllTraffic", count=2)])
+    sagemaker.counts["new"] = 2
+    fixed = request(formerly_autoscaled=True)
+    (variant,) = release(sagemaker, said).release(fixed).variants
+    scaled = {"DesiredWeightsAndCapacities": [{"VariantName": "AllTraffic", "DesiredInstanceCount": 2}]}
+    assert sagemaker.calls[0] == ("scale", scaled)
+    assert variant.desired_instances == 2
+    release(sagemaker, said).release(fixed)
+    assert sagemaker.operations.count("scale") == 1, "it has that count already"
+
+
+def test_a_count_of_the_settings_that_does_not_arrive_is_a_failure(said: list[str]) -> None:
+    before = serving("new", "AllTraffic", count=1)
+    unable = {**before, "FailureReason": "no capacity", "LastModifiedTime": datetime.fromtimestamp(1, UTC)}
+    sagemaker = SageMaker(before, updated=[unable])
+    sagemaker.counts["new"] = 2
+    with pytest.raises(ReleaseFailed, match=r"did not arrive \(AllTraffic 2\)[\s\S]*no capacity"):
+        release(sagemaker, said).release(request(formerly_autoscaled=True))
+
+
+def test_a_release_that_ends_autoscaling_brings_the_count_of_the_settings(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[NEW])
+    release(sagemaker, said).release(request(formerly_autoscaled=True))
+    sent = sagemaker.calls[0][1]["ExcludeRetainedVariantProperties"]
+    assert [each["VariantPropertyType"] for each in sent] == ["DesiredInstanceCount"]
+    assert "scale" not in sagemaker.operations
 
 
 def test_a_rolled_back_update_is_a_failure_although_the_endpoint_is_in_service(said: list[str]) -> None:
@@ -204,12 +232,21 @@ def test_an_instance_type_change_takes_autoscaling_off_and_puts_it_back(said: li
     sagemaker.types["new"] = "ml.m5.large"
     sagemaker.autoscaling.register()
     release(sagemaker, said).release(request(autoscaled=True))
-    assert sagemaker.operations == ["tag", "deregister", "update", "register", "tag target", "policy", "untag", "tag"]
+    assert sagemaker.operations == [
+        "record",
+        "deregister",
+        "update",
+        "register",
+        "tag target",
+        "policy",
+        "forget",
+        "tag",
+    ]
     calls = dict(sagemaker.calls)
     assert calls["register"] == {"ServiceNamespace": "sagemaker", **TARGET}
     assert calls["tag target"] == {"ResourceARN": "arn:target", "Tags": {"CostEnv": "prod"}}
     assert calls["policy"] == {"ServiceNamespace": "sagemaker", **POLICY}
-    assert not [key for key in sagemaker.tags if key.startswith("triton-sagemaker:autoscaling")]
+    assert sagemaker.s3.objects == {}
 
 
 def test_autoscaling_comes_back_when_the_update_rolls_back(said: list[str]) -> None:
@@ -218,7 +255,7 @@ def test_autoscaling_comes_back_when_the_update_rolls_back(said: list[str]) -> N
     sagemaker.autoscaling.register()
     with pytest.raises(ReleaseFailed):
         release(sagemaker, said).release(request(autoscaled=True))
-    assert sagemaker.operations == ["tag", "deregister", "update", "register", "tag target", "policy", "untag"]
+    assert sagemaker.operations == ["record", "deregister", "update", "register", "tag target", "policy", "forget"]
 
 
 def test_autoscaling_comes_back_when_the_update_is_refused(said: list[str]) -> None:
@@ -228,15 +265,15 @@ def test_autoscaling_comes_back_when_the_update_is_refused(said: list[str]) -> N
     sagemaker.update_errors = iter([refused("UpdateEndpoint", "1 validation error")])
     with pytest.raises(AwsRequestRefused):
         release(sagemaker, said).release(request(autoscaled=True))
-    assert sagemaker.operations == ["tag", "deregister", "update", "register", "tag target", "policy", "untag"]
+    assert sagemaker.operations == ["record", "deregister", "update", "register", "tag target", "policy", "forget"]
 
 
 def test_autoscaling_taken_off_by_an_interrupted_release_comes_back_with_the_next(said: list[str]) -> None:
     record: Record = {"targets": [TARGET], "policies": [POLICY], "actions": []}
     sagemaker = SageMaker(UPDATING, NEW)
-    sagemaker.tags |= as_tags(record)
+    sagemaker.recorded(record)
     release(sagemaker, said).release(request(autoscaled=True))
-    assert sagemaker.operations == ["register", "policy", "untag", "tag"]
+    assert sagemaker.operations == ["register", "policy", "forget", "tag"]
 
 
 def test_another_release_under_autoscaling_leaves_it_alone(said: list[str]) -> None:
@@ -250,7 +287,7 @@ def test_a_failed_endpoint_that_is_created_anew_gets_its_autoscaling_back(said: 
     sagemaker = SageMaker(FAILED, created=[CREATING, NEW])
     sagemaker.autoscaling.register()
     release(sagemaker, said).release(request(autoscaled=True))
-    assert sagemaker.operations == ["delete", "create", "register", "tag target", "policy", "untag"]
+    assert sagemaker.operations == ["record", "delete", "create", "register", "tag target", "policy", "forget"]
 
 
 def test_a_live_configuration_that_somebody_deleted_does_not_stop_the_next_release(said: list[str]) -> None:
@@ -300,18 +337,6 @@ def test_a_failed_endpoint_that_cannot_be_deleted_does_not_hide_why_it_failed(sa
     sagemaker.delete_endpoint = denied  # type: ignore[method-assign]
     with pytest.raises(ReleaseFailed, match=r"ping failed[\s\S]*could not be deleted now: .*not you"):
         release(sagemaker, said).release(request())
-
-
-@given(names=st.lists(st.text(min_size=1, max_size=63), max_size=12))
-def test_a_record_of_any_size_fits_the_tags_of_an_endpoint(names: list[str]) -> None:
-    record: Record = {
-        "targets": [TARGET],
-        "policies": [{**POLICY, "PolicyName": name} for name in names],
-        "actions": [],
-    }
-    tags = as_tags(record)
-    assert from_tags({**tags, "CostEnv": "prod"}) == record
-    assert all(len(value) <= 256 and re.fullmatch(r"[\w+/=]+", value) for value in tags.values())
 
 
 def test_delete_waits_until_the_endpoint_is_gone(said: list[str]) -> None:
@@ -515,22 +540,49 @@ def test_another_rollout_that_is_waited_out_leaves_the_release_its_whole_time(sa
     assert release(sagemaker, said).release(request(deadline_seconds=300)).serves("new")
 
 
-def test_a_failed_endpoint_keeps_what_was_recorded_of_its_autoscaling(said: list[str]) -> None:
-    """The targets are off already: what is registered is nothing, and the tags go with the endpoint."""
+def test_a_failed_endpoint_whose_targets_are_off_already_gets_what_was_recorded(said: list[str]) -> None:
     sagemaker = SageMaker(FAILED, created=[CREATING, NEW])
-    record: Record = {"targets": [TARGET], "policies": [POLICY], "actions": []}
-    sagemaker.tags |= as_tags(record)
+    sagemaker.recorded({"targets": [TARGET], "policies": [POLICY], "actions": []})
     release(sagemaker, said).release(request())
     assert sagemaker.operations[:2] == ["delete", "create"]
     assert {"register", "policy"} <= set(sagemaker.operations)
 
 
-def test_a_failed_endpoint_that_holds_the_record_stays_for_the_next_release(said: list[str]) -> None:
+def test_a_record_survives_a_failed_endpoint_and_the_one_created_anew_that_failed_too(said: list[str]) -> None:
     sagemaker = SageMaker(FAILED, created=[CREATING, FAILED])
-    sagemaker.tags |= as_tags({"targets": [TARGET], "policies": [], "actions": []})
+    sagemaker.autoscaling.register()
     with pytest.raises(ReleaseFailed, match="it creates the endpoint anew"):
         release(sagemaker, said).release(request())
-    assert sagemaker.operations == ["delete", "create"]
+    assert sagemaker.operations == ["record", "delete", "create", "delete"]
+    sagemaker.created = [CREATING, NEW]
+    release(sagemaker, said).release(request(autoscaled=True))
+    assert {"register", "policy", "forget"} <= set(sagemaker.operations)
+
+
+def test_autoscaling_comes_back_though_the_engine_was_killed_before_a_failed_endpoint_was_created_anew(
+    said: list[str],
+) -> None:
+    sagemaker = SageMaker(None, created=[CREATING, NEW])
+    sagemaker.recorded({"targets": [TARGET], "policies": [POLICY], "actions": []})
+    release(sagemaker, said).release(request(autoscaled=True))
+    assert sagemaker.operations == ["create", "register", "policy", "forget"]
+
+
+def test_a_record_is_not_replaced_by_what_an_interrupted_release_left_registered(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[UPDATING, NEW])
+    sagemaker.types["new"] = "ml.m5.large"
+    sagemaker.recorded({"targets": [TARGET], "policies": [POLICY], "actions": []})
+    sagemaker.autoscaling.register()
+    sagemaker.autoscaling.registered["ScalingPolicies"] = []
+    release(sagemaker, said).release(request(autoscaled=True))
+    assert sagemaker.operations == ["deregister", "update", "register", "policy", "forget", "tag"]
+
+
+def test_a_record_goes_with_its_endpoint(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD)
+    sagemaker.recorded({"targets": [TARGET], "policies": [], "actions": []})
+    release(sagemaker, said).delete("e", "p/s", 600)
+    assert sagemaker.operations == ["delete", "forget"]
 
 
 def test_a_count_that_moves_before_the_update_shows_is_no_rollback(said: list[str]) -> None:

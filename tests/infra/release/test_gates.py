@@ -15,7 +15,7 @@ from infra.release.freeze import FreezeWindow, ReleaseFrozen
 from infra.release.guardrails import VariantsDiffer
 from infra.release.history import ReleaseRecord
 from infra.release.policy import BatchSize, ReleasePolicy
-from infra.release.scaling import Record, as_tags, from_tags
+from infra.release.scaling_record import Record
 from tests.infra.release.fake_aws import (
     CREATING,
     ELSEWHERE,
@@ -100,10 +100,10 @@ def test_autoscaling_that_an_interrupted_release_left_off_comes_back_though_the_
 ) -> None:
     record: Record = {"targets": [TARGET], "policies": [POLICY], "actions": []}
     sagemaker = SageMaker(OLD)
-    sagemaker.tags |= as_tags(record)
+    sagemaker.recorded(record)
     with pytest.raises(ReleaseFrozen):
         release(sagemaker, said).release(frozen())
-    assert sagemaker.operations == ["register", "policy", "untag"]
+    assert sagemaker.operations == ["register", "policy", "forget"]
 
 
 def test_alarms_that_are_not_ready_are_a_refusal_that_is_recorded(
@@ -169,7 +169,7 @@ def test_a_removed_variants_autoscaling_goes_with_it_and_the_others_comes_back(s
     assert sagemaker.operations.count("deregister") == 2
     assert registered(sagemaker) == ["B"]
     assert sagemaker.operations.count("policy") == 1
-    assert from_tags(sagemaker.tags) == {}
+    assert sagemaker.s3.objects == {}
 
 
 def test_after_a_rollback_the_autoscaling_of_every_variant_comes_back(said: list[str]) -> None:

@@ -8,7 +8,9 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
+from infra.cli.release_view import status_view
 from infra.release import arithmetic
 from infra.release.alarms import AlarmState
 from infra.release.arithmetic import Duration
@@ -20,12 +22,11 @@ from infra.release.status import (
     EXIT_CODES,
     Observation,
     ReleaseStatus,
-    Requests,
-    Steps,
     policy_under_way,
     status,
     verdict,
 )
+from infra.release.step import CurrentStep, Requests
 from tests.infra.release.fake_aws import ARN, CREATING, FAILED, OLD, ROLLING_BACK
 
 BEGAN = 10_020.0
@@ -71,10 +72,10 @@ def shown(
     alarms: tuple[AlarmReading, ...] = (),
 ) -> ReleaseStatus:
     """What is shown at the last of these looks."""
-    steps = Steps()
+    step = CurrentStep()
     for endpoint in looks:
-        steps.see(endpoint, policy, new or {})
-    return status(Observation(looks[-1], alarms, {"new": new or {}}, record, now), steps, policy, START)
+        step.see(endpoint, policy, new or {})
+    return status(Observation(looks[-1], alarms, {"new": new or {}}, record, now), step, policy, START)
 
 
 def record(result: Result = "succeeded", from_config: str | None = "older", to_config: str = "old") -> ReleaseRecord:
@@ -110,6 +111,7 @@ CREATING_NEW = rolling_out("Creating", current=0)
         (ROLLING, [rolling_out("Creating", current=0)], "Creating rolling 1 of 4", 1, 4),
         (ROLLING, [rolling_out("Creating", current=2)], "Creating rolling 3 of 4", 3, 4),
         (IN_TWOS, [rolling_out("Creating", current=1)], "Creating rolling 1 of 2", 1, 2),
+        (ROLLING, [rolling_out("ActivatingTraffic", current=3)], "ActivatingTraffic rolling 3 of 4", 3, 4),
         (ROLLING, [rolling_out("Baking", since=1, current=3)], "Baking rolling 3 of 4", 3, 4),
         (CANARY, [rolling_out("Baking", since=1)], "Baking canary", None, 4),
         (CANARY, [rolling_out()], "Updating", None, 4),
@@ -135,12 +137,22 @@ def test_a_bake_whose_predecessors_were_missed_is_placed_by_the_new_fleets_first
     assert (stage.name, stage.by_clock) == (f"Baking canary {step} of 2", True)
 
 
+def test_a_step_that_is_inferred_and_its_share_of_traffic_are_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    found = shown(rolling_out("Baking", since=BEGAN), new={BEGAN: 3})
+    inferred = "Baking canary 1 of 2 (inferred from the time since its first request)"
+    assert found.line == f"Progressing (Updating); {inferred}; 4 of 4 new instances with about 25 % of the traffic"
+    Console(width=200).print(status_view(found))
+    printed = capsys.readouterr().out
+    assert f"{inferred}, stage 2 of 4" in printed
+    assert "about 25 %" in printed and "about 75 %" in printed
+
+
 def test_the_first_request_may_show_after_the_first_look() -> None:
-    steps, bake = Steps(), rolling_out("Baking", since=BEGAN)
-    steps.see(bake, CANARY, {})
-    assert steps.number is None
-    steps.see(bake, CANARY, {BEGAN: 5})
-    assert steps.number == 1
+    step, bake = CurrentStep(), rolling_out("Baking", since=BEGAN)
+    step.see(bake, CANARY, {})
+    assert step.number is None
+    step.see(bake, CANARY, {BEGAN: 5})
+    assert step.number == 1
 
 
 def test_bakes_as_short_as_a_shift_are_not_placed_by_the_clock() -> None:
@@ -161,6 +173,12 @@ def test_a_share_that_is_not_known_is_not_guessed() -> None:
     found = shown(rolling_out("Baking", since=BEGAN))
     assert found.old is not None and found.new is not None
     assert (found.old.traffic_percent, found.new.traffic_percent) == (None, None)
+
+
+def test_a_batch_has_its_share_of_traffic_once_it_is_activated() -> None:
+    for stage, share in (("ActivatingTraffic", 50), ("Baking", 75)):
+        found = shown(rolling_out(stage, since=BEGAN, current=3), policy=ROLLING)
+        assert found.new is not None and found.new.traffic_percent == share
 
 
 def test_an_endpoint_at_rest_is_shown_with_one_fleet() -> None:

@@ -147,9 +147,11 @@ def test_default_tags_of_the_provider_are_put_too(provider: EndpointProvider, as
     assert asked.requests[0].tags == {"Team": "ml", "CostEnv": "prod"}
 
 
-def test_an_update_knows_the_former_owner_and_tags(provider: EndpointProvider, asked: Asked) -> None:
-    provider.update("e", {**PROPS, "owner": "p/before"}, dict(PROPS))
-    assert (asked.requests[0].former_owner, asked.requests[0].former_tags) == ("p/before", {"CostEnv": "prod"})
+def test_an_update_knows_what_was_before(provider: EndpointProvider, asked: Asked) -> None:
+    provider.update("e", {**PROPS, "owner": "p/before", "autoscaled": True}, dict(PROPS))
+    (request,) = asked.requests
+    assert (request.former_owner, request.former_tags) == ("p/before", {"CostEnv": "prod"})
+    assert request.fixes_counts
 
 
 def test_the_driver_gets_the_policy_in_whole_numbers(provider: EndpointProvider, asked: Asked) -> None:
