@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ _PULUMIS_KEYS = ("config", "environment", "secretsprovider", "encryptedkey", "en
 _MERGE = "tag:yaml.org,2002:merge"
 
 
-class CannotRead(Exception):
-    """There is no such file, or no project that it belongs to; the message says so."""
+class StackFileError(Exception):
+    """There is no such file or project, or the file cannot be used; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class StackText:
         root: the project's directory.
         config: what Pulumi hands to a program: text as it is, all else as values. Secrets below a key are `SECRET`; a
             key that is secret as a whole is missing.
-        secret: the keys of `config`, and those missing in it, that hold a secret.
+        secrets: where a secret stands.
         problems: what is wrong with the file itself.
     """
 
@@ -51,21 +51,20 @@ class StackText:
     project: str
     root: Path
     config: dict[str, Any] = field(default_factory=dict)
-    secret: set[str] = field(default_factory=set)
+    secrets: list[Location] = field(default_factory=list)
     problems: list[tuple[Place, Problem]] = field(default_factory=list)
     has_environment: bool = False
     """Whether Pulumi Cloud's environments may add keys."""
     _node: Node | None = None
-    unreadable: list[Location] = field(default_factory=list)
-    """What could not be parsed or decrypted."""
+    _has_config: bool = True
 
     @classmethod
     def read(cls, path: Path) -> StackText:
         """
         Raises:
-            CannotRead: there is no such file, or no `Pulumi.yaml` beside or above it.
+            StackFileError: there is no such file, or no `Pulumi.yaml` beside or above it.
         """
-        project, root = project_at(path.absolute().parent)
+        project, root = project_at(path.absolute().parent, "A stack file lies in its project's directory.")
         text = cls(path, project, root)
         document = text._parsed(_content(path))
         if isinstance(document, MappingNode):
@@ -73,7 +72,7 @@ class StackText:
             text._take(document)
         elif not text.problems:
             text._problem((), "a stack file is a mapping with the key `config`.")
-            text.unreadable.append(())
+            text._has_config = False
         return text
 
     def place(self, path: Location) -> Place:
@@ -93,17 +92,35 @@ class StackText:
         return {key: each if isinstance(each, str) else json.dumps(each) for key, each in self.config.items()}
 
     @property
+    def secret(self) -> set[str]:
+        """The keys of `config`, and those missing in it, that hold a secret."""
+        return {str(key) for key, *_ in self.secrets}
+
+    @property
+    def secret_as_a_whole(self) -> list[str]:
+        """The keys that are missing in `config`."""
+        return [str(key) for key, *below in self.secrets if not below]
+
+    @property
+    def misplaced_secrets(self) -> list[Problem]:
+        """Settings that a secret hides from whoever checks them."""
+        where = f"{', '.join(sorted(_secret_keys()))} and the variables of an endpoint's environment"
+        message = f"is secret, and nobody could check it. Only {where} hold secrets."
+        return [Problem(path, message) for path in self.secrets if self._is_misplaced(path)]
+
+    @property
     def plain_secrets(self) -> list[Problem]:
         """The parts of secret settings that are not encrypted while others are."""
-        from infra.settings.load import SECRET_KEYS, in_plain_text
+        from infra.settings.load import in_plain_text
 
-        keys = {f"{self.project}:{name}" for name in SECRET_KEYS} & self.secret & self.config.keys()
+        keys = {f"{self.project}:{name}" for name in _secret_keys()} & self.secret & self.config.keys()
         plain = ((key, _without_secrets(self.config[key])) for key in keys)
         return [each for key, value in plain if value for each in in_plain_text(key, value)]
 
     def can_tell(self, problem: Problem) -> bool:
         """Whether the problem does not come from what the file cannot show: secrets, and keys from elsewhere."""
-        if any(problem.path[: len(each)] == each for each in self.unreadable):
+        hidden = (each for each in self.secrets if len(each) == 1 or self._is_misplaced(each))
+        if not self._has_config or any(problem.path[: len(each)] == each for each in hidden):
             return False
         return self.has(problem.path[:1]) or not self.has_environment
 
@@ -125,7 +142,7 @@ class StackText:
         except (YAMLError, ValueError) as error:
             place, said = Place(), " ".join(str(error).split())
         self.problems.append((place, Problem((), f"this is no YAML: {said}.")))
-        self.unreadable.append(())
+        self._has_config = False
         return None
 
     def _take(self, document: MappingNode) -> None:
@@ -139,15 +156,13 @@ class StackText:
             return
         if not isinstance(config, MappingNode):
             self._problem((), "config is a mapping of keys to values.", config)
-            self.unreadable.append(())
+            self._has_config = False
             return
         for key, node in self._mapping(config, (), ()).items():
             if ":" not in key:
                 self._problem((key,), f"Pulumi takes keys with their project only; did you mean {self.project}:{key}?")
             elif _is_secret(node):
-                self.secret.add(key)
-                self.unreadable.append((key,))
-                self._check_secret((key,))
+                self.secrets.append((key,))
             else:
                 value = self._value(node, (key,), ())
                 self.config[key] = "" if value is None else value
@@ -159,8 +174,8 @@ class StackText:
             return None
         if isinstance(node, MappingNode):
             if _is_secret(node):
-                self.secret.add(str(path[0]))
-                return SECRET if self._check_secret(path) else None
+                self.secrets.append(path)
+                return SECRET
             items = self._mapping(node, path, above)
             return {key: self._value(each, (*path, key), (*above, node)) for key, each in items.items()}
         if isinstance(node, SequenceNode):
@@ -186,46 +201,45 @@ class StackText:
                 own[key.value] = value
         return merged | own
 
-    def _check_secret(self, path: Location) -> bool:
-        from infra.settings.load import SECRET_KEYS
-
+    def _is_misplaced(self, path: Location) -> bool:
         namespace, _, name = str(path[0]).partition(":")
-        if namespace != self.project or name in SECRET_KEYS or "environment" in path[-2:-1]:
-            return True
-        self.unreadable.append(path)
-        where = f"{', '.join(sorted(SECRET_KEYS))} and the variables of an endpoint's environment"
-        self._problem(path, f"is secret, and nobody could check it. Only {where} hold secrets.")
-        return False
+        return namespace == self.project and name not in _secret_keys() and "environment" not in path[-2:-1]
 
     def _problem(self, path: Location, message: str, at: Node | None = None) -> None:
         self.problems.append((_place(at) if at else self.place(path), Problem(path, message)))
 
 
-def project_at(directory: Path) -> tuple[str, Path]:
+def project_at(directory: Path, way_out: str = "Go to the project, or give --cwd.") -> tuple[str, Path]:
     """The name and the directory of the project that a directory lies in, found upwards as pulumi does.
 
     Raises:
-        CannotRead: there is none.
+        StackFileError: there is none.
     """
     for root in (directory, *directory.parents):
         if (file := root / "Pulumi.yaml").is_file():
             try:
                 found = YAML(typ="safe", pure=True).load(_content(file))
             except YAMLError as error:
-                raise CannotRead(f"{file} is no YAML: {error}") from None
+                raise StackFileError(f"{file} is no YAML: {error}") from None
             if isinstance(found, Mapping) and isinstance(found.get("name"), str):
                 return found["name"], root
-            raise CannotRead(f"{file} names no project.")
-    raise CannotRead(f"there is no Pulumi.yaml in {directory} or above it. Go to the project.")
+            raise StackFileError(f"{file} names no project.")
+    raise StackFileError(f"there is no Pulumi.yaml in {directory} or above it. {way_out}")
+
+
+def _secret_keys() -> Collection[str]:
+    from infra.settings.load import SECRET_KEYS
+
+    return SECRET_KEYS
 
 
 def _content(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise CannotRead(f"{path} cannot be read: {error.strerror}.") from None
+        raise StackFileError(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise CannotRead(f"{path} is not UTF-8.") from None
+        raise StackFileError(f"{path} is not UTF-8.") from None
 
 
 def _place(node: Node) -> Place:
