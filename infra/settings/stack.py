@@ -202,8 +202,8 @@ class Settings(Section):
         json_schema_extra=on_change(Effect.REPLACEMENT),
     )
     tags: Annotated[dict[str, str], AfterValidator(_tags)] = Field(
-        description="Tags on every resource (at most 34); CostEnv and CostService are required, for costs are booked "
-        "by them.",
+        description=f"Tags on every resource (at most {MAX_TAGS - RESERVED_TAGS}); CostEnv and CostService are "
+        "required, for costs are booked by them.",
         examples=[{"CostEnv": "prod", "CostService": "ranking"}],
         json_schema_extra=on_change(Effect.IN_PLACE),
     )
