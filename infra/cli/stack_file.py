@@ -63,7 +63,7 @@ class StackFile:
                 "the single values in it secret that are: pulumi config set --secret --path "
                 f"'{endpoints}.ENDPOINT.environment.KEY'"
             )
-        return load(self.text.pulumis_config, self.text.project, self.text.secret)
+        return load(self.text.pulumis_config, self.text.project, self.text.secret, self.stack)
 
     def session(self) -> AwsSession:
         """AWS as the stack's `aws` provider sees it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from infra.settings.error import Location, Problem
+from infra.settings.error import Problem
+from infra.settings.location import Location
 
 SECRET = "(a secret)"
 """What a secret below a setting is read as: only the engine can decrypt it."""
@@ -75,6 +77,12 @@ class StackText:
             text._has_config = False
         return text
 
+    @property
+    def stack(self) -> str | None:
+        """The stack's name, if the file is called as Pulumi calls it."""
+        found = re.fullmatch(r"Pulumi\.(.+)\.yaml", self.path.name)
+        return found[1] if found else None
+
     def place(self, path: Location) -> Place:
         """Where the last of these keys is that the file has."""
         node, place = self._node, Place()
@@ -115,7 +123,7 @@ class StackText:
 
         keys = {f"{self.project}:{name}" for name in _secret_keys()} & self.secret & self.config.keys()
         plain = ((key, _without_secrets(self.config[key])) for key in keys)
-        return [each for key, value in plain if value for each in in_plain_text(key, value)]
+        return [each for key, value in plain if value for each in in_plain_text(key, value, self.stack)]
 
     def can_tell(self, problem: Problem) -> bool:
         """Whether the problem does not come from what the file cannot show: secrets, and keys from elsewhere."""

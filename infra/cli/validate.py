@@ -109,7 +109,7 @@ def _of_settings(text: StackText) -> Iterable[tuple[Place, Problem]]:
     from infra.settings.error import ConfigurationError
 
     try:
-        settings, models = configuration.read(text.pulumis_config, text.project, text.secret, text.root)
+        settings, models = configuration.read(text.pulumis_config, text.project, text.secret, text.root, text.stack)
         problems = [*settings.warnings(text.project), *models.warnings]
     except ConfigurationError as error:
         problems = list(error.problems)

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from infra.settings.effect import Effect
-from infra.settings.error import is_mapping, sections_in
+from infra.settings.location import is_mapping, sections_in
 from infra.settings.stack import Settings
 
 Path = tuple[str, ...]

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from infra.release.policy import ReleasePolicy
 from infra.settings.section import Section, rule
+from infra.settings.spelling import nearest
 
 # API WaitIntervalInSeconds, TerminationWaitInSeconds, MaximumExecutionTimeoutInSeconds
 _WaitSeconds = Annotated[int, Field(ge=0, le=3600)]
@@ -123,9 +124,11 @@ class Rolling(_InSteps):
 
 
 def _strategy(release: Any) -> Any:
-    """A release without a strategy moves all traffic at once."""
+    """A release without a strategy moves all traffic at once. A misspelt `strategy` is refused as a key of the one that
+    is meant."""
     if isinstance(release, dict):
-        return release.get("strategy", "allAtOnce")
+        key = next((key for key in release if nearest(key, ["strategy"])), "strategy")
+        return release.get("strategy", release.get(key, "allAtOnce"))
     return getattr(release, "strategy", "allAtOnce")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
@@ -20,7 +21,7 @@ from infra import gpu, instances
 from infra.release import arithmetic
 from infra.release.arithmetic import Duration
 from infra.settings.effect import Effect, on_change
-from infra.settings.section import Broken, Section, rule, violation
+from infra.settings.section import Broken, Section, refuse_unknown_keys, rule, violation
 
 RELEASED_PREFIX = "models/"
 """Where in the bucket lies what a Model names: the program writes here, and the execution role reads only here."""
@@ -34,7 +35,25 @@ SET_BY_THE_PROGRAM = 2
 ASSUMED_DOWNLOAD_SECONDS = 300
 """What the estimate of a release allows for the artifact's download when `modelDataDownloadSeconds` is not given."""
 
-EnvironmentKey = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=1024)]
+_ENVIRONMENT_KEY = r"[a-zA-Z_][a-zA-Z0-9_]*"
+
+
+def _environment_key(name: str) -> str:
+    if not re.fullmatch(_ENVIRONMENT_KEY, name):
+        raise violation(
+            "is no name of an environment variable: it has letters, digits and underscores, and begins with no digit "
+            f"(API EnvironmentKey, {_ENVIRONMENT_KEY})."
+        )
+    if len(name) > 1024:
+        raise violation(f"the variable's name has {len(name)} characters; at most 1024 (API EnvironmentKey).")
+    return name
+
+
+EnvironmentKey = Annotated[
+    str,
+    AfterValidator(_environment_key),
+    WithJsonSchema({"type": "string", "pattern": f"^{_ENVIRONMENT_KEY}$", "maxLength": 1024}),
+]
 EnvironmentValue = Annotated[str, StringConstraints(max_length=1024)]
 _ModelName = Annotated[str, StringConstraints(pattern=r"^[^/\s]+$", max_length=255)]
 _TimeoutSeconds = Annotated[int, Field(ge=60, le=3600)]
@@ -124,6 +143,7 @@ ModelSettings = Annotated[
         custom_error_type="rule",
         custom_error_message="give exactly one of path (a directory to pack) and artifact (a key in the model bucket).",
     ),
+    refuse_unknown_keys(ModelRepositorySettings, ModelArtifactSettings),
 ]
 """Which Triton model repository an endpoint serves."""
 
@@ -231,6 +251,7 @@ class Fleet(Section):
         description="Environment of the container (at most 98 variables; API EnvironmentMap); SAGEMAKER_TRITON_* "
         "variables set Triton's options.",
         examples=[{"SAGEMAKER_TRITON_THREAD_COUNT": "16"}],
+        json_schema_extra={"secret": True},
     )
 
     @property

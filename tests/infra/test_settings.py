@@ -73,6 +73,9 @@ def test_a_scaled_endpoint_starts_with_its_minimum_and_a_fixed_one_with_one_inst
     assert settings(changed("endpoints.ranking.autoscaling", None)).endpoints["ranking"].instance_count == 1
 
 
+P99 = "ranking.alarms.p99ModelLatencyMilliseconds"
+
+
 @pytest.mark.parametrize(
     ("path", "value", "key", "words"),
     [
@@ -117,7 +120,7 @@ def test_a_scaled_endpoint_starts_with_its_minimum_and_a_fixed_one_with_one_inst
         ("ranking.initialInstanceCount", 11, "ranking.initialInstanceCount", "outside the autoscaling range 2 to 10"),
         ("ranking.startupHealthCheckSeconds", 30, "ranking.startupHealthCheckSeconds", "greater than or equal to 60"),
         ("ranking.volumeSizeGb", 513, "ranking.volumeSizeGb", "less than or equal to 512"),
-        ("ranking.environment", {"a-b": "c"}, "ranking.environment.a-b", "match pattern"),
+        ("ranking.environment", {"a-b": "c"}, "ranking.environment.a-b", "digits and underscores"),
         (
             "ranking.environment",
             {"SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": "x"},
@@ -153,6 +156,32 @@ def test_a_scaled_endpoint_starts_with_its_minimum_and_a_fixed_one_with_one_inst
         ("ranking.instanceType", "ml.p6-b200.48xlarge", "ranking.instanceType", "Take image.version 25.03-py3"),
         ("ranking.environment", {f"k{i}": "v" for i in range(99)}, "ranking.environment", "SageMaker takes 100"),
         ("ranking.release", {"strategy": "canari"}, "ranking.release.strategy", "'canari' is none of 'allAtOnce', 'c"),
+        ("ranking.release", {"strategy": "Linear"}, "ranking.release.strategy", "Did you mean linear?"),
+        (
+            "ranking.release",
+            {"bakeSeconds": "15m"},
+            "ranking.release.bakeSeconds",
+            "valid integer. Write 900.",
+        ),
+        ("ranking.release", {"timeoutSeconds": "1.5 h"}, "ranking.release.timeoutSeconds", "Write 5400."),
+        ("ranking.autoscaling.scaleInCooldown", "2min", "ranking.autoscaling.scaleInCooldown", "Write 120."),
+        ("ranking.autoscaling.max", "10", "ranking.autoscaling.max", "Write 10, without quotes."),
+        ("ranking.autoscaling.max", "10m", "ranking.autoscaling.max", "valid integer. Most instances."),
+        ("ranking.volumeSizeGb", "50GB", "ranking.volumeSizeGb", "Write 50."),
+        ("ranking.volumeSizeGb", "1.5", "ranking.volumeSizeGb", "must be a valid integer. Storage"),
+        ("ranking.alarms.errorRatePercent", "2.5%", "ranking.alarms.errorRatePercent", "Write 2.5."),
+        (
+            "ranking.alarms.p99ModelLatencyMilliseconds",
+            "0.5s",
+            "ranking.alarms.p99ModelLatencyMilliseconds",
+            "Write 500.",
+        ),
+        ("ranking.alarms.existing", "pager", "ranking.alarms.existing", "'pager': must be a list: each item on a line"),
+        ("ranking.alarms.existing", {"a": "b"}, "ranking.alarms.existing", "a mapping: must be a list: each item on a"),
+        ("ranking.alarms", [{"errorRatePercent": 5}], "ranking.alarms", "a mapping of keys to values; take the dashes"),
+        ("environment", "Staging", "environment", "Did you mean staging?"),
+        ("tags.x", 5, "tags.x", "5: must be a valid string: put it in quotes."),
+        ("ranking.environment.A", {"secret": "x"}, "ranking.environment.A", "is no Pulumi secret"),
         ("ranking.release", {"timeoutSeconds": 10}, "ranking.release.timeoutSeconds", "600"),
         ("ranking.release", {"timeoutSeconds": 28801}, "ranking.release.timeoutSeconds", "28800"),
         ("ranking.release", {"bakeSeconds": 3601}, "ranking.release.bakeSeconds", "3600"),
@@ -249,7 +278,6 @@ def test_all_problems_are_reported_at_once() -> None:
     assert set(found) == {
         "triton-sagemaker:environment",
         "triton-sagemaker:endpoints.ranking.autoscaling.min",
-        "triton-sagemaker:endpoints.other.model",
         "triton-sagemaker:endpoints.ranking.instanceType",
         "triton-sagemaker:endpoints.other.modle",
     }
@@ -600,7 +628,7 @@ def secretly(value: Any, **keys: Any) -> dict[str, Any]:
         ({"other": {"A": "b"}}, {}, "other", "there is no endpoint other"),
         (SECRET, {"environment": {"LICENSE_KEY": "x"}}, "ranking.LICENSE_KEY", "leave it out there"),
         ({"ranking": {f"K{n}": "v" for n in range(99)}}, {}, "ranking", "at most 98"),
-        ({"ranking": {"K": ["hunter2"]}}, {}, "ranking.K", "the value: must be a valid string"),
+        ({"ranking": {"K": ["hunter2"]}}, {}, "ranking.K", "is no Pulumi secret"),
     ],
 )
 def test_a_wrong_secret_is_refused_and_never_shown(value: Any, keys: dict[str, Any], key: str, words: str) -> None:
@@ -610,6 +638,44 @@ def test_a_wrong_secret_is_refused_and_never_shown(value: Any, keys: dict[str, A
     assert problem.key == f"triton-sagemaker:secretEnvironment.{key}"
     assert words in problem.message
     assert "hunter2" not in problem.message
+
+
+@pytest.mark.parametrize("value", [{"secret": "hunter2"}, ["hunter2"], None, 7])
+def test_what_is_no_secret_is_told_once_with_a_command_for_its_variable(value: Any) -> None:
+    config = changed("secretEnvironment", {"ranking": {"LICENSE_KEY": value}})
+    texts = {key: each if isinstance(each, str) else json.dumps(each) for key, each in config.items()}
+    for secret in ((), ("triton-sagemaker:secretEnvironment",)):
+        with pytest.raises(ConfigurationError) as caught:
+            load(texts, "triton-sagemaker", secret, stack="prod")
+        (problem,) = caught.value.problems
+        assert str(problem) == (
+            "triton-sagemaker:secretEnvironment.ranking.LICENSE_KEY: is no Pulumi secret, which stands as {secure: …}, "
+            "encrypted. Take it out and type: pulumi config set --secret -s prod --path "
+            "'triton-sagemaker:secretEnvironment.ranking.LICENSE_KEY'"
+        )
+
+
+@pytest.mark.parametrize("value", ["", "hunter2", {"LICENSE_KEY": "hunter2"}, {"ranking": None}, ["hunter2"]])
+def test_variables_without_their_endpoint_are_told_once_and_never_shown(value: Any) -> None:
+    ((key, message),) = problems(changed("secretEnvironment", value)).items()
+    assert "must be a mapping of keys to values" in message
+    assert message.endswith(
+        "`pulumi config set --secret --path 'triton-sagemaker:secretEnvironment.ENDPOINT.VARIABLE'`."
+    )
+    assert "hunter2" not in key + message
+
+
+def test_no_secret_at_all_is_none_in_plain_text() -> None:
+    assert settings(changed("secretEnvironment", {"ranking": {}})).secret_environment == {"ranking": {}}
+
+
+def test_a_hint_shows_nothing_of_what_may_be_secret() -> None:
+    config = changed("endpoints.ranking.release", {"strategy": "Canary", "bakeSeconds": "15m"})
+    texts = {key: each if isinstance(each, str) else json.dumps(each) for key, each in config.items()}
+    with pytest.raises(ConfigurationError) as caught:
+        load(texts, "triton-sagemaker", {"triton-sagemaker:endpoints"})
+    (problem,) = caught.value.problems
+    assert problem.message == "the value is none of 'allAtOnce', 'canary', 'linear', 'rolling'."
 
 
 @pytest.mark.parametrize("value", ["TOKEN=hunter2", {"KEY": "hunter2" * 200}, {"KEY": 7, "hunter2": {}}])
