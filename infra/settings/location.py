@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, Tag
@@ -21,13 +21,27 @@ def field_at(model: type[BaseModel], location: Location) -> FieldInfo | None:
 
 def keys_at(model: type[BaseModel], location: Location) -> list[str]:
     """The keys that a section knows."""
-    sections = _walk(model, location)[1]
-    return sorted({field.alias or name for each in sections for name, field in each.model_fields.items()})
+    return sorted({key for each in _walk(model, location)[1].values() for key in _aliases(each)})
 
 
 def meant(model: type[BaseModel], location: Location) -> str | None:
     """The key that an unknown one stands for, if one is spelled like it."""
+    if variants_with(model, location):
+        return None
     return nearest(str(location[-1]), keys_at(model, location[:-1]))
+
+
+def variants_with(model: type[BaseModel], location: Location) -> list[str]:
+    """The variants of a union that know the key; the one in the location does not: `percent` is none of `allAtOnce`."""
+    if len(location) < 2:
+        return []
+    *above, variant, key = location
+    variants = _walk(model, tuple(above))[1]
+    return [str(tag) for tag, each in variants.items() if key in _aliases(each)] if variant in variants else []
+
+
+def _aliases(section: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in section.model_fields.items()]
 
 
 def keys_of(model: type[BaseModel], location: Location) -> Location:
@@ -36,9 +50,11 @@ def keys_of(model: type[BaseModel], location: Location) -> Location:
     return tuple(part for part in _walk(model, location)[0] if part != "[key]")
 
 
-def _walk(model: type[BaseModel], location: Location) -> tuple[Location, Sequence[type[BaseModel]], FieldInfo | None]:
-    """The keys of a location, the section it ends in (of a union all) and the last field on the way. A mapping's own
-    keys (an endpoint's name) stay in a section."""
+def _walk(
+    model: type[BaseModel], location: Location
+) -> tuple[Location, Mapping[str | None, type[BaseModel]], FieldInfo | None]:
+    """The keys of a location, the section it ends in (of a union all, by their tags) and the last field on the way. A
+    mapping's own keys (an endpoint's name) stay in a section."""
     keys: list[str | int] = []
     sections: Mapping[str | None, type[BaseModel]] = {None: model}
     last: FieldInfo | None = None
@@ -55,7 +71,7 @@ def _walk(model: type[BaseModel], location: Location) -> tuple[Location, Sequenc
         if field := next(fields, None):
             last, sections = field, sections_in(field.annotation)
             in_mapping = is_mapping(field.annotation)
-    return tuple(keys), tuple(sections.values()), last
+    return tuple(keys), sections, last
 
 
 def is_mapping(annotation: Any) -> bool:

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from infra.settings.error import Problem, path_of
-from infra.settings.location import Location, field_at, keys_at, keys_of, meant
+from infra.settings.location import Location, field_at, keys_at, keys_of, meant, variants_with
 from infra.settings.quantity import number_meant
 from infra.settings.spelling import nearest
 
@@ -49,6 +49,8 @@ def command_to_encrypt(key: str, stack: str | None) -> str:
 
 
 def _unknown_key(model: type[BaseModel], location: Location) -> str:
+    if others := variants_with(model, location):
+        return f"unknown key with {location[-2]}; it is one of {', '.join(others)}."
     if (key := meant(model, location)) is not None:
         return f"unknown key; did you mean {'aws:region' if (*location[:-1], key) == ('region',) else key}?"
     return f"unknown key; known keys here: {', '.join(keys_at(model, location[:-1]))}."

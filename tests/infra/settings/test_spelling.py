@@ -193,6 +193,17 @@ def test_beside_a_misspelt_key_the_other_problems_are_told_and_none_that_it_made
     ]
 
 
+def test_a_key_of_another_strategy_stands_for_none_and_hides_no_rule() -> None:
+    broken = copied(STACK)
+    broken["endpoints"]["rolling"]["release"] |= {"terminationWaitSeconds": 60}
+    del broken["endpoints"]["rolling"]["release"]["timeoutSeconds"]
+    broken["endpoints"]["rolling"]["alarms"]["existing"] = [f"pager-{n}" for n in range(10)]
+    assert [key for key, _ in problems(broken)] == [
+        "p:endpoints.rolling.release.terminationWaitSeconds",
+        "p:endpoints.rolling.alarms.existing",
+    ]
+
+
 def test_a_key_that_stands_beside_its_misspelling_is_checked_too() -> None:
     broken = copied(STACK)
     broken["endpoints"]["canary"]["autoscaling"] |= {"minn": 2, "min": 12}
