@@ -54,6 +54,7 @@ def facts(deployment: Deployment, project: str, stack: str) -> dict[str, Any]:
         "project": project,
         "stack": stack,
         "note": NOTE,
+        "said": deployment.said,
         "resources": [
             {
                 "type": each.type,
@@ -75,6 +76,7 @@ def lines(deployment: Deployment, stack: str) -> Iterator[str]:
     resources = _resources(deployment)
     yield f"{stack}: the program registers {len(resources)} resources."
     yield NOTE
+    yield from deployment.said
     yield ""
     for each in sorted(resources, key=_order):
         if "pulumi:pulumi:Stack" in each.parent.split("::")[2:3]:
