@@ -21,6 +21,10 @@ SECRET = "(a secret)"
 """What a secret below a setting is read as: only the engine can decrypt it."""
 
 _PULUMIS_KEYS = ("config", "environment", "secretsprovider", "encryptedkey", "encryptionsalt")
+_BASE64 = r"(?:[A-Za-z0-9+/]{4})%s(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+_CIPHERTEXT = re.compile(rf"v1:{_BASE64 % '+'}:{_BASE64 % '+'}|{_BASE64 % '{5,}'}")
+"""Of passphrases and of clouds' keys (AES-GCM: nonce, ciphertext), or of Pulumi Cloud, longer than a block of AES."""
+
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -45,7 +49,7 @@ class StackText:
         root: the project's directory.
         config: what Pulumi hands to a program: text as it is, all else as values. Secrets below a key are `SECRET`; a
             key that is secret as a whole is missing.
-        secrets: where a secret stands.
+        secrets: where a secret stands, and what Pulumi encrypted it to.
         problems: what is wrong with the file itself.
     """
 
@@ -53,7 +57,7 @@ class StackText:
     project: str
     root: Path
     config: dict[str, Any] = field(default_factory=dict)
-    secrets: list[Location] = field(default_factory=list)
+    secrets: dict[Location, str] = field(default_factory=dict)
     problems: list[tuple[Place, Problem]] = field(default_factory=list)
     has_environment: bool = False
     """Whether Pulumi Cloud's environments may add keys."""
@@ -117,6 +121,23 @@ class StackText:
         return [Problem(path, message) for path in self.secrets if self._is_misplaced(path)]
 
     @property
+    def doubtful_secrets(self) -> list[Problem]:
+        """Secrets that Pulumi cannot have encrypted, by the form of what stands there."""
+        from infra.settings.message import command_to_encrypt
+
+        return [
+            Problem(
+                path,
+                "is nothing that Pulumi encrypted (v1:NONCE:CIPHERTEXT, or base64 from Pulumi Cloud), so it cannot be "
+                "decrypted, and may be the secret itself. Take it out and type: "
+                + command_to_encrypt(Problem(path, "").key, self.stack),
+                "warning",
+            )
+            for path, ciphertext in self.secrets.items()
+            if not _CIPHERTEXT.fullmatch(ciphertext)
+        ]
+
+    @property
     def plain_secrets(self) -> list[Problem]:
         """The parts of secret settings that are not encrypted while others are."""
         from infra.settings.load import in_plain_text
@@ -170,7 +191,7 @@ class StackText:
             if ":" not in key:
                 self._problem((key,), f"Pulumi takes keys with their project only; did you mean {self.project}:{key}?")
             elif _is_secret(node):
-                self.secrets.append((key,))
+                self.secrets[(key,)] = _ciphertext(node)
             else:
                 value = self._value(node, (key,), ())
                 self.config[key] = "" if value is None else value
@@ -182,7 +203,7 @@ class StackText:
             return None
         if isinstance(node, MappingNode):
             if _is_secret(node):
-                self.secrets.append(path)
+                self.secrets[path] = _ciphertext(node)
                 return SECRET
             items = self._mapping(node, path, above)
             return {key: self._value(each, (*path, key), (*above, node)) for key, each in items.items()}
@@ -280,6 +301,11 @@ def _without_secrets(value: Any) -> Any:
 
 def _is_secret(node: Node) -> bool:
     return isinstance(node, MappingNode) and [key.value for key, _ in node.value] == ["secure"]
+
+
+def _ciphertext(secret: Node) -> str:
+    _, value = secret.value[0]
+    return str(value.value) if isinstance(value, ScalarNode) else ""
 
 
 def _scalar(node: Node) -> Any:

@@ -114,7 +114,7 @@ def _of_settings(text: StackText) -> Iterable[tuple[Place, Problem]]:
     except ConfigurationError as error:
         problems = list(error.problems)
     problems = [each for each in (*problems, *text.plain_secrets) if text.can_tell(each)]
-    return [(text.place(each.path), each) for each in (*problems, *text.misplaced_secrets)]
+    return [(text.place(each.path), each) for each in (*problems, *text.misplaced_secrets, *text.doubtful_secrets)]
 
 
 def relative(path: Path) -> Path:

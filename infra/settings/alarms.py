@@ -9,6 +9,9 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from infra.settings.effect import Effect, on_change
 from infra.settings.section import Section, rule, violation
 
+LEAST_USUAL_PERCENT = 0.1
+"""A rate below is rather a fraction that was meant as one."""
+
 MAX_ROLLBACK_ALARMS = 10
 """Alarms that may roll a release back (API `AlarmList`)."""
 
@@ -91,6 +94,19 @@ class AlarmSettings(Section):
         """How many alarms are made to roll a release back."""
         thresholds = self.error_rate_percent, self.server_error_rate_percent, self.p99_model_latency_milliseconds
         return sum(each is not None for each in thresholds)
+
+    @property
+    def warnings(self) -> dict[str, str]:
+        """What CloudWatch takes and the person who wrote it may not have meant, by key below the endpoint."""
+        rates = {
+            "errorRatePercent": self.error_rate_percent,
+            "serverErrorRatePercent": self.server_error_rate_percent,
+        }
+        return {
+            f"alarms.{key}": f"{rate:g} is {rate:g} % of the requests. If a fraction is meant, write {100 * rate:g}."
+            for key, rate in rates.items()
+            if rate is not None and rate < LEAST_USUAL_PERCENT
+        }
 
     @rule("existing")
     def each_is_named_once(self) -> str | None:

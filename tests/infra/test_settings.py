@@ -373,10 +373,20 @@ def test_the_estimate_counts_starts_waits_and_termination() -> None:
         ({"alarms": {"errorRatePercent": 5}, "release": {"strategy": "canary", "percent": 10}}, []),
         ({"alarms": {"errorRatePercent": 5}, "release": {"strategy": "canary", "percent": 50}}, ["release.percent"]),
         ({"instanceType": "ml.c9i.xlarge"}, ["instanceType"]),
+        ({"alarms": {"errorRatePercent": 0.1}, "release": {"bakeSeconds": 60}}, []),
+        (
+            {"alarms": {"errorRatePercent": 0.02, "serverErrorRatePercent": 0.09}, "release": {"bakeSeconds": 60}},
+            ["alarms.errorRatePercent", "alarms.serverErrorRatePercent"],
+        ),
     ],
 )
 def test_what_sagemaker_takes_but_hardly_was_meant_is_a_warning(keys: dict[str, Any], warned: list[str]) -> None:
     assert list(endpoint(**keys).warnings) == warned
+
+
+def test_a_rate_that_is_rather_a_fraction_is_answered_with_its_percent() -> None:
+    warned = endpoint(alarms={"errorRatePercent": 0.02}, release={"bakeSeconds": 60}).warnings
+    assert warned == {"alarms.errorRatePercent": "0.02 is 0.02 % of the requests. If a fraction is meant, write 2."}
 
 
 MODEL = {"path": "models"}

@@ -139,7 +139,7 @@ def test_warnings_are_shown_and_are_no_failure(project: Path, capsys: pytest.Cap
     assert f"{file}:12:7: warning: triton-sagemaker:endpoints.ranking.instanceType: ml.c9i.xlarge is not in" in out
 
 
-SECURE = "{secure: AAABAJ0hW7}"
+SECURE = "{secure: AAABAJ0hW7pK3mX9qR2tLw8vZ5dY1cN4A+==}"
 
 
 @pytest.mark.parametrize(
@@ -156,6 +156,21 @@ def test_secrets_are_taken_where_they_may_be(found: Validate, addition: str) -> 
     assert found(VALID + addition) == []
 
 
+@pytest.mark.parametrize("ciphertext", ["v1:3c0JjrVgHJUuOEgt:OAZ7Lys8kR9BMmT2nFwqYtVxQ4e3", "AAABAJ0hW7pK3mX9qR2tLw8v"])
+def test_what_pulumi_encrypts_is_taken_for_it(found: Validate, ciphertext: str) -> None:
+    assert found(VALID + f"      environment: {{KEY: {{secure: '{ciphertext}'}}}}\n") == []
+
+
+@pytest.mark.parametrize(
+    "written", ["hunter2", "hunter22", "v1:hunter2", "", "{a: hunter2}", "a password of 24 letters"]
+)
+def test_what_pulumi_cannot_have_encrypted_is_a_warning_that_does_not_show_it(found: Validate, written: str) -> None:
+    (line,) = found(VALID + f"  triton-sagemaker:secretEnvironment: {{ranking: {{KEY: {{secure: {written}}}}}}}\n")
+    assert line.startswith("12:50: warning: triton-sagemaker:secretEnvironment.ranking.KEY: is nothing that Pulumi enc")
+    assert line.endswith("config set --secret -s x --path 'triton-sagemaker:secretEnvironment.ranking.KEY'")
+    assert "hunter" not in line
+
+
 def test_a_secret_elsewhere_is_refused_and_hides_no_other_problem(found: Validate) -> None:
     text = VALID.replace("min: 2", f"min: {SECURE}").replace("CostService: x", "CostService: 5")
     assert [line.split(": ")[0] for line in found(text)] == ["4:42", "10:9"]
@@ -166,7 +181,7 @@ def test_a_secret_elsewhere_is_refused_and_hides_no_other_problem(found: Validat
 def test_a_secret_in_plain_text_beside_an_encrypted_one_is_refused(found: Validate) -> None:
     text = VALID + f"  triton-sagemaker:secretEnvironment: {{ranking: {{A: {SECURE}, B: hunter2}}}}\n"
     (line,) = found(text)
-    assert line.startswith("12:75: triton-sagemaker:secretEnvironment.ranking.B: stands here in plain text")
+    assert line.startswith("12:101: triton-sagemaker:secretEnvironment.ranking.B: stands here in plain text")
 
 
 def test_what_an_environment_of_pulumi_cloud_may_bring_is_not_missed(found: Validate) -> None:
