@@ -54,14 +54,16 @@ class AlarmSettings(Section):
         None,
         gt=0,
         lt=100,
-        description="Percent of requests that the container did not answer with 2xx (InvocationModelErrors).",
+        description="Percent of requests that the container did not answer with 2xx (InvocationModelErrors). The one "
+        "for rollbacks: some Triton releases answer 400 when a model fails. Callers' mistakes count too.",
         examples=[5],
     )
     server_error_rate_percent: float | None = Field(
         None,
         gt=0,
         lt=100,
-        description="Percent of requests that were answered with 5xx (Invocation5XXErrors).",
+        description="Percent of requests that were answered with 5xx (Invocation5XXErrors). Beside errorRatePercent, a "
+        "tighter limit on what is not the callers' mistake.",
         examples=[1],
     )
     p99_model_latency_milliseconds: float | None = Field(

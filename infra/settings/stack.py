@@ -239,12 +239,13 @@ class Settings(Section):
     )
     freeze_windows: list[FreezeWindowSettings] = Field(
         default_factory=list,
-        description="Times in which no live endpoint is released anew; none if not given.",
+        description="Times in which no live endpoint of the stack is released anew; none if not given. The creation of "
+        "an endpoint, a Failed one's too, passes.",
         json_schema_extra=on_change(Effect.NOTHING),
     )
     notifications: NotificationSettings | None = Field(
         None,
-        description="Where the end of each release is published; nowhere if not given.",
+        description="Where the end of each release of the stack's endpoints is published; nowhere if not given.",
         json_schema_extra=on_change(Effect.NOTHING),
     )
     adopt: AdoptSettings = Field(
