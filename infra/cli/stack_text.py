@@ -16,6 +16,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from infra.settings.error import Problem
 from infra.settings.location import Location
+from infra.settings.message import command_to_encrypt
 
 SECRET = "(a secret)"
 """What a secret below a setting is read as: only the engine can decrypt it."""
@@ -123,18 +124,12 @@ class StackText:
     @property
     def doubtful_secrets(self) -> list[Problem]:
         """Secrets that Pulumi cannot have encrypted, by the form of what stands there."""
-        from infra.settings.message import command_to_encrypt
-
+        form = "v1:NONCE:CIPHERTEXT, or base64 from Pulumi Cloud"
+        message = f"is nothing that Pulumi encrypted ({form}), and may be the secret itself. Take it out and type: "
         return [
-            Problem(
-                path,
-                "is nothing that Pulumi encrypted (v1:NONCE:CIPHERTEXT, or base64 from Pulumi Cloud), so it cannot be "
-                "decrypted, and may be the secret itself. Take it out and type: "
-                + command_to_encrypt(Problem(path, "").key, self.stack),
-                "warning",
-            )
+            Problem(path, message + command_to_encrypt(Problem(path, "").key, self.stack), "warning")
             for path, ciphertext in self.secrets.items()
-            if not _CIPHERTEXT.fullmatch(ciphertext)
+            if not self._is_misplaced(path) and not _CIPHERTEXT.fullmatch(ciphertext)
         ]
 
     @property

@@ -50,7 +50,9 @@ def command_to_encrypt(key: str, stack: str | None) -> str:
 
 def _unknown_key(model: type[BaseModel], location: Location) -> str:
     if others := variants_with(model, location):
-        return f"unknown key with {location[-2]}; it is one of {', '.join(others)}."
+        return (
+            f"unknown key with {location[-2]}; only {' and '.join(others)} {'has' if len(others) == 1 else 'have'} it."
+        )
     if (key := meant(model, location)) is not None:
         return f"unknown key; did you mean {'aws:region' if (*location[:-1], key) == ('region',) else key}?"
     return f"unknown key; known keys here: {', '.join(keys_at(model, location[:-1]))}."

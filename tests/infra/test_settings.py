@@ -199,7 +199,7 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
         "ranking.release",
         {"strategy": "rolling", "percent": 10, "terminationWaitSeconds": 1},
         "ranking.release.terminationWaitSeconds",
-        "unknown key with rolling; it is one of allAtOnce, canary, linear.",
+        "unknown key with rolling; only allAtOnce and canary and linear have it.",
     ),
     (
         "ranking.release",

@@ -178,6 +178,12 @@ def test_a_secret_elsewhere_is_refused_and_hides_no_other_problem(found: Validat
     assert line.startswith("5:3: triton-sagemaker:endpoints: is secret, and nobody could check it. Only secretEnv")
 
 
+def test_a_command_is_given_for_no_place_that_takes_no_secret(found: Validate) -> None:
+    (line,) = found(VALID.replace("min: 2", "min: {secure: hunter2}"))
+    assert "nobody could check it" in line
+    assert "pulumi config set" not in line
+
+
 def test_a_secret_in_plain_text_beside_an_encrypted_one_is_refused(found: Validate) -> None:
     text = VALID + f"  triton-sagemaker:secretEnvironment: {{ranking: {{A: {SECURE}, B: hunter2}}}}\n"
     (line,) = found(text)
