@@ -8,14 +8,19 @@ from collections.abc import Iterable, Mapping
 AWS_WORDS: Mapping[str, tuple[str, ...]] = {
     "MinCapacity": ("min",),  # RegisterScalableTarget
     "MaxCapacity": ("max",),
+    "MinInstanceCount": ("min",),  # CreateEndpointConfig, ProductionVariantManagedInstanceScaling
+    "MaxInstanceCount": ("max",),
     "TargetValue": ("invocationsPerInstance",),  # PutScalingPolicy, TargetTrackingScalingPolicyConfiguration
     "ModelDataUrl": ("artifact", "model"),  # CreateModel, ContainerDefinition
+    "DeploymentConfig": ("release",),  # UpdateEndpoint
+    "Type": ("strategy",),  # UpdateEndpoint, TrafficRoutingConfig
     "WaitIntervalInSeconds": ("intervalSeconds", "bakeSeconds"),  # UpdateEndpoint, TrafficRoutingConfig
     "MaximumExecutionTimeoutInSeconds": ("timeoutSeconds",),  # UpdateEndpoint, BlueGreenUpdatePolicy
     "MaximumBatchSize": ("percent",),  # UpdateEndpoint, RollingUpdatePolicy
     "RollbackMaximumBatchSize": ("rollbackPercent",),
     "CanarySize": ("percent",),  # UpdateEndpoint, TrafficRoutingConfig
     "LinearStepSize": ("percent",),
+    "AlarmName": ("existing",),  # UpdateEndpoint, Alarm
 }
 """What AWS calls the keys that have another name here, by the operation whose parameters they are."""
 

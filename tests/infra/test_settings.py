@@ -154,6 +154,8 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     ("ranking.instanceType", "ml.p6-b200.48xlarge", "ranking.instanceType", "Take image.version 25.03-py3"),
     ("ranking.environment", {f"k{i}": "v" for i in range(99)}, "ranking.environment", "SageMaker takes 100"),
     ("ranking.release", {"strategy": "canari"}, "ranking.release.strategy", "'canari' is none of 'allAtOnce', 'c"),
+    ("ranking.release", {"type": "canary", "percent": 10}, "ranking.release.type", "did you mean strategy?"),
+    ("ranking.release", {"strategy": "ALL_AT_ONCE"}, "ranking.release.strategy", "Did you mean allAtOnce?"),
     ("ranking.release", {"strategy": "Linear"}, "ranking.release.strategy", "Did you mean linear?"),
     (
         "ranking.release",
@@ -268,6 +270,14 @@ def test_a_wrong_value_is_refused_at_its_key_with_the_rule(path: str, value: Any
     ((found, message),) = problems(changed(path, value)).items()
     assert found.removeprefix("triton-sagemaker:") == key
     assert words in message
+
+
+def test_a_strategy_in_the_words_of_aws_is_answered_with_ours() -> None:
+    assert problems(changed("endpoints.ranking.release", {"type": "CANARY", "percent": 10})) == {
+        "triton-sagemaker:endpoints.ranking.release.type": "unknown key; did you mean strategy?",
+        "triton-sagemaker:endpoints.ranking.release.strategy": "'CANARY' is none of 'allAtOnce', 'canary', 'linear', "
+        "'rolling'. Did you mean canary?",
+    }
 
 
 def test_all_problems_are_reported_at_once() -> None:
