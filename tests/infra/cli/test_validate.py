@@ -228,7 +228,8 @@ def test_what_cannot_be_read_is_no_finding(project: Path, capsys: pytest.Capture
     for arguments, words in (
         (["validate", str(project / "Pulumi.no.yaml")], "Pulumi.no.yaml cannot be read: No such file"),
         (["validate", "--cwd", str(project)], "there is no stack file"),
-        (["validate", "--cwd", "/"], "there is no Pulumi.yaml in / or above it"),
+        (["validate", "--cwd", "/"], "there is no Pulumi.yaml in / or above it. Go to the project, or give --cwd."),
+        (["validate", "/Pulumi.x.yaml"], "there is no Pulumi.yaml in / or above it. A stack file lies in its project"),
     ):
         with pytest.raises(SystemExit) as exit_:
             main(arguments)
