@@ -3,6 +3,9 @@
 STACK  ?= dev
 PYTHON ?= python3
 
+# The engine starts providers at every operation: from bytecode they start twice as fast, whatever the user's shell says.
+export PYTHONDONTWRITEBYTECODE =
+
 VENV := .venv
 BIN  := $(VENV)/bin
 RUN  := $(BIN)/python -m

@@ -54,6 +54,7 @@ class AwsSession:
         self._config = {
             key.removeprefix("aws:"): _value(value) for key, value in stack_config.items() if key.startswith("aws:")
         }
+        self._clients: dict[tuple[str, str | None], Any] = {}
         self._making = threading.Lock()  # resources are made side by side, and boto3's sessions are not thread-safe
         if unknown := sorted(self._config.keys() - _HONOURED - _WITHOUT_EFFECT_ON_OUR_CALLS):
             raise AwsSessionRefused(
@@ -70,13 +71,15 @@ class AwsSession:
     def client(self, service: str, region: str | None = None) -> Any:
         """A client of `service`, in the stack's region unless another one is given."""
         with self._making:
-            return self._session.client(
-                service,
-                region_name=region,
-                endpoint_url=self._endpoint(service),
-                verify=self._verify,
-                config=self._client_config,
-            )
+            if (service, region) not in self._clients:  # making one takes longer than most calls
+                self._clients[service, region] = self._session.client(
+                    service,
+                    region_name=region,
+                    endpoint_url=self._endpoint(service),
+                    verify=self._verify,
+                    config=self._client_config,
+                )
+            return self._clients[service, region]
 
     @property
     def region(self) -> str | None:

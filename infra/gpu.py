@@ -19,12 +19,14 @@ COMPUTE_CAPABILITY = {
     "p5en": 9.0,
     "p6-b200": 10.0,
     "p6-b300": 10.3,
+    "g7": 12.0,
     "g7e": 12.0,
 }
-"""Of the GPUs of each instance family (NVIDIA, "CUDA GPUs")."""
+"""Of the GPUs of each instance family (NVIDIA, "CUDA GPU Compute Capability" and its page of legacy GPUs)."""
 
 BLACKWELL = 10.0
-"""The first compute capability of this architecture; its first driver branch is 570 (CUDA 12.8 release notes)."""
+"""The first compute capability of this architecture. CUDA 12.8, of driver branch 570, is the first that knows it (CUDA
+12.8 release notes); NVIDIA asks for 570.133.20 on HGX B200 (GPU Operator, "Platform Support")."""
 
 DEFAULT_DRIVERS = dict.fromkeys(("p2", "p3", "p4d", "p4de", "g4dn", "g5"), 470) | {
     "p5": 535,
@@ -33,7 +35,7 @@ DEFAULT_DRIVERS = dict.fromkeys(("p2", "p3", "p4d", "p4de", "g4dn", "g5"), 470) 
     "p5en": 550,
 }
 """Driver branches where no `InferenceAmiVersion` is given (SageMaker guide, "Best practices to minimize interruptions
-during GPU driver upgrades")."""
+during GPU driver upgrades"). AWS upgrades them over time, so what follows from them is a warning."""
 
 MACHINE_IMAGE_PATTERN = r"^al\d+-ami-sagemaker-inference-(gpu|neuron)-\d+(-\d+)?$"
 """How SageMaker names its machine images."""
@@ -74,19 +76,23 @@ def release_of(tag: str) -> str | None:
 
 
 def release_problem(release: str, family: str) -> str | None:
-    """Why a Triton release does not run on the GPUs of a family, and the way out (its notes, "GPU Requirements")."""
+    """Why a Triton release does not run on the GPUs of a family, and the way out.
+
+    The notes of the releases say so under "GPU Requirements": up to 24.10 compute capability 6.0 without Blackwell,
+    from 25.01 on 7.5 with Blackwell.
+    """
     capability = COMPUTE_CAPABILITY.get(family)
     if capability is None:
         return None
-    needed = 7.5 if release >= "25.03" else 6.0
+    needed = 7.5 if release >= "25.01" else 6.0
     if capability < needed:
-        older = " or an image older than 25.03" if capability >= 6.0 else ""
+        older = " or an image older than 25.01" if capability >= 6.0 else ""
         return (
             f"its GPUs have compute capability {capability}, and Triton {release} needs {needed}. Take ml.g4dn or newer"
             f"{older}."
         )
-    if capability >= BLACKWELL and release <= "24.04":
-        return f"its Blackwell GPUs are newer than Triton {release}. Take image.version 25.03-py3 or later."
+    if capability >= BLACKWELL and release < "25.01":
+        return f"its Blackwell GPUs are newer than Triton {release}. Take image.version 25.04-py3 or later."
     return None
 
 
@@ -115,8 +121,9 @@ def driver_warning(release: str, family: str, image: MachineImage | None) -> str
 
 
 def _cuda(release: str) -> tuple[int, int]:
-    """The major CUDA version of a release, and the first driver branch that runs all of it (CUDA Compatibility,
-    "Minor Version Compatibility")."""
+    """The major CUDA version of a release (its notes, "Driver Requirements": 11.8 in 22.12, 12.1 in 23.03, 12.9 in
+    25.06, 13.0 in 25.08), and the first driver branch that runs all of it (CUDA Compatibility, "Minor Version
+    Compatibility")."""
     if release >= "25.08":
         return 13, 580
-    return (12, 525) if release >= "23.05" else (11, 450)
+    return (12, 525) if release >= "23.03" else (11, 450)

@@ -36,7 +36,7 @@ def up(stack: StackName = "dev") -> None:
     update = engine_does("up", stack, lambda: rehearsal.up(chosen, say, color()))
     if aws.triton:
         say(f"No Triton runs here: {aws.triton}. Endpoints exist, but nothing answers for them.")
-    if endpoints := update.outputs.get("endpoints"):
+    if endpoints := chosen.outputs().get("endpoints"):
         answers = [asking.ask(sandbox, endpoint["arn"]) for endpoint in endpoints.values()]
         console.print(asking.table(answers, console))
     say(f"{stack}: nothing changed." if update.unchanged else f"{stack}: deployed.")

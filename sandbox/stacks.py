@@ -10,12 +10,14 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psutil
 from pulumi import automation
+from pulumi.automation._stack import StackInitMode
 from pulumi.automation.events import EngineEvent, StepEventMetadata
 
 from sandbox import settings_files
@@ -47,13 +49,11 @@ class Update:
     Attributes:
         changes: how many resources, by operation: `{"create": 3, "same": 20}`.
         steps: each resource's operation, in the order in which they ended.
-        outputs: the stack's outputs after an `up`, secrets in plain text.
         output: what the engine printed.
     """
 
     changes: Mapping[str, int]
     steps: tuple[Step, ...]
-    outputs: Mapping[str, Any]
     output: str
 
     @property
@@ -153,7 +153,8 @@ class Stack:
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs, secrets in plain text."""
         self._require_state()
-        return _plain(self._workspace().stack_outputs(self.name))
+        outputs: dict[str, Any] = json.loads(self._pulumi("stack", "output", "--json", "--show-secrets"))
+        return outputs
 
     def resources(self) -> list[dict[str, Any]]:
         """The resources in the stack's state, as `pulumi stack export` lists them."""
@@ -173,8 +174,9 @@ class Stack:
                     self._write_files()
                 self._clear_locks()
                 program = Program(self.sandbox.root)
+                mode = StackInitMode.SELECT if self.exists else StackInitMode.CREATE
                 try:
-                    yield automation.Stack.create_or_select(self.name, self._workspace(program))
+                    yield _EngineStack(self.name, self._workspace(program), mode)
                 finally:
                     program.end()
         except BlockingIOError:
@@ -184,9 +186,9 @@ class Stack:
         if not self.exists:
             raise SandboxError(f"The sandbox holds no stack {self.name}. `make up STACK={self.name}` deploys it.")
 
-    def _workspace(self, program: Program | None = None) -> automation.LocalWorkspace:
+    def _workspace(self, program: Program | None = None) -> _Workspace:
         sandbox = self.sandbox
-        return automation.LocalWorkspace(
+        return _Workspace(
             work_dir=str(self.directory),
             program=program,
             pulumi_home=str(sandbox.home / "pulumi"),
@@ -256,6 +258,25 @@ def _pulumi_command(root: Path) -> automation.PulumiCommand:
     return automation.PulumiCommand(str(root))
 
 
+class _Workspace(automation.LocalWorkspace):
+    """One that runs the engine for what is asked alone."""
+
+    def select_stack(self, stack_name: str) -> None:
+        """Every command names its stack."""
+
+    def stack_outputs(self, stack_name: str) -> automation.OutputMap:
+        """Two runs after every `up`, where few want to know; see `Stack.outputs`."""
+        return {}
+
+
+class _EngineStack(automation.Stack):
+    def info(self, show_secrets: bool = True) -> automation.UpdateSummary:
+        """What the engine's history says, another run after every operation, is in its events."""
+        return automation.UpdateSummary(
+            kind="", start_time=datetime.min, message="", environment={}, config={}, result=""
+        )
+
+
 class _Recorder:
     """Follows the engine's events."""
 
@@ -282,11 +303,11 @@ def _run(operation: str, run: Callable[..., Any], on_output: OnOutput | None, **
             on_output(text)
 
     try:
-        result = run(on_output=line, on_error=line, on_event=recorder, **options)
+        run(on_output=line, on_error=line, on_event=recorder, **options)
     except automation.CommandError as error:
         message = _failure(operation, str(error), recorder.errors)
         raise StackFailed(message, "\n".join(output), recorder.errors, recorder.steps) from None
-    return Update(recorder.changes, tuple(recorder.steps), _plain(getattr(result, "outputs", {})), "\n".join(output))
+    return Update(recorder.changes, tuple(recorder.steps), "\n".join(output))
 
 
 def _failure(operation: str, error: str, errors: list[str]) -> str:
@@ -298,10 +319,6 @@ def _failure(operation: str, error: str, errors: list[str]) -> str:
 
 def _step(metadata: StepEventMetadata) -> Step:
     return Step(str(metadata.op.value), metadata.type, metadata.urn.rpartition("::")[2])
-
-
-def _plain(outputs: automation.OutputMap) -> dict[str, Any]:
-    return {key: output.value for key, output in outputs.items()}
 
 
 def _without_colors(text: str) -> str:

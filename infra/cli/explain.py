@@ -97,6 +97,7 @@ def in_words(key: Key, project: str, known: Sequence[Key]) -> str:
         "range": key.range,
         "example": f"{key.path[-1]}: {key.example}" if key.example else "",
         "a change": "" if key.below else f"{key.effect.value}: {key.effect.explanation}",
+        "source": key.source,
     }
     lines += [f"  {name + ':':10}{fact}" for name, fact in facts.items() if fact]
     sections = (key.path, (*key.path, "*"), (*key.path, "[]"))
@@ -149,7 +150,9 @@ Several changes at once do the most that one of them does.
 ## Keys
 
 Keys are in `config:`; those without a namespace of their own are written with `{project}:` before them. `*` is a name
-that you choose, `[]` an item of a list.
+that you choose, `[]` an item of a list. Where no default is shown, the description says what counts without the key.
+The source is whose rule the values follow: a shape of an API, such as `ECR API RepositoryName`, with its member in
+brackets; a page of a guide; or this project, with its reason.
 
 """
     for section in dict.fromkeys(_section(each) for each in known):
@@ -165,13 +168,13 @@ def _table(section: tuple[str, ...], rows: Sequence[Key], known: Sequence[Key]) 
     of = next((each for each in known if each.path == tuple(part for part in section if part not in ("[]",))), None)
     of = of or next((each for each in known if each.path == section[:-1]), None)
     text = f"### `{title}`\n\n{of.description}\n\n" if of and section else "### The stack\n\n"
-    text += "| key | type | default | range | example | a change | |\n|---|---|---|---|---|---|---|\n"
+    text += "| key | type | default | range | example | a change | | source |\n|---|---|---|---|---|---|---|---|\n"
     for each in rows:
         only = f" ({', '.join(each.tags)})" if _only_with(each) else ""
         example = f"`{each.example}`" if each.example else ""
         effect = "see below" if each.below else each.effect.value
         name = each.name if not section else each.path[-1]
-        cells = (f"`{name}`{only}", each.type, each.default, each.range, example, effect, each.description)
+        cells = (f"`{name}`{only}", each.type, each.default, each.range, example, effect, each.description, each.source)
         text += "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
     return text + "\n"
 

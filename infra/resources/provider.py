@@ -7,6 +7,7 @@ frozen API, and providers hold no state of their own before `configure`.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -14,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import pulumi
@@ -39,12 +41,18 @@ class AwsResourceProvider(ResourceProvider):
     def configure(self, req: ConfigureRequest) -> None:
         sys.tracebacklimit = 0  # the person at the terminal gets the message, not our stack
         _exit_with_the_engine()
-        self.aws = AwsSession(req.config._props)
+        self.aws = _session(json.dumps(req.config._props, sort_keys=True))
 
     def client(self, service: str, props: Mapping[str, Any]) -> Any:
         """A client of `service` that is known to act in the account of the stack's `aws` provider."""
         self.aws.require_account(props["accountId"])
         return self.aws.client(service)
+
+
+@cache
+def _session(stack_config: str) -> AwsSession:
+    """One session for all resources of a stack: making one, and each of its clients, takes longer than most calls."""
+    return AwsSession(json.loads(stack_config))
 
 
 def changed(olds: Mapping[str, Any], news: Mapping[str, Any], *keys: str) -> list[str]:

@@ -6,39 +6,55 @@ from pydantic import Field
 
 from infra.settings.endpoint import EndpointName
 from infra.settings.section import Section, rule
+from infra.settings.source import according_to
 
 
 class AdoptSettings(Section):
     """What exists already and is taken over under its name instead of being made. Once that is done, the keys do
     nothing and may go."""
 
-    bucket: bool = Field(False, description="The bucket called bucket.name, with its encryption.", examples=[True])
+    bucket: bool = Field(
+        False,
+        description="The bucket called bucket.name, with its encryption.",
+        examples=[True],
+        json_schema_extra=according_to("Pulumi docs, Importing resources"),
+    )
     bucket_policy: bool = Field(
         False,
         description="The bucket has a policy: the preview shows what of it the stack's own replaces.",
         examples=[True],
+        json_schema_extra=according_to("Pulumi docs, Importing resources"),
     )
     bucket_lifecycle: bool = Field(
         False,
         description="The bucket has lifecycle rules: the preview shows what of them the stack's own replace.",
         examples=[True],
+        json_schema_extra=according_to("Pulumi docs, Importing resources"),
     )
     repository: bool = Field(
-        False, description="The ECR repository, called image.repository or as that defaults to.", examples=[True]
+        False,
+        description="The ECR repository, called image.repository or as that defaults to.",
+        examples=[True],
+        json_schema_extra=according_to("Pulumi docs, Importing resources"),
     )
     role: bool = Field(
-        False, description="The execution role called role.name; its other policies stay.", examples=[True]
+        False,
+        description="The execution role called role.name; its other policies stay.",
+        examples=[True],
+        json_schema_extra=according_to("Pulumi docs, Importing resources"),
     )
     endpoints: list[EndpointName] = Field(
         default_factory=list,
         description="Endpoints that no stack owns: they are released anew, and keep answering.",
         examples=[["sagemaker-endpoint"]],
+        json_schema_extra=according_to("this project: an endpoint of another owner is not released by mistake"),
     )
 
     autoscaling: bool = Field(
         False,
         description="The scalable targets of these endpoints' variants; a scaling policy is known by its name.",
         examples=[True],
+        json_schema_extra=according_to("Application Auto Scaling API RegisterScalableTargetRequest (Tags)"),
     )
 
     @rule("autoscaling")

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from infra.settings.effect import Effect, on_change
 from infra.settings.section import Section, rule, violation
+from infra.settings.source import according_to
 
 LEAST_USUAL_PERCENT = 0.1
 """A rate below is rather a fraction that was meant as one."""
@@ -38,11 +39,17 @@ AlarmName = Annotated[
 class MinimumInvocations(Section):
     """How many requests the new fleet must have answered while the alarms were watched."""
 
-    count: int = Field(ge=1, description="Requests that the new fleet must have seen during the bake.", examples=[100])
+    count: int = Field(
+        ge=1,
+        description="Requests that the new fleet must have seen during the bake.",
+        examples=[100],
+        json_schema_extra=according_to("this project: SageMaker takes silence for success, also where no request came"),
+    )
     otherwise: Literal["warn", "fail"] = Field(
         "warn",
         description="What fewer requests are: a warning, or a failure of the deployment.",
         examples=["fail"],
+        json_schema_extra=according_to("this project: a release without traffic may be all right"),
     )
 
 
@@ -54,41 +61,60 @@ class AlarmSettings(Section):
         None,
         gt=0,
         lt=100,
-        description="Percent of requests that the container did not answer with 2xx (InvocationModelErrors). The one "
-        "for rollbacks: some Triton releases answer 400 when a model fails. Callers' mistakes count too.",
+        description="An alarm fires above this percent of requests that the container did not answer with 2xx "
+        "(InvocationModelErrors); there is none if not given. The one for rollbacks: some Triton releases answer 400 "
+        "when a model fails. Callers' mistakes count too.",
         examples=[5],
+        json_schema_extra=according_to(
+            "SageMaker guide, Amazon SageMaker AI metrics in Amazon CloudWatch; this project: at 0 an alarm "
+            "fires at the first error, at 100 never"
+        ),
     )
     server_error_rate_percent: float | None = Field(
         None,
         gt=0,
         lt=100,
-        description="Percent of requests that were answered with 5xx (Invocation5XXErrors). Beside errorRatePercent, a "
-        "tighter limit on what is not the callers' mistake.",
+        description="An alarm fires above this percent of requests that were answered with 5xx (Invocation5XXErrors); "
+        "there is none if not given. Beside errorRatePercent, a tighter limit on what is not the callers' mistake.",
         examples=[1],
+        json_schema_extra=according_to(
+            "SageMaker guide, Amazon SageMaker AI metrics in Amazon CloudWatch; this project: at 0 an alarm "
+            "fires at the first error, at 100 never"
+        ),
     )
     p99_model_latency_milliseconds: float | None = Field(
         None,
         gt=0,
-        description="Milliseconds within which the model answers 99 of 100 requests (ModelLatency).",
+        allow_inf_nan=False,
+        description="An alarm fires when the model takes more than these milliseconds for the slowest of 100 requests "
+        "(ModelLatency); there is none if not given.",
         examples=[500],
+        json_schema_extra=according_to("SageMaker guide, Amazon SageMaker AI metrics in Amazon CloudWatch"),
     )
     evaluation_minutes: int = Field(
         1,
         ge=1,
         le=60,
-        description="Minutes in a row over the threshold after which an alarm fires.",
+        description="Minutes in a row over the threshold after which an alarm fires (1 to 60).",
         examples=[1],
+        json_schema_extra=according_to(
+            "CloudWatch API EvaluationPeriods; this project: 60 at most, for alarms are watched for 3600 s "
+            "at most (SageMaker API WaitIntervalInSeconds)"
+        ),
     )
     existing: list[AlarmName] = Field(
         default_factory=list,
+        max_length=MAX_ROLLBACK_ALARMS,
         description="Names of other alarms that roll a release back too; with those made here at most 10.",
         examples=[["pager"]],
-        json_schema_extra=on_change(Effect.NOTHING),
+        json_schema_extra=on_change(Effect.NOTHING)
+        | according_to("SageMaker API AlarmList; this project: the alarms made here are among the 10"),
     )
     minimum_invocations: MinimumInvocations | None = Field(
         None,
         description="How many requests a bake must have seen: alarms without traffic prove nothing.",
-        json_schema_extra=on_change(Effect.NOTHING),
+        json_schema_extra=on_change(Effect.NOTHING)
+        | according_to("this project: alarms without traffic prove nothing"),
     )
 
     @property

@@ -16,6 +16,7 @@ from infra.settings.alarms import MAX_ROLLBACK_ALARMS, AlarmSettings
 from infra.settings.effect import Effect, on_change
 from infra.settings.release import AllAtOnce, ReleaseSettings
 from infra.settings.section import rule, violation
+from infra.settings.source import according_to
 from infra.settings.variant import Fleet, ModelSettings, VariantSettings
 
 ONLY_VARIANT = "AllTraffic"
@@ -64,22 +65,27 @@ class EndpointSettings(Fleet):
         max_length=10,
         description="Several models behind the one name (1 to 10), each with its own instances and weight, instead of "
         "model.",
+        json_schema_extra=according_to("SageMaker API ProductionVariantList"),
     )
     model: ModelSettings | None = Field(
         None,
         validate_default=True,
-        description="The Triton model repository to serve: {path: …}, a directory, or {artifact: …}, an upload.",
+        description="The Triton model repository to serve: {path: …}, a directory, or {artifact: …}, an upload. "
+        "Required unless variants are given.",
+        json_schema_extra=according_to("SageMaker API ContainerDefinition (ModelDataUrl)"),
     )
     alarms: AlarmSettings = Field(
         AlarmSettings(),
         description="Alarms for people, and to roll a release back.",
-        json_schema_extra=on_change(Effect.IN_PLACE),
+        json_schema_extra=on_change(Effect.IN_PLACE)
+        | according_to("SageMaker guide, Auto-Rollback Configuration and Monitoring"),
     )
     release: ReleaseSettings = Field(
         AllAtOnce(),
         validate_default=True,
         description="How a new release takes over from the live fleet.",
-        json_schema_extra=on_change(Effect.NOTHING),
+        json_schema_extra=on_change(Effect.NOTHING)
+        | according_to("SageMaker guide, Deployment guardrails for updating models in production"),
     )
 
     @cached_property

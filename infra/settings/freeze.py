@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 
 from infra.release.freeze import FreezeWindow
 from infra.settings.section import Section, rule, violation
+from infra.settings.source import according_to
 
 _SOME_WINTER = datetime(2026, 1, 1, tzinfo=UTC)
 """From here the starts are looked at: no change of the clock follows for two months."""
@@ -57,21 +58,29 @@ class FreezeWindowSettings(Section):
     schedule: Annotated[str, AfterValidator(_schedule)] = Field(
         description="When it opens: cron's five fields, in timeZone; `0 18 * * FRI` is Fridays at 18:00.",
         examples=["0 18 * * FRI"],
+        json_schema_extra=according_to("crontab(5), without names such as @daily"),
     )
     duration_minutes: int = Field(
         ge=1,
         le=525_600,
-        description="How long it stays open, in minutes; 3720 is from Friday 18:00 to Monday 8:00.",
+        description="How long it stays open, in minutes (1 to 525600, a year); 3720 is from Friday 18:00 to Monday "
+        "8:00.",
         examples=[3720],
+        json_schema_extra=according_to(
+            "this project: a year at most, for a window that never closes would stop all releases"
+        ),
     )
     time_zone: Annotated[str, AfterValidator(_time_zone)] = Field(
-        description="IANA time zone, such as Asia/Tokyo.", examples=["Asia/Tokyo"]
+        description="IANA time zone, such as Asia/Tokyo.",
+        examples=["Asia/Tokyo"],
+        json_schema_extra=according_to("IANA Time Zone Database"),
     )
     reason: str = Field(
         min_length=1,
         max_length=200,
         description="Why nothing is released then; whoever is refused reads it.",
         examples=["weekend"],
+        json_schema_extra=according_to("this project: whoever is refused has to be told why, in a line"),
     )
 
     @property

@@ -86,6 +86,12 @@ class Key:
         """What it is."""
         return self.field.description or ""
 
+    @property
+    def source(self) -> str:
+        """Whose rule its values follow."""
+        extra = self.field.json_schema_extra
+        return str(extra.get("rule_source", "")) if isinstance(extra, dict) else ""
+
     @cached_property
     def _schema(self) -> dict[str, Any]:
         found = self.section.model_json_schema()
@@ -103,10 +109,9 @@ def keys() -> list[Key]:
     return list(_joined(_keys(Settings, (), (), Effect.NOTHING)))
 
 
-def effects() -> dict[tuple[str, str], Effect]:
-    """What a change of a key does, by the name of its section and its own, without keys that have keys below."""
-    found = _keys(Settings, (), (), Effect.NOTHING)
-    return {(key.section.__name__, key.path[-1]): key.effect for key in found if not key.below}
+def by_section() -> dict[tuple[str, str], Key]:
+    """All keys by the name of their section and their own."""
+    return {(key.section.__name__, key.path[-1]): key for key in _keys(Settings, (), (), Effect.NOTHING)}
 
 
 def written(value: Any) -> str:
@@ -151,7 +156,7 @@ def _joined(found: Iterable[Key]) -> Iterator[Key]:
             continue
         alike: dict[tuple[str, ...], list[Key]] = {}
         for key in same:
-            alike.setdefault((key.description, key.default, key.range), []).append(key)
+            alike.setdefault((key.description, key.default, key.range, key.source), []).append(key)
         for group in alike.values():
             tags = tuple(tag for key in group for tag in key.tags)
             yield replace(group[0], tags=() if set(tags) == variants[path[:-1]] else tags)

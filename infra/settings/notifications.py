@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from infra.settings.section import Section, violation
+from infra.settings.source import according_to
 
 _TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?")
 
@@ -29,6 +30,9 @@ class NotificationSettings(Section):
     topic_arn: Annotated[str, AfterValidator(_standard_topic_arn)] = Field(
         description="ARN of a standard SNS topic in the stack's region, one for all endpoints.",
         examples=["arn:aws:sns:ap-northeast-1:123456789012:releases"],
+        json_schema_extra=according_to(
+            "SNS API CreateTopicInput (Name); this project: no FIFO topic, for mail and chat cannot subscribe to one"
+        ),
     )
 
     @property

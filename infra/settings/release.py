@@ -8,11 +8,13 @@ from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from infra.release.policy import ReleasePolicy, Strategy
 from infra.settings.section import Section, rule
+from infra.settings.source import according_to
 from infra.settings.spelling import nearest
 
 # API WaitIntervalInSeconds, TerminationWaitInSeconds, MaximumExecutionTimeoutInSeconds
 _WaitSeconds = Annotated[int, Field(ge=0, le=3600)]
 _STRATEGY = "How traffic moves to the new fleet: allAtOnce, canary, linear or rolling (Deployment guardrails)."
+_STRATEGIES = "SageMaker guide, Deployment guardrails for updating models in production"
 _TimeoutSeconds = Annotated[int, Field(ge=600, le=28800)]
 
 
@@ -21,6 +23,7 @@ class _Release(Section):
         3600,
         description="Seconds after which SageMaker gives a release up and rolls it back (600 to 28800).",
         examples=[7200],
+        json_schema_extra=according_to("SageMaker API MaximumExecutionTimeoutInSeconds"),
     )
 
     @property
@@ -41,6 +44,7 @@ class _BlueGreen(_Release):
         0,
         description="Seconds that the old fleet stays after the new one has all traffic (0 to 3600).",
         examples=[300],
+        json_schema_extra=according_to("SageMaker API TerminationWaitInSeconds"),
     )
 
 
@@ -57,69 +61,106 @@ class _InSteps(_Release):
 class AllAtOnce(_BlueGreen):
     """All traffic moves to the new fleet at once."""
 
-    strategy: Literal["allAtOnce"] = Field("allAtOnce", description=_STRATEGY)
+    strategy: Literal["allAtOnce"] = Field(
+        "allAtOnce", description=_STRATEGY, json_schema_extra=according_to(_STRATEGIES)
+    )
     bake_seconds: _WaitSeconds = Field(
         0,
         description="Seconds for which the alarms are watched after the shift (0 to 3600).",
         examples=[600],
+        json_schema_extra=according_to("SageMaker API WaitIntervalInSeconds"),
     )
 
 
 class Canary(_BlueGreen, _InSteps):
     """A small part of the traffic moves first; the rest when that has gone well."""
 
-    strategy: Literal["canary"] = Field(description=_STRATEGY)
+    strategy: Literal["canary"] = Field(description=_STRATEGY, json_schema_extra=according_to(_STRATEGIES))
     percent: int | None = Field(
-        None, ge=1, le=50, description="The canary, in percent of the fleet (1 to 50).", examples=[10]
+        None,
+        ge=1,
+        le=50,
+        description="The canary, in percent of the fleet (1 to 50). Give this or instances.",
+        examples=[10],
+        json_schema_extra=according_to("SageMaker API TrafficRoutingConfig (CanarySize)"),
     )
     instances: int | None = Field(
-        None, ge=1, description="The canary, in instances; at most half of the fleet.", examples=[1]
+        None,
+        ge=1,
+        description="The canary, in instances; at most half of the fleet. Give this or percent.",
+        examples=[1],
+        json_schema_extra=according_to("SageMaker API TrafficRoutingConfig (CanarySize)"),
     )
     bake_seconds: _WaitSeconds = Field(
         600,
         description="Seconds for which the alarms are watched after the canary, and again after the rest (0 to 3600).",
         examples=[600],
+        json_schema_extra=according_to("SageMaker API WaitIntervalInSeconds"),
     )
 
 
 class Linear(_BlueGreen, _InSteps):
     """Traffic moves in equal steps."""
 
-    strategy: Literal["linear"] = Field(description=_STRATEGY)
+    strategy: Literal["linear"] = Field(description=_STRATEGY, json_schema_extra=according_to(_STRATEGIES))
     percent: int | None = Field(
-        None, ge=10, le=50, description="A step, in percent of the fleet (10 to 50).", examples=[10]
+        None,
+        ge=10,
+        le=50,
+        description="A step, in percent of the fleet (10 to 50). Give this or instances.",
+        examples=[10],
+        json_schema_extra=according_to("SageMaker API TrafficRoutingConfig (LinearStepSize)"),
     )
     instances: int | None = Field(
-        None, ge=1, description="A step, in instances; 10 to 50 % of the fleet.", examples=[1]
+        None,
+        ge=1,
+        description="A step, in instances; 10 to 50 % of the fleet. Give this or percent.",
+        examples=[1],
+        json_schema_extra=according_to("SageMaker API TrafficRoutingConfig (LinearStepSize)"),
     )
     interval_seconds: _WaitSeconds = Field(
         300,
         description="Seconds for which the alarms are watched after each step (0 to 3600).",
         examples=[300],
+        json_schema_extra=according_to("SageMaker API WaitIntervalInSeconds"),
     )
 
 
 class Rolling(_InSteps):
     """The fleet is replaced batch by batch, so that it never needs twice the instances."""
 
-    strategy: Literal["rolling"] = Field(description=_STRATEGY)
+    strategy: Literal["rolling"] = Field(description=_STRATEGY, json_schema_extra=according_to(_STRATEGIES))
     percent: int | None = Field(
-        None, ge=5, le=50, description="A batch, in percent of the fleet (5 to 50).", examples=[10]
+        None,
+        ge=5,
+        le=50,
+        description="A batch, in percent of the fleet (5 to 50). Give this or instances.",
+        examples=[10],
+        json_schema_extra=according_to("SageMaker API RollingUpdatePolicy (MaximumBatchSize)"),
     )
     instances: int | None = Field(
-        None, ge=1, description="A batch, in instances; 5 to 50 % of the fleet.", examples=[1]
+        None,
+        ge=1,
+        description="A batch, in instances; 5 to 50 % of the fleet. Give this or percent.",
+        examples=[1],
+        json_schema_extra=according_to("SageMaker API RollingUpdatePolicy (MaximumBatchSize)"),
     )
     interval_seconds: _WaitSeconds = Field(
         300,
         description="Seconds for which the alarms are watched after each batch (0 to 3600).",
         examples=[300],
+        json_schema_extra=according_to("SageMaker API WaitIntervalInSeconds"),
     )
     rollback_percent: int = Field(
         100,
         ge=5,
         le=100,
-        description="A batch of the way back, in percent; 100 brings the old fleet back at once.",
+        description="A batch of the way back, in percent of the fleet (5 to 100); 100 brings the old fleet back at "
+        "once.",
         examples=[100],
+        json_schema_extra=according_to(
+            "SageMaker API RollingUpdatePolicy (RollbackMaximumBatchSize); this project: 5 or more, like a batch"
+        ),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from infra import gpu, instances
-from infra.settings.keys import effects
+from infra.settings.keys import by_section
 from infra.settings.stack import Settings
 
 Schema = dict[str, Any]
@@ -31,9 +31,11 @@ def stack_schema(project: str) -> Schema:
     settings = Settings.model_json_schema()
     definitions = settings.pop("$defs")
     _hint(settings, definitions)
-    for (section, key), effect in effects().items():
+    for (section, name), key in by_section().items():
         properties = (settings if section == Settings.__name__ else definitions[section])["properties"]
-        properties[key]["description"] += f"\n\nA change: {effect.value}; {effect.explanation}."
+        if not key.below:
+            properties[name]["description"] += f"\n\nA change: {key.effect.value}; {key.effect.explanation}."
+        properties[name]["description"] += f"\n\nSource: {key.source}."
     for each in (*_schemas(settings), *_schemas(definitions)):
         _simplify(each)
     names = {name: "aws:region" if name == "region" else f"{project}:{name}" for name in settings["properties"]}
@@ -121,6 +123,7 @@ def _simplify(schema: Schema) -> None:
         del schema["default"]
     schema.pop("secret", None)
     schema.pop("effect", None)
+    schema.pop("rule_source", None)
     options = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
     if len(options) == 1:
         del schema["anyOf"]

@@ -19,12 +19,14 @@ from infra.settings.error import Problem, path_of
 from infra.settings.freeze import FreezeWindowSettings
 from infra.settings.notifications import NotificationSettings
 from infra.settings.section import Broken, Section, rule, violation
+from infra.settings.source import according_to
 from infra.settings.variant import (
     MAX_ENVIRONMENT,
     SET_BY_THE_PROGRAM,
     EnvironmentKey,
     EnvironmentValue,
     VariantSettings,
+    environment_problem,
 )
 
 MAX_TAGS = 50
@@ -32,6 +34,10 @@ MAX_TAGS = 50
 
 RESERVED_TAGS = 16
 """What an endpoint needs beside those of the settings: its owner, and in an update the record of its autoscaling."""
+
+MAX_REPOSITORY = 128
+"""Characters. ECR takes 256 (API ``RepositoryName``), but SageMaker takes 255 for the whole image (API
+``ContainerImage``), of which registry and digest take up to 125."""
 
 _KMS_KEY_ARN = r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+$"
 _SubnetId = Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]+$", max_length=32)]
@@ -56,38 +62,74 @@ def _tags(tags: dict[str, str]) -> dict[str, str]:
             raise violation(
                 f"{key}: {value}: keys have 1 to 128 characters and do not begin with aws:, values at most 256."
             )
-        if not re.fullmatch(r"[\w\s.:/=+@-]+", key) or not re.fullmatch(r"[\w\s.:/=+@-]*", value):
+        if not re.fullmatch(r"[\w .:/=+@-]+", key) or not re.fullmatch(r"[\w .:/=+@-]*", value):
             raise violation(
                 f"{key}: {value}: only letters, digits, spaces and _ . : / = + - @ are taken by every service."
             )
     return tags
 
 
+_RESERVED_BEGINNINGS = ("xn--", "sthree-", "amzn-s3-demo-")
+_RESERVED_ENDS = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
+
+
+def _bucket_name(name: str) -> str:
+    """What S3's rules say beyond length and characters."""
+    broken = {
+        "it has two dots in a row": ".." in name,
+        "it looks like an IP address": re.fullmatch(r"\d+(\.\d+){3}", name),
+        "S3 keeps its beginning for itself": name.startswith(_RESERVED_BEGINNINGS),
+        "S3 keeps its end for itself": name.endswith(_RESERVED_ENDS),
+    }
+    if reason := next((reason for reason, holds in broken.items() if holds), None):
+        raise violation(f"{name!r} is no bucket name: {reason} (S3 guide, General purpose bucket naming rules).")
+    return name
+
+
+_BucketName = Annotated[
+    str,
+    StringConstraints(min_length=3, max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$"),
+    AfterValidator(_bucket_name),
+]
+
+
 class BucketSettings(Section):
     """The bucket that holds model artifacts."""
 
-    name: str | None = Field(
+    name: _BucketName | None = Field(
         None,
-        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
         description="The bucket's name, unique in all of S3 (3 to 63 characters); Pulumi chooses one if not given. "
         "Under a new name a new bucket is made, the old one stays, and artifacts have to be uploaded again.",
         examples=["sagemaker-models"],
-        json_schema_extra=on_change(Effect.REPLACEMENT),
+        json_schema_extra=on_change(Effect.REPLACEMENT) | according_to("S3 guide, General purpose bucket naming rules"),
     )
     kms_key_arn: str | None = Field(
         None,
         pattern=_KMS_KEY_ARN,
-        description="KMS key of the stack's region that encrypts the bucket; AES256 (S3's own keys) if not given.",
+        description="ARN of the KMS key, of the stack's region, that encrypts the bucket; AES256 (S3's own keys) if "
+        "not given.",
         examples=["arn:aws:kms:ap-northeast-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
+        json_schema_extra=according_to(
+            "S3 API ServerSideEncryptionByDefault (KMSMasterKeyID); this project: the ARN of a key, for the "
+            "execution role may use this key alone"
+        ),
     )
     noncurrent_version_expiration_days: int = Field(
         90,
         ge=1,
         description="Days after which a replaced or deleted version of an object is removed for good.",
         examples=[30],
+        json_schema_extra=according_to("S3 API NoncurrentVersionExpiration (NoncurrentDays)"),
     )
     abort_incomplete_multipart_upload_days: int = Field(
-        7, ge=1, description="Days after which an upload that was never completed is removed.", examples=[2]
+        7,
+        ge=1,
+        description="Days after which an upload that was never completed is removed.",
+        examples=[2],
+        json_schema_extra=according_to(
+            "S3 API AbortIncompleteMultipartUpload (DaysAfterInitiation); this project: not 0, for an upload may be "
+            "under way"
+        ),
     )
 
 
@@ -97,29 +139,44 @@ class ImageSettings(Section):
     version: str = Field(
         "23.10-py3",
         pattern=r"^\d\d\.\d\d-py3(-cpu)?$",
-        description="Tag of AWS's image sagemaker-tritonserver; those that end in -cpu do not use GPUs.",
+        description="Tag of AWS's image sagemaker-tritonserver, YY.MM-py3 or YY.MM-py3-cpu; those that end in -cpu do "
+        "not use GPUs.",
         examples=["24.09-py3"],
-        json_schema_extra=on_change(Effect.NEW_RELEASE),
+        json_schema_extra=on_change(Effect.NEW_RELEASE)
+        | according_to(
+            "AWS Deep Learning Containers, NVIDIA Triton Inference Containers; SageMaker Python SDK, "
+            "sagemaker-tritonserver.json"
+        ),
     )
     source: str | None = Field(
         None,
-        description="Another image to mirror instead: registry/repository:tag or registry/repository@sha256:…",
+        description="Another image to mirror instead of AWS's, without version: registry/repository:tag or "
+        "registry/repository@sha256:…",
         examples=["nvcr.io/nvidia/tritonserver:24.09-py3"],
-        json_schema_extra=on_change(Effect.NEW_RELEASE),
+        json_schema_extra=on_change(Effect.NEW_RELEASE)
+        | according_to("github.com/distribution/reference, the grammar of image references"),
     )
     repository: str | None = Field(
         None,
         min_length=2,
-        max_length=256,
-        pattern=r"^(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*$",
-        description="The ECR repository (2 to 256 characters); sagemaker-tritonserver in production, else "
+        max_length=MAX_REPOSITORY,
+        pattern=r"^(?:[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*/)*[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*$",
+        description="The ECR repository (2 to 128 characters); sagemaker-tritonserver in production, else "
         "sagemaker-tritonserver-<stack>. Under a new name a new repository is made and filled, and endpoints are "
         "released from it.",
         examples=["ml/sagemaker-tritonserver"],
-        json_schema_extra=on_change(Effect.REPLACEMENT),
+        json_schema_extra=on_change(Effect.REPLACEMENT)
+        | according_to(
+            "ECR API RepositoryName; this project: 128 characters, so that with registry and digest they fit "
+            "in the 255 of SageMaker's ContainerImage"
+        ),
     )
     untagged_image_expiration_days: int = Field(
-        14, ge=1, description="Days after its push in which an untagged image is kept.", examples=[30]
+        14,
+        ge=1,
+        description="Days for which an image without a tag is kept after its push.",
+        examples=[30],
+        json_schema_extra=according_to("ECR guide, Lifecycle policy properties"),
     )
 
     @property
@@ -149,11 +206,13 @@ class RoleSettings(Section):
 
     name: str | None = Field(
         None,
-        pattern=r"^[\w+=,.@-]{1,64}$",
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9_+=,.@-]+$",
         description="The execution role's name (1 to 64 characters); Pulumi chooses one if not given. Under a new name "
         "a new role is made, and endpoints are released with it.",
         examples=["sagemaker-triton"],
-        json_schema_extra=on_change(Effect.REPLACEMENT),
+        json_schema_extra=on_change(Effect.REPLACEMENT) | according_to("IAM API roleNameType"),
     )
 
 
@@ -165,9 +224,14 @@ class VpcSettings(Section):
         max_length=16,
         description="Subnets, 1 to 16; in two Availability Zones or more, or the endpoint is lost with one.",
         examples=[["subnet-0a1b2c3d", "subnet-4e5f6a7b"]],
+        json_schema_extra=according_to("SageMaker API Subnets"),
     )
     security_group_ids: list[_SecurityGroupId] = Field(
-        min_length=1, max_length=5, description="Security groups, 1 to 5.", examples=[["sg-0a1b2c3d"]]
+        min_length=1,
+        max_length=5,
+        description="Security groups, 1 to 5.",
+        examples=[["sg-0a1b2c3d"]],
+        json_schema_extra=according_to("SageMaker API VpcSecurityGroupIds"),
     )
 
     @rule("subnetIds")
@@ -189,69 +253,96 @@ class Settings(Section):
 
     region: str = Field(
         pattern=r"^[a-z]{2,4}(-[a-z]+)+-\d$",
-        description="The AWS region; `pulumi config set aws:region ap-northeast-1`. Another region takes a stack of "
-        "its own: an endpoint cannot move, and a change is refused.",
+        description="The AWS region, one that has AWS's image unless image.source is given; `pulumi config set "
+        "aws:region ap-northeast-1`. Another region takes a stack of its own: an endpoint cannot move, "
+        "and a change is refused.",
         examples=["ap-northeast-1"],
-        json_schema_extra=on_change(Effect.REPLACEMENT),
+        json_schema_extra=on_change(Effect.REPLACEMENT)
+        | according_to(
+            "AWS General Reference, Amazon SageMaker AI endpoints and quotas; this project: a stack is of one "
+            "region, for an endpoint cannot move"
+        ),
     )
     environment: Environment = Field(
         strict=False,
         description="production, staging or development. Production protects what must not be lost, keeps image tags "
         "immutable, and has rules of its own. A change renames the ECR repository unless image.repository is given.",
         examples=["production"],
-        json_schema_extra=on_change(Effect.REPLACEMENT),
+        json_schema_extra=on_change(Effect.REPLACEMENT)
+        | according_to("this project: what must not be lost has stricter rules than what is for trying"),
     )
     tags: Annotated[dict[str, str], AfterValidator(_tags)] = Field(
-        description=f"Tags on every resource (at most {MAX_TAGS - RESERVED_TAGS}); CostEnv and CostService are "
-        "required, for costs are booked by them.",
+        description=f"Tags on every resource (at most {MAX_TAGS - RESERVED_TAGS}; keys of 1 to 128 characters, values "
+        "of at most 256); CostEnv and CostService are required, for costs are booked by them.",
         examples=[{"CostEnv": "prod", "CostService": "ranking"}],
-        json_schema_extra=on_change(Effect.IN_PLACE),
+        json_schema_extra=on_change(Effect.IN_PLACE)
+        | {"maxProperties": MAX_TAGS - RESERVED_TAGS}
+        | according_to(
+            "SageMaker API TagList; this project: 16 of the 50 are the program's own, and costs are booked by two"
+        ),
     )
     bucket: BucketSettings = Field(
-        BucketSettings(), description="The model bucket.", json_schema_extra=on_change(Effect.NOTHING)
+        BucketSettings(),
+        description="The model bucket.",
+        json_schema_extra=on_change(Effect.NOTHING)
+        | according_to("this project: what Models name is never overwritten, so the program has a bucket of its own"),
     )
     image: ImageSettings = Field(
         ImageSettings(),
         validate_default=True,
         description="The Triton image: AWS's for the region, or another one.",
-        json_schema_extra=on_change(Effect.NOTHING),
+        json_schema_extra=on_change(Effect.NOTHING) | according_to("SageMaker API ContainerDefinition (Image)"),
     )
     role: RoleSettings = Field(
-        RoleSettings(), description="The execution role.", json_schema_extra=on_change(Effect.REPLACEMENT)
+        RoleSettings(),
+        description="The execution role.",
+        json_schema_extra=on_change(Effect.REPLACEMENT)
+        | according_to("SageMaker API CreateModelInput (ExecutionRoleArn)"),
     )
     vpc: VpcSettings | None = Field(
         None,
         description="Attach the containers to a VPC; none if not given.",
-        json_schema_extra=on_change(Effect.NEW_RELEASE),
+        json_schema_extra=on_change(Effect.NEW_RELEASE) | according_to("SageMaker API VpcConfig"),
     )
     endpoints: dict[EndpointName, EndpointSettings] = Field(
         min_length=1,
         description="The endpoints by name: letters, digits and hyphens, at most 55 characters, unique in account and "
         "region. Under a new name a new endpoint is made, then the old one deleted.",
-        json_schema_extra=on_change(Effect.NEW_RELEASE),
+        json_schema_extra=on_change(Effect.NEW_RELEASE)
+        | according_to(
+            "SageMaker API EndpointName; this project: 55 characters of the 63, for Pulumi adds 8 to the "
+            "names of Model and EndpointConfiguration"
+        ),
     )
     secret_environment: dict[EndpointName, dict[EnvironmentKey, EnvironmentValue]] = Field(
         default_factory=dict,
-        description="Environment variables of an endpoint's containers that hold a secret, by endpoint. Only taken as "
-        "a Pulumi secret: `pulumi config set --secret --path 'triton-sagemaker:secretEnvironment.ENDPOINT.VARIABLE'`.",
+        description="Environment variables of an endpoint's containers that hold a secret, by endpoint (at most 98, "
+        "with those of its environment). Only taken as a Pulumi secret: `pulumi config set --secret --path "
+        "'triton-sagemaker:secretEnvironment.ENDPOINT.VARIABLE'`.",
         examples=[{"sagemaker-endpoint": {"LICENSE_KEY": {"secure": "…"}}}],
-        json_schema_extra=on_change(Effect.NEW_RELEASE) | {"secret": True},
+        json_schema_extra=on_change(Effect.NEW_RELEASE)
+        | {"secret": True}
+        | according_to(
+            "SageMaker API EnvironmentMap; this project: Pulumi tells the program of top-level keys which are "
+            "secret, and of nothing below them"
+        ),
     )
     freeze_windows: list[FreezeWindowSettings] = Field(
         default_factory=list,
         description="Times in which no live endpoint of the stack is released anew; none if not given. The creation of "
         "an endpoint, a Failed one's too, passes.",
-        json_schema_extra=on_change(Effect.NOTHING),
+        json_schema_extra=on_change(Effect.NOTHING)
+        | according_to("this project: SageMaker itself knows no such times"),
     )
     notifications: NotificationSettings | None = Field(
         None,
         description="Where the end of each release of the stack's endpoints is published; nowhere if not given.",
-        json_schema_extra=on_change(Effect.NOTHING),
+        json_schema_extra=on_change(Effect.NOTHING) | according_to("this project: nobody has to watch `pulumi up`"),
     )
     adopt: AdoptSettings = Field(
         AdoptSettings(),
         description="What exists already and is taken over under its name; nothing if not given (docs/adopt.md).",
-        json_schema_extra=on_change(Effect.NOTHING),
+        json_schema_extra=on_change(Effect.NOTHING) | according_to("Pulumi docs, Importing resources"),
     )
 
     @property
@@ -452,4 +543,14 @@ class Settings(Section):
             for variant in endpoint.production_variants.values()
             if (secret := self.secret_environment.get(name))
             and (count := len(variant.environment) + len(secret)) > most
+        }
+
+    @rule("secretEnvironment")
+    def all_variables_together_are_not_too_large(self) -> Broken:
+        return {
+            name: f"with those of endpoints.{name}, {problem}"
+            for name, endpoint in self.endpoints.items()
+            for variant in endpoint.production_variants.values()
+            if (secret := self.secret_environment.get(name))
+            and (problem := environment_problem(variant.environment | secret))
         }

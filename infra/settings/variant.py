@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ from infra.release import arithmetic
 from infra.release.arithmetic import Duration
 from infra.settings.effect import Effect, on_change
 from infra.settings.section import Broken, Section, refuse_unknown_keys, rule, violation
+from infra.settings.source import according_to
 
 RELEASED_PREFIX = "models/"
 """Where in the bucket lies what a Model names: the program writes here, and the execution role reads only here."""
@@ -31,6 +33,13 @@ MAX_ENVIRONMENT = 100
 
 SET_BY_THE_PROGRAM = 2
 """How many of these the program sets: the default model's name and the log level."""
+
+MAX_ENVIRONMENT_BYTES = 31_500
+"""Names and values together: SageMaker's 32 KB (API ``ContainerDefinition``) less what the program sets."""
+
+MAX_ARTIFACT_KEY = 800
+"""Bytes of an artifact's key. A ModelDataUrl has 1024 characters (API ``Url``), and that of the released copy repeats
+the artifact's name after `s3://`, the bucket, the endpoint and before the version: up to 172 characters."""
 
 ASSUMED_DOWNLOAD_SECONDS = 300
 """What the estimate of a release allows for the artifact's download when `modelDataDownloadSeconds` is not given."""
@@ -62,7 +71,7 @@ _TimeoutSeconds = Annotated[int, Field(ge=60, le=3600)]
 _ARTIFACT_SCHEMA = {
     "type": "string",
     "pattern": rf"^(?!/|s3:|{RELEASED_PREFIX}|(?:.*/)?\.\./).*[^/]\.tar\.gz$",
-    "maxLength": 900,
+    "maxLength": MAX_ARTIFACT_KEY,
     "patternErrorMessage": "This is no key of a .tar.gz inside the bucket, such as artifacts/model_7.tar.gz.",
 }
 
@@ -76,9 +85,10 @@ def _artifact_key(key: str) -> str:
         raise violation(
             f"{key!r} lies under {RELEASED_PREFIX}, where released copies are kept; upload under artifacts/ instead."
         )
-    if len(key) > 900:
+    if (size := len(key.encode())) > MAX_ARTIFACT_KEY:
         raise violation(
-            f"the key has {len(key)} characters; S3 takes 1024, and the released copy's is longer: stay under 900."
+            f"the key has {size} bytes; at most {MAX_ARTIFACT_KEY}, so that the address of the released copy fits in "
+            "SageMaker's 1024 characters (CreateModel, ModelDataUrl)."
         )
     return key
 
@@ -94,6 +104,14 @@ def _instance_type(name: str) -> str:
     return name
 
 
+def environment_problem(environment: Mapping[str, str]) -> str | None:
+    """What is wrong with the size of an environment, if anything is."""
+    size = sum(len(text.encode()) for variable in environment.items() for text in variable)
+    if size <= MAX_ENVIRONMENT_BYTES:
+        return None
+    return f"names and values have {size} bytes together; at most {MAX_ENVIRONMENT_BYTES} (API ContainerDefinition)."
+
+
 def _machine_image(name: str) -> str:
     if gpu.MachineImage.of(name) is None:
         known = ", ".join(gpu.MACHINE_IMAGES)
@@ -106,6 +124,9 @@ class _ServedModel(Section):
         None,
         description="The model that answers (SAGEMAKER_TRITON_DEFAULT_MODEL_NAME); needed when there are several.",
         examples=["iris"],
+        json_schema_extra=according_to(
+            "Triton, docker/sagemaker/serve; this project: the name of a directory, 255 characters"
+        ),
     )
 
 
@@ -114,8 +135,10 @@ class ModelRepositorySettings(_ServedModel):
 
     path: str = Field(
         min_length=1,
-        description="A Triton model repository on disk, relative to Pulumi.yaml; packed and uploaded by `pulumi up`.",
+        description="A Triton model repository on disk, relative to Pulumi.yaml; packed and uploaded by `pulumi up`. "
+        "Give this or artifact.",
         examples=["examples/models"],
+        json_schema_extra=according_to("Triton docs, Model Repository"),
     )
 
 
@@ -123,8 +146,12 @@ class ModelArtifactSettings(_ServedModel):
     """A model repository that was packed and uploaded beforehand."""
 
     artifact: Annotated[str, AfterValidator(_artifact_key), WithJsonSchema(_ARTIFACT_SCHEMA)] = Field(
-        description="Key of a .tar.gz in the model bucket, uploaded beforehand; a new version of it is a new release.",
+        description="Key of a .tar.gz in the model bucket, uploaded beforehand; a new version of it is a new release. "
+        "Give this or path.",
         examples=["artifacts/model_7.tar.gz"],
+        json_schema_extra=according_to(
+            "SageMaker API Url; this project: 800 bytes of the 1024, for the address of the released copy is longer"
+        ),
     )
 
 
@@ -155,22 +182,43 @@ class AutoscalingSettings(Section):
         ge=1,
         description="Fewest instances; zero works with inference components and asynchronous endpoints only.",
         examples=[2],
+        json_schema_extra=according_to("SageMaker guide, Register a model"),
     )
-    max: int = Field(ge=1, description="Most instances.", examples=[10])
+    max: int = Field(
+        ge=1,
+        description="Most instances; quotas of the account may be lower.",
+        examples=[10],
+        json_schema_extra=according_to("SageMaker guide, Register a model"),
+    )
     invocations_per_instance: int = Field(
         70,
         ge=1,
         description="Target of SageMakerVariantInvocationsPerInstance: invocations a minute and instance.",
         examples=[70],
+        json_schema_extra=according_to(
+            "Application Auto Scaling API MetricScale; this project: whole invocations; the default: "
+            "SageMaker guide, Use AWS CloudFormation to create a scaling policy"
+        ),
     )
     scale_in_cooldown: int = Field(
         600,
         ge=0,
-        description="Seconds between two scale-ins; long, for an instance takes minutes to come back.",
+        description="Seconds from one scale-in to the next; long, for an instance takes minutes to come back.",
         examples=[600],
+        json_schema_extra=according_to(
+            "Application Auto Scaling API Cooldown; the default: SageMaker guide, Use AWS CloudFormation to "
+            "create a scaling policy"
+        ),
     )
     scale_out_cooldown: int = Field(
-        30, ge=0, description="Seconds between two scale-outs; short, for requests wait meanwhile.", examples=[30]
+        30,
+        ge=0,
+        description="Seconds from one scale-out to the next; short, for requests wait meanwhile.",
+        examples=[30],
+        json_schema_extra=according_to(
+            "Application Auto Scaling API Cooldown; the default: SageMaker guide, Use AWS CloudFormation to "
+            "create a scaling policy"
+        ),
     )
     policy_name: str | None = Field(
         None,
@@ -179,6 +227,9 @@ class AutoscalingSettings(Section):
         pattern=r"^[^\x00-\x1f\x7f]+$",
         description="The scaling policy's name (API PolicyName); Pulumi chooses one if not given.",
         examples=["invocations"],
+        json_schema_extra=according_to(
+            "Application Auto Scaling API PolicyName; this project: 255 characters of the 256, as pulumi-aws takes them"
+        ),
     )
 
     @rule("min")
@@ -195,11 +246,14 @@ class Fleet(Section):
         "ml.c5.xlarge",
         description="An amd64 hosting instance type (API ProductionVariantInstanceType).",
         examples=["ml.r5.xlarge"],
+        json_schema_extra=according_to(
+            "SageMaker API ProductionVariantInstanceType; this project: amd64, as AWS's Triton image is"
+        ),
     )
     autoscaling: AutoscalingSettings | None = Field(
         None,
         description="Scale with traffic; a fixed fleet if not given. Not on ml.t* types.",
-        json_schema_extra=on_change(Effect.IN_PLACE),
+        json_schema_extra=on_change(Effect.IN_PLACE) | according_to("SageMaker guide, Auto scaling prerequisites"),
     )
     initial_instance_count: int | None = Field(
         None,
@@ -207,51 +261,63 @@ class Fleet(Section):
         description="Instances at the first release, and later on too without autoscaling; the autoscaling minimum if "
         "not given, else 1.",
         examples=[2],
+        json_schema_extra=according_to("SageMaker API InitialTaskCount"),
     )
     allow_single_instance: bool = Field(
         False,
         description="Acknowledges, in production, that the fleet may be a single instance: its loss, or that of its "
         "Availability Zone, is an outage until another one has started.",
         examples=[True],
-        json_schema_extra=on_change(Effect.NOTHING),
+        json_schema_extra=on_change(Effect.NOTHING)
+        | according_to(
+            "SageMaker guide, Best practices for deploying models on SageMaker AI Hosting Services; this project: "
+            "production asks for an acknowledgement"
+        ),
     )
     initial_variant_weight: float = Field(
         1.0,
         ge=0,
+        allow_inf_nan=False,
         description="Share of the traffic among the endpoint's variants: the weight over the sum of all weights.",
         examples=[0.1],
+        json_schema_extra=according_to("SageMaker API VariantWeight"),
     )
     startup_health_check_seconds: _TimeoutSeconds = Field(
         60,
         description="Seconds until /ping must answer (60 to 3600; ContainerStartupHealthCheckTimeoutInSeconds).",
         examples=[300],
+        json_schema_extra=according_to("SageMaker API ProductionVariantContainerStartupHealthCheckTimeoutInSeconds"),
     )
     model_data_download_seconds: _TimeoutSeconds | None = Field(
         None,
         description="Seconds that the artifact's download may take (60 to 3600; ModelDataDownloadTimeoutInSeconds); "
         "SageMaker's own limit if not given.",
         examples=[900],
+        json_schema_extra=according_to("SageMaker API ProductionVariantModelDataDownloadTimeoutInSeconds"),
     )
     volume_size_gb: int | None = Field(
         None,
         ge=1,
         le=512,
-        description="Storage of each instance in GB (1 to 512; VolumeSizeInGB); that of the instance type if not "
-        "given.",
+        description="Storage of each instance in GB (1 to 512; VolumeSizeInGB); SageMaker's choice if not given.",
         examples=[50],
+        json_schema_extra=according_to("SageMaker API ProductionVariantVolumeSizeInGB"),
     )
     inference_ami_version: Annotated[str, AfterValidator(_machine_image)] | None = Field(
         None,
-        description="The machine image of GPU instances, which sets the NVIDIA driver (InferenceAmiVersion); "
-        "SageMaker's choice if not given, which is an old driver on some families.",
+        description="The machine image of GPU instances, which sets the NVIDIA driver (InferenceAmiVersion): "
+        f"{', '.join(gpu.MACHINE_IMAGES)}, or one that came later. SageMaker's choice if not given, which is an old "
+        "driver on some families.",
         examples=["al2-ami-sagemaker-inference-gpu-3-1"],
+        json_schema_extra=according_to("SageMaker API ProductionVariantInferenceAmiVersion"),
     )
     environment: dict[EnvironmentKey, EnvironmentValue] = Field(
         default_factory=dict,
-        description="Environment of the container (at most 98 variables; API EnvironmentMap); SAGEMAKER_TRITON_* "
-        "variables set Triton's options.",
+        description="Environment of the container (at most 98 variables, 31500 bytes together; API EnvironmentMap); "
+        "SAGEMAKER_TRITON_* variables set Triton's options.",
         examples=[{"SAGEMAKER_TRITON_THREAD_COUNT": "16"}],
-        json_schema_extra={"secret": True},
+        json_schema_extra={"secret": True, "maxProperties": MAX_ENVIRONMENT - SET_BY_THE_PROGRAM}
+        | according_to("SageMaker API EnvironmentMap; this project: 2 of the 100 variables are the program's own"),
     )
 
     @property
@@ -338,6 +404,10 @@ class Fleet(Section):
         )
 
     @rule("environment")
+    def environment_is_not_too_large(self) -> str | None:
+        return environment_problem(self.environment)
+
+    @rule("environment")
     def model_namespacing_is_disabled_by_false(self) -> Broken:
         value = self.environment.get(key := "SAGEMAKER_TRITON_DISABLE_MODEL_NAMESPACING")
         if value in (None, "false", "0"):
@@ -359,5 +429,6 @@ class VariantSettings(Fleet):
     """One of several production variants, which share the endpoint's traffic by their weights."""
 
     model: ModelSettings = Field(
-        description="The Triton model repository to serve: {path: …}, a directory, or {artifact: …}, an upload."
+        description="The Triton model repository to serve: {path: …}, a directory, or {artifact: …}, an upload.",
+        json_schema_extra=according_to("SageMaker API ContainerDefinition (ModelDataUrl)"),
     )

@@ -45,6 +45,12 @@ def test_another_region_can_be_asked_for() -> None:
     assert AwsSession(KEYS).client("ecr", "us-east-1").meta.region_name == "us-east-1"
 
 
+def test_a_client_is_made_once_for_each_service_and_region() -> None:
+    session = AwsSession(KEYS)
+    assert session.client("ecr") is session.client("ecr")
+    assert session.client("ecr") is not session.client("ecr", "us-east-1")
+
+
 def test_a_profile_of_a_named_file_is_used(tmp_path: Path) -> None:
     file = tmp_path / "mine"
     file.write_text("[prod]\naws_access_key_id = AKIDPROFILE\naws_secret_access_key = s\n")

@@ -8,14 +8,19 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+from botocore.loaders import Loader
 
+from infra.ecr.accounts import NEWER
+from infra.ecr.reference import EcrRegistry
 from infra.release.policy import BatchSize, ReleasePolicy
-from infra.settings.endpoint import EndpointSettings
+from infra.resources.released_artifact import released_key
+from infra.settings.endpoint import MAX_NAME, EndpointSettings
 from infra.settings.error import ConfigurationError
 from infra.settings.load import load
-from infra.settings.stack import Settings
-from infra.settings.variant import ModelArtifactSettings
+from infra.settings.stack import MAX_REPOSITORY, Settings
+from infra.settings.variant import MAX_ARTIFACT_KEY, RELEASED_PREFIX, ModelArtifactSettings
 
+SHAPES = Loader().load_service_model("sagemaker", "service-2")["shapes"]
 VALID: dict[str, Any] = {
     "aws:region": "ap-northeast-1",
     "triton-sagemaker:environment": "staging",
@@ -86,7 +91,17 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     ("tags.x", "y" * 257, "tags", "at most 256"),
     ("endpoint", {}, "endpoint", "did you mean endpoints?"),
     ("endpoints", {}, "endpoints", "at least 1 item"),
+    ("tags.x", "two\nlines", "tags", "only letters, digits"),
     ("bucket.name", "Models", "bucket.name", "match pattern"),
+    ("bucket.name", "ab", "bucket.name", "at least 3 characters"),
+    ("bucket.name", "a..b", "bucket.name", "two dots in a row"),
+    ("bucket.name", "192.168.5.4", "bucket.name", "an IP address"),
+    ("bucket.name", "xn--models", "bucket.name", "its beginning"),
+    ("bucket.name", "models--x-s3", "bucket.name", "its end"),
+    ("image.repository", "a..b", "image.repository", "match pattern"),
+    ("image.repository", "a___b", "image.repository", "match pattern"),
+    ("image.repository", "a" * 129, "image.repository", "at most 128 characters"),
+    ("role.name", "rôle", "role.name", "match pattern"),
     ("bucket.kmsKeyArn", "alias/x", "bucket.kmsKeyArn", "match pattern"),
     (
         "bucket.kmsKeyArn",
@@ -151,8 +166,16 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
         "is for instances with Inferentia or Trainium",
     ),
     ("ranking.instanceType", "ml.p2.xlarge", "ranking.instanceType", "compute capability 3.7, and Triton 23.10"),
-    ("ranking.instanceType", "ml.p6-b200.48xlarge", "ranking.instanceType", "Take image.version 25.03-py3"),
+    ("ranking.instanceType", "ml.p6-b200.48xlarge", "ranking.instanceType", "Take image.version 25.04-py3"),
     ("ranking.environment", {f"k{i}": "v" for i in range(99)}, "ranking.environment", "SageMaker takes 100"),
+    ("ranking.environment", {f"k{i}": "v" * 1024 for i in range(10, 42)}, "ranking.environment", "32864 bytes"),
+    ("ranking.initialVariantWeight", float("inf"), "ranking.initialVariantWeight", "finite number"),
+    (
+        "ranking.alarms.p99ModelLatencyMilliseconds",
+        float("inf"),
+        "ranking.alarms.p99ModelLatencyMilliseconds",
+        "fin",
+    ),
     ("ranking.release", {"strategy": "canari"}, "ranking.release.strategy", "'canari' is none of 'allAtOnce', 'c"),
     ("ranking.release", {"type": "canary", "percent": 10}, "ranking.release.type", "did you mean strategy?"),
     ("ranking.release", {"strategy": "ALL_AT_ONCE"}, "ranking.release.strategy", "Did you mean allAtOnce?"),
@@ -166,7 +189,7 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     ("ranking.release", {"timeoutSeconds": "1.5 h"}, "ranking.release.timeoutSeconds", "Write 5400."),
     ("ranking.autoscaling.scaleInCooldown", "2min", "ranking.autoscaling.scaleInCooldown", "Write 120."),
     ("ranking.autoscaling.max", "10", "ranking.autoscaling.max", "Write 10, without quotes."),
-    ("ranking.autoscaling.max", "10m", "ranking.autoscaling.max", "valid integer. Most instances."),
+    ("ranking.autoscaling.max", "10m", "ranking.autoscaling.max", "valid integer. Most instances"),
     ("ranking.volumeSizeGb", "50GB", "ranking.volumeSizeGb", "Write 50."),
     ("ranking.volumeSizeGb", "1.5", "ranking.volumeSizeGb", "must be a valid integer. Storage"),
     ("ranking.alarms.errorRatePercent", "2.5%", "ranking.alarms.errorRatePercent", "Write 2.5."),
@@ -258,7 +281,8 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     ("ranking.model.artifact", "/m.tar.gz", "ranking.model.artifact", "a key inside the model bucket"),
     ("ranking.model.artifact", "a/../m.tar.gz", "ranking.model.artifact", "a key inside the model bucket"),
     ("ranking.model.artifact", "models/m.tar.gz", "ranking.model.artifact", "artifacts/"),
-    ("ranking.model.artifact", "a" * 900 + ".tar.gz", "ranking.model.artifact", "under 900"),
+    ("ranking.model.artifact", "a" * 794 + ".tar.gz", "ranking.model.artifact", "801 bytes; at most 800"),
+    ("ranking.model.artifact", "ü" * 397 + ".tar.gz", "ranking.model.artifact", "801 bytes; at most 800"),
     ("ranking.model.defaultModelName", "a/b", "ranking.model.defaultModelName", "match pattern"),
 ]
 """Keys, what is wrong there, the key that is named and words of the message."""
@@ -278,6 +302,25 @@ def test_a_strategy_in_the_words_of_aws_is_answered_with_ours() -> None:
         "triton-sagemaker:endpoints.ranking.release.strategy": "'CANARY' is none of 'allAtOnce', 'canary', 'linear', "
         "'rolling'. Did you mean canary?",
     }
+
+
+@pytest.mark.parametrize("name", ["a__b", "a--b/c.d", "2048", "team_a/triton-x86"])
+def test_a_repository_is_called_as_ecr_allows(name: str) -> None:
+    """API RepositoryName: letters and digits, parted by one dot, one or two underscores or any hyphens."""
+    assert settings(changed("image.repository", name)).image.repository == name
+
+
+def test_the_longest_repository_is_of_an_image_that_sagemaker_takes() -> None:
+    repository = settings(changed("image.repository", "a" * MAX_REPOSITORY)).image.repository
+    registry = max((EcrRegistry("1" * 12, region).host for region in NEWER.by_region), key=len)
+    assert len(f"{registry}/{repository}@sha256:{'0' * 64}") <= SHAPES["ContainerImage"]["max"]
+
+
+def test_the_longest_artifact_key_has_a_released_copy_that_sagemaker_takes() -> None:
+    endpoint, artifact = "e" * MAX_NAME, "a" * (MAX_ARTIFACT_KEY - 7) + ".tar.gz"
+    assert endpoint in settings(changed(f"endpoints.{endpoint}", {"model": {"artifact": artifact}})).endpoints
+    longest = f"s3://{'b' * 63}/" + released_key(f"{RELEASED_PREFIX}{endpoint}/", artifact, "v" * 32)
+    assert len(longest) <= SHAPES["Url"]["max"]
 
 
 def test_all_problems_are_reported_at_once() -> None:
@@ -538,14 +581,20 @@ def test_an_image_without_gpu_support_is_refused_on_gpus() -> None:
 @pytest.mark.parametrize(
     ("image", "instance_type", "words"),
     [
-        ("25.03-py3", "ml.p3.2xlarge", "compute capability 7.0, and Triton 25.03 needs 7.5"),
-        ("nvcr.io/nvidia/tritonserver:25.08-py3", "ml.p3.2xlarge", "or an image older than 25.03"),
+        ("25.01-py3", "ml.p3.2xlarge", "compute capability 7.0, and Triton 25.01 needs 7.5"),
+        ("nvcr.io/nvidia/tritonserver:25.08-py3", "ml.p3.2xlarge", "or an image older than 25.01"),
+        ("24.12-py3", "ml.g7.2xlarge", "Blackwell GPUs are newer than Triton 24.12"),
         ("24.03-py3", "ml.g7e.2xlarge", "Blackwell GPUs are newer than Triton 24.03"),
     ],
 )
 def test_a_triton_release_has_to_know_the_gpus(image: str, instance_type: str, words: str) -> None:
     (message,) = problems(with_image(image, instanceType=instance_type)).values()
     assert words in message
+
+
+@pytest.mark.parametrize(("image", "instance_type"), [("24.10-py3", "ml.p3.2xlarge"), ("25.01-py3", "ml.g7.2xlarge")])
+def test_a_triton_release_that_knows_the_gpus_is_taken(image: str, instance_type: str) -> None:
+    settings(with_image(image, instanceType=instance_type))
 
 
 def test_a_driver_has_to_know_the_gpus() -> None:
@@ -569,7 +618,8 @@ def test_a_driver_has_to_know_the_gpus() -> None:
             {"instanceType": "ml.g5.xlarge", "inferenceAmiVersion": "al2-ami-sagemaker-inference-gpu-3-1"},
             None,
         ),
-        ("22.09-py3", {"instanceType": "ml.g5.xlarge"}, None),
+        ("23.03-py3", {"instanceType": "ml.g5.xlarge"}, "instanceType"),
+        ("22.12-py3", {"instanceType": "ml.g5.xlarge"}, None),
         ("25.08-py3", {"instanceType": "ml.c5.xlarge"}, None),
     ],
 )
@@ -649,6 +699,7 @@ def secretly(value: Any, **keys: Any) -> dict[str, Any]:
         ({"other": {"A": "b"}}, {}, "other", "there is no endpoint other"),
         (SECRET, {"environment": {"LICENSE_KEY": "x"}}, "ranking.LICENSE_KEY", "leave it out there"),
         ({"ranking": {f"K{n}": "v" for n in range(99)}}, {}, "ranking", "at most 98"),
+        ({"ranking": {f"K{n}": "v" * 1000 for n in range(10, 42)}}, {}, "ranking", "32096 bytes together; at most"),
         ({"ranking": {"K": ["hunter2"]}}, {}, "ranking.K", "is no Pulumi secret"),
     ],
 )

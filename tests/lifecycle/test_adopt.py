@@ -270,7 +270,8 @@ def test_a_role_is_adopted_where_it_is(account: Account) -> None:
     endpoints = {name: {"model": {"path": str(account.model(1))}}}
     stack = account.stack(development(endpoints, role={"name": name}, adopt={"role": True}))
     assert "replace" not in operations(stack.preview())
-    assert stack.up().outputs["roleArn"] == role["Arn"]
+    stack.up()
+    assert stack.outputs()["roleArn"] == role["Arn"]
     assert iam.get_role(RoleName=name)["Role"]["RoleId"] == role["RoleId"]
     stack.config = development(endpoints, role={"name": name})
     assert stack.preview().unchanged

@@ -69,7 +69,7 @@ def test_a_release_in_a_freeze_window_needs_a_reason_which_is_kept_and_told(
     assert account.ask(name) == 2
     assert "it is overridden: INC-42: revert broken model" in release.output
 
-    history = ReleaseHistory(account.client("s3"), release.outputs["bucket"]).latest(name, 10)
+    history = ReleaseHistory(account.client("s3"), stack.outputs()["bucket"]).latest(name, 10)
     assert [(each.result, each.override) for each in reversed(history)] == [
         ("succeeded", None),
         ("refused", None),

@@ -259,8 +259,8 @@ def test_a_wrong_setting_is_told_once_without_a_traceback_and_makes_nothing(acco
 def test_the_stacks_outputs_tell_how_to_ask(account: Account) -> None:
     name = account.name()
     stack = account.stack(development({name: {"model": {"path": str(account.model(1))}}}))
-    outputs = stack.up().outputs
-    endpoint = outputs["endpoints"][name]
+    stack.up()
+    endpoint = stack.outputs()["endpoints"][name]
     assert endpoint["arn"] == account.endpoint(name)["EndpointArn"]
     model = account.client("sagemaker").describe_model(ModelName=state(stack, "model:Model")[0]["id"])
     assert endpoint["artifacts"]["AllTraffic"] == model["PrimaryContainer"]["ModelDataUrl"]

@@ -38,7 +38,8 @@ def test_an_endpoint_of_another_stack_is_not_taken(account: Account) -> None:
 def test_destroy_keeps_the_bucket_and_its_settings_and_deletes_the_rest(account: Account) -> None:
     name = account.name()
     stack = account.stack(development({name: {"model": {"path": str(account.model(1))}}}))
-    bucket = stack.up().outputs["bucket"]
+    stack.up()
+    bucket = stack.outputs()["bucket"]
     stack.destroy()
     with pytest.raises(ClientError, match="Could not find endpoint"):
         account.endpoint(name)
@@ -109,7 +110,8 @@ def test_a_tag_that_somebody_moved_is_found_by_refresh_and_mirrored_again_withou
     stack = account.stack(development(endpoints, image={"version": "23.08-py3", "repository": repository}))
     stack.up()
     stack.config = development(endpoints, image={"version": "23.10-py3", "repository": repository})
-    image = stack.up().outputs["image"]
+    stack.up()
+    image = stack.outputs()["image"]
 
     ecr = account.client("ecr")
     older = ecr.batch_get_image(repositoryName=repository, imageIds=[{"imageTag": "23.08-py3"}])["images"][0]
@@ -118,7 +120,8 @@ def test_a_tag_that_somebody_moved_is_found_by_refresh_and_mirrored_again_withou
     assert state(stack, "infra:MirroredImage") == []
 
     before = account.now()
-    assert stack.up().outputs["image"] == image
+    stack.up()
+    assert stack.outputs()["image"] == image
     moved = [call["operation"] for call in account.calls(before) if call["service"] == "ecr"]
     assert "PutImage" in moved
     assert "UploadLayerPart" not in moved

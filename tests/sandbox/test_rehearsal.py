@@ -14,7 +14,7 @@ from sandbox.home import Sandbox, SandboxError
 from sandbox.stacks import Stack, StackFailed, Update
 
 ERROR = "no such object. Upload it:\n\n    aws s3 cp {name}.tar.gz s3://models/artifacts/{name}.tar.gz\n\nthen go on"
-DEPLOYED = Update({"create": 1}, (), {}, "")
+DEPLOYED = Update({"create": 1}, (), "")
 
 
 class StackThatAsks(Stack):

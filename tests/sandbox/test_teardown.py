@@ -43,7 +43,7 @@ class StackOf(Stack):
 
     def destroy(self, on_output: object = None, color: str = "never") -> Update:
         self.done.append("destroy")
-        return Update({}, (), {}, "")
+        return Update({}, (), "")
 
 
 def test_a_bucket_is_retained_once_whatever_settings_it_has() -> None:

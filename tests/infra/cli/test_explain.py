@@ -107,6 +107,7 @@ def test_a_key_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert text.startswith("triton-sagemaker:endpoints.*.autoscaling.min\n  Fewest instances;")
     assert "range:    1 or more" in text
     assert "a change: in place" in text
+    assert "source:   SageMaker guide, Register a model" in text
 
 
 @pytest.mark.parametrize(

@@ -100,8 +100,9 @@ def test_instance_types_are_offered_without_arm(server: LanguageServer) -> None:
     assert not [each for each in types if each.startswith("ml.c7g")]
 
 
-def test_a_hover_says_what_a_change_does(server: LanguageServer) -> None:
+def test_a_hover_says_what_a_change_does_and_whose_rule_it_is(server: LanguageServer) -> None:
     uri = server.open("Pulumi.hover.yaml", HEAD + "      startupHealthCheckSeconds: 60\n")
     said = server.hover(uri, HEAD.count("\n"), 10)
     assert "Seconds until /ping must answer (60 to 3600" in said
     assert "A change: new release" in said
+    assert "Source: SageMaker API ProductionVariantContainerStartupHealthCheckTimeoutInSeconds" in said
