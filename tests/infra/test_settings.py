@@ -166,7 +166,7 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     ("ranking.release", {"timeoutSeconds": "1.5 h"}, "ranking.release.timeoutSeconds", "Write 5400."),
     ("ranking.autoscaling.scaleInCooldown", "2min", "ranking.autoscaling.scaleInCooldown", "Write 120."),
     ("ranking.autoscaling.max", "10", "ranking.autoscaling.max", "Write 10, without quotes."),
-    ("ranking.autoscaling.max", "10m", "ranking.autoscaling.max", "valid integer. Most instances."),
+    ("ranking.autoscaling.max", "10m", "ranking.autoscaling.max", "valid integer. Most instances"),
     ("ranking.volumeSizeGb", "50GB", "ranking.volumeSizeGb", "Write 50."),
     ("ranking.volumeSizeGb", "1.5", "ranking.volumeSizeGb", "must be a valid integer. Storage"),
     ("ranking.alarms.errorRatePercent", "2.5%", "ranking.alarms.errorRatePercent", "Write 2.5."),
