@@ -9,7 +9,11 @@ from infra.settings.error import ConfigurationError
 
 try:
     settings, models = configuration.read(
-        program.stack_config(), pulumi.get_project(), program.secret_keys(), Path(__file__).parent
+        program.stack_config(),
+        pulumi.get_project(),
+        program.secret_keys(),
+        Path(__file__).parent,
+        pulumi.get_stack(),
     )
 except ConfigurationError as error:
     raise pulumi.RunError(str(error)) from None

@@ -12,17 +12,20 @@ from infra.settings.load import load, valid_endpoints
 from infra.settings.stack import Settings
 
 
-def read(config: Mapping[str, str], project: str, secret: Collection[str], root: Path) -> tuple[Settings, Models]:
+def read(
+    config: Mapping[str, str], project: str, secret: Collection[str], root: Path, stack: str | None = None
+) -> tuple[Settings, Models]:
     """The settings in Pulumi's `config`, and the models that they name, relative to `root`.
 
     Args:
         secret: the keys of `config` that hold a secret, at any depth.
+        stack: its name, for the commands that errors name.
 
     Raises:
         ConfigurationError: with every problem of both at once.
     """
     try:
-        settings = load(config, project, secret)
+        settings = load(config, project, secret, stack)
     except ConfigurationError as error:
         problems = list(error.problems)
         try:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from infra import instances
 from infra.settings.endpoint import EndpointSettings
-from infra.settings.error import ConfigurationError, Location, Problem
+from infra.settings.error import ConfigurationError, Problem
+from infra.settings.location import Location
 from infra.settings.variant import ModelArtifactSettings, VariantSettings
 from infra.triton import problem as triton
 from infra.triton.problem import ModelRepositoryError

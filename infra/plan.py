@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import runpy
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,6 @@ from pulumi.runtime import mocks, rpc, settings
 from pulumi.runtime.config import set_all_config
 from pulumi.runtime.stack import run_in_stack
 
-SECRET = "[secret]"
 _SECRET_MARK = "4dabf18193072939515e22adb298388d"
 """The key by which Pulumi tells special values, secrets among them, in what it sends."""
 
@@ -71,9 +71,9 @@ class Registered:
 
     @property
     def shown_inputs(self) -> Inputs:
-        """The inputs, with secrets covered and without what Pulumi adds for itself."""
+        """The inputs as plain values, without what Pulumi adds for itself."""
         sent = MessageToDict(self.request.object)
-        return {name: _covered(value) for name, value in sent.items() if not name.startswith("__")}
+        return {name: _plain(value) for name, value in sent.items() if not name.startswith("__")}
 
 
 @dataclass
@@ -82,11 +82,13 @@ class Deployment:
 
     resources: list[Registered] = field(default_factory=list)
     outputs: Inputs = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+    """What the program logged: how long a release takes, and warnings."""
 
     @property
     def shown_outputs(self) -> Inputs:
-        """The outputs, with secrets covered."""
-        return {name: _covered(value) for name, value in self.outputs.items()}
+        """The outputs as plain values."""
+        return {name: _plain(value) for name, value in self.outputs.items()}
 
     def all(self, type_: str) -> list[Registered]:
         return [each for each in self.resources if each.type.endswith(type_)]
@@ -94,6 +96,16 @@ class Deployment:
     def one(self, type_: str, name: str | None = None) -> Registered:
         (found,) = [each for each in self.all(type_) if name in (None, each.name)]
         return found
+
+
+class _Log(logging.Handler):
+    def __init__(self, deployment: Deployment) -> None:
+        super().__init__(logging.INFO)
+        self._deployment = deployment
+
+    def emit(self, record: logging.LogRecord) -> None:
+        severity = "warning: " if record.levelno == logging.WARNING else ""
+        self._deployment.said.append(severity + record.getMessage())
 
 
 class References(mocks.Mocks):
@@ -143,7 +155,8 @@ def run(
     """Run the program in `root` for a stack.
 
     Args:
-        config: the stack's configuration as Pulumi hands it over.
+        config: the stack's configuration as Pulumi hands it over. What stands for a secret in it is shown: a plan knows
+            which parts of a key are secret, and Pulumi only that some are.
         secret: the keys of it that hold a secret.
         answers: what AWS answers; by default `References`.
 
@@ -170,7 +183,9 @@ def register(
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     monitor = _Monitor(answers, f"{project}-{stack}", deployment)
-    mocks.set_mocks(answers, project=project, stack=stack, preview=False, monitor=monitor)
+    logger = logging.Logger(stack)
+    logger.addHandler(_Log(deployment))
+    mocks.set_mocks(answers, project=project, stack=stack, preview=False, monitor=monitor, logger=logger)
     settings.set_root_resource(None)  # type: ignore[arg-type]  # the program brings its own, as under the engine
     set_all_config(dict(config), list(secret))
     loop.run_until_complete(run_in_stack(lambda: _returning_nothing(program)))
@@ -192,13 +207,13 @@ def kind(type_: str) -> str:
     return type_.rpartition(":")[2]
 
 
-def _covered(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     if isinstance(value, dict) and _SECRET_MARK in value:
-        return SECRET
+        return _plain(value["value"])
     if isinstance(value, dict):
-        return {key: _covered(each) for key, each in value.items()}
+        return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [_covered(each) for each in value]
+        return [_plain(each) for each in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return _document(value) if isinstance(value, str) else value

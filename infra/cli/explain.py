@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,9 @@ import typer
 
 if TYPE_CHECKING:
     from infra.settings.keys import Key
+
+_PART = re.compile(r'\["(?:[^"\\]|\\.)*"\]|\[[^\]]*\]|[^.\[\]]+')
+"""Of a key as Pulumi writes it: a name, one in brackets and quotes, or a position."""
 
 FILE = Path("docs/configuration.md")
 """In the project's directory."""
@@ -52,30 +56,30 @@ def explain(key: KeyName = None, write: Write = False, cwd: Directory = Path()) 
     if found:
         print("\n\n".join(in_words(each, project, known) for each in found))
     elif key:
-        print(f"there is no key {key}.{nearest(known, key)}")
+        print(f"there is no key {key}.{question(known, key)}")
         raise typer.Exit(1)
     else:
         print("\n".join(dict.fromkeys(full_name(each, project) for each in known)))
 
 
 def matching(known: Sequence[Key], name: str) -> list[Key]:
-    """The keys that a name may mean: the whole of it, with any names for `*`, else its end alone."""
-    parts = tuple(name.replace("[]", ".[]").removeprefix("aws:").split("."))
-    exact = [each for each in known if _fits(each.path, parts)]
-    found = exact or [each for each in known if each.path[-len(parts) :] == parts]
+    """The keys that a name may mean: the whole of it, with any name for `*` and position for `[]`, else its end alone.
+    What is chosen in a key, such as the name of a tag, is explained with that key."""
+    parts = tuple(_PART.findall(name.removeprefix("aws:")))
+    exact = [each for each in known if any(_fits(path, parts) for path in _paths(each))]
+    ends = (each for each in known for path in _paths(each) if _fits(path[-len(parts) :], parts, from_a_key=True))
+    found = exact or list(dict.fromkeys(ends))
     return [each for each in found if not _is_repeated(each.path, found)]
 
 
-def nearest(known: Iterable[Key], name: str) -> str:
+def question(known: Iterable[Key], name: str) -> str:
     """A question after the key that was meant, if one is spelled like it."""
-    import difflib
+    from infra.settings.spelling import nearest
 
     ends = {each.path[-1]: each.name for each in sorted(known, key=lambda each: -len(each.path))}
     names = ends | {each.name: each.name for each in known}
-    found = difflib.get_close_matches(name, names, n=1) or difflib.get_close_matches(
-        name.rpartition(".")[2], names, n=1
-    )
-    return f" Did you mean {names[found[0]]}?" if found else ""
+    found = nearest(name, names) or nearest(name.rpartition(".")[2], names)
+    return f" Did you mean {names[found]}?" if found else ""
 
 
 def full_name(key: Key, project: str) -> str:
@@ -96,7 +100,8 @@ def in_words(key: Key, project: str, known: Sequence[Key]) -> str:
         "source": key.source,
     }
     lines += [f"  {name + ':':10}{fact}" for name, fact in facts.items() if fact]
-    below = dict.fromkeys(each.path[-1] for each in known if each.path[:-1] in (key.path, (*key.path, "*")))
+    sections = (key.path, (*key.path, "*"), (*key.path, "[]"))
+    below = dict.fromkeys(each.path[-1] for each in known if each.path[:-1] in sections)
     if below:
         lines.append(f"  {'keys:':10}{', '.join(below)}")
     return "\n".join(lines)
@@ -201,5 +206,14 @@ def _is_repeated(path: tuple[str, ...], found: Sequence[Key]) -> bool:
     return path[2:4] == ("variants", "*") and any(each.path == of_endpoint for each in found)
 
 
-def _fits(path: tuple[str, ...], parts: tuple[str, ...]) -> bool:
-    return len(path) == len(parts) and all(one in ("*", other) for one, other in zip(path, parts, strict=True))
+def _paths(key: Key) -> list[tuple[str, ...]]:
+    """Of the key, and of what one chooses in it."""
+    return [key.path + ("*",) * chosen for chosen in range(key.nesting + 1)]
+
+
+def _fits(path: tuple[str, ...], parts: tuple[str, ...], from_a_key: bool = False) -> bool:
+    if len(path) != len(parts) or (from_a_key and path[0] in ("*", "[]")):
+        return False
+    return all(
+        one in ("*", other) or (one == "[]" and other.startswith("[")) for one, other in zip(path, parts, strict=True)
+    )

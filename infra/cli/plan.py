@@ -30,12 +30,12 @@ def plan(stack: Stack, as_json: AsJson = False, cwd: Directory = Path()) -> None
 
     Exits with 1 when the stack file has a mistake, and shows it as `validate` does.
     """
-    from infra.cli.stack_text import StackText, project_at
+    from infra.cli.stack_file import stack_path
+    from infra.cli.stack_text import StackText
     from infra.cli.validate import findings, relative
 
-    _, root = project_at(cwd.absolute())
     name = stack.rpartition("/")[2]
-    file = relative(root / f"Pulumi.{name}.yaml")
+    file = relative(stack_path(stack, cwd))
     if wrong := [each for each in findings(file) if each.severity == "error"]:
         print("\n".join(map(str, wrong)), file=sys.stderr)
         raise typer.Exit(1)
@@ -54,6 +54,7 @@ def facts(deployment: Deployment, project: str, stack: str) -> dict[str, Any]:
         "project": project,
         "stack": stack,
         "note": NOTE,
+        "said": deployment.said,
         "resources": [
             {
                 "type": each.type,
@@ -75,6 +76,7 @@ def lines(deployment: Deployment, stack: str) -> Iterator[str]:
     resources = _resources(deployment)
     yield f"{stack}: the program registers {len(resources)} resources."
     yield NOTE
+    yield from deployment.said
     yield ""
     for each in sorted(resources, key=_order):
         if "pulumi:pulumi:Stack" in each.parent.split("::")[2:3]:
@@ -100,8 +102,8 @@ def _tree(resource: Registered, resources: list[Registered], depth: int) -> Iter
 def _deployment(text: StackText, stack: str) -> Deployment:
     from infra.plan import run
 
-    for path in text.unreadable:
-        print(f"{path[0]} is secret as a whole, and left out here.", file=sys.stderr)
+    for key in text.secret_as_a_whole:
+        print(f"{key} is secret as a whole, and left out here.", file=sys.stderr)
     return run(text.root, text.project, stack, text.pulumis_config, text.secret)
 
 

@@ -35,7 +35,7 @@ def policy(
     from infra import policies
     from infra.program import deployed
 
-    file = StackFile.find(stack, cwd.absolute())
+    file = StackFile.find(stack, cwd)
     settings = file.settings()
     partition = botocore.session.get_session().get_partition_for_region(settings.region)
     owned = deployed(settings, file.stack, partition, account or file.session().account_id)

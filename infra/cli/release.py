@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.live import Live
 
 from infra.cli.release_view import history_view, status_view
-from infra.cli.stack_file import StackFile, StackFileError
+from infra.cli.stack_file import StackFile
+from infra.cli.stack_text import StackFileError
 
 if TYPE_CHECKING:
     from infra.aws_session import AwsSession
@@ -152,7 +153,7 @@ class _Target:
 
 
 def _target(stack: str, endpoint: str | None, directory: Path) -> _Target:
-    file = StackFile.find(stack, directory.absolute())
+    file = StackFile.find(stack, directory)
     settings = file.settings()
     names = ", ".join(settings.endpoints)
     if endpoint is None and len(settings.endpoints) > 1:

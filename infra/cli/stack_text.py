@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,23 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from infra.settings.error import Location, Problem
+from infra.settings.error import Problem
+from infra.settings.location import Location
+from infra.settings.message import command_to_encrypt
 
 SECRET = "(a secret)"
 """What a secret below a setting is read as: only the engine can decrypt it."""
 
 _PULUMIS_KEYS = ("config", "environment", "secretsprovider", "encryptedkey", "encryptionsalt")
+_BASE64 = r"(?:[A-Za-z0-9+/]{4})%s(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+_CIPHERTEXT = re.compile(rf"v1:{_BASE64 % '+'}:{_BASE64 % '+'}|{_BASE64 % '{5,}'}")
+"""Of passphrases and of clouds' keys (AES-GCM: nonce, ciphertext), or of Pulumi Cloud, longer than a block of AES."""
+
 _MERGE = "tag:yaml.org,2002:merge"
 
 
-class CannotRead(Exception):
-    """There is no such file, or no project that it belongs to; the message says so."""
+class StackFileError(Exception):
+    """There is no such file or project, or the file cannot be used; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class StackText:
         root: the project's directory.
         config: what Pulumi hands to a program: text as it is, all else as values. Secrets below a key are `SECRET`; a
             key that is secret as a whole is missing.
-        secret: the keys of `config`, and those missing in it, that hold a secret.
+        secrets: where a secret stands, and what Pulumi encrypted it to.
         problems: what is wrong with the file itself.
     """
 
@@ -51,21 +58,20 @@ class StackText:
     project: str
     root: Path
     config: dict[str, Any] = field(default_factory=dict)
-    secret: set[str] = field(default_factory=set)
+    secrets: dict[Location, str] = field(default_factory=dict)
     problems: list[tuple[Place, Problem]] = field(default_factory=list)
     has_environment: bool = False
     """Whether Pulumi Cloud's environments may add keys."""
     _node: Node | None = None
-    unreadable: list[Location] = field(default_factory=list)
-    """What could not be parsed or decrypted."""
+    _has_config: bool = True
 
     @classmethod
     def read(cls, path: Path) -> StackText:
         """
         Raises:
-            CannotRead: there is no such file, or no `Pulumi.yaml` beside or above it.
+            StackFileError: there is no such file, or no `Pulumi.yaml` beside or above it.
         """
-        project, root = project_at(path.absolute().parent)
+        project, root = project_at(path.absolute().parent, "A stack file lies in its project's directory.")
         text = cls(path, project, root)
         document = text._parsed(_content(path))
         if isinstance(document, MappingNode):
@@ -73,8 +79,14 @@ class StackText:
             text._take(document)
         elif not text.problems:
             text._problem((), "a stack file is a mapping with the key `config`.")
-            text.unreadable.append(())
+            text._has_config = False
         return text
+
+    @property
+    def stack(self) -> str | None:
+        """The stack's name, if the file is called as Pulumi calls it."""
+        found = re.fullmatch(r"Pulumi\.(.+)\.yaml", self.path.name)
+        return found[1] if found else None
 
     def place(self, path: Location) -> Place:
         """Where the last of these keys is that the file has."""
@@ -93,17 +105,46 @@ class StackText:
         return {key: each if isinstance(each, str) else json.dumps(each) for key, each in self.config.items()}
 
     @property
+    def secret(self) -> set[str]:
+        """The keys of `config`, and those missing in it, that hold a secret."""
+        return {str(key) for key, *_ in self.secrets}
+
+    @property
+    def secret_as_a_whole(self) -> list[str]:
+        """The keys that are missing in `config`."""
+        return [str(key) for key, *below in self.secrets if not below]
+
+    @property
+    def misplaced_secrets(self) -> list[Problem]:
+        """Settings that a secret hides from whoever checks them."""
+        where = f"{', '.join(sorted(_secret_keys()))} and the variables of an endpoint's environment"
+        message = f"is secret, and nobody could check it. Only {where} hold secrets."
+        return [Problem(path, message) for path in self.secrets if self._is_misplaced(path)]
+
+    @property
+    def doubtful_secrets(self) -> list[Problem]:
+        """Secrets that Pulumi cannot have encrypted, by the form of what stands there."""
+        form = "v1:NONCE:CIPHERTEXT, or base64 from Pulumi Cloud"
+        message = f"is nothing that Pulumi encrypted ({form}), and may be the secret itself. Take it out and type: "
+        return [
+            Problem(path, message + command_to_encrypt(Problem(path, "").key, self.stack), "warning")
+            for path, ciphertext in self.secrets.items()
+            if not self._is_misplaced(path) and not _CIPHERTEXT.fullmatch(ciphertext)
+        ]
+
+    @property
     def plain_secrets(self) -> list[Problem]:
         """The parts of secret settings that are not encrypted while others are."""
-        from infra.settings.load import SECRET_KEYS, in_plain_text
+        from infra.settings.load import in_plain_text
 
-        keys = {f"{self.project}:{name}" for name in SECRET_KEYS} & self.secret & self.config.keys()
+        keys = {f"{self.project}:{name}" for name in _secret_keys()} & self.secret & self.config.keys()
         plain = ((key, _without_secrets(self.config[key])) for key in keys)
-        return [each for key, value in plain if value for each in in_plain_text(key, value)]
+        return [each for key, value in plain if value for each in in_plain_text(key, value, self.stack)]
 
     def can_tell(self, problem: Problem) -> bool:
         """Whether the problem does not come from what the file cannot show: secrets, and keys from elsewhere."""
-        if any(problem.path[: len(each)] == each for each in self.unreadable):
+        hidden = (each for each in self.secrets if len(each) == 1 or self._is_misplaced(each))
+        if not self._has_config or any(problem.path[: len(each)] == each for each in hidden):
             return False
         return self.has(problem.path[:1]) or not self.has_environment
 
@@ -125,7 +166,7 @@ class StackText:
         except (YAMLError, ValueError) as error:
             place, said = Place(), " ".join(str(error).split())
         self.problems.append((place, Problem((), f"this is no YAML: {said}.")))
-        self.unreadable.append(())
+        self._has_config = False
         return None
 
     def _take(self, document: MappingNode) -> None:
@@ -139,15 +180,13 @@ class StackText:
             return
         if not isinstance(config, MappingNode):
             self._problem((), "config is a mapping of keys to values.", config)
-            self.unreadable.append(())
+            self._has_config = False
             return
         for key, node in self._mapping(config, (), ()).items():
             if ":" not in key:
                 self._problem((key,), f"Pulumi takes keys with their project only; did you mean {self.project}:{key}?")
             elif _is_secret(node):
-                self.secret.add(key)
-                self.unreadable.append((key,))
-                self._check_secret((key,))
+                self.secrets[(key,)] = _ciphertext(node)
             else:
                 value = self._value(node, (key,), ())
                 self.config[key] = "" if value is None else value
@@ -159,8 +198,8 @@ class StackText:
             return None
         if isinstance(node, MappingNode):
             if _is_secret(node):
-                self.secret.add(str(path[0]))
-                return SECRET if self._check_secret(path) else None
+                self.secrets[path] = _ciphertext(node)
+                return SECRET
             items = self._mapping(node, path, above)
             return {key: self._value(each, (*path, key), (*above, node)) for key, each in items.items()}
         if isinstance(node, SequenceNode):
@@ -186,46 +225,45 @@ class StackText:
                 own[key.value] = value
         return merged | own
 
-    def _check_secret(self, path: Location) -> bool:
-        from infra.settings.load import SECRET_KEYS
-
+    def _is_misplaced(self, path: Location) -> bool:
         namespace, _, name = str(path[0]).partition(":")
-        if namespace != self.project or name in SECRET_KEYS or "environment" in path[-2:-1]:
-            return True
-        self.unreadable.append(path)
-        where = f"{', '.join(sorted(SECRET_KEYS))} and the variables of an endpoint's environment"
-        self._problem(path, f"is secret, and nobody could check it. Only {where} hold secrets.")
-        return False
+        return namespace == self.project and name not in _secret_keys() and "environment" not in path[-2:-1]
 
     def _problem(self, path: Location, message: str, at: Node | None = None) -> None:
         self.problems.append((_place(at) if at else self.place(path), Problem(path, message)))
 
 
-def project_at(directory: Path) -> tuple[str, Path]:
+def project_at(directory: Path, way_out: str = "Go to the project, or give --cwd.") -> tuple[str, Path]:
     """The name and the directory of the project that a directory lies in, found upwards as pulumi does.
 
     Raises:
-        CannotRead: there is none.
+        StackFileError: there is none.
     """
     for root in (directory, *directory.parents):
         if (file := root / "Pulumi.yaml").is_file():
             try:
                 found = YAML(typ="safe", pure=True).load(_content(file))
             except YAMLError as error:
-                raise CannotRead(f"{file} is no YAML: {error}") from None
+                raise StackFileError(f"{file} is no YAML: {error}") from None
             if isinstance(found, Mapping) and isinstance(found.get("name"), str):
                 return found["name"], root
-            raise CannotRead(f"{file} names no project.")
-    raise CannotRead(f"there is no Pulumi.yaml in {directory} or above it. Go to the project.")
+            raise StackFileError(f"{file} names no project.")
+    raise StackFileError(f"there is no Pulumi.yaml in {directory} or above it. {way_out}")
+
+
+def _secret_keys() -> Collection[str]:
+    from infra.settings.load import SECRET_KEYS
+
+    return SECRET_KEYS
 
 
 def _content(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise CannotRead(f"{path} cannot be read: {error.strerror}.") from None
+        raise StackFileError(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise CannotRead(f"{path} is not UTF-8.") from None
+        raise StackFileError(f"{path} is not UTF-8.") from None
 
 
 def _place(node: Node) -> Place:
@@ -258,6 +296,11 @@ def _without_secrets(value: Any) -> Any:
 
 def _is_secret(node: Node) -> bool:
     return isinstance(node, MappingNode) and [key.value for key, _ in node.value] == ["secure"]
+
+
+def _ciphertext(secret: Node) -> str:
+    _, value = secret.value[0]
+    return str(value.value) if isinstance(value, ScalarNode) else ""
 
 
 def _scalar(node: Node) -> Any:

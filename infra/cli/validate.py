@@ -78,21 +78,21 @@ def stack_files(directory: Path) -> list[Path]:
     """The stack files of the project that a directory lies in.
 
     Raises:
-        CannotRead: there is no project, or no stack file in it.
+        StackFileError: there is no project, or no stack file in it.
     """
-    from infra.cli.stack_text import CannotRead, project_at
+    from infra.cli.stack_text import StackFileError, project_at
 
     _, root = project_at(directory.absolute())
     if found := sorted(root.glob("Pulumi.*.yaml")):
         return [relative(each) for each in found]
-    raise CannotRead(f"there is no stack file (Pulumi.STACK.yaml) in {root}.")
+    raise StackFileError(f"there is no stack file (Pulumi.STACK.yaml) in {root}.")
 
 
 def findings(path: Path) -> list[Finding]:
     """Every problem of a stack file, in the order of its lines.
 
     Raises:
-        CannotRead: there is no such file, or no project that it belongs to.
+        StackFileError: there is no such file, or no project that it belongs to.
     """
     from infra.cli.stack_text import StackText
 
@@ -109,12 +109,12 @@ def _of_settings(text: StackText) -> Iterable[tuple[Place, Problem]]:
     from infra.settings.error import ConfigurationError
 
     try:
-        settings, models = configuration.read(text.pulumis_config, text.project, text.secret, text.root)
+        settings, models = configuration.read(text.pulumis_config, text.project, text.secret, text.root, text.stack)
         problems = [*settings.warnings(text.project), *models.warnings]
     except ConfigurationError as error:
         problems = list(error.problems)
-    problems += text.plain_secrets
-    return [(text.place(each.path), each) for each in problems if text.can_tell(each)]
+    problems = [each for each in (*problems, *text.plain_secrets) if text.can_tell(each)]
+    return [(text.place(each.path), each) for each in (*problems, *text.misplaced_secrets, *text.doubtful_secrets)]
 
 
 def relative(path: Path) -> Path:

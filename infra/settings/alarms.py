@@ -10,6 +10,9 @@ from infra.settings.effect import Effect, on_change
 from infra.settings.section import Section, rule, violation
 from infra.settings.source import according_to
 
+LEAST_USUAL_PERCENT = 0.1
+"""A rate below is rather a fraction that was meant as one."""
+
 MAX_ROLLBACK_ALARMS = 10
 """Alarms that may roll a release back (API `AlarmList`)."""
 
@@ -59,7 +62,8 @@ class AlarmSettings(Section):
         gt=0,
         lt=100,
         description="An alarm fires above this percent of requests that the container did not answer with 2xx "
-        "(InvocationModelErrors); there is none if not given.",
+        "(InvocationModelErrors); there is none if not given. The one for rollbacks: some Triton releases answer 400 "
+        "when a model fails. Callers' mistakes count too.",
         examples=[5],
         json_schema_extra=according_to(
             "SageMaker guide, Amazon SageMaker AI metrics in Amazon CloudWatch; this project: at 0 an alarm "
@@ -71,7 +75,7 @@ class AlarmSettings(Section):
         gt=0,
         lt=100,
         description="An alarm fires above this percent of requests that were answered with 5xx (Invocation5XXErrors); "
-        "there is none if not given.",
+        "there is none if not given. Beside errorRatePercent, a tighter limit on what is not the callers' mistake.",
         examples=[1],
         json_schema_extra=according_to(
             "SageMaker guide, Amazon SageMaker AI metrics in Amazon CloudWatch; this project: at 0 an alarm "
@@ -118,6 +122,19 @@ class AlarmSettings(Section):
         """How many alarms are made to roll a release back."""
         thresholds = self.error_rate_percent, self.server_error_rate_percent, self.p99_model_latency_milliseconds
         return sum(each is not None for each in thresholds)
+
+    @property
+    def warnings(self) -> dict[str, str]:
+        """What CloudWatch takes and the person who wrote it may not have meant, by key below the endpoint."""
+        rates = {
+            "errorRatePercent": self.error_rate_percent,
+            "serverErrorRatePercent": self.server_error_rate_percent,
+        }
+        return {
+            f"alarms.{key}": f"{rate:g} is {rate:g} % of the requests. If a fraction is meant, write {100 * rate:g}."
+            for key, rate in rates.items()
+            if rate is not None and rate < LEAST_USUAL_PERCENT
+        }
 
     @rule("existing")
     def each_is_named_once(self) -> str | None:

@@ -139,7 +139,7 @@ class EndpointSettings(Fleet):
     @property
     def warnings(self) -> Mapping[str, str]:
         """What SageMaker takes and the person who wrote it may not have meant, by key."""
-        return {**self._fleet_warnings, **self._alarm_warnings, **self._release_warnings}
+        return {**self._fleet_warnings, **self.alarms.warnings, **self._alarm_warnings, **self._release_warnings}
 
     @property
     def _fleet_warnings(self) -> dict[str, str]:

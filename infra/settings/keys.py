@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from infra.settings.effect import Effect
-from infra.settings.error import is_mapping, sections_in
+from infra.settings.location import is_mapping, nesting, sections_in
 from infra.settings.stack import Settings
 
 Path = tuple[str, ...]
@@ -52,6 +52,11 @@ class Key:
         if self.path == ("region",):
             return "aws:region"
         return ".".join(self.path).replace(".[]", "[]")
+
+    @property
+    def nesting(self) -> int:
+        """How many names or positions that the user chooses may follow."""
+        return nesting(self.field.annotation)
 
     @property
     def type(self) -> str:

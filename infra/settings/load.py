@@ -9,44 +9,47 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from infra.settings.endpoint import EndpointSettings
-from infra.settings.error import ConfigurationError, Location, Problem, keys_of, problems
+from infra.settings.error import ConfigurationError, Problem
+from infra.settings.location import Location, keys_of, meant, nesting
+from infra.settings.message import command_to_encrypt, problems
 from infra.settings.stack import Settings
 
 _PROVIDERS = ("aws", "pulumi")
 """Namespaces that are read besides the project's."""
 
-SECRET_KEYS = frozenset(
-    str(field.alias)
+SECRET_KEYS = {
+    str(field.alias): nesting(field.annotation)
     for field in Settings.model_fields.values()
     if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("secret")
-)
-"""The settings that are taken as Pulumi secrets only. They are top-level keys: Pulumi tells a program of these alone
-whether they are secret."""
+}
+"""The settings that are taken as Pulumi secrets only, and how many keys lead from each to a secret. They are top-level
+keys: Pulumi tells a program of these alone whether they are secret."""
 
 
-def load(config: Mapping[str, str], project: str, secret: Collection[str] = ()) -> Settings:
+def load(config: Mapping[str, str], project: str, secret: Collection[str] = (), stack: str | None = None) -> Settings:
     """The settings in ``config``: Pulumi's flat map of ``namespace:key`` to text, structured values as JSON.
 
     Args:
         secret: the keys of ``config`` that hold a secret, at any depth.
+        stack: the stack's name, for the commands that errors name.
 
     Raises:
         ConfigurationError: with every problem of the configuration at once.
     """
     values = _values(config, project)
     found = [*_misplaced(config, project)]
-    for name in SECRET_KEYS & values.keys():
+    for name in SECRET_KEYS.keys() & values.keys():
         if (key := f"{project}:{name}") not in secret:
-            found += in_plain_text(key, values[name])
-    settings = None
+            found += in_plain_text(key, values[name], stack)
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        found += problems(error, Settings, project, secret)
-        found += [each for each in _behind_unknown_keys(error, values, project, secret) if each not in found]
-    if found or settings is None:
+        found += problems(_with_unknown_keys_as_meant(error.errors(), values), Settings, project, secret, stack)
+        raise ConfigurationError(found) from None
+    if found:
         raise ConfigurationError(found)
     return settings
 
@@ -60,16 +63,16 @@ def valid_endpoints(config: Mapping[str, str], project: str) -> dict[str, Endpoi
     return endpoints
 
 
-def in_plain_text(key: str, value: Any, *below: str | int) -> Iterator[Problem]:
-    """A problem for each part of a secret setting, which nobody encrypted."""
-    if isinstance(value, Mapping) and value:
+def in_plain_text(key: str, value: Any, stack: str | None, *below: str) -> Iterator[Problem]:
+    """A problem for each text in a secret setting, which nobody encrypted; all else is no secret either way."""
+    if isinstance(value, Mapping):
         for name, each in value.items():
-            yield from in_plain_text(key, each, *below, name)
-        return
-    problem = Problem((key, *below), "")
-    command = f"pulumi config set --secret --path '{problem.key}'"
-    message = f"stands here in plain text; only a Pulumi secret is taken. Take it out and type: {command}"
-    yield Problem(problem.path, message)
+            yield from in_plain_text(key, each, stack, *below, name)
+    elif isinstance(value, str) and len(below) == SECRET_KEYS[key.partition(":")[2]]:
+        problem = Problem((key, *below), "")
+        command = command_to_encrypt(problem.key, stack)
+        message = f"stands here in plain text; only a Pulumi secret is taken. Take it out and type: {command}"
+        yield Problem(problem.path, message)
 
 
 def _misplaced(config: Mapping[str, str], project: str) -> Iterator[Problem]:
@@ -83,26 +86,51 @@ def _misplaced(config: Mapping[str, str], project: str) -> Iterator[Problem]:
             yield Problem((key,), f"unknown namespace; did you mean {nearest[0]}:{name}?")
 
 
-def _behind_unknown_keys(
-    error: ValidationError, values: Mapping[str, Any], project: str, secret: Collection[str]
-) -> list[Problem]:
-    """What is found when unknown keys are left out: rules across keys are looked at only where all keys are known."""
-    unknown = [keys_of(Settings, each["loc"]) for each in error.errors() if each["type"] == "extra_forbidden"]
+def _with_unknown_keys_as_meant(found: list[ErrorDetails], values: Mapping[str, Any]) -> list[ErrorDetails]:
+    """Beside unknown keys, what is wrong once they are written as they were meant: rules across keys are looked at only
+    where all keys are known, and a key that is misspelt is not missing."""
+    unknown = {keys_of(Settings, each["loc"]): each for each in found if each["type"] == "extra_forbidden"}
     if not unknown:
-        return []
+        return found
+    keys = {
+        location: key if (key := meant(Settings, each["loc"])) not in _at(values, location[:-1]) else None
+        for location, each in unknown.items()
+    }
+    corrected = {(*location[:-1], key) for location, key in keys.items() if key}
+    others = _errors(_as_meant(values, keys))
+    return [*unknown.values(), *(each for each in others if not _within(keys_of(Settings, each["loc"]), corrected))]
+
+
+def _errors(values: Mapping[str, Any]) -> list[ErrorDetails]:
     try:
-        Settings.model_validate(_without(values, unknown))
-    except ValidationError as other:
-        return problems(other, Settings, project, secret)
+        Settings.model_validate(values)
+    except ValidationError as error:
+        return error.errors()
     return []
 
 
-def _without(value: Any, locations: Collection[Location]) -> Any:
-    """A copy of a structured value, without what is at these locations."""
-    below = {key: [each[1:] for each in locations if each[0] == key and len(each) > 1] for key, *_ in locations}
-    if isinstance(value, Mapping):
-        return {key: _without(each, below.get(key, ())) for key, each in value.items() if (key,) not in locations}
-    return [_without(each, below.get(n, ())) for n, each in enumerate(value)] if isinstance(value, list) else value
+def _as_meant(value: Any, keys: Mapping[Location, str | None], at: Location = ()) -> Any:
+    """A copy of a structured value in which some keys are others, or left out."""
+    if isinstance(value, list):
+        return [_as_meant(each, keys, (*at, n)) for n, each in enumerate(value)]
+    if not isinstance(value, Mapping):
+        return value
+    read = {}
+    for name, each in value.items():
+        key = keys.get((*at, name), name)
+        if key is not None:
+            read[key] = _as_meant(each, keys, (*at, name))
+    return read
+
+
+def _at(value: Any, location: Location) -> Any:
+    for key in location:
+        value = value[key]
+    return value
+
+
+def _within(location: Location, places: Collection[Location]) -> bool:
+    return any(location[:length] in places for length in range(len(location) + 1))
 
 
 def _values(config: Mapping[str, str], project: str) -> dict[str, Any]:

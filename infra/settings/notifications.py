@@ -28,7 +28,7 @@ class NotificationSettings(Section):
     """Where the end of each release is published."""
 
     topic_arn: Annotated[str, AfterValidator(_standard_topic_arn)] = Field(
-        description="ARN of a standard SNS topic in the stack's region.",
+        description="ARN of a standard SNS topic in the stack's region, one for all endpoints.",
         examples=["arn:aws:sns:ap-northeast-1:123456789012:releases"],
         json_schema_extra=according_to(
             "SNS API CreateTopicInput (Name); this project: no FIFO topic, for mail and chat cannot subscribe to one"

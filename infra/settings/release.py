@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
-from infra.release.policy import ReleasePolicy
+from infra.release.policy import ReleasePolicy, Strategy
 from infra.settings.section import Section, rule
 from infra.settings.source import according_to
+from infra.settings.spelling import nearest
 
 # API WaitIntervalInSeconds, TerminationWaitInSeconds, MaximumExecutionTimeoutInSeconds
 _WaitSeconds = Annotated[int, Field(ge=0, le=3600)]
@@ -164,10 +165,14 @@ class Rolling(_InSteps):
 
 
 def _strategy(release: Any) -> Any:
-    """A release without a strategy moves all traffic at once."""
-    if isinstance(release, dict):
-        return release.get("strategy", "allAtOnce")
-    return getattr(release, "strategy", "allAtOnce")
+    """A release without a strategy moves all traffic at once. A misspelt `strategy` is refused as a key of the one that
+    is meant."""
+    if not isinstance(release, dict):
+        return getattr(release, "strategy", "allAtOnce")
+    if "strategy" in release:
+        return release["strategy"]
+    given = next((value for key, value in release.items() if nearest(key, ["strategy"])), "allAtOnce")
+    return nearest(str(given), get_args(Strategy)) or "allAtOnce"
 
 
 ReleaseSettings = Annotated[

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
@@ -51,6 +51,19 @@ class Section(BaseModel):
         if broken:
             raise ValidationError.from_exception_data(type(self).__name__, broken)
         return self
+
+
+def refuse_unknown_keys(*sections: type[Section]) -> BeforeValidator:
+    """For a union of sections that are told apart by their keys, so that one nobody knows has to be refused before."""
+    known = {field.alias for section in sections for field in section.model_fields.values()}
+
+    def refuse(value: Any) -> Any:
+        if unknown := [key for key in value if key not in known] if isinstance(value, Mapping) else []:
+            errors = [InitErrorDetails(type="extra_forbidden", loc=(key,), input=value[key]) for key in unknown]
+            raise ValidationError.from_exception_data("union", errors)
+        return value
+
+    return BeforeValidator(refuse)
 
 
 def _by_key(key: str, broken: Broken) -> list[tuple[str, str]]:

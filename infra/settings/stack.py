@@ -272,8 +272,8 @@ class Settings(Section):
         | according_to("this project: what must not be lost has stricter rules than what is for trying"),
     )
     tags: Annotated[dict[str, str], AfterValidator(_tags)] = Field(
-        description="Tags on every resource (at most 34; keys of 1 to 128 characters, values of at most 256); CostEnv "
-        "and CostService are required, for costs are booked by them.",
+        description=f"Tags on every resource (at most {MAX_TAGS - RESERVED_TAGS}; keys of 1 to 128 characters, values "
+        "of at most 256); CostEnv and CostService are required, for costs are booked by them.",
         examples=[{"CostEnv": "prod", "CostService": "ranking"}],
         json_schema_extra=on_change(Effect.IN_PLACE)
         | {"maxProperties": MAX_TAGS - RESERVED_TAGS}
@@ -329,13 +329,14 @@ class Settings(Section):
     )
     freeze_windows: list[FreezeWindowSettings] = Field(
         default_factory=list,
-        description="Times in which no live endpoint is released anew; none if not given.",
+        description="Times in which no live endpoint of the stack is released anew; none if not given. The creation of "
+        "an endpoint, a Failed one's too, passes.",
         json_schema_extra=on_change(Effect.NOTHING)
         | according_to("this project: SageMaker itself knows no such times"),
     )
     notifications: NotificationSettings | None = Field(
         None,
-        description="Where the end of each release is published; nowhere if not given.",
+        description="Where the end of each release of the stack's endpoints is published; nowhere if not given.",
         json_schema_extra=on_change(Effect.NOTHING) | according_to("this project: nobody has to watch `pulumi up`"),
     )
     adopt: AdoptSettings = Field(

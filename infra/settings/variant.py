@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any
@@ -21,7 +22,7 @@ from infra import gpu, instances
 from infra.release import arithmetic
 from infra.release.arithmetic import Duration
 from infra.settings.effect import Effect, on_change
-from infra.settings.section import Broken, Section, rule, violation
+from infra.settings.section import Broken, Section, refuse_unknown_keys, rule, violation
 from infra.settings.source import according_to
 
 RELEASED_PREFIX = "models/"
@@ -43,7 +44,25 @@ the artifact's name after `s3://`, the bucket, the endpoint and before the versi
 ASSUMED_DOWNLOAD_SECONDS = 300
 """What the estimate of a release allows for the artifact's download when `modelDataDownloadSeconds` is not given."""
 
-EnvironmentKey = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=1024)]
+_ENVIRONMENT_KEY = r"[a-zA-Z_][a-zA-Z0-9_]*"
+
+
+def _environment_key(name: str) -> str:
+    if not re.fullmatch(_ENVIRONMENT_KEY, name):
+        raise violation(
+            "is no name of an environment variable: it has letters, digits and underscores, and begins with no digit "
+            f"(API EnvironmentKey, {_ENVIRONMENT_KEY})."
+        )
+    if len(name) > 1024:
+        raise violation(f"the variable's name has {len(name)} characters; at most 1024 (API EnvironmentKey).")
+    return name
+
+
+EnvironmentKey = Annotated[
+    str,
+    AfterValidator(_environment_key),
+    WithJsonSchema({"type": "string", "pattern": f"^{_ENVIRONMENT_KEY}$", "maxLength": 1024}),
+]
 EnvironmentValue = Annotated[str, StringConstraints(max_length=1024)]
 _ModelName = Annotated[str, StringConstraints(pattern=r"^[^/\s]+$", max_length=255)]
 _TimeoutSeconds = Annotated[int, Field(ge=60, le=3600)]
@@ -151,6 +170,7 @@ ModelSettings = Annotated[
         custom_error_type="rule",
         custom_error_message="give exactly one of path (a directory to pack) and artifact (a key in the model bucket).",
     ),
+    refuse_unknown_keys(ModelRepositorySettings, ModelArtifactSettings),
 ]
 """Which Triton model repository an endpoint serves."""
 
@@ -296,7 +316,7 @@ class Fleet(Section):
         description="Environment of the container (at most 98 variables, 31500 bytes together; API EnvironmentMap); "
         "SAGEMAKER_TRITON_* variables set Triton's options.",
         examples=[{"SAGEMAKER_TRITON_THREAD_COUNT": "16"}],
-        json_schema_extra={"maxProperties": MAX_ENVIRONMENT - SET_BY_THE_PROGRAM}
+        json_schema_extra={"secret": True, "maxProperties": MAX_ENVIRONMENT - SET_BY_THE_PROGRAM}
         | according_to("SageMaker API EnvironmentMap; this project: 2 of the 100 variables are the program's own"),
     )
 

@@ -340,7 +340,7 @@ def test_a_release_without_a_wait_has_no_alarm_to_stop_it(dev: Deployment) -> No
     assert dev.one("dynamic/infra:Endpoint").inputs["rollbackAlarms"] == []
 
 
-def test_windows_topic_and_history_reach_the_endpoint(caplog: pytest.LogCaptureFixture) -> None:
+def test_windows_topic_and_history_reach_the_endpoint() -> None:
     topic = "arn:aws:sns:ap-northeast-1:123456789012:releases"
     always = [
         {"schedule": f"0 {hour} * * *", "durationMinutes": 1439, "timeZone": "UTC", "reason": "stock-taking"}
@@ -354,7 +354,7 @@ def test_windows_topic_and_history_reach_the_endpoint(caplog: pytest.LogCaptureF
     endpoint = deployment.one("dynamic/infra:Endpoint").inputs
     assert (endpoint["bucket"], endpoint["notificationTopicArn"]) == ("sagemaker-models", topic)
     assert endpoint["freezeWindows"] == always
-    assert [message for message in caplog.messages if "stock-taking" in message]
+    assert [message for message in deployment.said if "stock-taking" in message]
     of_endpoint = deployment.one(":MetricAlarm", "sagemaker-endpoint-error-rate").inputs
     of_release = deployment.one(":MetricAlarm", "sagemaker-endpoint-rollback-error-rate").inputs
     assert (of_endpoint["alarmActions"], of_endpoint["okActions"]) == ([topic], [topic])
@@ -407,22 +407,19 @@ def test_existing_alarms_roll_back_too() -> None:
     assert endpoint["rollbackAlarms"] == ["pager", "iris-dev-1a2b3c4-error-rate"]
 
 
-def test_the_time_that_a_release_takes_is_said_beforehand(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    run("prod")
+def test_the_time_that_a_release_takes_is_said_beforehand() -> None:
     assert (
         "sagemaker-endpoint: a release takes 22 to 38 minutes: canary 10 % (1 of 2 instances = 50 % at the smallest "
         "fleet), 4 rollback alarms"
-    ) in caplog.messages
+    ) in run("prod").said
 
 
-def test_a_canary_that_nothing_watches_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_canary_that_nothing_watches_is_warned_of() -> None:
     config = stack_file("prod")
     config["triton-sagemaker:environment"] = "staging"
     del config["triton-sagemaker:endpoints"]["sagemaker-endpoint"]["alarms"]
-    run("prod", config)
-    (warning,) = caplog.messages
-    assert warning.startswith("triton-sagemaker:endpoints.sagemaker-endpoint.alarms: none is given")
+    warning, _ = run("prod", config).said
+    assert warning.startswith("warning: triton-sagemaker:endpoints.sagemaker-endpoint.alarms: none is given")
 
 
 def test_what_our_resources_store_is_no_more_than_the_path_of_their_class(prod: Deployment) -> None:

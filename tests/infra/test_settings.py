@@ -78,190 +78,230 @@ def test_a_scaled_endpoint_starts_with_its_minimum_and_a_fixed_one_with_one_inst
     assert settings(changed("endpoints.ranking.autoscaling", None)).endpoints["ranking"].instance_count == 1
 
 
-@pytest.mark.parametrize(
-    ("path", "value", "key", "words"),
-    [
-        ("environment", "prod", "environment", "'production', 'staging' or 'development'"),
-        ("aws:region", None, "aws:region", "is required"),
-        ("aws:region", "mars-north-1", "image", "mars-north-1"),
-        ("tags", {"CostEnv": "prod"}, "tags", "CostService must be set"),
-        ("tags.aws:x", "y", "tags", "do not begin with aws:"),
-        ("tags.x", "a<b", "tags", "only letters, digits"),
-        ("tags.x", "y" * 257, "tags", "at most 256"),
-        ("endpoint", {}, "endpoint", "did you mean endpoints?"),
-        ("endpoints", {}, "endpoints", "at least 1 item"),
-        ("tags.x", "two\nlines", "tags", "only letters, digits"),
-        ("bucket.name", "Models", "bucket.name", "match pattern"),
-        ("bucket.name", "ab", "bucket.name", "at least 3 characters"),
-        ("bucket.name", "a..b", "bucket.name", "two dots in a row"),
-        ("bucket.name", "192.168.5.4", "bucket.name", "an IP address"),
-        ("bucket.name", "xn--models", "bucket.name", "its beginning"),
-        ("bucket.name", "models--x-s3", "bucket.name", "its end"),
-        ("image.repository", "a..b", "image.repository", "match pattern"),
-        ("image.repository", "a___b", "image.repository", "match pattern"),
-        ("image.repository", "a" * 129, "image.repository", "at most 128 characters"),
-        ("role.name", "rôle", "role.name", "match pattern"),
-        ("bucket.kmsKeyArn", "alias/x", "bucket.kmsKeyArn", "match pattern"),
-        (
-            "bucket.kmsKeyArn",
-            "arn:aws:kms:us-east-1:123456789012:key/abc",
-            "bucket.kmsKeyArn",
-            "the bucket is in ap-northeast-1",
-        ),
-        ("image.version", "latest", "image.version", "match pattern"),
-        ("image.source", "nonsense", "image.source", "not an image reference"),
-        ("image", {"version": "23.10-py3", "source": "nvcr.io/nvidia/tritonserver:23.10-py3"}, "image.source", "both"),
-        ("role.name", "a role", "role.name", "match pattern"),
-        ("vpc", {"subnetIds": ["subnet-1"]}, "vpc.securityGroupIds", "is required"),
-        ("vpc", {"subnetIds": [], "securityGroupIds": ["sg-1"]}, "vpc.subnetIds", "at least 1 item"),
-        ("vpc", {"subnetIds": ["sg-1"], "securityGroupIds": ["sg-1"]}, "vpc.subnetIds[0]", "'sg-1': must match"),
-        ("vpc", {"subnetIds": ["subnet-1"] * 2, "securityGroupIds": ["sg-1"]}, "vpc.subnetIds", "more than once"),
-        ("vpc", {"subnetIds": ["subnet-1"], "securityGroupIds": ["sg-1"] * 2}, "vpc.securityGroupIds", "more than"),
-        ("region", "ap-northeast-1", "region", "did you mean aws:region?"),
-        ("endpoints.ranking_", {"model": {"path": "x"}}, "endpoints.ranking_", "no endpoint name"),
-        ("endpoints." + "x" * 56, {"model": {"path": "x"}}, "endpoints." + "x" * 56, "at most 55"),
-        ("ranking.instancetype", "x", "ranking.instancetype", "did you mean instanceType?"),
-        ("ranking.instanceType", "ml.c7g.xlarge", "ranking.instanceType", "Take ml.c7i.xlarge."),
-        ("ranking.instanceType", "ml.c8g.xlarge", "ranking.instanceType", "Take ml.c7i.xlarge."),
-        ("ranking.instanceType", "ml.p6e-gb200.36xlarge", "ranking.instanceType", "Arm"),
-        ("ranking.instanceType", "ml.c5.xlargee", "ranking.instanceType", "Did you mean ml.c5.xlarge?"),
-        ("ranking.instanceType", "ml.t2.medium", "ranking.autoscaling", "burstable"),
-        ("ranking.autoscaling.min", 12, "ranking.autoscaling.min", "12 is more than max (10)"),
-        ("ranking.autoscaling.min", 0, "ranking.autoscaling.min", "greater than or equal to 1"),
-        ("ranking.autoscaling.max", "10", "ranking.autoscaling.max", "valid integer"),
-        ("ranking.initialInstanceCount", 11, "ranking.initialInstanceCount", "outside the autoscaling range 2 to 10"),
-        ("ranking.startupHealthCheckSeconds", 30, "ranking.startupHealthCheckSeconds", "greater than or equal to 60"),
-        ("ranking.volumeSizeGb", 513, "ranking.volumeSizeGb", "less than or equal to 512"),
-        ("ranking.environment", {"a-b": "c"}, "ranking.environment.a-b", "match pattern"),
-        (
-            "ranking.environment",
-            {"SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": "x"},
-            "ranking.environment",
-            "model.defaultModelName",
-        ),
-        (
-            "ranking.environment.SAGEMAKER_TRITON_DISABLE_MODEL_NAMESPACING",
-            "true",
-            "ranking.environment.SAGEMAKER_TRITON_DISABLE_MODEL_NAMESPACING",
-            "only false disables it",
-        ),
-        (
-            "ranking.environment.SAGEMAKER_TRITON_OVERRIDE_PING_MODE",
-            "live",
-            "ranking.environment.SAGEMAKER_TRITON_OVERRIDE_PING_MODE",
-            "only where SAGEMAKER_TRITON_PING_MODE is set too",
-        ),
-        ("ranking.inferenceAmiVersion", "al2", "ranking.inferenceAmiVersion", "al2023-ami-sagemaker-inference-gpu-4-1"),
-        (
-            "ranking.inferenceAmiVersion",
-            "al2-ami-sagemaker-inference-gpu-3-1",
-            "ranking.inferenceAmiVersion",
-            "is for instances with NVIDIA GPUs, which ml.r5.xlarge has not",
-        ),
-        (
-            "ranking.inferenceAmiVersion",
-            "al2-ami-sagemaker-inference-neuron-2",
-            "ranking.inferenceAmiVersion",
-            "is for instances with Inferentia or Trainium",
-        ),
-        ("ranking.instanceType", "ml.p2.xlarge", "ranking.instanceType", "compute capability 3.7, and Triton 23.10"),
-        ("ranking.instanceType", "ml.p6-b200.48xlarge", "ranking.instanceType", "Take image.version 25.04-py3"),
-        ("ranking.environment", {f"k{i}": "v" for i in range(99)}, "ranking.environment", "SageMaker takes 100"),
-        ("ranking.environment", {f"k{i}": "v" * 1024 for i in range(10, 42)}, "ranking.environment", "32864 bytes"),
-        ("ranking.initialVariantWeight", float("inf"), "ranking.initialVariantWeight", "finite number"),
-        (
-            "ranking.alarms.p99ModelLatencyMilliseconds",
-            float("inf"),
-            "ranking.alarms.p99ModelLatencyMilliseconds",
-            "fin",
-        ),
-        ("ranking.release", {"strategy": "canari"}, "ranking.release.strategy", "'canari' is none of 'allAtOnce', 'c"),
-        ("ranking.release", {"timeoutSeconds": 10}, "ranking.release.timeoutSeconds", "600"),
-        ("ranking.release", {"timeoutSeconds": 28801}, "ranking.release.timeoutSeconds", "28800"),
-        ("ranking.release", {"bakeSeconds": 3601}, "ranking.release.bakeSeconds", "3600"),
-        ("ranking.release", {"terminationWaitSeconds": -1}, "ranking.release.terminationWaitSeconds", "0 to 3600"),
-        ("ranking.release", {"strategy": "allAtOnce", "percent": 5}, "ranking.release.percent", "unknown key"),
-        ("ranking.release", {"strategy": "canary"}, "ranking.release.percent", "exactly one of percent and instances"),
-        (
-            "ranking.release",
-            {"strategy": "linear", "percent": 10, "instances": 1},
-            "ranking.release.percent",
-            "exactly one of percent and instances",
-        ),
-        ("ranking.release", {"strategy": "canary", "percent": 51}, "ranking.release.percent", "(1 to 50)"),
-        ("ranking.release", {"strategy": "linear", "percent": 9}, "ranking.release.percent", "(10 to 50)"),
-        ("ranking.release", {"strategy": "rolling", "percent": 4}, "ranking.release.percent", "(5 to 50)"),
-        (
-            "ranking.release",
-            {"strategy": "rolling", "percent": 10, "terminationWaitSeconds": 1},
-            "ranking.release.terminationWaitSeconds",
-            "unknown key",
-        ),
-        (
-            "ranking.release",
-            {"strategy": "rolling", "percent": 10, "rollbackPercent": 101},
-            "ranking.release.rollbackPercent",
-            "100",
-        ),
-        (
-            "ranking.release",
-            {"strategy": "linear", "percent": 10, "interval": 1},
-            "ranking.release.interval",
-            "did you mean intervalSeconds?",
-        ),
-        (
-            "ranking.release",
-            {"strategy": "canary", "instances": 2},
-            "ranking.release",
-            "2 of 2 instances = 100 %; canary moves at most 50 % at once. That is the fleet at autoscaling.min.",
-        ),
-        (
-            "ranking.release",
-            {"strategy": "linear", "percent": 10, "intervalSeconds": 3600, "timeoutSeconds": 3600},
-            "ranking.release.timeoutSeconds",
-            "3600 is too short: 2 x 3600 s of waiting, 0 s until termination and the start of instances take at least "
-            "7320 s",
-        ),
-        ("ranking.alarms.errorRatePercent", 0, "ranking.alarms.errorRatePercent", "greater than 0"),
-        ("ranking.alarms.errorRatePercent", "5", "ranking.alarms.errorRatePercent", "valid number"),
-        ("ranking.alarms.p99ModelLatency", 5, "ranking.alarms.p99ModelLatency", "p99ModelLatencyMilliseconds?"),
-        ("ranking.alarms.existing", [" "], "ranking.alarms.existing[0]", "no alarm name"),
-        (
-            "ranking.alarms.existing",
-            ["arn:aws:cloudwatch:us-east-1:210987654321:alarm:a"],
-            "ranking.alarms.existing[0]",
-            "region us-east-1, account 210987654321",
-        ),
-        ("ranking.alarms.existing", ["a", "b", "a"], "ranking.alarms.existing", "a: named more than once"),
-        (
-            "ranking.alarms",
-            {"errorRatePercent": 1, "existing": [f"a{n}" for n in range(10)]},
-            "ranking.alarms.existing",
-            "with the 1 made here 11; SageMaker takes 10",
-        ),
-        (
-            "ranking.alarms.minimumInvocations",
-            {"count": 1, "otherwise": "stop"},
-            "ranking.alarms.minimumInvocations.otherwise",
-            "'warn' or 'fail'",
-        ),
-        ("ranking.model", {}, "ranking.model", "exactly one"),
-        ("ranking.model", {"path": "a", "artifact": "b.tar.gz"}, "ranking.model", "exactly one"),
-        ("ranking.model", "models", "ranking.model", "must be a mapping"),
-        ("ranking.model.artifact", "model.zip", "ranking.model.artifact", "does not name a .tar.gz"),
-        ("ranking.model.artifact", "/m.tar.gz", "ranking.model.artifact", "a key inside the model bucket"),
-        ("ranking.model.artifact", "a/../m.tar.gz", "ranking.model.artifact", "a key inside the model bucket"),
-        ("ranking.model.artifact", "models/m.tar.gz", "ranking.model.artifact", "artifacts/"),
-        ("ranking.model.artifact", "a" * 794 + ".tar.gz", "ranking.model.artifact", "801 bytes; at most 800"),
-        ("ranking.model.artifact", "ü" * 397 + ".tar.gz", "ranking.model.artifact", "801 bytes; at most 800"),
-        ("ranking.model.defaultModelName", "a/b", "ranking.model.defaultModelName", "match pattern"),
-    ],
-)
+P99 = "ranking.alarms.p99ModelLatencyMilliseconds"
+
+
+WRONG_VALUES: list[tuple[str, Any, str, str]] = [
+    ("environment", "prod", "environment", "'production', 'staging' or 'development'"),
+    ("aws:region", None, "aws:region", "is required"),
+    ("aws:region", "mars-north-1", "image", "mars-north-1"),
+    ("tags", {"CostEnv": "prod"}, "tags", "CostService must be set"),
+    ("tags.aws:x", "y", "tags", "do not begin with aws:"),
+    ("tags.x", "a<b", "tags", "only letters, digits"),
+    ("tags.x", "y" * 257, "tags", "at most 256"),
+    ("endpoint", {}, "endpoint", "did you mean endpoints?"),
+    ("endpoints", {}, "endpoints", "at least 1 item"),
+    ("tags.x", "two\nlines", "tags", "only letters, digits"),
+    ("bucket.name", "Models", "bucket.name", "match pattern"),
+    ("bucket.name", "ab", "bucket.name", "at least 3 characters"),
+    ("bucket.name", "a..b", "bucket.name", "two dots in a row"),
+    ("bucket.name", "192.168.5.4", "bucket.name", "an IP address"),
+    ("bucket.name", "xn--models", "bucket.name", "its beginning"),
+    ("bucket.name", "models--x-s3", "bucket.name", "its end"),
+    ("image.repository", "a..b", "image.repository", "match pattern"),
+    ("image.repository", "a___b", "image.repository", "match pattern"),
+    ("image.repository", "a" * 129, "image.repository", "at most 128 characters"),
+    ("role.name", "rôle", "role.name", "match pattern"),
+    ("bucket.kmsKeyArn", "alias/x", "bucket.kmsKeyArn", "match pattern"),
+    (
+        "bucket.kmsKeyArn",
+        "arn:aws:kms:us-east-1:123456789012:key/abc",
+        "bucket.kmsKeyArn",
+        "the bucket is in ap-northeast-1",
+    ),
+    ("image.version", "latest", "image.version", "match pattern"),
+    ("image.source", "nonsense", "image.source", "not an image reference"),
+    ("image", {"version": "23.10-py3", "source": "nvcr.io/nvidia/tritonserver:23.10-py3"}, "image.source", "both"),
+    ("role.name", "a role", "role.name", "match pattern"),
+    ("vpc", {"subnetIds": ["subnet-1"]}, "vpc.securityGroupIds", "is required"),
+    ("vpc", {"subnetIds": [], "securityGroupIds": ["sg-1"]}, "vpc.subnetIds", "at least 1 item"),
+    ("vpc", {"subnetIds": ["sg-1"], "securityGroupIds": ["sg-1"]}, "vpc.subnetIds[0]", "'sg-1': must match"),
+    ("vpc", {"subnetIds": ["subnet-1"] * 2, "securityGroupIds": ["sg-1"]}, "vpc.subnetIds", "more than once"),
+    ("vpc", {"subnetIds": ["subnet-1"], "securityGroupIds": ["sg-1"] * 2}, "vpc.securityGroupIds", "more than"),
+    ("region", "ap-northeast-1", "region", "did you mean aws:region?"),
+    ("endpoints.ranking_", {"model": {"path": "x"}}, "endpoints.ranking_", "no endpoint name"),
+    ("endpoints." + "x" * 56, {"model": {"path": "x"}}, "endpoints." + "x" * 56, "at most 55"),
+    ("ranking.instancetype", "x", "ranking.instancetype", "did you mean instanceType?"),
+    ("ranking.instanceType", "ml.c7g.xlarge", "ranking.instanceType", "Take ml.c7i.xlarge."),
+    ("ranking.instanceType", "ml.c8g.xlarge", "ranking.instanceType", "Take ml.c7i.xlarge."),
+    ("ranking.instanceType", "ml.p6e-gb200.36xlarge", "ranking.instanceType", "Arm"),
+    ("ranking.instanceType", "ml.c5.xlargee", "ranking.instanceType", "Did you mean ml.c5.xlarge?"),
+    ("ranking.instanceType", "ml.t2.medium", "ranking.autoscaling", "burstable"),
+    ("ranking.autoscaling.min", 12, "ranking.autoscaling.min", "12 is more than max (10)"),
+    ("ranking.autoscaling.min", 0, "ranking.autoscaling.min", "greater than or equal to 1"),
+    ("ranking.autoscaling.max", "10", "ranking.autoscaling.max", "valid integer"),
+    ("ranking.initialInstanceCount", 11, "ranking.initialInstanceCount", "outside the autoscaling range 2 to 10"),
+    ("ranking.startupHealthCheckSeconds", 30, "ranking.startupHealthCheckSeconds", "greater than or equal to 60"),
+    ("ranking.volumeSizeGb", 513, "ranking.volumeSizeGb", "less than or equal to 512"),
+    ("ranking.environment", {"a-b": "c"}, "ranking.environment.a-b", "digits and underscores"),
+    (
+        "ranking.environment",
+        {"SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": "x"},
+        "ranking.environment",
+        "model.defaultModelName",
+    ),
+    (
+        "ranking.environment.SAGEMAKER_TRITON_DISABLE_MODEL_NAMESPACING",
+        "true",
+        "ranking.environment.SAGEMAKER_TRITON_DISABLE_MODEL_NAMESPACING",
+        "only false disables it",
+    ),
+    (
+        "ranking.environment.SAGEMAKER_TRITON_OVERRIDE_PING_MODE",
+        "live",
+        "ranking.environment.SAGEMAKER_TRITON_OVERRIDE_PING_MODE",
+        "only where SAGEMAKER_TRITON_PING_MODE is set too",
+    ),
+    ("ranking.inferenceAmiVersion", "al2", "ranking.inferenceAmiVersion", "al2023-ami-sagemaker-inference-gpu-4-1"),
+    (
+        "ranking.inferenceAmiVersion",
+        "al2-ami-sagemaker-inference-gpu-3-1",
+        "ranking.inferenceAmiVersion",
+        "is for instances with NVIDIA GPUs, which ml.r5.xlarge has not",
+    ),
+    (
+        "ranking.inferenceAmiVersion",
+        "al2-ami-sagemaker-inference-neuron-2",
+        "ranking.inferenceAmiVersion",
+        "is for instances with Inferentia or Trainium",
+    ),
+    ("ranking.instanceType", "ml.p2.xlarge", "ranking.instanceType", "compute capability 3.7, and Triton 23.10"),
+    ("ranking.instanceType", "ml.p6-b200.48xlarge", "ranking.instanceType", "Take image.version 25.04-py3"),
+    ("ranking.environment", {f"k{i}": "v" for i in range(99)}, "ranking.environment", "SageMaker takes 100"),
+    ("ranking.environment", {f"k{i}": "v" * 1024 for i in range(10, 42)}, "ranking.environment", "32864 bytes"),
+    ("ranking.initialVariantWeight", float("inf"), "ranking.initialVariantWeight", "finite number"),
+    (
+        "ranking.alarms.p99ModelLatencyMilliseconds",
+        float("inf"),
+        "ranking.alarms.p99ModelLatencyMilliseconds",
+        "fin",
+    ),
+    ("ranking.release", {"strategy": "canari"}, "ranking.release.strategy", "'canari' is none of 'allAtOnce', 'c"),
+    ("ranking.release", {"type": "canary", "percent": 10}, "ranking.release.type", "did you mean strategy?"),
+    ("ranking.release", {"strategy": "ALL_AT_ONCE"}, "ranking.release.strategy", "Did you mean allAtOnce?"),
+    ("ranking.release", {"strategy": "Linear"}, "ranking.release.strategy", "Did you mean linear?"),
+    (
+        "ranking.release",
+        {"bakeSeconds": "15m"},
+        "ranking.release.bakeSeconds",
+        "valid integer. Write 900.",
+    ),
+    ("ranking.release", {"timeoutSeconds": "1.5 h"}, "ranking.release.timeoutSeconds", "Write 5400."),
+    ("ranking.autoscaling.scaleInCooldown", "2min", "ranking.autoscaling.scaleInCooldown", "Write 120."),
+    ("ranking.autoscaling.max", "10", "ranking.autoscaling.max", "Write 10, without quotes."),
+    ("ranking.autoscaling.max", "10m", "ranking.autoscaling.max", "valid integer. Most instances"),
+    ("ranking.volumeSizeGb", "50GB", "ranking.volumeSizeGb", "Write 50."),
+    ("ranking.volumeSizeGb", "1.5", "ranking.volumeSizeGb", "must be a valid integer. Storage"),
+    ("ranking.alarms.errorRatePercent", "2.5%", "ranking.alarms.errorRatePercent", "Write 2.5."),
+    (
+        "ranking.alarms.p99ModelLatencyMilliseconds",
+        "0.5s",
+        "ranking.alarms.p99ModelLatencyMilliseconds",
+        "Write 500.",
+    ),
+    ("ranking.alarms.existing", "pager", "ranking.alarms.existing", "'pager': must be a list: each item on a line"),
+    ("ranking.alarms.existing", {"a": "b"}, "ranking.alarms.existing", "a mapping: must be a list: each item on a"),
+    ("ranking.alarms", [{"errorRatePercent": 5}], "ranking.alarms", "a mapping of keys to values; take the dashes"),
+    ("environment", "Staging", "environment", "Did you mean staging?"),
+    ("tags.x", 5, "tags.x", "5: must be a valid string: put it in quotes."),
+    ("ranking.environment.A", {"secret": "x"}, "ranking.environment.A", "is no Pulumi secret"),
+    ("ranking.release", {"timeoutSeconds": 10}, "ranking.release.timeoutSeconds", "600"),
+    ("ranking.release", {"timeoutSeconds": 28801}, "ranking.release.timeoutSeconds", "28800"),
+    ("ranking.release", {"bakeSeconds": 3601}, "ranking.release.bakeSeconds", "3600"),
+    ("ranking.release", {"terminationWaitSeconds": -1}, "ranking.release.terminationWaitSeconds", "0 to 3600"),
+    ("ranking.release", {"strategy": "allAtOnce", "percent": 5}, "ranking.release.percent", "unknown key"),
+    ("ranking.release", {"strategy": "canary"}, "ranking.release.percent", "exactly one of percent and instances"),
+    (
+        "ranking.release",
+        {"strategy": "linear", "percent": 10, "instances": 1},
+        "ranking.release.percent",
+        "exactly one of percent and instances",
+    ),
+    ("ranking.release", {"strategy": "canary", "percent": 51}, "ranking.release.percent", "(1 to 50)"),
+    ("ranking.release", {"strategy": "linear", "percent": 9}, "ranking.release.percent", "(10 to 50)"),
+    ("ranking.release", {"strategy": "rolling", "percent": 4}, "ranking.release.percent", "(5 to 50)"),
+    (
+        "ranking.release",
+        {"strategy": "rolling", "percent": 10, "terminationWaitSeconds": 1},
+        "ranking.release.terminationWaitSeconds",
+        "unknown key with rolling; only allAtOnce and canary and linear have it.",
+    ),
+    (
+        "ranking.release",
+        {"strategy": "rolling", "percent": 10, "rollbackPercent": 101},
+        "ranking.release.rollbackPercent",
+        "100",
+    ),
+    (
+        "ranking.release",
+        {"strategy": "linear", "percent": 10, "interval": 1},
+        "ranking.release.interval",
+        "did you mean intervalSeconds?",
+    ),
+    (
+        "ranking.release",
+        {"strategy": "canary", "instances": 2},
+        "ranking.release",
+        "2 of 2 instances = 100 %; canary moves at most 50 % at once. That is the fleet at autoscaling.min.",
+    ),
+    (
+        "ranking.release",
+        {"strategy": "linear", "percent": 10, "intervalSeconds": 3600, "timeoutSeconds": 3600},
+        "ranking.release.timeoutSeconds",
+        "3600 is too short: 2 x 3600 s of waiting, 0 s until termination and the start of instances take at least "
+        "7320 s",
+    ),
+    ("ranking.alarms.errorRatePercent", 0, "ranking.alarms.errorRatePercent", "greater than 0"),
+    ("ranking.alarms.errorRatePercent", "5", "ranking.alarms.errorRatePercent", "valid number"),
+    ("ranking.alarms.p99ModelLatency", 5, "ranking.alarms.p99ModelLatency", "p99ModelLatencyMilliseconds?"),
+    ("ranking.alarms.existing", [" "], "ranking.alarms.existing[0]", "no alarm name"),
+    (
+        "ranking.alarms.existing",
+        ["arn:aws:cloudwatch:us-east-1:210987654321:alarm:a"],
+        "ranking.alarms.existing[0]",
+        "region us-east-1, account 210987654321",
+    ),
+    ("ranking.alarms.existing", ["a", "b", "a"], "ranking.alarms.existing", "a: named more than once"),
+    (
+        "ranking.alarms",
+        {"errorRatePercent": 1, "existing": [f"a{n}" for n in range(10)]},
+        "ranking.alarms.existing",
+        "with the 1 made here 11; SageMaker takes 10",
+    ),
+    (
+        "ranking.alarms.minimumInvocations",
+        {"count": 1, "otherwise": "stop"},
+        "ranking.alarms.minimumInvocations.otherwise",
+        "'warn' or 'fail'",
+    ),
+    ("ranking.model", {}, "ranking.model", "exactly one"),
+    ("ranking.model", {"path": "a", "artifact": "b.tar.gz"}, "ranking.model", "exactly one"),
+    ("ranking.model", "models", "ranking.model", "must be a mapping"),
+    ("ranking.model.artifact", "model.zip", "ranking.model.artifact", "does not name a .tar.gz"),
+    ("ranking.model.artifact", "/m.tar.gz", "ranking.model.artifact", "a key inside the model bucket"),
+    ("ranking.model.artifact", "a/../m.tar.gz", "ranking.model.artifact", "a key inside the model bucket"),
+    ("ranking.model.artifact", "models/m.tar.gz", "ranking.model.artifact", "artifacts/"),
+    ("ranking.model.artifact", "a" * 794 + ".tar.gz", "ranking.model.artifact", "801 bytes; at most 800"),
+    ("ranking.model.artifact", "ü" * 397 + ".tar.gz", "ranking.model.artifact", "801 bytes; at most 800"),
+    ("ranking.model.defaultModelName", "a/b", "ranking.model.defaultModelName", "match pattern"),
+]
+"""Keys, what is wrong there, the key that is named and words of the message."""
+
+
+@pytest.mark.parametrize(("path", "value", "key", "words"), WRONG_VALUES)
 def test_a_wrong_value_is_refused_at_its_key_with_the_rule(path: str, value: Any, key: str, words: str) -> None:
     path, key = (re.sub("^ranking", "endpoints.ranking", text) for text in (path, key))
     ((found, message),) = problems(changed(path, value)).items()
     assert found.removeprefix("triton-sagemaker:") == key
     assert words in message
+
+
+def test_a_strategy_in_the_words_of_aws_is_answered_with_ours() -> None:
+    assert problems(changed("endpoints.ranking.release", {"type": "CANARY", "percent": 10})) == {
+        "triton-sagemaker:endpoints.ranking.release.type": "unknown key; did you mean strategy?",
+        "triton-sagemaker:endpoints.ranking.release.strategy": "'CANARY' is none of 'allAtOnce', 'canary', 'linear', "
+        "'rolling'. Did you mean canary?",
+    }
 
 
 @pytest.mark.parametrize("name", ["a__b", "a--b/c.d", "2048", "team_a/triton-x86"])
@@ -292,7 +332,6 @@ def test_all_problems_are_reported_at_once() -> None:
     assert set(found) == {
         "triton-sagemaker:environment",
         "triton-sagemaker:endpoints.ranking.autoscaling.min",
-        "triton-sagemaker:endpoints.other.model",
         "triton-sagemaker:endpoints.ranking.instanceType",
         "triton-sagemaker:endpoints.other.modle",
     }
@@ -387,10 +426,20 @@ def test_the_estimate_counts_starts_waits_and_termination() -> None:
         ({"alarms": {"errorRatePercent": 5}, "release": {"strategy": "canary", "percent": 10}}, []),
         ({"alarms": {"errorRatePercent": 5}, "release": {"strategy": "canary", "percent": 50}}, ["release.percent"]),
         ({"instanceType": "ml.c9i.xlarge"}, ["instanceType"]),
+        ({"alarms": {"errorRatePercent": 0.1}, "release": {"bakeSeconds": 60}}, []),
+        (
+            {"alarms": {"errorRatePercent": 0.02, "serverErrorRatePercent": 0.09}, "release": {"bakeSeconds": 60}},
+            ["alarms.errorRatePercent", "alarms.serverErrorRatePercent"],
+        ),
     ],
 )
 def test_what_sagemaker_takes_but_hardly_was_meant_is_a_warning(keys: dict[str, Any], warned: list[str]) -> None:
     assert list(endpoint(**keys).warnings) == warned
+
+
+def test_a_rate_that_is_rather_a_fraction_is_answered_with_its_percent() -> None:
+    warned = endpoint(alarms={"errorRatePercent": 0.02}, release={"bakeSeconds": 60}).warnings
+    assert warned == {"alarms.errorRatePercent": "0.02 is 0.02 % of the requests. If a fraction is meant, write 2."}
 
 
 MODEL = {"path": "models"}
@@ -651,7 +700,7 @@ def secretly(value: Any, **keys: Any) -> dict[str, Any]:
         (SECRET, {"environment": {"LICENSE_KEY": "x"}}, "ranking.LICENSE_KEY", "leave it out there"),
         ({"ranking": {f"K{n}": "v" for n in range(99)}}, {}, "ranking", "at most 98"),
         ({"ranking": {f"K{n}": "v" * 1000 for n in range(10, 42)}}, {}, "ranking", "32096 bytes together; at most"),
-        ({"ranking": {"K": ["hunter2"]}}, {}, "ranking.K", "the value: must be a valid string"),
+        ({"ranking": {"K": ["hunter2"]}}, {}, "ranking.K", "is no Pulumi secret"),
     ],
 )
 def test_a_wrong_secret_is_refused_and_never_shown(value: Any, keys: dict[str, Any], key: str, words: str) -> None:
@@ -661,6 +710,44 @@ def test_a_wrong_secret_is_refused_and_never_shown(value: Any, keys: dict[str, A
     assert problem.key == f"triton-sagemaker:secretEnvironment.{key}"
     assert words in problem.message
     assert "hunter2" not in problem.message
+
+
+@pytest.mark.parametrize("value", [{"secret": "hunter2"}, ["hunter2"], None, 7])
+def test_what_is_no_secret_is_told_once_with_a_command_for_its_variable(value: Any) -> None:
+    config = changed("secretEnvironment", {"ranking": {"LICENSE_KEY": value}})
+    texts = {key: each if isinstance(each, str) else json.dumps(each) for key, each in config.items()}
+    for secret in ((), ("triton-sagemaker:secretEnvironment",)):
+        with pytest.raises(ConfigurationError) as caught:
+            load(texts, "triton-sagemaker", secret, stack="prod")
+        (problem,) = caught.value.problems
+        assert str(problem) == (
+            "triton-sagemaker:secretEnvironment.ranking.LICENSE_KEY: is no Pulumi secret, which stands as {secure: …}, "
+            "encrypted. Take it out and type: pulumi config set --secret -s prod --path "
+            "'triton-sagemaker:secretEnvironment.ranking.LICENSE_KEY'"
+        )
+
+
+@pytest.mark.parametrize("value", ["", "hunter2", {"LICENSE_KEY": "hunter2"}, {"ranking": None}, ["hunter2"]])
+def test_variables_without_their_endpoint_are_told_once_and_never_shown(value: Any) -> None:
+    ((key, message),) = problems(changed("secretEnvironment", value)).items()
+    assert "must be a mapping of keys to values" in message
+    assert message.endswith(
+        "`pulumi config set --secret --path 'triton-sagemaker:secretEnvironment.ENDPOINT.VARIABLE'`."
+    )
+    assert "hunter2" not in key + message
+
+
+def test_no_secret_at_all_is_none_in_plain_text() -> None:
+    assert settings(changed("secretEnvironment", {"ranking": {}})).secret_environment == {"ranking": {}}
+
+
+def test_a_hint_shows_nothing_of_what_may_be_secret() -> None:
+    config = changed("endpoints.ranking.release", {"strategy": "Canary", "bakeSeconds": "15m"})
+    texts = {key: each if isinstance(each, str) else json.dumps(each) for key, each in config.items()}
+    with pytest.raises(ConfigurationError) as caught:
+        load(texts, "triton-sagemaker", {"triton-sagemaker:endpoints"})
+    (problem,) = caught.value.problems
+    assert problem.message == "the value is none of 'allAtOnce', 'canary', 'linear', 'rolling'."
 
 
 @pytest.mark.parametrize("value", ["TOKEN=hunter2", {"KEY": "hunter2" * 200}, {"KEY": 7, "hunter2": {}}])

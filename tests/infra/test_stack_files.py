@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from infra.cli.stack_text import StackText
 from infra.cli.validate import Finding, findings
-from infra.settings.error import Location, Problem
+from infra.settings.error import Problem
+from infra.settings.location import Location
 from tests.infra.mock_runtime import ROOT, run
 
 PROJECT = "triton-sagemaker"

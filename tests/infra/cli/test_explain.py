@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from ruamel.yaml import YAML
@@ -13,6 +14,7 @@ from infra.settings.keys import keys
 from infra.settings.load import load
 from infra.settings.stack import Settings
 from tests.infra.mock_runtime import ROOT, stack_file
+from tests.infra.test_settings import WRONG_VALUES, changed, problems
 
 KEYS = keys()
 
@@ -52,10 +54,44 @@ def test_a_default_and_a_range_are_those_of_the_settings() -> None:
         ("autoscaling.min", "endpoints.*.autoscaling.min"),
         ("aws:region", "aws:region"),
         ("bucket", "bucket"),
+        ("freezeWindows[]", "freezeWindows"),
+        ("freezeWindows[0].timeZone", "freezeWindows[].timeZone"),
+        ("freezeWindows[].timeZone", "freezeWindows[].timeZone"),
+        ("secretEnvironment.ranking.LICENSE_KEY", "secretEnvironment"),
+        ("endpoints.ranking", "endpoints"),
+        ("endpoints.ranking.variants.x", "endpoints.*.variants"),
+        ("endpoints.ranking.variants.x.environment.A", "endpoints.*.variants.*.environment"),
+        ("variants.x.instanceType", "endpoints.*.variants.*.instanceType"),
+        ('tags["a.b"]', "tags"),
+        ("vpc.subnetIds[1]", "vpc.subnetIds"),
+        ("existing[0]", "endpoints.*.alarms.existing"),
     ],
 )
 def test_a_key_is_found_by_its_whole_name_or_its_end(written: str, name: str) -> None:
     assert {key.name for key in matching(KEYS, written)} == {name}
+
+
+@pytest.mark.parametrize("written", ["bucket.x", "secretEnvironment.a.b.c", "endpoints.a.model.path.b", "*", "[0]", ""])
+def test_what_is_no_key_is_none(written: str) -> None:
+    assert matching(KEYS, written) == []
+
+
+def test_every_key_of_the_documentation_is_found() -> None:
+    section, found = "", []
+    for line in (ROOT / FILE).read_text().splitlines():
+        if title := re.match("### `(.+)`", line):
+            section = title[1]
+            found.append(section)
+        elif section and (row := re.match(r"\| `([^`]+)`", line)):
+            found.append(f"{section}.{row[1]}")
+    assert len(found) > 60
+    assert [name for name in found if not matching(KEYS, name)] == []
+
+
+@pytest.mark.parametrize(("path", "value"), [each[:2] for each in WRONG_VALUES])
+def test_every_key_that_an_error_names_is_found(path: str, value: object) -> None:
+    for key, message in problems(changed(re.sub("^ranking", "endpoints.ranking", path), value)).items():
+        assert message.startswith("unknown key") or matching(KEYS, key.removeprefix("triton-sagemaker:")), key
 
 
 def explained(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -79,6 +115,7 @@ def test_a_key_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("endpoints.*.release.bakeSecond", "endpoints.*.release.bakeSeconds"),
         ("instanceTyp", "endpoints.*.instanceType"),
+        ("minCapacity", "endpoints.*.autoscaling.min"),
         ("xyzzy", None),
     ],
 )

@@ -95,7 +95,33 @@ def test_secrets_are_covered(project: Path, capsys: pytest.CaptureFixture[str]) 
     (project / "Pulumi.x.yaml").write_text(CONFIG + secret)
     code, text, _ = planned(capsys, "-s", "x", "--json", root=project)
     assert code == 0
-    assert one(json.loads(text), "Model", "ranking")["inputs"]["primaryContainer"]["environment"] == "[secret]"
+    assert one(json.loads(text), "Model", "ranking")["inputs"]["primaryContainer"]["environment"] == {
+        "KEY": "(a secret)",
+        "SAGEMAKER_TRITON_LOG_VERBOSE": "false",
+    }
+
+
+def test_plain_variables_beside_a_secret_one_are_shown(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    environment = "environment: {TOKEN: {secure: AAAB}, PLAIN: x}}}"
+    (project / "Pulumi.x.yaml").write_text(CONFIG.replace("a.tar.gz}}}", f"a.tar.gz}}, {environment}"))
+    code, text, _ = planned(capsys, "-s", "x", root=project)
+    assert code == 0
+    assert "PLAIN: x\n" in text
+    assert "TOKEN: (a secret)\n" in text
+    assert "AAAB" not in text
+
+
+def test_how_long_a_release_takes_and_warnings_are_said_as_in_a_preview(
+    project: Path, capsys: pytest.CaptureFixture[str], prod: dict[str, Any]
+) -> None:
+    (project / "Pulumi.x.yaml").write_text(CONFIG.replace("model:", "release: {bakeSeconds: 60}, model:"))
+    _, text, _ = planned(capsys, "-s", "x", root=project)
+    warning, estimate, *_ = text.splitlines()[2:]
+    assert warning.startswith(
+        "warning: triton-sagemaker:endpoints.ranking.alarms: none is given, so nothing is watched"
+    )
+    assert estimate == "ranking: a release takes 3 to 18 minutes: allAtOnce, 1 rollback alarm"
+    assert prod["said"] == run("prod").said
 
 
 def test_a_setting_that_is_secret_as_a_whole_is_left_out_and_told_of(

@@ -118,6 +118,16 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Account:
     return account
 
 
+@pytest.fixture
+def interrupted(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits is interrupted."""
+
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(waiting.Clock, "pause", interrupt)
+
+
 Capture = pytest.CaptureFixture[str]
 
 
@@ -233,13 +243,7 @@ def test_watch_draws_the_whole_status_again_on_a_terminal(
     assert "iris: Progressing" not in shown
 
 
-def test_an_interrupted_watch_leaves_the_release_alone(
-    account: Account, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(waiting.Clock, "pause", interrupt)
+def test_an_interrupted_watch_leaves_the_release_alone(account: Account, capsys: Capture, interrupted: None) -> None:
     account.becomes(ROLLING_OUT)
     assert account.run("watch") == 130
     assert "what is under way goes on" in capsys.readouterr().out
@@ -319,13 +323,7 @@ def test_stop_in_ci_needs_yes(account: Account, capsys: Capture, monkeypatch: py
     assert account.cloudwatch.set == []
 
 
-def test_an_interrupted_stop_leaves_the_alarm_ok(
-    account: Account, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(waiting.Clock, "pause", interrupt)
+def test_an_interrupted_stop_leaves_the_alarm_ok(account: Account, capsys: Capture, interrupted: None) -> None:
     account.becomes(ROLLING_OUT)
     assert account.run("stop", "--yes") == 130
     assert account.cloudwatch.set == [("new-stop", "ALARM"), ("new-stop", "OK")]

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from infra.aws_session import AwsSession
-from infra.cli.stack_file import SECRET, StackFile, StackFileError
+from infra.cli.stack_file import StackFile
+from infra.cli.stack_text import SECRET, StackFileError
 
 BASE = """
 config:
@@ -35,7 +36,7 @@ def test_a_stack_is_found_upwards(tmp_path: Path) -> None:
     below = project(tmp_path) / "infra" / "cli"
     below.mkdir(parents=True)
     found = StackFile.find("dev", below)
-    assert (found.project, found.stack, found.path) == ("p", "dev", tmp_path / "Pulumi.dev.yaml")
+    assert (found.text.project, found.stack, found.text.path) == ("p", "dev", tmp_path / "Pulumi.dev.yaml")
     assert list(found.settings().endpoints) == ["iris"]
 
 

@@ -74,6 +74,11 @@ def test_every_problem_stands_with_line_and_column(found: Validate) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
+        (
+            "artifact:",
+            "artefact:",
+            "8:9: triton-sagemaker:endpoints.ranking.model.artefact: unknown key; did you mean a",
+        ),
         ("        max: 10\n", "", "9:7: triton-sagemaker:endpoints.ranking.autoscaling.max: is required."),
         ("min: 2", "mini: 2", "10:9: triton-sagemaker:endpoints.ranking.autoscaling.mini: unknown key; did you mean"),
         ("{CostEnv: test, CostService: x}", "{CostEnv: test}", "4:3: triton-sagemaker:tags: CostService must be set"),
@@ -121,7 +126,7 @@ def test_numbers_are_those_that_pulumi_makes_of_them(found: Validate) -> None:
 
 def test_a_wrong_model_repository_is_told_of_beside_wrong_settings(found: Validate) -> None:
     text = VALID + "    second:\n      model:\n        path: nowhere\n    third:\n      modl: x\n"
-    assert [line.split(": ")[0] for line in found(text)] == ["14:9", "15:5", "16:7"]
+    assert [line.split(": ")[0] for line in found(text)] == ["14:9", "16:7"]
 
 
 def test_warnings_are_shown_and_are_no_failure(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,7 +139,7 @@ def test_warnings_are_shown_and_are_no_failure(project: Path, capsys: pytest.Cap
     assert f"{file}:12:7: warning: triton-sagemaker:endpoints.ranking.instanceType: ml.c9i.xlarge is not in" in out
 
 
-SECURE = "{secure: AAABAJ0hW7}"
+SECURE = "{secure: AAABAJ0hW7pK3mX9qR2tLw8vZ5dY1cN4A+==}"
 
 
 @pytest.mark.parametrize(
@@ -151,6 +156,21 @@ def test_secrets_are_taken_where_they_may_be(found: Validate, addition: str) -> 
     assert found(VALID + addition) == []
 
 
+@pytest.mark.parametrize("ciphertext", ["v1:3c0JjrVgHJUuOEgt:OAZ7Lys8kR9BMmT2nFwqYtVxQ4e3", "AAABAJ0hW7pK3mX9qR2tLw8v"])
+def test_what_pulumi_encrypts_is_taken_for_it(found: Validate, ciphertext: str) -> None:
+    assert found(VALID + f"      environment: {{KEY: {{secure: '{ciphertext}'}}}}\n") == []
+
+
+@pytest.mark.parametrize(
+    "written", ["hunter2", "hunter22", "v1:hunter2", "", "{a: hunter2}", "a password of 24 letters"]
+)
+def test_what_pulumi_cannot_have_encrypted_is_a_warning_that_does_not_show_it(found: Validate, written: str) -> None:
+    (line,) = found(VALID + f"  triton-sagemaker:secretEnvironment: {{ranking: {{KEY: {{secure: {written}}}}}}}\n")
+    assert line.startswith("12:50: warning: triton-sagemaker:secretEnvironment.ranking.KEY: is nothing that Pulumi enc")
+    assert line.endswith("config set --secret -s x --path 'triton-sagemaker:secretEnvironment.ranking.KEY'")
+    assert "hunter" not in line
+
+
 def test_a_secret_elsewhere_is_refused_and_hides_no_other_problem(found: Validate) -> None:
     text = VALID.replace("min: 2", f"min: {SECURE}").replace("CostService: x", "CostService: 5")
     assert [line.split(": ")[0] for line in found(text)] == ["4:42", "10:9"]
@@ -158,10 +178,16 @@ def test_a_secret_elsewhere_is_refused_and_hides_no_other_problem(found: Validat
     assert line.startswith("5:3: triton-sagemaker:endpoints: is secret, and nobody could check it. Only secretEnv")
 
 
+def test_a_command_is_given_for_no_place_that_takes_no_secret(found: Validate) -> None:
+    (line,) = found(VALID.replace("min: 2", "min: {secure: hunter2}"))
+    assert "nobody could check it" in line
+    assert "pulumi config set" not in line
+
+
 def test_a_secret_in_plain_text_beside_an_encrypted_one_is_refused(found: Validate) -> None:
     text = VALID + f"  triton-sagemaker:secretEnvironment: {{ranking: {{A: {SECURE}, B: hunter2}}}}\n"
     (line,) = found(text)
-    assert line.startswith("12:75: triton-sagemaker:secretEnvironment.ranking.B: stands here in plain text")
+    assert line.startswith("12:101: triton-sagemaker:secretEnvironment.ranking.B: stands here in plain text")
 
 
 def test_what_an_environment_of_pulumi_cloud_may_bring_is_not_missed(found: Validate) -> None:
@@ -202,7 +228,8 @@ def test_what_cannot_be_read_is_no_finding(project: Path, capsys: pytest.Capture
     for arguments, words in (
         (["validate", str(project / "Pulumi.no.yaml")], "Pulumi.no.yaml cannot be read: No such file"),
         (["validate", "--cwd", str(project)], "there is no stack file"),
-        (["validate", "--cwd", "/"], "there is no Pulumi.yaml in / or above it"),
+        (["validate", "--cwd", "/"], "there is no Pulumi.yaml in / or above it. Go to the project, or give --cwd."),
+        (["validate", "/Pulumi.x.yaml"], "there is no Pulumi.yaml in / or above it. A stack file lies in its project"),
     ):
         with pytest.raises(SystemExit) as exit_:
             main(arguments)
@@ -210,13 +237,25 @@ def test_what_cannot_be_read_is_no_finding(project: Path, capsys: pytest.Capture
         assert words in capsys.readouterr().err
 
 
-def test_a_preview_says_the_same_words(found: Validate) -> None:
-    text = VALID.replace("min: 2", "min: 12") + "    second:\n      model: {path: nowhere}\n      instanceTyp: x\n"
-    said = {line.split(": ", 1)[1] for line in found(text)}
+@pytest.mark.parametrize(
+    ("changes", "addition", "count"),
+    [
+        ({"min: 2": "min: 12"}, "    second:\n      model: {path: nowhere}\n      instanceTyp: x\n", 2),
+        ({"artifact:": "artefact:", "min: 2": "minCapacity: 2", "staging": "Prod"}, "", 3),
+        ({"min: 2": "min: 2m"}, "      release: {strategy: canry}\n      alarms: {existing: pager}\n", 3),
+        ({}, "  triton-sagemaker:secretEnvironment: {ranking: {A: hunter2, B: {secret: hunter2}, c-d: x}}\n", 4),
+    ],
+)
+def test_a_preview_says_the_same_words(found: Validate, changes: dict[str, str], addition: str, count: int) -> None:
+    text = VALID + addition
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    said = [line.split(": ", 1)[1] for line in found(text)]
     with pytest.raises(pulumi.RunError) as refused:
         run("x", YAML(typ="safe").load(text)["config"])
-    assert said == {line.strip() for line in str(refused.value).splitlines()[1:]}
-    assert len(said) == 2
+    assert sorted(said) == sorted(line.strip() for line in str(refused.value).splitlines()[1:])
+    assert len(said) == count
+    assert "hunter2" not in str(refused.value)
 
 
 def test_nothing_heavy_is_loaded_to_validate() -> None:

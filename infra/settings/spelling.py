@@ -1,0 +1,48 @@
+"""Which word was meant by one that is not known."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+AWS_WORDS: Mapping[str, tuple[str, ...]] = {
+    "MinCapacity": ("min",),  # RegisterScalableTarget
+    "MaxCapacity": ("max",),
+    "MinInstanceCount": ("min",),  # CreateEndpointConfig, ProductionVariantManagedInstanceScaling
+    "MaxInstanceCount": ("max",),
+    "TargetValue": ("invocationsPerInstance",),  # PutScalingPolicy, TargetTrackingScalingPolicyConfiguration
+    "ModelDataUrl": ("artifact", "model"),  # CreateModel, ContainerDefinition
+    "DeploymentConfig": ("release",),  # UpdateEndpoint
+    "Type": ("strategy",),  # UpdateEndpoint, TrafficRoutingConfig
+    "WaitIntervalInSeconds": ("intervalSeconds", "bakeSeconds"),  # UpdateEndpoint, TrafficRoutingConfig
+    "MaximumExecutionTimeoutInSeconds": ("timeoutSeconds",),  # UpdateEndpoint, BlueGreenUpdatePolicy
+    "MaximumBatchSize": ("percent",),  # UpdateEndpoint, RollingUpdatePolicy
+    "RollbackMaximumBatchSize": ("rollbackPercent",),
+    "CanarySize": ("percent",),  # UpdateEndpoint, TrafficRoutingConfig
+    "LinearStepSize": ("percent",),
+    "AlarmName": ("existing",),  # UpdateEndpoint, Alarm
+}
+"""What AWS calls the keys that have another name here, by the operation whose parameters they are."""
+
+_SHORTEST_BEGINNING = 3
+"""Letters of a word that tell which one is meant where a single one begins with them: `env`, `prod`."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is AWS's name for the same, begins like it or is spelled like it, whatever the case."""
+    by_plain = {_plain(each): each for each in known}
+    plain = _plain(word)
+    if found := [each for each in _AWS_WORDS.get(plain, ()) if each in by_plain.values()]:
+        return found[0]
+    beginning = [each for each in by_plain if each.startswith(plain)] if len(plain) >= _SHORTEST_BEGINNING else []
+    if len(beginning) != 1:
+        beginning = difflib.get_close_matches(plain, by_plain, n=1)
+    return by_plain[beginning[0]] if beginning else None
+
+
+def _plain(word: str) -> str:
+    """Without what differs between camelCase, snake_case and kebab-case."""
+    return word.casefold().replace("_", "").replace("-", "")
+
+
+_AWS_WORDS = {_plain(word): ours for word, ours in AWS_WORDS.items()}
