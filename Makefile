@@ -33,9 +33,10 @@ down: ready ## destroy every stack of the sandbox, stop its servers, delete it
 status: ready ## what runs in the sandbox
 	@$(RUN) sandbox status
 
+# Three workers on two cores: what asks the sandbox waits for a good part of its time.
 .PHONY: test
 test: ready lint editor ## every check and every test but the long ones of `make soak`
-	@$(RUN) pytest -n 2 --dist worksteal
+	@$(RUN) pytest -n 3 --dist worksteal
 
 .PHONY: soak
 soak: ready ## the tests that take minutes: releases under load, deployments killed at many moments

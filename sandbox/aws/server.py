@@ -275,7 +275,7 @@ def serve(home: Path, port: int = 0) -> None:
     announcement = home / "aws.json"
     _write_atomically(announcement, json.dumps(aws.facts))
     try:
-        server.serve_forever()
+        server.serve_forever(poll_interval=0.1)  # how long a SIGTERM waits
     finally:
         announcement.unlink(missing_ok=True)
         aws.close()

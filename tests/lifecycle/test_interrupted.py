@@ -7,7 +7,7 @@ import time
 import psutil
 import pytest
 
-from tests.lifecycle.account import Account, Killable, consistent, development, write_model
+from tests.lifecycle.account import Account, Killable, consistent, development, nothing_to_do, write_model
 
 CANARY = {"strategy": "canary", "instances": 1, "bakeSeconds": 300}
 
@@ -33,6 +33,7 @@ def test_a_kill_during_the_first_create_is_got_out_of(account: Account) -> None:
     created = [call for call in account.calls(before) if call["operation"] == "CreateEndpoint"]
     assert len(created) == 1, "the endpoint under way was attached to"
     consistent(account, stack)
+    nothing_to_do(stack)
 
 
 def test_a_kill_during_the_mirror_costs_only_time(account: Account) -> None:
@@ -50,33 +51,36 @@ def test_a_kill_during_the_mirror_costs_only_time(account: Account) -> None:
     assert account.ask(name) == 1
 
 
-def test_a_kill_while_autoscaling_is_off_brings_it_back_with_the_next_up(account: Account) -> None:
+@pytest.mark.parametrize(
+    "deleted",
+    [pytest.param(False, id="updated"), pytest.param(True, id="deleted to be created anew", marks=pytest.mark.soak)],
+)
+def test_a_kill_while_autoscaling_is_off_brings_it_back_with_the_next_up(account: Account, deleted: bool) -> None:
     name = account.name()
-    model = {"path": str(account.model(1))}
-    endpoint = {"model": model, "autoscaling": {"min": 2, "max": 4}, "release": CANARY}
+    endpoint = {"model": {"path": str(account.model(1))}, "autoscaling": {"min": 2, "max": 4}, "release": CANARY}
     stack = account.stack(development({name: endpoint}))
     stack.up()
+    stack.config = development({name: {**endpoint, "instanceType": "ml.m5.xlarge"}})
+    account.impose(provisioningSeconds=8)
+    before = account.now()
+    running = Killable(account, stack)
+    account.wait_for(lambda call: call["operation"] == "UpdateEndpoint", before)
+    assert gone(running.kill_the_engine())
     sagemaker, autoscaling = account.client("sagemaker"), account.client("application-autoscaling")
     target = {"ServiceNamespace": "sagemaker", "ResourceIds": [f"endpoint/{name}/variant/AllTraffic"]}
-    for instance_type, deleted in (("ml.m5.xlarge", False), ("ml.m5.large", True)):
-        stack.config = development({name: {**endpoint, "instanceType": instance_type}})
-        account.impose(provisioningSeconds=8)
-        before = account.now()
-        running = Killable(account, stack)
-        account.wait_for(lambda call: call["operation"] == "UpdateEndpoint", before)
-        assert gone(running.kill_the_engine())
-        assert autoscaling.describe_scalable_targets(**target)["ScalableTargets"] == []
+    assert autoscaling.describe_scalable_targets(**target)["ScalableTargets"] == []
 
-        account.impose(provisioningSeconds=0, timeFactor=300)
-        if deleted:
-            account.wait_for_status(name, "InService")
-            sagemaker.delete_endpoint(EndpointName=name)
-            sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=name, WaiterConfig={"Delay": 1})
-        stack.up()
-        (found,) = autoscaling.describe_scalable_targets(**target)["ScalableTargets"]
-        assert (found["MinCapacity"], found["MaxCapacity"]) == (2, 4)
-        assert account.ask(name) == 1
-        consistent(account, stack)
+    account.impose(provisioningSeconds=0, timeFactor=300)
+    if deleted:
+        account.wait_for_status(name, "InService")
+        sagemaker.delete_endpoint(EndpointName=name)
+        sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=name, WaiterConfig={"Delay": 1})
+    stack.up()
+    (found,) = autoscaling.describe_scalable_targets(**target)["ScalableTargets"]
+    assert (found["MinCapacity"], found["MaxCapacity"]) == (2, 4)
+    assert account.ask(name) == 1
+    consistent(account, stack)
+    nothing_to_do(stack)
 
 
 @pytest.mark.soak
@@ -98,3 +102,4 @@ def test_a_kill_at_any_moment_is_got_out_of_by_the_next_up(account: Account, sec
         stack.up()
         assert account.ask(name) == answer
         consistent(account, stack)
+        nothing_to_do(stack)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sandbox.stacks import StackFailed
-from tests.lifecycle.account import Account, Asking, consistent, development, eventually, write_model
+from tests.lifecycle.account import Account, Asking, consistent, development, eventually, nothing_to_do, write_model
 
 RELEASES = 20
 ROLLED_BACK = (3, 6, 9, 12, 18)
@@ -54,6 +54,7 @@ def test_every_request_in_twenty_releases_is_answered_by_the_old_or_the_new_mode
                 live = answer
             assert account.ask(name) == live
     consistent(account, stack)
+    nothing_to_do(stack)
 
     wrong = [each for each in asking.asked if each.answer not in right[bisect_right(began, each.at) - 1]]
     print(f"{len(asking.asked)} requests in {RELEASES} releases, {len(ROLLED_BACK)} of them rolled back")

@@ -10,7 +10,16 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox.stacks import StackFailed
-from tests.lifecycle.account import BROKEN, Account, consistent, development, operations, state, write_model
+from tests.lifecycle.account import (
+    BROKEN,
+    Account,
+    consistent,
+    development,
+    nothing_to_do,
+    operations,
+    state,
+    write_model,
+)
 
 CANARY = {"strategy": "canary", "percent": 50, "bakeSeconds": 600}
 RELEASED = ["PackedModel", "Model", "EndpointConfiguration"]
@@ -112,6 +121,7 @@ def test_a_changed_setting_replaces_what_depends_on_it_and_updates_the_endpoint(
     container = account.client("sagemaker").describe_model(ModelName=model["id"])["PrimaryContainer"]
     assert container["Image"] == stack.outputs()["image"]
     consistent(account, stack)
+    nothing_to_do(stack)
 
 
 def test_an_instance_type_change_under_autoscaling_keeps_the_autoscaling(account: Account) -> None:
@@ -144,6 +154,7 @@ def test_an_instance_type_change_under_autoscaling_keeps_the_autoscaling(account
     assert registered() == before
     assert stack.refresh().unchanged
     consistent(account, stack)
+    nothing_to_do(stack)
 
 
 def test_a_fleet_that_was_scaled_out_is_released_as_it_is_until_its_autoscaling_goes(account: Account) -> None:
@@ -166,6 +177,7 @@ def test_a_fleet_that_was_scaled_out_is_released_as_it_is_until_its_autoscaling_
     (variant,) = account.endpoint(name)["ProductionVariants"]
     assert (variant["DesiredInstanceCount"], variant["CurrentInstanceCount"]) == (2, 2)
     consistent(account, stack)
+    nothing_to_do(stack)
 
 
 def test_an_artifact_is_missed_then_deployed_then_released_at_its_next_version(account: Account) -> None:

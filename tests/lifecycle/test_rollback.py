@@ -8,7 +8,17 @@ from typing import Any, NamedTuple
 import pytest
 
 from sandbox.stacks import Stack, StackFailed
-from tests.lifecycle.account import FAILING, Account, Asking, consistent, development, sleeping, state, write_model
+from tests.lifecycle.account import (
+    FAILING,
+    Account,
+    Asking,
+    consistent,
+    development,
+    nothing_to_do,
+    sleeping,
+    state,
+    write_model,
+)
 
 CANARY = {"strategy": "canary", "instances": 1, "bakeSeconds": 300}
 ERROR_RATE = {"errorRatePercent": 5}
@@ -85,6 +95,7 @@ def test_a_model_that_fails_its_requests_is_rolled_back_by_its_alarm_under_each_
     assert asking.answers == {1}
     assert asking.failures == [], "the model of before is what gets out of it"
     consistent(account, stack)
+    nothing_to_do(stack)
 
 
 def test_a_canary_that_does_not_start_is_rolled_back_with_its_reason(account: Account) -> None:
@@ -146,6 +157,7 @@ def test_a_release_is_not_begun_while_a_rollback_alarm_is_missing_or_fires(accou
     stack.up()
     assert account.ask(name) == 2
     consistent(account, stack)
+    nothing_to_do(stack)
 
 
 def test_a_live_model_that_fails_does_not_roll_its_repair_back(account: Account) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox.stacks import Stack, StackFailed
-from tests.lifecycle.account import Account, Killable, consistent, development, left, state, write_model
+from tests.lifecycle.account import Account, Killable, consistent, development, left, nothing_to_do, state, write_model
 
 CANARY = {"strategy": "canary", "instances": 1, "bakeSeconds": 600}
 
@@ -46,6 +46,7 @@ def test_a_rollout_that_somebody_else_began_is_waited_out_and_found_by_refresh_o
     stack.up()
     assert account.endpoint(name)["EndpointConfigName"] != by_hand
     consistent(account, stack)
+    nothing_to_do(stack)
 
 
 def test_an_endpoint_that_somebody_deleted_or_that_failed_is_found_by_refresh_and_made_anew(account: Account) -> None:
@@ -109,6 +110,7 @@ def test_a_kill_during_a_canary_is_seen_by_refresh_and_ended_by_the_next_up(acco
     assert account.ask(name) == 2
     assert len([call for call in account.calls(before) if call["operation"] == "UpdateEndpoint"]) == 1
     consistent(account, stack)
+    nothing_to_do(stack)
 
 
 def test_an_up_that_attaches_to_a_canary_tells_that_it_is_rolled_back(account: Account) -> None:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.lifecycle.account import Account, Asking, consistent, development, left, operations, write_model
+from tests.lifecycle.account import (
+    Account,
+    Asking,
+    consistent,
+    development,
+    left,
+    nothing_to_do,
+    operations,
+    write_model,
+)
 
 CANARY = {"strategy": "canary", "instances": 1, "bakeSeconds": 300}
 STRATEGIES: dict[str, dict[str, Any]] = {
@@ -57,6 +66,7 @@ def test_each_strategy_brings_a_release_to_its_end_without_a_failed_request(acco
     assert "canary 1 of 2, 50 % of the traffic on the new fleet" in release.output
     assert {account.ask(name) for name in names.values()} == {2}
     consistent(account, stack)
+    nothing_to_do(stack)
 
 
 def test_a_changed_policy_is_no_rollout_and_serves_the_next_release(account: Account) -> None:
@@ -78,6 +88,7 @@ def test_a_changed_policy_is_no_rollout_and_serves_the_next_release(account: Acc
         assert account.ask(name) == answer
     assert [routing(each) for each in asked(account, before)] == ["CANARY", "CANARY"]
     consistent(account, stack)
+    nothing_to_do(stack)
 
 
 def test_a_renamed_endpoint_is_made_before_the_old_one_goes(account: Account) -> None:

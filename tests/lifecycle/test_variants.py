@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox.stacks import StackFailed
-from tests.lifecycle.account import Account, consistent, development
+from tests.lifecycle.account import Account, consistent, development, nothing_to_do
 
 
 def scalable(account: Account, name: str) -> set[str]:
@@ -49,3 +49,4 @@ def test_a_variant_is_added_and_taken_away_while_the_other_keeps_its_autoscaling
     assert account.ask(name) == 1
     assert scalable(account, name) == {"AllTraffic"}
     consistent(account, stack)
+    nothing_to_do(stack)
