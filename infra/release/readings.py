@@ -46,10 +46,10 @@ def readings(cloudwatch: Any, names: Sequence[str], now: float) -> list[AlarmRea
 
 
 def names_of_configuration(cloudwatch: Any, config_name: str) -> list[str]:
-    """The alarms that were made for an endpoint configuration: their names begin with its own."""
+    """The alarms that were made for an endpoint configuration, sorted: their names begin with its own."""
     with aws_calls(f"alarms {config_name}-*"):
         pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{config_name}-")
-        return [each["AlarmName"] for page in pages for each in page.get("MetricAlarms", [])]
+        return sorted(each["AlarmName"] for page in pages for each in page.get("MetricAlarms", []))
 
 
 def _reading(cloudwatch: Any, alarm: Mapping[str, Any], now: float) -> AlarmReading:

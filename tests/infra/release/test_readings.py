@@ -127,8 +127,8 @@ def test_the_alarms_of_a_configuration_are_found_by_their_name() -> None:
     class Pages:
         def paginate(self, **request: Any) -> Iterator[dict[str, Any]]:
             asked.append(request)
-            yield {"MetricAlarms": [{"AlarmName": "new-rate"}]}
             yield {"MetricAlarms": [{"AlarmName": "new-stop"}]}
+            yield {"MetricAlarms": [{"AlarmName": "new-rate"}]}
 
     class Paginating:
         def get_paginator(self, _operation: str) -> Pages:
