@@ -305,7 +305,8 @@ def _deploy_serving(deployed: Deployed) -> list[dict[str, Any]]:
                 *deployed.of_endpoints("cloudwatch", "alarm:TargetTracking-endpoint/{}/*"),
             ],
         ),
-        _allow("ReadAlarms", "cloudwatch", ["DescribeAlarms"], "*"),  # a narrower scope hides composite alarms
+        # a narrower scope hides composite alarms
+        _allow("ReadAlarms", "cloudwatch", ["DescribeAlarms", "DescribeAlarmHistory"], "*"),
         _allow("ReadMetrics", "cloudwatch", ["GetMetricStatistics"], "*"),  # takes no resource
         _allow(
             "Autoscaling",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -52,6 +53,43 @@ class MinimumInvocations:
 def states(cloudwatch: Any, names: Sequence[str]) -> list[AlarmState]:
     """The alarms that exist, in the order of `names` (at most 10)."""
     return [state(each) for each in described(cloudwatch, names)]
+
+
+def fired_since(cloudwatch: Any, names: Sequence[str], since: float) -> Iterator[AlarmState]:
+    """Those of the alarms (at most 10) that went into ALARM after `since` (seconds since 1970), as they were then: they
+    may be OK again. One call an alarm: of more than 100 changes the last ones count.
+
+    Raises:
+        AwsRequestRefused: naming the alarm.
+    """
+    for name in names:
+        with aws_calls(f"alarm {name}"):
+            answer = cloudwatch.describe_alarm_history(
+                AlarmName=name,
+                AlarmTypes=["MetricAlarm", "CompositeAlarm"],
+                HistoryItemType="StateUpdate",
+                StartDate=datetime.fromtimestamp(since, UTC),
+                ScanBy="TimestampDescending",
+                MaxRecords=100,
+            )
+        if fired := last_fired(answer["AlarmHistoryItems"]):
+            yield fired
+
+
+def last_fired(history: Sequence[Mapping[str, Any]]) -> AlarmState | None:
+    """The alarm as it was when it last went into ALARM, given its StateUpdate items, the newest first; None if it did
+    not. HistoryData is JSON of a form that only examples tell (AWS CLI, describe-alarm-history)."""
+    states = (_new_state(each) for each in history)
+    return next((each for each in states if each and each.firing), None)
+
+
+def _new_state(item: Mapping[str, Any]) -> AlarmState | None:
+    """None for an item of another form."""
+    try:
+        new = json.loads(item["HistoryData"])["newState"]
+        return AlarmState(item["AlarmName"], new["stateValue"], new.get("stateReason", ""))
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def stop_alarm_name(config_name: str) -> str:

@@ -341,13 +341,14 @@ class EndpointRelease:
         waiting: Waiting,
     ) -> failure.ReleaseFailed:
         name, config = request.name, request.config_name
-        if rollout.asked == "update":
-            rollout.fired |= {each.name: each for each in self._alarms(rollout.alarm_names) if each.firing}
+        notes = self._alarms_looked_back_at(rollout) if rollout.asked == "update" else []
+        if found and found.status == "InService":
+            notes += self._autoscaling_put_back(found)
         evidence = failure.Evidence(
             reason=found.failure_reason if found else "",
             alarms=list(rollout.fired.values()),
             log=last_lines(self._logs, name, int((rollout.began or waiting.clock.began) * 1000)),
-            notes=self._autoscaling_put_back(found) if found and found.status == "InService" else [],
+            notes=notes,
         )
         if found is None:
             return failure.failed(name, config, "deleted by somebody else meanwhile", evidence, failure.CREATED_ANEW)
@@ -357,6 +358,18 @@ class EndpointRelease:
             return failure.rolled_back(name, config, found.config_name, evidence)
         next_step = self._deleted_after_failure(found, request) if rollout.asked == "create" else failure.CREATED_ANEW
         return failure.failed(name, config, found.status, evidence, next_step)
+
+    def _alarms_looked_back_at(self, rollout: Rollout) -> list[str]:
+        """Take in the alarms that fire at the end, and those that did between two looks only; what kept it from that is
+        told beside the failure of the release, not instead of it."""
+        rollout.fired |= {each.name: each for each in self._alarms(rollout.alarm_names) if each.firing}
+        unseen = [name for name in rollout.alarm_names if name not in rollout.fired]
+        try:
+            for each in alarms.fired_since(self._cloudwatch, unseen, rollout.began):
+                rollout.fired[each.name] = each
+        except AwsRequestRefused as error:
+            return [f"An alarm that fired for a moment only may be missing here: {error}."]
+        return []
 
     def _autoscaling_put_back(self, live: EndpointDescription) -> list[str]:
         """Put it back; what kept it from that is told beside the failure of the release, not instead of it."""

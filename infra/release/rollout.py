@@ -36,7 +36,7 @@ class Rollout:
     bake_began: float | None = None
     """When the new fleet first had traffic and its alarms were watched."""
     fired: dict[str, AlarmState] = field(default_factory=dict)
-    """Alarms that were seen in ALARM, as they were then: they may be OK again when the rollback is over."""
+    """Alarms that have been in ALARM, as they were then: they may be OK again when the rollback is over."""
     _step: CurrentStep = field(default_factory=CurrentStep)
     _baking_since: float | None = None
     _alarms: Sequence[AlarmState] = ()

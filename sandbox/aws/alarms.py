@@ -1,4 +1,5 @@
-"""The state of a CloudWatch metric alarm, from its datapoints (CloudWatch User Guide, "Alarm evaluation")."""
+"""The state of a CloudWatch metric alarm, from its datapoints (CloudWatch User Guide, "Alarm evaluation"), and what its
+history tells of a change."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 OK, ALARM, INSUFFICIENT_DATA = "OK", "ALARM", "INSUFFICIENT_DATA"
 
@@ -40,6 +42,33 @@ class State:
     value: str
     reason: str
     reason_data: str = "{}"
+
+    def in_history(self) -> dict[str, Any]:
+        """A state that was set by hand has no data of a reason."""
+        data = json.loads(self.reason_data)
+        return {"stateValue": self.value, "stateReason": self.reason, **({"stateReasonData": data} if data else {})}
+
+
+@dataclass(frozen=True)
+class StateUpdate:
+    """A change of a metric alarm's state."""
+
+    alarm: str
+    time: datetime
+    old: State
+    new: State
+
+    def item(self) -> dict[str, Any]:
+        """As API `AlarmHistoryItem`; its HistoryData is as in the AWS CLI's example of describe-alarm-history."""
+        data = {"version": "1.0", "oldState": self.old.in_history(), "newState": self.new.in_history()}
+        return {
+            "AlarmName": self.alarm,
+            "AlarmType": "MetricAlarm",
+            "Timestamp": self.time,
+            "HistoryItemType": "StateUpdate",
+            "HistorySummary": f"Alarm updated from {self.old.value} to {self.new.value}",
+            "HistoryData": json.dumps(data, separators=(",", ":")),
+        }
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""CloudWatch in front of moto, which neither evaluates alarms nor tells metrics with more dimensions apart.
+"""CloudWatch in front of moto, which neither evaluates alarms nor tells metrics with more dimensions apart, and has no
+history of alarms.
 
 moto keeps its part, the protocols; this backend takes the place of moto's own.
 """
@@ -7,13 +8,15 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import takewhile
 from math import ceil, floor
+from types import SimpleNamespace
 from typing import Any
 
 from moto.cloudwatch import urls
-from moto.cloudwatch.exceptions import InvalidParameterValue, ValidationError
+from moto.cloudwatch.exceptions import CloudWatchException, InvalidParameterValue, ValidationError
 from moto.cloudwatch.models import (
     Alarm,
     CloudWatchBackend,
@@ -22,11 +25,22 @@ from moto.cloudwatch.models import (
     Statistics,
     cloudwatch_backends,
 )
+from moto.cloudwatch.responses import CloudWatchResponse
+from moto.core.responses import ActionResult
 
-from sandbox.aws.alarms import ALARM, COMPARISON_OPERATORS, FURTHER_PERIODS, INSUFFICIENT_DATA, Datapoint, Threshold
+from sandbox.aws.alarms import (
+    ALARM,
+    COMPARISON_OPERATORS,
+    FURTHER_PERIODS,
+    INSUFFICIENT_DATA,
+    Datapoint,
+    State,
+    StateUpdate,
+    Threshold,
+)
 from sandbox.aws.conditions import Conditions
 from sandbox.aws.metrics import Expression, MetricKey, Metrics, Points, statistic_of
-from sandbox.aws.protocol import PASS_TO_MOTO, RequestContext
+from sandbox.aws.protocol import PASS_TO_MOTO, AwsError, RequestContext, check, not_in_sandbox, service_model
 
 #: Seconds between two evaluations of an alarm: a minute, and ten seconds with a period below that
 #: (User Guide, "Alarm evaluation": alarms on high-resolution metrics).
@@ -38,7 +52,10 @@ _LONGEST_NAP = 0.25
 _SHORTEST_NAP = 0.02
 
 #: What moto's alarms know of their state.
-_STATE_OF_ALARM = ("state_value", "state_reason", "state_reason_data", "state_updated_timestamp", "history")
+_STATE_OF_ALARM = ("state_value", "state_reason", "state_reason_data", "state_updated_timestamp")
+
+#: History items in an answer that does not say how many: the most that may be asked for (API `DescribeAlarmHistory`).
+_MAX_RECORDS = 100
 
 
 class Backend(CloudWatchBackend):
@@ -48,11 +65,13 @@ class Backend(CloudWatchBackend):
         super().__init__(region_name, account_id)
         self.metrics = Metrics()
         self.states = threading.RLock()
+        self._state_updates: list[StateUpdate] = []
 
     @property
     def _url_module(self) -> Any:
         """moto looks for it beside the class."""
-        return urls
+        paths = dict.fromkeys(urls.url_paths, Responses.dispatch)
+        return SimpleNamespace(url_bases=urls.url_bases, url_paths=paths)
 
     def publish(self, namespace: str, dimensions: Mapping[str, str], values: Mapping[str, float]) -> None:
         """One value of each metric, now."""
@@ -148,11 +167,28 @@ class Backend(CloudWatchBackend):
     def set_alarm_state(self, alarm_name: str, reason: str, reason_data: str, state_value: str) -> None:
         with self.states:
             super().set_alarm_state(alarm_name, reason, reason_data or "{}", state_value)
+            self._remember_update(self.alarms[alarm_name])
+
+    def state_updates(self, name: str | None, start: datetime | None, end: datetime | None) -> list[StateUpdate]:
+        """The changes of alarms' states, of one alarm or all, the oldest first. They outlive the alarm: "CloudWatch
+        retains the history of an alarm even if you delete the alarm" (DescribeAlarmHistory).
+        """
+        with self.states:
+            return [
+                update
+                for update in self._state_updates
+                if name in (None, update.alarm)
+                and (start is None or _epoch(start) <= _epoch(update.time))
+                and (end is None or _epoch(update.time) <= _epoch(end))
+            ]
 
     def alarms_fired(self, names: Iterable[str], since: datetime) -> list[str]:
         """Those of the alarms that have been in ALARM at some moment since then, or are now."""
         with self.states:
-            return [name for name in names if name in self.alarms and _fired(self.alarms[name], since)]
+            updates = takewhile(lambda update: update.time >= since, reversed(self._state_updates))
+            fired = {update.alarm for update in updates if update.new.value == ALARM}
+            fired |= {name for name, alarm in self.alarms.items() if alarm.state_value == ALARM}
+            return [name for name in names if name in fired]
 
     def evaluate(self, alarm: Alarm, now: float, time_factor: float) -> None:
         """Gives an alarm the state that its datapoints up to now ask for."""
@@ -171,6 +207,15 @@ class Backend(CloudWatchBackend):
         with self.states:
             if state is not None and self.alarms.get(alarm.name) is alarm and state.value != alarm.state_value:
                 alarm.update_state(state.reason, state.reason_data, state.value)
+                self._remember_update(alarm)
+
+    def _remember_update(self, alarm: Alarm) -> None:
+        """Of an alarm that has just been given its state; moto keeps the one before."""
+        _, reason, reason_data, value, _ = alarm.history[-1]
+        if alarm.state_value != value:
+            old = State(value, reason, reason_data)
+            new = State(alarm.state_value, alarm.state_reason, alarm.state_reason_data)
+            self._state_updates.append(StateUpdate(alarm.name, datetime.now(UTC), old, new))
 
     def _points(self, queries: list[dict[str, Any]], starts: list[float], period: float) -> dict[str, Points]:
         """The points of each query by its ID; expressions may use each other in any order."""
@@ -189,6 +234,32 @@ class Backend(CloudWatchBackend):
 
 # Before moto makes its first one for any account.
 cloudwatch_backends.backend = Backend
+
+
+class Responses(CloudWatchResponse):
+    """moto's, with an operation that it lacks."""
+
+    def describe_alarm_history(self) -> ActionResult:
+        """Without ScanBy the newest come first, as in the AWS CLI's example of describe-alarm-history."""
+        operation = service_model("cloudwatch").operation_model("DescribeAlarmHistory")
+        names = operation.input_shape.members
+        params = {name: value for name in names if (value := self._get_param(name)) is not None}
+        try:
+            check(operation, params)
+        except AwsError as error:
+            raise ValidationError(error.message) from None
+        backend = backend_of(self.current_account, self.region)
+        updates = backend.state_updates(params.get("AlarmName"), params.get("StartDate"), params.get("EndDate"))
+        if "MetricAlarm" not in params.get("AlarmTypes", ["MetricAlarm"]):
+            updates = []  # moto makes no alarms of other types
+        if params.get("ScanBy") != "TimestampAscending":
+            updates.reverse()
+        page, token = _page(updates, params.get("MaxRecords", _MAX_RECORDS), params.get("NextToken"))
+        return ActionResult({"AlarmHistoryItems": [update.item() for update in page], "NextToken": token})
+
+
+class InvalidNextToken(CloudWatchException):
+    code = "InvalidNextToken"
 
 
 class _Watched:
@@ -235,6 +306,8 @@ class CloudWatch:
             if operation == "PutMetricAlarm" and self._evaluation is None:
                 self._evaluation = Evaluation(context.conditions)
                 self._evaluation.start()
+        if operation == "DescribeAlarmHistory" and params.get("HistoryItemType") != "StateUpdate":
+            raise not_in_sandbox("DescribeAlarmHistory without HistoryItemType StateUpdate")
         return PASS_TO_MOTO  # type: ignore[no-any-return]
 
     def close(self) -> None:
@@ -347,7 +420,11 @@ def _metric_stat(namespace: str, name: str, dimensions: Iterable[Any], period: A
     return {"Metric": metric, "Period": int(period), "Stat": statistic}
 
 
-def _fired(alarm: Alarm, since: datetime) -> bool:
-    """moto's history has each state that ended, with the time that it began."""
-    went_by = (_epoch(began) for *_, value, began in alarm.history if value == ALARM)
-    return bool(alarm.state_value == ALARM) or any(began >= _epoch(since) for began in went_by)
+def _page(updates: Sequence[StateUpdate], size: int, token: str | None) -> tuple[Sequence[StateUpdate], str | None]:
+    """The page that the token stands for, and the token of the next one."""
+    tokens = {str(place): place for place in range(size, len(updates), size)}
+    if token is not None and token not in tokens:
+        raise InvalidNextToken("The next token specified is invalid.")
+    start = tokens[token] if token else 0
+    following = str(start + size)
+    return updates[start : start + size], following if following in tokens else None

@@ -112,6 +112,7 @@ def test_the_deployer_may_do_every_call_of_our_own_resources() -> None:
         ),
         ("sagemaker:CreateModel", "sagemaker:ap-northeast-1:123456789012:model/sagemaker-endpoint-1a2b3c4"),
         ("cloudwatch:DescribeAlarms", "cloudwatch:ap-northeast-1:123456789012:alarm:of-somebody-else"),
+        ("cloudwatch:DescribeAlarmHistory", "cloudwatch:ap-northeast-1:123456789012:alarm:of-somebody-else"),
         ("s3:PutObject", "s3:::sagemaker-models/models/sagemaker-endpoint/model_7/v1.tar.gz"),
         ("s3:PutObject", "s3:::sagemaker-models/releases/sagemaker-endpoint/20261122T061500Z-x.json"),
         ("sns:Publish", "sns:ap-northeast-1:123456789012:releases"),

@@ -1,7 +1,8 @@
-"""CloudWatch as clients see it: the metrics of invocations, metric math, and alarms that are evaluated."""
+"""CloudWatch as clients see it: the metrics of invocations, metric math, and alarms with their history."""
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -319,3 +320,108 @@ def test_an_alarm_that_cannot_be_evaluated_is_refused(host: Host) -> None:
         with pytest.raises(ClientError, match=message):
             put_alarm(host, "N", AlarmName="refused", Metrics=metrics)
     assert host.aws.client("cloudwatch").describe_alarms(AlarmNames=["refused"])["MetricAlarms"] == []
+
+
+# ---- the history of alarms
+
+
+def history(host: Host, **asked: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = host.aws.client("cloudwatch").describe_alarm_history(
+        HistoryItemType="StateUpdate", **asked
+    )
+    return answer
+
+
+def summaries(answer: dict[str, Any]) -> list[str]:
+    return [item["HistorySummary"].removeprefix("Alarm updated from ") for item in answer["AlarmHistoryItems"]]
+
+
+def set_states(host: Host, name: str, *states: str) -> None:
+    for state in states:
+        host.aws.client("cloudwatch").set_alarm_state(AlarmName=name, StateValue=state, StateReason=f"{state} by hand")
+
+
+def test_the_history_of_an_alarm_has_its_states_the_newest_first_unless_asked_for_otherwise(host: Host) -> None:
+    """API DescribeAlarmHistory, ScanBy; the order without it is that of the AWS CLI's example."""
+    name = put_alarm(host, unique("Test"), TreatMissingData="ignore")
+    set_states(host, name, "ALARM", "ALARM", "OK")
+    newest_first = ["ALARM to OK", "INSUFFICIENT_DATA to ALARM"]
+    assert summaries(history(host, AlarmName=name)) == newest_first
+    assert summaries(history(host, AlarmName=name, ScanBy="TimestampDescending")) == newest_first
+    assert summaries(history(host, AlarmName=name, ScanBy="TimestampAscending")) == newest_first[::-1]
+
+
+def test_the_data_of_a_state_update_are_json_with_both_states(host: Host) -> None:
+    """AWS CLI, example of describe-alarm-history: a state that was set by hand has no stateReasonData."""
+    namespace = unique("Test")
+    host.aws.impose(timeFactor=20)
+    put(host, namespace, "Errors", 5)
+    name = put_alarm(host, namespace, TreatMissingData="ignore")
+    wait_for_state(host, name, "ALARM")
+    host.aws.impose(timeFactor=1)
+    set_states(host, name, "OK")
+    by_hand, evaluated = history(host, AlarmName=name)["AlarmHistoryItems"][:2]
+    assert (evaluated["AlarmName"], evaluated["AlarmType"]) == (name, "MetricAlarm")
+    assert (evaluated["HistoryItemType"], evaluated["HistorySummary"]) == (
+        "StateUpdate",
+        "Alarm updated from INSUFFICIENT_DATA to ALARM",
+    )
+    fired = json.loads(evaluated["HistoryData"])["newState"]
+    assert fired["stateReason"].startswith("Threshold Crossed: 1 datapoint [5.0 (")
+    assert fired["stateReasonData"]["recentDatapoints"] == [5.0]
+    assert json.loads(by_hand["HistoryData"]) == {
+        "version": "1.0",
+        "oldState": fired,
+        "newState": {"stateValue": "OK", "stateReason": "OK by hand"},
+    }
+
+
+def test_the_history_of_an_alarm_is_asked_for_between_two_dates(host: Host) -> None:
+    """API DescribeAlarmHistory, StartDate and EndDate."""
+    name = put_alarm(host, unique("Test"), TreatMissingData="ignore")
+    set_states(host, name, "ALARM")
+    between = datetime.now(UTC)
+    set_states(host, name, "OK")
+    assert summaries(history(host, AlarmName=name, StartDate=between)) == ["ALARM to OK"]
+    assert summaries(history(host, AlarmName=name, EndDate=between)) == ["INSUFFICIENT_DATA to ALARM"]
+    assert summaries(history(host, AlarmName=name, StartDate=between, EndDate=between)) == []
+
+
+def test_the_history_of_an_alarm_comes_in_pages(host: Host) -> None:
+    """API DescribeAlarmHistory: MaxRecords of 1 to 100, NextToken, and the error InvalidNextToken."""
+    name = put_alarm(host, unique("Test"), TreatMissingData="ignore")
+    set_states(host, name, "ALARM", "OK", "ALARM")
+    first = history(host, AlarmName=name, MaxRecords=2)
+    second = history(host, AlarmName=name, MaxRecords=2, NextToken=first["NextToken"])
+    assert summaries(first) == ["OK to ALARM", "ALARM to OK"]
+    assert (summaries(second), "NextToken" in second) == (["INSUFFICIENT_DATA to ALARM"], False)
+    whole = history(host, AlarmName=name, MaxRecords=3)
+    assert (len(summaries(whole)), "NextToken" in whole) == (3, False)
+    with pytest.raises(ClientError, match=r"\(InvalidNextToken\)"):
+        history(host, AlarmName=name, NextToken="x")
+    with pytest.raises(ClientError, match="Member must have value less than or equal to 100"):
+        history(host, AlarmName=name, MaxRecords=101)
+
+
+def test_the_history_is_of_one_alarm_and_outlives_it(host: Host) -> None:
+    """API DescribeAlarmHistory: "CloudWatch retains the history of an alarm even if you delete the alarm"."""
+    names = [put_alarm(host, unique("Test"), TreatMissingData="ignore") for _ in range(2)]
+    for name in names:
+        set_states(host, name, "ALARM")
+    host.aws.client("cloudwatch").delete_alarms(AlarmNames=names)
+    (item,) = history(host, AlarmName=names[0])["AlarmHistoryItems"]
+    assert item["AlarmName"] == names[0]
+    assert set(names) <= {item["AlarmName"] for item in history(host)["AlarmHistoryItems"]}
+
+
+def test_the_history_of_metric_alarms_is_left_out_where_only_others_are_asked_for(host: Host) -> None:
+    """API DescribeAlarmHistory, AlarmTypes."""
+    name = put_alarm(host, unique("Test"), TreatMissingData="ignore")
+    set_states(host, name, "ALARM")
+    assert summaries(history(host, AlarmName=name, AlarmTypes=["CompositeAlarm"])) == []
+    assert len(summaries(history(host, AlarmName=name, AlarmTypes=["CompositeAlarm", "MetricAlarm"]))) == 1
+
+
+def test_other_items_of_the_history_are_not_in_the_sandbox(host: Host) -> None:
+    with pytest.raises(ClientError, match="is not in the sandbox"):
+        host.aws.client("cloudwatch").describe_alarm_history(HistoryItemType="Action")

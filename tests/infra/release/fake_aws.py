@@ -248,14 +248,26 @@ class Logs:
         return Pages()
 
 
+def state_update(alarm: str, state: str, reason: str) -> dict[str, Any]:
+    """An item of an alarm's history; its HistoryData is as in the AWS CLI's example of describe-alarm-history."""
+    before = {"stateValue": "OK" if state == "ALARM" else "ALARM", "stateReason": "testing purposes"}
+    data = {"version": "1.0", "oldState": before, "newState": {"stateValue": state, "stateReason": reason}}
+    summary = f"Alarm updated from {before['stateValue']} to {state}"
+    item = {"AlarmName": alarm, "HistoryItemType": "StateUpdate", "HistorySummary": summary}
+    return {**item, "HistoryData": json.dumps(data)}
+
+
 class CloudWatch:
-    """Alarms by name, each with its states one after the other; the last one stays. `counts` are the invocations that
-    each look at the metric finds."""
+    """Alarms by name, each with its states one after the other; the last one stays. `history` has the items of alarms,
+    the newest first. `counts` are the invocations that each look at the metric finds."""
 
     def __init__(self, counts: list[int] | None = None, **alarms: list[str]) -> None:
         self.alarms, self.counts = alarms, counts or [0]
         self.asked: list[dict[str, Any]] = []
         self.refuse = False
+        self.history: dict[str, list[dict[str, Any]]] = {}
+        self.histories_asked: list[dict[str, Any]] = []
+        self.refused_histories: set[str] = set()
 
     def describe_alarms(self, AlarmNames: list[str], AlarmTypes: list[str]) -> dict[str, Any]:
         if self.refuse:
@@ -270,6 +282,12 @@ class CloudWatch:
             for answer, kind in kinds.items()
             if kind in AlarmTypes
         }
+
+    def describe_alarm_history(self, **asked: Any) -> dict[str, Any]:
+        self.histories_asked.append(asked)
+        if asked["AlarmName"] in self.refused_histories:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeAlarmHistory")
+        return {"AlarmHistoryItems": self.history.get(asked["AlarmName"], [])}
 
     def get_metric_statistics(self, **asked: Any) -> dict[str, Any]:
         self.asked.append(asked)

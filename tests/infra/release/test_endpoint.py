@@ -12,6 +12,7 @@ from infra.aws_error import AwsRequestRefused
 from infra.release.alarms import AlarmNotReady, MinimumInvocations
 from infra.release.endpoint import OWNER_TAG
 from infra.release.failure import EndpointNotOwned, ReleaseFailed, ReleaseTimeout
+from infra.release.history import ReleaseRecord
 from infra.release.scaling_record import Record
 from tests.infra.release.fake_aws import (
     ARN,
@@ -32,6 +33,7 @@ from tests.infra.release.fake_aws import (
     request,
     rolling_out,
     serving,
+    state_update,
     watched,
 )
 
@@ -432,6 +434,39 @@ def test_a_rollback_names_the_alarms_that_fired_though_they_are_ok_again_when_it
     assert any(line.endswith("alarms: rate ALARM, 1 OK") for line in said)
     assert "latency" not in str(caught.value)
     assert "old is live" in str(caught.value)
+
+
+def test_a_rollback_names_an_alarm_that_fired_between_two_looks_from_its_history(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[rolling_out("Baking"), ROLLING_BACK, OLD])
+    cloudwatch = CloudWatch(rate=["OK", "ALARM", "OK"], latency=["OK"])
+    cloudwatch.history["latency"] = [state_update("latency", "OK", "fine"), state_update("latency", "ALARM", "slow")]
+    records: list[ReleaseRecord] = []
+    with pytest.raises(ReleaseFailed) as caught:
+        release(sagemaker, said, cloudwatch, keep=[records.append]).release(watched())
+    assert "  Alarm rate fired: rate is ALARM\n  Alarm latency fired: slow\n" in str(caught.value)
+    assert records[0].alarms == ("rate", "latency")
+    (asked,) = cloudwatch.histories_asked
+    assert asked["StartDate"] == datetime.fromtimestamp(1_000, UTC), "when the rollout began"
+    assert (asked["AlarmName"], asked["HistoryItemType"]) == ("latency", "StateUpdate"), "the other was seen firing"
+    assert asked["AlarmTypes"] == ["MetricAlarm", "CompositeAlarm"], "either may roll back"
+    assert asked["ScanBy"] == "TimestampDescending"
+
+
+def test_a_history_of_alarms_that_may_not_be_read_does_not_hide_the_failure(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[ROLLING_BACK, OLD])
+    cloudwatch = CloudWatch(rate=["OK"], latency=["OK"])
+    cloudwatch.history["rate"] = [state_update("rate", "ALARM", "they fail")]
+    cloudwatch.refused_histories = {"latency"}
+    with pytest.raises(ReleaseFailed, match="the release of new was rolled back; old is live") as caught:
+        release(sagemaker, said, cloudwatch).release(watched())
+    assert "Alarm rate fired: they fail" in str(caught.value)
+    assert "may be missing here: alarm latency: DescribeAlarmHistory was refused: AccessDenied" in str(caught.value)
+
+
+def test_a_release_that_succeeds_asks_for_no_history_of_alarms(said: list[str]) -> None:
+    cloudwatch = CloudWatch(rate=["OK"], latency=["OK"])
+    release(SageMaker(OLD, updated=[UPDATING, NEW]), said, cloudwatch).release(watched())
+    assert cloudwatch.histories_asked == []
 
 
 def test_a_first_create_that_fails_is_not_blamed_on_an_alarm(said: list[str]) -> None:
