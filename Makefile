@@ -68,7 +68,7 @@ editor: $(VENV)/editor/installed
 $(VENV)/editor/installed: tests/infra/editor/package-lock.json $(VENV)/installed
 	@mkdir -p $(@D)
 	@cp tests/infra/editor/package.json tests/infra/editor/package-lock.json $(@D)
-	@NODE_USE_SYSTEM_CA=1 $(BIN)/npm ci --prefix $(@D) --loglevel error --ignore-scripts --no-audit --no-fund > /dev/null
+	@NODE_USE_SYSTEM_CA=1 $(BIN)/npm ci --prefix $(@D) --loglevel error --no-update-notifier --ignore-scripts --no-audit --no-fund > /dev/null
 	@touch $@
 
 # The engine may have to be built, which takes minutes, once: Python's packages are installed meanwhile.
