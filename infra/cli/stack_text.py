@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
+import warnings
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from infra.settings.error import Problem
@@ -25,6 +26,14 @@ _PULUMIS_KEYS = ("config", "environment", "secretsprovider", "encryptedkey", "en
 _BASE64 = r"(?:[A-Za-z0-9+/]{4})%s(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 _CIPHERTEXT = re.compile(rf"v1:{_BASE64 % '+'}:{_BASE64 % '+'}|{_BASE64 % '{5,}'}")
 """Of passphrases and of clouds' keys (AES-GCM: nonce, ciphertext), or of Pulumi Cloud, longer than a block of AES."""
+
+_MEANT = {
+    "\\t": "a tab, where only spaces can indent",
+    "alias": "a value that begins with * is an alias in YAML. Put it in quotes",
+    "tag handle": "a value that begins with ! is a tag in YAML. Put it in quotes",
+}
+"""What is meant, by a word of what the parser says."""
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 _MERGE = "tag:yaml.org,2002:merge"
 
@@ -123,11 +132,11 @@ class StackText:
 
     @property
     def doubtful_secrets(self) -> list[Problem]:
-        """Secrets that Pulumi cannot have encrypted, by the form of what stands there."""
+        """Secrets that Pulumi cannot have encrypted and would refuse, by the form of what stands there."""
         form = "v1:NONCE:CIPHERTEXT, or base64 from Pulumi Cloud"
         message = f"is nothing that Pulumi encrypted ({form}), and may be the secret itself. Take it out and type: "
         return [
-            Problem(path, message + command_to_encrypt(Problem(path, "").key, self.stack), "warning")
+            Problem(path, message + command_to_encrypt(Problem(path, "").key, self.stack))
             for path, ciphertext in self.secrets.items()
             if not self._is_misplaced(path) and not _CIPHERTEXT.fullmatch(ciphertext)
         ]
@@ -157,14 +166,16 @@ class StackText:
 
     def _parsed(self, content: str) -> Node | None:
         try:
-            document: Node | None = YAML(typ="safe", pure=True).compose(content)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ReusedAnchorWarning)  # it shows the lines; Pulumi takes them
+                document: Node | None = YAML(typ="safe", pure=True).compose(content)
             return document
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             place = Place(mark.line + 1, mark.column + 1) if mark else Place()
-            said = " ".join(filter(None, (error.context, error.problem)))
+            said = _no_yaml(" ".join(filter(None, (error.context, error.problem))))
         except (YAMLError, ValueError) as error:
-            place, said = Place(), " ".join(str(error).split())
+            place, said = Place(), _no_yaml(" ".join(str(error).split()))
         self.problems.append((place, Problem((), f"this is no YAML: {said}.")))
         self._has_config = False
         return None
@@ -204,6 +215,8 @@ class StackText:
             return {key: self._value(each, (*path, key), (*above, node)) for key, each in items.items()}
         if isinstance(node, SequenceNode):
             return [self._value(each, (*path, n), (*above, node)) for n, each in enumerate(node.value)]
+        if _is_octal_to_pulumi(node):
+            self._problem(path, f"Pulumi reads a number that begins with 0 as octal. Write {node.value.lstrip('0')}.")
         return _scalar(node)
 
     def _mapping(self, node: MappingNode, path: Location, above: tuple[Node, ...]) -> dict[str, Node]:
@@ -301,6 +314,19 @@ def _is_secret(node: Node) -> bool:
 def _ciphertext(secret: Node) -> str:
     _, value = secret.value[0]
     return str(value.value) if isinstance(value, ScalarNode) else ""
+
+
+def _no_yaml(said: str) -> str:
+    """What the parser says, without the text that it quotes: that may be a secret."""
+    for what, meant in _MEANT.items():
+        if what in said:
+            return meant
+    return _QUOTED.sub("…", said)
+
+
+def _is_octal_to_pulumi(node: Node) -> bool:
+    """Go's YAML follows version 1.1 here, ruamel.yaml version 1.2."""
+    return str(node.tag).endswith(":int") and re.fullmatch(r"0[0-9_]*[1-9][0-9_]*", node.value) is not None
 
 
 def _scalar(node: Node) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,7 +30,7 @@ class Problem:
     def key(self) -> str:
         """The place as Pulumi spells it: ``triton-sagemaker:endpoints.ranking.autoscaling.min``."""
         first, *below = self.path or ("config",)
-        return str(first) + "".join(map(_part, below))
+        return str(first) + "".join(map(_part, _without_values(str(first), below)))
 
     def __str__(self) -> str:
         return f"{self.key}: {self.message}"
@@ -52,6 +52,16 @@ def path_of(location: Location, namespace: str) -> Location:
         return ()
     first, *below = location
     return ("aws:region" if first == "region" else f"{namespace}:{first}", *below)
+
+
+def _without_values(first: str, below: Sequence[str | int]) -> Iterator[str | int]:
+    """`KEY=value` and `KEY:value` are no names of variables, and the value may be a secret: it is cut off."""
+    above: str | int = first.rpartition(":")[2]
+    of_variables = above == "secretEnvironment"
+    for part in below:
+        of_variables |= above == "environment"
+        yield re.sub(r"(?<=\w)[:=].*", "…", part, flags=re.DOTALL) if of_variables and isinstance(part, str) else part
+        above = part
 
 
 def _part(part: str | int) -> str:

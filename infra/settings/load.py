@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from infra.settings.endpoint import EndpointSettings
-from infra.settings.error import ConfigurationError, Problem
+from infra.settings.error import ConfigurationError, Problem, path_of
 from infra.settings.location import Location, keys_of, meant, nesting
 from infra.settings.message import command_to_encrypt, problems
 from infra.settings.stack import Settings
@@ -40,18 +40,34 @@ def load(config: Mapping[str, str], project: str, secret: Collection[str] = (), 
         ConfigurationError: with every problem of the configuration at once.
     """
     values = _values(config, project)
-    found = [*_misplaced(config, project)]
-    for name in SECRET_KEYS.keys() & values.keys():
-        if (key := f"{project}:{name}") not in secret:
-            found += in_plain_text(key, values[name], stack)
+    empty = {path_of(each, project): each for each in _empty(values) if each[0] not in SECRET_KEYS}
+    found = [*_misplaced(config, project), *(Problem(path, _EMPTY) for path in empty)]
+    wrong: list[Problem] = []
+    values = _as_meant(values, dict.fromkeys(empty.values()))
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        found += problems(_with_unknown_keys_as_meant(error.errors(), values), Settings, project, secret, stack)
-        raise ConfigurationError(found) from None
+        wrong = problems(_with_unknown_keys_as_meant(error.errors(), values), Settings, project, secret, stack)
+    for name in SECRET_KEYS.keys() & values.keys():
+        if (key := f"{project}:{name}") not in secret:
+            told = {each.path for each in wrong}
+            found += [each for each in in_plain_text(key, values[name], stack) if each.path not in told]
+    found += [each for each in wrong if each.path not in empty]
     if found:
         raise ConfigurationError(found)
     return settings
+
+
+_EMPTY = "is empty. Give it a value, or take the key out."
+
+
+def _empty(value: Any, at: Location = ()) -> Iterator[Location]:
+    """Where a key has no value: whoever left it so meant something by it."""
+    for name, each in value.items() if isinstance(value, Mapping) else enumerate(value):
+        if each is None and isinstance(value, Mapping):
+            yield (*at, name)
+        elif isinstance(each, list | Mapping):
+            yield from _empty(each, (*at, name))
 
 
 def valid_endpoints(config: Mapping[str, str], project: str) -> dict[str, EndpointSettings]:

@@ -26,7 +26,7 @@ def keys_at(model: type[BaseModel], location: Location) -> list[str]:
 
 def meant(model: type[BaseModel], location: Location) -> str | None:
     """The key that an unknown one stands for, if one is spelled like it."""
-    if variants_with(model, location):
+    if variants_with(model, location) or (len(location) > 1 and location[-1] in keys_at(model, ())):
         return None
     return nearest(str(location[-1]), keys_at(model, location[:-1]))
 

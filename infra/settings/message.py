@@ -15,6 +15,9 @@ from infra.settings.location import Location, field_at, keys_at, keys_of, meant,
 from infra.settings.quantity import number_meant
 from infra.settings.spelling import nearest
 
+_SAME_WAIT = {"bakeSeconds": "intervalSeconds", "intervalSeconds": "bakeSeconds"}
+"""One wait of the API (`WaitIntervalInSeconds`) has the name of what it is in a strategy."""
+
 MAX_SHOWN = 80
 """Characters of a wrong value that are worth repeating."""
 
@@ -27,9 +30,13 @@ def problems(
     stack: str | None = None,
 ) -> list[Problem]:
     """Pydantic's errors in our own words; no value below a ``secret`` key or of a container's environment is shown."""
-    found = []
+    errors, found = list(errors), []
+    wrong_names = {each["loc"][:-1] for each in errors if each["loc"][-1:] == ("[key]",)}
+    no_mappings = {each["loc"] for each in errors if each["type"] == "dict_type"}
     for each in errors:
         location, given = each["loc"], each["input"]
+        if location in wrong_names - no_mappings or location[:-1] in wrong_names & no_mappings:
+            continue  # one mistake has one message: a wrong name, or a level of keys that is missing
         if each["type"] == "union_tag_invalid":
             location, given = (*location, "strategy"), each["ctx"]["tag"]
         path, field = path_of(keys_of(model, location), namespace), field_at(model, location)
@@ -49,10 +56,15 @@ def command_to_encrypt(key: str, stack: str | None) -> str:
 
 
 def _unknown_key(model: type[BaseModel], location: Location) -> str:
+    written = str(location[-1])
     if others := variants_with(model, location):
-        return (
-            f"unknown key with {location[-2]}; only {' and '.join(others)} {'has' if len(others) == 1 else 'have'} it."
-        )
+        *rest, last = others
+        only = f"{', '.join(rest)} and {last} have" if rest else f"{last} has"
+        same = _SAME_WAIT.get(written)
+        same = same if same in keys_at(model, location[:-1]) else None
+        return f"unknown key with {location[-2]}{f', which calls it {same}' if same else ''}; only {only} it."
+    if len(location) > 1 and written in keys_at(model, ()):
+        return f"unknown key here; {written} stands at the top level, beside {location[0]}."
     if (key := meant(model, location)) is not None:
         return f"unknown key; did you mean {'aws:region' if (*location[:-1], key) == ('region',) else key}?"
     return f"unknown key; known keys here: {', '.join(keys_at(model, location[:-1]))}."

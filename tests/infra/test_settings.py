@@ -224,7 +224,7 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
         "ranking.release",
         {"strategy": "rolling", "percent": 10, "terminationWaitSeconds": 1},
         "ranking.release.terminationWaitSeconds",
-        "unknown key with rolling; only allAtOnce and canary and linear have it.",
+        "unknown key with rolling; only allAtOnce, canary and linear have it.",
     ),
     (
         "ranking.release",

@@ -91,7 +91,7 @@ config:
 
 
 def test_secrets_are_covered(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    secret = "  triton-sagemaker:secretEnvironment: {ranking: {KEY: {secure: AAAB}}}\n"
+    secret = "  triton-sagemaker:secretEnvironment: {ranking: {KEY: {secure: 'v1:AAAA:AAAA'}}}\n"
     (project / "Pulumi.x.yaml").write_text(CONFIG + secret)
     code, text, _ = planned(capsys, "-s", "x", "--json", root=project)
     assert code == 0
@@ -102,7 +102,7 @@ def test_secrets_are_covered(project: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_plain_variables_beside_a_secret_one_are_shown(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    environment = "environment: {TOKEN: {secure: AAAB}, PLAIN: x}}}"
+    environment = "environment: {TOKEN: {secure: 'v1:AAAA:AAAA'}, PLAIN: x}}}"
     (project / "Pulumi.x.yaml").write_text(CONFIG.replace("a.tar.gz}}}", f"a.tar.gz}}, {environment}"))
     code, text, _ = planned(capsys, "-s", "x", root=project)
     assert code == 0
@@ -127,7 +127,7 @@ def test_how_long_a_release_takes_and_warnings_are_said_as_in_a_preview(
 def test_a_setting_that_is_secret_as_a_whole_is_left_out_and_told_of(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (project / "Pulumi.x.yaml").write_text(CONFIG + "  triton-sagemaker:secretEnvironment: {secure: AAAB}\n")
+    (project / "Pulumi.x.yaml").write_text(CONFIG + "  triton-sagemaker:secretEnvironment: {secure: 'v1:AAAA:AAAA'}\n")
     code, _, said = planned(capsys, "-s", "organization/project/x", root=project)
     assert code == 0
     assert "triton-sagemaker:secretEnvironment is secret as a whole, and left out here." in said

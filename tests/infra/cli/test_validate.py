@@ -90,12 +90,19 @@ def test_every_problem_stands_with_line_and_column(found: Validate) -> None:
         ("triton-sagemaker:tags", "tags", "4:3: tags: Pulumi takes keys with their project only; did you mean"),
         ("min: 2", "min: 2: 3", "10:15: config: this is no YAML: mapping values are not allowed here."),
         ("min: 2", "min: [2", "11:12: config: this is no YAML: while parsing a flow sequence"),
-        ("min: 2", "min: *a", "10:14: config: this is no YAML: found undefined alias"),
+        ("min: 2", "min: *a", "10:14: config: this is no YAML: a value that begins with * is an alias in YAML. Put"),
+        ("min: 2", "min: !secret!x 2", "10:14: config: this is no YAML: a value that begins with ! is a tag in YAML."),
+        ("        min: 2", "\tmin: 2", "10:1: config: this is no YAML: a tab, where only spaces can indent."),
+        ("min: 2", "min: 02", "10:9: triton-sagemaker:endpoints.ranking.autoscaling.min: Pulumi reads a number that b"),
         ("autoscaling:", "autoscaling: &a\n        max: *a\n        x:", "the value contains itself, by an alias."),
         ("min: 2", "min: \x07", "1:1: config: this is no YAML: unacceptable character"),
         ("min: 2", "[min, 2]: 2", "10:9: triton-sagemaker:endpoints.ranking.autoscaling: a key is a list or a mapp"),
         ("min: 2", "min: 2026-13-45", "10:9: triton-sagemaker:endpoints.ranking.autoscaling.min: '2026-13-45': must"),
-        ("min: 2", "min:", "10:9: triton-sagemaker:endpoints.ranking.autoscaling.min: None: must be a valid integer"),
+        (
+            "min: 2",
+            "min:",
+            "10:9: triton-sagemaker:endpoints.ranking.autoscaling.min: is empty. Give it a value, or take",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_file_is_told_at_its_place(found: Validate, old: str, new: str, expected: str) -> None:
@@ -164,11 +171,48 @@ def test_what_pulumi_encrypts_is_taken_for_it(found: Validate, ciphertext: str) 
 @pytest.mark.parametrize(
     "written", ["hunter2", "hunter22", "v1:hunter2", "", "{a: hunter2}", "a password of 24 letters"]
 )
-def test_what_pulumi_cannot_have_encrypted_is_a_warning_that_does_not_show_it(found: Validate, written: str) -> None:
+def test_what_pulumi_cannot_have_encrypted_is_refused_and_not_shown(found: Validate, written: str) -> None:
     (line,) = found(VALID + f"  triton-sagemaker:secretEnvironment: {{ranking: {{KEY: {{secure: {written}}}}}}}\n")
-    assert line.startswith("12:50: warning: triton-sagemaker:secretEnvironment.ranking.KEY: is nothing that Pulumi enc")
+    assert line.startswith("12:50: triton-sagemaker:secretEnvironment.ranking.KEY: is nothing that Pulumi enc")
     assert line.endswith("config set --secret -s x --path 'triton-sagemaker:secretEnvironment.ranking.KEY'")
     assert "hunter" not in line
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["KEY: *hunter2", "KEY: !hunter2! x", "KEY:hunter2", "KEY=hunter2: x", "{A: &hunter2 x, B: &hunter2 y}: x"],
+)
+@pytest.mark.parametrize("above", ["  triton-sagemaker:secretEnvironment: {ranking: {%s}}", "      environment: {%s}"])
+def test_a_secret_that_was_written_wrong_is_not_shown(
+    found: Validate, above: str, written: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    (line,) = found(VALID + above % written + "\n")
+    assert "hunter2" not in line
+    assert list(recwarn) == []
+
+
+@pytest.mark.parametrize("key", ["secretEnvironment: {KEY: x}", "freezeWindows: []", "adopt: {role: true}"])
+def test_a_key_of_the_top_level_is_not_taken_for_another_one(found: Validate, key: str) -> None:
+    (line,) = found(VALID + f"      {key}\n")
+    assert line.endswith(f"unknown key here; {key.partition(':')[0]} stands at the top level, beside endpoints.")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "key", "meant"),
+    [("linear", "bakeSeconds", "intervalSeconds"), ("canary", "intervalSeconds", "bakeSeconds")],
+)
+def test_the_wait_of_another_strategy_is_named_as_this_one_calls_it(
+    found: Validate, strategy: str, key: str, meant: str
+) -> None:
+    lines = found(VALID + f"      release: {{strategy: {strategy}, percent: 50, {key}: 600}}\n")
+    (line,) = [each for each in lines if f"release.{key}" in each]
+    assert f"unknown key with {strategy}, which calls it {meant}; only " in line
+
+
+@pytest.mark.parametrize("key", ["kmsKeyArn", "name"])
+def test_a_key_without_a_value_is_not_taken_for_one_that_is_not_there(found: Validate, key: str) -> None:
+    (line,) = found(VALID + f"  triton-sagemaker:bucket: {{{key}: }}\n")
+    assert line.endswith(f"triton-sagemaker:bucket.{key}: is empty. Give it a value, or take the key out.")
 
 
 def test_a_secret_elsewhere_is_refused_and_hides_no_other_problem(found: Validate) -> None:
@@ -243,7 +287,7 @@ def test_what_cannot_be_read_is_no_finding(project: Path, capsys: pytest.Capture
         ({"min: 2": "min: 12"}, "    second:\n      model: {path: nowhere}\n      instanceTyp: x\n", 2),
         ({"artifact:": "artefact:", "min: 2": "minCapacity: 2", "staging": "Prod"}, "", 3),
         ({"min: 2": "min: 2m"}, "      release: {strategy: canry}\n      alarms: {existing: pager}\n", 3),
-        ({}, "  triton-sagemaker:secretEnvironment: {ranking: {A: hunter2, B: {secret: hunter2}, c-d: x}}\n", 4),
+        ({}, "  triton-sagemaker:secretEnvironment: {ranking: {A: hunter2, B: {secret: hunter2}, c-d: x}}\n", 3),
     ],
 )
 def test_a_preview_says_the_same_words(found: Validate, changes: dict[str, str], addition: str, count: int) -> None:
