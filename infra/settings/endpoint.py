@@ -14,7 +14,7 @@ from infra.release import arithmetic
 from infra.release.arithmetic import Duration
 from infra.settings.alarms import MAX_ROLLBACK_ALARMS, AlarmSettings
 from infra.settings.effect import Effect, on_change
-from infra.settings.release import AllAtOnce, ReleaseSettings
+from infra.settings.release import MAX_TIMEOUT_SECONDS, AllAtOnce, ReleaseSettings
 from infra.settings.section import rule, violation
 from infra.settings.source import according_to
 from infra.settings.variant import Fleet, ModelSettings, VariantSettings
@@ -178,9 +178,17 @@ class EndpointSettings(Fleet):
         if self.release_estimate.maximum > policy.timeout_seconds:
             warnings["release.timeoutSeconds"] = (
                 f"{policy.timeout_seconds} may be too short: a release takes {self.release_estimate}, and SageMaker "
-                "rolls back one that is not over in time."
+                f"rolls back one that is not over in time. {self._longer_timeout}"
             )
         return warnings
+
+    @property
+    def _longer_timeout(self) -> str:
+        policy, enough = self.release.policy, self.release_estimate.maximum
+        way_out = f"Set {enough}" if enough <= MAX_TIMEOUT_SECONDS else "Take larger or shorter steps"
+        if policy.batch is None or policy.batch.unit == "instances" or policy.strategy == "canary":
+            return f"{way_out}."
+        return f"{way_out}, or count in instances: AWS does not say to how many steps it rounds {policy.batch}."
 
     @field_validator("model")
     @classmethod
@@ -251,7 +259,7 @@ class EndpointSettings(Fleet):
             f"{count} x {policy.wait_seconds} s of waiting, {policy.termination_wait_seconds} s until termination and "
             f"the start of instances take at least {least} s"
         )
-        way_out = f"Give {least} or more (at most 28800), or wait less or in fewer steps."
+        way_out = f"Give {least} or more (at most {MAX_TIMEOUT_SECONDS}), or wait less or in fewer steps."
         return f"{release.timeout_seconds} is too short: {needed}. {way_out}"
 
     @rule("release.timeoutSeconds")

@@ -15,13 +15,15 @@ from infra.settings.spelling import nearest
 _WaitSeconds = Annotated[int, Field(ge=0, le=3600)]
 _STRATEGY = "How traffic moves to the new fleet: allAtOnce, canary, linear or rolling (Deployment guardrails)."
 _STRATEGIES = "SageMaker guide, Deployment guardrails for updating models in production"
-_TimeoutSeconds = Annotated[int, Field(ge=600, le=28800)]
+MAX_TIMEOUT_SECONDS = 28_800
+_TimeoutSeconds = Annotated[int, Field(ge=600, le=MAX_TIMEOUT_SECONDS)]
 
 
 class _Release(Section):
     timeout_seconds: _TimeoutSeconds = Field(
         3600,
-        description="Seconds after which SageMaker gives a release up and rolls it back (600 to 28800).",
+        description="Seconds after which SageMaker gives a release up and rolls it back "
+        f"(600 to {MAX_TIMEOUT_SECONDS}).",
         examples=[7200],
         json_schema_extra=according_to("SageMaker API MaximumExecutionTimeoutInSeconds"),
     )

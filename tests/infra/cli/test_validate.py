@@ -311,3 +311,25 @@ def test_nothing_heavy_is_loaded_to_validate() -> None:
 
 def test_an_unknown_key_that_was_merged_in_is_told_at_its_place(found: Validate) -> None:
     assert "2:3: settings: unknown key" in "\n".join(found(f"<<:\n  settings: 1\n{VALID}"))
+
+
+@pytest.mark.parametrize(
+    ("release", "way_out"),
+    [
+        (
+            "strategy: linear, percent: 10",
+            "Set 4560, or count in instances: AWS does not say to how many steps it rounds",
+        ),
+        ("strategy: linear, instances: 1, intervalSeconds: 300", "Set 4560."),
+        (
+            "strategy: rolling, percent: 5, intervalSeconds: 1400, timeoutSeconds: 28800",
+            "Take larger or shorter steps, or count in instances",
+        ),
+    ],
+)
+def test_a_release_that_may_take_too_long_is_a_warning_with_the_way_out(
+    found: Validate, release: str, way_out: str
+) -> None:
+    lines = found(VALID + f"      release: {{{release}}}\n")
+    (line,) = [each for each in lines if "may be too short" in each]
+    assert f"rolls back one that is not over in time. {way_out}" in line
