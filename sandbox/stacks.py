@@ -236,7 +236,7 @@ class Stack:
             self.sandbox.say(f"sandbox: the last run on {self.name} did not end by itself; its lock is removed")
 
     def _pulumi(self, *arguments: str) -> str:
-        """What a command prints for which the Automation API has no method."""
+        """What a command prints for which the Automation API has no method, or one that runs the engine twice."""
         workspace = self._workspace()
         environment = {"PULUMI_HOME": str(workspace.pulumi_home), **workspace.env_vars}
         command = [*arguments, "--stack", self.name]

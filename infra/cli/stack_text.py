@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from infra.settings.error import Problem
+from infra.settings.error import Problem, key_of
 from infra.settings.location import Location
 from infra.settings.message import command_to_encrypt
 
@@ -136,7 +136,7 @@ class StackText:
         form = "v1:NONCE:CIPHERTEXT, or base64 from Pulumi Cloud"
         message = f"is nothing that Pulumi encrypted ({form}), and may be the secret itself. Take it out and type: "
         return [
-            Problem(path, message + command_to_encrypt(Problem(path, "").key, self.stack))
+            Problem(path, message + command_to_encrypt(key_of(path), self.stack))
             for path, ciphertext in self.secrets.items()
             if not self._is_misplaced(path) and not _CIPHERTEXT.fullmatch(ciphertext)
         ]

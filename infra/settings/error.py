@@ -29,8 +29,7 @@ class Problem:
     @property
     def key(self) -> str:
         """The place as Pulumi spells it: ``triton-sagemaker:endpoints.ranking.autoscaling.min``."""
-        first, *below = self.path or ("config",)
-        return str(first) + "".join(map(_part, _without_values(str(first), below)))
+        return key_of(self.path)
 
     def __str__(self) -> str:
         return f"{self.key}: {self.message}"
@@ -44,6 +43,12 @@ class ConfigurationError(Exception):
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         lines = "\n".join(f"  {problem}" for problem in problems)
         super().__init__(f"the stack's configuration has {count}; nothing was changed:\n{lines}")
+
+
+def key_of(path: Location) -> str:
+    """A place in the stack file as Pulumi spells it."""
+    first, *below = path or ("config",)
+    return str(first) + "".join(map(_part, _without_values(str(first), below)))
 
 
 def path_of(location: Location, namespace: str) -> Location:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from infra.settings.endpoint import EndpointSettings
-from infra.settings.error import ConfigurationError, Problem, path_of
+from infra.settings.error import ConfigurationError, Problem, key_of, path_of
 from infra.settings.location import Location, keys_of, meant, nesting
 from infra.settings.message import command_to_encrypt, problems
 from infra.settings.stack import Settings
@@ -48,9 +48,9 @@ def load(config: Mapping[str, str], project: str, secret: Collection[str] = (), 
         settings = Settings.model_validate(values)
     except ValidationError as error:
         wrong = problems(_with_unknown_keys_as_meant(error.errors(), values), Settings, project, secret, stack)
+    told = {each.path for each in wrong}
     for name in SECRET_KEYS.keys() & values.keys():
         if (key := f"{project}:{name}") not in secret:
-            told = {each.path for each in wrong}
             found += [each for each in in_plain_text(key, values[name], stack) if each.path not in told]
     found += [each for each in wrong if each.path not in empty]
     if found:
@@ -85,10 +85,10 @@ def in_plain_text(key: str, value: Any, stack: str | None, *below: str) -> Itera
         for name, each in value.items():
             yield from in_plain_text(key, each, stack, *below, name)
     elif isinstance(value, str) and len(below) == SECRET_KEYS[key.partition(":")[2]]:
-        problem = Problem((key, *below), "")
-        command = command_to_encrypt(problem.key, stack)
+        path = (key, *below)
+        command = command_to_encrypt(key_of(path), stack)
         message = f"stands here in plain text; only a Pulumi secret is taken. Take it out and type: {command}"
-        yield Problem(problem.path, message)
+        yield Problem(path, message)
 
 
 def _misplaced(config: Mapping[str, str], project: str) -> Iterator[Problem]:

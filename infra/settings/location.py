@@ -26,9 +26,14 @@ def keys_at(model: type[BaseModel], location: Location) -> list[str]:
 
 def meant(model: type[BaseModel], location: Location) -> str | None:
     """The key that an unknown one stands for, if one is spelled like it."""
-    if variants_with(model, location) or (len(location) > 1 and location[-1] in keys_at(model, ())):
+    if variants_with(model, location) or belongs_to_the_top(model, location):
         return None
     return nearest(str(location[-1]), keys_at(model, location[:-1]))
+
+
+def belongs_to_the_top(model: type[BaseModel], location: Location) -> bool:
+    """Whether an unknown key of a section is one of the top level."""
+    return len(location) > 1 and location[-1] in keys_at(model, ())
 
 
 def variants_with(model: type[BaseModel], location: Location) -> list[str]:

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from infra.settings.error import Problem, path_of
-from infra.settings.location import Location, field_at, keys_at, keys_of, meant, variants_with
+from infra.settings.error import Problem, key_of, path_of
+from infra.settings.location import Location, belongs_to_the_top, field_at, keys_at, keys_of, meant, variants_with
 from infra.settings.quantity import number_meant
 from infra.settings.spelling import nearest
 
@@ -43,7 +43,7 @@ def problems(
         if each["type"] == "extra_forbidden":
             message = _unknown_key(model, location)
         elif each["type"] == "string_type" and _should_be_secret(model, field, given):
-            message = _no_secret(Problem(path, "").key, stack)
+            message = _no_secret(key_of(path), stack)
         else:
             message = _message(each, given, field, hidden=path[0] in secret or _is_secret(field))
         found.append(Problem(path, message))
@@ -61,9 +61,8 @@ def _unknown_key(model: type[BaseModel], location: Location) -> str:
         *rest, last = others
         only = f"{', '.join(rest)} and {last} have" if rest else f"{last} has"
         same = _SAME_WAIT.get(written)
-        same = same if same in keys_at(model, location[:-1]) else None
         return f"unknown key with {location[-2]}{f', which calls it {same}' if same else ''}; only {only} it."
-    if len(location) > 1 and written in keys_at(model, ()):
+    if belongs_to_the_top(model, location):
         return f"unknown key here; {written} stands at the top level, beside {location[0]}."
     if (key := meant(model, location)) is not None:
         return f"unknown key; did you mean {'aws:region' if (*location[:-1], key) == ('region',) else key}?"
