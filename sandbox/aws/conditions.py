@@ -19,6 +19,7 @@ class Conditions:
       configuration gives it.
     - `insufficientCapacity`: instance types of which there are none.
     - `throttle`: `service.Operation` → how many of the next calls are answered ThrottlingException.
+    - `answerSeconds`: `service.Operation` → seconds between what a call did and its answer.
     - `rollbackSeconds`: seconds that an endpoint stays RollingBack.
     - `timeFactor`: how much faster than here the time of AWS runs, in the waits of a deployment and the periods of an
       alarm: 60 makes a minute last a second. The other conditions are in seconds as they pass here.
@@ -31,6 +32,7 @@ class Conditions:
         "healthCheckSeconds": None,
         "insufficientCapacity": [],
         "throttle": {},
+        "answerSeconds": {},
         "rollbackSeconds": 0.0,
         "timeFactor": 1.0,
         "uploadPartSeconds": 0.0,
@@ -100,6 +102,9 @@ class Conditions:
 
     def lacks_capacity(self, instance_type: str) -> bool:
         return instance_type in self.as_dict()["insufficientCapacity"]
+
+    def answer_seconds(self, service: str, operation: str) -> float:
+        return float(self.as_dict()["answerSeconds"].get(f"{service}.{operation}", 0))
 
     def throttles(self, service: str, operation: str) -> bool:
         """Whether this call is one of those to throttle; it then counts as answered."""

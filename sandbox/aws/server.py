@@ -124,7 +124,7 @@ class EmbeddedAws:
             failure = AwsError("InternalFailure", f"the sandbox failed on {call.service} {call.operation}: {e!r}", 500)
             answer, error = serialize_error(call.protocol, failure, request_id), str(failure)
         answer.headers["x-amzn-RequestId"] = request_id
-        self.calls.add(began, call.service, call.operation, call.params, answer.status, error)
+        self._done(began, call, answer.status, error)
         return _send(answer, start_response)
 
     def _own_answer(self, call: Call, request: HttpRequest, signed: Signature | None) -> HttpAnswer | None:
@@ -165,8 +165,13 @@ class EmbeddedAws:
         if status >= 400:
             body = [b"".join(body)]
             error = _error_of(call, environ, status, headers, body[0])
-        self.calls.add(began, call.service, call.operation, call.params, status, error)
+        self._done(began, call, status, error)
         return body
+
+    def _done(self, began: float, call: Call, status: int, error: str | None) -> None:
+        """Logs a call before it is answered: whoever waits for it in the log may be sooner than who made it."""
+        self.calls.add(began, call.service, call.operation, call.params, status, error)
+        time.sleep(self.conditions.answer_seconds(call.service, call.operation))
 
     def _control(self, path: str, environ: Environ) -> HttpAnswer:
         match environ["REQUEST_METHOD"], path.removeprefix("/_sandbox/"):

@@ -236,17 +236,27 @@ def operations(update: Update) -> dict[str, list[str]]:
 
 def consistent(account: Account, stack: Stack) -> None:
     """See that a stack's state, its live endpoints and what they need in the account agree, however its deployments
-    ended, and that no live Model or EndpointConfiguration was ever asked to be deleted."""
-    resources, calls = stack.resources(), account.calls()
+    ended, and that no live Model or EndpointConfiguration was ever asked to be deleted.
+
+    Only what an engine was making when it was killed may be there unknown to the state: Pulumi chose its name, which
+    was lost with the engine; the next ones say so.
+    """
+    deployment, calls = stack.export()["deployment"], account.calls()
+    resources, pending = deployment["resources"], deployment.get("pending_operations") or []
+    interrupted = [each["resource"] for each in pending if each["type"] == "creating"]
     endpoints = [each for each in resources if each["type"].endswith(":Endpoint")]
     assert endpoints, "the state knows of no endpoint"
     for endpoint in endpoints:
         name = endpoint["id"]
         live = _live(account, name)
         assert endpoint["outputs"]["endpointConfigName"] == live
-        in_state = {kind: _ids(resources, kind, name) for kind in _OF_ENDPOINT}
-        assert in_state == {kind: list_(account, name) for kind, list_ in _OF_ENDPOINT.items()}
-        assert live in in_state["EndpointConfiguration"], "what is live is in the state, if only to be deleted later"
+        for kind, list_ in _OF_ENDPOINT.items():
+            in_state, there = _ids(resources, kind, name), list_(account, name)
+            unknown = [each for each in there if each not in in_state]
+            assert in_state == [each for each in there if each not in unknown]
+            assert len(unknown) <= len(_making(interrupted, kind, name)), f"of {kind} the state does not know {unknown}"
+        known = _ids(resources, "EndpointConfiguration", name)
+        assert live in known, "what is live is in the state, if only to be deleted later"
         refused = [call for call in calls if _deleted_live(call, name)]
         assert refused == [], "something live was to be deleted"
 
@@ -299,6 +309,12 @@ _OF_ENDPOINT = {"Model": _models, "EndpointConfiguration": _configurations, "Met
 
 def _ids(resources: list[dict[str, Any]], kind: str, name: str) -> list[str]:
     return _of(name, [each["id"] for each in resources if each["type"].endswith(f":{kind}")])
+
+
+def _making(interrupted: list[dict[str, Any]], kind: str, name: str) -> list[str]:
+    """The URNs of an endpoint's resources whose creation was cut off."""
+    urns = [each["urn"] for each in interrupted if each["type"].endswith(f":{kind}")]
+    return [urn for urn in urns if f"{urn.rpartition('::')[2]}-".startswith(f"{name}-")]
 
 
 def _of(name: str, ids: list[str]) -> list[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import psutil
 import pytest
 
-from tests.lifecycle.account import Account, Killable, consistent, development, nothing_to_do, write_model
+from tests.lifecycle.account import Account, Killable, consistent, development, nothing_to_do, state, write_model
 
 CANARY = {"strategy": "canary", "instances": 1, "bakeSeconds": 300}
 
@@ -49,6 +50,29 @@ def test_a_kill_during_the_mirror_costs_only_time(account: Account) -> None:
     account.impose(uploadPartSeconds=0)
     stack.up()
     assert account.ask(name) == 1
+
+
+def test_what_was_being_made_when_the_engine_was_killed_is_named_by_the_next_up(account: Account) -> None:
+    name, model = account.name(), account.model(1)
+    stack = account.stack(development({name: {"model": {"path": str(model)}}}))
+    stack.up()
+    write_model(model, 2)
+    account.impose(answerSeconds={"sagemaker.CreateModel": 5})
+    before = account.now()
+    running = Killable(account, stack)
+    made = account.wait_for(lambda call: call["operation"] == "CreateModel", before)["params"]["ModelName"]
+    assert gone(running.kill_the_engine())
+
+    account.impose(answerSeconds={})
+    update = stack.up()
+    assert re.search(rf":Model::{name}, interrupted while creating", update.output)
+    assert account.ask(name) == 2
+    consistent(account, stack)
+    assert made not in [each["id"] for each in state(stack, ":Model")]
+    account.client("sagemaker").delete_model(ModelName=made)  # as somebody would who read it; it costs nothing
+    stack.refresh()
+    consistent(account, stack)
+    nothing_to_do(stack)
 
 
 @pytest.mark.parametrize(

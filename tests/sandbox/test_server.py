@@ -14,7 +14,7 @@ import boto3
 import pytest
 import urllib3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from tests.sandbox.conftest import ACCOUNT, AwsProcess, RunningAws, start_aws, unique
 
@@ -166,6 +166,22 @@ def test_the_next_calls_of_a_throttled_operation_are_refused_in_every_protocol(
         assert (error["Code"], error["Message"]) == ("ThrottlingException", "Rate exceeded")
     call()
     assert [each["error"] for each in aws.calls()[-3:]] == ["ThrottlingException: Rate exceeded"] * 2 + [None]
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "method"),
+    [("sagemaker", "ListModels", "list_models"), ("s3", "ListBuckets", "list_buckets")],  # ours, moto's
+)
+def test_an_answer_that_is_held_back_is_of_a_call_that_is_done(
+    aws: AwsProcess, service: str, operation: str, method: str
+) -> None:
+    call: Callable[[], Any] = getattr(aws.client(service, read_timeout=0.2), method)
+    aws.impose(answerSeconds={f"{service}.{operation}": 1})
+    with pytest.raises(ReadTimeoutError):
+        call()
+    assert (last_call(aws)["operation"], last_call(aws)["status"]) == (operation, 200)
+    aws.impose(answerSeconds={})
+    call()
 
 
 def test_a_refused_upload_is_logged_without_its_bytes(aws: AwsProcess) -> None:
