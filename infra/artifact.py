@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import pulumi
 
+from infra import prefixes
 from infra.bucket import ModelBucket
 from infra.resources.packed_model import PackedModel
 from infra.resources.released_artifact import ReleasedArtifact
-from infra.settings.variant import RELEASED_PREFIX
 from infra.triton.repository import ModelRepository
 
 
@@ -35,7 +35,7 @@ class ModelArtifact(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self, depends_on=[args.bucket.versioning, args.bucket.encryption])
         # S3 takes 10 tags an object, fewer than other services: those that costs are booked by
         tags = {key: args.tags[key] for key in ("CostEnv", "CostService")}
-        prefix = f"{RELEASED_PREFIX}{name}/"
+        prefix = f"{prefixes.RELEASED}{name}/"
 
         artifact: PackedModel | ReleasedArtifact
         if isinstance(args.source, ModelRepository):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,9 @@ from infra.triton import problem as triton
 from infra.triton.problem import ModelRepositoryError
 from infra.triton.question import CannotBeAskedError, Question, question_for_repository
 from infra.triton.repository import ModelRepository
+
+MAX_SHOWN = 20
+"""Problems of one model repository."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +84,25 @@ def _read(variant: VariantSettings, root: Path, key: Location) -> tuple[Model, l
         repository = ModelRepository.read(root / path)
         default = default or repository.default_model_name()
     except ModelRepositoryError as error:
-        raise ConfigurationError([Problem(key, _at(path, found)) for found in error.problems]) from None
+        raise ConfigurationError(_worth_showing(key, path, error.problems)) from None
     except OSError as error:
         raise ConfigurationError([Problem(key, f"{path} cannot be read: {error}")]) from None
     gpu = instances.has_gpu(variant.instance_type)
     found = repository.check(default, gpu=gpu, environment=variant.environment)
-    if errors := [Problem(key, _at(path, each)) for each in found if each.severity == "error"]:
-        raise ConfigurationError(errors)
+    if errors := [each for each in found if each.severity == "error"]:
+        raise ConfigurationError(_worth_showing(key, path, errors))
     question = None
     with contextlib.suppress(CannotBeAskedError):
         question = question_for_repository(repository, default)
     return Model(repository, default, question), [Problem(key, _at(path, each), "warning") for each in found]
+
+
+def _worth_showing(key: Location, path: str, found: Sequence[triton.Problem]) -> list[Problem]:
+    """The first of many: a directory that is no model repository at all has as many as it has files."""
+    shown = [Problem(key, _at(path, each)) for each in found[:MAX_SHOWN]]
+    if left := len(found) - len(shown):
+        shown.append(Problem(key, f"{path}: and {left} problems more. Is it the model repository that was meant?"))
+    return shown
 
 
 def _at(path: str, found: triton.Problem) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infra.release import history, scaling_record
+from infra import prefixes
 from infra.release.alarms import stop_alarm_name
 
 Policy = dict[str, Any]
@@ -198,7 +198,7 @@ def release_operator(deployed: Deployed) -> Policy:
             deployed.of_endpoints("cloudwatch", f"alarm:{stop_alarm_name('{}-*')}"),
         ),
         _allow("FindHistory", "s3", ["ListBucket"], bucket),
-        _allow("ReadHistory", "s3", ["GetObject"], f"{bucket}/{history.PREFIX}*"),
+        _allow("ReadHistory", "s3", ["GetObject"], f"{bucket}/{prefixes.HISTORY}*"),
     ]
     if deployed.kms_key_arn:
         statements.append(_allow("HistoryKey", "kms", ["Decrypt"], deployed.kms_key_arn))
@@ -231,7 +231,7 @@ def _deploy_storage(deployed: Deployed) -> list[dict[str, Any]]:
             ],
             f"{bucket}/*",
         ),
-        _allow("AutoscalingRecord", "s3", ["DeleteObject"], f"{bucket}/{scaling_record.PREFIX}*"),
+        _allow("AutoscalingRecord", "s3", ["DeleteObject"], f"{bucket}/{prefixes.AUTOSCALING}*"),
         _allow(
             "Repository",
             "ecr",

@@ -43,7 +43,7 @@ def secret_keys() -> set[str]:
 
 def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
     """Register every resource of the stack; what is returned are the stack's outputs."""
-    for warning in (*models.warnings, *settings.warnings(pulumi.get_project())):
+    for warning in (*models.warnings, *settings.warnings(pulumi.get_project(), secret_keys())):
         pulumi.log.warn(str(warning))
     windows = [each.window for each in settings.freeze_windows]
     if frozen := freeze.warning(windows, datetime.now(UTC), freeze.override(os.environ)):

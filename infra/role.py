@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import iam
 
-from infra import policies
-from infra.settings.variant import RELEASED_PREFIX
+from infra import policies, prefixes
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class ExecutionRole(pulumi.ComponentResource):
         )
         documents: dict[str, pulumi.Output[policies.Policy]] = {
             "models": pulumi.Output.from_input(args.bucket_arn).apply(
-                lambda arn: policies.read_models(arn, RELEASED_PREFIX)
+                lambda arn: policies.read_models(arn, prefixes.RELEASED)
             ),
             "image": pulumi.Output.from_input(args.repository_arn).apply(policies.pull_image),
             "logs-and-metrics": account.apply(

@@ -31,6 +31,24 @@ SECOND_ENDPOINT = """\
 """
 """The example of the documentation."""
 
+TWO_VARIANTS = """\
+    ranking-v2:
+      variants:
+        Stable:
+          model: {artifact: artifacts/ranking_v2.tar.gz}
+          instanceType: ml.c5.xlarge
+          initialInstanceCount: 2
+          initialVariantWeight: 9
+        Trial:
+          model: {artifact: artifacts/ranking_v3.tar.gz}
+          instanceType: ml.c5.xlarge
+          initialInstanceCount: 2
+          initialVariantWeight: 1
+      alarms: {errorRatePercent: 5}
+      release: {bakeSeconds: 600}
+"""
+"""The example of variants."""
+
 KeyName = Annotated[str | None, typer.Argument(metavar="KEY", help="Such as endpoints.*.release.bakeSeconds.")]
 Write = Annotated[bool, typer.Option("--write", help=f"Write {FILE}, with all keys.")]
 Directory = Annotated[Path, typer.Option("--cwd", help="A directory in the Pulumi project.")]
@@ -157,7 +175,7 @@ brackets; a page of a guide; or this project, with its reason.
 """
     for section in dict.fromkeys(_section(each) for each in known):
         if section == ("endpoints", "*", "variants", "*"):
-            text += _variants(project)
+            text += _variants()
         elif section[:4] != ("endpoints", "*", "variants", "*"):
             text += _table(section, [each for each in known if _section(each) == section], known)
     return text.rstrip("\n") + "\n"
@@ -179,14 +197,17 @@ def _table(section: tuple[str, ...], rows: Sequence[Key], known: Sequence[Key]) 
     return text + "\n"
 
 
-def _variants(project: str) -> str:
-    return """\
+def _variants() -> str:
+    return f"""\
 ### `endpoints.*.variants.*`
 
 Each variant has a `model` and the keys of an endpoint that are about its instances: `instanceType`, `autoscaling`,
 `initialInstanceCount`, `allowSingleInstance`, `initialVariantWeight`, `startupHealthCheckSeconds`,
 `modelDataDownloadSeconds`, `volumeSizeGb`, `inferenceAmiVersion` and `environment`. `alarms` and `release` are the
-endpoint's.
+endpoint's. One request in ten goes to `Trial` here:
+
+```yaml
+{TWO_VARIANTS}```
 
 """
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.cli.stack_text import StackFileError, StackText, project_at
+from infra.cli.stack_text import Place, StackFileError, StackText, project_at
 
 if TYPE_CHECKING:
     from infra.aws_session import AwsSession
+    from infra.settings.error import Problem
     from infra.settings.stack import Settings
 
 
@@ -45,16 +47,16 @@ class StackFile:
         """
         text = StackText.read(stack_path(stack, directory))
         if text.problems:
-            lines = "\n".join(f"  {place.line}:{place.column}: {problem}" for place, problem in text.problems)
-            raise StackFileError(f"{text.path} is no sound stack file:\n{lines}")
+            raise _refused(text.path, text.problems)
         return cls(stack.rpartition("/")[2], text)
 
     def settings(self) -> Settings:
         """The stack's settings; secrets among them read as `stack_text.SECRET`.
 
         Raises:
-            ConfigurationError: with every problem of the configuration at once.
+            StackFileError: with every problem of the configuration at once, each with its place.
         """
+        from infra.settings.error import ConfigurationError
         from infra.settings.load import load
 
         if (endpoints := f"{self.text.project}:endpoints") in self.text.secret_as_a_whole:
@@ -63,7 +65,11 @@ class StackFile:
                 "the single values in it secret that are: pulumi config set --secret --path "
                 f"'{endpoints}.ENDPOINT.environment.KEY'"
             )
-        return load(self.text.pulumis_config, self.text.project, self.text.secret, self.stack)
+        try:
+            return load(self.text.pulumis_config, self.text.project, self.text.secret, self.stack)
+        except ConfigurationError as error:
+            placed = [(self.text.place(each.path), each) for each in error.problems]
+            raise _refused(self.text.path, placed) from None
 
     def session(self) -> AwsSession:
         """AWS as the stack's `aws` provider sees it.
@@ -84,3 +90,11 @@ class StackFile:
         session = AwsSession({key: value for key, value in config.items() if key.startswith("aws:")})
         _ = session.account_id  # refuses credentials of an account that the provider would refuse
         return session
+
+
+def _refused(path: Path, placed: Sequence[tuple[Place, Problem]]) -> StackFileError:
+    """As `validate` shows it."""
+    count = "1 problem" if len(placed) == 1 else f"{len(placed)} problems"
+    ordered = sorted(placed, key=lambda each: (each[0].line, each[0].column))
+    lines = "\n".join(f"  {path}:{place.line}:{place.column}: {problem}" for place, problem in ordered)
+    return StackFileError(f"the stack file has {count}:\n{lines}")

@@ -110,7 +110,7 @@ def _of_settings(text: StackText) -> Iterable[tuple[Place, Problem]]:
 
     try:
         settings, models = configuration.read(text.pulumis_config, text.project, text.secret, text.root, text.stack)
-        problems = [*settings.warnings(text.project), *models.warnings]
+        problems = [*settings.warnings(text.project, text.secret), *models.warnings]
     except ConfigurationError as error:
         problems = list(error.problems)
     problems = [each for each in (*problems, *text.plain_secrets) if text.can_tell(each)]

@@ -115,8 +115,9 @@ def aws_triton_images(region: str, version: str) -> list[ImageReference]:
     families = (OLDER, NEWER) if _release(match) <= OLDER.last_release else (NEWER, OLDER)
     accounts = [family.by_region[region] for family in families if region in family.by_region]
     if not accounts:
-        regions = ", ".join(sorted({*OLDER.by_region, *NEWER.by_region}))
-        raise UnknownImage(f"AWS publishes no Triton image in region {region!r}; it does in {regions}.")
+        regions = sorted({*OLDER.by_region, *NEWER.by_region})
+        near = [each for each in regions if each[:2] == region[:2]] or regions
+        raise UnknownImage(f"AWS publishes no Triton image in region {region!r}; it does in {', '.join(near)}.")
     return [ImageReference.in_ecr(account, region, REPOSITORY, tag=version) for account in accounts]
 
 

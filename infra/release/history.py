@@ -13,10 +13,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Literal, Self
 
+from infra import prefixes
 from infra.aws_error import aws_calls
-
-PREFIX = "releases/"
-"""Where in the bucket the records lie."""
 
 Result = Literal["succeeded", "rolledBack", "failed", "timedOut", "refused"]
 """How a release ended. `refused`: a gate (a freeze window, an alarm) or AWS kept it from beginning."""
@@ -96,7 +94,7 @@ class ReleaseHistory:
         Raises:
             AwsRequestRefused: naming the bucket.
         """
-        prefix = f"{PREFIX}{endpoint}/"
+        prefix = f"{prefixes.HISTORY}{endpoint}/"
         with aws_calls(f"s3://{self._bucket}/{prefix}"):
             pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
             keys = sorted((each["Key"] for page in pages for each in page.get("Contents", [])), reverse=True)
@@ -113,7 +111,7 @@ class ReleaseHistory:
 
 def _key(record: ReleaseRecord) -> str:
     began = datetime.fromtimestamp(record.began, UTC)
-    return f"{PREFIX}{record.endpoint}/{began:%Y%m%dT%H%M%SZ}-{record.to_config}.json"
+    return f"{prefixes.HISTORY}{record.endpoint}/{began:%Y%m%dT%H%M%SZ}-{record.to_config}.json"
 
 
 def _camel_case(name: str) -> str:

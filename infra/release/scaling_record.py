@@ -11,10 +11,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from infra import prefixes
 from infra.aws_error import aws_calls, code
-
-PREFIX = "autoscaling/"
-"""Where in the bucket the records lie."""
 
 Record = dict[str, list[dict[str, Any]]]
 
@@ -59,4 +57,4 @@ class ScalingRecords:
 
 
 def _key(endpoint: str) -> str:
-    return f"{PREFIX}{endpoint}.json"
+    return f"{prefixes.AUTOSCALING}{endpoint}.json"

@@ -15,6 +15,7 @@ from infra.settings.endpoint import EndpointSettings
 from infra.settings.error import ConfigurationError, Problem, key_of, path_of
 from infra.settings.location import Location, keys_of, meant, nesting
 from infra.settings.message import command_to_encrypt, problems
+from infra.settings.spelling import nearest
 from infra.settings.stack import Settings
 
 _PROVIDERS = ("aws", "pulumi")
@@ -94,12 +95,20 @@ def in_plain_text(key: str, value: Any, stack: str | None, *below: str) -> Itera
 def _misplaced(config: Mapping[str, str], project: str) -> Iterator[Problem]:
     """Pulumi takes any namespace, and a setting that nobody reads would go unnoticed."""
     known = (project, *_PROVIDERS)
-    if f"{project}:region" in config:
-        yield Problem((f"{project}:region",), "unknown key; did you mean aws:region?")
-    for key in config:
+    regions = list(_misspelt_regions(config, project))
+    yield from (Problem((key,), "unknown key; did you mean aws:region?") for key in regions)
+    for key in config.keys() - set(regions):
         namespace, _, name = key.partition(":")
-        if namespace not in known and (nearest := difflib.get_close_matches(namespace, known, n=1)):
-            yield Problem((key,), f"unknown namespace; did you mean {nearest[0]}:{name}?")
+        if namespace not in known and (near := difflib.get_close_matches(namespace, known, n=1)):
+            yield Problem((key,), f"unknown namespace; did you mean {near[0]}:{name}?")
+
+
+def _misspelt_regions(config: Mapping[str, str], project: str) -> Iterator[str]:
+    for key in config.keys() - {"aws:region"}:
+        namespace, _, name = key.partition(":")
+        of_aws = difflib.get_close_matches(namespace, ["aws"])
+        if key == f"{project}:region" or (of_aws and nearest(name, ["region"])):
+            yield key
 
 
 def _with_unknown_keys_as_meant(found: list[ErrorDetails], values: Mapping[str, Any]) -> list[ErrorDetails]:
@@ -153,7 +162,8 @@ def _values(config: Mapping[str, str], project: str) -> dict[str, Any]:
     prefix = f"{project}:"
     values = {key.removeprefix(prefix): _value(text) for key, text in config.items() if key.startswith(prefix)}
     values.pop("region", None)
-    return values | ({"region": config["aws:region"]} if "aws:region" in config else {})
+    region = next((key for key in ("aws:region", *_misspelt_regions(config, project)) if key in config), None)
+    return values | ({"region": config[region]} if region else {})
 
 
 def _value(text: str) -> Any:

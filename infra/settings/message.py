@@ -39,6 +39,8 @@ def problems(
             continue  # one mistake has one message: a wrong name, or a level of keys that is missing
         if each["type"] == "union_tag_invalid":
             location, given = (*location, "strategy"), each["ctx"]["tag"]
+        elif at := each.get("ctx", {}).get("at"):
+            location = (at,)
         path, field = path_of(keys_of(model, location), namespace), field_at(model, location)
         if each["type"] == "extra_forbidden":
             message = _unknown_key(model, location)
@@ -62,6 +64,10 @@ def _unknown_key(model: type[BaseModel], location: Location) -> str:
         only = f"{', '.join(rest)} and {last} have" if rest else f"{last} has"
         same = _SAME_WAIT.get(written)
         return f"unknown key with {location[-2]}{f', which calls it {same}' if same else ''}; only {only} it."
+    if (above := written.partition(".")[0]) in keys_at(model, location[:-1]):
+        return (
+            f"unknown key; a dot leads nowhere here. Put what follows it on a line of its own, indented, below {above}."
+        )
     if belongs_to_the_top(model, location):
         return f"unknown key here; {written} stands at the top level, beside {location[0]}."
     if (key := meant(model, location)) is not None:
@@ -101,6 +107,8 @@ def _message(error: ErrorDetails, given: Any, field: FieldInfo | None, hidden: b
             said = f"{value}: must be a list: each item on a line of its own after `- `, or all of them in [brackets]."
         case "string_type" if isinstance(given, int | float):
             said = f"{value}: must be a valid string: put it in quotes."
+        case "string_pattern_mismatch" if example := _example(field):
+            said = f"{value}: must be of the form of {example}."
         case "union_tag_invalid":
             return f"{value} is none of {error['ctx']['expected_tags']}.{hint}"
         case _:
@@ -122,6 +130,12 @@ def _hint(error: ErrorDetails, given: Any, field: FieldInfo | None) -> str:
             near = nearest(given, re.findall(r"'([^']+)'", choices))
             return f" Did you mean {near}?" if near else ""
     return ""
+
+
+def _example(field: FieldInfo | None) -> str | None:
+    """A value that has the form; of a list's items one of them."""
+    example = field.examples[0] if field and field.examples else None
+    return example[0] if isinstance(example, list) else example
 
 
 def _shown(value: Any) -> str:

@@ -26,9 +26,13 @@ def rule(key: str) -> Callable[[_Rule], _Rule]:
     return mark
 
 
-def violation(message: str) -> PydanticCustomError:
-    """A broken rule, as pydantic's validators raise it."""
-    return PydanticCustomError("rule", "{message}", {"message": message})
+def violation(message: str, at: str | None = None) -> PydanticCustomError:
+    """A broken rule, as pydantic's validators raise it.
+
+    Args:
+        at: the top-level key that is wrong, if it is not the one whose validator found out.
+    """
+    return PydanticCustomError("rule", "{message}", {"message": message, "at": at})
 
 
 class Section(BaseModel):

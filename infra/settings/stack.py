@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from enum import StrEnum
 from typing import Annotated
 
@@ -15,8 +15,9 @@ from infra.ecr.reference import ImageReference
 from infra.settings.adopt import AdoptSettings
 from infra.settings.effect import Effect, on_change
 from infra.settings.endpoint import MAX_NAME, EndpointName, EndpointSettings, variant_resource
-from infra.settings.error import Problem, path_of
+from infra.settings.error import Problem, key_of, path_of
 from infra.settings.freeze import FreezeWindowSettings
+from infra.settings.message import command_to_encrypt
 from infra.settings.notifications import NotificationSettings
 from infra.settings.section import Broken, Section, rule, violation
 from infra.settings.source import according_to
@@ -38,6 +39,13 @@ RESERVED_TAGS = 16
 MAX_REPOSITORY = 128
 """Characters. ECR takes 256 (API ``RepositoryName``), but SageMaker takes 255 for the whole image (API
 ``ContainerImage``), of which registry and digest take up to 125."""
+
+_OF_A_SECRET = re.compile(
+    "(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|API_?KEY|(?:PRIVATE|ACCESS|LICENSE)_KEY|"
+    "(?:^|_)(?:HF|HUB|API|AUTH|ACCESS|BEARER|REFRESH|SESSION)_TOKEN)$",
+    re.IGNORECASE,
+)
+"""Names of environment variables that hold a secret as a rule. A token alone may be a language model's."""
 
 _KMS_KEY_ARN = r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+$"
 _SubnetId = Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]+$", max_length=32)]
@@ -98,8 +106,9 @@ class BucketSettings(Section):
 
     name: _BucketName | None = Field(
         None,
-        description="The bucket's name, unique in all of S3 (3 to 63 characters); Pulumi chooses one if not given. "
-        "Under a new name a new bucket is made, the old one stays, and artifacts have to be uploaded again.",
+        description="The bucket's name, unique in all of S3 (3 to 63 lower-case letters, digits, dots and hyphens); "
+        "Pulumi chooses one if not given. Under a new name a new bucket is made, the old one stays, and artifacts have "
+        "to be uploaded again.",
         examples=["sagemaker-models"],
         json_schema_extra=on_change(Effect.REPLACEMENT) | according_to("S3 guide, General purpose bucket naming rules"),
     )
@@ -138,7 +147,7 @@ class ImageSettings(Section):
 
     version: str = Field(
         "23.10-py3",
-        pattern=r"^\d\d\.\d\d-py3(-cpu)?$",
+        pattern=r"^\d\d\.(0[1-9]|1[0-2])-py3(-cpu)?$",
         description="Tag of AWS's image sagemaker-tritonserver, YY.MM-py3 or YY.MM-py3-cpu; those that end in -cpu do "
         "not use GPUs.",
         examples=["24.09-py3"],
@@ -161,9 +170,9 @@ class ImageSettings(Section):
         min_length=2,
         max_length=MAX_REPOSITORY,
         pattern=r"^(?:[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*/)*[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*$",
-        description="The ECR repository (2 to 128 characters); sagemaker-tritonserver in production, else "
-        "sagemaker-tritonserver-<stack>. Under a new name a new repository is made and filled, and endpoints are "
-        "released from it.",
+        description="The ECR repository (2 to 128 lower-case letters and digits, with . _ - and / between them); "
+        "sagemaker-tritonserver in production, else sagemaker-tritonserver-<stack>. Under a new name a new "
+        "repository is made and filled, and endpoints are released from it.",
         examples=["ml/sagemaker-tritonserver"],
         json_schema_extra=on_change(Effect.REPLACEMENT)
         | according_to(
@@ -209,8 +218,8 @@ class RoleSettings(Section):
         min_length=1,
         max_length=64,
         pattern=r"^[A-Za-z0-9_+=,.@-]+$",
-        description="The execution role's name (1 to 64 characters); Pulumi chooses one if not given. Under a new name "
-        "a new role is made, and endpoints are released with it.",
+        description="The execution role's name (1 to 64 letters, digits and _+=,.@-); Pulumi chooses one if not given. "
+        "Under a new name a new role is made, and endpoints are released with it.",
         examples=["sagemaker-triton"],
         json_schema_extra=on_change(Effect.REPLACEMENT) | according_to("IAM API roleNameType"),
     )
@@ -362,8 +371,12 @@ class Settings(Section):
         """The SNS topic that is told of each release."""
         return self.notifications.topic_arn if self.notifications else None
 
-    def warnings(self, project: str) -> list[Problem]:
-        """What AWS takes and the person who wrote it may not have meant."""
+    def warnings(self, project: str, secret: Collection[str] = ()) -> list[Problem]:
+        """What AWS takes and the person who wrote it may not have meant.
+
+        Args:
+            secret: the keys of the configuration that hold a secret, at any depth.
+        """
         by_key = {
             f"{name}.{key}": message
             for name, endpoint in self.endpoints.items()
@@ -371,8 +384,8 @@ class Settings(Section):
         }
         return [
             Problem(path_of(("endpoints", *key.split(".")), project), message, "warning")
-            for key, message in {**by_key, **self._driver_warnings}.items()
-        ]
+            for key, message in {**by_key, **self._driver_warnings, **self._neuron_warnings}.items()
+        ] + ([] if f"{project}:endpoints" in secret else list(self._plain_text_warnings(project)))
 
     @property
     def _variants(self) -> Iterator[tuple[str, VariantSettings]]:
@@ -393,6 +406,32 @@ class Settings(Section):
         )
         warned = ((key, gpu.driver_warning(release, instances.family(type_), image)) for key, type_, image in found)
         return {key: message for key, message in warned if message}
+
+    @property
+    def _neuron_warnings(self) -> dict[str, str]:
+        if self.image.source is not None:
+            return {}
+        return {
+            f"{key}instanceType": f"{each.instance_type} has Inferentia or Trainium, which Triton uses through a "
+            "Neuron runtime in its container (Triton docs, Using Triton with Inferentia), and AWS's image has none. "
+            "Mirror one that has with image.source, or take another type."
+            for key, each in self._variants
+            if instances.has_neuron(each.instance_type)
+        }
+
+    def _plain_text_warnings(self, project: str) -> Iterator[Problem]:
+        """Pulumi tells the program of the endpoints together whether there is a secret among them."""
+        for name, endpoint in self.endpoints.items():
+            for variant, each in endpoint.production_variants.items():
+                for variable in filter(_OF_A_SECRET.search, each.environment):
+                    path = ("endpoints", name, *endpoint.key(variant, "environment").split("."), variable)
+                    secret = key_of((f"{project}:secretEnvironment", name, variable))
+                    yield Problem(
+                        path_of(path, project),
+                        "has the name of a secret, and stands in plain text here and in Pulumi's state. If it is one, "
+                        f"take it out and type: {command_to_encrypt(secret, None)}",
+                        "warning",
+                    )
 
     @rule("adopt.bucket")
     def an_adopted_bucket_is_named(self) -> str | None:
@@ -432,7 +471,7 @@ class Settings(Section):
             try:
                 aws_triton_images(region, image.version)
             except ValueError as error:
-                raise violation(f"{error} Or mirror another image with image.source.") from None
+                raise violation(f"{error} Or mirror another image with image.source.", at="region") from None
         return image
 
     @rule("bucket.kmsKeyArn")

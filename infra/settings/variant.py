@@ -18,15 +18,12 @@ from pydantic import (
     field_validator,
 )
 
-from infra import gpu, instances
+from infra import gpu, instances, prefixes
 from infra.release import arithmetic
 from infra.release.arithmetic import Duration
 from infra.settings.effect import Effect, on_change
 from infra.settings.section import Broken, Section, refuse_unknown_keys, rule, violation
 from infra.settings.source import according_to
-
-RELEASED_PREFIX = "models/"
-"""Where in the bucket lies what a Model names: the program writes here, and the execution role reads only here."""
 
 MAX_ENVIRONMENT = 100
 """Environment variables of a container (API ``EnvironmentMap``)."""
@@ -68,9 +65,11 @@ _ModelName = Annotated[str, StringConstraints(pattern=r"^[^/\s]+$", max_length=2
 _TimeoutSeconds = Annotated[int, Field(ge=60, le=3600)]
 
 
+_PROGRAMS = (prefixes.RELEASED, prefixes.HISTORY, prefixes.AUTOSCALING)
+
 _ARTIFACT_SCHEMA = {
     "type": "string",
-    "pattern": rf"^(?!/|s3:|{RELEASED_PREFIX}|(?:.*/)?\.\./).*[^/]\.tar\.gz$",
+    "pattern": rf"^(?!/|s3:|{'|'.join(_PROGRAMS)}|(?:.*/)?\.\./).*[^/]\.tar\.gz$",
     "maxLength": MAX_ARTIFACT_KEY,
     "patternErrorMessage": "This is no key of a .tar.gz inside the bucket, such as artifacts/model_7.tar.gz.",
 }
@@ -81,9 +80,9 @@ def _artifact_key(key: str) -> str:
         raise violation(f"{key!r} does not name a .tar.gz; SageMaker unpacks nothing else (CreateModel, ModelDataUrl).")
     if key.startswith(("/", "s3:")) or ".." in key.split("/"):
         raise violation(f"{key!r} must be a key inside the model bucket, such as artifacts/model_7.tar.gz.")
-    if key.startswith(RELEASED_PREFIX):
+    if key.startswith(_PROGRAMS):
         raise violation(
-            f"{key!r} lies under {RELEASED_PREFIX}, where released copies are kept; upload under artifacts/ instead."
+            f"{key!r} lies under {key.partition('/')[0]}/, where the program alone writes; upload under artifacts/."
         )
     if (size := len(key.encode())) > MAX_ARTIFACT_KEY:
         raise violation(
@@ -122,7 +121,8 @@ def _machine_image(name: str) -> str:
 class _ServedModel(Section):
     default_model_name: _ModelName | None = Field(
         None,
-        description="The model that answers (SAGEMAKER_TRITON_DEFAULT_MODEL_NAME); needed when there are several.",
+        description="The model that answers, by its directory (SAGEMAKER_TRITON_DEFAULT_MODEL_NAME); needed when there "
+        "are several.",
         examples=["iris"],
         json_schema_extra=according_to(
             "Triton, docker/sagemaker/serve; this project: the name of a directory, 255 characters"

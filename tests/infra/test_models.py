@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra import models
+from infra.models import MAX_SHOWN
 from infra.settings.endpoint import EndpointSettings
 from infra.settings.error import ConfigurationError
 
@@ -60,6 +61,16 @@ def test_what_triton_passes_over_in_silence_is_a_warning(tmp_path: Path) -> None
     (tmp_path / "models" / "iris" / "01").mkdir()
     (warning,) = models.read(endpoints(), tmp_path, "p").warnings
     assert str(warning).startswith("p:endpoints.e.model.path: models/iris: has the directory '01'")
+
+
+def test_of_many_problems_the_first_are_shown_and_the_others_counted(tmp_path: Path) -> None:
+    for number in range(MAX_SHOWN + 5):
+        write(tmp_path / "models", f"m{number}", CONFIG.replace("dims: [1]", "dims: [1"))
+    with pytest.raises(ConfigurationError) as refused:
+        models.read(endpoints(model={"path": "models", "defaultModelName": "m0"}), tmp_path, "p")
+    *shown, last = refused.value.problems
+    assert len({each.message for each in shown}) == MAX_SHOWN
+    assert last.message == "models: and 5 problems more. Is it the model repository that was meant?"
 
 
 def test_each_variant_has_its_model_and_its_problems_their_place(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from botocore.loaders import Loader
 
+from infra import prefixes
 from infra.ecr.accounts import NEWER
 from infra.ecr.reference import EcrRegistry
 from infra.release.policy import BatchSize, ReleasePolicy
@@ -18,7 +19,7 @@ from infra.settings.endpoint import MAX_NAME, EndpointSettings
 from infra.settings.error import ConfigurationError
 from infra.settings.load import load
 from infra.settings.stack import MAX_REPOSITORY, Settings
-from infra.settings.variant import MAX_ARTIFACT_KEY, RELEASED_PREFIX, ModelArtifactSettings
+from infra.settings.variant import MAX_ARTIFACT_KEY, ModelArtifactSettings
 
 SHAPES = Loader().load_service_model("sagemaker", "service-2")["shapes"]
 VALID: dict[str, Any] = {
@@ -84,7 +85,8 @@ P99 = "ranking.alarms.p99ModelLatencyMilliseconds"
 WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     ("environment", "prod", "environment", "'production', 'staging' or 'development'"),
     ("aws:region", None, "aws:region", "is required"),
-    ("aws:region", "mars-north-1", "image", "mars-north-1"),
+    ("aws:region", "mars-north-1", "aws:region", "mars-north-1"),
+    ("aws:region", "tokyo", "aws:region", "'tokyo': must be of the form of ap-northeast-1."),
     ("tags", {"CostEnv": "prod"}, "tags", "CostService must be set"),
     ("tags.aws:x", "y", "tags", "do not begin with aws:"),
     ("tags.x", "a<b", "tags", "only letters, digits"),
@@ -92,30 +94,35 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     ("endpoint", {}, "endpoint", "did you mean endpoints?"),
     ("endpoints", {}, "endpoints", "at least 1 item"),
     ("tags.x", "two\nlines", "tags", "only letters, digits"),
-    ("bucket.name", "Models", "bucket.name", "match pattern"),
+    ("bucket.name", "Models", "bucket.name", "of the form of"),
     ("bucket.name", "ab", "bucket.name", "at least 3 characters"),
     ("bucket.name", "a..b", "bucket.name", "two dots in a row"),
     ("bucket.name", "192.168.5.4", "bucket.name", "an IP address"),
     ("bucket.name", "xn--models", "bucket.name", "its beginning"),
     ("bucket.name", "models--x-s3", "bucket.name", "its end"),
-    ("image.repository", "a..b", "image.repository", "match pattern"),
-    ("image.repository", "a___b", "image.repository", "match pattern"),
+    ("image.repository", "a..b", "image.repository", "of the form of"),
+    ("image.repository", "a___b", "image.repository", "of the form of"),
     ("image.repository", "a" * 129, "image.repository", "at most 128 characters"),
-    ("role.name", "rôle", "role.name", "match pattern"),
-    ("bucket.kmsKeyArn", "alias/x", "bucket.kmsKeyArn", "match pattern"),
+    ("role.name", "rôle", "role.name", "of the form of"),
+    ("bucket.kmsKeyArn", "alias/x", "bucket.kmsKeyArn", "of the form of"),
     (
         "bucket.kmsKeyArn",
         "arn:aws:kms:us-east-1:123456789012:key/abc",
         "bucket.kmsKeyArn",
         "the bucket is in ap-northeast-1",
     ),
-    ("image.version", "latest", "image.version", "match pattern"),
+    ("image.version", "latest", "image.version", "of the form of"),
     ("image.source", "nonsense", "image.source", "not an image reference"),
     ("image", {"version": "23.10-py3", "source": "nvcr.io/nvidia/tritonserver:23.10-py3"}, "image.source", "both"),
-    ("role.name", "a role", "role.name", "match pattern"),
+    ("role.name", "a role", "role.name", "of the form of"),
     ("vpc", {"subnetIds": ["subnet-1"]}, "vpc.securityGroupIds", "is required"),
     ("vpc", {"subnetIds": [], "securityGroupIds": ["sg-1"]}, "vpc.subnetIds", "at least 1 item"),
-    ("vpc", {"subnetIds": ["sg-1"], "securityGroupIds": ["sg-1"]}, "vpc.subnetIds[0]", "'sg-1': must match"),
+    (
+        "vpc",
+        {"subnetIds": ["sg-1"], "securityGroupIds": ["sg-1"]},
+        "vpc.subnetIds[0]",
+        "'sg-1': must be of the form of subnet-",
+    ),
     ("vpc", {"subnetIds": ["subnet-1"] * 2, "securityGroupIds": ["sg-1"]}, "vpc.subnetIds", "more than once"),
     ("vpc", {"subnetIds": ["subnet-1"], "securityGroupIds": ["sg-1"] * 2}, "vpc.securityGroupIds", "more than"),
     ("region", "ap-northeast-1", "region", "did you mean aws:region?"),
@@ -283,7 +290,10 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     ("ranking.model.artifact", "models/m.tar.gz", "ranking.model.artifact", "artifacts/"),
     ("ranking.model.artifact", "a" * 794 + ".tar.gz", "ranking.model.artifact", "801 bytes; at most 800"),
     ("ranking.model.artifact", "ü" * 397 + ".tar.gz", "ranking.model.artifact", "801 bytes; at most 800"),
-    ("ranking.model.defaultModelName", "a/b", "ranking.model.defaultModelName", "match pattern"),
+    ("ranking.model", {"artifact": "releases/m.tar.gz"}, "ranking.model.artifact", "lies under releases/, where the"),
+    ("ranking.model", {"artifact": "autoscaling/m.tar.gz"}, "ranking.model.artifact", "lies under autoscaling/, where"),
+    ("image.version", "23.13-py3", "image.version", "of the form of"),
+    ("ranking.model.defaultModelName", "a/b", "ranking.model.defaultModelName", "of the form of"),
 ]
 """Keys, what is wrong there, the key that is named and words of the message."""
 
@@ -319,7 +329,7 @@ def test_the_longest_repository_is_of_an_image_that_sagemaker_takes() -> None:
 def test_the_longest_artifact_key_has_a_released_copy_that_sagemaker_takes() -> None:
     endpoint, artifact = "e" * MAX_NAME, "a" * (MAX_ARTIFACT_KEY - 7) + ".tar.gz"
     assert endpoint in settings(changed(f"endpoints.{endpoint}", {"model": {"artifact": artifact}})).endpoints
-    longest = f"s3://{'b' * 63}/" + released_key(f"{RELEASED_PREFIX}{endpoint}/", artifact, "v" * 32)
+    longest = f"s3://{'b' * 63}/" + released_key(f"{prefixes.RELEASED}{endpoint}/", artifact, "v" * 32)
     assert len(longest) <= SHAPES["Url"]["max"]
 
 
@@ -525,11 +535,23 @@ def test_rules_across_keys_are_looked_at_beside_an_unknown_key() -> None:
     }
 
 
+def test_a_key_with_dots_is_told_to_be_nested() -> None:
+    key = "triton-sagemaker:endpoints.ranking.instanceType"
+    ((found, message),) = problems(VALID | {key: "ml.c5.xlarge"}).items()
+    assert (found, message.partition(". ")[0]) == (key, "unknown key; a dot leads nowhere here")
+
+
+@pytest.mark.parametrize("key", ["aws:Region", "aws:regions", "asw:region", "triton-sagemaker:region"])
+def test_a_misspelt_region_is_one_mistake(key: str) -> None:
+    config = {key if each == "aws:region" else each: value for each, value in VALID.items()}
+    assert problems(config) == {key: "unknown key; did you mean aws:region?"}
+
+
 @pytest.mark.parametrize(
     ("key", "words"),
     [
         ("triton-sagemeker:endpoints", "did you mean triton-sagemaker:endpoints?"),
-        ("asw:region", "did you mean aws:region?"),
+        ("asw:tags", "did you mean aws:tags?"),
     ],
 )
 def test_a_misspelt_namespace_is_refused_and_those_of_others_are_not(key: str, words: str) -> None:
@@ -638,6 +660,24 @@ def test_a_family_that_came_out_later_passes_with_a_known_size_only(instance_typ
         assert problems(config)
     else:
         assert "not in the list" in next(iter(settings(config).endpoints["ranking"].warnings.values()))
+
+
+@pytest.mark.parametrize(("image", "warned"), [({"version": "23.10-py3"}, True), ({"source": "nvcr.io/n/t:1"}, False)])
+def test_accelerators_that_the_image_does_not_use_are_a_warning(image: dict[str, str], warned: bool) -> None:
+    config = changed("endpoints.ranking.instanceType", "ml.inf2.xlarge") | {"triton-sagemaker:image": image}
+    found = [each.message for each in settings(config).warnings("p") if each.path[-1] == "instanceType"]
+    assert ["AWS's image has none" in each for each in found] == [True] * warned
+
+
+def test_a_variable_with_the_name_of_a_secret_is_a_warning() -> None:
+    secrets = ["DB_PASSWORD", "PGPASSWORD", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "apikey"]
+    others = ["MAX_TOKENS", "EOS_TOKEN", "TOKENIZERS_PARALLELISM", "SECRETARY", "KEY", "SAGEMAKER_TRITON_LOG_INFO"]
+    found = settings(changed("endpoints.ranking.environment", dict.fromkeys(secrets + others, "hunter2")))
+    warnings = found.warnings("p")
+    assert [each.path for each in warnings] == [("p:endpoints", "ranking", "environment", name) for name in secrets]
+    assert "pulumi config set --secret --path 'p:secretEnvironment.ranking.DB_PASSWORD'" in warnings[0].message
+    assert "hunter2" not in str(warnings)
+    assert found.warnings("p", {"p:endpoints"}) == []
 
 
 def production(**keys: Any) -> dict[str, Any]:

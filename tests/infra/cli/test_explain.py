@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
 from infra.__main__ import main
-from infra.cli.explain import FILE, SECOND_ENDPOINT, markdown, matching
+from infra.cli.explain import FILE, SECOND_ENDPOINT, TWO_VARIANTS, markdown, matching
 from infra.settings.keys import keys
 from infra.settings.load import load
 from infra.settings.stack import Settings
@@ -132,12 +133,21 @@ def test_without_a_key_all_are_listed(capsys: pytest.CaptureFixture[str]) -> Non
     assert text.splitlines()[:2] == ["aws:region", "triton-sagemaker:environment"]
 
 
-def test_the_second_endpoint_of_the_documentation_may_stand_in_production() -> None:
-    added = YAML(typ="safe").load(SECOND_ENDPOINT)["triton-sagemaker:endpoints"]["ranking-v2"]
+@pytest.mark.parametrize(
+    ("example", "strategy", "variants"),
+    [
+        (YAML(typ="safe").load(SECOND_ENDPOINT)["triton-sagemaker:endpoints"], "canary", ["AllTraffic"]),
+        (YAML(typ="safe").load(TWO_VARIANTS), "allAtOnce", ["Stable", "Trial"]),
+    ],
+)
+def test_the_examples_of_the_documentation_may_stand_in_production(
+    example: dict[str, Any], strategy: str, variants: list[str]
+) -> None:
+    added = example["ranking-v2"]
     config = stack_file("prod")
     config["triton-sagemaker:endpoints"]["ranking-v2"] = added
     endpoint = load(
         {key: each if isinstance(each, str) else json.dumps(each) for key, each in config.items()}, "triton-sagemaker"
     ).endpoints["ranking-v2"]
-    assert endpoint.release.strategy == "canary"
+    assert (endpoint.release.strategy, list(endpoint.production_variants)) == (strategy, variants)
     assert endpoint.warnings == {}

@@ -51,10 +51,23 @@ def test_a_missing_project_and_a_missing_stack_are_told_with_the_way_out(tmp_pat
         StackFile.find("prod", project(tmp_path))
 
 
-@pytest.mark.parametrize("text", ["config: [", "just words"])
-def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(StackFileError, match=r"Pulumi\.dev\.yaml is no"):
+@pytest.mark.parametrize(("text", "place"), [("config: [", "1:10"), ("just words", "1:1")])
+def test_a_file_that_is_no_mapping_is_refused_at_its_place(tmp_path: Path, text: str, place: str) -> None:
+    with pytest.raises(
+        StackFileError, match=rf"^the stack file has 1 problem:\n  .*Pulumi\.dev\.yaml:{place}: config: "
+    ):
         StackFile.find("dev", project(tmp_path, text))
+
+
+def test_wrong_settings_are_refused_at_their_places(tmp_path: Path) -> None:
+    wrong = BASE.replace("development", "dev").replace("path", "pth")
+    with pytest.raises(StackFileError) as refused:
+        StackFile.find("dev", project(tmp_path, wrong)).settings()
+    first, *others = str(refused.value).splitlines()
+    assert first == "the stack file has 2 problems:"
+    file = tmp_path / "Pulumi.dev.yaml"
+    assert others[0].startswith(f"  {file}:4:3: p:environment: 'dev': must be")
+    assert others[1].startswith(f"  {file}:8:15: p:endpoints.iris.model.pth: unknown key; did you mean path?")
 
 
 def test_a_secret_value_leaves_the_rest_readable(tmp_path: Path) -> None:

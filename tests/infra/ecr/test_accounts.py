@@ -47,9 +47,13 @@ def test_a_version_of_another_form_is_refused(version: str) -> None:
         aws_triton_images("us-east-1", version)
 
 
-def test_a_region_without_the_image_is_refused_with_the_regions_that_have_it() -> None:
-    with pytest.raises(UnknownImage, match=r"'us-gov-west-1'; it does in af-south-1, .*us-west-2\."):
-        aws_triton_images("us-gov-west-1", "23.10-py3")
+@pytest.mark.parametrize(
+    ("region", "others"),
+    [("us-gov-west-1", r"us-east-1, us-east-2, us-west-1, us-west-2\."), ("xx-east-1", r"af-south-1, .*us-west-2\.")],
+)
+def test_a_region_without_the_image_is_refused_with_those_near_it_that_have_it(region: str, others: str) -> None:
+    with pytest.raises(UnknownImage, match=f"'{region}'; it does in {others}"):
+        aws_triton_images(region, "23.10-py3")
 
 
 @pytest.mark.parametrize(("family", "regions"), [(OLDER, 22), (NEWER, 36)])
