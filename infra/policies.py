@@ -158,7 +158,7 @@ class Deployed:
     kms_key_arn: str | None = None
     notification_topic_arn: str | None = None
     adopts_endpoints: bool = False
-    """Whether endpoints are taken over, whose models and configurations have names of any kind."""
+    """Whether endpoints are taken over, whose models have names of any kind."""
 
     def arn(self, service: str, resource: str) -> str:
         return f"arn:{self.partition}:{service}:{self.region}:{self.account_id}:{resource}"
@@ -180,15 +180,11 @@ def release_operator(deployed: Deployed) -> Policy:
     bucket = f"arn:{deployed.partition}:s3:::{deployed.bucket}"
     statements = [
         _allow("Endpoints", "sagemaker", ["DescribeEndpoint"], deployed.of_endpoints("sagemaker", "endpoint/{}")),
+        # which bucket the live model was loaded from, whoever made the configuration
         _allow(
-            "Bucket",  # which one the live model was loaded from
-            "sagemaker",
-            ["DescribeEndpointConfig", "DescribeModel"],
-            [
-                *deployed.of_endpoints("sagemaker", "endpoint-config/{}-*"),
-                *deployed.of_endpoints("sagemaker", "model/{}-*"),
-            ],
+            "Configurations", "sagemaker", ["DescribeEndpointConfig"], deployed.arn("sagemaker", "endpoint-config/*")
         ),
+        _allow("Models", "sagemaker", ["DescribeModel"], deployed.of_endpoints("sagemaker", "model/{}-*")),
         _allow("ReadAlarms", "cloudwatch", ["DescribeAlarms"], "*"),  # a narrower scope hides composite alarms
         _allow("ReadMetrics", "cloudwatch", ["GetMetricData", "GetMetricStatistics"], "*"),  # take no resource
         _allow(
@@ -282,6 +278,10 @@ def _deploy_serving(deployed: Deployed) -> list[dict[str, Any]]:
             ["CreateEndpointConfig", "DescribeEndpointConfig", "DeleteEndpointConfig"],
             configurations,
         ),
+        # what somebody else updated the endpoint to
+        _allow(
+            "MadeElsewhere", "sagemaker", ["DescribeEndpointConfig"], deployed.arn("sagemaker", "endpoint-config/*")
+        ),
         # CreateEndpoint and UpdateEndpoint are checked for the configuration too (Service Authorization Reference)
         _allow("Endpoints", "sagemaker", ["CreateEndpoint", "UpdateEndpoint"], [*endpoints, *configurations]),
         _allow(
@@ -334,8 +334,7 @@ def _deploy_serving(deployed: Deployed) -> list[dict[str, Any]]:
         },
     ]
     if deployed.adopts_endpoints:
-        others = [deployed.arn("sagemaker", "endpoint-config/*"), deployed.arn("sagemaker", "model/*")]
-        statements.append(_allow("Adopted", "sagemaker", ["DescribeEndpointConfig", "DescribeModel"], others))
+        statements.append(_allow("Adopted", "sagemaker", ["DescribeModel"], deployed.arn("sagemaker", "model/*")))
     if deployed.notification_topic_arn:
         statements.append(_allow("Notifications", "sns", ["Publish"], deployed.notification_topic_arn))
     return statements

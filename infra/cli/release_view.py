@@ -64,7 +64,7 @@ def history_view(records: Sequence[ReleaseRecord]) -> RenderableType:
         table.add_row(
             f"{began:%Y-%m-%d %H:%M:%S}Z",
             Text(each.result, color),
-            duration(each.seconds),
+            duration(each.seconds) if each.seconds else "",
             each.strategy,
             Text(f"{each.from_config or '(nothing)'} → {each.to_config}"),
             Text(each.who),

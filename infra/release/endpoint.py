@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.aws_error import AwsRequestRefused, aws_calls
 from infra.release import alarms, failure, freeze, guardrails
@@ -49,6 +49,8 @@ class EndpointRequest:
     rollback_alarms: tuple[str, ...] = ()
     """Names of the alarms that roll an update back."""
     minimum_invocations: MinimumInvocations | None = None
+    former_config_name: str | None = None
+    """What it was last known to serve; None if nothing was."""
     former_owner: str | None = None
     """What the owning stack was called before it was renamed."""
     formerly_autoscaled: bool = False
@@ -71,6 +73,17 @@ class EndpointRequest:
     def holders(self) -> set[str | None]:
         """Whom the endpoint may belong to so far; None is nobody."""
         return {self.owner, self.former_owner or self.owner, *((None,) if self.adopt else ())}
+
+    @property
+    def keeps_autoscaling(self) -> bool:
+        """Whether autoscaling that is off is put back. What the settings end is over with the release, and what they
+        begin, or a refresh found missing, Pulumi registers after it."""
+        return self.adopt or self.autoscaled == self.formerly_autoscaled
+
+    @property
+    def begins_autoscaling(self) -> bool:
+        """Whether Pulumi registers what is put back too, and would be refused."""
+        return self.autoscaled and not self.keeps_autoscaling
 
     @property
     def fixes_counts(self) -> bool:
@@ -112,7 +125,7 @@ class EndpointRelease:
         self._report, self._report_passing, self._warn = report, report_passing, warn or report
         self._recorder, self._new_clock = recorder, clock
         self._reader = EndpointReader(sagemaker)
-        self._autoscaling = EndpointAutoscaling(autoscaling, scaling_records, report)
+        self._autoscaling = EndpointAutoscaling(autoscaling, scaling_records, report, self._warn)
 
     def release(self, request: EndpointRequest) -> EndpointDescription:
         """Create or update the endpoint, or attach to what is under way, until it serves the requested configuration.
@@ -148,12 +161,18 @@ class EndpointRelease:
                     found = waiting.begun(found)
                 else:
                     found = waiting.later(request.name, request.deadline_seconds)
+                    self._attach(found, request, rollout, waiting.clock)
                 found = self._settled(found, request, rollout, waiting)
 
-            self._autoscaling.put_back(found)
+            if request.keeps_autoscaling:
+                self._autoscaling.put_back(found)
+            else:
+                self._autoscaling.leave_off(found.name)
             self._tag(found, request)
             if rollout.asked == "update":
                 self._require_invocations(found, request, rollout, waiting.clock)
+            elif not rollout.tried and request.former_config_name not in (None, request.config_name):
+                rollout.found_over(request.former_config_name, waiting.clock.now())
             return found
 
     def delete(self, name: str, owner: str, deadline_seconds: int) -> None:
@@ -201,7 +220,12 @@ class EndpointRelease:
         self, found: EndpointDescription | None, request: EndpointRequest, rollout: Rollout, waiting: Waiting
     ) -> EndpointDescription | None:
         """The endpoint once nothing is in progress on it. Only a rollout that was asked for is told of as such."""
-        return waiting.settled(found, request.deadline_seconds, rollout if rollout.asked == "update" else None)
+        try:
+            return waiting.settled(found, request.deadline_seconds, rollout if rollout.asked == "update" else None)
+        except failure.ReleaseTimeout:
+            if self._autoscaling.is_off(request.name):
+                self._warn(f"{request.name}: its autoscaling is off until the next `pulumi up` puts it back")
+            raise
 
     def _create(self, request: EndpointRequest, rollout: Rollout, waiting: Waiting) -> EndpointDescription | None:
         self._report(f"{request.name}: creating with {request.config_name}")
@@ -216,10 +240,10 @@ class EndpointRelease:
         none to be had, the autoscaling that is off is put back."""
         try:
             self._ask_for_update(request, live, rollout)
-        except (ReleaseRefused, AwsRequestRefused, ClientError) as error:
+        except (ReleaseRefused, AwsRequestRefused, ClientError, BotoCoreError) as error:
             if isinstance(error, ClientError) and failure.in_progress(error):
                 return False
-            for note in self._autoscaling_put_back(live):
+            for note in self._autoscaling_put_back(live, request):
                 self._warn(note)
             raise
         rollout.asked = "update"
@@ -230,11 +254,10 @@ class EndpointRelease:
         guarded = self._pass_gates(request, live, new, rollout)
         how = "" if guarded else "; as its variants change, all traffic moves at once and no alarm rolls it back"
         self._report(f"{request.name}: updating from {live.config_name} to {request.config_name}{how}")
-        excluded: list[str] = []
-        if (old := self._reader.configuration(live.config_name)) is not None:
-            excluded = excluded_properties(old, new, request.autoscaled, request.fixes_counts)
-            if refused_under_autoscaling(old, new):
-                self._autoscaling.take_off(live.name)
+        old = self._reader.configuration(live.config_name)
+        excluded = excluded_properties(old, new, request.autoscaled, request.fixes_counts) if old else []
+        if old is None or refused_under_autoscaling(old, new):
+            self._autoscaling.take_off(live.name)
         self._sagemaker.update_endpoint(
             EndpointName=request.name,
             EndpointConfigName=request.config_name,
@@ -343,7 +366,9 @@ class EndpointRelease:
         name, config = request.name, request.config_name
         notes = self._alarms_looked_back_at(rollout) if rollout.asked == "update" else []
         if found and found.status == "InService":
-            notes += self._autoscaling_put_back(found)
+            notes += self._autoscaling_put_back(found, request)
+        elif self._autoscaling.is_off(name):
+            notes.append("Its autoscaling is still off: it is put back by a `pulumi up` that finds it InService.")
         evidence = failure.Evidence(
             reason=found.failure_reason if found else "",
             alarms=list(rollout.fired.values()),
@@ -371,8 +396,11 @@ class EndpointRelease:
             return [f"An alarm that fired for a moment only may be missing here: {error}."]
         return []
 
-    def _autoscaling_put_back(self, live: EndpointDescription) -> list[str]:
+    def _autoscaling_put_back(self, live: EndpointDescription, request: EndpointRequest) -> list[str]:
         """Put it back; what kept it from that is told beside the failure of the release, not instead of it."""
+        if request.begins_autoscaling:
+            off = self._autoscaling.is_off(live.name)
+            return ["Its autoscaling is off. The next `pulumi up` that succeeds registers it."] if off else []
         try:
             with aws_calls(f"endpoint {live.name}"):
                 self._autoscaling.put_back(live)
@@ -384,7 +412,7 @@ class EndpointRelease:
         """Delete an endpoint that never served: no state knows of it, so it would outlive `pulumi destroy`."""
         try:
             self._delete(found, request.deadline_seconds, self._waiting())
-        except (ClientError, failure.ReleaseTimeout) as error:
+        except (ClientError, BotoCoreError, failure.ReleaseTimeout) as error:
             return f"{failure.CREATED_ANEW} (The failed endpoint could not be deleted now: {error})"
         return f"{failure.CREATED_ANEW} The failed endpoint was deleted; its log is kept."
 

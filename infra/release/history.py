@@ -37,7 +37,7 @@ class ReleaseRecord:
     changes: tuple[str, ...] = ()
     """What differs between the two configurations; of environment variables the names only."""
     reason: str = ""
-    """SageMaker's FailureReason or the refusal, first line."""
+    """SageMaker's FailureReason or the refusal, first line; of a success what else is to be known."""
     alarms: tuple[str, ...] = ()
     """Names of those that fired."""
     override: str | None = None
@@ -45,7 +45,7 @@ class ReleaseRecord:
 
     @property
     def seconds(self) -> float:
-        """How long the release took."""
+        """How long the release took; 0 if that is not known."""
         return self.ended - self.began
 
     def json(self) -> str:

@@ -59,7 +59,7 @@ class ReleaseRecorder:
             who=self._or_warn(resource, self._caller) or "unknown",
             strategy=rollout.policy.strategy,
             changes=self._or_warn(resource, lambda: self._changes(rollout.from_config, config_name)) or (),
-            reason=_reason(error),
+            reason=_reason(error) or rollout.note,
             alarms=tuple(rollout.fired),
             override=rollout.override,
         )

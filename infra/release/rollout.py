@@ -16,6 +16,17 @@ from infra.release.step import CurrentStep
 Asked = Literal["create", "update"]
 
 
+@dataclass(frozen=True)
+class Bake:
+    """A wait under alarms, in whole minutes."""
+
+    passed: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"baked {self.passed} of {self.of} minutes"
+
+
 @dataclass
 class Rollout:
     """A rollout from the request, or from when it was attached to, until its end."""
@@ -31,6 +42,8 @@ class Rollout:
     """Whether there is something to release at all."""
     asked: Asked | None = None
     """What SageMaker was asked for, by this release or by the interrupted one that it attaches to."""
+    note: str = ""
+    """What is to be known of its success."""
     override: str | None = None
     """Why it goes through a freeze window."""
     bake_began: float | None = None
@@ -52,6 +65,12 @@ class Rollout:
         self.tried, self.began = True, endpoint.rollout_began or now
         self.asked = "create" if endpoint.status == "Creating" else "update"
         self.from_config = endpoint.config_name if self.asked == "update" else None
+
+    def found_over(self, from_config: str | None, now: float) -> None:
+        """Take in that it was over when it was looked at, and is live: an interrupted deployment did not see its end,
+        or did not take it for a success."""
+        self.tried, self.asked, self.began, self.from_config = True, "update", now, from_config
+        self.note = "live already when it was asked for again; how long it took is not known"
 
     def see(self, endpoint: EndpointDescription, alarms: Sequence[AlarmState], now: float) -> None:
         """Take in what the endpoint and the alarms are at `now`."""
@@ -79,12 +98,12 @@ class Rollout:
         steps = arithmetic.steps(self.policy, fleet).most
         return f"{self.policy.strategy} {min(step, steps)} of {steps}, {share} % of the traffic on the new fleet"
 
-    def bake(self, now: float) -> str | None:
-        """How far the present bake is, in whole minutes; None outside one."""
+    def bake(self, now: float) -> Bake | None:
+        """How far the present bake is; None outside one."""
         if self._baking_since is None or not self.policy.wait_seconds:
             return None
         baked = max(0, int(now - self._baking_since))  # this machine's clock may be behind SageMaker's
-        return f"baked {baked // 60} of {-(-self.policy.wait_seconds // 60)} minutes"
+        return Bake(baked // 60, -(-self.policy.wait_seconds // 60))
 
 
 def _by_state(alarms: Sequence[AlarmState]) -> str:

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from botocore.exceptions import ClientError
+
+from infra.aws_error import AwsRequestRefused, code
 from infra.release.description import EndpointDescription
 from infra.release.scaling_record import Record, ScalingRecords
 
@@ -20,6 +23,8 @@ _POLICY = (
     *("PolicyName", "ResourceId", "ScalableDimension", "PolicyType"),
     *("TargetTrackingScalingPolicyConfiguration", "StepScalingPolicyConfiguration"),
 )
+_CALLED_BY = ("PolicyARN", "Alarms")
+"""Of a step-scaling policy, whose alarms somebody else made: they call it by its ARN."""
 _ACTION = (
     *("ScheduledActionName", "ResourceId", "ScalableDimension", "Schedule", "Timezone"),
     *("StartTime", "EndTime", "ScalableTargetAction"),
@@ -45,10 +50,13 @@ class EndpointAutoscaling:
         autoscaling: boto3's `application-autoscaling` client.
         records: where they are kept while they are off.
         report: called with a line of progress.
+        warn: called with what does not come back as it was.
     """
 
-    def __init__(self, autoscaling: Any, records: ScalingRecords, report: Callable[[str], None]) -> None:
-        self._client, self._records, self._report = autoscaling, records, report
+    def __init__(
+        self, autoscaling: Any, records: ScalingRecords, report: Callable[[str], None], warn: Callable[[str], None]
+    ) -> None:
+        self._client, self._records, self._report, self._warn = autoscaling, records, report, warn
 
     def record(self, endpoint: str) -> Record:
         """Record what is registered for the endpoint, and return it. A record that an interrupted release left is the
@@ -65,7 +73,9 @@ class EndpointAutoscaling:
         actions = self._all("describe_scheduled_actions", "ScheduledActions", mine)
         record = {
             "targets": [_only(each, _TARGET) | self._tags(each) for each in targets],
-            "policies": [_only(each, _POLICY) for each in policies],
+            "policies": [
+                _only(each, _POLICY + (_CALLED_BY if each["PolicyType"] == "StepScaling" else ())) for each in policies
+            ],
             "actions": [_only(each, _ACTION) for each in actions],
         }
         return record if record["targets"] else {}
@@ -92,11 +102,27 @@ class EndpointAutoscaling:
         for target in record["targets"]:
             self._register(target)
         for policy in record["policies"]:
-            self._client.put_scaling_policy(ServiceNamespace=SAGEMAKER, **policy)
+            self._put_policy(policy)
         for action in record["actions"]:
-            self._client.put_scheduled_action(ServiceNamespace=SAGEMAKER, **action)
+            self._put_action(action)
         self._records.delete(endpoint.name)
         self._report(f"{endpoint.name}: autoscaling is back")
+
+    def leave_off(self, endpoint: str) -> None:
+        """Forget what is recorded: the stack ends this endpoint's autoscaling, or registers it itself."""
+        if not (recorded := self._records.get(endpoint)):
+            return
+        self._records.delete(endpoint)
+        actions = ", ".join(each["ScheduledActionName"] for each in recorded.get("actions", ()))
+        lost = f"; these scheduled actions are not put back: {actions}" if actions else ""
+        self._report(f"{endpoint}: the autoscaling that was taken off is the stack's to register{lost}")
+
+    def is_off(self, endpoint: str) -> bool:
+        """Whether something is recorded; not known, and False, where the record cannot be read."""
+        try:
+            return bool(self._records.get(endpoint))
+        except AwsRequestRefused:
+            return False
 
     def forget(self, endpoint: str) -> None:
         """Delete the record of an endpoint that goes for good."""
@@ -109,6 +135,27 @@ class EndpointAutoscaling:
         arn = self._client.register_scalable_target(ServiceNamespace=SAGEMAKER, **plain)["ScalableTargetARN"]
         if tags := target.get("Tags"):
             self._client.tag_resource(ResourceARN=arn, Tags=tags)
+
+    def _put_policy(self, policy: Mapping[str, Any]) -> None:
+        """A policy that is made anew has an ARN of its own."""
+        plain = {key: value for key, value in policy.items() if key not in _CALLED_BY}
+        arn = self._client.put_scaling_policy(ServiceNamespace=SAGEMAKER, **plain)["PolicyARN"]
+        alarms = ", ".join(each["AlarmName"] for each in policy.get("Alarms", ()))
+        if alarms and arn != policy.get("PolicyARN"):
+            self._warn(
+                f"{policy['ResourceId']}: the scaling policy {policy['PolicyName']} is back as {arn}. Alarms act on "
+                f"the one that it was; have them act on this: {alarms}"
+            )
+
+    def _put_action(self, action: Mapping[str, Any]) -> None:
+        """One whose time has come meanwhile is refused, and over."""
+        try:
+            self._client.put_scheduled_action(ServiceNamespace=SAGEMAKER, **action)
+        except ClientError as error:
+            if code(error) != "ValidationException":
+                raise
+            what = f"{action['ResourceId']}: the scheduled action {action['ScheduledActionName']}"
+            self._warn(f"{what} ({action.get('Schedule')}) is not put back: {error.response['Error']['Message']}")
 
     def _all(self, operation: str, key: str, mine: str) -> list[dict[str, Any]]:
         pages = self._client.get_paginator(operation).paginate(ServiceNamespace=SAGEMAKER)

@@ -37,7 +37,7 @@ class ScalingRecords:
             try:
                 answer = self._s3.get_object(Bucket=self._bucket, Key=key)
             except ClientError as error:
-                if code(error) == "NoSuchKey":
+                if code(error) in ("NoSuchKey", "NoSuchBucket"):
                     return {}
                 raise
             record: Record = json.loads(answer["Body"].read())

@@ -16,6 +16,9 @@ from infra.release.rollout import Rollout
 VISIBLE_WITHIN_SECONDS = 60
 """How long DescribeEndpoint, which is eventually consistent, may show an endpoint as it was before a change."""
 
+LASTING_MINUTES = 5
+"""How often a bake is told of where there is no terminal, on which each minute is."""
+
 
 @dataclass
 class Clock:
@@ -92,7 +95,8 @@ class Waiting:
                 self.report(f"{found.name}: {line}")
             if rollout and (bake := rollout.bake(self.clock.now())) and bake != passing:
                 passing = bake
-                self.report_passing(f"{found.name}: {bake}")
+                lasting = bake.passed and not bake.passed % LASTING_MINUTES
+                (self.report if lasting else self.report_passing)(f"{found.name}: {bake}")
             if self.clock.elapsed > end:
                 raise failure.ReleaseTimeout(found.name, found.status, deadline_seconds)
             self.clock.pause()

@@ -45,7 +45,8 @@ class EndpointProvider(AwsResourceProvider):
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """The endpoint as it is. One that another stack owns by now is not ours any more, and must not be deleted
-        as such."""
+        as such. One whose autoscaling is off has none: the refresh drops that from the state too, and the next `up`
+        registers it."""
         self._require_region(props)
         reader = EndpointReader(self.client("sagemaker", props))
         with aws_calls(f"endpoint {id_}"):
@@ -54,7 +55,9 @@ class EndpointProvider(AwsResourceProvider):
         if found is None or has.get(OWNER_TAG) != props["owner"]:
             return ReadResult("", {})
         tags = {key: has[key] for key in props["tags"] if key in has}
-        return ReadResult(id_, {**props, **_outputs(found), "tags": tags})
+        off = ScalingRecords(self.client("s3", props), props.get("bucket")).get(id_)
+        autoscaled = props.get("autoscaled", False) and not off
+        return ReadResult(id_, {**props, **_outputs(found), "tags": tags, "autoscaled": autoscaled})
 
     def delete(self, id_: str, props: dict[str, Any]) -> None:
         self._release(props).delete(id_, props["owner"], _deadline_seconds(props))
@@ -81,6 +84,7 @@ class EndpointProvider(AwsResourceProvider):
             policy=ReleasePolicy.of(deployment),
             rollback_alarms=tuple(props["rollbackAlarms"]),
             minimum_invocations=MinimumInvocations.of(deployment.get("minimumInvocations")),
+            former_config_name=olds.get("endpointConfigName") or None,
             former_owner=olds.get("owner"),
             formerly_autoscaled=olds.get("autoscaled", False),
             former_tags=olds.get("tags", {}),

@@ -121,8 +121,14 @@ class Autoscaling:
     def tag_resource(self, **request: Any) -> None:
         self.calls.append(("tag target", request))
 
-    def put_scaling_policy(self, **request: Any) -> None:
+    def put_scaling_policy(self, **request: Any) -> dict[str, str]:
         self.calls.append(("policy", request))
+        return {"PolicyARN": "arn:policy-made-anew"}
+
+    def put_scheduled_action(self, **request: Any) -> None:
+        if "at(2000" in request["Schedule"]:
+            raise refused("PutScheduledAction", "Scheduled time is in the past")
+        self.calls.append(("action", request))
 
 
 class S3:
@@ -166,7 +172,7 @@ class SageMaker:
         self.deleted_configs: set[str] = set()
         self.autoscaling = Autoscaling(self.calls)
         self.s3 = S3(self.calls)
-        self.update_errors: Iterator[ClientError] = iter(())
+        self.update_errors: Iterator[Exception] = iter(())
 
     def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:
         state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
@@ -314,6 +320,8 @@ class FakeTime:
 
 
 def request(**changes: Any) -> EndpointRequest:
+    """Of an endpoint that is autoscaled as it was before."""
+    changes.setdefault("formerly_autoscaled", changes.get("autoscaled", False))
     plain = EndpointRequest(
         "e", "new", "p/s", {"CostEnv": "prod"}, autoscaled=False, deadline_seconds=600, policy=ReleasePolicy()
     )

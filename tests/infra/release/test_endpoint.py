@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from infra.aws_error import AwsRequestRefused
 from infra.release.alarms import AlarmNotReady, MinimumInvocations
@@ -58,6 +58,29 @@ def test_a_failed_first_create_says_why_and_leaves_nothing_behind(said: list[str
         release(sagemaker, said).release(request())
     assert "failed to load" in str(caught.value)
     assert sagemaker.operations == ["create", "delete"]
+
+
+def test_a_failed_first_create_says_why_though_aws_cannot_be_reached_any_more(
+    said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(**_: Any) -> None:
+        raise EndpointConnectionError(endpoint_url="https://sagemaker")
+
+    sagemaker = SageMaker(None, created=[CREATING, FAILED])
+    monkeypatch.setattr(sagemaker, "delete_endpoint", unreachable)
+    with pytest.raises(ReleaseFailed, match=r"ping failed[\s\S]*could not be deleted now"):
+        release(sagemaker, said).release(request())
+
+
+@pytest.mark.parametrize(("former", "recorded"), [("old", ["succeeded"]), ("new", []), (None, [])])
+def test_a_release_that_nobody_saw_end_is_recorded_once_it_is_found_live(
+    said: list[str], former: str | None, recorded: list[str]
+) -> None:
+    kept: list[ReleaseRecord] = []
+    release(SageMaker(NEW), said, keep=[kept.append]).release(request(former_config_name=former))
+    assert [each.result for each in kept] == recorded
+    assert [(each.from_config, each.seconds) for each in kept] == [("old", 0)] * len(recorded)
+    assert all("how long it took is not known" in each.reason for each in kept)
 
 
 def test_a_failed_endpoint_found_at_the_start_is_deleted_and_created_again(said: list[str]) -> None:
@@ -142,6 +165,34 @@ def test_an_update_under_way_to_the_same_configuration_is_attached_to(said: list
     assert release(sagemaker, said).release(request()).serves("new")
     assert "update" not in sagemaker.operations
     assert "attached to" in said[0]
+
+
+def lost_answer(*after: dict[str, Any]) -> SageMaker:
+    """A SageMaker whose answer to UpdateEndpoint was lost: boto3 asked again, and the update was under way by then."""
+    sagemaker = SageMaker(OLD)
+
+    def update_endpoint(**request: Any) -> None:
+        sagemaker.calls.append(("update", request))
+        sagemaker.states = list(after)
+        raise refused("UpdateEndpoint", "Cannot update in-progress endpoint")
+
+    sagemaker.update_endpoint = update_endpoint  # type: ignore[method-assign]
+    return sagemaker
+
+
+def test_an_update_whose_answer_was_lost_is_attached_to(said: list[str]) -> None:
+    sagemaker = lost_answer(UPDATING, UPDATING, ROLLING_BACK, OLD)
+    kept: list[ReleaseRecord] = []
+    with pytest.raises(ReleaseFailed, match="was rolled back"):
+        release(sagemaker, said, keep=[kept.append]).release(request())
+    assert sagemaker.operations == ["update"], "a bad model is not released twice"
+    assert [each.result for each in kept] == ["rolledBack"]
+
+
+def test_an_update_whose_answer_was_lost_needs_the_traffic_that_others_need(said: list[str]) -> None:
+    minimum = MinimumInvocations(100, "fail")
+    with pytest.raises(ReleaseFailed, match="0 of the 100 requests"):
+        release(lost_answer(UPDATING, UPDATING, NEW), said).release(request(minimum_invocations=minimum))
 
 
 def test_a_create_under_way_is_attached_to(said: list[str]) -> None:
@@ -278,11 +329,103 @@ def test_autoscaling_taken_off_by_an_interrupted_release_comes_back_with_the_nex
     assert sagemaker.operations == ["register", "policy", "forget", "tag"]
 
 
+def test_autoscaling_that_the_settings_end_is_not_put_back(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[UPDATING, NEW])
+    sagemaker.types["new"] = "ml.t2.medium"  # on which AWS would refuse it
+    sagemaker.autoscaling.register()
+    release(sagemaker, said).release(request(formerly_autoscaled=True))
+    assert sagemaker.operations == ["record", "deregister", "update", "forget", "tag"]
+
+
+def test_autoscaling_that_the_settings_end_comes_back_with_a_rollback(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[UPDATING, ROLLING_BACK, OLD])
+    sagemaker.types["new"] = "ml.t2.medium"
+    sagemaker.autoscaling.register()
+    with pytest.raises(ReleaseFailed):
+        release(sagemaker, said).release(request(formerly_autoscaled=True))
+    assert {"register", "policy", "forget"} <= set(sagemaker.operations)
+
+
+def test_autoscaling_that_a_refresh_found_missing_is_left_to_pulumi(said: list[str]) -> None:
+    action = {"ScheduledActionName": "nights", "ResourceId": TARGET["ResourceId"], "Schedule": "cron(0 0 * * ? *)"}
+    sagemaker = SageMaker(OLD, updated=[UPDATING, NEW])
+    sagemaker.recorded({"targets": [TARGET], "policies": [POLICY], "actions": [action]})
+    release(sagemaker, said).release(request(autoscaled=True, formerly_autoscaled=False))
+    assert sagemaker.operations == ["update", "forget", "tag"]
+    assert "these scheduled actions are not put back: nights" in said[-1]
+
+
+def test_autoscaling_that_a_refresh_found_missing_stays_recorded_after_a_rollback(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[UPDATING, ROLLING_BACK, OLD])
+    sagemaker.recorded({"targets": [TARGET], "policies": [POLICY], "actions": []})
+    with pytest.raises(ReleaseFailed, match=r"autoscaling is off\. The next `pulumi up` that succeeds registers it"):
+        release(sagemaker, said).release(request(autoscaled=True, formerly_autoscaled=False))
+    assert sagemaker.operations == ["update"]
+
+
+def test_alarms_of_a_step_scaling_policy_are_told_to_act_on_the_one_made_anew(said: list[str]) -> None:
+    step = {**POLICY, "PolicyName": "busy", "PolicyType": "StepScaling", "StepScalingPolicyConfiguration": {}}
+    sagemaker = SageMaker(OLD, updated=[UPDATING, NEW])
+    sagemaker.types["new"] = "ml.m5.large"
+    sagemaker.autoscaling.register()
+    sagemaker.autoscaling.registered["ScalingPolicies"] = [
+        {**step, "PolicyARN": "arn:policy", "Alarms": [{"AlarmName": "cpu-high", "AlarmARN": "arn:alarm"}]}
+    ]
+    release(sagemaker, said).release(request(autoscaled=True))
+    assert dict(sagemaker.calls)["policy"] == {"ServiceNamespace": "sagemaker", **step}
+    (told,) = [line for line in said if "cpu-high" in line]
+    assert "busy is back as arn:policy-made-anew" in told
+
+
+def test_a_scheduled_action_whose_time_has_passed_keeps_nothing_from_coming_back(said: list[str]) -> None:
+    over = {"ScheduledActionName": "launch", "ResourceId": TARGET["ResourceId"], "Schedule": "at(2000-01-01T00:00:00)"}
+    nights = {**over, "ScheduledActionName": "nights", "Schedule": "cron(0 0 * * ? *)"}
+    sagemaker = SageMaker(OLD, updated=[UPDATING, NEW])
+    sagemaker.recorded({"targets": [TARGET], "policies": [POLICY], "actions": [over, nights]})
+    release(sagemaker, said).release(request(autoscaled=True))
+    assert sagemaker.operations[-5:] == ["register", "policy", "action", "forget", "tag"]
+    assert any("the scheduled action launch (at(2000-01-01T00:00:00)) is not put back" in line for line in said)
+
+
 def test_another_release_under_autoscaling_leaves_it_alone(said: list[str]) -> None:
     sagemaker = SageMaker(OLD, updated=[NEW])
     sagemaker.autoscaling.register()
     release(sagemaker, said).release(request(autoscaled=True))
     assert sagemaker.operations == ["update", "tag"]
+
+
+def test_autoscaling_is_taken_off_where_nobody_knows_the_live_instance_type(said: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[UPDATING, NEW])
+    sagemaker.deleted_configs = {"old"}
+    sagemaker.autoscaling.register()
+    release(sagemaker, said).release(request(autoscaled=True))
+    assert sagemaker.operations[:3] == ["record", "deregister", "update"]
+
+
+def test_autoscaling_comes_back_when_aws_cannot_be_reached(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    sagemaker = SageMaker(OLD)
+    sagemaker.types["new"] = "ml.m5.large"
+    sagemaker.autoscaling.register()
+    sagemaker.update_errors = iter([EndpointConnectionError(endpoint_url="https://sagemaker")])
+    with pytest.raises(AwsRequestRefused, match="could not be asked"):
+        release(sagemaker, said).release(request(autoscaled=True))
+    assert {"register", "policy", "forget"} <= set(sagemaker.operations)
+
+
+@pytest.mark.parametrize(
+    ("ends", "error"),
+    [({**OLD, "EndpointStatus": "UpdateRollbackFailed"}, ReleaseFailed), (UPDATING, ReleaseTimeout)],
+)
+def test_autoscaling_that_has_to_stay_off_is_told(
+    said: list[str], ends: dict[str, Any], error: type[Exception]
+) -> None:
+    sagemaker = SageMaker(OLD, updated=[UPDATING, ends])
+    sagemaker.types["new"] = "ml.m5.large"
+    sagemaker.autoscaling.register()
+    with pytest.raises(error) as caught:
+        release(sagemaker, said).release(request(autoscaled=True))
+    assert "utoscaling is" in f"{caught.value} {said}"
+    assert "register" not in sagemaker.operations
 
 
 def test_a_failed_endpoint_that_is_created_anew_gets_its_autoscaling_back(said: list[str]) -> None:
@@ -495,12 +638,14 @@ def test_progress_tells_stage_traffic_and_alarms_and_the_bake_in_passing(said: l
         "e: Updating; AllTraffic Creating, 2 of 2 instances; alarms: 2 OK",
         "e: Updating; AllTraffic Baking, 2 of 2 instances; canary 1 of 2, 50 % of the traffic on the new fleet; "
         "alarms: 2 OK",
+        "e: baked 5 of 10 minutes",
         "e: Updating; AllTraffic ActivatingTraffic, 2 of 2 instances; canary 1 of 2, 50 % of the traffic on the new "
         "fleet; alarms: 2 OK",
         "e: Updating; AllTraffic Baking, 2 of 2 instances; canary 2 of 2, 100 % of the traffic on the new fleet; "
         "alarms: 2 OK",
     ]
     assert passing[:3] == ["e: baked 0 of 10 minutes", "e: baked 1 of 10 minutes", "e: baked 2 of 10 minutes"]
+    assert "e: baked 5 of 10 minutes" not in passing
 
 
 def test_a_rollback_is_not_told_as_a_step_forward(said: list[str]) -> None:

@@ -16,6 +16,7 @@ from infra.release.endpoint import OWNER_TAG, EndpointRelease, EndpointRequest
 from infra.release.freeze import FreezeWindow
 from infra.release.policy import BatchSize, ReleasePolicy
 from infra.release.reader import EndpointReader
+from infra.release.scaling_record import Record, ScalingRecords
 from infra.resources import endpoint
 from infra.resources.endpoint import EndpointProvider, RegionChanged
 from infra.resources.provider import UNKNOWN
@@ -90,6 +91,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
     yield asked
 
 
+@pytest.fixture(autouse=True)
+def off(monkeypatch: pytest.MonkeyPatch) -> Record:
+    """What is recorded of autoscaling that is off."""
+    off: Record = {}
+    monkeypatch.setattr(ScalingRecords, "get", lambda *_: off)
+    return off
+
+
 def found_is(monkeypatch: pytest.MonkeyPatch, found: EndpointDescription, tags: dict[str, str]) -> None:
     monkeypatch.setattr(EndpointReader, "endpoint", lambda *_: found)
     monkeypatch.setattr(EndpointReader, "tags", lambda *_: tags)
@@ -151,6 +160,7 @@ def test_an_update_knows_what_was_before(provider: EndpointProvider, asked: Aske
     provider.update("e", {**PROPS, "owner": "p/before", "autoscaled": True}, dict(PROPS))
     (request,) = asked.requests
     assert (request.former_owner, request.former_tags) == ("p/before", {"CostEnv": "prod"})
+    assert request.former_config_name == "e-1"
     assert request.fixes_counts
 
 
@@ -203,6 +213,20 @@ def test_a_refresh_finds_the_configuration_that_is_live(
     found = provider.read("e", dict(PROPS))
     assert found.outs is not None
     assert (found.id, found.outs["endpointConfigName"], found.outs["tags"]) == ("e", "e-0", {"CostEnv": "dev"})
+
+
+def test_a_refresh_finds_that_autoscaling_is_off_so_that_the_next_up_registers_it(
+    provider: EndpointProvider, monkeypatch: pytest.MonkeyPatch, off: Record
+) -> None:
+    autoscaled = {**PROPS, "autoscaled": True}
+    found_is(monkeypatch, described(), {OWNER_TAG: "p/s", "CostEnv": "prod"})
+    outs = provider.read("e", autoscaled).outs
+    assert outs is not None
+    assert provider.diff("e", outs, autoscaled).changes is False
+    off["targets"] = [{}]
+    outs = provider.read("e", autoscaled).outs
+    assert outs is not None
+    assert provider.diff("e", outs, autoscaled).changes is True
 
 
 def test_a_failed_endpoint_serves_nothing_so_that_the_next_up_mends_it(
