@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -395,17 +394,26 @@ class Killable:
             stderr=subprocess.STDOUT,
         )
 
-    def kill_the_engine(self) -> list[psutil.Process]:
-        """SIGKILL every engine that runs; what is returned are the providers left behind."""
-        with contextlib.suppress(psutil.NoSuchProcess):  # the deployment may be over
-            children = psutil.Process(self._process.pid).children(recursive=True)
-            engines = [each for each in children if each.name() == "pulumi"]
-            providers = [each for engine in engines for each in engine.children(recursive=True)]
-            for engine in engines:
-                engine.send_signal(signal.SIGKILL)
-            self._process.communicate(timeout=60)
-            return providers
-        return []
+    def kill_the_engine(self, after: float = 0) -> list[psutil.Process]:
+        """SIGKILL the engine, these seconds after it has started; what is returned are the providers left behind. None
+        where the deployment is over by then."""
+        eventually(lambda: self._engines() != [] or self._process.poll() is not None, "the engine runs")
+        time.sleep(after)
+        providers = []
+        for engine in self._engines():
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended by itself
+                providers += engine.children(recursive=True)
+                engine.kill()
+        self._process.communicate(timeout=120)
+        return providers
+
+    def _engines(self) -> list[psutil.Process]:
+        found = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for each in psutil.Process(self._process.pid).children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    found += [each] if each.name() == "pulumi" else []
+        return found
 
 
 def up(home: str, name: str, file: str) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 
 import psutil
 import pytest
 
 from tests.lifecycle.account import Account, Killable, consistent, development, nothing_to_do, state, write_model
 
-CANARY = {"strategy": "canary", "instances": 1, "bakeSeconds": 300}
+CANARY = {"strategy": "canary", "instances": 1, "bakeSeconds": 300, "timeoutSeconds": 28800}
 
 
 def gone(processes: list[psutil.Process]) -> bool:
@@ -57,7 +56,7 @@ def test_what_was_being_made_when_the_engine_was_killed_is_named_by_the_next_up(
     stack = account.stack(development({name: {"model": {"path": str(model)}}}))
     stack.up()
     write_model(model, 2)
-    account.impose(answerSeconds={"sagemaker.CreateModel": 5})
+    account.impose(answerSeconds={"sagemaker.CreateModel": 30})
     before = account.now()
     running = Killable(account, stack)
     made = account.wait_for(lambda call: call["operation"] == "CreateModel", before)["params"]["ModelName"]
@@ -75,11 +74,8 @@ def test_what_was_being_made_when_the_engine_was_killed_is_named_by_the_next_up(
     nothing_to_do(stack)
 
 
-@pytest.mark.parametrize(
-    "deleted",
-    [pytest.param(False, id="updated"), pytest.param(True, id="deleted to be created anew", marks=pytest.mark.soak)],
-)
-def test_a_kill_while_autoscaling_is_off_brings_it_back_with_the_next_up(account: Account, deleted: bool) -> None:
+@pytest.mark.parametrize("meanwhile", ["updated", "refreshed", pytest.param("deleted", marks=pytest.mark.soak)])
+def test_a_kill_while_autoscaling_is_off_brings_it_back_with_the_next_up(account: Account, meanwhile: str) -> None:
     name = account.name()
     endpoint = {"model": {"path": str(account.model(1))}, "autoscaling": {"min": 2, "max": 4}, "release": CANARY}
     stack = account.stack(development({name: endpoint}))
@@ -95,7 +91,10 @@ def test_a_kill_while_autoscaling_is_off_brings_it_back_with_the_next_up(account
     assert autoscaling.describe_scalable_targets(**target)["ScalableTargets"] == []
 
     account.impose(provisioningSeconds=0, timeFactor=300)
-    if deleted:
+    if meanwhile == "refreshed":
+        stack.refresh()
+        assert state(stack, "appautoscaling/target:Target") == []
+    if meanwhile == "deleted":
         account.wait_for_status(name, "InService")
         sagemaker.delete_endpoint(EndpointName=name)
         sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=name, WaiterConfig={"Delay": 1})
@@ -120,9 +119,7 @@ def test_a_kill_at_any_moment_is_got_out_of_by_the_next_up(account: Account, sec
     account.impose(provisioningSeconds=2, timeFactor=150)
     for answer in (1, 2):
         write_model(model, answer)
-        running = Killable(account, stack)
-        time.sleep(seconds)
-        running.kill_the_engine()
+        Killable(account, stack).kill_the_engine(after=seconds)
         stack.up()
         assert account.ask(name) == answer
         consistent(account, stack)

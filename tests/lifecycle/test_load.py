@@ -18,10 +18,10 @@ from tests.lifecycle.account import Account, Asking, consistent, development, ev
 RELEASES = 20
 ROLLED_BACK = (3, 6, 9, 12, 18)
 STRATEGIES: tuple[dict[str, Any], ...] = (
-    {"strategy": "allAtOnce", "bakeSeconds": 300},
-    {"strategy": "canary", "percent": 25, "bakeSeconds": 300},
-    {"strategy": "linear", "percent": 50, "intervalSeconds": 300},
-    {"strategy": "rolling", "percent": 25, "intervalSeconds": 150, "rollbackPercent": 50},
+    {"strategy": "allAtOnce", "bakeSeconds": 300, "timeoutSeconds": 28800},
+    {"strategy": "canary", "percent": 25, "bakeSeconds": 300, "timeoutSeconds": 28800},
+    {"strategy": "linear", "percent": 50, "intervalSeconds": 300, "timeoutSeconds": 28800},
+    {"strategy": "rolling", "percent": 25, "intervalSeconds": 150, "rollbackPercent": 50, "timeoutSeconds": 28800},
 )
 
 
@@ -44,7 +44,7 @@ def test_every_request_in_twenty_releases_is_answered_by_the_old_or_the_new_mode
             write_model(model, answer)
             stack.config = development({name: {**endpoint, "release": release}})
             if answer in ROLLED_BACK:
-                account.impose(timeFactor=30)  # a bake lasts longer than it takes to force the alarm
+                account.impose(timeFactor=1)  # a bake lasts longer than it takes to force the alarm
                 with forced(account, alarm, name, asking, answer), pytest.raises(StackFailed, match="was rolled back"):
                     stack.up()
                 consistent(account, stack)

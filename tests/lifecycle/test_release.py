@@ -21,7 +21,7 @@ from tests.lifecycle.account import (
     write_model,
 )
 
-CANARY = {"strategy": "canary", "percent": 50, "bakeSeconds": 600}
+CANARY = {"strategy": "canary", "percent": 50, "bakeSeconds": 600, "timeoutSeconds": 28800}
 RELEASED = ["PackedModel", "Model", "EndpointConfiguration"]
 
 
@@ -130,10 +130,9 @@ def test_an_instance_type_change_under_autoscaling_keeps_the_autoscaling(account
     stack = account.stack(development({name: endpoint}))
     stack.up()
     account.impose(timeFactor=600)
-    autoscaling = account.client("application-autoscaling")
+    autoscaling, resource = account.client("application-autoscaling"), f"endpoint/{name}/variant/AllTraffic"
 
     def registered() -> tuple[object, object]:
-        resource = f"endpoint/{name}/variant/AllTraffic"
         targets = autoscaling.describe_scalable_targets(ServiceNamespace="sagemaker", ResourceIds=[resource])
         policies = autoscaling.describe_scaling_policies(ServiceNamespace="sagemaker", ResourceId=resource)
         (target,), (policy,) = targets["ScalableTargets"], policies["ScalingPolicies"]
@@ -153,6 +152,15 @@ def test_an_instance_type_change_under_autoscaling_keeps_the_autoscaling(account
     assert account.ask(name) == 3
     assert registered() == before
     assert stack.refresh().unchanged
+    consistent(account, stack)
+
+    burstable = {"instanceType": "ml.t2.medium", "initialInstanceCount": 2}  # AWS scales none of these
+    stack.config = development({name: {"model": {"path": str(model)}, "release": CANARY, **burstable}})
+    stack.up()
+    assert (
+        autoscaling.describe_scalable_targets(ServiceNamespace="sagemaker", ResourceIds=[resource])["ScalableTargets"]
+        == []
+    )
     consistent(account, stack)
     nothing_to_do(stack)
 

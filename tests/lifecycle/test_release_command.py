@@ -61,7 +61,7 @@ def test_a_canary_is_stopped_and_the_same_release_goes_through_later(account: Ac
     write_model(model, answer=2)
     with ThreadPoolExecutor(1) as thread, contextlib.ExitStack() as at_last:
         update = thread.submit(stack.up)
-        at_last.callback(account.impose, timeFactor=3600)
+        at_last.callback(account.impose, timeFactor=1200)
         account.wait_for_stage(name, "Baking")
         new = account.endpoint(name)["PendingDeploymentSummary"]["EndpointConfigName"]
         watch = commands.start("watch")

@@ -20,7 +20,7 @@ from tests.lifecycle.account import (
     write_model,
 )
 
-CANARY = {"strategy": "canary", "instances": 1, "bakeSeconds": 300}
+CANARY = {"strategy": "canary", "instances": 1, "bakeSeconds": 1800, "timeoutSeconds": 28800}
 ERROR_RATE = {"errorRatePercent": 5}
 
 
@@ -34,16 +34,18 @@ class BadRelease(NamedTuple):
 
 
 BAD_RELEASES = [
-    BadRelease({"strategy": "allAtOnce", "bakeSeconds": 300}, ERROR_RATE, FAILING, "error-rate"),
+    BadRelease(
+        {"strategy": "allAtOnce", "bakeSeconds": 1800, "timeoutSeconds": 28800}, ERROR_RATE, FAILING, "error-rate"
+    ),
     BadRelease(CANARY, ERROR_RATE, FAILING, "error-rate"),
     BadRelease(
-        {"strategy": "linear", "instances": 1, "intervalSeconds": 300},
+        {"strategy": "linear", "instances": 1, "intervalSeconds": 1800, "timeoutSeconds": 28800},
         {"p99ModelLatencyMilliseconds": 200},
         sleeping(0.4),
         "p99-model-latency",
     ),
     BadRelease(
-        {"strategy": "rolling", "instances": 1, "intervalSeconds": 300},
+        {"strategy": "rolling", "instances": 1, "intervalSeconds": 1800, "timeoutSeconds": 28800},
         {"serverErrorRatePercent": 5},
         FAILING,
         "server-error-rate",

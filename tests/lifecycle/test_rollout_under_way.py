@@ -9,7 +9,7 @@ import pytest
 from sandbox.stacks import Stack, StackFailed
 from tests.lifecycle.account import Account, Killable, consistent, development, left, nothing_to_do, state, write_model
 
-CANARY = {"strategy": "canary", "instances": 1, "bakeSeconds": 600}
+CANARY = {"strategy": "canary", "instances": 1, "bakeSeconds": 600, "timeoutSeconds": 28800}
 
 
 def configuration_made_by_hand(account: Account, endpoint: str) -> str:

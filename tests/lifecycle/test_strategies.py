@@ -15,12 +15,18 @@ from tests.lifecycle.account import (
     write_model,
 )
 
-CANARY = {"strategy": "canary", "instances": 1, "bakeSeconds": 300}
+CANARY = {"strategy": "canary", "instances": 1, "bakeSeconds": 300, "timeoutSeconds": 28800}
 STRATEGIES: dict[str, dict[str, Any]] = {
-    "ALL_AT_ONCE": {"strategy": "allAtOnce", "bakeSeconds": 300},
+    "ALL_AT_ONCE": {"strategy": "allAtOnce", "bakeSeconds": 300, "timeoutSeconds": 28800},
     "CANARY": {**CANARY, "terminationWaitSeconds": 60},
-    "LINEAR": {"strategy": "linear", "percent": 50, "intervalSeconds": 300},
-    "ROLLING": {"strategy": "rolling", "percent": 50, "intervalSeconds": 300, "rollbackPercent": 50},
+    "LINEAR": {"strategy": "linear", "percent": 50, "intervalSeconds": 300, "timeoutSeconds": 28800},
+    "ROLLING": {
+        "strategy": "rolling",
+        "percent": 50,
+        "intervalSeconds": 300,
+        "rollbackPercent": 50,
+        "timeoutSeconds": 28800,
+    },
 }
 ALARMS = {"errorRatePercent": 5, "p99ModelLatencyMilliseconds": 5000}
 
@@ -51,7 +57,7 @@ def test_each_strategy_brings_a_release_to_its_end_without_a_failed_request(acco
         )
     )  # fmt: skip
     stack.up()
-    account.impose(timeFactor=200)
+    account.impose(timeFactor=60)
     before = account.now()
     write_model(model, answer=2)
     with Asking(account, names["CANARY"], threads=1) as canary, Asking(account, names["ROLLING"], threads=1) as rolling:

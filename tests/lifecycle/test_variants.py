@@ -27,7 +27,7 @@ def test_a_variant_is_added_and_taken_away_while_the_other_keeps_its_autoscaling
     stack.up()
     both: dict[str, Any] = {"variants": {"AllTraffic": {**first}, "Trial": trial}, "alarms": alarms}
 
-    canary = {"strategy": "canary", "percent": 50, "bakeSeconds": 60}
+    canary = {"strategy": "canary", "percent": 50, "bakeSeconds": 60, "timeoutSeconds": 28800}
     pair = {"autoscaling": {"min": 2, "max": 2}}
     halves = {variant: {**each, **pair} for variant, each in both["variants"].items()}
     stack.config = development({name: {**both, "variants": halves, "release": canary}})

@@ -241,7 +241,7 @@ def test_an_alarm_follows_its_metric(host: Host) -> None:
     wait_for_state(host, name, "OK")
     host.aws.impose(timeFactor=1)
     put(host, namespace, "Errors", 5)
-    host.aws.impose(timeFactor=20)
+    host.aws.impose(timeFactor=10)
     alarm = wait_for_state(host, name, "ALARM")
     assert alarm["StateReason"].startswith("Threshold Crossed: 1 datapoint [5.0 (")
     host.aws.impose(timeFactor=600)
@@ -253,7 +253,7 @@ def test_a_percentile_is_watched(host: Host) -> None:
     watching = {"Namespace": namespace, "MetricName": "Seconds", "ExtendedStatistic": "p99", "Period": 60}
     client = host.aws.client("cloudwatch")
     crossing = {"Threshold": 98.0, "ComparisonOperator": "GreaterThanThreshold", "EvaluationPeriods": 1}
-    host.aws.impose(timeFactor=20)
+    host.aws.impose(timeFactor=10)
     put(host, namespace, "Seconds", *range(1, 101))
     client.put_metric_alarm(AlarmName=namespace, **watching, **crossing)
     assert "[99.0 (" in wait_for_state(host, namespace, "ALARM")["StateReason"]
@@ -354,7 +354,7 @@ def test_the_history_of_an_alarm_has_its_states_the_newest_first_unless_asked_fo
 def test_the_data_of_a_state_update_are_json_with_both_states(host: Host) -> None:
     """AWS CLI, example of describe-alarm-history: a state that was set by hand has no stateReasonData."""
     namespace = unique("Test")
-    host.aws.impose(timeFactor=20)
+    host.aws.impose(timeFactor=10)
     put(host, namespace, "Errors", 5)
     name = put_alarm(host, namespace, TreatMissingData="ignore")
     wait_for_state(host, name, "ALARM")
