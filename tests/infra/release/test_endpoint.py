@@ -413,18 +413,21 @@ def test_autoscaling_comes_back_when_aws_cannot_be_reached(said: list[str], monk
 
 
 @pytest.mark.parametrize(
-    ("ends", "error"),
-    [({**OLD, "EndpointStatus": "UpdateRollbackFailed"}, ReleaseFailed), (UPDATING, ReleaseTimeout)],
+    ("ends", "error", "told"),
+    [
+        ({**OLD, "EndpointStatus": "UpdateRollbackFailed"}, ReleaseFailed, "Its autoscaling is still off"),
+        (UPDATING, ReleaseTimeout, "its autoscaling is off until"),
+    ],
 )
 def test_autoscaling_that_has_to_stay_off_is_told(
-    said: list[str], ends: dict[str, Any], error: type[Exception]
+    said: list[str], ends: dict[str, Any], error: type[Exception], told: str
 ) -> None:
     sagemaker = SageMaker(OLD, updated=[UPDATING, ends])
     sagemaker.types["new"] = "ml.m5.large"
     sagemaker.autoscaling.register()
     with pytest.raises(error) as caught:
         release(sagemaker, said).release(request(autoscaled=True))
-    assert "utoscaling is" in f"{caught.value} {said}"
+    assert told in f"{caught.value} {said}"
     assert "register" not in sagemaker.operations
 
 
