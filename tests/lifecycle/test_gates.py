@@ -11,7 +11,7 @@ import pytest
 from infra.release.freeze import OVERRIDE_VARIABLE
 from infra.release.history import ReleaseHistory, ReleaseRecord
 from sandbox.stacks import StackFailed
-from tests.lifecycle.account import Account, development, write_model
+from tests.lifecycle.account import Account, consistent, development, write_model
 
 
 def open_since(minutes: int) -> dict[str, Any]:
@@ -63,11 +63,13 @@ def test_a_release_in_a_freeze_window_needs_a_reason_which_is_kept_and_told(
     assert f"{OVERRIDE_VARIABLE}=" in error
     assert [call for call in account.calls(before) if call["operation"] == "UpdateEndpoint"] == []
     assert account.ask(name) == 1
+    consistent(account, stack)
 
     monkeypatch.setenv(OVERRIDE_VARIABLE, "INC-42: revert broken model")
     release = stack.up()
     assert account.ask(name) == 2
     assert "it is overridden: INC-42: revert broken model" in release.output
+    consistent(account, stack)
 
     history = ReleaseHistory(account.client("s3"), stack.outputs()["bucket"]).latest(name, 10)
     assert [(each.result, each.override) for each in reversed(history)] == [

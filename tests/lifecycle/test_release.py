@@ -214,6 +214,7 @@ def test_an_artifact_is_missed_then_deployed_then_released_at_its_next_version(a
     release = stack.up()
     assert account.ask(name) == 8
     assert operations(release)["create-replacement"] == ["Model", "EndpointConfiguration"]
+    consistent(account, stack)
 
 
 def test_a_failed_first_create_leaves_nothing_in_the_way_of_the_next_up(account: Account) -> None:
@@ -235,6 +236,7 @@ def test_a_failed_first_create_leaves_nothing_in_the_way_of_the_next_up(account:
     write_model(model, answer=1)
     stack.up()
     assert account.ask(name) == 1
+    consistent(account, stack)
 
 
 def test_five_endpoints_live_in_one_stack_whose_outputs_tell_how_to_ask_them(account: Account) -> None:

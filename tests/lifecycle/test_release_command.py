@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from sandbox.home import PROJECT
 from sandbox.stacks import Stack, StackFailed
-from tests.lifecycle.account import Account, development, write_model
+from tests.lifecycle.account import Account, consistent, development, write_model
 
 CANARY = {"strategy": "canary", "instances": 1, "bakeSeconds": 3600, "timeoutSeconds": 28800}
 
@@ -83,10 +83,12 @@ def test_a_canary_is_stopped_and_the_same_release_goes_through_later(account: Ac
     assert f"Alarm {new}-stop fired: arn:aws:" in failed.value.output, "and who did it"
     assert account.ask(name) == 1
     assert ended(watch)[0] == commands.run("status")[0] == 1
+    consistent(account, stack)
 
     stack.up()
     assert account.endpoint(name)["EndpointConfigName"] == new, "its stop alarm does not fire any more"
     assert account.ask(name) == 2
+    consistent(account, stack)
     assert commands.run("status")[0] == 0
     code, printed = commands.run("history", "--json")
     assert [each["result"] for each in json.loads(printed)][:2] == ["succeeded", "rolledBack"]
