@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from infra.cli.stack_text import Place, StackText
+    from infra.cli.place import Place
+    from infra.cli.stack_text import StackText
     from infra.settings.error import Problem
 
 
