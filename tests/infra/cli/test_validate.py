@@ -339,6 +339,18 @@ def test_what_cannot_be_read_is_no_finding(project: Path, capsys: pytest.Capture
         assert words in capsys.readouterr().err
 
 
+def test_what_cannot_be_read_hides_no_finding_in_other_files(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = project / "Pulumi.x.yaml"
+    file.write_text(VALID.replace("min: 2", "min: 12"))
+    with pytest.raises(SystemExit) as exit_:
+        main(["validate", *(str(project / f"Pulumi.{name}.yaml") for name in ("no", "x", "none"))])
+    assert exit_.value.code == 2
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{file}:10:9: triton-sagemaker:endpoints.ranking.autoscaling.min: 12 is more than max")
+    assert "Pulumi.no.yaml cannot be read" in err
+    assert "Pulumi.none.yaml cannot be read" in err
+
+
 @pytest.mark.parametrize(
     ("changes", "addition", "count"),
     [
