@@ -185,10 +185,9 @@ class StackText:
 
     def _take_config(self, config: MappingNode) -> None:
         for key, node in self._mapping(config, (), ()).items():
-            if ":" not in key:
-                meant = self._meant_by(key)
-                way_out = f"did you mean {meant}?" if meant else f"write NAMESPACE:{key}."
-                self._problem((key,), f"keys are written with their namespace; {way_out}")
+            if key.count(":") != 1:
+                did_you_mean = f"; did you mean {meant}?" if (meant := self._meant_by(key)) else "."
+                self._problem((key,), f"keys are written NAMESPACE:NAME{did_you_mean}")
             elif _is_secret(node):
                 self.secrets[(key,)] = _ciphertext(node)
             else:
@@ -204,10 +203,16 @@ class StackText:
         return f"unknown key; a stack file has: {', '.join(_PULUMIS_KEYS)}."
 
     def _meant_by(self, key: str) -> str | None:
-        """The key of `config` that one beside it, or without a namespace, stands for; that it is missing, is told."""
+        """The key of `config` that one beside it or of another form stands for; that it is missing, is told."""
+        namespace, *below = [part for part in key.split(":") if part] or [key]
         name = nearest(key, _names())
-        meant = key if ":" in key else str(*path_of((name,), self.project)) if name else None
-        if meant and not self.has((meant,)):
+        if below:
+            meant = f"{namespace}:{below[-1]}"
+        elif name:
+            (meant,) = map(str, path_of((name,), self.project))
+        else:
+            return None
+        if not self.has((meant,)):
             self._told.append((meant,))
         return meant
 

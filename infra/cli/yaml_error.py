@@ -22,7 +22,14 @@ _NO_SPACE = re.compile(r"[^\s:]+:\S")
 _QUOTED = re.compile(r"['\"].*['\"]", re.DOTALL)
 
 _CLOSING = {"{": "}", "[": "]"}
-_KINDS = {"*": "an alias", "&": "an anchor", "!": "a tag", "|": "a block of text", ">": "a block of text"}
+_KINDS = {
+    "*": "an alias",
+    "&": "an anchor",
+    "!": "a tag",
+    "%": "a directive",
+    "|": "a block of text",
+    ">": "a block of text",
+}
 """What a value is in YAML by its first character."""
 
 
@@ -42,13 +49,13 @@ def _of_syntax(text: str, begin: int, end: int, context: str, problem: str) -> M
     """By what the parser was at, from `begin` on, and what it did not expect there, at `end`."""
     if indent := _STRANGE_INDENT.search(text[: end + 1]):
         return indent.start(1), _not_a_space(indent[1])
-    if "flow mapping" in context or "flow sequence" in context:
-        return _of_brackets(text, begin, end)
-    if "quoted scalar" in context:
-        return _of_quotes(begin, end, problem)
     before = [each for each in _scalars(text) if each.end_mark.index <= end][-2:]
     if quote := next((each for each in before if not each.plain and _spans_lines(each)), None):
         return quote.start_mark.index, f"the quote opened here is closed in line {quote.end_mark.line + 1} only"
+    if "quoted scalar" in context:
+        return _of_quotes(begin, end, problem)
+    if "flow mapping" in context or "flow sequence" in context:
+        return _of_brackets(text, begin, end)
     last = before[-1] if before and not text[before[-1].end_mark.index : end].strip(" ") else None
     if "simple key" in context:
         return _of_a_line_without_colon(text, begin, end)
@@ -58,7 +65,7 @@ def _of_syntax(text: str, begin: int, end: int, context: str, problem: str) -> M
         return end, "a second document begins here, and Pulumi would not read it"
     if "<block end>" in problem or "node content" in problem or "entries are not allowed" in problem:
         return _of_structure(text, end, last)
-    return _of_a_character(text, begin if "scanning" in context else end, f"{context} {problem}")
+    return _of_a_character(text, begin if text[begin : begin + 1] in _KINDS else end, f"{context} {problem}")
 
 
 def _of_brackets(text: str, begin: int, end: int) -> Mistake:
@@ -101,7 +108,7 @@ def _of_structure(text: str, at: int, before: ScalarToken | None) -> Mistake:
             at,
             "the text goes on after the closing quote. Put the whole value in quotes, and write those in it twice",
         )
-    return at, "the line continues none of those above. Its indentation is wrong"
+    return at, "the line continues none of those above: its indentation is wrong, or theirs"
 
 
 def _of_a_character(text: str, at: int, said: str) -> Mistake:

@@ -60,9 +60,9 @@ def told(directory: Path, text: str) -> str:
         ("min: 2", "min: 2: 3", '9:15: a second ":" in the line. Put the value in quotes.'),
         ("model:", "model: :", '6:14: a second ":" in the line. Put the value in quotes.'),
         # indentation
-        ("        min", "          min", "10:9: the line continues none of those above. Its indentation is wrong."),
-        ("        max", "       max", "10:8: the line continues none of those above. Its indentation is wrong."),
-        ("  triton-sagemaker:e", "    triton-sagemaker:e", "4:5: the line continues none of those above. Its indentat"),
+        ("        min", "          min", "10:9: the line continues none of those above: its indentation is wrong, or"),
+        ("        max", "       max", "10:8: the line continues none of those above: its indentation is wrong, or"),
+        ("  triton-sagemaker:e", "    triton-sagemaker:e", "4:5: the line continues none of those above: its indentat"),
         (
             "        max",
             "          max",
@@ -83,6 +83,8 @@ def told(directory: Path, text: str) -> str:
         ("artifacts/", "'artifacts/", "7:19: the quote opened here is not closed."),
         ("max: 10", 'max: "10\n      x: "y"', "10:14: the quote opened here is closed in line 11 only."),
         ("max: 10", 'max: "10\n      x: "y"\n      z: 1', "10:14: the quote opened here is closed in line 11 only."),
+        ("5, existing: [pager", '5, "existing: ["pager"', "11:50: a comma or } is missing before this."),
+        ("5,", '"5,\n        x: "y",', "11:34: the quote opened here is closed in line 12 only."),
         ("artifacts/model", '"artifacts"/model', "7:30: the text goes on after the closing quote. Put the whole value"),
         ("artifacts/model", '"\\model', "7:21: in double quotes, \\ begins an escape sequence. Write \\\\, or take "),
         # what a value cannot begin with
@@ -91,6 +93,8 @@ def told(directory: Path, text: str) -> str:
         ("min: 2", "min: *.gz", "9:14: a value that begins with * is an alias in YAML. Put it in quotes."),
         ("min: 2", "min: & 2", "9:14: a value that begins with & is an anchor in YAML. Put it in quotes."),
         ("min: 2", "min: >= 2", "9:14: a value that begins with > is a block of text in YAML. Put it in quotes."),
+        ("min: 2", "min: !{a} 2", "9:14: a value that begins with ! is a tag in YAML. Put it in quotes."),
+        ("config:", "% x\nconfig:", "1:1: a value that begins with % is a directive in YAML. Put it in quotes."),
         # the rest
         ("min: 2", "min: \x07", "9:14: a control character (U+0007). Take it out."),
         ("ami\n", "ami\n---\nconfig: {}\n", "13:1: a second document begins here, and Pulumi would not read it."),
