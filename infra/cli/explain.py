@@ -111,7 +111,7 @@ def in_words(key: Key, project: str, known: Sequence[Key]) -> str:
     lines += [f"  {key.description}", ""]
     facts = {
         "type": key.type,
-        "default": key.default or "none",
+        "default": _default(key) or "none",
         "range": key.range,
         "example": f"{key.path[-1]}: {key.example}" if key.example else "",
         "a change": "" if key.below else f"{key.effect.value}: {key.effect.explanation}",
@@ -123,6 +123,18 @@ def in_words(key: Key, project: str, known: Sequence[Key]) -> str:
     if below:
         lines.append(f"  {'keys:':10}{', '.join(below)}")
     return "\n".join(lines)
+
+
+def _default(key: Key) -> str:
+    """What counts where the key is left out; of a section, what counts of its keys."""
+    from infra.settings.keys import written
+    from infra.settings.section import Section
+
+    section = key.field.get_default(call_default_factory=True)
+    if not isinstance(section, Section):
+        return key.default
+    counts = {name: value for name, value in section.model_dump(by_alias=True).items() if value not in (None, [])}
+    return written(counts) if counts else ""
 
 
 def markdown(project: str) -> str:

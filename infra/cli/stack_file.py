@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.cli.stack_text import Place, StackFileError, StackText, project_at
+from infra.cli.place import Place
+from infra.cli.stack_text import StackFileError, StackText, project_at
 
 if TYPE_CHECKING:
     from infra.aws_session import AwsSession

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.error import ReusedAnchorWarning, YAMLError
+from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
-from infra.settings.error import Problem, key_of
+from infra.cli.place import MERGE, Place, entries
+from infra.cli.yaml_error import mistake
+from infra.cli.yaml_scalar import misread, misread_key, value_of
+from infra.settings.error import Problem, key_of, path_of
 from infra.settings.location import Location
 from infra.settings.message import command_to_encrypt
+from infra.settings.spelling import nearest
 
 SECRET = "(a secret)"
 """What a secret below a setting is read as: only the engine can decrypt it."""
@@ -27,27 +30,9 @@ _BASE64 = r"(?:[A-Za-z0-9+/]{4})%s(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 _CIPHERTEXT = re.compile(rf"v1:{_BASE64 % '+'}:{_BASE64 % '+'}|{_BASE64 % '{5,}'}")
 """Of passphrases and of clouds' keys (AES-GCM: nonce, ciphertext), or of Pulumi Cloud, longer than a block of AES."""
 
-_MEANT = {
-    "\\t": "a tab, where only spaces can indent",
-    "alias": "a value that begins with * is an alias in YAML. Put it in quotes",
-    "tag handle": "a value that begins with ! is a tag in YAML. Put it in quotes",
-}
-"""What is meant, by a word of what the parser says."""
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
-
-_MERGE = "tag:yaml.org,2002:merge"
-
 
 class StackFileError(Exception):
     """There is no such file or project, or the file cannot be used; the message says why."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """A position in a file, counted from 1."""
-
-    line: int = 1
-    column: int = 1
 
 
 @dataclass
@@ -73,6 +58,8 @@ class StackText:
     """Whether Pulumi Cloud's environments may add keys."""
     _node: Node | None = None
     _has_config: bool = True
+    _told: list[Location] = field(default_factory=list)
+    """What `problems` say all about that there is to say."""
 
     @classmethod
     def read(cls, path: Path) -> StackText:
@@ -101,11 +88,11 @@ class StackText:
         """Where the last of these keys is that the file has."""
         node, place = self._node, Place()
         for part in ("config", *path):
-            found = next(_entries(node, part), None)
+            found = next(entries(node, part), None)
             if found is None:
                 break
             key, node = found
-            place = _place(key)
+            place = Place.of(key)
         return place
 
     @property
@@ -151,9 +138,10 @@ class StackText:
         return [each for key, value in plain if value for each in in_plain_text(key, value, self.stack)]
 
     def can_tell(self, problem: Problem) -> bool:
-        """Whether the problem does not come from what the file cannot show: secrets, and keys from elsewhere."""
-        hidden = (each for each in self.secrets if len(each) == 1 or self._is_misplaced(each))
-        if not self._has_config or any(problem.path[: len(each)] == each for each in hidden):
+        """Whether the problem is none of `problems` in other words, and does not come from what the file cannot show:
+        secrets, and keys from elsewhere."""
+        hidden = [each for each in self.secrets if len(each) == 1 or self._is_misplaced(each)]
+        if not self._has_config or any(problem.path[: len(each)] == each for each in (*hidden, *self._told)):
             return False
         return self.has(problem.path[:1]) or not self.has_environment
 
@@ -161,7 +149,7 @@ class StackText:
         """Whether the file has the key."""
         node: Node | None = self._node
         for part in ("config", *path):
-            _, node = next(_entries(node, part), (None, None))
+            _, node = next(entries(node, part), (None, None))
         return node is not None
 
     def _parsed(self, content: str) -> Node | None:
@@ -170,37 +158,63 @@ class StackText:
                 warnings.simplefilter("ignore", ReusedAnchorWarning)  # it shows the lines; Pulumi takes them
                 document: Node | None = YAML(typ="safe", pure=True).compose(content)
             return document
-        except MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            place = Place(mark.line + 1, mark.column + 1) if mark else Place()
-            said = _no_yaml(" ".join(filter(None, (error.context, error.problem))))
         except (YAMLError, ValueError) as error:
-            place, said = Place(), _no_yaml(" ".join(str(error).split()))
-        self.problems.append((place, Problem((), f"this is no YAML: {said}.")))
+            at, said = mistake(error, content)
+        self.problems.append((Place.in_text(content, at), Problem((), f"this is no YAML: {said}.")))
         self._has_config = False
         return None
 
     def _take(self, document: MappingNode) -> None:
         keys = self._mapping(document, (), ())
-        for key in keys.keys() - set(_PULUMIS_KEYS):
-            written, _ = next(_entries(document, key))
-            self._problem((key,), f"unknown key; a stack file has: {', '.join(_PULUMIS_KEYS)}.", written)
-        self.has_environment = "environment" in keys
-        config = keys.get("config")
-        if config is None or (isinstance(config, ScalarNode) and not config.value):
-            return
-        if not isinstance(config, MappingNode):
-            self._problem((), "config is a mapping of keys to values.", config)
-            self._has_config = False
-            return
+        elsewhere = keys.get("environment")
+        self.has_environment = isinstance(elsewhere, CollectionNode)
+        is_setting = isinstance(elsewhere, ScalarNode) and elsewhere.value
+        for key in keys:
+            if key not in _PULUMIS_KEYS or (key == "environment" and is_setting):
+                self._problem((key,), self._not_of_stack_files(key), next(entries(document, key))[0])
+        match keys.get("config"):
+            case MappingNode() as config:
+                self._take_config(config)
+            case None:
+                self._has_config = not self.problems
+            case ScalarNode(value=""):
+                pass
+            case other:
+                self._problem((), "config is a mapping of keys to values.", other)
+                self._has_config = False
+
+    def _take_config(self, config: MappingNode) -> None:
         for key, node in self._mapping(config, (), ()).items():
-            if ":" not in key:
-                self._problem((key,), f"Pulumi takes keys with their project only; did you mean {self.project}:{key}?")
+            if key.count(":") != 1:
+                did_you_mean = f"; did you mean {meant}?" if (meant := self._meant_by(key)) else "."
+                self._problem((key,), f"keys are written NAMESPACE:NAME{did_you_mean}")
             elif _is_secret(node):
                 self.secrets[(key,)] = _ciphertext(node)
             else:
                 value = self._value(node, (key,), ())
                 self.config[key] = "" if value is None else value
+
+    def _not_of_stack_files(self, key: str) -> str:
+        """What is wrong with a key beside `config`."""
+        if found := nearest(key, set(_PULUMIS_KEYS) - {key}):
+            return f"unknown key; did you mean {found}?"
+        if meant := self._meant_by(key):
+            return f"unknown key here; did you mean {meant}, indented below config?"
+        return f"unknown key; a stack file has: {', '.join(_PULUMIS_KEYS)}."
+
+    def _meant_by(self, key: str) -> str | None:
+        """The key of `config` that one beside it or of another form stands for; that it is missing, is told."""
+        namespace, *below = [part for part in key.split(":") if part] or [key]
+        name = nearest(key, _names())
+        if below:
+            meant = f"{namespace}:{below[-1]}"
+        elif name:
+            (meant,) = map(str, path_of((name,), self.project))
+        else:
+            return None
+        if not self.has((meant,)):
+            self._told.append((meant,))
+        return meant
 
     def _value(self, node: Node, path: Location, above: tuple[Node, ...]) -> Any:
         """What Pulumi makes of a node: numbers without a fraction are whole, and what JSON has not is text."""
@@ -215,35 +229,45 @@ class StackText:
             return {key: self._value(each, (*path, key), (*above, node)) for key, each in items.items()}
         if isinstance(node, SequenceNode):
             return [self._value(each, (*path, n), (*above, node)) for n, each in enumerate(node.value)]
-        if _is_octal_to_pulumi(node):
-            self._problem(path, f"Pulumi reads a number that begins with 0 as octal. Write {node.value.lstrip('0')}.")
-        return _scalar(node)
+        assert isinstance(node, ScalarNode)
+        if said := misread(node):
+            self._problem(path, said)
+            self._told.append(path)
+        return value_of(node)
 
     def _mapping(self, node: MappingNode, path: Location, above: tuple[Node, ...]) -> dict[str, Node]:
         """The values by key; keys that are there twice are problems."""
         own: dict[str, Node] = {}
         merged: dict[str, Node] = {}
         for key, value in node.value:
-            if key.tag == _MERGE:
+            if key.tag == MERGE:
                 for each in value.value if isinstance(value, SequenceNode) else [value]:
                     if isinstance(each, MappingNode) and each not in above and each is not node:
                         merged = self._mapping(each, path, (*above, node)) | merged
             elif not isinstance(key, ScalarNode):
                 self._problem(path, "a key is a list or a mapping; keys are text.", key)
             elif key.value in own:
-                first = _place(_key_node(node, key.value)).line
+                first = Place.of(_key_node(node, key.value)).line
                 message = f"the key is there twice, first in line {first}. Join the two."
                 self._problem((*path, key.value), message, key)
             else:
+                self._check_key(key, value, path)
                 own[key.value] = value
         return merged | own
+
+    def _check_key(self, key: ScalarNode, value: Node, path: Location) -> None:
+        if path and key.end_mark.index == value.start_mark.index and ":" in key.value:
+            self._problem((*path, key.value), 'a space is missing after the ":".', key)
+            self._told += [(*path, key.value), (*path, key.value.partition(":")[0])]
+        elif said := misread_key(key):
+            self._problem((*path, key.value), said, key)
 
     def _is_misplaced(self, path: Location) -> bool:
         namespace, _, name = str(path[0]).partition(":")
         return namespace == self.project and name not in _secret_keys() and "environment" not in path[-2:-1]
 
     def _problem(self, path: Location, message: str, at: Node | None = None) -> None:
-        self.problems.append((_place(at) if at else self.place(path), Problem(path, message)))
+        self.problems.append((Place.of(at) if at else self.place(path), Problem(path, message)))
 
 
 def project_at(directory: Path, way_out: str = "Go to the project, or give --cwd.") -> tuple[str, Path]:
@@ -264,6 +288,13 @@ def project_at(directory: Path, way_out: str = "Go to the project, or give --cwd
     raise StackFileError(f"there is no Pulumi.yaml in {directory} or above it. {way_out}")
 
 
+def _names() -> Collection[str]:
+    from infra.settings.location import keys_at
+    from infra.settings.stack import Settings
+
+    return keys_at(Settings, ())
+
+
 def _secret_keys() -> Collection[str]:
     from infra.settings.load import SECRET_KEYS
 
@@ -279,26 +310,10 @@ def _content(path: Path) -> str:
         raise StackFileError(f"{path} is not UTF-8.") from None
 
 
-def _place(node: Node) -> Place:
-    return Place(node.start_mark.line + 1, node.start_mark.column + 1)
-
-
 def _key_node(node: MappingNode, key: str) -> Node:
     """The first that is written so."""
     found: Node = next(each for each, _ in node.value if each.value == key)
     return found
-
-
-def _entries(node: Node | None, part: str | int) -> Iterator[tuple[Node, Node]]:
-    """The key and the value of a mapping's part, its own before merged ones; of a list's, the value twice."""
-    if isinstance(node, SequenceNode) and isinstance(part, int):
-        yield from ((each, each) for each in node.value[part : part + 1])
-    if isinstance(node, MappingNode):
-        yield from ((key, value) for key, value in node.value if isinstance(key, ScalarNode) and key.value == part)
-        for key, value in node.value:
-            if key.tag == _MERGE and value is not node:
-                for each in value.value if isinstance(value, SequenceNode) else [value]:
-                    yield from _entries(each, part)
 
 
 def _without_secrets(value: Any) -> Any:
@@ -314,36 +329,3 @@ def _is_secret(node: Node) -> bool:
 def _ciphertext(secret: Node) -> str:
     _, value = secret.value[0]
     return str(value.value) if isinstance(value, ScalarNode) else ""
-
-
-def _no_yaml(said: str) -> str:
-    """What the parser says, without the text that it quotes: that may be a secret."""
-    for what, meant in _MEANT.items():
-        if what in said:
-            return meant
-    return _QUOTED.sub("…", said)
-
-
-def _is_octal_to_pulumi(node: Node) -> bool:
-    """Go's YAML follows version 1.1 here, ruamel.yaml version 1.2."""
-    return str(node.tag).endswith(":int") and re.fullmatch(r"0[0-9_]*[1-9][0-9_]*", node.value) is not None
-
-
-def _scalar(node: Node) -> Any:
-    text = node.value
-    match str(node.tag).rpartition(":")[2]:
-        case "null":
-            return None
-        case "bool":
-            return text.lower() == "true"
-        case "int":
-            digits = text.replace("_", "")
-            return int(digits, 0) if digits.lstrip("+-")[:2] in ("0x", "0o", "0b") else int(digits)
-        case "float":
-            try:
-                number = float(text.replace("_", ""))
-            except ValueError:  # .inf, .nan
-                return text
-            return int(number) if math.isfinite(number) and number.is_integer() else number
-        case _:
-            return text

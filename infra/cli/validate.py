@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from infra.cli.stack_text import Place, StackText
+    from infra.cli.place import Place
+    from infra.cli.stack_text import StackText
     from infra.settings.error import Problem
 
 
@@ -60,15 +61,22 @@ def validate(files: Files = None, as_json: AsJson = False, as_: As = Format.TEXT
     Exits with 0 when there is none, 1 when there is one that `pulumi preview` would refuse, and 2 when a file cannot be
     read. Warnings are printed too.
     """
-    paths = files or stack_files(cwd)
-    found = [finding for path in paths for finding in findings(path)]
+    from infra.cli.stack_text import StackFileError
+
+    paths, found, unreadable = files or stack_files(cwd), [], []
+    for path in paths:
+        try:
+            found += findings(path)
+        except StackFileError as error:
+            unreadable.append(str(error))
     if as_json or as_ is Format.JSON:
         print(json.dumps([asdict(each) for each in found], indent=2, ensure_ascii=False))
     else:
         for each in found:
             print(each.annotation if as_ is Format.GITHUB else each)
-    errors = sum(each.severity == "error" for each in found)
-    if errors:
+    if unreadable:
+        raise StackFileError("\n".join(unreadable))
+    if any(each.severity == "error" for each in found):
         raise typer.Exit(1)
     if not as_json and as_ is Format.TEXT:
         print(f"{', '.join(str(path) for path in paths)}: valid")

@@ -51,7 +51,10 @@ def stack_schema(project: str) -> Schema:
                 "patternProperties": {f"^(?!{project.replace('.', '[.]')}:)[^:]+:.+$": True},
                 "additionalProperties": False,
             },
-            "environment": {"description": "Environments of Pulumi Cloud to take configuration from."},
+            "environment": {
+                "description": "Environments of Pulumi Cloud to take configuration from.",
+                "type": ["array", "object"],
+            },
             **{
                 key: {"description": "Written by Pulumi: how secrets are encrypted.", "type": "string"}
                 for key in ("secretsprovider", "encryptedkey", "encryptionsalt")

@@ -112,6 +112,30 @@ def test_a_key_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "default"),
+    [
+        ("release", "strategy: allAtOnce, "),
+        ("image", "version: 23.10-py3, "),
+        ("bucket", "noncurrentVersionExpirationDays: "),
+        ("adopt", "bucket: false, "),
+    ],
+)
+def test_the_default_of_a_section_is_that_of_its_keys(
+    capsys: pytest.CaptureFixture[str], key: str, default: str
+) -> None:
+    _, text = explained(capsys, key)
+    (line,) = (line for line in text.partition("\n\ntriton")[0].splitlines() if line.startswith("  default:"))
+    assert default in line
+    assert "null" not in line.lower()
+    assert "None" not in line
+
+
+@pytest.mark.parametrize("key", ["vpc", "autoscaling", "role.name"])
+def test_what_counts_for_nothing_when_left_out_has_no_default(capsys: pytest.CaptureFixture[str], key: str) -> None:
+    assert "  default:  none\n" in explained(capsys, key)[1]
+
+
+@pytest.mark.parametrize(
     ("written", "meant"),
     [
         ("endpoints.*.release.bakeSecond", "endpoints.*.release.bakeSeconds"),

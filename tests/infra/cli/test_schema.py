@@ -57,6 +57,15 @@ def test_the_projects_stack_files_are_accepted(stack: str) -> None:
     assert refused(YAML(typ="safe").load(ROOT / f"Pulumi.{stack}.yaml")) == []
 
 
+@pytest.mark.parametrize("value", [["shared"], {"imports": ["shared"]}])
+def test_environments_of_pulumi_cloud_are_accepted(value: Any) -> None:
+    assert refused(changed("environment", value)) == []
+
+
+def test_a_setting_is_not_taken_for_environments_of_pulumi_cloud() -> None:
+    assert refused(changed("environment", "production")) == ["environment"]
+
+
 CONFIG = "config/triton-sagemaker:"
 ENDPOINT = f"{CONFIG}endpoints/sagemaker-endpoint"
 SECRET = {"secure": "AAAB"}

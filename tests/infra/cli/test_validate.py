@@ -85,18 +85,12 @@ def test_every_problem_stands_with_line_and_column(found: Validate) -> None:
         ("CostService: x", "CostService: x, a.b: 1", '4:58: triton-sagemaker:tags["a.b"]: 1: must be a valid string'),
         ("aws:region: ap-northeast-1", "x:region: y", "1:1: aws:region: is required."),
         ("aws:region", "aws:Region", "2:3: aws:Region: unknown key; did you mean aws:region?"),
-        ("config:", "confg:", "1:1: confg: unknown key; a stack file has: config, "),
+        ("aws:region: ap", "xyzzy: ap", "2:3: xyzzy: keys are written NAMESPACE:NAME."),
         ("        max: 10\n", "        max: 10\n        min: 3\n", "the key is there twice, first in line 10."),
         ("triton-sagemaker:tags", "triton-sagemeker:tags", "4:3: triton-sagemeker:tags: unknown namespace; did you"),
-        ("triton-sagemaker:tags", "tags", "4:3: tags: Pulumi takes keys with their project only; did you mean"),
-        ("min: 2", "min: 2: 3", "10:15: config: this is no YAML: mapping values are not allowed here."),
-        ("min: 2", "min: [2", "11:12: config: this is no YAML: while parsing a flow sequence"),
-        ("min: 2", "min: *a", "10:14: config: this is no YAML: a value that begins with * is an alias in YAML. Put"),
-        ("min: 2", "min: !secret!x 2", "10:14: config: this is no YAML: a value that begins with ! is a tag in YAML."),
-        ("        min: 2", "\tmin: 2", "10:1: config: this is no YAML: a tab, where only spaces can indent."),
+        ("triton-sagemaker:tags", "tags", "4:3: tags: keys are written NAMESPACE:NAME; did you mean"),
         ("min: 2", "min: 02", "10:9: triton-sagemaker:endpoints.ranking.autoscaling.min: Pulumi reads a number that b"),
         ("autoscaling:", "autoscaling: &a\n        max: *a\n        x:", "the value contains itself, by an alias."),
-        ("min: 2", "min: \x07", "1:1: config: this is no YAML: unacceptable character"),
         ("min: 2", "[min, 2]: 2", "10:9: triton-sagemaker:endpoints.ranking.autoscaling: a key is a list or a mapp"),
         ("min: 2", "min: 2026-13-45", "10:9: triton-sagemaker:endpoints.ranking.autoscaling.min: '2026-13-45': must"),
         (
@@ -121,6 +115,80 @@ def test_what_is_wrong_with_a_file_is_told_at_its_place(found: Validate, old: st
 )
 def test_a_file_without_configuration_is_told_of_as_a_whole(found: Validate, text: str, expected: str) -> None:
     assert expected in found(text)[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("config:", "confg:", "1:1: confg: unknown key; did you mean config?"),
+        ("config:", "configs:", "1:1: configs: unknown key; did you mean config?"),
+        ("config:", "xyzzy:", "1:1: xyzzy: unknown key; a stack file has: config, environment, secretsprovider, encr"),
+        ("aws:region:", "region:", "2:3: region: keys are written NAMESPACE:NAME; did you mean aws:region?"),
+        ("aws:region:", "AWS_REGION:", "2:3: AWS_REGION: keys are written NAMESPACE:NAME; did you mean aws:reg"),
+        ("aws:region:", "aws.region:", "2:3: aws.region: keys are written NAMESPACE:NAME; did you mean aws:reg"),
+        (
+            "aws:region:",
+            "aws:config:region:",
+            "2:3: aws:config:region: keys are written NAMESPACE:NAME; did you mean aws",
+        ),
+        (
+            "tags:",
+            "tags::",
+            "4:3: triton-sagemaker:tags:: keys are written NAMESPACE:NAME; did you mean triton-sagemaker",
+        ),
+        ("  aws:r", "  aws:r:x: y\n  aws:r", "2:3: aws:r:x: keys are written NAMESPACE:NAME; did you mean aws:x?"),
+        (
+            "\n        min: 2\n        max: 10",
+            " {min:2, max: 10}",
+            '9:21: triton-sagemaker:endpoints.ranking.autoscaling.min:2: a space is missing after the ":".',
+        ),
+    ],
+)
+def test_a_key_out_of_place_is_one_problem(found: Validate, old: str, new: str, expected: str) -> None:
+    (line,) = found(VALID.replace(old, new))
+    assert line.startswith(expected)
+
+
+@pytest.mark.parametrize("namespace", ["", "triton-sagemaker:"])
+@pytest.mark.parametrize("name", ["environment", "tags"])
+def test_a_setting_that_is_not_indented_is_one_problem(found: Validate, namespace: str, name: str) -> None:
+    (setting,) = (line for line in VALID.splitlines() if line.startswith(f"  triton-sagemaker:{name}: "))
+    unindented = namespace + setting.removeprefix("  triton-sagemaker:")
+    (line,) = found(VALID.replace(f"{setting}\n", "") + unindented)
+    meant = f"did you mean triton-sagemaker:{name}, indented below config?"
+    assert line == f"11:1: {namespace}{name}: unknown key here; {meant}"
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["2024-01-01", "2024-1-1", "2024-01-01 10:00:00", "2024-01-01T10:00:00.5Z", "010", "-010", ".inf", "-.INF"],
+)
+def test_a_value_that_pulumi_reads_otherwise_is_one_problem(found: Validate, written: str) -> None:
+    for place, text in (
+        ("4:42", VALID.replace("CostService: x", f"CostService: {written}")),
+        ("12:21", f"{VALID}      environment: {{BUILD: {written}}}\n"),
+        ("10:9", VALID.replace("min: 2", f"min: {written}")),
+    ):
+        (line,) = found(text)
+        assert line.startswith(f"{place}: ")
+        assert " Pulumi " in line
+
+
+@pytest.mark.parametrize("written", ["'2024-01-01'", "2024-13-45", "!!str 2024-01-01", "'010'", "20240101x", "1e400"])
+def test_a_text_that_pulumi_reads_as_it_is_written_is_taken(found: Validate, written: str) -> None:
+    assert found(VALID.replace("CostService: x", f"CostService: {written}")) == []
+
+
+@pytest.mark.parametrize("written", ["null", "~", "0x10", "010", "1_000", "1.50", "True", "2024-01-01", ".inf"])
+def test_a_key_that_pulumi_reads_otherwise_is_told_of(found: Validate, written: str) -> None:
+    lines = found(VALID.replace("ranking:", f"{written}:"))
+    assert "Pulumi reads the key as something else than this text. Put it in quotes." in "\n".join(lines)
+    assert "Pulumi reads" not in "".join(found(VALID.replace("ranking:", f'"{written}":')))
+
+
+@pytest.mark.parametrize("written", ["16", "true", "1.5", "on", "ranking"])
+def test_a_key_that_pulumi_reads_as_it_is_written_is_taken(found: Validate, written: str) -> None:
+    assert "Pulumi reads" not in "".join(found(VALID.replace("ranking:", f"{written}:")))
 
 
 def test_merged_and_aliased_values_are_read_and_found(found: Validate) -> None:
@@ -280,6 +348,18 @@ def test_what_cannot_be_read_is_no_finding(project: Path, capsys: pytest.Capture
             main(arguments)
         assert exit_.value.code == 2
         assert words in capsys.readouterr().err
+
+
+def test_what_cannot_be_read_hides_no_finding_in_other_files(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = project / "Pulumi.x.yaml"
+    file.write_text(VALID.replace("min: 2", "min: 12"))
+    with pytest.raises(SystemExit) as exit_:
+        main(["validate", *(str(project / f"Pulumi.{name}.yaml") for name in ("no", "x", "none"))])
+    assert exit_.value.code == 2
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{file}:10:9: triton-sagemaker:endpoints.ranking.autoscaling.min: 12 is more than max")
+    assert "Pulumi.no.yaml cannot be read" in err
+    assert "Pulumi.none.yaml cannot be read" in err
 
 
 @pytest.mark.parametrize(
