@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Set
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
 
@@ -13,6 +13,7 @@ from infra import gpu, instances
 from infra.ecr.accounts import aws_triton_images
 from infra.ecr.reference import ImageReference
 from infra.settings.adopt import AdoptSettings
+from infra.settings.alarms import AlarmSettings
 from infra.settings.effect import Effect, on_change
 from infra.settings.endpoint import MAX_NAME, EndpointName, EndpointSettings, variant_resource
 from infra.settings.error import Problem, key_of, path_of
@@ -257,6 +258,18 @@ def _repeated(ids: list[str]) -> str | None:
     return f"{', '.join(sorted(repeated))}: named more than once." if repeated else None
 
 
+_Name = TypeVar("_Name", str, tuple[str, str])
+
+
+def _doubled(named: Iterable[tuple[str, Set[_Name]]]) -> Iterator[tuple[str, _Name, str]]:
+    """Of each key with a name that a key before it has: the key, the name and that other key."""
+    first: dict[_Name, str] = {}
+    for key, names in named:
+        if taken := next((name for name in sorted(names) if name in first), None):
+            yield key, taken, first[taken]
+        first = dict.fromkeys(names, key) | first
+
+
 class Settings(Section):
     """A whole stack."""
 
@@ -395,6 +408,17 @@ class Settings(Section):
                 yield f"{name}.{endpoint.key(variant, '')}", settings
 
     @property
+    def _named(self) -> list[tuple[str, str, AlarmSettings]]:
+        """Of every variant its key below `endpoints`, its resources' name and its alarms; those that are called like
+        their endpoint first, for they are not the ones to rename."""
+        named = [
+            (f"{name}.{endpoint.key(variant, '')}".rstrip("."), variant_resource(name, variant), endpoint.alarms)
+            for name, endpoint in self.endpoints.items()
+            for variant in endpoint.production_variants
+        ]
+        return sorted(named, key=lambda each: each[1] != each[0])
+
+    @property
     def _driver_warnings(self) -> dict[str, str]:
         release = gpu.release_of(self.image.tag)
         if release is None:
@@ -508,6 +532,27 @@ class Settings(Section):
             for name, endpoint in self.endpoints.items()
             for variant in endpoint.variants or ()
             if len(model := variant_resource(name, variant)) > MAX_NAME
+        }
+
+    @rule("endpoints")
+    def models_have_names_of_their_own(self) -> Broken:
+        """Pulumi docs, Resource URNs: two resources of a type have two names, whichever endpoints they belong to."""
+        named = [(key, {resource}) for key, resource, _ in self._named]
+        return {
+            key: f"the Model would be called {name} like that of endpoints.{other}, and Pulumi takes a name once "
+            "(Resource URNs). Rename one of the two."
+            for key, name, other in _doubled(named)
+        }
+
+    @rule("endpoints")
+    def alarms_have_names_of_their_own(self) -> Broken:
+        """Pulumi docs, Resource URNs; CloudWatch API PutMetricAlarm, which overwrites an alarm of the same name. Where
+        Models have the same name, that is said of them."""
+        by_resource = {resource: (key, alarms.names(resource)) for key, resource, alarms in reversed(self._named)}
+        return {
+            key: f"its alarms would be called {name} like those of endpoints.{other}, and Pulumi and CloudWatch take a "
+            "name once (Resource URNs; API PutMetricAlarm). Rename one of the two."
+            for key, (_, name), other in _doubled(reversed(by_resource.values()))
         }
 
     @rule("endpoints")

@@ -20,6 +20,7 @@ from infra.settings.error import ConfigurationError
 from infra.settings.load import load
 from infra.settings.stack import MAX_REPOSITORY, Settings
 from infra.settings.variant import MAX_ARTIFACT_KEY, ModelArtifactSettings
+from tests.infra.mock_runtime import run
 
 SHAPES = Loader().load_service_model("sagemaker", "service-2")["shapes"]
 VALID: dict[str, Any] = {
@@ -452,7 +453,7 @@ def test_a_rate_that_is_rather_a_fraction_is_answered_with_its_percent() -> None
     assert warned == {"alarms.errorRatePercent": "0.02 is 0.02 % of the requests. If a fraction is meant, write 2."}
 
 
-MODEL = {"path": "models"}
+MODEL = {"path": "examples/models"}
 
 
 @pytest.mark.parametrize(
@@ -585,6 +586,67 @@ def test_a_models_name_with_its_variants_fits_sagemakers_63_characters() -> None
     ).items()
     assert key == f"triton-sagemaker:endpoints.{endpoint}.variants.{variant}V"
     assert f"{endpoint}-{variant}V (56 characters); at most 55" in message
+
+
+def alarmed(*endpoints: str, **of: list[str]) -> dict[str, Any]:
+    """VALID with endpoints that have an alarm, and with those that have variants."""
+    alarms = {"alarms": {"errorRatePercent": 1}}
+    several = {
+        name: {"variants": {each: {"model": MODEL} for each in variants}} | alarms for name, variants in of.items()
+    }
+    return changed("endpoints", {**several, **{name: {"model": MODEL} | alarms for name in endpoints}})
+
+
+@pytest.mark.parametrize(
+    ("config", "key", "name", "other"),
+    [
+        (alarmed("x-A", x=["A"]), "x.variants.A", "x-A", "x-A"),
+        (
+            changed(
+                "endpoints",
+                {"x": {"variants": {"A-B": {"model": MODEL}}}, "x-A": {"variants": {"B": {"model": MODEL}}}},
+            ),
+            "x-A.variants.B",
+            "x-A-B",
+            "x.variants.A-B",
+        ),
+    ],
+)
+def test_a_model_has_a_name_of_its_own(config: dict[str, Any], key: str, name: str, other: str) -> None:
+    ((found, message),) = problems(config).items()
+    assert found == f"triton-sagemaker:endpoints.{key}"
+    assert message.startswith(f"the Model would be called {name} like that of endpoints.{other}, and Pulumi takes")
+
+
+def test_alarms_have_names_of_their_own() -> None:
+    ((found, message),) = problems(alarmed("x", "x-rollback")).items()
+    assert found == "triton-sagemaker:endpoints.x-rollback"
+    assert message.startswith("its alarms would be called x-rollback-error-rate like those of endpoints.x, and Pulumi")
+
+
+def test_alarms_of_two_purposes_have_two_names() -> None:
+    config = alarmed("x", "x-server")
+    config["triton-sagemaker:endpoints"]["x"]["alarms"] = {"serverErrorRatePercent": 1}
+    ((found, message),) = problems(config).items()
+    assert found == "triton-sagemaker:endpoints.x-server"
+    assert "would be called x-server-error-rate like those of endpoints.x, and" in message
+
+
+def test_alarms_of_one_endpoints_variants_have_names_of_their_own() -> None:
+    ((found, _),) = problems(alarmed(x=["AllTraffic", "rollback"])).items()
+    assert found == "triton-sagemaker:endpoints.x.variants.rollback"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        alarmed("x", "x-stop", "x-error-rate", "x-invocations"),
+        changed("endpoints", {name: {"model": MODEL} for name in ("x", "x-rollback")}),
+        changed("endpoints", {"x": {"variants": {"A": {"model": MODEL}}}, "x-B": {"model": MODEL}}),
+    ],
+)
+def test_names_that_only_look_alike_are_taken(config: dict[str, Any]) -> None:
+    assert len(run("x", config).all("dynamic/infra:Endpoint")) == len(config["triton-sagemaker:endpoints"])
 
 
 def with_image(version: str, **keys: Any) -> dict[str, Any]:
