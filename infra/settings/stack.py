@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Iterator, Set
 from enum import StrEnum
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, WithJsonSchema, field_validator
 
 from infra import gpu, instances
-from infra.ecr.accounts import aws_triton_images
+from infra.ecr.accounts import aws_triton_images, release_warning
 from infra.ecr.reference import ImageReference
 from infra.settings.adopt import AdoptSettings
 from infra.settings.alarms import AlarmSettings
@@ -23,12 +23,16 @@ from infra.settings.notifications import NotificationSettings
 from infra.settings.section import Broken, Section, rule, violation
 from infra.settings.source import according_to
 from infra.settings.variant import (
+    DEFAULT_MODEL_NAME,
+    LOOKED_AT,
     MAX_ENVIRONMENT,
+    NAMED_BESIDE_THE_MODEL,
     SET_BY_THE_PROGRAM,
     EnvironmentKey,
     EnvironmentValue,
     VariantSettings,
     environment_problem,
+    option_warning,
 )
 
 MAX_TAGS = 50
@@ -143,6 +147,31 @@ class BucketSettings(Section):
     )
 
 
+_REPOSITORY = r"(?:[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*/)*[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+
+
+def _repository_name(name: str) -> str:
+    """ECR API RepositoryName takes dots and slashes, and so a whole image's address too."""
+    if ".dkr.ecr." in name:
+        raise violation(f"{name!r} has a registry in it. Give the name alone, such as ml/sagemaker-tritonserver.")
+    return name
+
+
+_RepositoryName = Annotated[
+    str,
+    StringConstraints(min_length=2, max_length=MAX_REPOSITORY, pattern=f"^{_REPOSITORY}$"),
+    AfterValidator(_repository_name),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 2,
+            "maxLength": MAX_REPOSITORY,
+            "pattern": rf"^(?!.*\.dkr\.ecr\.){_REPOSITORY}$",
+        }
+    ),
+]
+
+
 class ImageSettings(Section):
     """The Triton image: AWS's own for the region, or another one by ``source``."""
 
@@ -166,11 +195,8 @@ class ImageSettings(Section):
         json_schema_extra=on_change(Effect.NEW_RELEASE)
         | according_to("github.com/distribution/reference, the grammar of image references"),
     )
-    repository: str | None = Field(
+    repository: _RepositoryName | None = Field(
         None,
-        min_length=2,
-        max_length=MAX_REPOSITORY,
-        pattern=r"^(?:[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*/)*[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*$",
         description="The ECR repository (2 to 128 lower-case letters and digits, with . _ - and / between them); "
         "sagemaker-tritonserver in production, else sagemaker-tritonserver-<stack>. Under a new name a new "
         "repository is made and filled, and endpoints are released from it.",
@@ -395,10 +421,12 @@ class Settings(Section):
             for name, endpoint in self.endpoints.items()
             for key, message in endpoint.warnings.items()
         }
-        return [
+        of_endpoints = [
             Problem(path_of(("endpoints", *key.split(".")), project), message, "warning")
             for key, message in {**by_key, **self._driver_warnings, **self._neuron_warnings}.items()
-        ] + ([] if f"{project}:endpoints" in secret else list(self._plain_text_warnings(project)))
+        ]
+        plain_text = () if f"{project}:endpoints" in secret else self._plain_text_warnings(project)
+        return [*of_endpoints, *self._image_warnings(project), *self._option_warnings(project), *plain_text]
 
     @property
     def _variants(self) -> Iterator[tuple[str, VariantSettings]]:
@@ -417,6 +445,10 @@ class Settings(Section):
             for variant in endpoint.production_variants
         ]
         return sorted(named, key=lambda each: each[1] != each[0])
+
+    def _image_warnings(self, project: str) -> list[Problem]:
+        message = None if self.image.source else release_warning(self.region, self.image.version)
+        return [Problem(path_of(("image", "version"), project), message, "warning")] if message else []
 
     @property
     def _driver_warnings(self) -> dict[str, str]:
@@ -442,6 +474,22 @@ class Settings(Section):
             for key, each in self._variants
             if instances.has_neuron(each.instance_type)
         }
+
+    def _option_warnings(self, project: str) -> Iterator[Problem]:
+        """Of plain variables and of secret ones: their names are none."""
+        plain = (
+            (("endpoints", *f"{key}environment".split("."), variable), variable)
+            for key, each in self._variants
+            for variable in each.environment
+        )
+        secret = (
+            (("secretEnvironment", name, variable), variable)
+            for name, variables in self.secret_environment.items()
+            for variable in variables
+        )
+        for path, variable in (*plain, *secret):
+            if message := option_warning(variable):
+                yield Problem(path_of(path, project), message, "warning")
 
     def _plain_text_warnings(self, project: str) -> Iterator[Problem]:
         """Pulumi tells the program of the endpoints together whether there is a secret among them."""
@@ -616,6 +664,18 @@ class Settings(Section):
             for variant in endpoint.production_variants.values()
             for variable in self.secret_environment.get(name, {})
             if variable in variant.environment
+        }
+
+    @rule("secretEnvironment")
+    def a_variable_that_a_rule_is_about_is_plain(self) -> Broken:
+        """This project: a rule that is told of a secret would show what it is."""
+        return {
+            f"{name}.{variable}": NAMED_BESIDE_THE_MODEL
+            if variable == DEFAULT_MODEL_NAME
+            else f"{variable} is an option of Triton's container whose value is checked, and no secret. Give it in "
+            f"endpoints.{name}.environment."
+            for name, variables in self.secret_environment.items()
+            for variable in sorted(variables.keys() & LOOKED_AT)
         }
 
     @rule("secretEnvironment")

@@ -104,6 +104,12 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     ("image.repository", "a..b", "image.repository", "of the form of"),
     ("image.repository", "a___b", "image.repository", "of the form of"),
     ("image.repository", "a" * 129, "image.repository", "at most 128 characters"),
+    (
+        "image.repository",
+        "123456789012.dkr.ecr.ap-northeast-1.amazonaws.com/x",
+        "image.repository",
+        "Give the name alone",
+    ),
     ("role.name", "rôle", "role.name", "of the form of"),
     ("bucket.kmsKeyArn", "alias/x", "bucket.kmsKeyArn", "of the form of"),
     (
@@ -145,8 +151,14 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     (
         "ranking.environment",
         {"SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": "x"},
-        "ranking.environment",
+        "ranking.environment.SAGEMAKER_TRITON_DEFAULT_MODEL_NAME",
         "model.defaultModelName",
+    ),
+    (
+        "ranking.environment",
+        {"SAGEMAKER_MULTI_MODEL": "true"},
+        "ranking.environment.SAGEMAKER_MULTI_MODEL",
+        "multi-model mode",
     ),
     (
         "ranking.environment.SAGEMAKER_TRITON_DISABLE_MODEL_NAMESPACING",
@@ -288,6 +300,11 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     ("ranking.model.artifact", "model.zip", "ranking.model.artifact", "does not name a .tar.gz"),
     ("ranking.model.artifact", "/m.tar.gz", "ranking.model.artifact", "a key inside the model bucket"),
     ("ranking.model.artifact", "a/../m.tar.gz", "ranking.model.artifact", "a key inside the model bucket"),
+    ("ranking.model.artifact", "https://b.s3.amazonaws.com/m.tar.gz", "ranking.model.artifact", "no address"),
+    ("ranking.model.artifact", "arn:aws:s3:::b/m.tar.gz", "ranking.model.artifact", "no address"),
+    ("ranking.model.artifact", "./m.tar.gz", "ranking.model.artifact", "without empty parts, . and .."),
+    ("ranking.model.artifact", "a//m.tar.gz", "ranking.model.artifact", "without empty parts, . and .."),
+    ("ranking.model.artifact", "a/m${VERSION}.tar.gz", "ranking.model.artifact", "nothing is put in for ${…}"),
     ("ranking.model.artifact", "models/m.tar.gz", "ranking.model.artifact", "artifacts/"),
     ("ranking.model.artifact", "a" * 794 + ".tar.gz", "ranking.model.artifact", "801 bytes; at most 800"),
     ("ranking.model.artifact", "ü" * 397 + ".tar.gz", "ranking.model.artifact", "801 bytes; at most 800"),
@@ -731,6 +748,41 @@ def test_accelerators_that_the_image_does_not_use_are_a_warning(image: dict[str,
     assert ["AWS's image has none" in each for each in found] == [True] * warned
 
 
+def test_a_variable_that_is_no_option_of_tritons_container_is_a_warning() -> None:
+    plain = changed("endpoints.ranking.environment", {"SAGEMAKER_TRITON_LOG_VERBSE": "true", "OMP_NUM_THREADS": "1"})
+    config = plain | {"triton-sagemaker:secretEnvironment": {"ranking": {"SAGEMAKER_TRITON_PORT_NUMBERS": "x"}}}
+    texts = {key: each if isinstance(each, str) else json.dumps(each) for key, each in config.items()}
+    verbose, port = load(texts, "triton-sagemaker", {"triton-sagemaker:secretEnvironment"}).warnings("p")
+    assert verbose.path == ("p:endpoints", "ranking", "environment", "SAGEMAKER_TRITON_LOG_VERBSE")
+    assert verbose.message.endswith("Did you mean SAGEMAKER_TRITON_LOG_VERBOSE?")
+    assert port.path == ("p:secretEnvironment", "ranking", "SAGEMAKER_TRITON_PORT_NUMBERS")
+    assert "ADDITIONAL_ARGS, ALLOW_GRPC" in port.message
+
+
+@pytest.mark.parametrize(
+    ("region", "image", "words"),
+    [
+        ("eu-central-2", {}, "in eu-central-2 from 23.12 on (26.05 is the last one known), and 23.10-py3 is none of"),
+        ("us-east-1", {"version": "23.11-py3"}, "from 22.07 to 23.10 and from 23.12 on (26.05 is"),
+        ("us-east-1", {"version": "21.01-py3-cpu"}, "21.01-py3-cpu is none of those"),
+        (
+            "us-east-1",
+            {"version": "99.01-py3"},
+            "later than 26.05, the last release that AWS is known to publish in us-",
+        ),
+        ("us-east-1", {"version": "22.07-py3"}, None),
+        ("eu-central-2", {"version": "26.05-py3"}, None),
+        ("eu-central-2", {"source": "nvcr.io/nvidia/tritonserver:23.11-py3"}, None),
+    ],
+)
+def test_a_release_that_the_regions_accounts_are_not_known_to_have_is_a_warning(
+    region: str, image: dict[str, str], words: str | None
+) -> None:
+    found = settings(VALID | {"aws:region": region, "triton-sagemaker:image": image}).warnings("p")
+    assert [each.path for each in found] == ([("p:image", "version")] if words else [])
+    assert all(str(words) in each.message for each in found)
+
+
 def test_a_variable_with_the_name_of_a_secret_is_a_warning() -> None:
     secrets = ["DB_PASSWORD", "PGPASSWORD", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "apikey"]
     others = ["MAX_TOKENS", "EOS_TOKEN", "TOKENIZERS_PARALLELISM", "SECRETARY", "KEY", "SAGEMAKER_TRITON_LOG_INFO"]
@@ -803,6 +855,15 @@ def secretly(value: Any, **keys: Any) -> dict[str, Any]:
         ({"ranking": {f"K{n}": "v" for n in range(99)}}, {}, "ranking", "at most 98"),
         ({"ranking": {f"K{n}": "v" * 1000 for n in range(10, 42)}}, {}, "ranking", "32096 bytes together; at most"),
         ({"ranking": {"K": ["hunter2"]}}, {}, "ranking.K", "is no Pulumi secret"),
+        *(
+            ({"ranking": {name: "hunter2"}}, {}, f"ranking.{name}", words)
+            for name, words in (
+                ("SAGEMAKER_TRITON_DEFAULT_MODEL_NAME", "give the name there"),
+                ("SAGEMAKER_TRITON_DISABLE_MODEL_NAMESPACING", "Give it in endpoints.ranking.environment"),
+                ("SAGEMAKER_TRITON_OVERRIDE_PING_MODE", "Give it in endpoints.ranking.environment"),
+                ("SAGEMAKER_MULTI_MODEL", "Give it in endpoints.ranking.environment"),
+            )
+        ),
     ],
 )
 def test_a_wrong_secret_is_refused_and_never_shown(value: Any, keys: dict[str, Any], key: str, words: str) -> None:

@@ -76,7 +76,8 @@ SECRET = {"secure": "AAAB"}
         (f"{ENDPOINT}/instanceType", "ml.c9i.xlarge"),
         (f"{ENDPOINT}/release", {"timeoutSeconds": 7200}),
         (f"{ENDPOINT}/model", {"path": "examples/models"}),
-        ("config/triton-sagemaker:image", {"source": "nvcr.io/nvidia/tritonserver:24.05-py3"}),
+        (f"{ENDPOINT}/model/artifact", "a/..b/.c/d$e.tar.gz"),
+        (f"{CONFIG}image", {"source": "nvcr.io/nvidia/tritonserver:24.05-py3"}),
     ],
 )
 def test_what_may_be_is_accepted(path: str, value: Any) -> None:
@@ -96,6 +97,11 @@ def test_what_may_be_is_accepted(path: str, value: Any) -> None:
         (f"{ENDPOINT}/model", {"path": "x", "artifact": "y.tar.gz"}, f"{ENDPOINT}/model"),
         (f"{ENDPOINT}/model/artifact", "models/x.tar.gz", f"{ENDPOINT}/model"),
         (f"{ENDPOINT}/model/artifact", "a/../x.tar.gz", f"{ENDPOINT}/model"),
+        *(
+            (f"{ENDPOINT}/model/artifact", key, f"{ENDPOINT}/model")
+            for key in ("https://b/x.tar.gz", "./x.tar.gz", "a//x.tar.gz", "/x.tar.gz", ".tar.gz", "a/${B}.tar.gz")
+        ),
+        (f"{CONFIG}image", {"repository": "1.dkr.ecr.x.y/x"}, f"{CONFIG}image/repository"),
         (f"{ENDPOINT}/instanceType", "ml.c5.xlargee", f"{ENDPOINT}/instanceType"),
         (f"{ENDPOINT}/instanceType", "ml.c5.32xlarge", f"{ENDPOINT}/instanceType"),
         (f"{ENDPOINT}/instanceType", "ml.c9g.xlarge", f"{ENDPOINT}/instanceType"),
