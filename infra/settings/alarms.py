@@ -117,6 +117,7 @@ class AlarmSettings(Section):
         description="Names of other alarms that roll a release back too; with those made here at most 10.",
         examples=[["pager"]],
         json_schema_extra=on_change(Effect.NOTHING)
+        | {"uniqueItems": True}
         | according_to("SageMaker API AlarmList; this project: the alarms made here are among the 10"),
     )
     minimum_invocations: MinimumInvocationsSettings | None = Field(

@@ -10,8 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, mo
 from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-Broken = str | Mapping[str, str] | None
-"""What a rule says: what is wrong with its key, or with keys below it, each with the way out; nothing if it holds."""
+Broken = str | Mapping[str | tuple[str, ...], str] | None
+"""What a rule says: what is wrong with its key, or with keys below it, each with the way out; nothing if it holds. A
+key below is ``inner.innermost``, or a tuple where it may have dots."""
 
 _Rule = TypeVar("_Rule", bound=Callable[[Any], Broken])
 
@@ -46,11 +47,11 @@ class Section(BaseModel):
     @model_validator(mode="after")
     def _rules_hold(self) -> Self:
         broken = [
-            InitErrorDetails(type=violation(message), loc=tuple(key.split(".")), input=None)
+            InitErrorDetails(type=violation(message), loc=location, input=None)
             for section in type(self).__mro__
             for method in vars(section).values()
             if hasattr(method, "rule_key")
-            for key, message in _by_key(method.rule_key, method(self))
+            for location, message in _located(method.rule_key, method(self))
         ]
         if broken:
             raise ValidationError.from_exception_data(type(self).__name__, broken)
@@ -70,7 +71,9 @@ def refuse_unknown_keys(*sections: type[Section]) -> BeforeValidator:
     return BeforeValidator(refuse)
 
 
-def _by_key(key: str, broken: Broken) -> list[tuple[str, str]]:
+def _located(key: str, broken: Broken) -> list[tuple[tuple[str, ...], str]]:
+    at = tuple(key.split("."))
     if isinstance(broken, Mapping):
-        return [(f"{key}.{below}", message) for below, message in broken.items()]
-    return [(key, broken)] if broken else []
+        parts = ((below.split(".") if isinstance(below, str) else below, said) for below, said in broken.items())
+        return [((*at, *below), said) for below, said in parts]
+    return [(at, broken)] if broken else []

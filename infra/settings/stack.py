@@ -7,7 +7,15 @@ from collections.abc import Collection, Iterable, Iterator, Set
 from enum import StrEnum
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
 from infra import gpu, instances
 from infra.ecr.accounts import aws_triton_images, release_warning
@@ -65,21 +73,54 @@ class Environment(StrEnum):
     DEVELOPMENT = "development"
 
 
-def _tags(tags: dict[str, str]) -> dict[str, str]:
-    if missing := [key for key in ("CostEnv", "CostService") if not tags.get(key)]:
-        raise violation(f"{' and '.join(missing)} must be set: costs are booked by them.")
-    if len(tags) > MAX_TAGS - RESERVED_TAGS:
-        raise violation(f"{len(tags)} tags; AWS takes {MAX_TAGS}, of which the program needs {RESERVED_TAGS}.")
-    for key, value in tags.items():
-        if key.lower().startswith("aws:") or not 1 <= len(key) <= 128 or len(value) > 256:
-            raise violation(
-                f"{key}: {value}: keys have 1 to 128 characters and do not begin with aws:, values at most 256."
-            )
-        if not re.fullmatch(r"[\w .:/=+@-]+", key) or not re.fullmatch(r"[\w .:/=+@-]*", value):
-            raise violation(
-                f"{key}: {value}: only letters, digits, spaces and _ . : / = + - @ are taken by every service."
-            )
-    return tags
+COST_TAGS = ("CostEnv", "CostService")
+"""The tags that costs are booked by."""
+
+_RESERVED_TAG_PREFIXES = ("aws:", "triton-sagemaker:")
+_TAG_CHARACTERS = r"[\w .:/=+@-]"
+_NO_TAG_CHARACTERS = r"\x00-\x1f!\x22#$%&'()*,;<>?\[\\\]\^`{|}~\x7f"
+"""Those of ASCII: JSON Schema has no word for the letters of all languages."""
+
+
+def _tag_key(key: str) -> str:
+    if key.lower().startswith(_RESERVED_TAG_PREFIXES):
+        whose = "AWS" if key.lower().startswith("aws:") else "the program, which keeps an endpoint's owner there"
+        raise violation(f"{key}: no tag begins with {key.partition(':')[0]}:, which is for {whose}.")
+    if not 1 <= len(key) <= 128:
+        raise violation(f"the tag's key has {len(key)} characters; AWS takes 1 to 128 (AWS tagging rules).")
+    return _of_tag_characters(key)
+
+
+def _tag_value(value: str) -> str:
+    if len(value) > 256:
+        raise violation(f"the tag's value has {len(value)} characters; AWS takes at most 256 (AWS tagging rules).")
+    return _of_tag_characters(value)
+
+
+def _of_tag_characters(text: str) -> str:
+    if not re.fullmatch(f"{_TAG_CHARACTERS}*", text):
+        raise violation(
+            f"{text!r}: only letters, digits, spaces and _ . : / = + - @ are taken by all services (AWS tagging rules)."
+        )
+    return text
+
+
+_TagKey = Annotated[
+    str,
+    AfterValidator(_tag_key),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": rf"^(?![aA][wW][sS]:)(?!triton-sagemaker:)[^{_NO_TAG_CHARACTERS}]+$",
+            "maxLength": 128,
+        }
+    ),
+]
+_TagValue = Annotated[
+    str,
+    AfterValidator(_tag_value),
+    WithJsonSchema({"type": "string", "pattern": f"^[^{_NO_TAG_CHARACTERS}]*$", "maxLength": 256}),
+]
 
 
 _RESERVED_BEGINNINGS = ("xn--", "sthree-", "amzn-s3-demo-")
@@ -175,6 +216,10 @@ _RepositoryName = Annotated[
 class ImageSettings(Section):
     """The Triton image: AWS's own for the region, or another one by ``source``."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"if": {"required": ["source"]}, "then": {"properties": {"version": False}}}
+    )
+
     version: str = Field(
         "23.10-py3",
         pattern=r"^\d\d\.(0[1-9]|1[0-2])-py3(-cpu)?$",
@@ -260,14 +305,14 @@ class VpcSettings(Section):
         max_length=16,
         description="Subnets, 1 to 16; in two Availability Zones or more, or the endpoint is lost with one.",
         examples=[["subnet-0a1b2c3d", "subnet-4e5f6a7b"]],
-        json_schema_extra=according_to("SageMaker API Subnets"),
+        json_schema_extra={"uniqueItems": True} | according_to("SageMaker API Subnets"),
     )
     security_group_ids: list[_SecurityGroupId] = Field(
         min_length=1,
         max_length=5,
         description="Security groups, 1 to 5.",
         examples=[["sg-0a1b2c3d"]],
-        json_schema_extra=according_to("SageMaker API VpcSecurityGroupIds"),
+        json_schema_extra={"uniqueItems": True} | according_to("SageMaker API VpcSecurityGroupIds"),
     )
 
     @rule("subnetIds")
@@ -319,7 +364,7 @@ class Settings(Section):
         json_schema_extra=on_change(Effect.REPLACEMENT)
         | according_to("this project: what must not be lost has stricter rules than what is for trying"),
     )
-    tags: Annotated[dict[str, str], AfterValidator(_tags)] = Field(
+    tags: dict[_TagKey, _TagValue] = Field(
         description=f"Tags on every resource (at most {MAX_TAGS - RESERVED_TAGS}; keys of 1 to 128 characters, values "
         "of at most 256); CostEnv and CostService are required, for costs are booked by them.",
         examples=[{"CostEnv": "prod", "CostService": "ranking"}],
@@ -504,6 +549,42 @@ class Settings(Section):
                         f"take it out and type: {command_to_encrypt(secret, None)}",
                         "warning",
                     )
+
+    @rule("tags")
+    def costs_are_booked_by_two_tags(self) -> str | None:
+        """This project: costs are booked by these tags."""
+        there = {key.casefold() for key in self.tags}
+        missing = [key for key in COST_TAGS if key.casefold() not in there]
+        return f"{' and '.join(missing)} must be set: costs are booked by them." if missing else None
+
+    @rule("tags")
+    def the_tags_of_costs_are_spelled_as_they_are_booked(self) -> Broken:
+        """Billing guide, Cost allocation tags: keys are case-sensitive there."""
+        as_booked = {key.casefold(): key for key in COST_TAGS if key not in self.tags}
+        misspelt = ((key, as_booked[key.casefold()]) for key in self.tags if key.casefold() in as_booked)
+        return {key: f"is spelled {meant}: costs are booked by it, and case counts." for key, meant in misspelt}
+
+    @rule("tags")
+    def the_tags_of_costs_are_not_empty(self) -> Broken:
+        """This project: costs are booked by these tags."""
+        return {key: "must be set: costs are booked by it." for key in COST_TAGS if self.tags.get(key) == ""}
+
+    @rule("tags")
+    def tags_differ_in_more_than_case(self) -> Broken:
+        """IAM guide, Tags for IAM resources: the keys of a role's tags are not case-sensitive."""
+        first = {key.casefold(): key for key in reversed(self.tags)}
+        return {
+            (key,): f"{other} and {key} differ in case only; IAM takes them for the same (Tags for IAM resources)."
+            for key in self.tags
+            if (other := first[key.casefold()]) != key
+        }
+
+    @rule("tags")
+    def tags_leave_room_for_ours(self) -> str | None:
+        """AWS tagging rules: 50 tags a resource."""
+        if len(self.tags) <= MAX_TAGS - RESERVED_TAGS:
+            return None
+        return f"{len(self.tags)} tags; AWS takes {MAX_TAGS}, of which the program needs {RESERVED_TAGS}."
 
     @rule("adopt.bucket")
     def an_adopted_bucket_is_named(self) -> str | None:

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
+    ConfigDict,
     Discriminator,
     Field,
+    JsonValue,
     StringConstraints,
     Tag,
     ValidationInfo,
@@ -134,7 +136,7 @@ def _artifact_key(key: str) -> str:
 
 def _instance_type(name: str) -> str:
     if instances.is_arm(name):
-        alternative = instances.amd64_alternative(name) or "an amd64 type such as ml.c7i.xlarge"
+        alternative = instances.amd64_alternative(name)
         raise violation(f"{name} is an Arm type, and AWS's Triton image is amd64 only. Take {alternative}.")
     if name not in instances.hosting_instance_types() and not instances.is_plausible(name):
         nearest = instances.nearest_instance_type(name)
@@ -289,8 +291,16 @@ class AutoscalingSettings(Section):
         return None
 
 
+BURSTABLE_TYPES_DO_NOT_SCALE: dict[str, JsonValue] = {
+    "if": {"required": ["instanceType"], "properties": {"instanceType": {"type": "string", "pattern": r"^ml\.t\d"}}},
+    "then": {"properties": {"autoscaling": False}},
+}
+
+
 class Fleet(Section):
     """The instances behind a variant, and the container on them."""
+
+    model_config = ConfigDict(json_schema_extra=BURSTABLE_TYPES_DO_NOT_SCALE)
 
     instance_type: Annotated[str, AfterValidator(_instance_type)] = Field(
         "ml.c5.xlarge",

@@ -13,6 +13,7 @@ from botocore.loaders import Loader
 from infra import prefixes
 from infra.ecr.accounts import NEWER
 from infra.ecr.reference import EcrRegistry
+from infra.release.endpoint import OWNER_TAG
 from infra.release.policy import BatchSize, ReleasePolicy
 from infra.resources.released_artifact import released_key
 from infra.settings.endpoint import MAX_NAME, EndpointSettings
@@ -80,6 +81,7 @@ def test_a_scaled_endpoint_starts_with_its_minimum_and_a_fixed_one_with_one_inst
     assert settings(changed("endpoints.ranking.autoscaling", None)).endpoints["ranking"].instance_count == 1
 
 
+VALID_TAGS = VALID["triton-sagemaker:tags"]
 P99 = "ranking.alarms.p99ModelLatencyMilliseconds"
 
 
@@ -89,12 +91,20 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     ("aws:region", "mars-north-1", "aws:region", "mars-north-1"),
     ("aws:region", "tokyo", "aws:region", "'tokyo': must be of the form of ap-northeast-1."),
     ("tags", {"CostEnv": "prod"}, "tags", "CostService must be set"),
-    ("tags.aws:x", "y", "tags", "do not begin with aws:"),
-    ("tags.x", "a<b", "tags", "only letters, digits"),
-    ("tags.x", "y" * 257, "tags", "at most 256"),
+    ("tags", {"costEnv": "prod", "CostService": "x"}, "tags.costEnv", "is spelled CostEnv"),
+    ("tags.CostEnv", "", "tags.CostEnv", "must be set"),
+    ("tags.costenv", "dev", "tags.costenv", "CostEnv and costenv differ in case only; IAM takes"),
+    ("tags.aws:x", "y", "tags.aws:x", "no tag begins with aws:"),
+    ("tags.AWS:x", "y", "tags.AWS:x", "no tag begins with AWS:"),
+    (f"tags.{OWNER_TAG}", "y", f"tags.{OWNER_TAG}", "keeps an endpoint's owner there"),
+    ("tags.x", "a<b", "tags.x", "only letters, digits"),
+    ("tags.a<b", "x", "tags.a<b", "only letters, digits"),
+    ("tags." + "x" * 129, "y", "tags." + "x" * 129, "takes 1 to 128"),
+    ("tags.x", "y" * 257, "tags.x", "at most 256"),
+    ("tags", {f"x{n}": "y" for n in range(33)} | VALID_TAGS, "tags", "35 tags; AWS takes 50"),
     ("endpoint", {}, "endpoint", "did you mean endpoints?"),
     ("endpoints", {}, "endpoints", "at least 1 item"),
-    ("tags.x", "two\nlines", "tags", "only letters, digits"),
+    ("tags.x", "two\nlines", "tags.x", "only letters, digits"),
     ("bucket.name", "Models", "bucket.name", "of the form of"),
     ("bucket.name", "ab", "bucket.name", "at least 3 characters"),
     ("bucket.name", "a..b", "bucket.name", "two dots in a row"),
@@ -139,6 +149,9 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     ("ranking.instanceType", "ml.c7g.xlarge", "ranking.instanceType", "Take ml.c7i.xlarge."),
     ("ranking.instanceType", "ml.c8g.xlarge", "ranking.instanceType", "Take ml.c7i.xlarge."),
     ("ranking.instanceType", "ml.p6e-gb200.36xlarge", "ranking.instanceType", "Arm"),
+    ("ranking.instanceType", "ml.g5g.xlarge", "ranking.instanceType", "Take ml.g5.xlarge."),
+    ("ranking.instanceType", "ml.g9g.99xlarge", "ranking.instanceType", "Take ml.g5.xlarge."),
+    ("ranking.instanceType", "ml.x2gd.99xlarge", "ranking.instanceType", "Take ml.c7i.xlarge."),
     ("ranking.instanceType", "ml.c5.xlargee", "ranking.instanceType", "Did you mean ml.c5.xlarge?"),
     ("ranking.instanceType", "ml.t2.medium", "ranking.autoscaling", "burstable"),
     ("ranking.autoscaling.min", 12, "ranking.autoscaling.min", "12 is more than max (10)"),
@@ -261,7 +274,7 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     (
         "ranking.release",
         {"strategy": "canary", "instances": 2},
-        "ranking.release",
+        "ranking.release.instances",
         "2 of 2 instances = 100 %; canary moves at most 50 % at once. That is the fleet at autoscaling.min.",
     ),
     (
@@ -344,6 +357,22 @@ def test_the_longest_repository_is_of_an_image_that_sagemaker_takes() -> None:
     assert len(f"{registry}/{repository}@sha256:{'0' * 64}") <= SHAPES["ContainerImage"]["max"]
 
 
+def test_a_tag_with_dots_is_told_of_at_its_key() -> None:
+    assert problems(changed("tags", VALID_TAGS | {"a.b": "x", "A.b": "x"})).keys() == {'triton-sagemaker:tags["A.b"]'}
+
+
+def test_tags_are_written_in_any_language() -> None:
+    assert settings(changed("tags.größe", "大 1/2"))
+
+
+def test_every_wrong_tag_is_told_of() -> None:
+    wrong = {"a<b": "x", "c": "<", "d": "y" * 257, "aws:x": "y"}
+    assert problems(changed("tags", VALID_TAGS | wrong)).keys() == {
+        *("triton-sagemaker:tags.a<b", "triton-sagemaker:tags.c", "triton-sagemaker:tags.d"),
+        "triton-sagemaker:tags.aws:x",
+    }
+
+
 def test_the_longest_artifact_key_has_a_released_copy_that_sagemaker_takes() -> None:
     endpoint, artifact = "e" * MAX_NAME, "a" * (MAX_ARTIFACT_KEY - 7) + ".tar.gz"
     assert endpoint in settings(changed(f"endpoints.{endpoint}", {"model": {"artifact": artifact}})).endpoints
@@ -419,8 +448,9 @@ def test_each_strategy_is_a_policy_of_the_rollout(release: dict[str, Any], polic
 def test_the_step_size_is_checked_at_the_largest_fleet_too() -> None:
     config = changed("endpoints.ranking.autoscaling.max", 12)
     config["triton-sagemaker:endpoints"]["ranking"]["release"] = {"strategy": "linear", "instances": 1}
-    (message,) = problems(config).values()
-    assert "instances: 1 of 12 instances = 8 %; linear moves at least 10 % at once." in message
+    ((key, message),) = problems(config).items()
+    assert key == "triton-sagemaker:endpoints.ranking.release.instances"
+    assert "1 of 12 instances = 8 %; linear moves at least 10 % at once." in message
     assert "the fleet at autoscaling.max" in message
 
 
@@ -507,7 +537,7 @@ MODEL = {"path": "examples/models"}
                 "variants": {"A": {"model": MODEL, "initialInstanceCount": 4}, "B": {"model": MODEL}},
                 "release": {"strategy": "canary", "percent": 25},
             },
-            "release",
+            "release.percent",
             "That is the fleet at variants.B.initialInstanceCount",
         ),
         (
