@@ -4,6 +4,7 @@ reported together."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
@@ -48,14 +49,17 @@ class Section(BaseModel):
     def _rules_hold(self) -> Self:
         broken = [
             InitErrorDetails(type=violation(message), loc=location, input=None)
-            for section in type(self).__mro__
-            for method in vars(section).values()
-            if hasattr(method, "rule_key")
+            for method in _rules_of(type(self))
             for location, message in _located(method.rule_key, method(self))
         ]
         if broken:
             raise ValidationError.from_exception_data(type(self).__name__, broken)
         return self
+
+
+@cache
+def _rules_of(section: type[Section]) -> tuple[Any, ...]:
+    return tuple(method for each in section.__mro__ for method in vars(each).values() if hasattr(method, "rule_key"))
 
 
 def refuse_unknown_keys(*sections: type[Section]) -> BeforeValidator:
