@@ -9,11 +9,14 @@ import pulumi
 from pulumi_aws import cloudwatch
 
 from infra.release.alarms import STOP_METRIC, stop_alarm_name
-from infra.settings.alarms import AlarmSettings
+from infra.settings.alarms import ERROR_RATE, P99_MODEL_LATENCY, SERVER_ERROR_RATE, AlarmSettings
 from infra.settings.endpoint import ONLY_VARIANT
 
 PERIOD_SECONDS = 60
 """SageMaker publishes an endpoint's metrics once a minute."""
+
+_COUNTED = {ERROR_RATE: "InvocationModelErrors", SERVER_ERROR_RATE: "Invocation5XXErrors"}
+"""The metric that counts the errors of a rate."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,11 @@ class VariantAlarms(pulumi.ComponentResource):
         self.register_outputs({"names": self.names})
 
     def _alarms(self) -> Iterator[cloudwatch.MetricAlarm]:
-        settings = self._args.settings
-        if settings.error_rate_percent is not None:
-            yield self._rate("error-rate", "InvocationModelErrors", settings.error_rate_percent)
-        if settings.server_error_rate_percent is not None:
-            yield self._rate("server-error-rate", "Invocation5XXErrors", settings.server_error_rate_percent)
-        if settings.p99_model_latency_milliseconds is not None:
-            yield self._latency("p99-model-latency", settings.p99_model_latency_milliseconds)
+        for purpose, threshold in self._args.settings.purposes.items():
+            if purpose == P99_MODEL_LATENCY:
+                yield self._latency(purpose, threshold)
+            else:
+                yield self._rate(purpose, _COUNTED[purpose], threshold)
 
     def _rate(self, purpose: str, errors: str, percent: float) -> cloudwatch.MetricAlarm:
         """How many of a hundred requests a metric counts as errors."""

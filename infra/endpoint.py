@@ -13,6 +13,7 @@ from infra.alarms import StopAlarmArgs, VariantAlarms, VariantAlarmsArgs, stop_a
 from infra.autoscaling import VariantAutoscaling, VariantAutoscalingArgs
 from infra.resources.endpoint import Endpoint
 from infra.role import ExecutionRole
+from infra.settings.alarms import rollback_resource
 from infra.settings.endpoint import EndpointSettings, variant_resource
 from infra.settings.stack import VpcSettings
 from infra.settings.variant import VariantSettings
@@ -154,7 +155,9 @@ class TritonEndpoint(pulumi.ComponentResource):
         names: list[pulumi.Input[str]] = [*settings.alarms.existing]
         for variant in settings.production_variants if settings.alarms.made else ():
             of_release = VariantAlarmsArgs(self._name, variant, configuration_name, settings.alarms, self._args.tags)
-            names += VariantAlarms(f"{variant_resource(self._name, variant)}-rollback", of_release, opts=child).names
+            names += VariantAlarms(
+                rollback_resource(variant_resource(self._name, variant)), of_release, opts=child
+            ).names
         if settings.can_be_stopped:
             names.append(
                 stop_alarm(self._name, StopAlarmArgs(self._name, configuration_name, self._args.tags), child).name

@@ -55,15 +55,16 @@ def has_neuron(instance_type: str) -> bool:
     return _NEURON.match(instance_type) is not None
 
 
-def amd64_alternative(instance_type: str) -> str | None:
-    """The Intel type of the same class and size, of the newest generation not newer: ``ml.c8g.xlarge`` →
-    ``ml.c7i.xlarge``."""
+def amd64_alternative(instance_type: str) -> str:
+    """The amd64 type of the same class and size, of the newest generation not newer: ``ml.c8g.xlarge`` →
+    ``ml.c7i.xlarge``, ``ml.g5g.xlarge`` → ``ml.g5.xlarge``; if there is none, one with GPUs if it has some."""
+    processor, otherwise = ("", "ml.g5.xlarge") if has_gpu(instance_type) else ("i", "ml.c7i.xlarge")
     parts = re.fullmatch(r"ml\.([a-z]+)(\d+)g[a-z]*\.(\w+)", instance_type)
     if parts is None:
-        return None
+        return otherwise
     family, generation, size = parts[1], int(parts[2]), parts[3]
-    candidates = (f"ml.{family}{older}i.{size}" for older in range(generation, 4, -1))
-    return next((each for each in candidates if each in hosting_instance_types()), None)
+    candidates = (f"ml.{family}{older}{processor}.{size}" for older in range(generation, 4, -1))
+    return next((each for each in candidates if each in hosting_instance_types()), otherwise)
 
 
 def nearest_instance_type(instance_type: str) -> str | None:

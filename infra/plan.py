@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import runpy
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,10 @@ _SECRET_MARK = "4dabf18193072939515e22adb298388d"
 """The key by which Pulumi tells special values, secrets among them, in what it sends."""
 
 Inputs = dict[str, Any]
+
+
+class DuplicateResource(Exception):
+    """Two resources have the same URN, which the engine refuses in these words."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +167,7 @@ def run(
 
     Raises:
         pulumi.RunError: the program refuses the configuration.
+        DuplicateResource: it registers two resources under one URN.
     """
 
     def program() -> None:
@@ -189,7 +195,15 @@ def register(
     settings.set_root_resource(None)  # type: ignore[arg-type]  # the program brings its own, as under the engine
     set_all_config(dict(config), list(secret))
     loop.run_until_complete(run_in_stack(lambda: _returning_nothing(program)))
+    _refuse_duplicates(deployment.resources)
     return deployment
+
+
+def _refuse_duplicates(resources: Collection[Registered]) -> None:
+    """After the run: the mock runtime would wait for good if a registration failed."""
+    of_program = (each.urn for each in resources if each.type != "pulumi:pulumi:Stack")  # mocks register one of theirs
+    if urn := next((urn for urn, count in Counter(of_program).items() if count > 1), None):
+        raise DuplicateResource(f"Duplicate resource URN '{urn}'; try giving it a unique name")
 
 
 def _returning_nothing(program: Callable[[], object]) -> None:

@@ -121,6 +121,32 @@ def aws_triton_images(region: str, version: str) -> list[ImageReference]:
     return [ImageReference.in_ecr(account, region, REPOSITORY, tag=version) for account in accounts]
 
 
+def release_warning(region: str, version: str) -> str | None:
+    """What is to be said if the accounts of a region are not known to publish a version.
+
+    No error, for what is known grows old: AWS publishes releases after `NEWER.last_release`.
+
+    Args:
+        region: one that has the image.
+        version: one that has the form of a version.
+    """
+    match = _VERSION.fullmatch(version)
+    families = [family for family in (OLDER, NEWER) if region in family.by_region]
+    if match is None or any(family.first_release <= _release(match) <= family.last_release for family in families):
+        return None
+    last = families[-1]
+    if _release(match) > last.last_release:
+        return (
+            f"{version} is later than {last.last_release}, the last release that AWS is known to publish in {region} "
+            f"(from {last.first_release} on). Right if it came out later."
+        )
+    older = "".join(f"from {each.first_release} to {each.last_release} and " for each in families[:-1])
+    return (
+        f"AWS publishes its image in {region} {older}from {last.first_release} on ({last.last_release} is the last one "
+        f"known), and {version} is none of those. Take one of them, or mirror another image with image.source."
+    )
+
+
 def image_accounts(reference: ImageReference) -> ImageAccounts | None:
     """The family of AWS's accounts that an image is in, or None for anybody else's image."""
     registry = reference.ecr

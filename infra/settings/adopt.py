@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, JsonValue
 
 from infra.settings.endpoint import EndpointName
 from infra.settings.section import Section, rule
 from infra.settings.source import according_to
 
 
+def _set(key: str) -> dict[str, JsonValue]:
+    """The JSON Schema of a section in which a key is true."""
+    return {"required": [key], "properties": {key: {"const": True}}}
+
+
 class AdoptSettings(Section):
     """What exists already and is taken over under its name instead of being made. Once that is done, the keys do
     nothing and may go."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"anyOf": [_set("bucketPolicy"), _set("bucketLifecycle")]},
+            "then": _set("bucket"),
+        }
+    )
 
     bucket: bool = Field(
         False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
@@ -15,6 +16,14 @@ LEAST_USUAL_PERCENT = 0.1
 
 MAX_ROLLBACK_ALARMS = 10
 """Alarms that may roll a release back (API `AlarmList`)."""
+
+ERROR_RATE, SERVER_ERROR_RATE, P99_MODEL_LATENCY = "error-rate", "server-error-rate", "p99-model-latency"
+"""What an alarm is for, at the end of its name."""
+
+
+def rollback_resource(variant_resource: str) -> str:
+    """The name in the Pulumi program of the alarms on a variant's new fleet alone."""
+    return f"{variant_resource}-rollback"
 
 
 def _alarm_name(name: str) -> str:
@@ -108,6 +117,7 @@ class AlarmSettings(Section):
         description="Names of other alarms that roll a release back too; with those made here at most 10.",
         examples=[["pager"]],
         json_schema_extra=on_change(Effect.NOTHING)
+        | {"uniqueItems": True}
         | according_to("SageMaker API AlarmList; this project: the alarms made here are among the 10"),
     )
     minimum_invocations: MinimumInvocationsSettings | None = Field(
@@ -118,10 +128,29 @@ class AlarmSettings(Section):
     )
 
     @property
+    def purposes(self) -> Mapping[str, float]:
+        """The thresholds that are given, by what the names of their alarms end in."""
+        thresholds = {
+            ERROR_RATE: self.error_rate_percent,
+            SERVER_ERROR_RATE: self.server_error_rate_percent,
+            P99_MODEL_LATENCY: self.p99_model_latency_milliseconds,
+        }
+        return {purpose: threshold for purpose, threshold in thresholds.items() if threshold is not None}
+
+    @property
     def made(self) -> int:
         """How many alarms are made to roll a release back."""
-        thresholds = self.error_rate_percent, self.server_error_rate_percent, self.p99_model_latency_milliseconds
-        return sum(each is not None for each in thresholds)
+        return len(self.purposes)
+
+    def names(self, variant_resource: str) -> set[tuple[str, str]]:
+        """Types and names of what is made for a variant, in the Pulumi program; alarms on the whole endpoint are called
+        so in CloudWatch too."""
+        if not self.made:
+            return set()
+        groups = variant_resource, rollback_resource(variant_resource)
+        return {("VariantAlarms", group) for group in groups} | {
+            ("MetricAlarm", f"{group}-{purpose}") for group in groups for purpose in self.purposes
+        }
 
     @property
     def warnings(self) -> dict[str, str]:

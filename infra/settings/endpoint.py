@@ -15,9 +15,9 @@ from infra.release.arithmetic import Duration
 from infra.settings.alarms import MAX_ROLLBACK_ALARMS, AlarmSettings
 from infra.settings.effect import Effect, on_change
 from infra.settings.release import MAX_TIMEOUT_SECONDS, AllAtOnce, ReleaseSettings
-from infra.settings.section import rule, violation
+from infra.settings.section import Broken, rule, violation
 from infra.settings.source import according_to
-from infra.settings.variant import Fleet, ModelSettings, VariantSettings
+from infra.settings.variant import BURSTABLE_TYPES_DO_NOT_SCALE, Fleet, ModelSettings, VariantSettings
 
 ONLY_VARIANT = "AllTraffic"
 """The name of an endpoint's variant where there is one only."""
@@ -57,7 +57,12 @@ VariantName = Annotated[str, AfterValidator(_variant_name), WithJsonSchema(_NAME
 class EndpointSettings(Fleet):
     """One SageMaker endpoint: a model on a fleet of instances behind one name, or several of them as variants."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["model"]}, {"required": ["variants"]}]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            **BURSTABLE_TYPES_DO_NOT_SCALE,
+            "oneOf": [{"required": ["model"]}, {"required": ["variants"]}],
+        }
+    )
 
     variants: dict[VariantName, VariantSettings] | None = Field(
         None,
@@ -240,12 +245,14 @@ class EndpointSettings(Fleet):
         return None
 
     @rule("release")
-    def a_step_is_of_a_size_that_sagemaker_takes(self) -> str | None:
+    def a_step_is_of_a_size_that_sagemaker_takes(self) -> Broken:
+        """SageMaker API TrafficRoutingConfig, RollingUpdatePolicy."""
         for name, variant in self.production_variants.items():
             for fleet, key in sorted(variant.extreme_sizes.items()):
                 if problem := arithmetic.batch_problem(self.release.policy, fleet):
+                    unit, _, said = problem.partition(": ")
                     way_out = "Change it, run more instances, or take strategy allAtOnce."
-                    return f"{problem} That is the fleet at {self.key(name, key)}. {way_out}"
+                    return {unit: f"{said} That is the fleet at {self.key(name, key)}. {way_out}"}
         return None
 
     @rule("release.timeoutSeconds")

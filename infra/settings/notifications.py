@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from infra.settings.section import Section, violation
 from infra.settings.source import according_to
 
-_TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?")
+_TOPIC = r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}"
+_TOPIC_ARN = re.compile(rf"{_TOPIC}(\.fifo)?")
 
 
 def _standard_topic_arn(arn: str) -> str:
@@ -27,7 +28,9 @@ def _standard_topic_arn(arn: str) -> str:
 class NotificationSettings(Section):
     """Where the end of each release is published."""
 
-    topic_arn: Annotated[str, AfterValidator(_standard_topic_arn)] = Field(
+    topic_arn: Annotated[
+        str, AfterValidator(_standard_topic_arn), WithJsonSchema({"type": "string", "pattern": f"^{_TOPIC}$"})
+    ] = Field(
         description="ARN of a standard SNS topic in the stack's region, one for all endpoints.",
         examples=["arn:aws:sns:ap-northeast-1:123456789012:releases"],
         json_schema_extra=according_to(

@@ -7,7 +7,7 @@ from typing import Any
 
 from infra import gpu, instances
 from infra.settings.keys import by_section
-from infra.settings.stack import Settings
+from infra.settings.stack import COST_TAGS, Settings
 
 Schema = dict[str, Any]
 
@@ -81,6 +81,10 @@ def _hint(settings: Schema, definitions: Schema) -> None:
         environment = properties["environment"]["patternProperties"]
         for key, value in environment.items():
             environment[key] = {"anyOf": [value, secret]}
+    tags = settings["properties"]["tags"]
+    (value,) = tags["patternProperties"].values()
+    tags["properties"] = {key: value | {"minLength": 1} for key in COST_TAGS}
+    tags["required"] = [*COST_TAGS]
     secrets = settings["properties"]["secretEnvironment"]
     of_endpoint = {"type": "object", "additionalProperties": secret}
     secrets["anyOf"] = [secret, {"type": "object", "additionalProperties": {"anyOf": [secret, of_endpoint]}}]

@@ -4,14 +4,16 @@ reported together."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-Broken = str | Mapping[str, str] | None
-"""What a rule says: what is wrong with its key, or with keys below it, each with the way out; nothing if it holds."""
+Broken = str | Mapping[str | tuple[str, ...], str] | None
+"""What a rule says: what is wrong with its key, or with keys below it, each with the way out; nothing if it holds. A
+key below is ``inner.innermost``, or a tuple where it may have dots."""
 
 _Rule = TypeVar("_Rule", bound=Callable[[Any], Broken])
 
@@ -46,15 +48,18 @@ class Section(BaseModel):
     @model_validator(mode="after")
     def _rules_hold(self) -> Self:
         broken = [
-            InitErrorDetails(type=violation(message), loc=tuple(key.split(".")), input=None)
-            for section in type(self).__mro__
-            for method in vars(section).values()
-            if hasattr(method, "rule_key")
-            for key, message in _by_key(method.rule_key, method(self))
+            InitErrorDetails(type=violation(message), loc=location, input=None)
+            for method in _rules_of(type(self))
+            for location, message in _located(method.rule_key, method(self))
         ]
         if broken:
             raise ValidationError.from_exception_data(type(self).__name__, broken)
         return self
+
+
+@cache
+def _rules_of(section: type[Section]) -> tuple[Any, ...]:
+    return tuple(method for each in section.__mro__ for method in vars(each).values() if hasattr(method, "rule_key"))
 
 
 def refuse_unknown_keys(*sections: type[Section]) -> BeforeValidator:
@@ -70,7 +75,9 @@ def refuse_unknown_keys(*sections: type[Section]) -> BeforeValidator:
     return BeforeValidator(refuse)
 
 
-def _by_key(key: str, broken: Broken) -> list[tuple[str, str]]:
+def _located(key: str, broken: Broken) -> list[tuple[tuple[str, ...], str]]:
+    at = tuple(key.split("."))
     if isinstance(broken, Mapping):
-        return [(f"{key}.{below}", message) for below, message in broken.items()]
-    return [(key, broken)] if broken else []
+        parts = ((below.split(".") if isinstance(below, str) else below, said) for below, said in broken.items())
+        return [((*at, *below), said) for below, said in parts]
+    return [(at, broken)] if broken else []

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Set
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
 from infra import gpu, instances
-from infra.ecr.accounts import aws_triton_images
+from infra.ecr.accounts import aws_triton_images, release_warning
 from infra.ecr.reference import ImageReference
 from infra.settings.adopt import AdoptSettings
+from infra.settings.alarms import AlarmSettings
 from infra.settings.effect import Effect, on_change
 from infra.settings.endpoint import MAX_NAME, EndpointName, EndpointSettings, variant_resource
 from infra.settings.error import Problem, key_of, path_of
@@ -22,12 +31,16 @@ from infra.settings.notifications import NotificationSettings
 from infra.settings.section import Broken, Section, rule, violation
 from infra.settings.source import according_to
 from infra.settings.variant import (
+    DEFAULT_MODEL_NAME,
+    LOOKED_AT,
     MAX_ENVIRONMENT,
+    NAMED_BESIDE_THE_MODEL,
     SET_BY_THE_PROGRAM,
     EnvironmentKey,
     EnvironmentValue,
     VariantSettings,
     environment_problem,
+    option_warning,
 )
 
 MAX_TAGS = 50
@@ -60,21 +73,54 @@ class Environment(StrEnum):
     DEVELOPMENT = "development"
 
 
-def _tags(tags: dict[str, str]) -> dict[str, str]:
-    if missing := [key for key in ("CostEnv", "CostService") if not tags.get(key)]:
-        raise violation(f"{' and '.join(missing)} must be set: costs are booked by them.")
-    if len(tags) > MAX_TAGS - RESERVED_TAGS:
-        raise violation(f"{len(tags)} tags; AWS takes {MAX_TAGS}, of which the program needs {RESERVED_TAGS}.")
-    for key, value in tags.items():
-        if key.lower().startswith("aws:") or not 1 <= len(key) <= 128 or len(value) > 256:
-            raise violation(
-                f"{key}: {value}: keys have 1 to 128 characters and do not begin with aws:, values at most 256."
-            )
-        if not re.fullmatch(r"[\w .:/=+@-]+", key) or not re.fullmatch(r"[\w .:/=+@-]*", value):
-            raise violation(
-                f"{key}: {value}: only letters, digits, spaces and _ . : / = + - @ are taken by every service."
-            )
-    return tags
+COST_TAGS = ("CostEnv", "CostService")
+"""The tags that costs are booked by."""
+
+_RESERVED_TAG_PREFIXES = ("aws:", "triton-sagemaker:")
+_TAG_CHARACTERS = r"[\w .:/=+@-]"
+_NO_TAG_CHARACTERS = r"\x00-\x1f!\x22#$%&'()*,;<>?\[\\\]\^`{|}~\x7f"
+"""Those of ASCII: JSON Schema has no word for the letters of all languages."""
+
+
+def _tag_key(key: str) -> str:
+    if key.lower().startswith(_RESERVED_TAG_PREFIXES):
+        whose = "AWS" if key.lower().startswith("aws:") else "the program, which keeps an endpoint's owner there"
+        raise violation(f"{key}: no tag begins with {key.partition(':')[0]}:, which is for {whose}.")
+    if not 1 <= len(key) <= 128:
+        raise violation(f"the tag's key has {len(key)} characters; AWS takes 1 to 128 (AWS tagging rules).")
+    return _of_tag_characters(key)
+
+
+def _tag_value(value: str) -> str:
+    if len(value) > 256:
+        raise violation(f"the tag's value has {len(value)} characters; AWS takes at most 256 (AWS tagging rules).")
+    return _of_tag_characters(value)
+
+
+def _of_tag_characters(text: str) -> str:
+    if not re.fullmatch(f"{_TAG_CHARACTERS}*", text):
+        raise violation(
+            f"{text!r}: only letters, digits, spaces and _ . : / = + - @ are taken by all services (AWS tagging rules)."
+        )
+    return text
+
+
+_TagKey = Annotated[
+    str,
+    AfterValidator(_tag_key),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": rf"^(?![aA][wW][sS]:)(?!triton-sagemaker:)[^{_NO_TAG_CHARACTERS}]+$",
+            "maxLength": 128,
+        }
+    ),
+]
+_TagValue = Annotated[
+    str,
+    AfterValidator(_tag_value),
+    WithJsonSchema({"type": "string", "pattern": f"^[^{_NO_TAG_CHARACTERS}]*$", "maxLength": 256}),
+]
 
 
 _RESERVED_BEGINNINGS = ("xn--", "sthree-", "amzn-s3-demo-")
@@ -142,8 +188,37 @@ class BucketSettings(Section):
     )
 
 
+_REPOSITORY = r"(?:[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*/)*[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+
+
+def _repository_name(name: str) -> str:
+    """ECR API RepositoryName takes dots and slashes, and so a whole image's address too."""
+    if ".dkr.ecr." in name:
+        raise violation(f"{name!r} has a registry in it. Give the name alone, such as ml/sagemaker-tritonserver.")
+    return name
+
+
+_RepositoryName = Annotated[
+    str,
+    StringConstraints(min_length=2, max_length=MAX_REPOSITORY, pattern=f"^{_REPOSITORY}$"),
+    AfterValidator(_repository_name),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 2,
+            "maxLength": MAX_REPOSITORY,
+            "pattern": rf"^(?!.*\.dkr\.ecr\.){_REPOSITORY}$",
+        }
+    ),
+]
+
+
 class ImageSettings(Section):
     """The Triton image: AWS's own for the region, or another one by ``source``."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"if": {"required": ["source"]}, "then": {"properties": {"version": False}}}
+    )
 
     version: str = Field(
         "23.10-py3",
@@ -165,11 +240,8 @@ class ImageSettings(Section):
         json_schema_extra=on_change(Effect.NEW_RELEASE)
         | according_to("github.com/distribution/reference, the grammar of image references"),
     )
-    repository: str | None = Field(
+    repository: _RepositoryName | None = Field(
         None,
-        min_length=2,
-        max_length=MAX_REPOSITORY,
-        pattern=r"^(?:[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*/)*[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*$",
         description="The ECR repository (2 to 128 lower-case letters and digits, with . _ - and / between them); "
         "sagemaker-tritonserver in production, else sagemaker-tritonserver-<stack>. Under a new name a new "
         "repository is made and filled, and endpoints are released from it.",
@@ -233,14 +305,14 @@ class VpcSettings(Section):
         max_length=16,
         description="Subnets, 1 to 16; in two Availability Zones or more, or the endpoint is lost with one.",
         examples=[["subnet-0a1b2c3d", "subnet-4e5f6a7b"]],
-        json_schema_extra=according_to("SageMaker API Subnets"),
+        json_schema_extra={"uniqueItems": True} | according_to("SageMaker API Subnets"),
     )
     security_group_ids: list[_SecurityGroupId] = Field(
         min_length=1,
         max_length=5,
         description="Security groups, 1 to 5.",
         examples=[["sg-0a1b2c3d"]],
-        json_schema_extra=according_to("SageMaker API VpcSecurityGroupIds"),
+        json_schema_extra={"uniqueItems": True} | according_to("SageMaker API VpcSecurityGroupIds"),
     )
 
     @rule("subnetIds")
@@ -255,6 +327,18 @@ class VpcSettings(Section):
 def _repeated(ids: list[str]) -> str | None:
     repeated = {each for each in ids if ids.count(each) > 1}
     return f"{', '.join(sorted(repeated))}: named more than once." if repeated else None
+
+
+_Name = TypeVar("_Name", str, tuple[str, str])
+
+
+def _doubled(named: Iterable[tuple[str, Set[_Name]]]) -> Iterator[tuple[str, _Name, str]]:
+    """Of each key with a name that a key before it has: the key, the name and that other key."""
+    first: dict[_Name, str] = {}
+    for key, names in named:
+        if taken := next((name for name in sorted(names) if name in first), None):
+            yield key, taken, first[taken]
+        first = dict.fromkeys(names, key) | first
 
 
 class Settings(Section):
@@ -280,7 +364,7 @@ class Settings(Section):
         json_schema_extra=on_change(Effect.REPLACEMENT)
         | according_to("this project: what must not be lost has stricter rules than what is for trying"),
     )
-    tags: Annotated[dict[str, str], AfterValidator(_tags)] = Field(
+    tags: dict[_TagKey, _TagValue] = Field(
         description=f"Tags on every resource (at most {MAX_TAGS - RESERVED_TAGS}; keys of 1 to 128 characters, values "
         "of at most 256); CostEnv and CostService are required, for costs are booked by them.",
         examples=[{"CostEnv": "prod", "CostService": "ranking"}],
@@ -382,10 +466,12 @@ class Settings(Section):
             for name, endpoint in self.endpoints.items()
             for key, message in endpoint.warnings.items()
         }
-        return [
+        of_endpoints = [
             Problem(path_of(("endpoints", *key.split(".")), project), message, "warning")
             for key, message in {**by_key, **self._driver_warnings, **self._neuron_warnings}.items()
-        ] + ([] if f"{project}:endpoints" in secret else list(self._plain_text_warnings(project)))
+        ]
+        plain_text = () if f"{project}:endpoints" in secret else self._plain_text_warnings(project)
+        return [*of_endpoints, *self._image_warnings(project), *self._option_warnings(project), *plain_text]
 
     @property
     def _variants(self) -> Iterator[tuple[str, VariantSettings]]:
@@ -393,6 +479,21 @@ class Settings(Section):
         for name, endpoint in self.endpoints.items():
             for variant, settings in endpoint.production_variants.items():
                 yield f"{name}.{endpoint.key(variant, '')}", settings
+
+    @property
+    def _named(self) -> list[tuple[str, str, AlarmSettings]]:
+        """Of every variant its key below `endpoints`, its resources' name and its alarms; those that are called like
+        their endpoint first, for they are not the ones to rename."""
+        named = [
+            (f"{name}.{endpoint.key(variant, '')}".rstrip("."), variant_resource(name, variant), endpoint.alarms)
+            for name, endpoint in self.endpoints.items()
+            for variant in endpoint.production_variants
+        ]
+        return sorted(named, key=lambda each: each[1] != each[0])
+
+    def _image_warnings(self, project: str) -> list[Problem]:
+        message = None if self.image.source else release_warning(self.region, self.image.version)
+        return [Problem(path_of(("image", "version"), project), message, "warning")] if message else []
 
     @property
     def _driver_warnings(self) -> dict[str, str]:
@@ -419,6 +520,22 @@ class Settings(Section):
             if instances.has_neuron(each.instance_type)
         }
 
+    def _option_warnings(self, project: str) -> Iterator[Problem]:
+        """Of plain variables and of secret ones: their names are none."""
+        plain = (
+            (("endpoints", *f"{key}environment".split("."), variable), variable)
+            for key, each in self._variants
+            for variable in each.environment
+        )
+        secret = (
+            (("secretEnvironment", name, variable), variable)
+            for name, variables in self.secret_environment.items()
+            for variable in variables
+        )
+        for path, variable in (*plain, *secret):
+            if message := option_warning(variable):
+                yield Problem(path_of(path, project), message, "warning")
+
     def _plain_text_warnings(self, project: str) -> Iterator[Problem]:
         """Pulumi tells the program of the endpoints together whether there is a secret among them."""
         for name, endpoint in self.endpoints.items():
@@ -432,6 +549,42 @@ class Settings(Section):
                         f"take it out and type: {command_to_encrypt(secret, None)}",
                         "warning",
                     )
+
+    @rule("tags")
+    def costs_are_booked_by_two_tags(self) -> str | None:
+        """This project: costs are booked by these tags."""
+        there = {key.casefold() for key in self.tags}
+        missing = [key for key in COST_TAGS if key.casefold() not in there]
+        return f"{' and '.join(missing)} must be set: costs are booked by them." if missing else None
+
+    @rule("tags")
+    def the_tags_of_costs_are_spelled_as_they_are_booked(self) -> Broken:
+        """Billing guide, Cost allocation tags: keys are case-sensitive there."""
+        as_booked = {key.casefold(): key for key in COST_TAGS if key not in self.tags}
+        misspelt = ((key, as_booked[key.casefold()]) for key in self.tags if key.casefold() in as_booked)
+        return {key: f"is spelled {meant}: costs are booked by it, and case counts." for key, meant in misspelt}
+
+    @rule("tags")
+    def the_tags_of_costs_are_not_empty(self) -> Broken:
+        """This project: costs are booked by these tags."""
+        return {key: "must be set: costs are booked by it." for key in COST_TAGS if self.tags.get(key) == ""}
+
+    @rule("tags")
+    def tags_differ_in_more_than_case(self) -> Broken:
+        """IAM guide, Tags for IAM resources: the keys of a role's tags are not case-sensitive."""
+        first = {key.casefold(): key for key in reversed(self.tags)}
+        return {
+            (key,): f"{other} and {key} differ in case only; IAM takes them for the same (Tags for IAM resources)."
+            for key in self.tags
+            if (other := first[key.casefold()]) != key
+        }
+
+    @rule("tags")
+    def tags_leave_room_for_ours(self) -> str | None:
+        """AWS tagging rules: 50 tags a resource."""
+        if len(self.tags) <= MAX_TAGS - RESERVED_TAGS:
+            return None
+        return f"{len(self.tags)} tags; AWS takes {MAX_TAGS}, of which the program needs {RESERVED_TAGS}."
 
     @rule("adopt.bucket")
     def an_adopted_bucket_is_named(self) -> str | None:
@@ -511,6 +664,27 @@ class Settings(Section):
         }
 
     @rule("endpoints")
+    def models_have_names_of_their_own(self) -> Broken:
+        """Pulumi docs, Resource URNs: two resources of a type have two names, whichever endpoints they belong to."""
+        named = [(key, {resource}) for key, resource, _ in self._named]
+        return {
+            key: f"the Model would be called {name} like that of endpoints.{other}, and Pulumi takes a name once "
+            "(Resource URNs). Rename one of the two."
+            for key, name, other in _doubled(named)
+        }
+
+    @rule("endpoints")
+    def alarms_have_names_of_their_own(self) -> Broken:
+        """Pulumi docs, Resource URNs; CloudWatch API PutMetricAlarm, which overwrites an alarm of the same name. Where
+        Models have the same name, that is said of them."""
+        by_resource = {resource: (key, alarms.names(resource)) for key, resource, alarms in reversed(self._named)}
+        return {
+            key: f"its alarms would be called {name} like those of endpoints.{other}, and Pulumi and CloudWatch take a "
+            "name once (Resource URNs; API PutMetricAlarm). Rename one of the two."
+            for key, (_, name), other in _doubled(reversed(by_resource.values()))
+        }
+
+    @rule("endpoints")
     def gpus_are_used(self) -> Broken:
         if not self.image.tag.endswith("-cpu"):
             return None
@@ -571,6 +745,18 @@ class Settings(Section):
             for variant in endpoint.production_variants.values()
             for variable in self.secret_environment.get(name, {})
             if variable in variant.environment
+        }
+
+    @rule("secretEnvironment")
+    def a_variable_that_a_rule_is_about_is_plain(self) -> Broken:
+        """This project: a rule that is told of a secret would show what it is."""
+        return {
+            f"{name}.{variable}": NAMED_BESIDE_THE_MODEL
+            if variable == DEFAULT_MODEL_NAME
+            else f"{variable} is an option of Triton's container whose value is checked, and no secret. Give it in "
+            f"endpoints.{name}.environment."
+            for name, variables in self.secret_environment.items()
+            for variable in sorted(variables.keys() & LOOKED_AT)
         }
 
     @rule("secretEnvironment")

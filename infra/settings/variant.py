@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
+    ConfigDict,
     Discriminator,
     Field,
+    JsonValue,
     StringConstraints,
     Tag,
     ValidationInfo,
@@ -24,6 +26,7 @@ from infra.release.arithmetic import Duration
 from infra.settings.effect import Effect, on_change
 from infra.settings.section import Broken, Section, refuse_unknown_keys, rule, violation
 from infra.settings.source import according_to
+from infra.settings.spelling import nearest
 
 MAX_ENVIRONMENT = 100
 """Environment variables of a container (API ``EnvironmentMap``)."""
@@ -40,6 +43,40 @@ the artifact's name after `s3://`, the bucket, the endpoint and before the versi
 
 ASSUMED_DOWNLOAD_SECONDS = 300
 """What the estimate of a release allows for the artifact's download when `modelDataDownloadSeconds` is not given."""
+
+DEFAULT_MODEL_NAME = "SAGEMAKER_TRITON_DEFAULT_MODEL_NAME"
+DISABLE_MODEL_NAMESPACING = "SAGEMAKER_TRITON_DISABLE_MODEL_NAMESPACING"
+MULTI_MODEL = "SAGEMAKER_MULTI_MODEL"
+OVERRIDE_PING_MODE, PING_MODE = "SAGEMAKER_TRITON_OVERRIDE_PING_MODE", "SAGEMAKER_TRITON_PING_MODE"
+LOOKED_AT = frozenset({DEFAULT_MODEL_NAME, DISABLE_MODEL_NAMESPACING, MULTI_MODEL, OVERRIDE_PING_MODE, PING_MODE})
+"""The variables that a rule is about."""
+
+NAMED_BESIDE_THE_MODEL = f"{DEFAULT_MODEL_NAME} is set from model.defaultModelName; give the name there."
+
+_TRITONS_PREFIX = "SAGEMAKER_TRITON_"
+_TRITONS_OPTIONS = (
+    "ADDITIONAL_ARGS",
+    "ALLOW_GRPC",
+    "ALLOW_METRICS",
+    "BUFFER_MANAGER_THREAD_COUNT",
+    "DEFAULT_MODEL_NAME",
+    "DISABLE_MODEL_NAMESPACING",
+    "GRPC_PORT",
+    "INFERENCE_TYPE",
+    "LOG_ERROR",
+    "LOG_INFO",
+    "LOG_VERBOSE",
+    "LOG_WARNING",
+    "METRICS_PORT",
+    "MODEL_LOAD_GPU_LIMIT",
+    "OVERRIDE_PING_MODE",
+    "PING_MODE",
+    "SHM_DEFAULT_BYTE_SIZE",
+    "SHM_GROWTH_BYTE_SIZE",
+    "TENSORFLOW_VERSION",
+    "THREAD_COUNT",
+)
+"""What Triton's container reads of its environment with that prefix (Triton, docker/sagemaker/serve)."""
 
 _ENVIRONMENT_KEY = r"[a-zA-Z_][a-zA-Z0-9_]*"
 
@@ -69,7 +106,7 @@ _PROGRAMS = (prefixes.RELEASED, prefixes.HISTORY, prefixes.AUTOSCALING)
 
 _ARTIFACT_SCHEMA = {
     "type": "string",
-    "pattern": rf"^(?!/|s3:|{'|'.join(_PROGRAMS)}|(?:.*/)?\.\./).*[^/]\.tar\.gz$",
+    "pattern": rf"^(?!{'|'.join(_PROGRAMS)})(?!.*\$\{{)(?:(?!\.\.?/)[^/:]+/)*[^/:]+\.tar\.gz$",
     "maxLength": MAX_ARTIFACT_KEY,
     "patternErrorMessage": "This is no key of a .tar.gz inside the bucket, such as artifacts/model_7.tar.gz.",
 }
@@ -78,8 +115,13 @@ _ARTIFACT_SCHEMA = {
 def _artifact_key(key: str) -> str:
     if not PurePosixPath(key).name.removesuffix(".tar.gz") or not key.endswith(".tar.gz"):
         raise violation(f"{key!r} does not name a .tar.gz; SageMaker unpacks nothing else (CreateModel, ModelDataUrl).")
-    if key.startswith(("/", "s3:")) or ".." in key.split("/"):
-        raise violation(f"{key!r} must be a key inside the model bucket, such as artifacts/model_7.tar.gz.")
+    if ":" in key or not {"", ".", ".."}.isdisjoint(key.split("/")):
+        raise violation(
+            f"{key!r} must be a key inside the model bucket, such as artifacts/model_7.tar.gz: no address, and without "
+            "empty parts, . and .. between its slashes."
+        )
+    if "${" in key:
+        raise violation(f"{key!r}: nothing is put in for ${{…}} in a stack file. Write the key out.")
     if key.startswith(_PROGRAMS):
         raise violation(
             f"{key!r} lies under {key.partition('/')[0]}/, where the program alone writes; upload under artifacts/."
@@ -94,7 +136,7 @@ def _artifact_key(key: str) -> str:
 
 def _instance_type(name: str) -> str:
     if instances.is_arm(name):
-        alternative = instances.amd64_alternative(name) or "an amd64 type such as ml.c7i.xlarge"
+        alternative = instances.amd64_alternative(name)
         raise violation(f"{name} is an Arm type, and AWS's Triton image is amd64 only. Take {alternative}.")
     if name not in instances.hosting_instance_types() and not instances.is_plausible(name):
         nearest = instances.nearest_instance_type(name)
@@ -109,6 +151,16 @@ def environment_problem(environment: Mapping[str, str]) -> str | None:
     if size <= MAX_ENVIRONMENT_BYTES:
         return None
     return f"names and values have {size} bytes together; at most {MAX_ENVIRONMENT_BYTES} (API ContainerDefinition)."
+
+
+def option_warning(variable: str) -> str | None:
+    """What is to be said of a variable that is called like an option of Triton's container, and is none."""
+    option = variable.removeprefix(_TRITONS_PREFIX)
+    if option == variable or option in _TRITONS_OPTIONS:
+        return None
+    near = nearest(option, _TRITONS_OPTIONS)
+    meant = f"Did you mean {_TRITONS_PREFIX}{near}?" if near else f"Known are {', '.join(_TRITONS_OPTIONS)}."
+    return f"is no option of Triton's container (docker/sagemaker/serve), unless it came out later. {meant}"
 
 
 def _machine_image(name: str) -> str:
@@ -239,8 +291,16 @@ class AutoscalingSettings(Section):
         return None
 
 
+BURSTABLE_TYPES_DO_NOT_SCALE: dict[str, JsonValue] = {
+    "if": {"required": ["instanceType"], "properties": {"instanceType": {"type": "string", "pattern": r"^ml\.t\d"}}},
+    "then": {"properties": {"autoscaling": False}},
+}
+
+
 class Fleet(Section):
     """The instances behind a variant, and the container on them."""
+
+    model_config = ConfigDict(json_schema_extra=BURSTABLE_TYPES_DO_NOT_SCALE)
 
     instance_type: Annotated[str, AfterValidator(_instance_type)] = Field(
         "ml.c5.xlarge",
@@ -389,10 +449,19 @@ class Fleet(Section):
         return name
 
     @rule("environment")
-    def the_default_model_is_named_beside_the_model(self) -> str | None:
-        if "SAGEMAKER_TRITON_DEFAULT_MODEL_NAME" in self.environment:
-            return "SAGEMAKER_TRITON_DEFAULT_MODEL_NAME is set from model.defaultModelName; give the name there."
-        return None
+    def the_default_model_is_named_beside_the_model(self) -> Broken:
+        """Triton, docker/sagemaker/serve: it loads the model that this variable names."""
+        return {DEFAULT_MODEL_NAME: NAMED_BESIDE_THE_MODEL} if DEFAULT_MODEL_NAME in self.environment else None
+
+    @rule("environment")
+    def one_model_is_served(self) -> Broken:
+        """Triton, docker/sagemaker/serve: with `true` the artifact is not loaded."""
+        if self.environment.get(MULTI_MODEL) != "true":
+            return None
+        return {
+            MULTI_MODEL: "in multi-model mode Triton leaves the artifact alone and waits for others to be named in "
+            "requests (docker/sagemaker/serve), which these endpoints do not have. Leave the variable out."
+        }
 
     @rule("environment")
     def environment_leaves_room_for_ours(self) -> str | None:
@@ -409,20 +478,21 @@ class Fleet(Section):
 
     @rule("environment")
     def model_namespacing_is_disabled_by_false(self) -> Broken:
-        value = self.environment.get(key := "SAGEMAKER_TRITON_DISABLE_MODEL_NAMESPACING")
-        if value in (None, "false", "0"):
+        if self.environment.get(DISABLE_MODEL_NAMESPACING) in (None, "false", "0"):
             return None
         return {
-            key: "Triton gets the value as --model-namespacing (docker/sagemaker/serve), so only false disables it. "
-            "Give 'false', or leave the variable out to keep namespacing on."
+            DISABLE_MODEL_NAMESPACING: "Triton gets the value as --model-namespacing (docker/sagemaker/serve), so only "
+            "false disables it. Give 'false', or leave the variable out to keep namespacing on."
         }
 
     @rule("environment")
     def a_ping_mode_is_overridden_where_one_is(self) -> Broken:
-        key, needed = "SAGEMAKER_TRITON_OVERRIDE_PING_MODE", "SAGEMAKER_TRITON_PING_MODE"
-        if key not in self.environment or needed in self.environment:
+        if OVERRIDE_PING_MODE not in self.environment or PING_MODE in self.environment:
             return None
-        return {key: f"has no effect alone: it is passed on only where {needed} is set too (docker/sagemaker/serve)."}
+        return {
+            OVERRIDE_PING_MODE: f"has no effect alone: it is passed on only where {PING_MODE} is set too "
+            "(docker/sagemaker/serve)."
+        }
 
 
 class VariantSettings(Fleet):

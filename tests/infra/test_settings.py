@@ -13,6 +13,7 @@ from botocore.loaders import Loader
 from infra import prefixes
 from infra.ecr.accounts import NEWER
 from infra.ecr.reference import EcrRegistry
+from infra.release.endpoint import OWNER_TAG
 from infra.release.policy import BatchSize, ReleasePolicy
 from infra.resources.released_artifact import released_key
 from infra.settings.endpoint import MAX_NAME, EndpointSettings
@@ -20,6 +21,7 @@ from infra.settings.error import ConfigurationError
 from infra.settings.load import load
 from infra.settings.stack import MAX_REPOSITORY, Settings
 from infra.settings.variant import MAX_ARTIFACT_KEY, ModelArtifactSettings
+from tests.infra.mock_runtime import run
 
 SHAPES = Loader().load_service_model("sagemaker", "service-2")["shapes"]
 VALID: dict[str, Any] = {
@@ -79,6 +81,7 @@ def test_a_scaled_endpoint_starts_with_its_minimum_and_a_fixed_one_with_one_inst
     assert settings(changed("endpoints.ranking.autoscaling", None)).endpoints["ranking"].instance_count == 1
 
 
+VALID_TAGS = VALID["triton-sagemaker:tags"]
 P99 = "ranking.alarms.p99ModelLatencyMilliseconds"
 
 
@@ -88,12 +91,20 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     ("aws:region", "mars-north-1", "aws:region", "mars-north-1"),
     ("aws:region", "tokyo", "aws:region", "'tokyo': must be of the form of ap-northeast-1."),
     ("tags", {"CostEnv": "prod"}, "tags", "CostService must be set"),
-    ("tags.aws:x", "y", "tags", "do not begin with aws:"),
-    ("tags.x", "a<b", "tags", "only letters, digits"),
-    ("tags.x", "y" * 257, "tags", "at most 256"),
+    ("tags", {"costEnv": "prod", "CostService": "x"}, "tags.costEnv", "is spelled CostEnv"),
+    ("tags.CostEnv", "", "tags.CostEnv", "must be set"),
+    ("tags.costenv", "dev", "tags.costenv", "CostEnv and costenv differ in case only; IAM takes"),
+    ("tags.aws:x", "y", "tags.aws:x", "no tag begins with aws:"),
+    ("tags.AWS:x", "y", "tags.AWS:x", "no tag begins with AWS:"),
+    (f"tags.{OWNER_TAG}", "y", f"tags.{OWNER_TAG}", "keeps an endpoint's owner there"),
+    ("tags.x", "a<b", "tags.x", "only letters, digits"),
+    ("tags.a<b", "x", "tags.a<b", "only letters, digits"),
+    ("tags." + "x" * 129, "y", "tags." + "x" * 129, "takes 1 to 128"),
+    ("tags.x", "y" * 257, "tags.x", "at most 256"),
+    ("tags", {f"x{n}": "y" for n in range(33)} | VALID_TAGS, "tags", "35 tags; AWS takes 50"),
     ("endpoint", {}, "endpoint", "did you mean endpoints?"),
     ("endpoints", {}, "endpoints", "at least 1 item"),
-    ("tags.x", "two\nlines", "tags", "only letters, digits"),
+    ("tags.x", "two\nlines", "tags.x", "only letters, digits"),
     ("bucket.name", "Models", "bucket.name", "of the form of"),
     ("bucket.name", "ab", "bucket.name", "at least 3 characters"),
     ("bucket.name", "a..b", "bucket.name", "two dots in a row"),
@@ -103,6 +114,12 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     ("image.repository", "a..b", "image.repository", "of the form of"),
     ("image.repository", "a___b", "image.repository", "of the form of"),
     ("image.repository", "a" * 129, "image.repository", "at most 128 characters"),
+    (
+        "image.repository",
+        "123456789012.dkr.ecr.ap-northeast-1.amazonaws.com/x",
+        "image.repository",
+        "Give the name alone",
+    ),
     ("role.name", "rôle", "role.name", "of the form of"),
     ("bucket.kmsKeyArn", "alias/x", "bucket.kmsKeyArn", "of the form of"),
     (
@@ -132,6 +149,9 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     ("ranking.instanceType", "ml.c7g.xlarge", "ranking.instanceType", "Take ml.c7i.xlarge."),
     ("ranking.instanceType", "ml.c8g.xlarge", "ranking.instanceType", "Take ml.c7i.xlarge."),
     ("ranking.instanceType", "ml.p6e-gb200.36xlarge", "ranking.instanceType", "Arm"),
+    ("ranking.instanceType", "ml.g5g.xlarge", "ranking.instanceType", "Take ml.g5.xlarge."),
+    ("ranking.instanceType", "ml.g9g.99xlarge", "ranking.instanceType", "Take ml.g5.xlarge."),
+    ("ranking.instanceType", "ml.x2gd.99xlarge", "ranking.instanceType", "Take ml.c7i.xlarge."),
     ("ranking.instanceType", "ml.c5.xlargee", "ranking.instanceType", "Did you mean ml.c5.xlarge?"),
     ("ranking.instanceType", "ml.t2.medium", "ranking.autoscaling", "burstable"),
     ("ranking.autoscaling.min", 12, "ranking.autoscaling.min", "12 is more than max (10)"),
@@ -144,8 +164,14 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     (
         "ranking.environment",
         {"SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": "x"},
-        "ranking.environment",
+        "ranking.environment.SAGEMAKER_TRITON_DEFAULT_MODEL_NAME",
         "model.defaultModelName",
+    ),
+    (
+        "ranking.environment",
+        {"SAGEMAKER_MULTI_MODEL": "true"},
+        "ranking.environment.SAGEMAKER_MULTI_MODEL",
+        "multi-model mode",
     ),
     (
         "ranking.environment.SAGEMAKER_TRITON_DISABLE_MODEL_NAMESPACING",
@@ -248,7 +274,7 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     (
         "ranking.release",
         {"strategy": "canary", "instances": 2},
-        "ranking.release",
+        "ranking.release.instances",
         "2 of 2 instances = 100 %; canary moves at most 50 % at once. That is the fleet at autoscaling.min.",
     ),
     (
@@ -287,6 +313,11 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     ("ranking.model.artifact", "model.zip", "ranking.model.artifact", "does not name a .tar.gz"),
     ("ranking.model.artifact", "/m.tar.gz", "ranking.model.artifact", "a key inside the model bucket"),
     ("ranking.model.artifact", "a/../m.tar.gz", "ranking.model.artifact", "a key inside the model bucket"),
+    ("ranking.model.artifact", "https://b.s3.amazonaws.com/m.tar.gz", "ranking.model.artifact", "no address"),
+    ("ranking.model.artifact", "arn:aws:s3:::b/m.tar.gz", "ranking.model.artifact", "no address"),
+    ("ranking.model.artifact", "./m.tar.gz", "ranking.model.artifact", "without empty parts, . and .."),
+    ("ranking.model.artifact", "a//m.tar.gz", "ranking.model.artifact", "without empty parts, . and .."),
+    ("ranking.model.artifact", "a/m${VERSION}.tar.gz", "ranking.model.artifact", "nothing is put in for ${…}"),
     ("ranking.model.artifact", "models/m.tar.gz", "ranking.model.artifact", "artifacts/"),
     ("ranking.model.artifact", "a" * 794 + ".tar.gz", "ranking.model.artifact", "801 bytes; at most 800"),
     ("ranking.model.artifact", "ü" * 397 + ".tar.gz", "ranking.model.artifact", "801 bytes; at most 800"),
@@ -324,6 +355,22 @@ def test_the_longest_repository_is_of_an_image_that_sagemaker_takes() -> None:
     repository = settings(changed("image.repository", "a" * MAX_REPOSITORY)).image.repository
     registry = max((EcrRegistry("1" * 12, region).host for region in NEWER.by_region), key=len)
     assert len(f"{registry}/{repository}@sha256:{'0' * 64}") <= SHAPES["ContainerImage"]["max"]
+
+
+def test_a_tag_with_dots_is_told_of_at_its_key() -> None:
+    assert problems(changed("tags", VALID_TAGS | {"a.b": "x", "A.b": "x"})).keys() == {'triton-sagemaker:tags["A.b"]'}
+
+
+def test_tags_are_written_in_any_language() -> None:
+    assert settings(changed("tags.größe", "大 1/2"))
+
+
+def test_every_wrong_tag_is_told_of() -> None:
+    wrong = {"a<b": "x", "c": "<", "d": "y" * 257, "aws:x": "y"}
+    assert problems(changed("tags", VALID_TAGS | wrong)).keys() == {
+        *("triton-sagemaker:tags.a<b", "triton-sagemaker:tags.c", "triton-sagemaker:tags.d"),
+        "triton-sagemaker:tags.aws:x",
+    }
 
 
 def test_the_longest_artifact_key_has_a_released_copy_that_sagemaker_takes() -> None:
@@ -401,8 +448,9 @@ def test_each_strategy_is_a_policy_of_the_rollout(release: dict[str, Any], polic
 def test_the_step_size_is_checked_at_the_largest_fleet_too() -> None:
     config = changed("endpoints.ranking.autoscaling.max", 12)
     config["triton-sagemaker:endpoints"]["ranking"]["release"] = {"strategy": "linear", "instances": 1}
-    (message,) = problems(config).values()
-    assert "instances: 1 of 12 instances = 8 %; linear moves at least 10 % at once." in message
+    ((key, message),) = problems(config).items()
+    assert key == "triton-sagemaker:endpoints.ranking.release.instances"
+    assert "1 of 12 instances = 8 %; linear moves at least 10 % at once." in message
     assert "the fleet at autoscaling.max" in message
 
 
@@ -452,7 +500,7 @@ def test_a_rate_that_is_rather_a_fraction_is_answered_with_its_percent() -> None
     assert warned == {"alarms.errorRatePercent": "0.02 is 0.02 % of the requests. If a fraction is meant, write 2."}
 
 
-MODEL = {"path": "models"}
+MODEL = {"path": "examples/models"}
 
 
 @pytest.mark.parametrize(
@@ -489,7 +537,7 @@ MODEL = {"path": "models"}
                 "variants": {"A": {"model": MODEL, "initialInstanceCount": 4}, "B": {"model": MODEL}},
                 "release": {"strategy": "canary", "percent": 25},
             },
-            "release",
+            "release.percent",
             "That is the fleet at variants.B.initialInstanceCount",
         ),
         (
@@ -587,6 +635,67 @@ def test_a_models_name_with_its_variants_fits_sagemakers_63_characters() -> None
     assert f"{endpoint}-{variant}V (56 characters); at most 55" in message
 
 
+def alarmed(*endpoints: str, **of: list[str]) -> dict[str, Any]:
+    """VALID with endpoints that have an alarm, and with those that have variants."""
+    alarms = {"alarms": {"errorRatePercent": 1}}
+    several = {
+        name: {"variants": {each: {"model": MODEL} for each in variants}} | alarms for name, variants in of.items()
+    }
+    return changed("endpoints", {**several, **{name: {"model": MODEL} | alarms for name in endpoints}})
+
+
+@pytest.mark.parametrize(
+    ("config", "key", "name", "other"),
+    [
+        (alarmed("x-A", x=["A"]), "x.variants.A", "x-A", "x-A"),
+        (
+            changed(
+                "endpoints",
+                {"x": {"variants": {"A-B": {"model": MODEL}}}, "x-A": {"variants": {"B": {"model": MODEL}}}},
+            ),
+            "x-A.variants.B",
+            "x-A-B",
+            "x.variants.A-B",
+        ),
+    ],
+)
+def test_a_model_has_a_name_of_its_own(config: dict[str, Any], key: str, name: str, other: str) -> None:
+    ((found, message),) = problems(config).items()
+    assert found == f"triton-sagemaker:endpoints.{key}"
+    assert message.startswith(f"the Model would be called {name} like that of endpoints.{other}, and Pulumi takes")
+
+
+def test_alarms_have_names_of_their_own() -> None:
+    ((found, message),) = problems(alarmed("x", "x-rollback")).items()
+    assert found == "triton-sagemaker:endpoints.x-rollback"
+    assert message.startswith("its alarms would be called x-rollback-error-rate like those of endpoints.x, and Pulumi")
+
+
+def test_alarms_of_two_purposes_have_two_names() -> None:
+    config = alarmed("x", "x-server")
+    config["triton-sagemaker:endpoints"]["x"]["alarms"] = {"serverErrorRatePercent": 1}
+    ((found, message),) = problems(config).items()
+    assert found == "triton-sagemaker:endpoints.x-server"
+    assert "would be called x-server-error-rate like those of endpoints.x, and" in message
+
+
+def test_alarms_of_one_endpoints_variants_have_names_of_their_own() -> None:
+    ((found, _),) = problems(alarmed(x=["AllTraffic", "rollback"])).items()
+    assert found == "triton-sagemaker:endpoints.x.variants.rollback"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        alarmed("x", "x-stop", "x-error-rate", "x-invocations"),
+        changed("endpoints", {name: {"model": MODEL} for name in ("x", "x-rollback")}),
+        changed("endpoints", {"x": {"variants": {"A": {"model": MODEL}}}, "x-B": {"model": MODEL}}),
+    ],
+)
+def test_names_that_only_look_alike_are_taken(config: dict[str, Any]) -> None:
+    assert len(run("x", config).all("dynamic/infra:Endpoint")) == len(config["triton-sagemaker:endpoints"])
+
+
 def with_image(version: str, **keys: Any) -> dict[str, Any]:
     """VALID with one endpoint on an image; `version` may be a source."""
     config = changed("endpoints", {"ranking": {"model": MODEL, **keys}})
@@ -669,6 +778,41 @@ def test_accelerators_that_the_image_does_not_use_are_a_warning(image: dict[str,
     assert ["AWS's image has none" in each for each in found] == [True] * warned
 
 
+def test_a_variable_that_is_no_option_of_tritons_container_is_a_warning() -> None:
+    plain = changed("endpoints.ranking.environment", {"SAGEMAKER_TRITON_LOG_VERBSE": "true", "OMP_NUM_THREADS": "1"})
+    config = plain | {"triton-sagemaker:secretEnvironment": {"ranking": {"SAGEMAKER_TRITON_PORT_NUMBERS": "x"}}}
+    texts = {key: each if isinstance(each, str) else json.dumps(each) for key, each in config.items()}
+    verbose, port = load(texts, "triton-sagemaker", {"triton-sagemaker:secretEnvironment"}).warnings("p")
+    assert verbose.path == ("p:endpoints", "ranking", "environment", "SAGEMAKER_TRITON_LOG_VERBSE")
+    assert verbose.message.endswith("Did you mean SAGEMAKER_TRITON_LOG_VERBOSE?")
+    assert port.path == ("p:secretEnvironment", "ranking", "SAGEMAKER_TRITON_PORT_NUMBERS")
+    assert "ADDITIONAL_ARGS, ALLOW_GRPC" in port.message
+
+
+@pytest.mark.parametrize(
+    ("region", "image", "words"),
+    [
+        ("eu-central-2", {}, "in eu-central-2 from 23.12 on (26.05 is the last one known), and 23.10-py3 is none of"),
+        ("us-east-1", {"version": "23.11-py3"}, "from 22.07 to 23.10 and from 23.12 on (26.05 is"),
+        ("us-east-1", {"version": "21.01-py3-cpu"}, "21.01-py3-cpu is none of those"),
+        (
+            "us-east-1",
+            {"version": "99.01-py3"},
+            "later than 26.05, the last release that AWS is known to publish in us-",
+        ),
+        ("us-east-1", {"version": "22.07-py3"}, None),
+        ("eu-central-2", {"version": "26.05-py3"}, None),
+        ("eu-central-2", {"source": "nvcr.io/nvidia/tritonserver:23.11-py3"}, None),
+    ],
+)
+def test_a_release_that_the_regions_accounts_are_not_known_to_have_is_a_warning(
+    region: str, image: dict[str, str], words: str | None
+) -> None:
+    found = settings(VALID | {"aws:region": region, "triton-sagemaker:image": image}).warnings("p")
+    assert [each.path for each in found] == ([("p:image", "version")] if words else [])
+    assert all(str(words) in each.message for each in found)
+
+
 def test_a_variable_with_the_name_of_a_secret_is_a_warning() -> None:
     secrets = ["DB_PASSWORD", "PGPASSWORD", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "apikey"]
     others = ["MAX_TOKENS", "EOS_TOKEN", "TOKENIZERS_PARALLELISM", "SECRETARY", "KEY", "SAGEMAKER_TRITON_LOG_INFO"]
@@ -741,6 +885,15 @@ def secretly(value: Any, **keys: Any) -> dict[str, Any]:
         ({"ranking": {f"K{n}": "v" for n in range(99)}}, {}, "ranking", "at most 98"),
         ({"ranking": {f"K{n}": "v" * 1000 for n in range(10, 42)}}, {}, "ranking", "32096 bytes together; at most"),
         ({"ranking": {"K": ["hunter2"]}}, {}, "ranking.K", "is no Pulumi secret"),
+        *(
+            ({"ranking": {name: "hunter2"}}, {}, f"ranking.{name}", words)
+            for name, words in (
+                ("SAGEMAKER_TRITON_DEFAULT_MODEL_NAME", "give the name there"),
+                ("SAGEMAKER_TRITON_DISABLE_MODEL_NAMESPACING", "Give it in endpoints.ranking.environment"),
+                ("SAGEMAKER_TRITON_OVERRIDE_PING_MODE", "Give it in endpoints.ranking.environment"),
+                ("SAGEMAKER_MULTI_MODEL", "Give it in endpoints.ranking.environment"),
+            )
+        ),
     ],
 )
 def test_a_wrong_secret_is_refused_and_never_shown(value: Any, keys: dict[str, Any], key: str, words: str) -> None:

@@ -3,29 +3,36 @@ traceback."""
 
 from __future__ import annotations
 
+import gc
 import json
-import shutil
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import pulumi
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from pulumi.runtime.proto.source_pb2 import StackTrace
 
 from infra.cli.stack_text import StackText
 from infra.cli.validate import Finding, findings
 from infra.settings.error import Problem
 from infra.settings.location import Location
+from infra.settings.schema import stack_schema
 from tests.infra.mock_runtime import ROOT, run
 
-PROJECT = "triton-sagemaker"
+SCHEMA = Draft202012Validator(stack_schema("triton-sagemaker"))
 
-VALID, BROKEN, MANGLED = 60, 400, 100
+PROJECT = "triton-sagemaker"
+DRIVERS = ["al2-ami-sagemaker-inference-gpu-2-1", "al2-ami-sagemaker-inference-gpu-3-1"]
+
+VALID, BROKEN, MANGLED = 300, 160, 55
 """Stacks that are generated for each test."""
 
-TIMES = 4
+TIMES = 8
 """How often each of them is broken or mangled, each time at another place."""
 
 many = settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
@@ -35,9 +42,24 @@ many = settings(deadline=None, derandomize=True, database=None, suppress_health_
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stack file to write, in a project with the example's models."""
     root = tmp_path_factory.mktemp("project")
-    shutil.copy(ROOT / "Pulumi.yaml", root)
+    (root / "Pulumi.yaml").write_text(f"name: {PROJECT}\n")  # that of the project takes longer to read
     (root / "examples").symlink_to(ROOT / "examples")
     return root / "Pulumi.x.yaml"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    """Without what takes half of a deployment's time and nobody sees here: where in the program each resource is made,
+    what Pulumi logs of itself, and the search for garbage among all that was imported."""
+    thresholds = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pulumi.runtime.resource, "_get_stack_trace", StackTrace)
+        patch.setattr(pulumi.log, "debug", lambda *_, **__: None)
+        yield
+    gc.set_threshold(*thresholds)
+    gc.unfreeze()
 
 
 def names(most: int) -> st.SearchStrategy[str]:
@@ -48,19 +70,25 @@ def some(required: dict[str, Any], optional: dict[str, Any]) -> st.SearchStrateg
     return st.fixed_dictionaries(required, optional=optional)
 
 
-percent = st.integers(10, 33)  # of 2 to 10 instances at most half
+steps = st.one_of(  # of 2 to 10 instances at most half, and at least a tenth
+    st.fixed_dictionaries({"percent": st.integers(10, 33)}), st.just({"instances": 1})
+)
 waits = st.integers(0, 60)
 seconds = st.integers(60, 600)
 blue_green = {"terminationWaitSeconds": waits}
 late = {"timeoutSeconds": st.just(28_800)}
+
+
+def in_steps(strategy: str, more: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.builds(lambda step, rest: step | rest, steps, some({"strategy": st.just(strategy)} | late, more))
+
+
+at_once = some({}, blue_green | late | {"strategy": st.just("allAtOnce"), "bakeSeconds": waits})
 releases = st.one_of(
-    some({}, blue_green | late | {"strategy": st.just("allAtOnce"), "bakeSeconds": waits}),
-    some({"strategy": st.just("canary"), "percent": percent}, blue_green | late | {"bakeSeconds": waits}),
-    some({"strategy": st.just("linear"), "percent": percent} | late, blue_green | {"intervalSeconds": waits}),
-    some(
-        {"strategy": st.just("rolling"), "percent": percent} | late,
-        {"intervalSeconds": waits, "rollbackPercent": st.integers(5, 100)},
-    ),
+    at_once,
+    in_steps("canary", blue_green | {"bakeSeconds": waits}),
+    in_steps("linear", blue_green | {"intervalSeconds": waits}),
+    in_steps("rolling", {"intervalSeconds": waits, "rollbackPercent": st.integers(5, 100)}),
 )
 models = st.one_of(
     st.fixed_dictionaries({"path": st.just("examples/models")}, optional={"defaultModelName": st.just("iris")}),
@@ -69,9 +97,10 @@ models = st.one_of(
         {"defaultModelName": names(20)},
     ),
 )
+a_secret = st.just({"secure": "v1:AAAA:AAAA"})
 environments = st.dictionaries(
     st.from_regex(r"[A-Z][A-Z0-9_]{0,20}", fullmatch=True).filter(lambda name: not name.startswith("SAGEMAKER")),
-    st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), max_size=20),
+    st.one_of(st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), max_size=20), a_secret),
     max_size=3,
 )
 scalings = st.builds(
@@ -84,11 +113,11 @@ scalings = st.builds(
             "invocationsPerInstance": st.integers(1, 1000),
             "scaleInCooldown": st.integers(0, 900),
             "scaleOutCooldown": st.integers(0, 900),
+            "policyName": names(20),
         },
     ),
 )
-fleets: dict[str, Any] = {
-    "instanceType": st.sampled_from(["ml.c5.xlarge", "ml.r5.xlarge", "ml.m5.large", "ml.g5.xlarge", "ml.c9i.xlarge"]),
+of_any_type: dict[str, Any] = {
     "initialVariantWeight": st.floats(0, 10, allow_nan=False),
     "startupHealthCheckSeconds": seconds,
     "modelDataDownloadSeconds": seconds,
@@ -96,40 +125,125 @@ fleets: dict[str, Any] = {
     "environment": environments,
     "allowSingleInstance": st.booleans(),
 }
+types = st.sampled_from(["ml.c5.xlarge", "ml.r5.xlarge", "ml.m5.large", "ml.c9i.xlarge"])
+fleets = st.one_of(
+    some({}, of_any_type | {"instanceType": types}),
+    some({"instanceType": st.just("ml.g5.xlarge")}, of_any_type | {"inferenceAmiVersion": st.sampled_from(DRIVERS)}),
+)
 alarms = some(
     {"errorRatePercent": st.floats(0.1, 99)},
     {
+        "serverErrorRatePercent": st.floats(0.1, 99),
         "p99ModelLatencyMilliseconds": st.integers(1, 10_000),
         "evaluationMinutes": st.integers(1, 60),
         "existing": st.lists(names(20), unique=True, max_size=3),
         "minimumInvocations": some({"count": st.integers(1, 1000)}, {"otherwise": st.sampled_from(["warn", "fail"])}),
     },
 )
-variants = st.dictionaries(names(6), some({"model": models, "autoscaling": scalings}, fleets), min_size=1, max_size=2)
+
+
+def on_fleets(required: dict[str, Any], more: dict[str, Any] | None = None) -> st.SearchStrategy[dict[str, Any]]:
+    return st.builds(lambda fleet, rest: fleet | rest, fleets, some({"model": models} | required, more or {}))
+
+
+variants = st.dictionaries(names(6), on_fleets({"autoscaling": scalings}), min_size=1, max_size=2)
 endpoints = st.one_of(
-    some({"model": models, "autoscaling": scalings, "alarms": alarms}, fleets | {"release": releases}),
-    some({"model": models, "initialInstanceCount": st.integers(2, 4), "alarms": alarms}, fleets),
+    on_fleets({"autoscaling": scalings, "alarms": alarms}, {"release": releases}),
+    on_fleets({"initialInstanceCount": st.integers(2, 4), "alarms": alarms}),
     some({"variants": variants, "alarms": alarms}, {}),
 )
-stacks = some(
-    {
-        "aws:region": st.sampled_from(["ap-northeast-1", "us-east-1", "eu-central-1"]),
-        f"{PROJECT}:environment": st.sampled_from(["production", "staging", "development"]),
-        f"{PROJECT}:tags": st.fixed_dictionaries({"CostEnv": names(8), "CostService": names(8)}),
-        f"{PROJECT}:endpoints": st.dictionaries(names(20), endpoints, min_size=1, max_size=2).filter(
-            lambda each: len({name.lower() for name in each}) == len(each)
-        ),
-    },
-    {
-        "aws:profile": names(10),
-        f"{PROJECT}:bucket": some(
-            {}, {"name": st.just("models-of-ours"), "noncurrentVersionExpirationDays": st.integers(1, 365)}
-        ),
-        f"{PROJECT}:image": some({}, {"version": st.sampled_from(["23.10-py3", "23.08-py3", "22.09-py3"])}),
-        f"{PROJECT}:role": some({}, {"name": names(20)}),
-        f"{PROJECT}:vpc": st.just({"subnetIds": ["subnet-0a", "subnet-0b"], "securityGroupIds": ["sg-0a"]}),
-    },
-).map(lambda config: {"config": config})
+of_one_instance = on_fleets({}, {"initialInstanceCount": st.just(1), "alarms": alarms, "release": at_once})
+
+
+def by_name(endpoint: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    """One endpoint, or two whose resources have names of their own."""
+    apart = st.lists(names(20), min_size=1, max_size=2).filter(
+        lambda each: len(each) == 1 or not each[0].lower().startswith(each[1].lower())
+    )
+    return apart.map(sorted).flatmap(lambda each: st.fixed_dictionaries(dict.fromkeys(each, endpoint)))
+
+
+def of_stack(environments: list[str], endpoint: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(
+        {
+            "aws:region": st.sampled_from(["ap-northeast-1", "us-east-1", "eu-central-1"]),
+            f"{PROJECT}:environment": st.sampled_from(environments),
+            f"{PROJECT}:tags": st.fixed_dictionaries({"CostEnv": names(8), "CostService": names(8)}),
+            f"{PROJECT}:endpoints": by_name(endpoint),
+        },
+        optional={
+            "aws:profile": names(10),
+            f"{PROJECT}:image": st.one_of(
+                some({}, {"version": st.sampled_from(["23.10-py3", "23.08-py3", "22.09-py3"])}),
+                st.fixed_dictionaries({"source": st.just("nvcr.io/nvidia/tritonserver:24.05-py3")}),
+            ),
+            f"{PROJECT}:role": some({}, {"name": names(20)}),
+            f"{PROJECT}:vpc": st.just({"subnetIds": ["subnet-0a", "subnet-0b"], "securityGroupIds": ["sg-0a"]}),
+            f"{PROJECT}:freezeWindows": st.lists(
+                st.fixed_dictionaries(
+                    {
+                        "schedule": st.sampled_from(["0 18 * * FRI", "0 0 1 * *"]),
+                        "durationMinutes": st.integers(1, 3720),
+                        "timeZone": st.sampled_from(["Asia/Tokyo", "UTC"]),
+                        "reason": names(20),
+                    }
+                ),
+                max_size=2,
+            ),
+        },
+    )
+
+
+def of_region(config: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """What goes with the region and the endpoints of a stack."""
+    aws = f"{config['aws:region']}:123456789012"
+    secrets = st.dictionaries(st.from_regex(r"secret_[a-z]{1,8}", fullmatch=True), a_secret, max_size=2)
+    return some(
+        {},
+        {
+            f"{PROJECT}:bucket": some(
+                {},
+                {
+                    "name": st.just("models-of-ours"),
+                    "noncurrentVersionExpirationDays": st.integers(1, 365),
+                    "kmsKeyArn": st.just(f"arn:aws:kms:{aws}:key/1234abcd"),
+                },
+            ),
+            f"{PROJECT}:notifications": st.just({"topicArn": f"arn:aws:sns:{aws}:releases"}),
+            f"{PROJECT}:secretEnvironment": some({}, dict.fromkeys(config[f"{PROJECT}:endpoints"], secrets)),
+        },
+    ).map(lambda more: config | more)
+
+
+def adoptions(config: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """What of a stack has the name that it needs to be adopted."""
+    options: dict[str, Any] = {"repository": st.booleans()}
+    if "name" in config.get(f"{PROJECT}:role", {}):
+        options["role"] = st.booleans()
+    named = [name for name, each in config[f"{PROJECT}:endpoints"].items() if _can_be_adopted(each)]
+    sections = [some({}, options)]
+    if named:
+        sections.append(some({"endpoints": st.just(named)}, options | {"autoscaling": st.booleans()}))
+    if "name" in config.get(f"{PROJECT}:bucket", {}):
+        inside = {"bucketPolicy": st.booleans(), "bucketLifecycle": st.booleans()}
+        sections.append(some({"bucket": st.just(True)}, options | inside))
+    adopted = some({}, {f"{PROJECT}:adopt": st.one_of(sections)})
+    return adopted.map(lambda adopt: {"config": config | adopt})
+
+
+def _can_be_adopted(endpoint: dict[str, Any]) -> bool:
+    variants = endpoint.get("variants", {"AllTraffic": endpoint})
+    return all("policyName" in each.get("autoscaling", {"policyName"}) for each in variants.values())
+
+
+stacks = (
+    st.one_of(
+        of_stack(["production", "staging", "development"], endpoints),
+        of_stack(["staging", "development"], of_one_instance),
+    )
+    .flatmap(of_region)
+    .flatmap(adoptions)
+)
 
 
 class Written:
@@ -163,11 +277,12 @@ layouts = st.integers(1, 8)
 
 @given(stacks, layouts)
 @settings(many, max_examples=VALID, phases=[Phase.generate])  # a smaller example is not worth minutes
-def test_a_valid_stack_deploys(file: Path, document: dict[str, Any], layout: int) -> None:
+def test_a_valid_stack_deploys_and_the_schema_takes_it(file: Path, document: dict[str, Any], layout: int) -> None:
     file.write_text(Written(document, layout).text, encoding="utf-8")
     assert [str(each) for each in findings(file) if each.severity == "error"] == []
+    assert [error.json_path for error in SCHEMA.iter_errors(document)] == []
     text = StackText.read(file)
-    deployed = run("x", text.config)
+    deployed = run("x", text.config, [*text.secret])
     assert {each.name for each in deployed.all("dynamic/infra:Endpoint")} == text.config[f"{PROJECT}:endpoints"].keys()
 
 
@@ -175,7 +290,7 @@ def test_a_valid_stack_deploys(file: Path, document: dict[str, Any], layout: int
 def broken_stacks(draw: st.DrawFn) -> list[tuple[dict[str, Any], Location]]:
     """A stack that is broken at one place, and the keys that lead there; some times over."""
     valid = draw(stacks)
-    places = [place for place in _places(valid["config"]) if place[0] != "aws:profile"]
+    places = [place for place in _places(valid["config"]) if place[0] != "aws:profile" and place[-1] != "secure"]
     broken = []
     for _ in range(TIMES):
         document = deepcopy(valid)
@@ -185,8 +300,9 @@ def broken_stacks(draw: st.DrawFn) -> list[tuple[dict[str, Any], Location]]:
 
 
 def _unknown_key(draw: st.DrawFn, config: Any, places: list[Location]) -> Location:
-    free = ("tags", "environment", "endpoints", "variants")
-    section = draw(st.sampled_from([each for each in places if _is_section(config, each) and not _ends(each, free)]))
+    free = ("tags", "environment", "endpoints", "variants", "secretEnvironment")
+    sections = [each for each in places if _is_section(config, each) and not _ends(each, free)]
+    section = draw(st.sampled_from([each for each in sections if not _of_secrets(each, _at(config, each))]))
     key = draw(st.sampled_from(["xyzzy", "Min", "instance_type", "a.b", "5", "null", "ключ"]))
     _at(config, section)[key] = draw(st.sampled_from([1, "x", None, [], {}]))
     return (*section, key)
@@ -220,6 +336,10 @@ def _missing(draw: st.DrawFn, config: Any, places: list[Location]) -> Location:
 
 def _is_section(config: Any, place: Location) -> bool:
     return isinstance(_at(config, place), dict)
+
+
+def _of_secrets(place: Location, section: dict[str, Any]) -> bool:
+    return "secure" in section or _ends(place[:1], ("secretEnvironment",))
 
 
 def _is_number(config: Any, place: Location) -> bool:
@@ -262,7 +382,9 @@ def test_a_broken_stack_is_told_of_at_its_key_and_line(
 snippets = st.one_of(st.text(max_size=5), st.sampled_from(["\t", ": ", "- ", "{", "*a ", "&a ", "!x ", "|", "<<: "]))
 
 
-@given(stacks, layouts, st.lists(st.tuples(st.floats(0, 1), st.integers(0, 10), snippets), min_size=TIMES))
+@given(
+    stacks, layouts, st.lists(st.tuples(st.floats(0, 1), st.integers(0, 10), snippets), min_size=TIMES, max_size=TIMES)
+)
 @settings(many, max_examples=MANGLED, phases=[Phase.generate])
 def test_a_mangled_text_never_ends_in_a_traceback(
     file: Path, document: dict[str, Any], layout: int, changes: list[tuple[float, int, str]]

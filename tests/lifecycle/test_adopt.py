@@ -90,8 +90,13 @@ class Template:
 
     @property
     def adopt(self) -> dict[str, Any]:
-        everything = ("bucket", "bucketPolicy", "repository", "role", "autoscaling")
+        everything = ("bucket", "bucketPolicy", "bucketLifecycle", "repository", "role", "autoscaling")
         return {**dict.fromkeys(everything, True), "endpoints": [self.name]}
+
+    @property
+    def lifecycle_rules(self) -> set[str]:
+        found = self.account.client("s3").get_bucket_lifecycle_configuration(Bucket=self.bucket)
+        return {rule["ID"] for rule in found["Rules"]}
 
     def left_as_they_were(self) -> bool:
         """Whether what no stack took over is still there: model and configuration, and what the role may do."""
@@ -121,6 +126,19 @@ class Template:
             "Resource": f"arn:aws:s3:::{self.bucket}/*",
         }
         s3.put_bucket_policy(Bucket=self.bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [reader]}))
+        s3.put_bucket_lifecycle_configuration(
+            Bucket=self.bucket,
+            LifecycleConfiguration={
+                "Rules": [
+                    {
+                        "ID": "expire-old-logs",
+                        "Status": "Enabled",
+                        "Filter": {"Prefix": "logs/"},
+                        "Expiration": {"Days": 30},
+                    }
+                ]
+            },
+        )
         self.upload(ARTIFACT, answer=7)
 
     def _image(self) -> str:
@@ -205,7 +223,8 @@ def test_what_cloudformation_made_is_adopted_under_traffic_and_released_as_any_o
 
     preview = stack.preview()
     assert sorted(operations(preview)["import"]) == [
-        *("Bucket", "BucketPolicy", "BucketServerSideEncryptionConfiguration", "Repository", "Role", "Target")
+        *("Bucket", "BucketLifecycleConfiguration", "BucketPolicy", "BucketServerSideEncryptionConfiguration"),
+        *("Repository", "Role", "Target"),
     ]
     assert operations(preview).keys() == {"import", "create", "update"}
     assert f"{name}: one that is there and belongs to no stack is updated" in preview.output
@@ -217,6 +236,7 @@ def test_what_cloudformation_made_is_adopted_under_traffic_and_released_as_any_o
     assert asking.failures == []
     assert asking.answers == {7}
     assert owner(account, name) == f"triton-sagemaker/{stack.name}"
+    assert template.lifecycle_rules == {"expire-noncurrent-versions", "abort-incomplete-uploads"}
     assert stack.preview().unchanged
     assert stack.refresh().unchanged
 

@@ -7,10 +7,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pulumi
 import pytest
 
 from infra.__main__ import main
-from tests.infra.mock_runtime import ROOT, run
+from infra.plan import DuplicateResource
+from tests.infra.mock_runtime import ROOT, registered, run
 
 
 def planned(capsys: pytest.CaptureFixture[str], *arguments: str, root: Path = ROOT) -> tuple[int, str, str]:
@@ -138,3 +140,12 @@ def test_a_stack_with_a_mistake_is_not_planned(project: Path, capsys: pytest.Cap
     code, text, said = planned(capsys, "-s", "x", root=project)
     assert (code, text) == (1, "")
     assert "Pulumi.x.yaml:5:42: triton-sagemaker:endpoints.ranking.modl: unknown key; did you mean model?" in said
+
+
+def test_a_urn_is_taken_once_as_by_the_engine() -> None:
+    def program() -> None:
+        for _ in range(2):
+            pulumi.ComponentResource("infra:x:X", "twice")
+
+    with pytest.raises(DuplicateResource, match=r"Duplicate resource URN '.*infra:x:X::twice'; try giving it a uni"):
+        registered(program)

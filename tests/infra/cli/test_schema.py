@@ -69,6 +69,8 @@ def test_a_setting_is_not_taken_for_environments_of_pulumi_cloud() -> None:
 CONFIG = "config/triton-sagemaker:"
 ENDPOINT = f"{CONFIG}endpoints/sagemaker-endpoint"
 SECRET = {"secure": "AAAB"}
+SCALED = {"min": 1, "max": 2}
+TOPIC = "arn:aws:sns:ap-northeast-1:123456789012:releases"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,13 @@ SECRET = {"secure": "AAAB"}
         (f"{ENDPOINT}/instanceType", "ml.c9i.xlarge"),
         (f"{ENDPOINT}/release", {"timeoutSeconds": 7200}),
         (f"{ENDPOINT}/model", {"path": "examples/models"}),
-        ("config/triton-sagemaker:image", {"source": "nvcr.io/nvidia/tritonserver:24.05-py3"}),
+        (f"{ENDPOINT}/model/artifact", "a/..b/.c/d$e.tar.gz"),
+        (f"{CONFIG}tags/größe", "大 1/2"),
+        (f"{CONFIG}adopt", {"bucket": False, "bucketPolicy": False}),
+        (f"{CONFIG}adopt", {"bucket": True, "bucketLifecycle": True}),
+        (f"{CONFIG}notifications", {"topicArn": TOPIC}),
+        (f"{CONFIG}endpoints/x", {"model": {"path": "x"}, "instanceType": "ml.t2.medium"}),
+        (f"{CONFIG}image", {"source": "nvcr.io/nvidia/tritonserver:24.05-py3"}),
     ],
 )
 def test_what_may_be_is_accepted(path: str, value: Any) -> None:
@@ -105,6 +113,35 @@ def test_what_may_be_is_accepted(path: str, value: Any) -> None:
         (f"{ENDPOINT}/model", {"path": "x", "artifact": "y.tar.gz"}, f"{ENDPOINT}/model"),
         (f"{ENDPOINT}/model/artifact", "models/x.tar.gz", f"{ENDPOINT}/model"),
         (f"{ENDPOINT}/model/artifact", "a/../x.tar.gz", f"{ENDPOINT}/model"),
+        *(
+            (f"{ENDPOINT}/model/artifact", key, f"{ENDPOINT}/model")
+            for key in ("https://b/x.tar.gz", "./x.tar.gz", "a//x.tar.gz", "/x.tar.gz", ".tar.gz", "a/${B}.tar.gz")
+        ),
+        (f"{CONFIG}image", {"version": "24.05-py3", "source": "x/y:1"}, f"{CONFIG}image"),
+        (f"{CONFIG}vpc", {"subnetIds": ["subnet-1"] * 2, "securityGroupIds": ["sg-1"]}, f"{CONFIG}vpc/subnetIds"),
+        (
+            f"{CONFIG}vpc",
+            {"subnetIds": ["subnet-1"], "securityGroupIds": ["sg-1"] * 2},
+            f"{CONFIG}vpc/securityGroupIds",
+        ),
+        (f"{ENDPOINT}/alarms/existing", ["a", "b", "a"], f"{ENDPOINT}/alarms/existing"),
+        (f"{CONFIG}adopt", {"bucketPolicy": True}, f"{CONFIG}adopt"),
+        (f"{CONFIG}adopt", {"bucket": False, "bucketLifecycle": True}, f"{CONFIG}adopt/bucket"),
+        (f"{CONFIG}tags", {"CostEnv": "x"}, f"{CONFIG}tags"),
+        (f"{CONFIG}tags/CostEnv", "", f"{CONFIG}tags/CostEnv"),
+        (f"{CONFIG}tags/aws:x", "x", f"{CONFIG}tags"),
+        (f"{CONFIG}tags/a<b", "x", f"{CONFIG}tags"),
+        (f"{CONFIG}tags/x", "a;b", f"{CONFIG}tags/x"),
+        (f"{CONFIG}tags/x", "x" * 257, f"{CONFIG}tags/x"),
+        (f"{CONFIG}notifications", {"topicArn": "releases"}, f"{CONFIG}notifications/topicArn"),
+        (f"{CONFIG}notifications", {"topicArn": f"{TOPIC}.fifo"}, f"{CONFIG}notifications/topicArn"),
+        (f"{ENDPOINT}/instanceType", "ml.t2.medium", ENDPOINT),
+        (
+            f"{CONFIG}endpoints/x",
+            {"variants": {"A": {"model": {"path": "x"}, "instanceType": "ml.t2.medium", "autoscaling": SCALED}}},
+            f"{CONFIG}endpoints/x/variants/A",
+        ),
+        (f"{CONFIG}image", {"repository": "1.dkr.ecr.x.y/x"}, f"{CONFIG}image/repository"),
         (f"{ENDPOINT}/instanceType", "ml.c5.xlargee", f"{ENDPOINT}/instanceType"),
         (f"{ENDPOINT}/instanceType", "ml.c5.32xlarge", f"{ENDPOINT}/instanceType"),
         (f"{ENDPOINT}/instanceType", "ml.c9g.xlarge", f"{ENDPOINT}/instanceType"),
@@ -123,4 +160,5 @@ def test_what_may_not_be_is_refused_at_its_place(path: str, value: Any, at: str)
 
 def test_every_instance_type_is_taken_or_refused_as_the_settings_do() -> None:
     for each in instances.hosting_instance_types():
-        assert bool(refused(changed(f"{ENDPOINT}/instanceType", each))) == instances.is_arm(each), each
+        fleet = {"model": {"path": "x"}, "instanceType": each}
+        assert bool(refused(changed(ENDPOINT, fleet))) == instances.is_arm(each), each

@@ -66,18 +66,25 @@ def test_nothing_is_underlined_in_the_projects_stack_files(server: LanguageServe
         ("      release: {strategy: canary, percent: 51}", "51", "above the maximum of 50"),
         ("      release: {strategy: canari}", "canari", "Value must be"),
         ("  triton-sagemaker:endpoint: {}", "triton-sagemaker:endpoint", "is not allowed"),
+        ("      instanceType: ml.t2.medium\n      autoscaling: {min: 1, max: 2}", "autoscaling", "not allowed"),
+        ("  triton-sagemaker:image: {source: x/y:1, version: 24.05-py3}", "version", "not allowed"),
         ("  triton-sagemaker:image: {version: latest}", "latest", "does not match the pattern"),
     ],
 )
 def test_a_mistake_is_underlined_where_it_is(server: LanguageServer, line: str, part: str, message: str) -> None:
     ((number, text, said),) = underlined(server, f"{HEAD}{line}\n")
-    assert (number, text) == (9, part)
+    assert (number, text) == (8 + len(line.splitlines()), part)
     assert message in said
 
 
 def test_top_level_keys_are_offered(server: LanguageServer) -> None:
     keys = offered(server, f"{EDITOR_LINE}\nconfig:\n  |\n")
     assert {"aws:region", "triton-sagemaker:endpoints", "triton-sagemaker:tags"} <= keys
+
+
+def test_the_tags_that_costs_are_booked_by_are_offered(server: LanguageServer) -> None:
+    keys = offered(server, f"{EDITOR_LINE}\nconfig:\n  triton-sagemaker:tags:\n    |\n")
+    assert {"CostEnv", "CostService"} <= keys
 
 
 def test_the_keys_of_an_endpoint_are_offered_without_those_that_are_there(server: LanguageServer) -> None:
