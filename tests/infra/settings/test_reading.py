@@ -1,0 +1,190 @@
+"""Several mistakes are told at once, each in one message, and none that is not there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from infra.settings.error import ConfigurationError
+from infra.settings.keys import keys
+from infra.settings.load import load
+from infra.settings.stack import Settings
+from infra.settings.stand_in import LEFT_OUT, stand_ins
+
+Config = dict[str, Any]
+EP = "p:endpoints.ranking"
+
+
+def production() -> Config:
+    """A valid production stack."""
+    return {
+        "aws:region": "ap-northeast-1",
+        "p:environment": "production",
+        "p:tags": {"CostEnv": "prod", "CostService": "ranking"},
+        "p:image": {"version": "24.05-py3"},
+        "p:bucket": {"name": "sagemaker-models"},
+        "p:endpoints": {
+            "ranking": {
+                "model": {"artifact": "artifacts/model_7.tar.gz"},
+                "instanceType": "ml.g5.xlarge",
+                "autoscaling": {"min": 2, "max": 10},
+                "alarms": {"errorRatePercent": 5},
+                "release": {"strategy": "canary", "percent": 10, "bakeSeconds": 600},
+            },
+            "search": {
+                "model": {"path": "models"},
+                "initialInstanceCount": 2,
+                "alarms": {"existing": ["pager"]},
+                "release": {"bakeSeconds": 60},
+            },
+        },
+    }
+
+
+def told(config: Config) -> list[str]:
+    """The keys that are told of."""
+    texts = {key: each if isinstance(each, str) else json.dumps(each) for key, each in config.items()}
+    try:
+        load(texts, "p")
+    except ConfigurationError as error:
+        return [each.key for each in error.problems]
+    return []
+
+
+def put(path: str, value: Any) -> Callable[[Config], None]:
+    """Change a value; None takes it out."""
+    first, *parts = path.split(".")
+
+    def change(config: Config) -> None:
+        *above, last = (f"p:{first}" if ":" not in first else first, *parts)
+        section: Any = config
+        for part in above:
+            section = section.setdefault(part, {})
+        if value is None:
+            del section[last]
+        else:
+            section[last] = value
+
+    return change
+
+
+MISTAKES: dict[str, Callable[[Config], None]] = {
+    # of one value
+    f"{EP}.autoscaling.max": put("endpoints.ranking.autoscaling.max", "ten"),
+    "p:endpoints.search.release.bakeSeconds": put("endpoints.search.release.bakeSeconds", "10m"),
+    "p:image.source": put("image", {"source": "nonsense"}),
+    # a key that is missing, unknown or empty
+    "p:tags": put("tags.CostEnv", None),
+    "p:endpoints.search.modle": lambda config: config["p:endpoints"]["search"].update(
+        modle=config["p:endpoints"]["search"].pop("model")
+    ),
+    "p:vpc.subnets": put("vpc", {"subnets": ["subnet-1"], "securityGroupIds": ["sg-1"]}),
+    "p:bucket.name": put("bucket.name", ""),
+    # a rule of one section
+    f"{EP}.release.timeoutSeconds": put("endpoints.ranking.release.timeoutSeconds", 700),
+    "p:adopt.bucket": put("adopt", {"bucketPolicy": True}),
+    # a rule across sections
+    "p:endpoints.search.alarms": put("endpoints.search.alarms", None),
+    "p:bucket.kmsKeyArn": put("bucket.kmsKeyArn", "arn:aws:kms:us-east-1:123456789012:key/1234abcd"),
+    "p:secretEnvironment.other": put("secretEnvironment", {"other": {}}),
+    "p:endpoints.Ranking": put(
+        "endpoints.Ranking",
+        {"model": {"path": "x"}, "initialInstanceCount": 2, "alarms": {"existing": ["a"]}},
+    ),
+}
+"""Mistakes of different kinds in different sections, by the key that each is told at."""
+
+
+def test_the_stack_of_this_test_is_valid() -> None:
+    assert told(production()) == []
+
+
+@pytest.mark.parametrize("key", MISTAKES)
+def test_one_mistake_has_one_message(key: str) -> None:
+    config = production()
+    MISTAKES[key](config)
+    assert told(config) == [key]
+
+
+@pytest.mark.parametrize(("one", "other"), combinations(MISTAKES, 2))
+def test_two_mistakes_are_both_told_and_nothing_else(one: str, other: str) -> None:
+    config = production()
+    MISTAKES[one](config)
+    MISTAKES[other](config)
+    assert sorted(told(config)) == sorted([one, other])
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    config = production()
+    for make in MISTAKES.values():
+        make(config)
+    assert sorted(told(config)) == sorted(MISTAKES)
+
+
+@pytest.mark.parametrize(
+    ("changes", "keys"),
+    [
+        ({"ranking.release.bakeSeconds": "10m", "ranking.alarms": None}, ["release.bakeSeconds", "alarms"]),
+        ({"ranking.autoscaling.max": "10", "ranking.autoscaling.min": 12}, ["autoscaling.max", "autoscaling.min"]),
+        ({"ranking.autoscaling.min": 12, "ranking.release.timeoutSeconds": 700}, ["autoscaling.min", "release.timeou"]),
+        (
+            {"ranking.initialInstanceCount": 20, "ranking.release.timeoutSeconds": 600},
+            ["initialInstanceCount", "release.timeoutSeconds"],
+        ),
+        ({"ranking.autoscaling.min": 1}, ["autoscaling.min", "release"]),
+        ({"ranking.autoscaling.min": "1"}, ["autoscaling.min", "autoscaling.min", "release"]),
+    ],
+)
+def test_no_mistake_of_an_endpoint_hides_another_one(changes: dict[str, Any], keys: list[str]) -> None:
+    config = production()
+    for path, value in changes.items():
+        put(f"endpoints.{path}", value)(config)
+    found = sorted(told(config))
+    assert len(found) == len(keys)
+    assert all(key.startswith(f"{EP}.{expected}") for key, expected in zip(found, sorted(keys), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "other", "right"),
+    [
+        ("endpoints.ranking.autoscaling.max", "many", "endpoints.ranking.autoscaling.min", 30),
+        ("endpoints.ranking.alarms.errorRatePercent", "few", "endpoints.ranking.allowSingleInstance", True),
+        ("endpoints.ranking.release.percent", "few", "endpoints.ranking.autoscaling.max", 11),
+        ("aws:region", "tokyo", "bucket.kmsKeyArn", "arn:aws:kms:us-east-1:123456789012:key/1234abcd"),
+        ("environment", "live", "endpoints.ranking.alarms", {}),
+        ("endpoints.ranking", "x", "adopt", {"endpoints": ["ranking"]}),
+        ("endpoints", "x", "secretEnvironment", {"ranking": {}}),
+        (
+            "endpoints.search.initialInstanceCount",
+            "two",
+            "endpoints.search.release",
+            {"strategy": "canary", "percent": 9},
+        ),
+        (
+            "freezeWindows",
+            [{"schedule": "x", "durationMinutes": 20_000, "timeZone": "Asia/Tokyo", "reason": "x"}],
+            "endpoints.ranking.allowSingleInstance",
+            True,
+        ),
+        ("notifications", {"topicArn": "x"}, "aws:region", "us-east-1"),
+    ],
+)
+def test_nothing_is_told_that_may_be_right_once_the_mistake_is_away(
+    key: str, value: Any, other: str, right: Any
+) -> None:
+    config = production()
+    put(other, right)(config)
+    put(key, value)(config)
+    (found,) = told(config)
+    assert found.startswith(key if ":" in key else f"p:{key}")
+
+
+@pytest.mark.parametrize("path", [key.path for key in keys()], ids=".".join)
+def test_a_key_has_a_stand_in(path: tuple[str, ...]) -> None:
+    found = stand_ins(Settings, tuple(0 if part == "[]" else part for part in path))
+    assert found
+    assert found != [LEFT_OUT]
