@@ -6,16 +6,16 @@ import contextlib
 import difflib
 import json
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from infra.settings import message, reading
 from infra.settings.endpoint import EndpointSettings
 from infra.settings.error import ConfigurationError, Problem, key_of, path_of
-from infra.settings.location import nesting
-from infra.settings.message import Mistake, command_to_encrypt
+from infra.settings.location import Location, nesting
+from infra.settings.message import command_to_encrypt
 from infra.settings.provider import AWS_KEYS
 from infra.settings.spelling import nearest
 from infra.settings.stack import Settings
@@ -47,10 +47,7 @@ def load(config: Mapping[str, str], project: str, secret: Collection[str] = (), 
     """
     given = _values(config, project)
     values = {name: value for name, (_, value) in given.items()}
-
-    def words(errors: Collection[ErrorDetails], of: Mapping[str, Any]) -> Iterator[Mistake]:
-        return message.mistakes(errors, of, Settings, project, secret, stack)
-
+    words = partial(message.mistakes, model=Settings, namespace=project, secret=secret, stack=stack)
     wrong = []
     for (first, *below), said in reading.mistakes(values, Settings, words):
         key = given[str(first)][0] if first in given else path_of((first,), project)[0]
@@ -66,12 +63,25 @@ def load(config: Mapping[str, str], project: str, secret: Collection[str] = (), 
 
 
 def valid_endpoints(config: Mapping[str, str], project: str) -> dict[str, EndpointSettings]:
-    """Those endpoints in ``config`` that are valid for themselves, whatever else is wrong."""
-    (_, given), endpoints = _values(config, project).get("endpoints", ("", None)), {}
-    for name, value in given.items() if isinstance(given, dict) else ():
-        with contextlib.suppress(ValidationError):
-            endpoints[name] = EndpointSettings.model_validate(value)
+    """The endpoints in ``config`` whose models and instances are valid, whatever else is wrong."""
+    given = {name: value for name, (_, value) in _values(config, project).items()}
+    words = partial(message.mistakes, model=Settings, namespace=project)
+    values, of_nobody = reading.as_meant(given, Settings, words)
+    endpoints = {}
+    for name, value in values.get("endpoints", {}).items():
+        written = any(reading.has(given, ("endpoints", name, key)) for key in ("model", "variants"))
+        if written and not any(_tells_what_runs(place, name) for place in of_nobody):
+            with contextlib.suppress(ValidationError):
+                endpoints[name] = EndpointSettings.model_validate(value)
     return endpoints
+
+
+def _tells_what_runs(place: Location, endpoint: str) -> bool:
+    """Whether a model, or what it runs on, stands there or below."""
+    if place[:2] != ("endpoints", endpoint)[: len(place)]:
+        return False
+    section = place[4:] if "variants" in place[2:3] else place[2:]
+    return not section or section[0] in ("model", "instanceType", "environment")
 
 
 def in_plain_text(key: str, value: Any, stack: str | None, *below: str) -> Iterator[Problem]:

@@ -55,6 +55,13 @@ def mistakes(values: Mapping[str, Any], model: type[BaseModel], words: Words) ->
     return told
 
 
+def as_meant(values: Mapping[str, Any], model: type[BaseModel], words: Words) -> tuple[dict[str, Any], set[Location]]:
+    """Valid values that are as those given but for the mistakes, and the places in them that are of nobody."""
+    reading = _Reading(values, model, words)
+    list(reading.mistakes())
+    return reading.values, reading.of_nobody
+
+
 class _Reading:
     """The values as they may have been meant.
 
@@ -64,15 +71,15 @@ class _Reading:
 
     def __init__(self, values: Mapping[str, Any], model: type[BaseModel], words: Words, number: int = 0) -> None:
         self.choices = 1
-        self._values, self._model, self._words, self._number = deepcopy(dict(values)), model, words, number
+        self.values, self._model, self._words, self._number = deepcopy(dict(values)), model, words, number
         self._taken: Counter[Location] = Counter()
         self._written: dict[Location, Location] = {}
-        self._of_nobody: set[Location] = set()
+        self.of_nobody: set[Location] = set()
 
     def mistakes(self) -> Iterator[tuple[Location, str]]:
         """What is wrong, and what is wrong behind it."""
         for _ in range(MAX_ROUNDS):
-            found = list(self._words(self._errors(), self._values))
+            found = list(self._words(self._errors(), self.values))
             for each in found:
                 if each.message and not self._is_of_nobody(each):
                     yield self._as_written(each.place), each.message
@@ -87,20 +94,20 @@ class _Reading:
         """Whether what stands in for something makes it, or what was left out."""
         place = mistake.place
         match mistake.error["type"]:
-            case "too_short" if any(_within(each, {place}) for each in self._of_nobody):
+            case "too_short" if any(_within(each, {place}) for each in self.of_nobody):
                 return True
-            case "extra_forbidden" if (*place[:-1], "strategy") in self._of_nobody:
+            case "extra_forbidden" if (*place[:-1], "strategy") in self.of_nobody:
                 return True
-        return _within(place, self._of_nobody)
+        return _within(place, self.of_nobody)
 
     def _errors(self) -> list[ErrorDetails]:
         """Those that are not made by others: what a key without its name, or one that nobody knows, was meant for is
         missed elsewhere."""
-        if nameless := list(_nameless(self._values, self._model)):
+        if nameless := list(_nameless(self.values, self._model)):
             return nameless
-        found = _errors(self._values, self._model)
+        found = _errors(self.values, self._model)
         unknown = [each for each in found if each["type"] == "extra_forbidden"]
-        empty = (each for each in _empty(self._values) if not self._needs_secret(each["loc"]))
+        empty = (each for each in _empty(self.values) if not self._needs_secret(each["loc"]))
         return unknown or [*empty] or found
 
     def _needs_secret(self, place: Location) -> bool:
@@ -113,7 +120,7 @@ class _Reading:
         self.choices = max(self.choices, len(options))
         if self._taken[place] >= len(options):
             above = place[:-1]
-            return None if not above or _within(above, self._of_nobody) else self._stand_in(above, None)
+            return None if not above or _within(above, self.of_nobody) else self._stand_in(above, None)
         number = (self._number + self._taken[place]) % len(options)
         self._taken[place] += 1
         for edit in options[number]:
@@ -126,10 +133,10 @@ class _Reading:
             if error["type"] == "extra_forbidden":
                 return self._unknown_as_meant(place, error["loc"])
             if error["type"] == NAMELESS:
-                names = fresh_names(at(self._values, place))
+                names = fresh_names(at(self.values, place))
                 return [[_Edit((*place, key), to=(*place, name, key)) for key in error["input"]] for name in names]
             if error["loc"][-1:] == ("[key]",):
-                names = fresh_names(at(self._values, place[:-1]))
+                names = fresh_names(at(self.values, place[:-1]))
                 return [[_Edit(place, to=(*place[:-1], name))] for name in names]
             if (instead := self._corrected(place, error)) is not None:
                 return [[_Edit(place, instead, meant=True)]]
@@ -150,26 +157,26 @@ class _Reading:
         if key := meant(self._model, location):
             return [[_Edit(place, to=(*section, key))]]
         if belongs := home(self._model, location):
-            found = list(_expanded(self._values, belongs.above, belongs.path))
+            found = list(_expanded(self.values, belongs.above, belongs.path))
             return [*([_Edit(place, to=(*each, belongs.key))] for each in found), [_Edit(place)]]
         if (dotted := str(written).split("."))[0] in keys_at(self._model, location[:-1]):
             return [[_Edit(place, to=(*section, *dotted))]]
-        given, known = at(self._values, section), keys_at(self._model, location[:-1])
+        given, known = at(self.values, section), keys_at(self._model, location[:-1])
         absent = ((*section, key) for key in known if key not in given)
         return [[_Edit(place)], *([_Edit(place), _Edit(each, stand_ins(self._model, each)[0])] for each in absent)]
 
     def _apply(self, edit: _Edit) -> None:
         if edit.to is not None:
-            value = _put(self._values, edit.place, LEFT_OUT)
-            if _has(self._values, edit.to):
-                self._of_nobody.add(edit.place)
+            value = _put(self.values, edit.place, LEFT_OUT)
+            if has(self.values, edit.to):
+                self.of_nobody.add(edit.place)
             else:
                 self._written[edit.to] = self._as_written(edit.place)
-                _put(self._values, edit.to, value)
+                _put(self.values, edit.to, value)
         else:
-            _put(self._values, edit.place, edit.value)
+            _put(self.values, edit.place, edit.value)
             if not edit.meant:
-                self._of_nobody.add(edit.place)
+                self.of_nobody.add(edit.place)
 
     def _as_written(self, place: Location) -> Location:
         """Where it is in the values as they were given."""
@@ -230,11 +237,11 @@ def _expanded(values: Any, above: Location, path: tuple[str, ...]) -> Iterator[L
         return
     length = path.index("*")
     mapping = (*above, *path[:length])
-    for name in at(values, mapping) if _has(values, mapping) else ():
+    for name in at(values, mapping) if has(values, mapping) else ():
         yield from _expanded(values, (*mapping, name), path[length + 1 :])
 
 
-def _has(values: Any, place: Location) -> bool:
+def has(values: Any, place: Location) -> bool:
     """Whether there is a value."""
     try:
         return at(values, place) is not None

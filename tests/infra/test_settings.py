@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from infra.resources.released_artifact import released_key
 from infra.settings.endpoint import MAX_NAME, EndpointSettings
 from infra.settings.error import ConfigurationError
 from infra.settings.load import load
+from infra.settings.provider import AWS_KEYS
 from infra.settings.stack import MAX_REPOSITORY, Settings
 from infra.settings.variant import MAX_ARTIFACT_KEY, ModelArtifactSettings
 
@@ -567,7 +570,44 @@ def test_a_misspelt_region_is_one_mistake(key: str) -> None:
 )
 def test_a_misspelt_namespace_is_refused_and_those_of_others_are_not(key: str, words: str) -> None:
     assert words in problems(VALID | {key: "x"})[key]
-    settings(VALID | {"datadog:site": "datadoghq.com"})
+    settings(VALID | {"datadog:site": "datadoghq.com", "azure:environment": "public"})
+
+
+@pytest.mark.parametrize("namespace", ["triton", "sagemaker", "x"])
+def test_a_setting_of_another_namespace_is_refused_and_read(namespace: str) -> None:
+    config = dict(VALID)
+    config[f"{namespace}:endpoints"] = changed("endpoints.ranking.autoscaling.min", 12)["triton-sagemaker:endpoints"]
+    del config["triton-sagemaker:endpoints"]
+    assert problems(config) == {
+        f"{namespace}:endpoints": "unknown namespace; did you mean triton-sagemaker:endpoints?",
+        f"{namespace}:endpoints.ranking.autoscaling.min": "12 is more than max (10). Raise max or lower min.",
+    }
+
+
+def test_a_setting_that_is_repeated_below_a_part_of_the_name_is_refused() -> None:
+    assert list(problems(VALID | {"triton:endpoints": {}})) == ["triton:endpoints"]
+
+
+def test_a_misspelt_key_of_the_provider_is_refused() -> None:
+    assert problems(VALID | {"aws:profil": "x"}) == {"aws:profil": "unknown key; did you mean aws:profile?"}
+    settings(VALID | {"aws:profile": "x", "aws:skipCredentialsValidation": "true"})
+
+
+def test_the_providers_keys_are_those_of_pulumi_aws() -> None:
+    spec = importlib.util.find_spec("pulumi_aws")
+    assert spec is not None and spec.origin is not None
+    read = (Path(spec.origin).parent / "config" / "vars.py").read_text()
+    assert set(re.findall(r"__config__\.get\w*\('(\w+)'\)", read)) == AWS_KEYS - {"version"}
+
+
+@pytest.mark.parametrize("key", ["aws:secretKey", "aws:token"])
+def test_credentials_in_plain_text_are_refused_and_not_shown(key: str) -> None:
+    ((found, message),) = problems(VALID | {key: "hunter2"}).items()
+    assert found == key
+    assert message.startswith("stands here in plain text. Take it out, and give credentials through the environment")
+    assert message.endswith(f"or type: pulumi config set --secret --path '{key}'")
+    texts = {name: each if isinstance(each, str) else json.dumps(each) for name, each in VALID.items()}
+    load(texts | {key: "hunter2"}, "triton-sagemaker", {key})
 
 
 @pytest.mark.parametrize("name", ["model", "release", "variants", "image"])

@@ -137,6 +137,25 @@ def test_a_wrong_model_repository_is_told_of_beside_wrong_settings(found: Valida
     assert [line.split(": ")[0] for line in found(text)] == ["14:9", "16:7"]
 
 
+@pytest.mark.parametrize("wrong", ["autoscaling: {min: 2, max: ten}", "xyzzy: 1", "alarms:", "release: {percent: 5}"])
+def test_a_wrong_model_repository_is_told_of_beside_another_mistake_of_its_endpoint(
+    found: Validate, wrong: str
+) -> None:
+    lines = found(VALID + f"    second:\n      {wrong}\n      model:\n        path: nowhere\n")
+    assert len(lines) == 2
+    assert lines[1].startswith("15:9: triton-sagemaker:endpoints.second.model.path: nowhere")
+
+
+def test_a_model_repository_is_not_judged_by_instances_that_nobody_meant(found: Validate, project: Path) -> None:
+    model = project / "models" / "iris"
+    (model / "1").mkdir(parents=True)
+    (model / "1" / "model.onnx").touch()
+    (model / "config.pbtxt").write_text('backend: "onnxruntime"\ninstance_group [{kind: KIND_GPU}]\n')
+    text = VALID + "    second:\n      model: {path: models}\n      instanceType: ml.g5.xlargee\n"
+    (line,) = found(text)
+    assert "Did you mean ml.g5.xlarge?" in line
+
+
 def test_warnings_are_shown_and_are_no_failure(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = project / "Pulumi.x.yaml"
     file.write_text(VALID + "      instanceType: ml.c9i.xlarge\n")
