@@ -31,6 +31,9 @@ EMPTY = "empty"
 NAMELESS = "nameless"
 """The type of error of a mapping in which the level of names is missing."""
 
+BESIDE_NAMES = "beside_names"
+"""The type of error of a mapping in which some keys stand a level too high."""
+
 
 @dataclass(frozen=True)
 class Mistake:
@@ -71,7 +74,7 @@ def mistakes(
         elif top := error.get("ctx", {}).get("at"):
             location = (top,)
         place, field = keys_of(model, location), field_at(model, location)
-        if error["type"] in (EMPTY, NAMELESS):
+        if error["type"] in (EMPTY, NAMELESS, BESIDE_NAMES):
             place, field = location, field_of(model, location)
         path = path_of(place, namespace)
         if error["type"] == "string_type" and _should_be_secret(model, field, given):
@@ -180,7 +183,9 @@ def _message(error: ErrorDetails, given: Any, field: FieldInfo | None, place: Lo
             needed = field and field.is_required() and field.alias == place[-1]
             return f"is empty. Give it a value{'' if needed else ', or take the key out'}."
         case "nameless":
-            return f"a name is missing above {_listed(list(given), 'and')}: put one there, and indent them below it."
+            return f"a name is missing above {_listed(given, 'and')}: put one there, and indent them below it."
+        case "beside_names":
+            return f"{_listed(given, 'and')} cannot stand beside names. Indent it below the name that it belongs to."
         case "missing":
             said = "is required."
         case "model_type" | "model_attributes_type" | "dict_type":

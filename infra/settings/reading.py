@@ -18,8 +18,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from infra.settings.correction import correction
-from infra.settings.location import Location, at, field_of, home, is_mapping_at, keys_at, meant, variants_with
-from infra.settings.message import EMPTY, NAMELESS, Mistake, is_secret
+from infra.settings.location import Location, at, field_of, home, is_entry, is_mapping_at, keys_at, meant, variants_with
+from infra.settings.message import BESIDE_NAMES, EMPTY, NAMELESS, Mistake, is_secret
 from infra.settings.stand_in import LEFT_OUT, fresh_names, stand_ins
 
 MAX_READINGS = 16
@@ -107,6 +107,7 @@ class _Reading:
             return nameless
         found = _errors(self.values, self._model)
         unknown = [each for each in found if each["type"] == "extra_forbidden"]
+        unknown = [each for each in unknown if not variants_with(self._model, each["loc"])] or unknown
         empty = (each for each in _empty(self.values) if not self._needs_secret(each["loc"]))
         return unknown or [*empty] or found
 
@@ -132,15 +133,25 @@ class _Reading:
             error = mistake.error
             if error["type"] == "extra_forbidden":
                 return self._unknown_as_meant(place, error["loc"])
-            if error["type"] == NAMELESS:
-                names = fresh_names(at(self.values, place))
-                return [[_Edit((*place, key), to=(*place, name, key)) for key in error["input"]] for name in names]
+            if error["type"] in (NAMELESS, BESIDE_NAMES):
+                return self._below_a_name(place, error["input"])
             if error["loc"][-1:] == ("[key]",):
                 names = fresh_names(at(self.values, place[:-1]))
                 return [[_Edit(place, to=(*place[:-1], name))] for name in names]
             if (instead := self._corrected(place, error)) is not None:
                 return [[_Edit(place, instead, meant=True)]]
-        return [[_Edit(place, value)] for value in stand_ins(self._model, place)]
+        found = [[_Edit(place, value)] for value in stand_ins(self._model, place)]
+        section = place[:-1]
+        if mistake and mistake.error["type"] == "rule" and section and not is_entry(self._model, section):
+            found += [[_Edit(section, value)] for value in stand_ins(self._model, section)]  # another key may be wrong
+        return found
+
+    def _below_a_name(self, place: Location, keys: Collection[str]) -> list[list[_Edit]]:
+        """Below one of the names that there are, or below one that is missing."""
+        mapping = at(self.values, place)
+        names = [name for name in mapping if name not in keys] or fresh_names(mapping)
+        moved = [[_Edit((*place, key), to=(*place, name, key)) for key in keys] for name in names]
+        return [*moved, [_Edit((*place, key)) for key in keys]]
 
     def _corrected(self, place: Location, error: ErrorDetails) -> Any:
         given = error["input"]["strategy"] if error["type"] == "union_tag_invalid" else error["input"]
@@ -208,17 +219,13 @@ def _empty(value: Any, place: Location = ()) -> Iterator[ErrorDetails]:
 
 
 def _nameless(values: Any, model: type[BaseModel], place: Location = ()) -> Iterator[ErrorDetails]:
-    """Mappings by names that have the keys of what a name should stand above."""
+    """Mappings by names that have keys of what stands below a name."""
     for key, each in values.items():
         if isinstance(each, Mapping):
             inner = (*place, key)
             known = {*keys_at(model, inner)} if is_mapping_at(model, inner) else set()
-            if (
-                each
-                and each.keys() <= {*known}
-                and any(_is_value(model, (*inner, "*"), *item) for item in each.items())
-            ):
-                yield _error(NAMELESS, inner, [*each])
+            if found := [name for name in each if name in known and _is_value(model, (*inner, "*"), name, each[name])]:
+                yield _error(*((NAMELESS, inner, [*each]) if each.keys() <= known else (BESIDE_NAMES, inner, found)))
             else:
                 yield from _nameless(each, model, inner)
 

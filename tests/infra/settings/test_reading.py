@@ -373,3 +373,26 @@ def test_a_secret_without_its_endpoint_is_told_what_is_missing() -> None:
     assert message.startswith(
         "the value: must be a mapping of keys to values: the endpoint's name is missing above it. "
     )
+
+
+@pytest.mark.parametrize("key", ["model", "alarms", "release", "initialInstanceCount"])
+def test_a_section_that_stands_beside_the_names_of_endpoints_is_told_once(key: str) -> None:
+    config = production()
+    endpoints = config["p:endpoints"]
+    endpoints[key] = endpoints["search"].pop(key)
+    assert messages(config) == {
+        "p:endpoints": f"{key} cannot stand beside names. Indent it below the name that it belongs to."
+    }
+
+
+def test_a_strategy_that_stands_beside_its_release_is_told_once() -> None:
+    config = production()
+    endpoint = config["p:endpoints"]["ranking"]
+    endpoint["strategy"] = endpoint["release"].pop("strategy")
+    assert list(messages(config)) == [f"{EP}.strategy"]
+
+
+def test_where_one_of_two_keys_is_wrong_nothing_is_told_of_the_other_ones_value() -> None:
+    config = production()
+    config["p:endpoints"]["ranking"]["autoscaling"]["max"] = 1
+    assert list(messages(config)) == [f"{EP}.autoscaling.min"]
