@@ -47,18 +47,18 @@ class _Edit:
 def mistakes(values: Mapping[str, Any], model: type[BaseModel], words: Words) -> list[tuple[Location, str]]:
     """Every mistake of the values, as its place in them and a message."""
     first = _Reading(values, model, words)
-    told, others = list(first.mistakes()), 1
-    while told and others < min(first.choices, MAX_READINGS):
-        other = _Reading(values, model, words, others)
-        found = set(other.mistakes())
-        told, others = [each for each in told if each in found], others + 1
-    return told
+    as_it_stands, *behind = first.rounds()
+    told, number = [each for found in behind for each in found], 1
+    while told and number < min(first.choices, MAX_READINGS):
+        found = {each for found in _Reading(values, model, words, number).rounds() for each in found}
+        told, number = [each for each in told if each in found], number + 1
+    return [*as_it_stands, *told]
 
 
 def as_meant(values: Mapping[str, Any], model: type[BaseModel], words: Words) -> tuple[dict[str, Any], set[Location]]:
     """Valid values that are as those given but for the mistakes, and the places in them that are of nobody."""
     reading = _Reading(values, model, words)
-    list(reading.mistakes())
+    list(reading.rounds())
     return reading.values, reading.of_nobody
 
 
@@ -76,13 +76,12 @@ class _Reading:
         self._written: dict[Location, Location] = {}
         self.of_nobody: set[Location] = set()
 
-    def mistakes(self) -> Iterator[tuple[Location, str]]:
-        """What is wrong, and what is wrong behind it."""
+    def rounds(self) -> Iterator[list[tuple[Location, str]]]:
+        """What is wrong, then what is wrong behind it, and so on."""
         for _ in range(MAX_ROUNDS):
             found = list(self._words(self._errors(), self.values))
-            for each in found:
-                if each.message and not self._is_of_nobody(each):
-                    yield self._as_written(each.place), each.message
+            told = ((each.place, each.message) for each in found if not self._is_of_nobody(each))
+            yield [(self._as_written(place), message) for place, message in told if message]
             changed: set[Location] = set()
             for each in found:
                 if not _within(each.place, changed) and (place := self._stand_in(each.place, each)):
