@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from infra.settings.location import Location
+from infra.settings.spelling import nearest
 
 _PLAIN = re.compile(r"[^.\[\]\"\s]+")
 
@@ -62,9 +63,9 @@ def path_of(location: Location, namespace: str) -> Location:
 def _without_values(first: str, below: Sequence[str | int]) -> Iterator[str | int]:
     """`KEY=value` and `KEY:value` are no names of variables, and the value may be a secret: it is cut off."""
     above: str | int = first.rpartition(":")[2]
-    of_variables = above == "secretEnvironment"
+    of_variables = False
     for part in below:
-        of_variables |= above == "environment"
+        of_variables |= nearest(str(above), ("environment", "secretEnvironment")) is not None
         yield re.sub(r"(?<=\w)[:=].*", "…", part, flags=re.DOTALL) if of_variables and isinstance(part, str) else part
         above = part
 

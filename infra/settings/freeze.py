@@ -57,7 +57,7 @@ class FreezeWindowSettings(Section):
 
     schedule: Annotated[str, AfterValidator(_schedule)] = Field(
         description="When it opens: cron's five fields, in timeZone; `0 18 * * FRI` is Fridays at 18:00.",
-        examples=["0 18 * * FRI"],
+        examples=["0 18 * * FRI", "0 0 24 12 *"],
         json_schema_extra=according_to("crontab(5), without names such as @daily"),
     )
     duration_minutes: int = Field(

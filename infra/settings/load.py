@@ -6,20 +6,25 @@ import contextlib
 import difflib
 import json
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
+from infra.settings import message, reading
 from infra.settings.endpoint import EndpointSettings
 from infra.settings.error import ConfigurationError, Problem, key_of, path_of
-from infra.settings.location import Location, keys_of, meant, nesting
-from infra.settings.message import command_to_encrypt, problems
+from infra.settings.location import Location, nesting
+from infra.settings.message import command_to_encrypt
+from infra.settings.provider import AWS_KEYS
 from infra.settings.spelling import nearest
 from infra.settings.stack import Settings
 
 _PROVIDERS = ("aws", "pulumi")
 """Namespaces that are read besides the project's."""
+
+_REGION = "aws:region"
+_KEYS = {str(field.alias) for field in Settings.model_fields.values()} - {"region"}
 
 SECRET_KEYS = {
     str(field.alias): nesting(field.annotation)
@@ -40,44 +45,43 @@ def load(config: Mapping[str, str], project: str, secret: Collection[str] = (), 
     Raises:
         ConfigurationError: with every problem of the configuration at once.
     """
-    values = _values(config, project)
-    empty = {path_of(each, project): each for each in _empty(values) if each[0] not in SECRET_KEYS}
-    found = [*_misplaced(config, project), *(Problem(path, _EMPTY) for path in empty)]
-    wrong: list[Problem] = []
-    values = _as_meant(values, dict.fromkeys(empty.values()))
-    try:
-        settings = Settings.model_validate(values)
-    except ValidationError as error:
-        wrong = problems(_with_unknown_keys_as_meant(error.errors(), values), Settings, project, secret, stack)
+    given = _values(config, project)
+    values = {name: value for name, (_, value) in given.items()}
+    words = partial(message.mistakes, model=Settings, namespace=project, secret=secret, stack=stack)
+    wrong = []
+    for (first, *below), said in reading.mistakes(values, Settings, words):
+        key = given[str(first)][0] if first in given else path_of((first,), project)[0]
+        wrong.append(Problem((key, *below), said))
     told = {each.path for each in wrong}
+    found = [*_misplaced(config, project), *_plain_credentials(config, secret, stack)]
     for name in SECRET_KEYS.keys() & values.keys():
         if (key := f"{project}:{name}") not in secret:
             found += [each for each in in_plain_text(key, values[name], stack) if each.path not in told]
-    found += [each for each in wrong if each.path not in empty]
-    if found:
+    if found := [*found, *wrong]:
         raise ConfigurationError(found)
-    return settings
-
-
-_EMPTY = "is empty. Give it a value, or take the key out."
-
-
-def _empty(value: Any, at: Location = ()) -> Iterator[Location]:
-    """Where a key has no value: whoever left it so meant something by it."""
-    for name, each in value.items() if isinstance(value, Mapping) else enumerate(value):
-        if each is None and isinstance(value, Mapping):
-            yield (*at, name)
-        elif isinstance(each, list | Mapping):
-            yield from _empty(each, (*at, name))
+    return Settings.model_validate(values)
 
 
 def valid_endpoints(config: Mapping[str, str], project: str) -> dict[str, EndpointSettings]:
-    """Those endpoints in ``config`` that are valid for themselves, whatever else is wrong."""
-    given, endpoints = _values(config, project).get("endpoints"), {}
-    for name, value in given.items() if isinstance(given, dict) else ():
-        with contextlib.suppress(ValidationError):
-            endpoints[name] = EndpointSettings.model_validate(value)
+    """The endpoints in ``config`` whose models and instances are valid, whatever else is wrong."""
+    given = {name: value for name, (_, value) in _values(config, project).items()}
+    words = partial(message.mistakes, model=Settings, namespace=project)
+    values, of_nobody = reading.as_meant(given, Settings, words)
+    endpoints = {}
+    for name, value in values.get("endpoints", {}).items():
+        written = any(reading.has(given, ("endpoints", name, key)) for key in ("model", "variants"))
+        if written and not any(_tells_what_runs(place, name) for place in of_nobody):
+            with contextlib.suppress(ValidationError):
+                endpoints[name] = EndpointSettings.model_validate(value)
     return endpoints
+
+
+def _tells_what_runs(place: Location, endpoint: str) -> bool:
+    """Whether a model, or what it runs on, stands there or below."""
+    if place[:2] != ("endpoints", endpoint)[: len(place)]:
+        return False
+    section = place[4:] if "variants" in place[2:3] else place[2:]
+    return not section or section[0] in ("model", "instanceType", "environment")
 
 
 def in_plain_text(key: str, value: Any, stack: str | None, *below: str) -> Iterator[Problem]:
@@ -92,78 +96,50 @@ def in_plain_text(key: str, value: Any, stack: str | None, *below: str) -> Itera
         yield Problem(path, message)
 
 
+def _plain_credentials(config: Mapping[str, str], secret: Collection[str], stack: str | None) -> Iterator[Problem]:
+    """Pulumi takes them as they are, and whoever reads the file has them."""
+    for key in ("aws:secretKey", "aws:token"):
+        if key in config and key not in secret:
+            command = command_to_encrypt(key, stack)
+            yield Problem(
+                (key,),
+                "stands here in plain text. Take it out, and give credentials through the environment (AWS_PROFILE, "
+                f"AWS_ACCESS_KEY_ID, …), or type: {command}",
+            )
+
+
 def _misplaced(config: Mapping[str, str], project: str) -> Iterator[Problem]:
     """Pulumi takes any namespace, and a setting that nobody reads would go unnoticed."""
+    for key in config:
+        if (right := _meant(key, config, project)) != key:
+            what = "key" if right == _REGION or key.startswith("aws:") else "namespace"
+            yield Problem((key,), f"unknown {what}; did you mean {right}?")
+
+
+def _meant(key: str, config: Collection[str], project: str) -> str:
+    """The key in the namespace of the project or of the provider, if it is one of theirs but for its spelling."""
+    namespace, _, name = key.partition(":")
     known = (project, *_PROVIDERS)
-    regions = list(_misspelt_regions(config, project))
-    yield from (Problem((key,), "unknown key; did you mean aws:region?") for key in regions)
-    for key in config.keys() - set(regions):
-        namespace, _, name = key.partition(":")
-        if namespace not in known and (near := difflib.get_close_matches(namespace, known, n=1)):
-            yield Problem((key,), f"unknown namespace; did you mean {near[0]}:{name}?")
+    if namespace not in known:
+        like = difflib.get_close_matches(namespace, known, n=1) or [project] * (namespace in project)
+        ours = name in _KEYS and f"{project}:{name}" not in config
+        namespace = like[0] if like else project if ours else namespace
+    if namespace == project and name == "region":
+        return _REGION
+    if namespace == "aws" and name not in AWS_KEYS:
+        name = nearest(name, AWS_KEYS) or name
+    return f"{namespace}:{name}"
 
 
-def _misspelt_regions(config: Mapping[str, str], project: str) -> Iterator[str]:
-    for key in config.keys() - {"aws:region"}:
-        namespace, _, name = key.partition(":")
-        of_aws = difflib.get_close_matches(namespace, ["aws"])
-        if key == f"{project}:region" or (of_aws and nearest(name, ["region"])):
-            yield key
-
-
-def _with_unknown_keys_as_meant(found: list[ErrorDetails], values: Mapping[str, Any]) -> list[ErrorDetails]:
-    """Beside unknown keys, what is wrong once they are written as they were meant: rules across keys are looked at only
-    where all keys are known, and a key that is misspelt is not missing."""
-    unknown = {keys_of(Settings, each["loc"]): each for each in found if each["type"] == "extra_forbidden"}
-    if not unknown:
-        return found
-    keys = {
-        location: key if (key := meant(Settings, each["loc"])) not in _at(values, location[:-1]) else None
-        for location, each in unknown.items()
-    }
-    corrected = {(*location[:-1], key) for location, key in keys.items() if key}
-    others = _errors(_as_meant(values, keys))
-    return [*unknown.values(), *(each for each in others if not _within(keys_of(Settings, each["loc"]), corrected))]
-
-
-def _errors(values: Mapping[str, Any]) -> list[ErrorDetails]:
-    try:
-        Settings.model_validate(values)
-    except ValidationError as error:
-        return error.errors()
-    return []
-
-
-def _as_meant(value: Any, keys: Mapping[Location, str | None], at: Location = ()) -> Any:
-    """A copy of a structured value in which some keys are others, or left out."""
-    if isinstance(value, list):
-        return [_as_meant(each, keys, (*at, n)) for n, each in enumerate(value)]
-    if not isinstance(value, Mapping):
-        return value
-    read = {}
-    for name, each in value.items():
-        key = keys.get((*at, name), name)
-        if key is not None:
-            read[key] = _as_meant(each, keys, (*at, name))
-    return read
-
-
-def _at(value: Any, location: Location) -> Any:
-    for key in location:
-        value = value[key]
-    return value
-
-
-def _within(location: Location, places: Collection[Location]) -> bool:
-    return any(location[:length] in places for length in range(len(location) + 1))
-
-
-def _values(config: Mapping[str, str], project: str) -> dict[str, Any]:
-    prefix = f"{project}:"
-    values = {key.removeprefix(prefix): _value(text) for key, text in config.items() if key.startswith(prefix)}
-    values.pop("region", None)
-    region = next((key for key in ("aws:region", *_misspelt_regions(config, project)) if key in config), None)
-    return values | ({"region": config[region]} if region else {})
+def _values(config: Mapping[str, str], project: str) -> dict[str, tuple[str, Any]]:
+    """The settings by name, each with the key that it stands under."""
+    values: dict[str, tuple[str, Any]] = {}
+    for key, text in config.items():
+        right = _meant(key, config, project)
+        namespace, _, name = right.partition(":")
+        if (namespace == project or right == _REGION) and (right == key or name not in values):
+            values[name] = key, _value(text)
+    return values
 
 
 def _value(text: str) -> Any:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, Tag
 from pydantic.fields import FieldInfo
 
-from infra.settings.spelling import nearest
+from infra.settings.spelling import nearest, same
 
 Location = tuple[str | int, ...]
+"""As pydantic gives it; as a place, without the names of a union's variants."""
 
 
 def field_at(model: type[BaseModel], location: Location) -> FieldInfo | None:
     """The field that a location is in."""
     return _walk(model, location)[2]
+
+
+def field_of(model: type[BaseModel], place: Location) -> FieldInfo | None:
+    """The field that a place is in."""
+    return _walk(model, place, tagged=False)[2]
 
 
 def keys_at(model: type[BaseModel], location: Location) -> list[str]:
@@ -25,28 +32,100 @@ def keys_at(model: type[BaseModel], location: Location) -> list[str]:
 
 
 def meant(model: type[BaseModel], location: Location) -> str | None:
-    """The key that an unknown one stands for, if one is spelled like it."""
-    if variants_with(model, location) or belongs_to_the_top(model, location):
+    """The key of the same section that an unknown one stands for, if there is one like it."""
+    known = keys_at(model, location[:-1])
+    if variants_with(model, location):
         return None
-    return nearest(str(location[-1]), keys_at(model, location[:-1]))
+    return same(str(location[-1]), known) or (None if home(model, location) else nearest(str(location[-1]), known))
 
 
-def belongs_to_the_top(model: type[BaseModel], location: Location) -> bool:
-    """Whether an unknown key of a section is one of the top level."""
-    return len(location) > 1 and location[-1] in keys_at(model, ())
+@dataclass(frozen=True)
+class Home:
+    """The section that has a key which stands elsewhere.
+
+    Attributes:
+        above: where it branches off from the section that the key stands in.
+        path: the keys from there; ``*`` is a name that the user chooses.
+        key: what the key is called there.
+    """
+
+    above: Location
+    path: tuple[str, ...]
+    key: str
 
 
-def variants_with(model: type[BaseModel], location: Location) -> list[str]:
-    """The variants of a union that know the key; the one in the location does not: `percent` is none of `allAtOnce`."""
+def home(model: type[BaseModel], location: Location) -> Home | None:
+    """Where an unknown key belongs, if that is one other section: below its own, or around it."""
+    *section, key = keys_of(model, location)
+    if variants_with(model, location) or same(str(key), keys_at(model, location[:-1])):
+        return None
+    for length in range(len(section), -1, -1):
+        above = tuple(section[:length])
+        if is_mapping_at(model, above):
+            continue
+        deepest = 9 if length == len(section) else min(length, 1)  # all that is below; of what is around, the nearest
+        found = [
+            Home(above, path, known)
+            for path, keys in _below(sections_at(model, above))
+            if _depth(path) <= deepest and (known := same(str(key), keys))
+        ]
+        nearby = [each for each in found if _depth(each.path) == min(_depth(each.path) for each in found)]
+        if found:
+            return nearby[0] if len({each.path for each in nearby}) == 1 else None
+    return None
+
+
+def _below(
+    sections: Mapping[str | None, type[BaseModel]], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """Sections with their keys, and those below them."""
+    for section in sections.values():
+        yield path, _aliases(section)
+        for field in section.model_fields.values():
+            if inner := sections_in(field.annotation):
+                names = ("*",) if is_mapping(field.annotation) else ()
+                yield from _below(inner, (*path, str(field.alias), *names))
+
+
+def _depth(path: tuple[str, ...]) -> int:
+    return sum(part != "*" for part in path)
+
+
+def variants_with(model: type[BaseModel], location: Location, *others: Location) -> list[str]:
+    """The variants of a union that know the key, and that of other locations in it; the one in the location does not:
+    `percent` is none of `allAtOnce`."""
     if len(location) < 2:
         return []
-    *above, variant, key = location
-    variants = _walk(model, tuple(above))[1]
-    return [str(tag) for tag, each in variants.items() if key in _aliases(each)] if variant in variants else []
+    *above, variant, _ = location
+    variants, keys = _walk(model, tuple(above))[1], {each[-1] for each in (location, *others)}
+    return [str(tag) for tag, each in variants.items() if keys <= {*_aliases(each)}] if variant in variants else []
 
 
 def _aliases(section: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in section.model_fields.items()]
+
+
+def sections_at(model: type[BaseModel], place: Location) -> Mapping[str | None, type[BaseModel]]:
+    """The section at a place; of a union all, by their tags; of a mapping, that of its values."""
+    return _walk(model, place, tagged=False)[1]
+
+
+def is_mapping_at(model: type[BaseModel], place: Location) -> bool:
+    """Whether the keys below are names that the user chooses."""
+    field = field_of(model, place)
+    return field is not None and not is_entry(model, place) and is_mapping(field.annotation)
+
+
+def is_entry(model: type[BaseModel], place: Location) -> bool:
+    """Whether the last part is no key of a section, but a name that the user chose, or a position in a list."""
+    return bool(place) and field_of(model, place) is field_of(model, place[:-1])
+
+
+def at(values: Any, location: Location) -> Any:
+    """What stands there; KeyError or IndexError if nothing does."""
+    for part in location:
+        values = values[part]
+    return values
 
 
 def keys_of(model: type[BaseModel], location: Location) -> Location:
@@ -56,16 +135,16 @@ def keys_of(model: type[BaseModel], location: Location) -> Location:
 
 
 def _walk(
-    model: type[BaseModel], location: Location
+    model: type[BaseModel], location: Location, tagged: bool = True
 ) -> tuple[Location, Mapping[str | None, type[BaseModel]], FieldInfo | None]:
     """The keys of a location, the section it ends in (of a union all, by their tags) and the last field on the way. A
-    mapping's own keys (an endpoint's name) stay in a section."""
+    mapping's own keys (an endpoint's name) stay in a section. A place has no tags: `artifact` is one too."""
     keys: list[str | int] = []
     sections: Mapping[str | None, type[BaseModel]] = {None: model}
     last: FieldInfo | None = None
     in_mapping = False
     for part in location:
-        if not in_mapping and len(sections) > 1 and part in sections:
+        if tagged and not in_mapping and len(sections) > 1 and part in sections:
             sections = {None: sections[str(part)]}
             continue
         keys.append(part)

@@ -2,54 +2,86 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from infra.settings.error import Problem, key_of, path_of
-from infra.settings.location import Location, belongs_to_the_top, field_at, keys_at, keys_of, meant, variants_with
-from infra.settings.quantity import number_meant
+from infra.settings.correction import correction
+from infra.settings.error import key_of, path_of
+from infra.settings.location import Location, at, field_at, field_of, home, keys_at, keys_of, meant, variants_with
 from infra.settings.spelling import nearest
 
 _SAME_WAIT = {"bakeSeconds": "intervalSeconds", "intervalSeconds": "bakeSeconds"}
 """One wait of the API (`WaitIntervalInSeconds`) has the name of what it is in a strategy."""
 
+_NAMED_BY = {"bucket": "bucket.name", "role": "role.name", "repository": "image.repository"}
+"""What is adopted is so under a name that stands elsewhere."""
+
 MAX_SHOWN = 80
 """Characters of a wrong value that are worth repeating."""
 
+EMPTY = "empty"
+"""The type of error of a key without a value, which pydantic may take for one that is not given."""
 
-def problems(
-    errors: Iterable[ErrorDetails],
+NAMELESS = "nameless"
+"""The type of error of a mapping in which the level of names is missing."""
+
+BESIDE_NAMES = "beside_names"
+"""The type of error of a mapping in which some keys stand a level too high."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An error in our own words.
+
+    Attributes:
+        place: where the values are wrong.
+        message: what is wrong there; None where another mistake says it.
+    """
+
+    place: Location
+    message: str | None
+    error: ErrorDetails
+
+
+def mistakes(
+    errors: Collection[ErrorDetails],
+    values: Mapping[str, Any],
     model: type[BaseModel],
     namespace: str,
     secret: Collection[str] = (),
     stack: str | None = None,
-) -> list[Problem]:
+) -> Iterator[Mistake]:
     """Pydantic's errors in our own words; no value below a ``secret`` key or of a container's environment is shown."""
-    errors, found = list(errors), []
     wrong_names = {each["loc"][:-1] for each in errors if each["loc"][-1:] == ("[key]",)}
     no_mappings = {each["loc"] for each in errors if each["type"] == "dict_type"}
-    for each in errors:
-        location, given = each["loc"], each["input"]
+    unknown = {each["loc"]: each for each in errors if each["type"] == "extra_forbidden"}
+    for place, locations, message in _unknown_keys([*unknown], values, model):
+        first, *others = locations
+        yield Mistake(place, message, unknown[first])
+        yield from (Mistake(keys_of(model, each), None, unknown[each]) for each in others)
+    for error in errors:
+        location, given = error["loc"], error["input"]
         if location in wrong_names - no_mappings or location[:-1] in wrong_names & no_mappings:
             continue  # one mistake has one message: a wrong name, or a level of keys that is missing
-        if each["type"] == "union_tag_invalid":
-            location, given = (*location, "strategy"), each["ctx"]["tag"]
-        elif at := each.get("ctx", {}).get("at"):
-            location = (at,)
-        path, field = path_of(keys_of(model, location), namespace), field_at(model, location)
-        if each["type"] == "extra_forbidden":
-            message = _unknown_key(model, location)
-        elif each["type"] == "string_type" and _should_be_secret(model, field, given):
-            message = _no_secret(key_of(path), stack)
-        else:
-            message = _message(each, given, field, hidden=path[0] in secret or _is_secret(field))
-        found.append(Problem(path, message))
-    return found
+        if error["type"] == "union_tag_invalid":
+            location, given = (*location, "strategy"), given["strategy"]
+        elif top := error.get("ctx", {}).get("at"):
+            location = (top,)
+        place, field = keys_of(model, location), field_at(model, location)
+        if error["type"] in (EMPTY, NAMELESS, BESIDE_NAMES):
+            place, field = location, field_of(model, location)
+        path = path_of(place, namespace)
+        if error["type"] == "string_type" and _should_be_secret(model, field, given):
+            yield Mistake(place, _no_secret(key_of(path), stack), error)
+        elif error["type"] != "extra_forbidden":
+            hidden = is_secret(field) or any(each in secret for each in path[:1])
+            yield Mistake(place, _message(error, given, field, place, hidden), error)
 
 
 def command_to_encrypt(key: str, stack: str | None) -> str:
@@ -57,22 +89,70 @@ def command_to_encrypt(key: str, stack: str | None) -> str:
     return f"pulumi config set --secret{f' -s {stack}' if stack else ''} --path '{key}'"
 
 
+def _unknown_keys(
+    locations: Sequence[Location], values: Mapping[str, Any], model: type[BaseModel]
+) -> Iterator[tuple[Location, Sequence[Location], str]]:
+    """Where to tell of unknown keys, the keys, and the message: one for all of a section that have one way out."""
+    together: dict[tuple[Location, Any], list[Location]] = {}
+    for location in locations:
+        place, belongs = keys_of(model, location), home(model, location)
+        if variants_with(model, location) and "strategy" not in at(values, place[:-1]):
+            cause: tuple[Location, Any] = ((*place[:-1], "strategy"), None)
+        else:
+            cause = (place[:-1], (belongs.above, belongs.path)) if belongs else (place, None)
+        together.setdefault(cause, []).append(location)
+    for (place, belongs), of_cause in together.items():
+        if belongs:
+            yield keys_of(model, of_cause[0]), of_cause, _belongs_elsewhere(model, of_cause)
+        elif place != keys_of(model, of_cause[0]):
+            yield place, of_cause, _no_strategy(model, of_cause)
+        else:
+            yield place, of_cause, _unknown_key(model, of_cause[0])
+
+
+def _no_strategy(model: type[BaseModel], locations: Sequence[Location]) -> str:
+    keys = _listed([str(each[-1]) for each in locations], "and")
+    strategies = variants_with(model, *locations) or variants_with(model, locations[0])
+    return f"is missing: {_listed(strategies, 'or')}. Without one {locations[0][-2]} counts, which has no {keys}."
+
+
+def _belongs_elsewhere(model: type[BaseModel], locations: Sequence[Location]) -> str:
+    """What stands a level too high or too low, as a rule because of its indentation."""
+    first, section = home(model, locations[0]), keys_of(model, locations[0])[:-1]
+    assert first is not None
+    names = [_and_as(str(each[-1]), found.key) for each in locations if (found := home(model, each))]
+    stand, them = ("stands", "it") if len(names) == 1 else ("stand", "them")
+    if first.path:
+        where = ".".join(first.path).replace("*", "NAME")
+        indent = f"Indent {them} below" if first.above == section else f"Put {them} there, beside"
+        return f"unknown key here; {_listed(names, 'and')} {stand} in {where}. {indent} {where}."
+    level = "beside" if first.above else "at the top level, beside"
+    return f"unknown key here; {_listed(names, 'and')} {stand} {level} {section[len(first.above)]}."
+
+
+def _and_as(written: str, key: str) -> str:
+    key = "aws:region" if key == "region" else key
+    return key if written == key else f"{key} (here {written})"
+
+
 def _unknown_key(model: type[BaseModel], location: Location) -> str:
     written = str(location[-1])
     if others := variants_with(model, location):
-        *rest, last = others
-        only = f"{', '.join(rest)} and {last} have" if rest else f"{last} has"
+        only = f"{_listed(others, 'and')} {'have' if len(others) > 1 else 'has'}"
         same = _SAME_WAIT.get(written)
         return f"unknown key with {location[-2]}{f', which calls it {same}' if same else ''}; only {only} it."
     if (above := written.partition(".")[0]) in keys_at(model, location[:-1]):
         return (
             f"unknown key; a dot leads nowhere here. Put what follows it on a line of its own, indented, below {above}."
         )
-    if belongs_to_the_top(model, location):
-        return f"unknown key here; {written} stands at the top level, beside {location[0]}."
     if (key := meant(model, location)) is not None:
         return f"unknown key; did you mean {'aws:region' if (*location[:-1], key) == ('region',) else key}?"
     return f"unknown key; known keys here: {', '.join(keys_at(model, location[:-1]))}."
+
+
+def _listed(words: Sequence[str], conjunction: str) -> str:
+    *rest, last = words
+    return f"{', '.join(rest)} {conjunction} {last}" if rest else last
 
 
 def _no_secret(key: str, stack: str | None) -> str:
@@ -83,53 +163,76 @@ def _no_secret(key: str, stack: str | None) -> str:
 def _should_be_secret(model: type[BaseModel], field: FieldInfo | None, given: Any) -> bool:
     """Whether a value is where a stack has nothing but secrets, or is one but for the spelling of `secure`."""
     misspelt = isinstance(given, dict) and any(nearest(str(key), ["secure"]) for key in given)
-    return _is_secret(field) and (misspelt or any(field is each for each in model.model_fields.values()))
+    return is_secret(field) and (misspelt or any(field is each for each in model.model_fields.values()))
 
 
-def _is_secret(field: FieldInfo | None) -> bool:
+def is_secret(field: FieldInfo | None) -> bool:
     """Whether values of the field may be secrets."""
     extra = field.json_schema_extra if field else None
     return isinstance(extra, dict) and "secret" in extra
 
 
-def _message(error: ErrorDetails, given: Any, field: FieldInfo | None, hidden: bool) -> str:
-    value, hint = ("the value", "") if hidden else (_shown(given), _hint(error, given, field))
+def _message(error: ErrorDetails, given: Any, field: FieldInfo | None, place: Location, hidden: bool) -> str:
+    if error["type"] == "rule":
+        return str(error["msg"])
+    value, hint = ("the value", "") if hidden else (_shown(given), _hint(error, given, field, place))
     expected = str(error["msg"]).replace("Input should be", "must be").replace("String should", "must")
+    described = field.description if field and field.description else ""
     match error["type"]:
-        case "rule":
-            return str(error["msg"])
+        case "empty":
+            needed = field and field.is_required() and field.alias == place[-1]
+            return f"is empty. Give it a value{'' if needed else ', or take the key out'}."
+        case "nameless":
+            return f"a name is missing above {_listed(given, 'and')}: put one there, and indent them below it."
+        case "beside_names":
+            return f"{_listed(given, 'and')} cannot stand beside names. Indent it below the name that it belongs to."
         case "missing":
             said = "is required."
         case "model_type" | "model_attributes_type" | "dict_type":
-            dashes = "; take the dashes away" if isinstance(given, list) else ""
-            said = f"{value}: must be a mapping of keys to values{dashes}."
+            said = f"{value}: must be a mapping of keys to values{_no_mapping(given, field, place)}."
         case "list_type":
             said = f"{value}: must be a list: each item on a line of its own after `- `, or all of them in [brackets]."
-        case "string_type" if isinstance(given, int | float):
+        case "too_short" | "too_long":
+            said = f"must have {_limit(error)}."
+        case "string_type" if isinstance(given, int | float) and not hint:
             said = f"{value}: must be a valid string: put it in quotes."
         case "string_pattern_mismatch" if example := _example(field):
-            said = f"{value}: must be of the form of {example}."
-        case "union_tag_invalid":
+            said = f"{value}: must be of the form of {example}.{hint}"
+        case "union_tag_invalid" if isinstance(given, str):
             return f"{value} is none of {error['ctx']['expected_tags']}.{hint}"
+        case "union_tag_invalid":
+            return f"{value}: must be one of {error['ctx']['expected_tags']}."
+        case "enum" | "literal_error":
+            return f"{value}: {expected}.{hint}"
         case _:
             said = f"{value}: {expected}.{hint}"
-    return f"{said} {field.description if field and field.description else ''}".strip()
+    return f"{said} {described}".strip()
 
 
-def _hint(error: ErrorDetails, given: Any, field: FieldInfo | None) -> str:
+def _hint(error: ErrorDetails, given: Any, field: FieldInfo | None, place: Location) -> str:
     """What to write instead, where that can be told."""
-    if not isinstance(given, str):
+    if error["type"] == "bool_type" and place[:-1] == ("adopt",) and place[-1] in _NAMED_BY and isinstance(given, str):
+        return f" Write true, and the name as {_NAMED_BY[str(place[-1])]}."
+    if (instead := correction(error, given, field)) is None:
         return ""
-    match error["type"]:
-        case "int_type" | "float_type":
-            number = number_meant(given, field, whole=error["type"] == "int_type")
-            return f" Write {number}." if number else ""
-        case "union_tag_invalid" | "enum" | "literal_error":
-            context = error["ctx"]
-            choices = context.get("expected") or context["expected_tags"]
-            near = nearest(given, re.findall(r"'([^']+)'", choices))
-            return f" Did you mean {near}?" if near else ""
-    return ""
+    if isinstance(instead, str) and error["type"] not in ("string_type", "string_pattern_mismatch"):
+        return f" Did you mean {instead}?"
+    quoted = isinstance(given, str) and not isinstance(instead, str) and _yaml(instead) == given.strip().casefold()
+    return f" Write {_yaml(instead)}{', without quotes' if quoted else ''}."
+
+
+def _no_mapping(given: Any, field: FieldInfo | None, place: Location) -> str:
+    """Why there is none."""
+    if isinstance(given, list):
+        return "; take the dashes away"
+    return ": the endpoint's name is missing above it" if is_secret(field) and given and len(place) > 1 else ""
+
+
+def _limit(error: ErrorDetails) -> str:
+    context = error["ctx"]
+    least, most = context.get("min_length"), context.get("max_length")
+    count = least if most is None else most
+    return f"at {'least' if most is None else 'most'} {count} item{'' if count == 1 else 's'}"
 
 
 def _example(field: FieldInfo | None) -> str | None:
@@ -141,5 +244,11 @@ def _example(field: FieldInfo | None) -> str | None:
 def _shown(value: Any) -> str:
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"
-    text = repr(value)
+    text = repr(value) if isinstance(value, str) else _yaml(value)
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+
+
+def _yaml(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    return value if isinstance(value, str) else json.dumps(value, default=str)

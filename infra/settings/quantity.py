@@ -19,7 +19,7 @@ _FACTORS: Sequence[Mapping[str, float]] = (
 """How much a unit is of the smallest of its kind."""
 
 
-def number_meant(text: str, field: FieldInfo | None, whole: bool) -> str | None:
+def number_meant(text: str, field: FieldInfo | None, whole: bool) -> int | float | None:
     """The number to write for one with a unit, such as `15m` in a field of seconds; None if that cannot be told."""
     found = _QUANTITY.fullmatch(text.strip())
     if found is None:
@@ -33,7 +33,7 @@ def number_meant(text: str, field: FieldInfo | None, whole: bool) -> str | None:
         number = number * factors[unit] / factors[of_field]
     if whole and not number.is_integer():
         return None
-    return f"{number:.10g}" + ("" if unit else ", without quotes")
+    return int(number) if number.is_integer() else number
 
 
 def _unit_of(field: FieldInfo | None) -> str:

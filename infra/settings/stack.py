@@ -349,7 +349,7 @@ class Settings(Section):
         description="The AWS region, one that has AWS's image unless image.source is given; `pulumi config set "
         "aws:region ap-northeast-1`. Another region takes a stack of its own: an endpoint cannot move, "
         "and a change is refused.",
-        examples=["ap-northeast-1"],
+        examples=["ap-northeast-1", "us-east-1"],
         json_schema_extra=on_change(Effect.REPLACEMENT)
         | according_to(
             "AWS General Reference, Amazon SageMaker AI endpoints and quotas; this project: a stack is of one "

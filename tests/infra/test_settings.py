@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from infra.resources.released_artifact import released_key
 from infra.settings.endpoint import MAX_NAME, EndpointSettings
 from infra.settings.error import ConfigurationError
 from infra.settings.load import load
+from infra.settings.provider import AWS_KEYS
 from infra.settings.stack import MAX_REPOSITORY, Settings
 from infra.settings.variant import MAX_ARTIFACT_KEY, ModelArtifactSettings
 from tests.infra.mock_runtime import run
@@ -66,6 +69,12 @@ def problems(config: dict[str, Any]) -> dict[str, str]:
     return {problem.key: problem.message for problem in caught.value.problems}
 
 
+def told(config: dict[str, Any]) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        settings(config)
+    return list(map(str, caught.value.problems))
+
+
 def test_the_articles_settings_are_the_defaults() -> None:
     endpoint = settings(VALID).endpoints["ranking"]
     assert endpoint.startup_health_check_seconds == 60
@@ -86,7 +95,7 @@ P99 = "ranking.alarms.p99ModelLatencyMilliseconds"
 
 
 WRONG_VALUES: list[tuple[str, Any, str, str]] = [
-    ("environment", "prod", "environment", "'production', 'staging' or 'development'"),
+    ("environment", "live", "environment", "'live': must be 'production', 'staging' or 'development'."),
     ("aws:region", None, "aws:region", "is required"),
     ("aws:region", "mars-north-1", "aws:region", "mars-north-1"),
     ("aws:region", "tokyo", "aws:region", "'tokyo': must be of the form of ap-northeast-1."),
@@ -209,10 +218,15 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
         "ranking.alarms.p99ModelLatencyMilliseconds",
         "fin",
     ),
-    ("ranking.release", {"strategy": "canari"}, "ranking.release.strategy", "'canari' is none of 'allAtOnce', 'c"),
+    (
+        "ranking.release",
+        {"strategy": "canari", "percent": 10},
+        "ranking.release.strategy",
+        "'canari' is none of 'allAtOnce', 'c",
+    ),
     ("ranking.release", {"type": "canary", "percent": 10}, "ranking.release.type", "did you mean strategy?"),
     ("ranking.release", {"strategy": "ALL_AT_ONCE"}, "ranking.release.strategy", "Did you mean allAtOnce?"),
-    ("ranking.release", {"strategy": "Linear"}, "ranking.release.strategy", "Did you mean linear?"),
+    ("ranking.release", {"strategy": "Linear", "percent": 10}, "ranking.release.strategy", "Did you mean linear?"),
     (
         "ranking.release",
         {"bakeSeconds": "15m"},
@@ -338,11 +352,11 @@ def test_a_wrong_value_is_refused_at_its_key_with_the_rule(path: str, value: Any
 
 
 def test_a_strategy_in_the_words_of_aws_is_answered_with_ours() -> None:
-    assert problems(changed("endpoints.ranking.release", {"type": "CANARY", "percent": 10})) == {
-        "triton-sagemaker:endpoints.ranking.release.type": "unknown key; did you mean strategy?",
-        "triton-sagemaker:endpoints.ranking.release.strategy": "'CANARY' is none of 'allAtOnce', 'canary', 'linear', "
-        "'rolling'. Did you mean canary?",
-    }
+    key = "triton-sagemaker:endpoints.ranking.release.type"
+    assert told(changed("endpoints.ranking.release", {"type": "CANARY", "percent": 10})) == [
+        f"{key}: unknown key; did you mean strategy?",
+        f"{key}: 'CANARY' is none of 'allAtOnce', 'canary', 'linear', 'rolling'. Did you mean canary?",
+    ]
 
 
 @pytest.mark.parametrize("name", ["a__b", "a--b/c.d", "2048", "team_a/triton-x86"])
@@ -384,7 +398,7 @@ def test_all_problems_are_reported_at_once() -> None:
     config = changed("endpoints.ranking.autoscaling.min", 12)
     config["triton-sagemaker:endpoints"]["ranking"]["instanceType"] = "ml.c7g.xlarge"
     config["triton-sagemaker:endpoints"]["other"] = {"modle": {}}
-    config["triton-sagemaker:environment"] = "prod"
+    config["triton-sagemaker:environment"] = "live"
     found = problems(config)
     assert set(found) == {
         "triton-sagemaker:environment",
@@ -604,12 +618,49 @@ def test_a_misspelt_region_is_one_mistake(key: str) -> None:
 )
 def test_a_misspelt_namespace_is_refused_and_those_of_others_are_not(key: str, words: str) -> None:
     assert words in problems(VALID | {key: "x"})[key]
-    settings(VALID | {"datadog:site": "datadoghq.com"})
+    settings(VALID | {"datadog:site": "datadoghq.com", "azure:environment": "public"})
+
+
+@pytest.mark.parametrize("namespace", ["triton", "sagemaker", "x"])
+def test_a_setting_of_another_namespace_is_refused_and_read(namespace: str) -> None:
+    config = dict(VALID)
+    config[f"{namespace}:endpoints"] = changed("endpoints.ranking.autoscaling.min", 12)["triton-sagemaker:endpoints"]
+    del config["triton-sagemaker:endpoints"]
+    assert problems(config) == {
+        f"{namespace}:endpoints": "unknown namespace; did you mean triton-sagemaker:endpoints?",
+        f"{namespace}:endpoints.ranking.autoscaling.min": "12 is more than max (10). Raise max or lower min.",
+    }
+
+
+def test_a_setting_that_is_repeated_below_a_part_of_the_name_is_refused() -> None:
+    assert list(problems(VALID | {"triton:endpoints": {}})) == ["triton:endpoints"]
+
+
+def test_a_misspelt_key_of_the_provider_is_refused() -> None:
+    assert problems(VALID | {"aws:profil": "x"}) == {"aws:profil": "unknown key; did you mean aws:profile?"}
+    settings(VALID | {"aws:profile": "x", "aws:skipCredentialsValidation": "true"})
+
+
+def test_the_providers_keys_are_those_of_pulumi_aws() -> None:
+    spec = importlib.util.find_spec("pulumi_aws")
+    assert spec is not None and spec.origin is not None
+    read = (Path(spec.origin).parent / "config" / "vars.py").read_text()
+    assert set(re.findall(r"__config__\.get\w*\('(\w+)'\)", read)) == AWS_KEYS - {"version"}
+
+
+@pytest.mark.parametrize("key", ["aws:secretKey", "aws:token"])
+def test_credentials_in_plain_text_are_refused_and_not_shown(key: str) -> None:
+    ((found, message),) = problems(VALID | {key: "hunter2"}).items()
+    assert found == key
+    assert message.startswith("stands here in plain text. Take it out, and give credentials through the environment")
+    assert message.endswith(f"or type: pulumi config set --secret --path '{key}'")
+    texts = {name: each if isinstance(each, str) else json.dumps(each) for name, each in VALID.items()}
+    load(texts | {key: "hunter2"}, "triton-sagemaker", {key})
 
 
 @pytest.mark.parametrize("name", ["model", "release", "variants", "image"])
 def test_an_endpoint_may_be_called_like_a_key(name: str) -> None:
-    config = VALID | {"triton-sagemaker:endpoints": {name: {"model": {"path": "x"}, "instanceTyp": "x"}}}
+    config = VALID | {"triton-sagemaker:endpoints": {name: {"model": {"path": "x"}, "instanceTyp": "ml.c5.large"}}}
     ((key, message),) = problems(config).items()
     assert key == f"triton-sagemaker:endpoints.{name}.instanceTyp"
     assert message == "unknown key; did you mean instanceType?"
@@ -920,7 +971,7 @@ def test_what_is_no_secret_is_told_once_with_a_command_for_its_variable(value: A
         )
 
 
-@pytest.mark.parametrize("value", ["", "hunter2", {"LICENSE_KEY": "hunter2"}, {"ranking": None}, ["hunter2"]])
+@pytest.mark.parametrize("value", ["hunter2", {"LICENSE_KEY": "hunter2"}, {"ranking": None}, ["hunter2"]])
 def test_variables_without_their_endpoint_are_told_once_and_never_shown(value: Any) -> None:
     ((key, message),) = problems(changed("secretEnvironment", value)).items()
     assert "must be a mapping of keys to values" in message
@@ -935,12 +986,13 @@ def test_no_secret_at_all_is_none_in_plain_text() -> None:
 
 
 def test_a_hint_shows_nothing_of_what_may_be_secret() -> None:
-    config = changed("endpoints.ranking.release", {"strategy": "Canary", "bakeSeconds": "15m"})
+    config = changed("endpoints.ranking.release", {"strategy": "Canary", "percent": 10, "bakeSeconds": "15m"})
     texts = {key: each if isinstance(each, str) else json.dumps(each) for key, each in config.items()}
     with pytest.raises(ConfigurationError) as caught:
         load(texts, "triton-sagemaker", {"triton-sagemaker:endpoints"})
-    (problem,) = caught.value.problems
-    assert problem.message == "the value is none of 'allAtOnce', 'canary', 'linear', 'rolling'."
+    strategy, bake = caught.value.problems
+    assert strategy.message == "the value is none of 'allAtOnce', 'canary', 'linear', 'rolling'."
+    assert bake.message.startswith("the value: must be a valid integer. Seconds")
 
 
 @pytest.mark.parametrize("value", ["TOKEN=hunter2", {"KEY": "hunter2" * 200}, {"KEY": 7, "hunter2": {}}])

@@ -96,7 +96,7 @@ def test_every_problem_stands_with_line_and_column(found: Validate) -> None:
         (
             "min: 2",
             "min:",
-            "10:9: triton-sagemaker:endpoints.ranking.autoscaling.min: is empty. Give it a value, or take",
+            "10:9: triton-sagemaker:endpoints.ranking.autoscaling.min: is empty. Give it a value.",
         ),
     ],
 )
@@ -201,8 +201,27 @@ def test_numbers_are_those_that_pulumi_makes_of_them(found: Validate) -> None:
 
 
 def test_a_wrong_model_repository_is_told_of_beside_wrong_settings(found: Validate) -> None:
-    text = VALID + "    second:\n      model:\n        path: nowhere\n    third:\n      modl: x\n"
+    text = VALID + "    second:\n      model:\n        path: nowhere\n    third:\n      modl: {path: x}\n"
     assert [line.split(": ")[0] for line in found(text)] == ["14:9", "16:7"]
+
+
+@pytest.mark.parametrize("wrong", ["autoscaling: {min: 2, max: ten}", "xyzzy: 1", "alarms:", "release: {percent: 5}"])
+def test_a_wrong_model_repository_is_told_of_beside_another_mistake_of_its_endpoint(
+    found: Validate, wrong: str
+) -> None:
+    lines = found(VALID + f"    second:\n      {wrong}\n      model:\n        path: nowhere\n")
+    assert len(lines) == 2
+    assert lines[1].startswith("15:9: triton-sagemaker:endpoints.second.model.path: nowhere")
+
+
+def test_a_model_repository_is_not_judged_by_instances_that_nobody_meant(found: Validate, project: Path) -> None:
+    model = project / "models" / "iris"
+    (model / "1").mkdir(parents=True)
+    (model / "1" / "model.onnx").touch()
+    (model / "config.pbtxt").write_text('backend: "onnxruntime"\ninstance_group [{kind: KIND_GPU}]\n')
+    text = VALID + "    second:\n      model: {path: models}\n      instanceType: ml.g5.xlargee\n"
+    (line,) = found(text)
+    assert "Did you mean ml.g5.xlarge?" in line
 
 
 def test_warnings_are_shown_and_are_no_failure(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -260,7 +279,7 @@ def test_a_secret_that_was_written_wrong_is_not_shown(
     assert list(recwarn) == []
 
 
-@pytest.mark.parametrize("key", ["secretEnvironment: {KEY: x}", "freezeWindows: []", "adopt: {role: true}"])
+@pytest.mark.parametrize("key", ["secretEnvironment: {}", "freezeWindows: []", "adopt: {role: false}"])
 def test_a_key_of_the_top_level_is_not_taken_for_another_one(found: Validate, key: str) -> None:
     (line,) = found(VALID + f"      {key}\n")
     assert line.endswith(f"unknown key here; {key.partition(':')[0]} stands at the top level, beside endpoints.")
@@ -365,9 +384,9 @@ def test_what_cannot_be_read_hides_no_finding_in_other_files(project: Path, caps
 @pytest.mark.parametrize(
     ("changes", "addition", "count"),
     [
-        ({"min: 2": "min: 12"}, "    second:\n      model: {path: nowhere}\n      instanceTyp: x\n", 2),
-        ({"artifact:": "artefact:", "min: 2": "minCapacity: 2", "staging": "Prod"}, "", 3),
-        ({"min: 2": "min: 2m"}, "      release: {strategy: canry}\n      alarms: {existing: pager}\n", 3),
+        ({"min: 2": "min: 12"}, "    second:\n      model: {path: nowhere}\n      instanceTyp: x\n", 3),
+        ({"artifact:": "artefact:", "min: 2": "minCapacity: 2", "staging": "Prod"}, "", 4),
+        ({"min: 2": "min: 2m"}, "      release: {strategy: canry}\n      alarms: {existing: pager}\n", 4),
         ({}, "  triton-sagemaker:secretEnvironment: {ranking: {A: hunter2, B: {secret: hunter2}, c-d: x}}\n", 3),
     ],
 )

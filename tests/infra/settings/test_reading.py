@@ -1,0 +1,398 @@
+"""Several mistakes are told at once, each in one message, and none that is not there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from infra.settings.error import ConfigurationError
+from infra.settings.keys import keys
+from infra.settings.load import load
+from infra.settings.stack import Settings
+from infra.settings.stand_in import LEFT_OUT, stand_ins
+
+Config = dict[str, Any]
+EP = "p:endpoints.ranking"
+
+
+def production() -> Config:
+    """A valid production stack."""
+    return {
+        "aws:region": "ap-northeast-1",
+        "p:environment": "production",
+        "p:tags": {"CostEnv": "prod", "CostService": "ranking"},
+        "p:image": {"version": "24.05-py3"},
+        "p:bucket": {"name": "sagemaker-models"},
+        "p:endpoints": {
+            "ranking": {
+                "model": {"artifact": "artifacts/model_7.tar.gz"},
+                "instanceType": "ml.g5.xlarge",
+                "autoscaling": {"min": 2, "max": 10},
+                "alarms": {"errorRatePercent": 5},
+                "release": {"strategy": "canary", "percent": 10, "bakeSeconds": 600},
+            },
+            "search": {
+                "model": {"path": "models"},
+                "initialInstanceCount": 2,
+                "alarms": {"existing": ["pager"]},
+                "release": {"bakeSeconds": 60},
+            },
+        },
+    }
+
+
+def told(config: Config) -> list[str]:
+    """The keys that are told of."""
+    texts = {key: each if isinstance(each, str) else json.dumps(each) for key, each in config.items()}
+    try:
+        load(texts, "p")
+    except ConfigurationError as error:
+        return [each.key for each in error.problems]
+    return []
+
+
+def put(path: str, value: Any) -> Callable[[Config], None]:
+    """Change a value; None takes it out."""
+    first, *parts = path.split(".")
+
+    def change(config: Config) -> None:
+        *above, last = (f"p:{first}" if ":" not in first else first, *parts)
+        section: Any = config
+        for part in above:
+            section = section.setdefault(part, {})
+        if value is None:
+            del section[last]
+        else:
+            section[last] = value
+
+    return change
+
+
+MISTAKES: dict[str, Callable[[Config], None]] = {
+    # of one value
+    f"{EP}.autoscaling.max": put("endpoints.ranking.autoscaling.max", "ten"),
+    "p:endpoints.search.release.bakeSeconds": put("endpoints.search.release.bakeSeconds", "10m"),
+    "p:image.source": put("image", {"source": "nonsense"}),
+    # a key that is missing, unknown or empty
+    "p:tags": put("tags.CostEnv", None),
+    "p:endpoints.search.modle": lambda config: config["p:endpoints"]["search"].update(
+        modle=config["p:endpoints"]["search"].pop("model")
+    ),
+    "p:vpc.subnets": put("vpc", {"subnets": ["subnet-1"], "securityGroupIds": ["sg-1"]}),
+    "p:bucket.name": put("bucket.name", ""),
+    # a rule of one section
+    f"{EP}.release.timeoutSeconds": put("endpoints.ranking.release.timeoutSeconds", 700),
+    "p:adopt.bucket": put("adopt", {"bucketPolicy": True}),
+    # a rule across sections
+    "p:endpoints.search.alarms": put("endpoints.search.alarms", None),
+    "p:bucket.kmsKeyArn": put("bucket.kmsKeyArn", "arn:aws:kms:us-east-1:123456789012:key/1234abcd"),
+    "p:secretEnvironment.other": put("secretEnvironment", {"other": {}}),
+    "p:endpoints.Ranking": put(
+        "endpoints.Ranking",
+        {"model": {"path": "x"}, "initialInstanceCount": 2, "alarms": {"existing": ["a"]}},
+    ),
+}
+"""Mistakes of different kinds in different sections, by the key that each is told at."""
+
+
+def test_the_stack_of_this_test_is_valid() -> None:
+    assert told(production()) == []
+
+
+@pytest.mark.parametrize("key", MISTAKES)
+def test_one_mistake_has_one_message(key: str) -> None:
+    config = production()
+    MISTAKES[key](config)
+    assert told(config) == [key]
+
+
+@pytest.mark.parametrize(("one", "other"), combinations(MISTAKES, 2))
+def test_two_mistakes_are_both_told_and_nothing_else(one: str, other: str) -> None:
+    config = production()
+    MISTAKES[one](config)
+    MISTAKES[other](config)
+    assert sorted(told(config)) == sorted([one, other])
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    config = production()
+    for make in MISTAKES.values():
+        make(config)
+    assert sorted(told(config)) == sorted(MISTAKES)
+
+
+@pytest.mark.parametrize(
+    ("changes", "keys"),
+    [
+        ({"ranking.release.bakeSeconds": "10m", "ranking.alarms": None}, ["release.bakeSeconds", "alarms"]),
+        ({"ranking.autoscaling.max": "10", "ranking.autoscaling.min": 12}, ["autoscaling.max", "autoscaling.min"]),
+        ({"ranking.autoscaling.min": 12, "ranking.release.timeoutSeconds": 700}, ["autoscaling.min", "release.timeou"]),
+        (
+            {"ranking.initialInstanceCount": 20, "ranking.release.timeoutSeconds": 600},
+            ["initialInstanceCount", "release.timeoutSeconds"],
+        ),
+        ({"ranking.autoscaling.min": 1}, ["autoscaling.min", "release"]),
+        ({"ranking.autoscaling.min": "1"}, ["autoscaling.min", "autoscaling.min", "release"]),
+    ],
+)
+def test_no_mistake_of_an_endpoint_hides_another_one(changes: dict[str, Any], keys: list[str]) -> None:
+    config = production()
+    for path, value in changes.items():
+        put(f"endpoints.{path}", value)(config)
+    found = sorted(told(config))
+    assert len(found) == len(keys)
+    assert all(key.startswith(f"{EP}.{expected}") for key, expected in zip(found, sorted(keys), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "other", "right"),
+    [
+        ("endpoints.ranking.autoscaling.max", "many", "endpoints.ranking.autoscaling.min", 30),
+        ("endpoints.ranking.alarms.errorRatePercent", "few", "endpoints.ranking.allowSingleInstance", True),
+        ("endpoints.ranking.release.percent", "few", "endpoints.ranking.autoscaling.max", 11),
+        ("aws:region", "tokyo", "bucket.kmsKeyArn", "arn:aws:kms:us-east-1:123456789012:key/1234abcd"),
+        ("environment", "live", "endpoints.ranking.alarms", {}),
+        ("endpoints.ranking", "x", "adopt", {"endpoints": ["ranking"]}),
+        ("endpoints", "x", "secretEnvironment", {"ranking": {}}),
+        (
+            "endpoints.search.initialInstanceCount",
+            "two",
+            "endpoints.search.release",
+            {"strategy": "canary", "percent": 9},
+        ),
+        (
+            "freezeWindows",
+            [{"schedule": "x", "durationMinutes": 20_000, "timeZone": "Asia/Tokyo", "reason": "x"}],
+            "endpoints.ranking.allowSingleInstance",
+            True,
+        ),
+        ("notifications", {"topicArn": "x"}, "aws:region", "us-east-1"),
+    ],
+)
+def test_nothing_is_told_that_may_be_right_once_the_mistake_is_away(
+    key: str, value: Any, other: str, right: Any
+) -> None:
+    config = production()
+    put(other, right)(config)
+    put(key, value)(config)
+    (found,) = told(config)
+    assert found.startswith(key if ":" in key else f"p:{key}")
+
+
+@pytest.mark.parametrize("path", [key.path for key in keys()], ids=".".join)
+def test_a_key_has_a_stand_in(path: tuple[str, ...]) -> None:
+    found = stand_ins(Settings, tuple(0 if part == "[]" else part for part in path))
+    assert found
+    assert found != [LEFT_OUT]
+
+
+def messages(config: Config, secret: tuple[str, ...] = ()) -> dict[str, str]:
+    """What is told, by key."""
+    texts = {key: each if isinstance(each, str) else json.dumps(each) for key, each in config.items()}
+    with pytest.raises(ConfigurationError) as caught:
+        load(texts, "p", secret)
+    found = {each.key: each.message for each in caught.value.problems}
+    assert len(found) == len(caught.value.problems)
+    return found
+
+
+def test_what_stands_below_a_misspelt_environment_is_not_shown() -> None:
+    for key in ("environmnt", "env", "Environment"):
+        config = production()
+        put(f"endpoints.ranking.{key}", {"TOKEN=hunter2": "x", "KEY": ["hunter2"]})(config)
+        found = messages(config)
+        assert len(found) == 3
+        assert "hunter2" not in str(found)
+
+
+EMPTY = "is empty. Give it a value"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "key", "words"),
+    [
+        ("endpoints.ranking.model", {"artifact": None}, "model.artifact", EMPTY),
+        ("endpoints.ranking.model", {"path": None}, "model.path", EMPTY),
+        ("tags.CostEnv", None, "p:tags.CostEnv", EMPTY),
+        ("endpoints", {"ranking": None}, "p:endpoints.ranking", EMPTY),
+        ("endpoints.ranking", {"variants": None, "alarms": {"existing": ["a"]}}, "variants", EMPTY),
+        ("endpoints.ranking.release", {"strategy": None, "percent": 10}, "release.strategy", EMPTY),
+        ("endpoints.ranking.autoscaling", None, "autoscaling", EMPTY),
+        ("endpoints.ranking.alarms", None, "alarms", EMPTY),
+        ("endpoints.ranking.alarms", {"errorRatePercent": None}, "alarms.errorRatePercent", EMPTY),
+        ("aws:region", "", "aws:region", EMPTY),
+        ("environment", "", "p:environment", EMPTY),
+        ("vpc", "", "p:vpc", EMPTY),
+        ("endpoints", "", "p:endpoints", EMPTY),
+        ("secretEnvironment", "", "p:secretEnvironment", EMPTY),
+        ("endpoints.ranking.model", {"s3": "x"}, "model.s3", "known keys here: artifact, defaultModelName, path."),
+        ("notifications", {"email": "x"}, "p:notifications.email", "known keys here: topicArn."),
+        ("endpoints.ranking.fleetSize", 3, "fleetSize", "known keys here: alarms,"),
+        ("freezeWindows", [{"cron": "0 18 * * FRI", "durationMinutes": 60, "timeZone": "Asia/Tokyo", "reason": "x"}],
+         "p:freezeWindows[0].cron", "did you mean schedule?"),
+        ("endpoints.ranking.release", {"percent": 10, "bakeSeconds": 60}, "release.strategy",
+         "is missing: canary, linear or rolling. Without one allAtOnce counts, which has no percent."),
+        ("endpoints.ranking.release", {"percent": 10, "intervalSeconds": 60}, "release.strategy",
+         "is missing: linear or rolling. Without one allAtOnce counts, which has no percent and intervalSeconds."),
+    ],
+)  # fmt: skip
+def test_what_is_empty_or_unknown_makes_no_other_mistake(path: str, value: Any, key: str, words: str) -> None:
+    config = production()
+    change(config, path, value)
+    ((found, message),) = messages(config).items()
+    assert found == (key if ":" in key else f"{EP}.{key}")
+    assert words in message
+
+
+def change(config: Config, path: str, value: Any) -> None:
+    """Set a value, which may be none."""
+    first, *parts = path.split(".")
+    *above, last = (first if ":" in first else f"p:{first}", *parts)
+    section: Any = config
+    for part in above:
+        section = section.setdefault(part, {})
+    section[last] = value
+
+
+@pytest.mark.parametrize("key", ["model", "autoscaling", "alarms", "release"])
+def test_a_section_that_is_not_indented_is_told_once(key: str) -> None:
+    config = production()
+    endpoint = config["p:endpoints"]["ranking"]
+    section = endpoint[key]
+    endpoint[key] = None
+    endpoint |= section
+    first, *others = section
+    stand, them = ("stand", "them") if others else ("stands", "it")
+    ((found, message),) = messages(config).items()
+    assert found == f"{EP}.{first}"
+    assert message.endswith(f"{[first, *others][-1]} {stand} in {key}. Indent {them} below {key}.")
+    assert all(each in message for each in others)
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "words"),
+    [
+        ("endpoints.ranking", "artifact", "artifact stands in model. Indent it below model."),
+        ("endpoints.ranking", "path", "path stands in model."),
+        ("endpoints.ranking", "defaultModelName", "stands in model."),
+        ("endpoints.ranking", "strategy", "stands in release."),
+        ("endpoints.ranking", "bakeSeconds", "stands in release."),
+        ("endpoints.ranking", "errorRatePercent", "stands in alarms."),
+        ("endpoints.ranking", "existing", "stands in alarms."),
+        ("endpoints.ranking", "otherwise", "stands in alarms.minimumInvocations."),
+        ("endpoints.ranking", "scaleInCooldown", "stands in autoscaling."),
+        ("endpoints.ranking", "MinCapacity", "min (here MinCapacity) stands in autoscaling."),
+        ("endpoints.ranking", "MinInstanceCount", "min (here MinInstanceCount) stands in autoscaling."),
+        ("endpoints.ranking", "tags", "tags stands at the top level, beside endpoints."),
+        ("endpoints.ranking", "region", "aws:region (here region) stands at the top level"),
+        ("endpoints.ranking.release", "alarms", "alarms stands beside release."),
+        ("endpoints.ranking.release", "min", "min stands in autoscaling. Put it there"),
+        ("endpoints.ranking.alarms", "environment", "environment stands beside alarms."),
+        ("alarms", "", "alarms stands in endpoints.NAME. Indent it below endpoints.NAME."),
+        ("instanceType", "", "instanceType stands in endpoints.NAME."),
+        ("endpoints.ranking", "replicas", "did you mean initialInstanceCount?"),
+        ("endpoints.ranking", "instances", "did you mean initialInstanceCount?"),
+        ("endpoints.ranking", "artefakt", "known keys here: "),
+    ],
+)
+def test_a_key_at_the_wrong_level_is_told_with_its_own(place: str, key: str, words: str) -> None:
+    config = production()
+    change(config, f"{place}.{key}".rstrip("."), 2)
+    (message,) = messages(config).values()
+    assert message.startswith("unknown key")
+    assert words in message
+
+
+def test_what_all_variants_share_is_told_once_where_it_stands_in_one() -> None:
+    config = production()
+    endpoint = config["p:endpoints"]["ranking"]
+    config["p:endpoints"]["ranking"] = {"variants": {"A": endpoint}}
+    assert messages(config) == {
+        f"{EP}.variants.A.alarms": "unknown key here; alarms and release stand beside variants.",
+    }
+
+
+def test_names_that_are_missing_are_told_once() -> None:
+    config = production()
+    config["p:endpoints"] = config["p:endpoints"]["search"]
+    ((key, message),) = messages(config).items()
+    assert key == "p:endpoints"
+    assert message.startswith("a name is missing above model, initialInstanceCount, alarms and release: put one there")
+    config = production()
+    endpoint = config["p:endpoints"]["search"]
+    config["p:endpoints"]["search"] = {
+        "variants": {"model": endpoint.pop("model"), "initialInstanceCount": 2},
+        **endpoint,
+    }
+    del config["p:endpoints"]["search"]["initialInstanceCount"]
+    assert list(messages(config)) == ["p:endpoints.search.variants"]
+
+
+def test_what_stands_below_a_misspelt_key_is_checked() -> None:
+    config = production()
+    endpoint = config["p:endpoints"]["ranking"]
+    endpoint["autoscalling"] = {**endpoint.pop("autoscaling"), "min": 12, "maxx": 3}
+    assert set(messages(config)) == {f"{EP}.autoscalling{each}" for each in ("", ".min", ".maxx")}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("endpoints", {}, "must have at least 1 item. "),
+        ("endpoints.ranking.alarms.existing", [str(n) for n in range(11)], "must have at most 10 items. "),
+        ("endpoints.ranking.release.strategy", ["canary"], "a list: must be one of 'allAtOnce', 'canary', "),
+        ("endpoints.ranking.release.percent", True, "true: must be a valid integer. "),
+        ("endpoints.ranking.model", [None], "a list: must be a mapping of keys to values; take the dashes away. "),
+        ("endpoints.ranking.autoscaling.min", [1], "a list: must be a valid integer. "),
+        ("environment", "live", "'live': must be 'production', 'staging' or 'development'."),
+        ("environment", "dev", "'dev': must be 'production', 'staging' or 'development'. Did you mean development?"),
+        ("image.version", 24.05, "24.05: must be a valid string. Write 24.05-py3. "),
+        ("image.version", 23.1, "23.1: must be a valid string. Write 23.10-py3. "),
+        ("image.version", "24.05", "'24.05': must be of the form of 24.09-py3. Write 24.05-py3. "),
+        ("endpoints.ranking.allowSingleInstance", "yes", "'yes': must be a valid boolean. Write true. "),
+        ("endpoints.ranking.allowSingleInstance", "true", "Write true, without quotes. "),
+        ("adopt.role", "sagemaker-role", "Write true, and the name as role.name. "),
+        ("adopt.repository", "triton", "Write true, and the name as image.repository. "),
+    ],
+)
+def test_a_message_is_in_the_words_of_the_file(path: str, value: Any, words: str) -> None:
+    config = production()
+    change(config, path, value)
+    (message,) = messages(config).values()
+    assert words in message
+
+
+def test_a_secret_without_its_endpoint_is_told_what_is_missing() -> None:
+    config = production() | {"p:secretEnvironment": {"DB": "hunter2"}}
+    ((key, message),) = messages(config, ("p:secretEnvironment",)).items()
+    assert key == "p:secretEnvironment.DB"
+    assert message.startswith(
+        "the value: must be a mapping of keys to values: the endpoint's name is missing above it. "
+    )
+
+
+@pytest.mark.parametrize("key", ["model", "alarms", "release", "initialInstanceCount"])
+def test_a_section_that_stands_beside_the_names_of_endpoints_is_told_once(key: str) -> None:
+    config = production()
+    endpoints = config["p:endpoints"]
+    endpoints[key] = endpoints["search"].pop(key)
+    assert messages(config) == {
+        "p:endpoints": f"{key} cannot stand beside names. Indent it below the name that it belongs to."
+    }
+
+
+def test_a_strategy_that_stands_beside_its_release_is_told_once() -> None:
+    config = production()
+    endpoint = config["p:endpoints"]["ranking"]
+    endpoint["strategy"] = endpoint["release"].pop("strategy")
+    assert list(messages(config)) == [f"{EP}.strategy"]
+
+
+def test_where_one_of_two_keys_is_wrong_nothing_is_told_of_the_other_ones_value() -> None:
+    config = production()
+    config["p:endpoints"]["ranking"]["autoscaling"]["max"] = 1
+    assert list(messages(config)) == [f"{EP}.autoscaling.min"]
