@@ -311,7 +311,7 @@ def _unknown_key(draw: st.DrawFn, config: Any, places: list[Location]) -> Locati
 def _wrong_type(draw: st.DrawFn, config: Any, places: list[Location]) -> Location:
     place = draw(st.sampled_from(places))
     value = _at(config, place)
-    options: list[Any] = ["text", 5.5]
+    options: list[Any] = [5.5] if _is_secret(value) else ["text", 5.5]
     if isinstance(value, str):
         options = [[value], {"x": [value]}]
     elif isinstance(value, int | float) and not isinstance(value, bool):
@@ -329,7 +329,8 @@ def _negative(draw: st.DrawFn, config: Any, places: list[Location]) -> Location:
 
 def _missing(draw: st.DrawFn, config: Any, places: list[Location]) -> Location:
     required = ("aws:region", "tags", "endpoints", "min", "max", "count", "model")
-    place = draw(st.sampled_from([each for each in places if _ends(each, required)]))
+    needed = [each for each in places if _ends(each, required) and not _ends(each[:1], ("adopt",))]
+    place = draw(st.sampled_from(needed))
     del _at(config, place[:-1])[place[-1]]
     return place
 
@@ -339,7 +340,11 @@ def _is_section(config: Any, place: Location) -> bool:
 
 
 def _of_secrets(place: Location, section: dict[str, Any]) -> bool:
-    return "secure" in section or _ends(place[:1], ("secretEnvironment",))
+    return _is_secret(section) or _ends(place[:1], ("secretEnvironment",))
+
+
+def _is_secret(value: Any) -> bool:
+    return isinstance(value, dict) and "secure" in value
 
 
 def _is_number(config: Any, place: Location) -> bool:
