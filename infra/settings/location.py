@@ -55,7 +55,7 @@ class Home:
 
 
 def home(model: type[BaseModel], location: Location) -> Home | None:
-    """Where an unknown key belongs, if that is one other section: below its own, or around it."""
+    """Where an unknown key belongs, if that is one other section: below its own, around it, or next to one around."""
     *section, key = keys_of(model, location)
     if variants_with(model, location) or same(str(key), keys_at(model, location[:-1])):
         return None
@@ -63,15 +63,16 @@ def home(model: type[BaseModel], location: Location) -> Home | None:
         above = tuple(section[:length])
         if is_mapping_at(model, above):
             continue
-        deepest = 9 if length == len(section) else min(length, 1)  # all that is below; of what is around, the nearest
+        own = length == len(section)
         found = [
             Home(above, path, known)
             for path, keys in _below(sections_at(model, above))
-            if _depth(path) <= deepest and (known := same(str(key), keys))
+            if (path if own else _depth(path) <= min(length, 1)) and (known := same(str(key), keys))
         ]
-        nearby = [each for each in found if _depth(each.path) == min(_depth(each.path) for each in found)]
         if found:
-            return nearby[0] if len({each.path for each in nearby}) == 1 else None
+            least = min(_depth(each.path) for each in found)
+            first, *others = (each for each in found if _depth(each.path) == least)
+            return None if any(each.path != first.path for each in others) else first
     return None
 
 
@@ -131,7 +132,8 @@ def at(values: Any, location: Location) -> Any:
 def keys_of(model: type[BaseModel], location: Location) -> Location:
     """The keys in a location: pydantic puts the name of a union's variant (`canary`) into it, and a mark where a
     mapping's key itself is wrong; the stack file has no such keys."""
-    return tuple(part for part in _walk(model, location)[0] if part != "[key]")
+    keys = _walk(model, location)[0]
+    return keys[:-1] if keys[-1:] == ("[key]",) and len(keys) > 2 else keys
 
 
 def _walk(

@@ -96,7 +96,7 @@ class _Reading:
             case "too_short" if any(_within(each, {place}) for each in self.of_nobody):
                 return True
             case "extra_forbidden" if (*place[:-1], "strategy") in self.of_nobody:
-                return True
+                return _within(place, self.of_nobody) or bool(variants_with(self._model, mistake.error["loc"]))
         return _within(place, self.of_nobody)
 
     def _errors(self) -> list[ErrorDetails]:
@@ -243,7 +243,8 @@ def _expanded(values: Any, above: Location, path: tuple[str, ...]) -> Iterator[L
         return
     length = path.index("*")
     mapping = (*above, *path[:length])
-    for name in at(values, mapping) if has(values, mapping) else ():
+    names = at(values, mapping) if has(values, mapping) else ()
+    for name in names if isinstance(names, Mapping) else ():
         yield from _expanded(values, (*mapping, name), path[length + 1 :])
 
 
@@ -261,12 +262,13 @@ def _put(values: Any, place: Location, value: Any) -> Any:
     for part in above:
         if isinstance(values, dict) and values.get(part) is None:
             values[part] = {}
-        values = values[part]
+        if not has(values, (part,)):  # no section, and told as that
+            return LEFT_OUT
+        values = at(values, (part,))
     if isinstance(values, list) and isinstance(last, int):
-        values[last] = value
-        return None
+        values[last] = deepcopy(value)
     if not isinstance(values, dict):
-        return None
+        return LEFT_OUT
     before = values.pop(last, LEFT_OUT)
     if value is not LEFT_OUT:
         values[last] = deepcopy(value)

@@ -385,6 +385,22 @@ def test_a_section_that_stands_beside_the_names_of_endpoints_is_told_once(key: s
     }
 
 
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        {"alarms": "x", "count": 1},
+        {"release": "canary", "strategy": "canary"},
+        {"variants": ["x"], "model": None},
+        {"autoscaling": {"a.b": {}, "min.x": 1}},
+        "x",
+    ],
+)
+def test_a_key_cannot_be_put_where_there_is_no_section(endpoint: Any) -> None:
+    config = production()
+    config["p:endpoints"]["search"] = endpoint
+    assert all(key.startswith("p:endpoints.search") for key in told(config))
+
+
 def test_a_strategy_that_stands_beside_its_release_is_told_once() -> None:
     config = production()
     endpoint = config["p:endpoints"]["ranking"]
