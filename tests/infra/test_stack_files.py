@@ -29,7 +29,7 @@ SCHEMA = Draft202012Validator(stack_schema("triton-sagemaker"))
 PROJECT = "triton-sagemaker"
 DRIVERS = ["al2-ami-sagemaker-inference-gpu-2-1", "al2-ami-sagemaker-inference-gpu-3-1"]
 
-VALID, BROKEN, MANGLED = 300, 160, 55
+VALID, BROKEN, MANGLED = 150, 160, 75
 """Stacks that are generated for each test."""
 
 TIMES = 8

@@ -51,6 +51,7 @@ def test_a_kill_during_the_mirror_costs_only_time(account: Account) -> None:
     assert account.ask(name) == 1
 
 
+@pytest.mark.soak
 def test_what_was_being_made_when_the_engine_was_killed_is_named_by_the_next_up(account: Account) -> None:
     name, model = account.name(), account.model(1)
     stack = account.stack(development({name: {"model": {"path": str(model)}}}))
@@ -74,7 +75,9 @@ def test_what_was_being_made_when_the_engine_was_killed_is_named_by_the_next_up(
     nothing_to_do(stack)
 
 
-@pytest.mark.parametrize("meanwhile", ["updated", "refreshed", pytest.param("deleted", marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    "meanwhile", ["updated", *(pytest.param(each, marks=pytest.mark.soak) for each in ("refreshed", "deleted"))]
+)
 def test_a_kill_while_autoscaling_is_off_brings_it_back_with_the_next_up(account: Account, meanwhile: str) -> None:
     name = account.name()
     endpoint = {"model": {"path": str(account.model(1))}, "autoscaling": {"min": 2, "max": 4}, "release": CANARY}

@@ -164,7 +164,8 @@ def test_a_release_is_not_begun_while_a_rollback_alarm_is_missing_or_fires(accou
 
 def test_a_live_model_that_fails_does_not_roll_its_repair_back(account: Account) -> None:
     name, model = account.name(), account.model(1, execute=FAILING)
-    endpoint = {"model": {"path": str(model)}, "initialInstanceCount": 2, "release": CANARY, "alarms": ERROR_RATE}
+    short = {**CANARY, "bakeSeconds": 300}
+    endpoint = {"model": {"path": str(model)}, "initialInstanceCount": 2, "release": short, "alarms": ERROR_RATE}
     stack = account.stack(development({name: endpoint}))
     stack.up()
     account.impose(timeFactor=60)

@@ -57,7 +57,7 @@ def test_each_strategy_brings_a_release_to_its_end_without_a_failed_request(acco
         )
     )  # fmt: skip
     stack.up()
-    account.impose(timeFactor=60)
+    account.impose(timeFactor=100)
     before = account.now()
     write_model(model, answer=2)
     with Asking(account, names["CANARY"], threads=1) as canary, Asking(account, names["ROLLING"], threads=1) as rolling:
