@@ -36,7 +36,7 @@ status: ready ## what runs in the sandbox
 # Three workers on two cores: what asks the sandbox waits for a good part of its time.
 .PHONY: test
 test: ready lint editor ## every check and every test but the long ones of `make soak`
-	@$(RUN) pytest -n 3 --dist worksteal
+	@$(RUN) pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: soak
 soak: ready ## the tests that take minutes: releases under load, deployments killed at many moments
