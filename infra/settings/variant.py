@@ -139,8 +139,8 @@ def _instance_type(name: str) -> str:
         alternative = instances.amd64_alternative(name)
         raise violation(f"{name} is an Arm type, and AWS's Triton image is amd64 only. Take {alternative}.")
     if name not in instances.hosting_instance_types() and not instances.is_plausible(name):
-        nearest = instances.nearest_instance_type(name)
-        hint = f" Did you mean {nearest}?" if nearest else ""
+        near = instances.nearest_instance_type(name)
+        hint = f" Did you mean {near}?" if near else ""
         raise violation(f"{name!r} is not a SageMaker hosting instance type.{hint}")
     return name
 
