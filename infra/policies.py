@@ -272,15 +272,13 @@ def _deploy_serving(deployed: Deployed) -> list[dict[str, Any]]:
     service = "sagemaker.application-autoscaling.amazonaws.com"
     statements = [
         _allow("Models", "sagemaker", ["CreateModel", "DescribeModel", "DeleteModel"], models),
+        _allow("Configurations", "sagemaker", ["CreateEndpointConfig", "DeleteEndpointConfig"], configurations),
+        # of any name: somebody else may have updated the endpoint
         _allow(
-            "Configurations",
+            "ReadConfigurations",
             "sagemaker",
-            ["CreateEndpointConfig", "DescribeEndpointConfig", "DeleteEndpointConfig"],
-            configurations,
-        ),
-        # what somebody else updated the endpoint to
-        _allow(
-            "MadeElsewhere", "sagemaker", ["DescribeEndpointConfig"], deployed.arn("sagemaker", "endpoint-config/*")
+            ["DescribeEndpointConfig"],
+            deployed.arn("sagemaker", "endpoint-config/*"),
         ),
         # CreateEndpoint and UpdateEndpoint are checked for the configuration too (Service Authorization Reference)
         _allow("Endpoints", "sagemaker", ["CreateEndpoint", "UpdateEndpoint"], [*endpoints, *configurations]),

@@ -43,7 +43,8 @@ def secret_keys() -> set[str]:
 
 def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
     """Register every resource of the stack; what is returned are the stack's outputs."""
-    for warning in (*models.warnings, *settings.warnings(pulumi.get_project(), secret_keys())):
+    secret = secret_keys()
+    for warning in (*models.warnings, *settings.warnings(pulumi.get_project(), secret)):
         pulumi.log.warn(str(warning))
     windows = [each.window for each in settings.freeze_windows]
     if frozen := freeze.warning(windows, datetime.now(UTC), freeze.override(os.environ)):
@@ -55,7 +56,7 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
     account_id = aws.get_caller_identity_output().account_id
     partition = aws.get_partition_output().partition
     tags, protect = settings.tags, settings.production
-    environment_is_secret = f"{pulumi.get_project()}:endpoints" in secret_keys()
+    environment_is_secret = f"{pulumi.get_project()}:endpoints" in secret
 
     bucket = ModelBucket("models", ModelBucketArgs(settings.bucket, tags, protect, settings.adopt))
     mirror = ImageMirror(

@@ -110,12 +110,10 @@ class EndpointAutoscaling:
 
     def leave_off(self, endpoint: str) -> None:
         """Forget what is recorded: the stack ends this endpoint's autoscaling, or registers it itself."""
-        if not (recorded := self._records.get(endpoint)):
-            return
-        self._records.delete(endpoint)
-        actions = ", ".join(each["ScheduledActionName"] for each in recorded.get("actions", ()))
-        lost = f"; these scheduled actions are not put back: {actions}" if actions else ""
-        self._report(f"{endpoint}: the autoscaling that was taken off is the stack's to register{lost}")
+        if recorded := self.forget(endpoint):
+            actions = ", ".join(each["ScheduledActionName"] for each in recorded.get("actions", ()))
+            lost = f"; these scheduled actions are not put back: {actions}" if actions else ""
+            self._report(f"{endpoint}: autoscaling is left off, for the stack ends it or registers it itself{lost}")
 
     def is_off(self, endpoint: str) -> bool:
         """Whether something is recorded; not known, and False, where the record cannot be read."""
@@ -124,10 +122,11 @@ class EndpointAutoscaling:
         except AwsRequestRefused:
             return False
 
-    def forget(self, endpoint: str) -> None:
-        """Delete the record of an endpoint that goes for good."""
-        if self._records.get(endpoint):
+    def forget(self, endpoint: str) -> Record:
+        """Delete the record of an endpoint, and return what it was."""
+        if recorded := self._records.get(endpoint):
             self._records.delete(endpoint)
+        return recorded
 
     def _register(self, target: Mapping[str, Any]) -> None:
         """Tags go separately: RegisterScalableTarget takes none for a target that is there already."""

@@ -402,7 +402,7 @@ def test_autoscaling_is_taken_off_where_nobody_knows_the_live_instance_type(said
     assert sagemaker.operations[:3] == ["record", "deregister", "update"]
 
 
-def test_autoscaling_comes_back_when_aws_cannot_be_reached(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_autoscaling_comes_back_when_aws_cannot_be_reached(said: list[str]) -> None:
     sagemaker = SageMaker(OLD)
     sagemaker.types["new"] = "ml.m5.large"
     sagemaker.autoscaling.register()
