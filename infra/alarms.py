@@ -113,9 +113,7 @@ class VariantAlarms(pulumi.ComponentResource):
         args.treat_missing_data = "notBreaching"
         args.alarm_actions = args.ok_actions = [*self._args.notify] or None
         args.tags = self._args.tags
-        # a rollout that is under way, started by an `up` that was interrupted, still looks at the alarms before these
-        opts = pulumi.ResourceOptions(parent=self, delete_before_replace=False)
-        return cloudwatch.MetricAlarm(f"{self._name}-{purpose}", args, opts=opts)
+        return cloudwatch.MetricAlarm(f"{self._name}-{purpose}", args, opts=pulumi.ResourceOptions(parent=self))
 
     @property
     def _dimensions(self) -> dict[str, pulumi.Input[str]]:
@@ -156,5 +154,5 @@ def stop_alarm(name: str, args: StopAlarmArgs, opts: pulumi.ResourceOptions) -> 
         threshold=0,
         treat_missing_data="ignore",
         tags=args.tags,
-        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(delete_before_replace=False)),
+        opts=opts,
     )

@@ -56,7 +56,8 @@ class VariantAutoscaling(pulumi.ComponentResource):
                 "scale_in_cooldown": args.settings.scale_in_cooldown,
                 "scale_out_cooldown": args.settings.scale_out_cooldown,
             },
-            # AWS takes one target-tracking policy a metric
+            # AWS refuses a second one: "Only one TargetTrackingScaling policy for a given metric specification is
+            # allowed" (Application Auto Scaling guide, "Multiple target tracking scaling policies")
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(delete_before_replace=True)),
         )
         self.register_outputs({})

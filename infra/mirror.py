@@ -21,7 +21,7 @@ class ImageMirrorArgs:
     account_id: pulumi.Input[str]
     tags: dict[str, str]
     production: bool
-    """Immutable tags, and a repository that cannot be destroyed by mistake; elsewhere it goes with its images."""
+    """Immutable tags, and a repository that stays with its images when the stack goes; elsewhere they go too."""
     adopt: bool
     """Whether the repository exists and is taken over."""
 
@@ -37,7 +37,9 @@ class ImageMirror(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
 
         of_repository = pulumi.ResourceOptions(
-            protect=args.production, import_=args.repository_name if args.adopt else None
+            protect=args.production,
+            retain_on_delete=args.production,
+            import_=args.repository_name if args.adopt else None,
         )
         repository = ecr.Repository(
             name,
@@ -52,7 +54,11 @@ class ImageMirror(pulumi.ComponentResource):
             f"{name}-lifecycle",
             repository=repository.name,
             policy=json.dumps(expire_untagged(args.untagged_image_expiration_days)),
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(protect=args.production)),
+            # it goes with its repository; deleting a replaced one by itself would delete its successor, because a
+            # repository has one (ECR API PutLifecyclePolicy)
+            opts=pulumi.ResourceOptions.merge(
+                child, pulumi.ResourceOptions(protect=args.production, retain_on_delete=True)
+            ),
         )
         image = MirroredImage(
             name,

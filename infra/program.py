@@ -19,6 +19,7 @@ from infra.mirror import ImageMirror, ImageMirrorArgs
 from infra.models import Models
 from infra.policies import Deployed
 from infra.release import freeze
+from infra.replacement import keep_until_replaced
 from infra.role import ExecutionRole, ExecutionRoleArgs
 from infra.settings.endpoint import EndpointSettings, variant_resource
 from infra.settings.stack import Settings
@@ -43,6 +44,7 @@ def secret_keys() -> set[str]:
 
 def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
     """Register every resource of the stack; what is returned are the stack's outputs."""
+    pulumi.runtime.register_stack_transformation(keep_until_replaced)
     secret = secret_keys()
     for warning in (*models.warnings, *settings.warnings(pulumi.get_project(), secret)):
         pulumi.log.warn(str(warning))

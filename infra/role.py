@@ -10,6 +10,8 @@ from pulumi_aws import iam
 
 from infra import policies, prefixes
 
+LOGS_AND_METRICS = "logs-and-metrics"
+
 
 @dataclass(frozen=True)
 class ExecutionRoleArgs:
@@ -59,7 +61,7 @@ class ExecutionRole(pulumi.ComponentResource):
                 lambda arn: policies.read_models(arn, prefixes.RELEASED)
             ),
             "image": pulumi.Output.from_input(args.repository_arn).apply(policies.pull_image),
-            "logs-and-metrics": account.apply(
+            LOGS_AND_METRICS: account.apply(
                 lambda a: policies.write_logs_and_metrics(
                     a["partition"], args.region, a["account_id"], args.endpoint_names
                 )
@@ -70,9 +72,17 @@ class ExecutionRole(pulumi.ComponentResource):
         if args.kms_key_arn:
             documents["kms"] = pulumi.Output.from_input(policies.decrypt_models(args.kms_key_arn))
 
+        # Without a name of its own a policy that names another bucket or repository stands beside the former one until
+        # the endpoints have moved: the live fleet pulls and downloads by the former one, and after a rollback too. The
+        # policy on logs grows with the endpoints, and a role holds 10,240 characters (IAM quotas): one of it at a time.
         self.policies = [
             iam.RolePolicy(
-                f"{name}-{purpose}", name=purpose, role=role.name, policy=document.apply(json.dumps), opts=child
+                f"{name}-{purpose}",
+                role=role.name,
+                policy=document.apply(json.dumps),
+                opts=pulumi.ResourceOptions.merge(
+                    child, pulumi.ResourceOptions(replace_on_changes=[] if purpose == LOGS_AND_METRICS else ["policy"])
+                ),
             )
             for purpose, document in documents.items()
         ]

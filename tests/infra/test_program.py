@@ -9,7 +9,7 @@ import pulumi
 import pytest
 
 from infra.triton.repository import ModelRepository
-from tests.infra.mock_runtime import ROOT, Deployment, run, stack_file
+from tests.infra.mock_runtime import ROOT, Deployment, Registered, run, stack_file
 
 TAGGABLE = (
     "Bucket",
@@ -37,6 +37,10 @@ def dev() -> Deployment:
 @pytest.fixture(scope="module")
 def prod() -> Deployment:
     return run("prod")
+
+
+def kind(resource: Registered) -> str:
+    return resource.type.split(":")[-1]
 
 
 def test_dev_registers_these_resources_and_no_others(dev: Deployment) -> None:
@@ -139,6 +143,34 @@ def test_production_protects_what_must_not_go_and_nothing_that_a_release_replace
     assert protected == bucket | {"Repository", "LifecyclePolicy", "Endpoint", "Target", "Policy"}
     released = (":Model", ":EndpointConfiguration", ":ReleasedArtifact", ":MirroredImage")
     assert not [each.urn for kind in released for each in prod.all(kind) if each.request.protect]
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_no_resource_that_an_endpoint_depends_on_is_deleted_before_its_replacement_serves(stack: str) -> None:
+    config = stack_file(stack) | {"triton-sagemaker:role": {"name": "triton"}}
+    deployment = run(stack, config)
+    of_aws = [each for each in deployment.resources if each.type.startswith(("aws:", "pulumi-python:"))]
+    first = [each for each in of_aws if each.request.deleteBeforeReplace]
+    assert {kind(each) for each in first} <= {"Policy"}, "AWS accepts one target-tracking policy a metric"
+    assert all(each.request.deleteBeforeReplaceDefined for each in of_aws), "else the provider decides"
+    waited_for = {urn for each in deployment.resources for urn in each.request.dependencies}
+    assert waited_for.isdisjoint(each.urn for each in first), "what depends on it would be deleted first too"
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_a_permission_of_the_live_fleet_is_replaced_and_not_overwritten(stack: str) -> None:
+    kms_key = "arn:aws:kms:ap-northeast-1:123456789012:key/0a-1b"
+    bucket = stack_file(stack).get("triton-sagemaker:bucket", {}) | {"kmsKeyArn": kms_key}
+    deployment = run(stack, stack_file(stack) | {"triton-sagemaker:bucket": bucket})
+    policies = deployment.all("iam/rolePolicy:RolePolicy")
+    assert all("name" not in each.inputs for each in policies), "two of a name would be one"
+    replaced = {each.name.removeprefix("execution-role-") for each in policies if each.request.replaceOnChanges}
+    assert replaced == {"models", "image", "kms"}
+
+
+def test_a_lifecycle_policy_goes_with_its_repository_and_not_before(dev: Deployment, prod: Deployment) -> None:
+    assert [each.one(":LifecyclePolicy").request.retainOnDelete for each in (dev, prod)] == [True, True]
+    assert [each.one(":Repository").request.retainOnDelete for each in (dev, prod)] == [False, True]
 
 
 def test_development_protects_nothing(dev: Deployment) -> None:
