@@ -33,7 +33,7 @@ def _expected() -> tuple[type[Exception], ...]:
     """What a person can do something about. The modules are loaded by now, and a `--help` does without them."""
     from infra.aws_error import AwsRequestRefused
     from infra.aws_session import AwsSessionRefused
-    from infra.cli.stack_text import StackFileError
+    from infra.cli.project import StackFileError
     from infra.release.failure import ReleaseTimeout
     from infra.release.stop import CannotStop
     from infra.settings.error import ConfigurationError

@@ -24,6 +24,7 @@ def project_copy(original: Path, providers: Path) -> str:
     project = _load(original)
     project["main"] = str(original.parent)
     project.pop("backend", None)
+    project.pop("stackConfigDir", None)
     project["plugins"] = {
         "providers": [{"name": name, "path": str(providers)} for name in ("aws", "pulumi-python")],
     }

@@ -59,12 +59,13 @@ def explain(key: KeyName = None, write: Write = False, cwd: Directory = Path()) 
 
     Without a key, all keys are listed. Exits with 1 when there is no such key.
     """
-    from infra.cli.stack_text import project_at
+    from infra.cli.project import Project
     from infra.settings.keys import keys
 
-    project, root = project_at(cwd.absolute())
+    at = Project.at(cwd.absolute())
+    project = at.name
     if write:
-        file = root / FILE
+        file = at.root / FILE
         file.parent.mkdir(exist_ok=True)
         file.write_text(markdown(project), encoding="utf-8")
         print(file)

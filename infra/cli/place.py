@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -13,15 +14,16 @@ MERGE = "tag:yaml.org,2002:merge"
 
 @dataclass(frozen=True)
 class Place:
-    """A position in a file, counted from 1."""
+    """A position in a file, counted from 1; in the stack file unless another one is named."""
 
     line: int = 1
     column: int = 1
+    file: Path | None = None
 
     @classmethod
-    def of(cls, node: Node) -> Place:
+    def of(cls, node: Node, file: Path | None = None) -> Place:
         """Where a node begins."""
-        return cls(node.start_mark.line + 1, node.start_mark.column + 1)
+        return cls(node.start_mark.line + 1, node.start_mark.column + 1, file)
 
     @classmethod
     def in_text(cls, text: str, at: int) -> Place:

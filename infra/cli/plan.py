@@ -40,6 +40,8 @@ def plan(stack: Stack, as_json: AsJson = False, cwd: Directory = Path()) -> None
         print("\n".join(map(str, wrong)), file=sys.stderr)
         raise typer.Exit(1)
     text = StackText.read(file)
+    for _, warning in text.not_checked:
+        print(warning, file=sys.stderr)
     deployment = _deployment(text, name)
     if as_json:
         print(json.dumps(facts(deployment, text.project, name), indent=2, ensure_ascii=False))

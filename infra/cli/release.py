@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
+from infra.cli.project import StackFileError
 from infra.cli.release_view import history_view, status_view
 from infra.cli.stack_file import StackFile
-from infra.cli.stack_text import StackFileError
 
 if TYPE_CHECKING:
     from infra.aws_session import AwsSession

@@ -19,12 +19,12 @@ Directory = Annotated[Path, typer.Option("--cwd", help="A directory in the Pulum
 
 def schema(cwd: Directory = Path()) -> None:
     """Write the JSON Schema of a stack file into schema/, for the editor line of stack files."""
-    from infra.cli.stack_text import project_at
+    from infra.cli.project import Project
 
-    project, root = project_at(cwd.absolute())
-    file = root / FILE
+    project = Project.at(cwd.absolute())
+    file = project.root / FILE
     file.parent.mkdir(exist_ok=True)
-    file.write_text(text(project), encoding="utf-8")
+    file.write_text(text(project.name), encoding="utf-8")
     print(file)
 
 

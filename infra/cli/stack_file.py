@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.cli.place import Place
-from infra.cli.stack_text import StackFileError, StackText, project_at
+from infra.cli.project import Project, StackFileError
+from infra.cli.stack_text import StackText
 
 if TYPE_CHECKING:
     from infra.aws_session import AwsSession
@@ -25,17 +27,17 @@ def stack_path(stack: str, directory: Path) -> Path:
     Raises:
         StackFileError: there is no project, or no such file in it.
     """
-    _, root = project_at(directory.absolute())
-    path = root / f"Pulumi.{stack.rpartition('/')[2]}.yaml"
+    files = Project.at(directory.absolute()).stack_directory
+    path = files / f"Pulumi.{stack.rpartition('/')[2]}.yaml"
     if not path.is_file():
-        there = ", ".join(sorted(each.name for each in root.glob("Pulumi.*.yaml"))) or "none"
-        raise StackFileError(f"there is no {path.name} in {root}. Stack files there: {there}.")
+        there = ", ".join(sorted(each.name for each in files.glob("Pulumi.*.yaml"))) or "none"
+        raise StackFileError(f"there is no {path.name} in {files}. Stack files there: {there}.")
     return path
 
 
 @dataclass(frozen=True)
 class StackFile:
-    """`Pulumi.<stack>.yaml` of a project."""
+    """`Pulumi.<stack>.yaml` of a project. Values that only the engine knows are warned of on stderr."""
 
     stack: str
     text: StackText
@@ -49,6 +51,8 @@ class StackFile:
         text = StackText.read(stack_path(stack, directory))
         if text.problems:
             raise _refused(text.path, text.problems)
+        for place, warning in text.not_checked:
+            print(f"{text.path}:{place.line}:{place.column}: warning: {warning}", file=sys.stderr)
         return cls(stack.rpartition("/")[2], text)
 
     def settings(self) -> Settings:
@@ -69,8 +73,13 @@ class StackFile:
         try:
             return load(self.text.pulumis_config, self.text.project, self.text.secret, self.stack)
         except ConfigurationError as error:
-            placed = [(self.text.place(each.path), each) for each in error.problems]
-            raise _refused(self.text.path, placed) from None
+            if not (problems := [each for each in error.problems if self.text.can_tell(each)]):
+                missing = ", ".join(each.key for each in error.problems)
+                raise StackFileError(
+                    f"{self.text.path} lacks what this command has to know: {missing}. As the engine alone opens "
+                    f"the environments ({self.text.environments}), give these values in the file, or in Pulumi.yaml."
+                ) from None
+            raise _refused(self.text.path, [(self.text.place(each.path), each) for each in problems]) from None
 
     def session(self) -> AwsSession:
         """AWS as the stack's `aws` provider sees it.
@@ -97,5 +106,5 @@ def _refused(path: Path, placed: Sequence[tuple[Place, Problem]]) -> StackFileEr
     """As `validate` shows it."""
     count = "1 problem" if len(placed) == 1 else f"{len(placed)} problems"
     ordered = sorted(placed, key=lambda each: (each[0].line, each[0].column))
-    lines = "\n".join(f"  {path}:{place.line}:{place.column}: {problem}" for place, problem in ordered)
+    lines = "\n".join(f"  {place.file or path}:{place.line}:{place.column}: {problem}" for place, problem in ordered)
     return StackFileError(f"the stack file has {count}:\n{lines}")

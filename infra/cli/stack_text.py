@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from ruamel.yaml.error import ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
 from infra.cli.place import MERGE, Place, entries
+from infra.cli.project import Project, content
 from infra.cli.yaml_error import mistake
 from infra.cli.yaml_scalar import misread, misread_key, value_of
 from infra.settings.error import Problem, key_of, path_of
@@ -25,38 +26,40 @@ from infra.settings.spelling import nearest
 SECRET = "(a secret)"
 """What a secret below a setting is read as: only the engine can decrypt it."""
 
+NOT_CHECKED = (
+    "some values come from environments (%s) that only the engine opens. They are not checked here, and nothing is "
+    "reported as missing; `pulumi preview` checks them."
+)
+
 _PULUMIS_KEYS = ("config", "environment", "secretsprovider", "encryptedkey", "encryptionsalt")
 _BASE64 = r"(?:[A-Za-z0-9+/]{4})%s(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 _CIPHERTEXT = re.compile(rf"v1:{_BASE64 % '+'}:{_BASE64 % '+'}|{_BASE64 % '{5,}'}")
 """Of passphrases and of clouds' keys (AES-GCM: nonce, ciphertext), or of Pulumi Cloud, longer than a block of AES."""
 
 
-class StackFileError(Exception):
-    """There is no such file or project, or the file cannot be used; the message says why."""
-
-
 @dataclass
 class StackText:
-    """A stack file.
+    """A stack file, with what the project's own file adds to it.
 
     Attributes:
-        project: the name of the Pulumi project that it belongs to.
-        root: the project's directory.
+        of: the Pulumi project that it belongs to.
         config: what Pulumi hands to a program: text as it is, all else as values. Secrets below a key are `SECRET`; a
             key that is secret as a whole is missing.
         secrets: where a secret stands, and what Pulumi encrypted it to.
         problems: what is wrong with the file itself.
+        not_checked: a warning where environments add values.
     """
 
     path: Path
-    project: str
-    root: Path
+    of: Project
     config: dict[str, Any] = field(default_factory=dict)
     secrets: dict[Location, str] = field(default_factory=dict)
     problems: list[tuple[Place, Problem]] = field(default_factory=list)
-    has_environment: bool = False
-    """Whether Pulumi Cloud's environments may add keys."""
+    not_checked: list[tuple[Place, Problem]] = field(default_factory=list)
+    environments: str = ""
+    """Pulumi ESC's environments, which may add keys and of which only the engine knows the values; empty if none."""
     _node: Node | None = None
+    _of_project: dict[str, tuple[Node, Node]] = field(default_factory=dict)
     _has_config: bool = True
     _told: list[Location] = field(default_factory=list)
     """What `problems` say all about that there is to say."""
@@ -67,16 +70,26 @@ class StackText:
         Raises:
             StackFileError: there is no such file, or no `Pulumi.yaml` beside or above it.
         """
-        project, root = project_at(path.absolute().parent, "A stack file lies in its project's directory.")
-        text = cls(path, project, root)
-        document = text._parsed(_content(path))
+        text = cls(path, Project.at(path.absolute().parent, "A stack file lies in its project's directory."))
+        document = text._parsed(content(path))
         if isinstance(document, MappingNode):
             text._node = document
             text._take(document)
-        elif not text.problems:
+        elif not text.problems and not (document is None and text.of.config):
             text._problem((), "a stack file is a mapping with the key `config`.")
             text._has_config = False
+        text._take_project()
         return text
+
+    @property
+    def project(self) -> str:
+        """The project's name."""
+        return self.of.name
+
+    @property
+    def root(self) -> Path:
+        """The project's directory."""
+        return self.of.root
 
     @property
     def stack(self) -> str | None:
@@ -85,14 +98,8 @@ class StackText:
         return found[1] if found else None
 
     def place(self, path: Location) -> Place:
-        """Where the last of these keys is that the file has."""
-        node, place = self._node, Place()
-        for part in ("config", *path):
-            found = next(entries(node, part), None)
-            if found is None:
-                break
-            key, node = found
-            place = Place.of(key)
+        """Where the last of these keys is that the files have."""
+        *_, (place, _) = self._walk(path)
         return place
 
     @property
@@ -143,14 +150,30 @@ class StackText:
         hidden = [each for each in self.secrets if len(each) == 1 or self._is_misplaced(each)]
         if not self._has_config or any(problem.path[: len(each)] == each for each in (*hidden, *self._told)):
             return False
-        return self.has(problem.path[:1]) or not self.has_environment
+        return not self.environments or not self.may_be_completed(problem.path)
+
+    def may_be_completed(self, path: Location) -> bool:
+        """Whether environments can add to what stands there: they merge into mappings, and replace nothing."""
+        found = list(self._walk(path))
+        return len(found) <= len(path) + 1 or isinstance(found[-1][1], MappingNode)
 
     def has(self, path: Location) -> bool:
-        """Whether the file has the key."""
-        node: Node | None = self._node
-        for part in ("config", *path):
-            _, node = next(entries(node, part), (None, None))
-        return node is not None
+        """Whether the files have the key."""
+        return len(list(self._walk(path))) > len(path) + 1
+
+    def _walk(self, path: Location) -> Iterator[tuple[Place, Node | None]]:
+        """The file, and as many of the keys as there are, from `config` on: each with its place and its value."""
+        node, file, parts = self._node, None, ("config", *path)
+        yield Place(), node
+        if path and (of_project := self._of_project.get(str(path[0]))):
+            (key, node), file, parts = of_project, self.of.file, path[1:]
+            yield from [(Place.of(key, file), node)] * 2
+        for part in parts:
+            found = next(entries(node, part), None)
+            if found is None:
+                return
+            key, node = found
+            yield Place.of(key, file), node
 
     def _parsed(self, content: str) -> Node | None:
         try:
@@ -167,7 +190,10 @@ class StackText:
     def _take(self, document: MappingNode) -> None:
         keys = self._mapping(document, (), ())
         elsewhere = keys.get("environment")
-        self.has_environment = isinstance(elsewhere, CollectionNode)
+        if isinstance(elsewhere, CollectionNode) and elsewhere.value:
+            self.environments = _environments(elsewhere)
+            place = Place.of(next(entries(document, "environment"))[0])
+            self.not_checked.append((place, Problem(("environment",), NOT_CHECKED % self.environments, "warning")))
         is_setting = isinstance(elsewhere, ScalarNode) and elsewhere.value
         for key in keys:
             if key not in _PULUMIS_KEYS or (key == "environment" and is_setting):
@@ -193,6 +219,12 @@ class StackText:
             else:
                 value = self._value(node, (key,), ())
                 self.config[key] = "" if value is None else value
+
+    def _take_project(self) -> None:
+        for key, (key_node, node) in self.of.config.items():
+            if self._has_config and key not in self.config and (key,) not in self.secrets:
+                self._of_project[key] = key_node, node
+                self.config[key] = self._value(node, (key,), ())
 
     def _not_of_stack_files(self, key: str) -> str:
         """What is wrong with a key beside `config`."""
@@ -267,25 +299,8 @@ class StackText:
         return namespace == self.project and name not in _secret_keys() and "environment" not in path[-2:-1]
 
     def _problem(self, path: Location, message: str, at: Node | None = None) -> None:
-        self.problems.append((Place.of(at) if at else self.place(path), Problem(path, message)))
-
-
-def project_at(directory: Path, way_out: str = "Go to the project, or give --cwd.") -> tuple[str, Path]:
-    """The name and the directory of the project that a directory lies in, found upwards as pulumi does.
-
-    Raises:
-        StackFileError: there is none.
-    """
-    for root in (directory, *directory.parents):
-        if (file := root / "Pulumi.yaml").is_file():
-            try:
-                found = YAML(typ="safe", pure=True).load(_content(file))
-            except YAMLError as error:
-                raise StackFileError(f"{file} is no YAML: {error}") from None
-            if isinstance(found, Mapping) and isinstance(found.get("name"), str):
-                return found["name"], root
-            raise StackFileError(f"{file} names no project.")
-    raise StackFileError(f"there is no Pulumi.yaml in {directory} or above it. {way_out}")
+        file = self.of.file if path and path[0] in self._of_project else None
+        self.problems.append((Place.of(at, file) if at else self.place(path), Problem(path, message)))
 
 
 def _names() -> Collection[str]:
@@ -301,13 +316,11 @@ def _secret_keys() -> Collection[str]:
     return SECRET_KEYS
 
 
-def _content(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise StackFileError(f"{path} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise StackFileError(f"{path} is not UTF-8.") from None
+def _environments(node: CollectionNode) -> str:
+    """Their names, as far as the file has them: it may be a list of them, or an environment of its own."""
+    imports = node if isinstance(node, SequenceNode) else next((each for _, each in entries(node, "imports")), None)
+    names = [each.value for each in imports.value if isinstance(each, ScalarNode)] if imports else []
+    return ", ".join(names) or "environment.values"
 
 
 def _key_node(node: MappingNode, key: str) -> Node:

@@ -61,7 +61,7 @@ def validate(files: Files = None, as_json: AsJson = False, as_: As = Format.TEXT
     Exits with 0 when there is none, 1 when there is one that `pulumi preview` would refuse, and 2 when a file cannot be
     read. Warnings are printed too.
     """
-    from infra.cli.stack_text import StackFileError
+    from infra.cli.project import StackFileError
 
     paths, found, unreadable = files or stack_files(cwd), [], []
     for path in paths:
@@ -79,7 +79,11 @@ def validate(files: Files = None, as_json: AsJson = False, as_: As = Format.TEXT
     if any(each.severity == "error" for each in found):
         raise typer.Exit(1)
     if not as_json and as_ is Format.TEXT:
-        print(f"{', '.join(str(path) for path in paths)}: valid")
+        incomplete = {each.file for each in found if each.key == "environment"}
+        if valid := [str(path) for path in paths if str(path) not in incomplete]:
+            print(f"{', '.join(valid)}: valid")
+        for file in sorted(incomplete):
+            print(f"{file}: no mistake found; values from environments were not checked")
 
 
 def stack_files(directory: Path) -> list[Path]:
@@ -88,12 +92,12 @@ def stack_files(directory: Path) -> list[Path]:
     Raises:
         StackFileError: there is no project, or no stack file in it.
     """
-    from infra.cli.stack_text import StackFileError, project_at
+    from infra.cli.project import Project, StackFileError
 
-    _, root = project_at(directory.absolute())
-    if found := sorted(root.glob("Pulumi.*.yaml")):
+    files = Project.at(directory.absolute()).stack_directory
+    if found := sorted(files.glob("Pulumi.*.yaml")):
         return [relative(each) for each in found]
-    raise StackFileError(f"there is no stack file (Pulumi.STACK.yaml) in {root}.")
+    raise StackFileError(f"there is no stack file (Pulumi.STACK.yaml) in {files}.")
 
 
 def findings(path: Path) -> list[Finding]:
@@ -105,9 +109,11 @@ def findings(path: Path) -> list[Finding]:
     from infra.cli.stack_text import StackText
 
     text = StackText.read(path)
-    placed = [*text.problems, *_of_settings(text)]
+    placed = [*text.problems, *text.not_checked, *_of_settings(text)]
+    files = [str(relative(place.file) if place.file else path) for place, _ in placed]
     found = {
-        Finding(str(path), place.line, place.column, each.key, each.message, each.severity) for place, each in placed
+        Finding(file, place.line, place.column, each.key, each.message, each.severity)
+        for file, (place, each) in zip(files, placed, strict=True)
     }
     return sorted(found, key=lambda each: (each.line, each.column, each.key, each.message))
 

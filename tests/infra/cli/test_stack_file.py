@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from infra.aws_session import AwsSession
+from infra.cli.project import StackFileError
 from infra.cli.stack_file import StackFile
-from infra.cli.stack_text import SECRET, StackFileError
+from infra.cli.stack_text import SECRET
 
 BASE = """
 config:
@@ -68,6 +69,32 @@ def test_wrong_settings_are_refused_at_their_places(tmp_path: Path) -> None:
     file = tmp_path / "Pulumi.dev.yaml"
     assert others[0].startswith(f"  {file}:4:3: p:environment: 'dev': must be")
     assert others[1].startswith(f"  {file}:8:15: p:endpoints.iris.model.pth: unknown key; did you mean path?")
+
+
+def test_stack_files_may_be_in_a_directory_of_their_own(tmp_path: Path) -> None:
+    project(tmp_path)
+    (tmp_path / "Pulumi.yaml").write_text("name: p\nruntime: python\nstackConfigDir: stacks\n")
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / "Pulumi.dev.yaml").rename(tmp_path / "stacks" / "Pulumi.dev.yaml")
+    assert StackFile.find("dev", tmp_path).text.root == tmp_path
+
+
+def test_values_of_the_project_count(tmp_path: Path) -> None:
+    project(tmp_path, BASE.replace("  aws:region: ap-northeast-1\n  p:environment: development\n", ""))
+    values = "  aws:region: ap-northeast-1\n  p:environment: {default: staging, type: string}\n"
+    (tmp_path / "Pulumi.yaml").write_text(f"name: p\nruntime: python\nconfig:\n{values}")
+    found = StackFile.find("dev", tmp_path)
+    assert (found.settings().region, found.settings().environment) == ("ap-northeast-1", "staging")
+    assert found.session().region == "ap-northeast-1"
+
+
+def test_what_environments_keep_from_a_command_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = StackFile.find("dev", project(tmp_path, "environment: [triton/base]\n"))
+    assert "Pulumi.dev.yaml:1:1: warning: environment: some values come from environments" in capsys.readouterr().err
+    with pytest.raises(StackFileError, match=r"lacks what this command has to know: aws:region, p:environment, p:tags"):
+        found.settings()
+    complete = StackFile.find("dev", project(tmp_path, BASE + "environment: [triton/base]\n"))
+    assert complete.settings().region == "ap-northeast-1"
 
 
 def test_a_secret_value_leaves_the_rest_readable(tmp_path: Path) -> None:

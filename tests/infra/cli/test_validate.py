@@ -31,6 +31,16 @@ config:
         max: 10
 """
 
+PROJECT_VALUES = """\
+name: triton-sagemaker
+runtime: python
+config:
+  aws:region: ap-northeast-1
+  unused:
+    description: declared, without a value
+  environment: {value: development}
+"""
+
 Validate = Callable[[str], list[str]]
 
 
@@ -322,10 +332,54 @@ def test_a_secret_in_plain_text_beside_an_encrypted_one_is_refused(found: Valida
     assert line.startswith("12:101: triton-sagemaker:secretEnvironment.ranking.B: stands here in plain text")
 
 
-def test_what_an_environment_of_pulumi_cloud_may_bring_is_not_missed(found: Validate) -> None:
-    text = VALID.replace("  aws:region: ap-northeast-1\n", "")
-    assert found(text)
-    assert found(text + "environment: [shared]\n") == []
+def test_what_an_environment_may_bring_is_not_missed_and_the_rest_is_checked(found: Validate) -> None:
+    text = VALID.replace("  aws:region: ap-northeast-1\n", "").replace("CostEnv: test, ", "")
+    assert len(found(text)) == 2
+    (warning,) = found(text + "environment: [team/shared, more]\n")
+    assert warning.startswith("11:1: warning: environment: some values come from environments (team/shared, more)")
+    inline = "environment:\n  imports: [team/shared]\n  values: {pulumiConfig: {aws:region: us-east-1}}\n"
+    wrong, warning = found(text.replace("min: 2", "min: two") + inline)
+    assert "(team/shared)" in warning
+    assert wrong.startswith("9:9: triton-sagemaker:endpoints.ranking.autoscaling.min: ")
+
+
+@pytest.mark.parametrize("config", ["", VALID])
+def test_what_only_the_engine_can_check_is_not_called_valid(
+    project: Path, config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = project / "Pulumi.x.yaml"
+    file.write_text(config + "environment: [team/shared]\n")
+    with pytest.raises(SystemExit) as exit_:
+        main(["validate", str(file)])
+    said = capsys.readouterr().out
+    assert exit_.value.code == 0
+    assert "valid" not in said
+    assert "values from environments were not checked" in said
+
+
+def test_values_of_the_project_count_and_have_their_place_there(project: Path) -> None:
+    (project / "Pulumi.yaml").write_text(PROJECT_VALUES)
+    file = project / "Pulumi.x.yaml"
+    file.write_text(VALID.replace("  aws:region: ap-northeast-1\n  triton-sagemaker:environment: staging\n", ""))
+    assert findings(file) == []
+    (project / "Pulumi.yaml").write_text(PROJECT_VALUES.replace("{value: development}", "{default: dev}"))
+    (wrong,) = findings(file)
+    assert (wrong.file, wrong.line, wrong.key) == (str(project / "Pulumi.yaml"), 7, "triton-sagemaker:environment")
+
+
+def test_a_value_of_the_stack_replaces_that_of_the_project(project: Path) -> None:
+    (project / "Pulumi.yaml").write_text(PROJECT_VALUES.replace("development", "dev") + "  tags: {value: {A: b}}\n")
+    (project / "Pulumi.x.yaml").write_text(VALID)
+    assert findings(project / "Pulumi.x.yaml") == []
+
+
+def test_a_mapping_of_the_project_needs_its_value_key(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "Pulumi.yaml").write_text(PROJECT_VALUES + "  tags: {CostEnv: dev}\n")
+    (project / "Pulumi.x.yaml").write_text(VALID)
+    with pytest.raises(SystemExit) as exit_:
+        main(["validate", str(project / "Pulumi.x.yaml")])
+    assert exit_.value.code == 2
+    assert "Pulumi.yaml:8: config.tags: " in capsys.readouterr().err
 
 
 def test_json_says_the_same(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
