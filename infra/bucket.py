@@ -16,6 +16,8 @@ from infra.settings.stack import BucketSettings
 @dataclass(frozen=True)
 class ModelBucketArgs:
     settings: BucketSettings
+    default_name: str
+    """What Pulumi makes the bucket's name of, where the settings give none."""
     tags: dict[str, str]
     protect: bool
     """Whether even a mistaken `pulumi destroy` is refused."""
@@ -41,11 +43,15 @@ class ModelBucket(pulumi.ComponentResource):
             import_ = args.settings.name if there else None
             return pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(import_=import_))
 
+        # one resource, whichever of the two it is called: a name given later, or not any more, is a change of the same
+        called, formerly = (name, args.default_name) if args.settings.name else (args.default_name, name)
         self.bucket = s3.Bucket(
-            name,
+            called,
             bucket=args.settings.name,
             tags=args.tags,
-            opts=adopted(args.adopt.bucket),
+            opts=pulumi.ResourceOptions.merge(
+                adopted(args.adopt.bucket), pulumi.ResourceOptions(aliases=[pulumi.Alias(name=formerly)])
+            ),
         )
         self.versioning = s3.BucketVersioning(
             f"{name}-versioning", bucket=self.bucket.id, versioning_configuration={"status": "Enabled"}, opts=child

@@ -12,6 +12,7 @@ import pulumi
 import pulumi_aws as aws
 from pulumi.runtime import config
 
+from infra import names
 from infra.artifact import ModelArtifact, ModelArtifactArgs
 from infra.bucket import ModelBucket, ModelBucketArgs
 from infra.endpoint import ServedModel, TritonEndpoint, TritonEndpointArgs
@@ -60,11 +61,14 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
     tags, protect = settings.tags, settings.production
     environment_is_secret = f"{pulumi.get_project()}:endpoints" in secret
 
-    bucket = ModelBucket("models", ModelBucketArgs(settings.bucket, tags, protect, settings.adopt))
+    stack = pulumi.get_stack()
+    bucket = ModelBucket(
+        "models", ModelBucketArgs(settings.bucket, names.bucket(stack), tags, protect, settings.adopt)
+    )
     mirror = ImageMirror(
         "image",
         ImageMirrorArgs(
-            repository_name=settings.image.repository or default_repository(settings, pulumi.get_stack()),
+            repository_name=settings.image.repository or names.repository(stack, settings.production),
             sources=settings.image_sources,
             untagged_image_expiration_days=settings.image.untagged_image_expiration_days,
             account_id=account_id,
@@ -77,6 +81,7 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
         "execution-role",
         ExecutionRoleArgs(
             role_name=settings.role.name,
+            default_name=names.execution_role(stack),
             adopt=settings.adopt.role,
             account_id=account_id,
             partition=partition,
@@ -141,11 +146,6 @@ def release_summary(settings: EndpointSettings) -> str:
     return f"a release takes {settings.release_estimate}: {how}, {alarms} rollback alarm{'' if alarms == 1 else 's'}"
 
 
-def default_repository(settings: Settings, stack: str) -> str:
-    """Stacks that share an account must not share a repository unless they say so."""
-    return "sagemaker-tritonserver" if settings.production else f"sagemaker-tritonserver-{stack}"
-
-
 def deployed(settings: Settings, stack: str, partition: str, account_id: str) -> Deployed:
     """What `policies.deployer` narrows the permissions of whoever runs `pulumi up` to."""
     sources = [(image.ecr, image.repository) for image in settings.image_sources]
@@ -153,9 +153,9 @@ def deployed(settings: Settings, stack: str, partition: str, account_id: str) ->
         partition=partition,
         region=settings.region,
         account_id=account_id,
-        bucket=settings.bucket.name or "models-*",
-        repository=settings.image.repository or default_repository(settings, stack),
-        role=settings.role.name or "execution-role-*",
+        bucket=settings.bucket.name or names.bucket(stack) + names.AUTONAMED,
+        repository=settings.image.repository or names.repository(stack, settings.production),
+        role=settings.role.name or names.execution_role(stack) + names.AUTONAMED,
         endpoint_names=list(settings.endpoints),
         image_arns=[
             f"arn:{partition}:ecr:{ecr.region}:{ecr.account}:repository/{repository}"

@@ -16,6 +16,8 @@ LOGS_AND_METRICS = "logs-and-metrics"
 @dataclass(frozen=True)
 class ExecutionRoleArgs:
     role_name: str | None
+    default_name: str
+    """What Pulumi makes the role's name of, where `role_name` is None."""
     adopt: bool
     """Whether the role exists and is taken over; policies that it has beside those made here stay."""
     account_id: pulumi.Input[str]
@@ -45,9 +47,14 @@ class ExecutionRole(pulumi.ComponentResource):
         account = pulumi.Output.all(partition=args.partition, account_id=args.account_id)
 
         # an adopted role keeps its path: another one would be another role
-        of_role = pulumi.ResourceOptions(import_=args.role_name if args.adopt else None, ignore_changes=["path"])
+        called, formerly = (name, args.default_name) if args.role_name else (args.default_name, name)
+        of_role = pulumi.ResourceOptions(
+            import_=args.role_name if args.adopt else None,
+            ignore_changes=["path"],
+            aliases=[pulumi.Alias(name=formerly)],
+        )
         role = iam.Role(
-            name,
+            called,
             name=args.role_name,
             description="Runs Triton containers on SageMaker endpoints",
             assume_role_policy=pulumi.Output.from_input(args.account_id)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from botocore.exceptions import ClientError
 
+from infra import names
 from infra.release.alarms import AlarmState
 
 CREATED_ANEW = "mend the cause and run `pulumi up` again; it creates the endpoint anew."
@@ -125,6 +126,6 @@ def _why(name: str, evidence: Evidence) -> str:
     lines = [f"  SageMaker says: {evidence.reason or 'nothing (no FailureReason was given).'}"]
     lines += [f"  Alarm {each.name} fired: {each.reason or 'no reason given'}" for each in evidence.alarms]
     if log:
-        lines += [f"  The container's log (/aws/sagemaker/Endpoints/{name}) ends:", *(f"    {line}" for line in log)]
+        lines += [f"  The container's log ({names.log_group(name)}) ends:", *(f"    {line}" for line in log)]
     lines += [f"  {note}" for note in evidence.notes]
     return "\n".join(lines) + "\n"

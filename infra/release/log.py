@@ -9,6 +9,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra import names
+
 LINES = 12
 
 MAX_EVENTS = 100_000
@@ -27,11 +29,6 @@ _TRITON_LINE = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d")
 """Triton's lines begin with a severity letter, month and day, and the time (glog's format)."""
 
 
-def log_group(endpoint_name: str) -> str:
-    """Where SageMaker writes the containers' output."""
-    return f"/aws/sagemaker/Endpoints/{endpoint_name}"
-
-
 def last_lines(logs: Any, endpoint_name: str, since_ms: int) -> list[str]:
     """The most telling lines of the instances that started since `since_ms` (milliseconds since 1970), which leaves
     the old fleet's out; none if the log cannot be read.
@@ -39,7 +36,7 @@ def last_lines(logs: Any, endpoint_name: str, since_ms: int) -> list[str]:
     They help to understand a failure that is reported anyway; not being allowed to read them must not hide that
     failure.
     """
-    group = log_group(endpoint_name)
+    group = names.log_group(endpoint_name)
     try:
         pages = logs.get_paginator("describe_log_streams").paginate(logGroupName=group)
         streams = [

@@ -175,7 +175,11 @@ def deployed(stack: dict[str, Any]) -> Deployment:
 
 def observed(before: Deployment, after: Deployment) -> Effect:
     """The most that happens to an endpoint when one deployment follows the other."""
-    old, new = ({(each.type, each.name): each for each in run.resources} for run in (before, after))
+    # a bucket or role that gets a name from the settings is called otherwise in the program, and is the same
+    old, new = (
+        {(each.type, "" if kind_of(each) in NAMES else each.name): each for each in run.resources}
+        for run in (before, after)
+    )
     both = [(old[key], new[key]) for key in old.keys() & new.keys()]
     kinds = {kind.split(":")[-1] for kind, _ in old.keys() ^ new.keys()}
     kinds |= {kind_of(one) for one, other in both if inputs(one) != inputs(other)}

@@ -121,7 +121,7 @@ def test_the_deployer_may_do_every_call_of_our_own_resources() -> None:
         ("ecr:PutImage", "ecr:ap-northeast-1:123456789012:repository/sagemaker-tritonserver"),
         ("ecr:BatchGetImage", "ecr:ap-northeast-1:123456789012:repository/sagemaker-tritonserver"),
         ("ecr:BatchGetImage", "ecr:ap-northeast-1:941853720454:repository/sagemaker-tritonserver"),
-        ("iam:PassRole", "iam::123456789012:role/execution-role-1a2b3c4"),
+        ("iam:PassRole", "iam::123456789012:role/execution-role-prod-1a2b3c4"),
         (
             "logs:FilterLogEvents",
             "logs:ap-northeast-1:123456789012:log-group:/aws/sagemaker/Endpoints/sagemaker-endpoint:*",
@@ -172,7 +172,7 @@ def test_the_release_operator_reads_and_stops_this_stacks_releases_and_changes_n
         ("ecr:PutImage", "ecr:ap-northeast-1:941853720454:repository/sagemaker-tritonserver"),
         ("sagemaker:DeleteEndpointConfig", "sagemaker:ap-northeast-1:123456789012:endpoint-config/made-by-hand"),
         ("iam:PassRole", "iam::123456789012:role/admin"),
-        ("iam:AttachRolePolicy", "iam::123456789012:role/execution-role-1a2b3c4"),
+        ("iam:AttachRolePolicy", "iam::123456789012:role/execution-role-prod-1a2b3c4"),
     ],
 )
 def test_the_deployer_may_not_work_on_anything_else(action: str, resource: str) -> None:

@@ -49,7 +49,7 @@ def test_dev_registers_these_resources_and_no_others(dev: Deployment) -> None:
     ) == sorted(
         [
             ("ModelBucket", "models"),
-            ("Bucket", "models"),
+            ("Bucket", "models-dev"),
             ("BucketVersioning", "models-versioning"),
             ("BucketServerSideEncryptionConfiguration", "models-encryption"),
             ("BucketPublicAccessBlock", "models-public-access-block"),
@@ -60,7 +60,7 @@ def test_dev_registers_these_resources_and_no_others(dev: Deployment) -> None:
             ("LifecyclePolicy", "image-lifecycle"),
             ("MirroredImage", "image"),
             ("ExecutionRole", "execution-role"),
-            ("Role", "execution-role"),
+            ("Role", "execution-role-dev"),
             ("RolePolicy", "execution-role-models"),
             ("RolePolicy", "execution-role-image"),
             ("RolePolicy", "execution-role-logs-and-metrics"),
@@ -226,7 +226,7 @@ def test_the_role_may_do_what_a_serving_container_needs_and_no_more(dev: Deploym
         for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
         for resource in ([statement["Resource"]] if isinstance(statement["Resource"], str) else statement["Resource"])
     }
-    bucket = "arn:aws:s3:::models-1a2b3c4"
+    bucket = "arn:aws:s3:::models-dev-1a2b3c4"
     logs = "arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/sagemaker/Endpoints/iris-dev"
     write = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents")
     repository = "arn:aws:mock:ap-northeast-1:123456789012:image"
@@ -274,7 +274,7 @@ def test_a_model_repository_is_packed_under_a_key_made_of_its_content(dev: Deplo
     assert packed.inputs["key"] == f"models/iris-dev/{digest}.tar.gz"
     assert {"models-versioning", "models-encryption"} <= packed.depends_on
     container = dev.one("sagemaker/model:Model").inputs["primaryContainer"]
-    assert container["modelDataUrl"] == f"s3://models-1a2b3c4/models/iris-dev/{digest}.tar.gz"
+    assert container["modelDataUrl"] == f"s3://models-dev-1a2b3c4/models/iris-dev/{digest}.tar.gz"
     assert container["environment"] == {
         "SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": "iris",
         "SAGEMAKER_TRITON_LOG_VERBOSE": "false",

@@ -49,7 +49,7 @@ def test_every_resource_of_the_program_is_there(prod: dict[str, Any]) -> None:
 def test_inputs_options_and_dependencies_are_shown(prod: dict[str, Any]) -> None:
     bucket = one(prod, "Bucket", "models")
     assert bucket["inputs"] == {"bucket": "sagemaker-models", "tags": {"CostEnv": "prod", "CostService": "ranking"}}
-    assert bucket["options"] == {"protect": True, "retainOnDelete": True}
+    assert bucket["options"] == {"protect": True, "retainOnDelete": True, "aliases": ["models-prod"]}
     configuration = one(prod, "EndpointConfiguration")
     assert configuration["options"] == {"ignoreChanges": ["productionVariants[0].initialInstanceCount"]}
     assert configuration["dependencies"] == ["Model:sagemaker-endpoint"]
@@ -60,7 +60,7 @@ def test_what_only_aws_can_tell_says_which_resource_would(prod: dict[str, Any]) 
     container = one(prod, "Model")["inputs"]["primaryContainer"]
     assert container["image"] == "${Repository:image.repositoryUrl}@${MirroredImage:image.digest}"
     assert container["modelDataUrl"] == "s3://sagemaker-models/${ReleasedArtifact:sagemaker-endpoint.key}"
-    assert prod["outputs"]["roleArn"] == "${Role:execution-role.arn}"
+    assert prod["outputs"]["roleArn"] == "${Role:execution-role-prod.arn}"
 
 
 def test_two_plans_of_a_stack_are_the_same_text(capsys: pytest.CaptureFixture[str]) -> None:
