@@ -26,6 +26,7 @@ from infra.release.endpoint import OWNER_TAG, EndpointRelease, EndpointRequest
 from infra.release.policy import ReleasePolicy
 from infra.release.recorder import ReleaseRecorder
 from infra.release.scaling_record import ScalingRecords
+from sandbox.aws.access import AccessKey
 from sandbox.aws.server import EmbeddedAws, listen, services
 
 REGION = "ap-northeast-1"
@@ -55,7 +56,8 @@ class Account:
     """The sandbox's AWS, and endpoints in service there."""
 
     def __init__(self, home: Path) -> None:
-        self._aws = EmbeddedAws(services(home, None))
+        self._access_key = AccessKey.generate()
+        self._aws = EmbeddedAws(services(home, None), self._access_key)
         self._server = listen(self._aws)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self._url = f"http://127.0.0.1:{self._server.server_port}"
@@ -79,7 +81,7 @@ class Account:
         return name
 
     def client(self, service: str) -> Any:
-        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+        keys = {"aws_access_key_id": self._access_key.id, "aws_secret_access_key": self._access_key.secret}
         return boto3.session.Session().client(service, endpoint_url=self._url, region_name=REGION, **keys)
 
     def close(self) -> None:

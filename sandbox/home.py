@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +23,7 @@ import urllib3
 from botocore.config import Config
 
 from sandbox import engine
+from sandbox.aws.access import AccessKey
 
 PROJECT = Path(__file__).resolve().parents[1]
 Say = Callable[[str], None]
@@ -48,6 +48,7 @@ class Aws:
     Attributes:
         started: when its process began, in seconds since the epoch; with `pid` it names that process for good.
         triton: why no Triton runs on this machine; None where it does.
+        access_key: what its callers must hold.
     """
 
     pid: int
@@ -56,6 +57,7 @@ class Aws:
     region: str
     account: str
     triton: str | None
+    access_key: AccessKey
 
     def is_the_one(self, record: Mapping[str, Any]) -> bool:
         """Whether `record` (of `pid` and `started`) means this very process."""
@@ -88,7 +90,8 @@ class Sandbox:
         started = self._started(facts["pid"])
         if started is None:
             return None
-        return Aws(facts["pid"], started, facts["url"], facts["region"], facts["account"], facts["triton"])
+        key = AccessKey(**facts["accessKey"])
+        return Aws(facts["pid"], started, facts["url"], facts["region"], facts["account"], facts["triton"], key)
 
     def running(self) -> Aws:
         """The AWS of this sandbox.
@@ -161,15 +164,21 @@ class Sandbox:
         aws = self.running()
         nobody = {name: (None, None, default, None) for name, default in _NO_PROFILE.items()}
         session = boto3.Session(
-            "test", "test", region_name=region or aws.region, botocore_session=botocore.session.Session(nobody)
-        )
+            aws.access_key.id, aws.access_key.secret, region_name=region or aws.region,
+            botocore_session=botocore.session.Session(nobody),
+        )  # fmt: skip
         return session.client(service, endpoint_url=aws.url, config=Config(proxies={}, **config))
 
     def impose(self, **conditions: Any) -> None:
         """Set conditions of AWS, such as `timeFactor=60`; see `sandbox.aws.conditions`."""
-        answer = urllib3.request("PUT", f"{self.running().url}/_sandbox/conditions", json=conditions)
+        answer = self.control("PUT", "conditions", json=conditions)
         if answer.status != 200:
             raise SandboxError(f"AWS takes no such conditions: {answer.data.decode()}")
+
+    def control(self, method: str, path: str, **request: Any) -> urllib3.BaseHTTPResponse:
+        """The answer to a request below `/_sandbox/`; see `sandbox.aws.server`. `request`: as of `urllib3.request`."""
+        aws = self.running()
+        return urllib3.request(method, f"{aws.url}/_sandbox/{path}", headers=aws.access_key.authorization, **request)
 
     def _started(self, pid: int) -> float | None:
         """When this sandbox's AWS with this process id began; None if the id is free or someone else's by now."""
@@ -181,14 +190,19 @@ class Sandbox:
         return None
 
     def _make_directory(self) -> None:
-        """Make the sandbox's directory, with a mark without which it is never touched, and which hides it from git."""
+        """Make the sandbox's directory, with a mark without which it is never touched, and which hides it from git.
+
+        It is open to its owner alone: it holds the access key, and states with their secrets.
+        """
         mark = self.home / ".gitignore"
         self.home.mkdir(parents=True, exist_ok=True)
-        if mark.exists() and mark.read_text() == _MARK:
-            return
-        if any(self.home.iterdir()):
-            raise SandboxError(f"{self.home} is no sandbox, and not empty: point SANDBOX_HOME to a new directory.")
-        mark.write_text(_MARK)
+        if self.home.stat().st_uid != os.getuid():
+            raise SandboxError(f"{self.home} belongs to another user: point SANDBOX_HOME to a directory of yours.")
+        if not (mark.exists() and mark.read_text() == _MARK):
+            if any(self.home.iterdir()):
+                raise SandboxError(f"{self.home} is no sandbox, and not empty: point SANDBOX_HOME to a new directory.")
+            mark.write_text(_MARK)
+        self.home.chmod(0o700)
 
     def _launch(self) -> Aws:
         (self.home / "aws.json").unlink(missing_ok=True)
@@ -214,11 +228,9 @@ class Sandbox:
         raise SandboxError(f"The sandbox's AWS {why}. The end of {shown(self.log)}:\n{end_of_log}")
 
     def _answers(self, aws: Aws) -> bool:
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with direct.open(f"{aws.url}/_sandbox/health", timeout=10) as answer:
-                return bool(json.load(answer)["pid"] == aws.pid)
-        except (OSError, ValueError, KeyError):
+            return bool(self.control("GET", "health", timeout=10, retries=False).json()["pid"] == aws.pid)
+        except (urllib3.exceptions.HTTPError, ValueError, KeyError):
             return False
 
     def _keep_state_of(self, aws: Aws) -> None:
@@ -234,8 +246,10 @@ class Sandbox:
     def _write_clients_files(self, aws: Aws) -> None:
         """The files that `environment` puts in the place of the user's own."""
         (self.home / "aws-config").write_text(f"[default]\nregion = {aws.region}\nendpoint_url = {aws.url}\n")
-        (self.home / "aws-credentials").write_text(
-            "[default]\naws_access_key_id = test\naws_secret_access_key = test\n"
+        credentials = self.home / "aws-credentials"
+        credentials.touch(mode=0o600)
+        credentials.write_text(
+            f"[default]\naws_access_key_id = {aws.access_key.id}\naws_secret_access_key = {aws.access_key.secret}\n"
         )
 
 
@@ -244,8 +258,8 @@ def client_environment(aws: Aws, home: Path, environment: Mapping[str, str]) -> 
     files = {"AWS_CONFIG_FILE": str(home / "aws-config"), "AWS_SHARED_CREDENTIALS_FILE": str(home / "aws-credentials")}
     wanted = {
         "AWS_ENDPOINT_URL": aws.url,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ACCESS_KEY_ID": aws.access_key.id,
+        "AWS_SECRET_ACCESS_KEY": aws.access_key.secret,
         "AWS_REGION": aws.region,
         "AWS_DEFAULT_REGION": aws.region,
         **files,

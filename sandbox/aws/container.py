@@ -1,13 +1,14 @@
 """The container of one instance, as far as a single process needs one; `triton.py` starts this file as a script.
 
-Gives a command a network of its own where the kernel allows it, and ends it, with every process it started and the
+Gives a command a network of its own, and ends it, with every process it started and the
 shared memory it left, as soon as the parent ends or lets go of the control socket. Needs the standard library only.
 
     python container.py CONTROL_FD SHARED_MEMORY_PREFIX PORT COMMAND...
+    python container.py probe                 exits with 0 where the kernel allows a network of its own
 
 Each byte on the control socket asks for a connection to PORT on the container's loopback. The answer carries the
-descriptor of the connected socket (SCM_RIGHTS), or none when nobody listens. `{port}` in the command stands for PORT,
-or for a free port where the container shares the network of the host.
+descriptor of the connected socket (SCM_RIGHTS), or none when nobody listens. `{port}` in the command stands for PORT.
+With PORT 0 the command shares the network of the host and gets a free port, which it opens on every interface.
 """
 
 from __future__ import annotations
@@ -43,10 +44,12 @@ def enter_own_network() -> bool:
     if _libc.unshare(_CLONE_NEWNET) != 0 and _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
         return False
     interface = struct.Struct("16sh14x")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+    # Ubuntu 24.04 lets anyone enter a user namespace, but without the right to bring up loopback in it.
+    with contextlib.suppress(PermissionError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         _, flags = interface.unpack(fcntl.ioctl(control, _SIOCGIFFLAGS, interface.pack(b"lo", 0)))
         fcntl.ioctl(control, _SIOCSIFFLAGS, interface.pack(b"lo", flags | _IFF_UP))
-    return True
+        return True
+    return False
 
 
 def free_port() -> int:
@@ -62,9 +65,12 @@ def remove_shared_memory(prefix: str) -> None:
 
 def run(control: socket.socket, shared_memory_prefix: str, port: int, command: list[str]) -> int:
     """Runs the command until it ends or the control socket closes; returns the exit code that a shell would show."""
-    if not enter_own_network():
+    if port == 0:
         port = free_port()
-        print(f"No network namespace is allowed here: port {port} is open on every interface.", file=sys.stderr)
+        print(f"No network of its own: port {port} is open on every interface.", file=sys.stderr)
+    elif not enter_own_network():
+        print("No network namespace is allowed here.", file=sys.stderr)
+        return 1
     process = subprocess.Popen(
         [argument.replace("{port}", str(port)) for argument in command],
         start_new_session=True,  # a process group, so that what it forks can be ended with it
@@ -121,4 +127,6 @@ def _answer(control: socket.socket, port: int) -> bool:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["probe"]:
+        sys.exit(not enter_own_network())
     sys.exit(run(socket.socket(fileno=int(sys.argv[1])), sys.argv[2], int(sys.argv[3]), sys.argv[4:]))

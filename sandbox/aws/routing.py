@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs, parse_qsl, unquote
 
 from botocore.model import OperationModel
 
@@ -23,23 +23,46 @@ _CLIENT_OF_SCOPE = {
     "email": "ses",
 }
 
-_SCOPE = re.compile(r"Credential=([^/,\s]+)/\d+/([^/]+)/([^/]+)/aws4_request")
+_SCOPE = re.compile(r"([^/,\s]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
+_TIMESTAMP = re.compile(r"\d{8}T\d{6}Z")
 
 
 @dataclass(frozen=True)
 class Signature:
-    """The credential scope of a request; None where it is not signed (Signature Version 4)."""
+    """What a request says of its signature (Signature Version 4).
+
+    Attributes:
+        timestamp: when it was signed, as `20260131T235959Z`.
+        expires: for how many seconds a presigned request is good; None for one that is signed in its header.
+    """
 
     access_key: str
     region: str
     service: str
+    timestamp: str
+    signed_headers: tuple[str, ...]
+    signature: str
+    expires: int | None = None
 
 
 def signature(headers: Mapping[str, str], query: str) -> Signature | None:
-    """From the Authorization header, else from a presigned query."""
-    presigned = parse_qs(query).get("X-Amz-Credential", [""])[0]
-    match = _SCOPE.search(headers.get("authorization", "")) or _SCOPE.search(f"Credential={presigned}")
-    return Signature(match[1], match[2], match[3]) if match else None
+    """From the Authorization header, else from a presigned query; None where neither has a whole signature."""
+    scheme, _, rest = headers.get("authorization", "").partition(" ")
+    if scheme == "AWS4-HMAC-SHA256":
+        parts = dict(part.strip().partition("=")[::2] for part in rest.split(","))
+        parts["Date"], expires = headers.get("x-amz-date", ""), None
+    else:
+        parts = {name.removeprefix("X-Amz-"): value for name, value in parse_qsl(query) if name.startswith("X-Amz-")}
+        if not re.fullmatch(r"\d{1,6}", parts.get("Expires", "")):
+            return None
+        expires = int(parts["Expires"])
+    scope = _SCOPE.fullmatch(parts.get("Credential", ""))
+    if scope is None or not _TIMESTAMP.fullmatch(parts.get("Date", "")) or not parts.get("Signature", "").isascii():
+        return None
+    signed_headers = tuple(parts.get("SignedHeaders", "").split(";"))
+    return Signature(
+        scope[1], scope[2], scope[3], parts["Date"], signed_headers, parts.get("Signature", ""), expires
+    )
 
 
 def service_of(scope: str, path: str) -> str:
@@ -66,7 +89,12 @@ class Call:
 
     @property
     def protocol(self) -> str:
-        return str(service_model(self.service).protocol) if self.service in service_names() else "json"
+        return protocol_of(self.service)
+
+
+def protocol_of(service: str) -> str:
+    """The protocol of one of boto3's clients; that of most services where there is no such client."""
+    return str(service_model(service).protocol) if service in service_names() else "json"
 
 
 def identify(service: str, request: HttpRequest) -> Call:

@@ -8,7 +8,11 @@ A service of ours is an object with
   (addresses that an answer hands out, as the download address of an ECR layer; not AWS calls, so not in the call log);
 - optionally `close()`: called once when the server ends.
 
-Paths below `/_sandbox/` are outside AWS's API, for tests and the sandbox's command line:
+A request must name this machine as its host and be signed with the access key of the sandbox or with one that this
+AWS has issued (see `access.py`); download addresses are signed by the service that hands them out.
+
+Paths below `/_sandbox/` are outside AWS's API, for tests and the sandbox's command line, which send the access key as
+`AccessKey.authorization`:
 
 - `GET /_sandbox/health`: what `aws.json` says;
 - `GET /_sandbox/calls?after=N&wait=SECONDS`: the call log (see `calls.py`);
@@ -29,17 +33,19 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
 from botocore.parsers import create_parser
 from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.iam.models import get_account_id_from
+from moto.iam.models import get_account_id_from, iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.serving import BaseWSGIServer, make_server
 
+from sandbox.aws.access import AccessKey, check_signature, is_loopback, not_signed, unknown_key
 from sandbox.aws.autoscaling import ApplicationAutoScaling
 from sandbox.aws.calls import CallLog
 from sandbox.aws.cloudwatch import CloudWatch
@@ -58,7 +64,7 @@ from sandbox.aws.protocol import (
     serialize,
     serialize_error,
 )
-from sandbox.aws.routing import Call, Signature, identify, service_of, signature
+from sandbox.aws.routing import Call, Signature, identify, protocol_of, service_of, signature
 from sandbox.aws.runtime import SageMakerRuntime
 from sandbox.aws.s3 import S3
 from sandbox.aws.sagemaker import Hosting, Hostings, SageMaker
@@ -80,8 +86,9 @@ class Service(Protocol):
 class EmbeddedAws:
     """A WSGI application that speaks for all of AWS."""
 
-    def __init__(self, services: Mapping[str, Service]) -> None:
-        """`services` by the names of boto3's clients."""
+    def __init__(self, services: Mapping[str, Service], access_key: AccessKey) -> None:
+        """`services` by the names of boto3's clients; `access_key` is the one of the sandbox's owner."""
+        self._access_key = access_key
         self.calls = CallLog()
         self.conditions = Conditions()
         self.facts: dict[str, Any] = {}  # what `/_sandbox/health` says
@@ -89,14 +96,25 @@ class EmbeddedAws:
         self._moto = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        path = environ["PATH_INFO"]
+        path, host = environ["PATH_INFO"], environ.get("HTTP_HOST", "")
+        if not is_loopback(host):
+            return _send(_json(403, {"error": f"the Host {host!r} is not a name of this machine"}), start_response)
         if path.startswith("/_sandbox/"):
+            if not self._access_key.authorizes(_headers(environ)):
+                return _send(_json(403, {"error": "not authorized with the sandbox's access key"}), start_response)
             return _send(self._control(path, environ), start_response)
         for service in self._services.values():
             prefix = getattr(service, "http_prefix", None)
             if prefix and path.startswith(prefix):
                 return service.http(environ, start_response)  # type: ignore[attr-defined, no-any-return]
         return self._answer_aws_call(environ, start_response)
+
+    def _secret_of(self, access_key: str) -> str | None:
+        """The secret of the sandbox's key, or of one that IAM or STS has issued."""
+        if access_key == self._access_key.id:
+            return self._access_key.secret
+        keys = (account[name].access_keys for account in list(iam_backends.values()) for name in list(account))
+        return next((held[access_key].secret_access_key for held in keys if access_key in held), None)
 
     def close(self) -> None:
         """Ends what the services run."""
@@ -109,9 +127,18 @@ class EmbeddedAws:
         headers = _headers(environ)
         signed = signature(headers, environ["QUERY_STRING"])
         service = service_of(signed.service if signed else "s3", environ["PATH_INFO"])
-        request = _request(environ, headers)
-        call = identify(service, request)
         request_id = str(uuid.uuid4())
+        protocol = protocol_of(service)
+        try:
+            if signed is None:
+                raise not_signed(protocol)
+            if (secret := self._secret_of(signed.access_key)) is None:
+                raise unknown_key(protocol)
+            request = _request(environ, headers)
+            check_signature(signed, request, secret)
+        except AwsError as e:
+            return _send(serialize_error(protocol, e, request_id), start_response)
+        call = identify(service, request)
         try:
             answer = self._own_answer(call, request, signed)
             if answer is None:
@@ -127,7 +154,7 @@ class EmbeddedAws:
         self._done(began, call, answer.status, error)
         return _send(answer, start_response)
 
-    def _own_answer(self, call: Call, request: HttpRequest, signed: Signature | None) -> HttpAnswer | None:
+    def _own_answer(self, call: Call, request: HttpRequest, signed: Signature) -> HttpAnswer | None:
         """The answer of our own service, or None for moto to answer."""
         if self.conditions.throttles(call.service, call.operation):
             raise AwsError("ThrottlingException", "Rate exceeded")
@@ -137,8 +164,8 @@ class EmbeddedAws:
         if model is None:
             raise not_in_sandbox(f"{call.service} {call.operation}")
         context = RequestContext(
-            account=get_account_id_from(signed.access_key) if signed else ACCOUNT,
-            region=signed.region if signed else REGION,
+            account=get_account_id_from(signed.access_key),
+            region=signed.region,
             operation=call.operation,
             headers=request.headers,
             url_root=f"http://{request.headers['host']}",
@@ -194,7 +221,11 @@ class EmbeddedAws:
 
 def _headers(environ: Environ) -> dict[str, str]:
     headers = {key[5:].replace("_", "-").lower(): value for key, value in environ.items() if key.startswith("HTTP_")}
-    return headers | {"content-type": environ.get("CONTENT_TYPE", "")}
+    return {
+        **headers,
+        "content-type": environ.get("CONTENT_TYPE", ""),
+        "content-length": environ.get("CONTENT_LENGTH", ""),
+    }
 
 
 def _request(environ: Environ, headers: Mapping[str, str]) -> HttpRequest:
@@ -263,9 +294,10 @@ def listen(aws: EmbeddedAws, port: int = 0) -> BaseWSGIServer:
 
 
 def serve(home: Path, port: int = 0) -> None:
-    """Serves until SIGTERM; `home/aws.json` is there exactly while it does."""
-    home.mkdir(parents=True, exist_ok=True)
-    aws = EmbeddedAws(services(home, TritonServer if unavailable() is None else None))
+    """Serves until SIGTERM; `home/aws.json`, with the access key, is there exactly while it does."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    access_key = AccessKey.generate()
+    aws = EmbeddedAws(services(home, TritonServer if unavailable() is None else None), access_key)
     server = listen(aws, port)
     aws.facts = {
         "pid": os.getpid(),
@@ -273,6 +305,7 @@ def serve(home: Path, port: int = 0) -> None:
         "region": REGION,
         "account": ACCOUNT,
         "triton": unavailable(),
+        "accessKey": asdict(access_key),
     }
     for number in (signal.SIGTERM, signal.SIGINT):
         # shutdown() waits for serve_forever(), which this very thread runs.
@@ -289,6 +322,9 @@ def serve(home: Path, port: int = 0) -> None:
 
 
 def _write_atomically(path: Path, text: str) -> None:
+    """Write a file that its owner alone can read."""
     partial = path.with_suffix(".partial")
-    partial.write_text(text)
+    partial.unlink(missing_ok=True)
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
     partial.replace(path)

@@ -9,6 +9,7 @@ import contextlib
 import http.client
 import importlib.metadata
 import importlib.util
+import os
 import platform
 import secrets
 import shutil
@@ -19,6 +20,7 @@ import sysconfig
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from sandbox.aws import container
@@ -27,6 +29,8 @@ from sandbox.aws.serve import ArchiveError, Serve, ServeError, serve, unpack
 __all__ = ["ArchiveError", "ServeError", "TritonServer", "unavailable"]
 
 SAGEMAKER_PORT = 8080  # what a SageMaker container listens on
+#: The environment variable that lets Triton listen on 0.0.0.0, which its SageMaker server always does.
+EXPOSE = "SANDBOX_EXPOSE_TRITON"
 PING_TIMEOUT_SECONDS = 2.0  # "Custom Inference Code with Hosting Services", SageMaker's developer guide
 INVOKE_TIMEOUT_SECONDS = 60.0
 STOP_GRACE_SECONDS = 10.0
@@ -58,7 +62,23 @@ def unavailable() -> str | None:
         )
     if shutil.which("tar") is None:
         return "the tar command, which unpacks model artifacts, is not on PATH"
+    if not _has_networks() and not _may_be_exposed():
+        return (
+            "the kernel allows no network namespaces here (as under Docker's default profile), and without one Triton "
+            f"listens on every interface of this machine. To accept that, set {EXPOSE}=1 before the sandbox starts"
+        )
     return None
+
+
+@cache
+def _has_networks() -> bool:
+    """Whether the kernel lets this user give a process a network of its own."""
+    probe = subprocess.run([sys.executable, "-I", "-S", container.__file__, "probe"], capture_output=True)
+    return probe.returncode == 0
+
+
+def _may_be_exposed() -> bool:
+    return os.environ.get(EXPOSE) == "1"
 
 
 @dataclass(frozen=True)
@@ -199,14 +219,14 @@ class TritonServer:
 
     def _run(self, decided: Serve) -> None:
         wheel = _wheel()
-        if wheel is None or wheel.libpython is None:
+        if wheel is None or wheel.libpython is None or not (_has_networks() or _may_be_exposed()):
             raise RuntimeError(f"Triton cannot run here: {unavailable()}")
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-I", "-S", container.__file__),
-                    *(str(theirs.fileno()), self._shared_memory, str(SAGEMAKER_PORT)),
+                    *(str(theirs.fileno()), self._shared_memory, str(SAGEMAKER_PORT if _has_networks() else 0)),
                     *(str(wheel.server), *decided.arguments),
                     "--sagemaker-port={port}",
                     f"--backend-directory={self._backends(wheel)}",

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 import psutil
-import urllib3
 from botocore.exceptions import BotoCoreError, ClientError
 from ruamel.yaml import YAML
 
@@ -121,7 +120,7 @@ class Account:
 
     def calls(self, after: int = 0, wait: float = 0) -> list[dict[str, Any]]:
         """What AWS was asked, in order."""
-        answer = urllib3.request("GET", f"{self.url}/_sandbox/calls?after={after}&wait={wait}", timeout=wait + 30)
+        answer = self.sandbox.control("GET", f"calls?after={after}&wait={wait}", timeout=wait + 30)
         found: list[dict[str, Any]] = answer.json()
         return found
 

@@ -23,6 +23,7 @@ import urllib3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from sandbox.aws.access import AccessKey
 from sandbox.aws.fleet import Launch
 from sandbox.aws.server import EmbeddedAws, listen, services
 from tests.sandbox.scripted_server import ScriptedServer
@@ -39,13 +40,13 @@ _numbers = itertools.count(1)
 
 
 @cache
-def _client(url: str, service: str, region: str, access_key: str, **config: Any) -> Any:
+def _client(url: str, service: str, region: str, access_key: AccessKey, **config: Any) -> Any:
     return boto3.client(
         service,
         endpoint_url=url,
         region_name=region,
-        aws_access_key_id=access_key,
-        aws_secret_access_key="test",
+        aws_access_key_id=access_key.id,
+        aws_secret_access_key=access_key.secret,
         config=Config(retries={"total_max_attempts": 1}, **config),
     )
 
@@ -55,13 +56,18 @@ class RunningAws:
     """The embedded AWS as its users meet it: over HTTP only."""
 
     url: str
+    access_key: AccessKey
 
-    def client(self, service: str, region: str = REGION, access_key: str = "test", **config: Any) -> Any:
+    def client(self, service: str, region: str = REGION, access_key: AccessKey | None = None, **config: Any) -> Any:
         """A client of boto3; answers of AWS that ask for a retry are shown at once, as errors."""
-        return _client(self.url, service, region, access_key, **config)
+        return _client(self.url, service, region, access_key or self.access_key, **config)
+
+    def control(self, method: str, path: str, **request: Any) -> urllib3.BaseHTTPResponse:
+        """The answer to a request below `/_sandbox/`."""
+        return urllib3.request(method, f"{self.url}/_sandbox/{path}", headers=self.access_key.authorization, **request)
 
     def calls(self, after: int = 0, wait: float = 0) -> list[dict[str, Any]]:
-        answer = urllib3.request("GET", f"{self.url}/_sandbox/calls?after={after}&wait={wait}", timeout=wait + 30)
+        answer = self.control("GET", f"calls?after={after}&wait={wait}", timeout=wait + 30)
         calls: list[dict[str, Any]] = answer.json()
         return calls
 
@@ -71,11 +77,11 @@ class RunningAws:
 
     def impose(self, **conditions: Any) -> None:
         """Sets conditions, as `provisioningSeconds=0.5`; a `Host` takes them back at the end of its test."""
-        answer = urllib3.request("PUT", f"{self.url}/_sandbox/conditions", json=conditions)
+        answer = self.control("PUT", "conditions", json=conditions)
         assert answer.status == 200, answer.data
 
     def conditions(self) -> dict[str, Any]:
-        values: dict[str, Any] = urllib3.request("GET", f"{self.url}/_sandbox/conditions").json()
+        values: dict[str, Any] = self.control("GET", "conditions").json()
         return values
 
 
@@ -106,7 +112,7 @@ def start_aws(home: Path) -> AwsProcess:
         assert time.monotonic() < deadline, "the embedded AWS does not announce itself"
         time.sleep(0.02)
     facts = json.loads(announcement.read_text())
-    return AwsProcess(facts["url"], process, home, facts)
+    return AwsProcess(facts["url"], AccessKey(**facts["accessKey"]), process, home, facts)
 
 
 @pytest.fixture(scope="session")
@@ -136,10 +142,11 @@ def scripted_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAw
 
 
 def _in_this_process(home: Path, launch: Launch | None) -> Iterator[RunningAws]:
-    aws = EmbeddedAws(services(home, launch))
+    key = AccessKey.generate()
+    aws = EmbeddedAws(services(home, launch), key)
     server = listen(aws)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield RunningAws(f"http://127.0.0.1:{server.server_port}")
+    yield RunningAws(f"http://127.0.0.1:{server.server_port}", key)
     server.shutdown()
     aws.close()
 

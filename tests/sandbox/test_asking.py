@@ -13,6 +13,7 @@ from rich.console import Console
 
 from infra.triton.repository import ModelRepository
 from sandbox.asking import Asked, ask, short, table
+from sandbox.aws.access import AccessKey
 from sandbox.home import PROJECT, Aws, Sandbox
 
 ARN = "arn:aws:sagemaker:ap-northeast-1:123456789012:endpoint/iris"
@@ -28,7 +29,7 @@ class FakeSandbox(Sandbox):
         self.archive, self.answer, self.triton = archive, answer, triton
 
     def running(self) -> Aws:
-        return Aws(1, 0.0, "", "ap-northeast-1", "123456789012", self.triton)
+        return Aws(1, 0.0, "", "ap-northeast-1", "123456789012", self.triton, AccessKey("AKID", "secret"))
 
     def client(self, service: str, region: str | None = None, **config: Any) -> Any:
         assert region == "ap-northeast-1"

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import astuple
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -160,7 +161,7 @@ def test_env_leads_any_client_to_the_sandbox_whatever_profile_it_had(run: Run, p
     exports = variables(ran.stdout)
     assert exports["AWS_ENDPOINT_URL"] == aws.url
     assert exports["AWS_REGION"] == exports["AWS_DEFAULT_REGION"] == aws.region
-    assert (exports["AWS_ACCESS_KEY_ID"], exports["AWS_SECRET_ACCESS_KEY"]) == ("test", "test")
+    assert (exports["AWS_ACCESS_KEY_ID"], exports["AWS_SECRET_ACCESS_KEY"]) == astuple(aws.access_key)
     client = {**environment(**production), **exports}
     boto3 = "import boto3; print(boto3.client('sts').get_caller_identity()['Account'], boto3.Session().region_name)"
     said = subprocess.run([sys.executable, "-c", boto3], env=client, capture_output=True, text=True, check=True)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -60,18 +61,24 @@ class Running:
 class Runner:
     started: list[Running]
 
-    def __call__(self, *command: str, script: tuple[str, ...] = (container.__file__,)) -> Running:
+    def __call__(
+        self,
+        *command: str,
+        script: tuple[str, ...] = (container.__file__,),
+        port: int = PORT,
+        ready: bytes = container.READY,
+    ) -> Running:
         control, theirs = socket.socketpair()
         shared_memory = f"test-{secrets.token_hex(6)}-"
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, *script, str(theirs.fileno()), shared_memory, str(PORT), *command],
+                [sys.executable, *script, str(theirs.fileno()), shared_memory, str(port), *command],
                 pass_fds=[theirs.fileno()],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
             )
-        assert control.recv(1) == container.READY
+        assert control.recv(1) == ready
         running = Running(process, control, shared_memory)
         self.started.append(running)
         return running
@@ -88,7 +95,7 @@ def run() -> Iterator[Runner]:
         running.process.stdout.close()
 
 
-def serving(run: Runner, **options: tuple[str, ...]) -> Running:
+def serving(run: Runner, **options: Any) -> Running:
     return run(sys.executable, "-c", SERVER, "{port}", **options)
 
 
@@ -118,12 +125,24 @@ def test_two_containers_with_networks_of_their_own_listen_on_the_same_port(run: 
     assert [read(first.connect()), read(second.connect())] == [str(PORT), str(PORT)]
 
 
-def test_without_a_network_of_its_own_it_takes_a_free_port_and_says_so(run: Runner) -> None:
-    running = serving(run, script=("-c", WITHOUT_NETWORK, str(Path(container.__file__).parent)))
+def test_without_a_network_of_its_own_nothing_is_started(run: Runner) -> None:
+    """Triton listens on 0.0.0.0, whatever it is asked: on a shared machine that is open to everybody."""
+    running = serving(run, script=("-c", WITHOUT_NETWORK, str(Path(container.__file__).parent)), ready=b"")
+    assert running.line() == "No network namespace is allowed here.\n"
+    assert running.process.wait(10) == 1
+
+
+def test_a_container_that_may_share_the_network_of_the_host_takes_a_free_port_and_says_so(run: Runner) -> None:
+    running = serving(run, port=0)
     said = {running.line(), running.line()}
     port = read(running.connect())
     assert port != str(PORT)
-    assert said == {"listening\n", f"No network namespace is allowed here: port {port} is open on every interface.\n"}
+    assert said == {"listening\n", f"No network of its own: port {port} is open on every interface.\n"}
+
+
+def test_the_probe_says_what_a_container_would_find(run: Runner) -> None:
+    code = subprocess.run([sys.executable, container.__file__, "probe"]).returncode
+    assert (serving(run, ready=b"" if code else container.READY).line() == "listening\n") == (code == 0)
 
 
 def test_its_exit_code_is_the_one_of_the_command(run: Runner) -> None:

@@ -13,9 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sandbox.aws.access import AccessKey
 from sandbox.home import Aws, Sandbox, SandboxError, client_environment, default_home
 
-AWS = Aws(7, 1000.0, "http://127.0.0.1:5000", "ap-northeast-1", "123456789012", None)
+KEY = AccessKey("AKIDEXAMPLE", "hidden")
+AWS = Aws(7, 1000.0, "http://127.0.0.1:5000", "ap-northeast-1", "123456789012", None, KEY)
 
 
 @pytest.fixture
@@ -109,11 +111,11 @@ def test_the_home_is_in_the_project_unless_sandbox_home_says_otherwise(
     assert default_home(tmp_path) == Path("/elsewhere")
 
 
-def test_a_client_gets_the_address_test_credentials_and_no_file_of_the_user(tmp_path: Path) -> None:
+def test_a_client_gets_the_address_the_access_key_and_no_file_of_the_user(tmp_path: Path) -> None:
     assert client_environment(AWS, tmp_path, {"PATH": "/bin"}) == {
         "AWS_ENDPOINT_URL": AWS.url,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "hidden",
         "AWS_REGION": "ap-northeast-1",
         "AWS_DEFAULT_REGION": "ap-northeast-1",
         "AWS_CONFIG_FILE": str(tmp_path / "aws-config"),

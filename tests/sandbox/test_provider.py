@@ -195,8 +195,8 @@ class Engine:
 def aws_environment(control_plane: RunningAws) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", control_plane.url)
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("AWS_ACCESS_KEY_ID", control_plane.access_key.id)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", control_plane.access_key.secret)
         patch.delenv("AWS_PROFILE", raising=False)
         yield
 

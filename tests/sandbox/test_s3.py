@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from sandbox.aws.access import AccessKey
 from sandbox.aws.s3 import is_bucket_name
 from tests.sandbox.conftest import unique
 
@@ -105,7 +106,7 @@ def test_a_bucket_name_is_taken_once(client: Callable[..., Any], s3: Any, bucket
     refused("BucketAlreadyOwnedByYou", create_bucket, s3, bucket)
     role = "arn:aws:iam::210987654321:role/other"
     other = client("sts").assume_role(RoleArn=role, RoleSessionName="other")["Credentials"]
-    stranger = client("s3", access_key=other["AccessKeyId"])
+    stranger = client("s3", access_key=AccessKey(other["AccessKeyId"], other["SecretAccessKey"]))
     refused("BucketAlreadyExists", create_bucket, stranger, bucket)
 
 

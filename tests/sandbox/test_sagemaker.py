@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 import urllib3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from tests.sandbox.conftest import ACCOUNT, TRITON_IMAGE, Host, RunningAws, policy_document, unique
@@ -106,11 +109,11 @@ def test_an_operation_that_is_not_in_the_sandbox_says_so(host: Host) -> None:
 
 
 def test_an_operation_that_botocore_does_not_know_is_not_motos_either(host: Host) -> None:
-    headers = {
-        "X-Amz-Target": "SageMaker.CreateSomethingNew",
-        "Authorization": "AWS4-HMAC-SHA256 Credential=test/20260101/ap-northeast-1/sagemaker/aws4_request, Signature=0",
-    }
-    answer = urllib3.request("POST", host.aws.url, headers=headers, body=b"{}")
+    headers = {"X-Amz-Target": "SageMaker.CreateSomethingNew", "Content-Type": "application/x-amz-json-1.1"}
+    request = AWSRequest("POST", f"{host.aws.url}/", headers=headers, data=b"{}")
+    key = host.aws.access_key
+    SigV4Auth(Credentials(key.id, key.secret), "sagemaker", "ap-northeast-1").add_auth(request)
+    answer = urllib3.request("POST", request.url, headers=dict(request.headers), body=b"{}")
     assert (answer.status, answer.json()["__type"]) == (400, "NotInTheSandbox")
 
 

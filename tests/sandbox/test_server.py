@@ -16,6 +16,7 @@ import urllib3
 from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from sandbox.aws.access import AccessKey
 from tests.sandbox.conftest import ACCOUNT, AwsProcess, RunningAws, start_aws, unique
 
 
@@ -27,7 +28,7 @@ def test_it_announces_itself_and_takes_the_announcement_back_on_sigterm(tmp_path
     aws = start_aws(tmp_path / "home")
     facts = json.loads((tmp_path / "home" / "aws.json").read_text())
     assert facts == {**facts, "pid": aws.process.pid, "region": "ap-northeast-1", "account": ACCOUNT}
-    assert urllib3.request("GET", f"{facts['url']}/_sandbox/health").json() == facts
+    assert aws.control("GET", "health").json() == facts
     os.kill(facts["pid"], signal.SIGTERM)
     assert aws.process.wait(30) == 0
     assert not (tmp_path / "home" / "aws.json").exists()
@@ -90,19 +91,22 @@ def test_an_operation_of_s3_is_told_by_its_path_and_query(
 
 
 def test_the_virtual_host_style_of_s3_reaches_the_bucket(aws: AwsProcess, bucket: str) -> None:
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "ap-northeast-1"}
-    s3 = boto3.client("s3", config=Config(s3={"addressing_style": "virtual"}, signature_version="s3v4"), **keys)
+    s3 = boto3.client(
+        "s3", region_name="ap-northeast-1", endpoint_url=aws.url.replace("127.0.0.1", "localhost"),
+        aws_access_key_id=aws.access_key.id, aws_secret_access_key=aws.access_key.secret,
+        config=Config(s3={"addressing_style": "virtual"}, signature_version="s3v4"),
+    )  # fmt: skip
     signed = s3.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "dir/a b%20c+ü.bin"})
-    host, _, path = signed.removeprefix("https://").partition("/")
-    assert host == f"{bucket}.s3.ap-northeast-1.amazonaws.com"
+    host, _, path = signed.removeprefix("http://").partition("/")
+    assert host.startswith(f"{bucket}.localhost:")
     answer = urllib3.request("GET", f"{aws.url}/{path}", headers={"Host": host})
+    assert answer.data == b"\x00\xff"
     call = last_call(aws)
     assert (call["operation"], call["params"]) == ("GetObject", {"Bucket": bucket, "Key": "dir/a b%20c+ü.bin"})
-    assert answer.data == b"\x00\xff"
 
 
 def test_presigned_addresses_of_s3_pass_through(aws: AwsProcess, bucket: str) -> None:
-    s3 = aws.client("s3")
+    s3 = aws.client("s3", signature_version="s3v4")
     put = s3.generate_presigned_url("put_object", {"Bucket": bucket, "Key": "signed"})
     assert urllib3.request("PUT", put, body=b"by address").status == 200
     get = s3.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "signed"})
@@ -193,21 +197,22 @@ def test_a_refused_upload_is_logged_without_its_bytes(aws: AwsProcess) -> None:
 
 
 def test_an_unknown_condition_is_refused_with_those_that_exist(aws: AwsProcess) -> None:
-    answer = urllib3.request("PUT", f"{aws.url}/_sandbox/conditions", json={"provisioningSecond": 1})
+    answer = aws.control("PUT", "conditions", json={"provisioningSecond": 1})
     assert answer.status == 400
     assert "no such condition: provisioningSecond; there are: provisioningSeconds," in answer.json()["error"]
 
 
 @pytest.mark.parametrize("factor", [0, -1])
 def test_a_time_that_would_not_run_forward_is_refused(aws: AwsProcess, factor: int) -> None:
-    answer = urllib3.request("PUT", f"{aws.url}/_sandbox/conditions", json={"timeFactor": factor})
+    answer = aws.control("PUT", "conditions", json={"timeFactor": factor})
     assert (answer.status, answer.json()) == (400, {"error": f"timeFactor is {factor}: it must be greater than 0"})
     assert aws.conditions()["timeFactor"] == 1.0
 
 
 def test_the_caller_of_another_account_has_resources_of_its_own(aws: AwsProcess) -> None:
     role = f"arn:aws:iam::999999999999:role/{unique('visitor')}"
-    key = aws.client("sts").assume_role(RoleArn=role, RoleSessionName="visit")["Credentials"]["AccessKeyId"]
+    issued = aws.client("sts").assume_role(RoleArn=role, RoleSessionName="visit")["Credentials"]
+    key = AccessKey(issued["AccessKeyId"], issued["SecretAccessKey"])
     assert aws.client("sts", access_key=key).get_caller_identity()["Account"] == "999999999999"
     with pytest.raises(ClientError, match="arn:aws:sagemaker:ap-northeast-1:999999999999:model/missing"):
         aws.client("sagemaker", access_key=key).describe_model(ModelName="missing")

@@ -22,6 +22,7 @@ import pytest
 
 from infra.triton.repository import ModelRepository
 from sandbox.aws import triton
+from sandbox.aws.serve import Serve
 from sandbox.aws.triton import ServeError, TritonServer, unavailable
 
 from .triton_container import QUICK, TritonContainer
@@ -324,6 +325,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> triton._Wheel:
     found = triton._Wheel(tmp_path, tmp_path, tmp_path, stubs / "3.11" / "stub", tmp_path)
     monkeypatch.setattr(triton, "_wheel", lambda: found)
     monkeypatch.setattr(triton, "_installed", lambda distribution: "1.26.4")
+    monkeypatch.setattr(triton, "_has_networks", lambda: True)
     assert unavailable() is None
     return found
 
@@ -350,3 +352,18 @@ def test_a_missing_libpython_is_the_reason(wheel: triton._Wheel, monkeypatch: py
 def test_a_missing_tar_is_the_reason(wheel: triton._Wheel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert "tar command" in str(unavailable())
+
+
+@pytest.mark.parametrize(("value", "runs"), [(None, False), ("", False), ("0", False), ("1", True)])
+def test_triton_is_open_on_every_interface_only_where_a_variable_allows_it(
+    wheel: triton._Wheel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str | None, runs: bool
+) -> None:
+    monkeypatch.setattr(triton, "_has_networks", lambda: False)
+    monkeypatch.delenv("SANDBOX_EXPOSE_TRITON", raising=False)
+    if value is not None:
+        monkeypatch.setenv("SANDBOX_EXPOSE_TRITON", value)
+    assert (unavailable() is None) == runs
+    if not runs:
+        assert "SANDBOX_EXPOSE_TRITON=1" in str(unavailable())
+        with pytest.raises(RuntimeError, match="SANDBOX_EXPOSE_TRITON"):
+            TritonServer(tmp_path / "a", {}, tmp_path / "b", print)._run(Serve([], {}, []))
