@@ -32,7 +32,11 @@ class VariantAutoscaling(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self, protect=args.protect)
 
         imported = f"sagemaker/endpoint/{args.adopt_from}/variant/{args.variant_name}/{DIMENSION}"
-        of_target = pulumi.ResourceOptions(import_=imported if args.adopt_from else None)
+        of_target = pulumi.ResourceOptions(
+            import_=imported if args.adopt_from else None,
+            # once the target exists, `Endpoint` tags it: a release may register it anew, under another ARN
+            ignore_changes=["tags", "tagsAll"],
+        )
         target = appautoscaling.Target(
             name,
             service_namespace="sagemaker",

@@ -86,6 +86,12 @@ class EndpointRequest:
         return self.autoscaled and not self.keeps_autoscaling
 
     @property
+    def changes_tags_of_targets(self) -> bool:
+        """Whether the scalable targets, which exist already, get other tags. The `aws` provider cannot change them: it
+        tags by the ARN in its state, and a target registered anew for a release has another one."""
+        return self.autoscaled and self.keeps_autoscaling and self.tags != self.former_tags
+
+    @property
     def fixes_counts(self) -> bool:
         """Whether the fleet that autoscaling sized so far becomes the one of the settings."""
         return self.formerly_autoscaled and not self.autoscaled
@@ -169,6 +175,8 @@ class EndpointRelease:
             else:
                 self._autoscaling.leave_off(found.name)
             self._tag(found, request)
+            if request.changes_tags_of_targets:
+                self._autoscaling.tag(found.name, request.tags, request.former_tags)
             if rollout.asked == "update":
                 self._require_invocations(found, request, rollout, waiting.clock)
             elif not rollout.tried and request.former_config_name not in (None, request.config_name):

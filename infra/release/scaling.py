@@ -128,6 +128,15 @@ class EndpointAutoscaling:
             self._records.delete(endpoint)
         return recorded
 
+    def tag(self, endpoint: str, tags: Mapping[str, str], former: Mapping[str, str]) -> None:
+        """Bring the tags of the endpoint's scalable targets to what is asked; tags that others put there are kept."""
+        for target in self._all("describe_scalable_targets", "ScalableTargets", f"endpoint/{endpoint}/variant/"):
+            arn, has = target["ScalableTargetARN"], self._tags(target).get("Tags", {})
+            if missing := {key: value for key, value in tags.items() if has.get(key) != value}:
+                self._client.tag_resource(ResourceARN=arn, Tags=missing)
+            if gone := sorted(key for key in former if key in has and key not in tags):
+                self._client.untag_resource(ResourceARN=arn, TagKeys=gone)
+
     def _register(self, target: Mapping[str, Any]) -> None:
         """Tags go separately: RegisterScalableTarget takes none for a target that is there already."""
         plain = {key: value for key, value in target.items() if key != "Tags"}

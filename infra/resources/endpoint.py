@@ -78,7 +78,7 @@ class EndpointProvider(AwsResourceProvider):
             name=props["name"],
             config_name=props["endpointConfigName"],
             owner=props["owner"],
-            tags={**self.aws.default_tags, **props["tags"]},
+            tags=props["tags"],
             autoscaled=props["autoscaled"],
             deadline_seconds=_deadline_seconds(props),
             policy=ReleasePolicy.of(deployment),
@@ -130,6 +130,13 @@ def _outputs(endpoint: EndpointDescription) -> dict[str, Any]:
     return {"arn": endpoint.arn, "endpointConfigName": serves}
 
 
+def _default_tags() -> dict[str, str]:
+    """Tags that the stack's `aws` provider puts on every resource. They are an input, so that a change of them is an
+    update."""
+    default = pulumi.Config("aws").get_object("defaultTags") or {}
+    return dict(default.get("tags") or {})
+
+
 class Endpoint(Resource, module="infra", name="Endpoint"):
     """A SageMaker endpoint that serves an endpoint configuration.
 
@@ -141,7 +148,8 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
         endpoint_name: the physical name (at most 63 characters; API `EndpointName`).
         endpoint_config_name: what to serve.
         account_id: the account of the stack's `aws` provider.
-        tags: the endpoint's tags; that of ownership is added.
+        tags: the endpoint's tags, and those of its scalable targets once these exist. `aws:defaultTags` and that of
+            ownership are added.
         autoscaled: whether a scalable target moves the instance count.
         deployment: the setting `release`, with `deadlineSeconds` (how long to wait for a release and its rollback) and
             `minimumInvocations` if it is set.
@@ -178,7 +186,7 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
             "endpointConfigName": endpoint_config_name,
             "accountId": account_id,
             "owner": f"{pulumi.get_project()}/{pulumi.get_stack()}",
-            "tags": tags,
+            "tags": {**_default_tags(), **tags},
             "autoscaled": autoscaled,
             "deployment": deployment,
             "rollbackAlarms": rollback_alarms,

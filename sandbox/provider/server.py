@@ -137,6 +137,7 @@ class AwsProvider(ResourceProviderServicer):
         found = changes(old, without_notes(inputs), type_.rules)
         if "region" in outputs and outputs["region"] != inputs.get("region", self._clients.region):
             found["region"] = Change.UPDATE
+        found = {path: change for path, change in found.items() if top_level(path) not in request.ignoreChanges}
         replacing = {path for path in found if type_.forces_replacement(path)}
         kinds = {path: change.value + "_REPLACE" * (path in replacing) for path, change in found.items()}
         return proto.DiffResponse(

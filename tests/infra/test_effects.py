@@ -200,7 +200,9 @@ def inputs(resource: Registered) -> dict[str, Any]:
     """What a resource is made of, without tags and what the engine is told to ignore."""
     found = deepcopy({key: value for key, value in resource.inputs.items() if key != "tags"})
     for ignored in resource.request.ignoreChanges:
-        if ignored == "path":  # of the role, which the program never gives
+        if ignored in ("path", "maxSessionDuration", "permissionsBoundary"):  # of the role, which are not given
+            continue
+        if ignored in ("tags", "tagsAll"):  # of the scalable target: Endpoint brings a change to it
             continue
         assert ignored == "productionVariants[0].initialInstanceCount"
         del found["productionVariants"][0]["initialInstanceCount"]

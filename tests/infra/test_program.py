@@ -466,6 +466,18 @@ def test_a_new_autoscaling_minimum_is_no_release(prod: Deployment, dev: Deployme
     assert list(dev.one(":EndpointConfiguration").request.ignoreChanges) == []
 
 
+def test_default_tags_are_an_input_of_the_endpoint_so_that_a_change_of_them_reaches_it() -> None:
+    config = stack_file("prod") | {"aws:defaultTags": {"tags": {"Team": "ml", "CostEnv": "less specific"}}}
+    tags = run("prod", config).one("infra:Endpoint").inputs["tags"]
+    assert tags == {"Team": "ml", "CostEnv": "prod", "CostService": "ranking"}
+
+
+def test_a_scalable_target_is_tagged_by_the_provider_only_when_it_is_made(prod: Deployment) -> None:
+    target = prod.one(":Target")
+    assert target.inputs["tags"] == {"CostEnv": "prod", "CostService": "ranking"}
+    assert list(target.request.ignoreChanges) == ["tags", "tagsAll"]
+
+
 def test_an_environment_that_the_configuration_marks_secret_stays_secret() -> None:
     config = stack_file("dev")
     config["triton-sagemaker:endpoints"]["iris-dev"]["environment"] = {"API_KEY": "hunter2"}

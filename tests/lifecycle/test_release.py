@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from infra.release.endpoint import OWNER_TAG
 from sandbox.stacks import StackFailed
 from tests.lifecycle.account import (
     BROKEN,
@@ -151,7 +152,24 @@ def test_an_instance_type_change_under_autoscaling_keeps_the_autoscaling(account
     stack.up()
     assert account.ask(name) == 3
     assert registered() == before
+    consistent(account, stack)
+
+    # the target has another ARN than in the state by now
+    tags, default = {"CostEnv": "test", "CostService": "moved"}, {"Team": "ml"}
+    stack.config = development({name: {**endpoint, "instanceType": "ml.m5.xlarge"}}, tags=tags)
+    stack.config["aws:defaultTags"] = {"tags": default}
+    untagged = account.now()
+    stack.up()
+    (target,) = autoscaling.describe_scalable_targets(ServiceNamespace="sagemaker", ResourceIds=[resource])[
+        "ScalableTargets"
+    ]
+    assert autoscaling.list_tags_for_resource(ResourceARN=target["ScalableTargetARN"])["Tags"] == tags | default
+    of_endpoint = account.client("sagemaker").list_tags(ResourceArn=account.endpoint(name)["EndpointArn"])["Tags"]
+    assert {tag["Key"]: tag["Value"] for tag in of_endpoint if tag["Key"] != OWNER_TAG} == tags | default
+    assert "UpdateEndpoint" not in [call["operation"] for call in account.calls(untagged)]
+    nothing_to_do(stack)
     assert stack.refresh().unchanged
+    nothing_to_do(stack)
     consistent(account, stack)
 
     burstable = {"instanceType": "ml.t2.medium", "initialInstanceCount": 2}  # AWS scales none of these

@@ -82,6 +82,7 @@ class Autoscaling:
     def __init__(self, calls: list[tuple[str, dict[str, Any]]]) -> None:
         self.calls = calls
         self.registered: dict[str, list[dict[str, Any]]] = {}
+        self.tags = {"CostEnv": "prod"}
 
     def register(self, *variants: str) -> None:
         arn = {"ScalableTargetARN": "arn:target", "ServiceNamespace": "sagemaker"}
@@ -107,7 +108,7 @@ class Autoscaling:
         return Pages()
 
     def list_tags_for_resource(self, ResourceARN: str) -> dict[str, Any]:
-        return {"Tags": {"CostEnv": "prod"}}
+        return {"Tags": self.tags}
 
     def deregister_scalable_target(self, **request: Any) -> None:
         self.calls.append(("deregister", request))
@@ -120,6 +121,9 @@ class Autoscaling:
 
     def tag_resource(self, **request: Any) -> None:
         self.calls.append(("tag target", request))
+
+    def untag_resource(self, **request: Any) -> None:
+        self.calls.append(("untag target", request))
 
     def put_scaling_policy(self, **request: Any) -> dict[str, str]:
         self.calls.append(("policy", request))

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from infra.aws_error import AwsRequestRefused
 from infra.release.alarms import AlarmNotReady, MinimumInvocations
-from infra.release.endpoint import OWNER_TAG
+from infra.release.endpoint import OWNER_TAG, EndpointRequest
 from infra.release.failure import EndpointNotOwned, ReleaseFailed, ReleaseTimeout
 from infra.release.history import ReleaseRecord
 from infra.release.scaling_record import Record
@@ -300,6 +300,35 @@ def test_an_instance_type_change_takes_autoscaling_off_and_puts_it_back(said: li
     assert calls["tag target"] == {"ResourceARN": "arn:target", "Tags": {"CostEnv": "prod"}}
     assert calls["policy"] == {"ServiceNamespace": "sagemaker", **POLICY}
     assert sagemaker.s3.objects == {}
+
+
+def test_changed_tags_reach_the_scalable_target_that_a_release_registered_anew(said: list[str]) -> None:
+    sagemaker = SageMaker(NEW)
+    sagemaker.autoscaling.register()
+    sagemaker.autoscaling.tags = {"CostEnv": "dev", "Gone": "x", "Theirs": "y"}
+    release(sagemaker, said).release(request(autoscaled=True, former_tags={"CostEnv": "dev", "Gone": "x"}))
+    assert sagemaker.calls[-2:] == [
+        ("tag target", {"ResourceARN": "arn:target", "Tags": {"CostEnv": "prod"}}),
+        ("untag target", {"ResourceARN": "arn:target", "TagKeys": ["Gone"]}),
+    ]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        request(autoscaled=True, former_tags={"CostEnv": "prod"}),
+        request(autoscaled=True, formerly_autoscaled=False),
+        request(autoscaled=False, formerly_autoscaled=False),
+    ],
+)
+def test_scalable_targets_are_left_alone_where_nothing_changes_or_pulumi_has_yet_to_register_them(
+    said: list[str], asked: EndpointRequest
+) -> None:
+    sagemaker = SageMaker(NEW)
+    sagemaker.autoscaling.register()
+    sagemaker.autoscaling.tags = {"CostEnv": "dev"}
+    release(sagemaker, said).release(asked)
+    assert not {"tag target", "untag target"} & set(sagemaker.operations)
 
 
 def test_autoscaling_comes_back_when_the_update_rolls_back(said: list[str]) -> None:

@@ -73,7 +73,7 @@ class Asked:
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> EndpointProvider:
     provider = EndpointProvider()
-    provider.aws = AwsSession({"aws:region": "us-east-1", "aws:defaultTags": '{"tags": {"Team": "ml"}}'})
+    provider.aws = AwsSession({"aws:region": "us-east-1"})
     monkeypatch.setattr(AwsSession, "account_id", ACCOUNT)
     return provider
 
@@ -149,11 +149,6 @@ def test_adopting_is_for_the_driver_and_no_change_once_it_is_over(provider: Endp
     provider.create(PROPS)  # as of a state written before anything could be adopted
     assert [each.adopt for each in asked.requests] == [True, False]
     assert provider.diff("e", adopting, {**PROPS, "adopt": False}).changes is False
-
-
-def test_default_tags_of_the_provider_are_put_too(provider: EndpointProvider, asked: Asked) -> None:
-    provider.create(dict(PROPS))
-    assert asked.requests[0].tags == {"Team": "ml", "CostEnv": "prod"}
 
 
 def test_an_update_knows_what_was_before(provider: EndpointProvider, asked: Asked) -> None:
