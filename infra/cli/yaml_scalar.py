@@ -40,7 +40,10 @@ def misread(node: ScalarNode) -> str | None:
         return "Pulumi reads a date as a point in time. Put it in quotes."
     if _type(node) == "int" and _OCTAL.fullmatch(text):
         # Go's YAML follows version 1.1 here, ruamel.yaml version 1.2.
-        return f"Pulumi reads a number that begins with 0 as octal. Write {value_of(node)}."
+        return (
+            f"Pulumi reads a number that begins with 0 as octal. If it is text, put it in quotes: '{text}'. If it is a "
+            f"number, write {value_of(node)}."
+        )
     if _type(node) == "float" and _NOT_FINITE.fullmatch(text):
         return "Pulumi takes no number that is not finite. If it is text, put it in quotes."
     return None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
@@ -61,7 +63,7 @@ def mistakes(
     wrong_names = {each["loc"][:-1] for each in errors if each["loc"][-1:] == ("[key]",)}
     no_mappings = {each["loc"] for each in errors if each["type"] == "dict_type"}
     unknown = {each["loc"]: each for each in errors if each["type"] == "extra_forbidden"}
-    for place, locations, message in _unknown_keys([*unknown], values, model):
+    for place, locations, message in _unknown_keys([*unknown], values, model, namespace, stack):
         first, *others = locations
         yield Mistake(place, message, unknown[first])
         yield from (Mistake(keys_of(model, each), None, unknown[each]) for each in others)
@@ -81,7 +83,9 @@ def mistakes(
             yield Mistake(place, _no_secret(key_of(path), stack), error)
         elif error["type"] != "extra_forbidden":
             hidden = is_secret(field) or any(each in secret for each in path[:1])
-            yield Mistake(place, _message(error, given, field, place, hidden), error)
+            message = _message(error, given, field, place, hidden)
+            command = partial(_command_to_set, key_of(path), stack)
+            yield Mistake(place, _of_another_type(error, given, field, place, command, hidden) or message, error)
 
 
 def command_to_encrypt(key: str, stack: str | None) -> str:
@@ -89,8 +93,14 @@ def command_to_encrypt(key: str, stack: str | None) -> str:
     return f"pulumi config set --secret{f' -s {stack}' if stack else ''} --path '{key}'"
 
 
+def _command_to_set(key: str, stack: str | None, kind: str, value: str = "") -> str:
+    """It writes a value of a type, and asks for the value if none is given."""
+    value = f" {value}" if value else ""
+    return f"pulumi config set{f' -s {stack}' if stack else ''} --path {shlex.quote(key)}{value} --type {kind}"
+
+
 def _unknown_keys(
-    locations: Sequence[Location], values: Mapping[str, Any], model: type[BaseModel]
+    locations: Sequence[Location], values: Mapping[str, Any], model: type[BaseModel], namespace: str, stack: str | None
 ) -> Iterator[tuple[Location, Sequence[Location], str]]:
     """Where to tell of unknown keys, the keys, and the message: one for all of a section that have one way out."""
     together: dict[tuple[Location, Any], list[Location]] = {}
@@ -107,7 +117,7 @@ def _unknown_keys(
         elif place != keys_of(model, of_cause[0]):
             yield place, of_cause, _no_strategy(model, of_cause)
         else:
-            yield place, of_cause, _unknown_key(model, of_cause[0])
+            yield place, of_cause, _flat_key(of_cause[0], namespace, stack) or _unknown_key(model, of_cause[0])
 
 
 def _no_strategy(model: type[BaseModel], locations: Sequence[Location]) -> str:
@@ -133,6 +143,18 @@ def _belongs_elsewhere(model: type[BaseModel], locations: Sequence[Location]) ->
 def _and_as(written: str, key: str) -> str:
     key = "aws:region" if key == "region" else key
     return key if written == key else f"{key} (here {written})"
+
+
+def _flat_key(location: Location, namespace: str, stack: str | None) -> str | None:
+    """What is wrong with a key of the whole configuration that is called like a path."""
+    name, in_stack = str(location[0]), f" -s {stack}" if stack else ""
+    if len(location) > 1 or not any(each in name for each in ".["):
+        return None
+    key = shlex.quote(key_of((f"{namespace}:{name}",)))
+    return (
+        "unknown key; without --path, `pulumi config set` makes the path a key of its own. Type: "
+        f"pulumi config rm{in_stack} {key} && pulumi config set{in_stack} --path {key} VALUE"
+    )
 
 
 def _unknown_key(model: type[BaseModel], location: Location) -> str:
@@ -172,6 +194,28 @@ def is_secret(field: FieldInfo | None) -> bool:
     return isinstance(extra, dict) and "secret" in extra
 
 
+def _of_another_type(
+    error: ErrorDetails,
+    given: Any,
+    field: FieldInfo | None,
+    place: Location,
+    command: Callable[..., str],
+    hidden: bool,
+) -> str | None:
+    """What is wrong with text that is written as a number or a truth value, or the other way round. `pulumi config set
+    --path` writes whole numbers and true as such, and 0.5 as text."""
+    shown = "the value" if hidden else _shown(given)
+    expected = str(error["msg"]).replace("Input should be", "must be")
+    if error["type"] == "string_type" and isinstance(given, int | float) and not _hint(error, given, field, place):
+        return f"{shown}: {expected}. Put it in quotes, or type: {command('string')}"
+    kind = error["type"].removesuffix("_type")
+    if kind not in ("int", "float", "bool") or not isinstance(given, str) or hidden:
+        return None
+    if (instead := correction(error, given, field)) is None or _yaml(instead) != given.strip().casefold():
+        return None
+    return f"{shown}: {expected}. Write {_yaml(instead)}, without quotes, or type: {command(kind, _yaml(instead))}"
+
+
 def _message(error: ErrorDetails, given: Any, field: FieldInfo | None, place: Location, hidden: bool) -> str:
     if error["type"] == "rule":
         return str(error["msg"])
@@ -194,8 +238,6 @@ def _message(error: ErrorDetails, given: Any, field: FieldInfo | None, place: Lo
             said = f"{value}: must be a list: each item on a line of its own after `- `, or all of them in [brackets]."
         case "too_short" | "too_long":
             said = f"must have {_limit(error)}."
-        case "string_type" if isinstance(given, int | float) and not hint:
-            said = f"{value}: must be a valid string: put it in quotes."
         case "string_pattern_mismatch" if example := _example(field):
             said = f"{value}: must be of the form of {example}.{hint}"
         case "union_tag_invalid" if isinstance(given, str):
@@ -217,8 +259,7 @@ def _hint(error: ErrorDetails, given: Any, field: FieldInfo | None, place: Locat
         return ""
     if isinstance(instead, str) and error["type"] not in ("string_type", "string_pattern_mismatch"):
         return f" Did you mean {instead}?"
-    quoted = isinstance(given, str) and not isinstance(instead, str) and _yaml(instead) == given.strip().casefold()
-    return f" Write {_yaml(instead)}{', without quotes' if quoted else ''}."
+    return f" Write {_yaml(instead)}."
 
 
 def _no_mapping(given: Any, field: FieldInfo | None, place: Location) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from pydantic.fields import FieldInfo
 
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*|%)")
+_QUANTITY = re.compile(r"((?:0|[1-9]\d*)(?:\.\d+)?)\s*([a-zA-Z]*|%)")
+"""Without a leading zero: nobody can tell whether 010 was meant as octal, or as text."""
 _UNITS = ("milliseconds", "seconds", "minutes", "days", "percent", "gb")
 """Those of the settings."""
 _FACTORS: Sequence[Mapping[str, float]] = (

@@ -235,7 +235,7 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     ),
     ("ranking.release", {"timeoutSeconds": "1.5 h"}, "ranking.release.timeoutSeconds", "Write 5400."),
     ("ranking.autoscaling.scaleInCooldown", "2min", "ranking.autoscaling.scaleInCooldown", "Write 120."),
-    ("ranking.autoscaling.max", "10", "ranking.autoscaling.max", "Write 10, without quotes."),
+    ("ranking.autoscaling.max", "10", "ranking.autoscaling.max", "Write 10, without quotes, or type: "),
     ("ranking.autoscaling.max", "10m", "ranking.autoscaling.max", "valid integer. Most instances"),
     ("ranking.volumeSizeGb", "50GB", "ranking.volumeSizeGb", "Write 50."),
     ("ranking.volumeSizeGb", "1.5", "ranking.volumeSizeGb", "must be a valid integer. Storage"),
@@ -250,7 +250,21 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     ("ranking.alarms.existing", {"a": "b"}, "ranking.alarms.existing", "a mapping: must be a list: each item on a"),
     ("ranking.alarms", [{"errorRatePercent": 5}], "ranking.alarms", "a mapping of keys to values; take the dashes"),
     ("environment", "Staging", "environment", "Did you mean staging?"),
-    ("tags.x", 5, "tags.x", "5: must be a valid string: put it in quotes."),
+    (
+        "ranking.autoscaling.max",
+        "10",
+        "ranking.autoscaling.max",
+        "--path triton-sagemaker:endpoints.ranking.autoscaling.max 10 --type int",
+    ),
+    (
+        "ranking.alarms.errorRatePercent",
+        "0.5",
+        "ranking.alarms.errorRatePercent",
+        "--path triton-sagemaker:endpoints.ranking.alarms.errorRatePercent 0.5 --type float",
+    ),
+    ("ranking.autoscaling.max", "010", "ranking.autoscaling.max", "'010': must be a valid integer. Most instances"),
+    ("tags.x", 5, "tags.x", "in quotes, or type: pulumi config set --path triton-sagemaker:tags.x --type string"),
+    ("ranking.environment.A", True, "ranking.environment.A", "ranking.environment.A --type string"),
     ("ranking.environment.A", {"secret": "x"}, "ranking.environment.A", "is no Pulumi secret"),
     ("ranking.release", {"timeoutSeconds": 10}, "ranking.release.timeoutSeconds", "600"),
     ("ranking.release", {"timeoutSeconds": 28801}, "ranking.release.timeoutSeconds", "28800"),
@@ -597,10 +611,17 @@ def test_rules_across_keys_are_looked_at_beside_an_unknown_key() -> None:
     }
 
 
-def test_a_key_with_dots_is_told_to_be_nested() -> None:
+def test_what_config_set_writes_without_path_is_told_with_the_commands() -> None:
     key = "triton-sagemaker:endpoints.ranking.instanceType"
     ((found, message),) = problems(VALID | {key: "ml.c5.xlarge"}).items()
-    assert (found, message.partition(". ")[0]) == (key, "unknown key; a dot leads nowhere here")
+    assert found == key
+    assert message.endswith(f"Type: pulumi config rm {key} && pulumi config set --path {key} VALUE")
+
+
+def test_a_key_with_dots_inside_of_a_section_is_told_to_be_nested() -> None:
+    ranking = VALID["triton-sagemaker:endpoints"]["ranking"] | {"autoscaling.min": 2}
+    ((_, message),) = problems(changed("endpoints.ranking", ranking)).items()
+    assert message.startswith("unknown key; a dot leads nowhere here")
 
 
 @pytest.mark.parametrize("key", ["aws:Region", "aws:regions", "asw:region", "triton-sagemaker:region"])

@@ -159,6 +159,13 @@ def test_a_key_out_of_place_is_one_problem(found: Validate, old: str, new: str, 
     assert line.startswith(expected)
 
 
+@pytest.mark.parametrize("written", ["0123", "'0123'"])
+def test_a_leading_zero_is_never_dropped(found: Validate, written: str) -> None:
+    lines = found(VALID.replace("CostService: x", f"CostService: x, Center: {written}"))
+    assert len(lines) == (written == "0123")
+    assert all("put it in quotes: '0123'." in line for line in lines)
+
+
 @pytest.mark.parametrize("namespace", ["", "triton-sagemaker:"])
 @pytest.mark.parametrize("name", ["environment", "tags"])
 def test_a_setting_that_is_not_indented_is_one_problem(found: Validate, namespace: str, name: str) -> None:

@@ -354,7 +354,7 @@ def test_what_stands_below_a_misspelt_key_is_checked() -> None:
         ("image.version", 23.1, "23.1: must be a valid string. Write 23.10-py3. "),
         ("image.version", "24.05", "'24.05': must be of the form of 24.09-py3. Write 24.05-py3. "),
         ("endpoints.ranking.allowSingleInstance", "yes", "'yes': must be a valid boolean. Write true. "),
-        ("endpoints.ranking.allowSingleInstance", "true", "Write true, without quotes. "),
+        ("endpoints.ranking.allowSingleInstance", "true", "Write true, without quotes, or type: "),
         ("adopt.role", "sagemaker-role", "Write true, and the name as role.name. "),
         ("adopt.repository", "triton", "Write true, and the name as image.repository. "),
     ],
