@@ -13,6 +13,13 @@ from botocore.loaders import Loader
 _ARM = re.compile(r"ml\.(?:[a-z]+\d+g|[a-z0-9]+-g[bh]\d+)")
 _GPU = re.compile(r"ml\.[gp]\d")
 _NEURON = re.compile(r"ml\.(?:inf|trn)\d")
+_LOCAL_DISKS = frozenset(
+    {
+        *("c5d", "c6gd", "m5d", "m6gd", "r5d", "r6gd", "r7gd", "g4dn", "g5", "g6", "g6e", "g7", "g7e"),
+        *("p4d", "p4de", "p5", "p5e", "p5en", "p6-b200", "p6-b300", "p6e-gb200", "dl1", "trn1", "trn1n", "trn2"),
+    }
+)
+"""Families with instance store volumes (EC2 API `InstanceTypeInfo`, `instanceStorageSupported`)."""
 _BURSTABLE = re.compile(r"ml\.t\d")
 
 
@@ -43,6 +50,13 @@ def is_arm(instance_type: str) -> bool:
 def is_burstable(instance_type: str) -> bool:
     """Whether the type is ``ml.t*``, which cannot be auto scaled (SageMaker guide, "Autoscaling prerequisites")."""
     return _BURSTABLE.match(instance_type) is not None
+
+
+def has_local_disks(instance_type: str) -> bool:
+    """Whether the instance has disks of its own. SageMaker attaches no volume to it then, and CreateEndpointConfig
+    rejects `VolumeSizeInGB` (SageMaker release notes, "Host instance storage volumes table"; SageMaker Python SDK,
+    `volume_size_supported`)."""
+    return family(instance_type) in _LOCAL_DISKS
 
 
 def has_gpu(instance_type: str) -> bool:

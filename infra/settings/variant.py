@@ -359,7 +359,8 @@ class Fleet(Section):
         None,
         ge=1,
         le=512,
-        description="Storage of each instance in GB (1 to 512; VolumeSizeInGB); SageMaker's choice if not given.",
+        description="Storage of each instance in GB (1 to 512; VolumeSizeInGB); SageMaker's choice if not given. "
+        "Not on types with local disks (g4dn, g5, p4d, …), which use those.",
         examples=[50],
         json_schema_extra=according_to("SageMaker API ProductionVariantVolumeSizeInGB"),
     )
@@ -430,6 +431,17 @@ class Fleet(Section):
             outside = f"{count} is outside the autoscaling range {scaling.min} to {scaling.max}."
             raise violation(f"{outside} Leave the key out to start with the minimum.")
         return count
+
+    @field_validator("volume_size_gb")
+    @classmethod
+    def no_volume_is_attached_to_types_with_local_disks(cls, size: int | None, info: ValidationInfo) -> int | None:
+        instance_type = info.data.get("instance_type")
+        if size is not None and instance_type and instances.has_local_disks(instance_type):
+            raise violation(
+                f"{instance_type} has local disks, and SageMaker rejects a volume size for it (CreateEndpointConfig, "
+                "VolumeSizeInGB). Remove the key: the container uses the local disks."
+            )
+        return size
 
     @field_validator("inference_ami_version")
     @classmethod

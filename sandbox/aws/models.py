@@ -8,11 +8,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Any
 
 from moto.iam.access_control import IAMPolicy, IAMPolicyStatement, PermissionResult
 from moto.iam.models import Policy, Role, iam_backends
 from moto.s3.models import FakeKey, s3_backends
+from moto.utilities.utils import load_resource
 
 from sandbox.aws import ecr
 from sandbox.aws.protocol import AwsError, not_in_sandbox, partition
@@ -228,6 +230,19 @@ def _concerns_sagemaker(statement: Mapping[str, Any], account: str) -> bool:
 
 def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
+
+
+@cache
+def _described_by_ec2() -> Mapping[str, Mapping[str, Any]]:
+    """EC2's DescribeInstanceTypes, as moto carries it."""
+    described: dict[str, Any] = load_resource("ec2/resources/instance_types.json")
+    return described
+
+
+def has_instance_store(instance_type: str) -> bool:
+    """Whether an `ml.` type has local disks, by EC2's description of its machine."""
+    machine = _described_by_ec2().get(instance_type.removeprefix("ml."), {})
+    return bool(machine.get("InstanceStorageSupported"))
 
 
 def platform_of(instance_type: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 from sandbox.aws.cloudwatch import backend_of
 from sandbox.aws.endpoint import IN_PROGRESS, Endpoint
 from sandbox.aws.fleet import Fleet, Launch, Place, Variant
-from sandbox.aws.models import ExecutionRole, check_model, containers_of
+from sandbox.aws.models import ExecutionRole, check_model, containers_of, has_instance_store
 from sandbox.aws.protocol import AwsError, RequestContext, not_in_sandbox
 from sandbox.aws.rollout import Rollout
 
@@ -382,6 +382,11 @@ def _check_variants(variants: list[Answer]) -> None:
             for member in ("InstanceType", "InitialInstanceCount"):
                 if member not in variant:
                     raise _invalid(f"Variant {name} must have {member}, or ServerlessConfig.")
+            if "VolumeSizeInGB" in variant and has_instance_store(variant["InstanceType"]):
+                raise _invalid(
+                    "VolumeSize parameter is not allowed for the selected Instance type "
+                    f"{variant['InstanceType']}"  # as reported in autogluon/autogluon-cloud#50
+                )
 
 
 def _rollout(

@@ -43,6 +43,7 @@ VALID: dict[str, Any] = {
 
 def settings(config: dict[str, Any]) -> Settings:
     return load({k: v if isinstance(v, str) else json.dumps(v) for k, v in config.items()}, "triton-sagemaker")
+RANKING = VALID["triton-sagemaker:endpoints"]["ranking"]
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -237,6 +238,10 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     ("ranking.autoscaling.scaleInCooldown", "2min", "ranking.autoscaling.scaleInCooldown", "Write 120."),
     ("ranking.autoscaling.max", "10", "ranking.autoscaling.max", "Write 10, without quotes, or type: "),
     ("ranking.autoscaling.max", "10m", "ranking.autoscaling.max", "valid integer. Most instances"),
+    *(
+        ("ranking", RANKING | {"instanceType": each, "volumeSizeGb": 100}, "ranking.volumeSizeGb", "has local disks")
+        for each in ("ml.g5.xlarge", "ml.g4dn.xlarge", "ml.p4d.24xlarge", "ml.c5d.large", "ml.trn1.2xlarge")
+    ),
     ("ranking.volumeSizeGb", "50GB", "ranking.volumeSizeGb", "Write 50."),
     ("ranking.volumeSizeGb", "1.5", "ranking.volumeSizeGb", "must be a valid integer. Storage"),
     ("ranking.alarms.errorRatePercent", "2.5%", "ranking.alarms.errorRatePercent", "Write 2.5."),
@@ -619,8 +624,7 @@ def test_what_config_set_writes_without_path_is_told_with_the_commands() -> None
 
 
 def test_a_key_with_dots_inside_of_a_section_is_told_to_be_nested() -> None:
-    ranking = VALID["triton-sagemaker:endpoints"]["ranking"] | {"autoscaling.min": 2}
-    ((_, message),) = problems(changed("endpoints.ranking", ranking)).items()
+    ((_, message),) = problems(changed("endpoints.ranking", RANKING | {"autoscaling.min": 2})).items()
     assert message.startswith("unknown key; a dot leads nowhere here")
 
 

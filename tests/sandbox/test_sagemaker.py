@@ -61,6 +61,13 @@ def test_a_violation_inside_a_list_names_its_place(host: Host) -> None:
     )
 
 
+def test_a_volume_is_not_attached_to_types_with_local_disks(host: Host) -> None:
+    """https://github.com/autogluon/autogluon-cloud/pull/50"""
+    variants = [{**host.variant(ModelName="m"), "InstanceType": "ml.g4dn.xlarge", "VolumeSizeInGB": 100}]
+    message = refusal(host.sagemaker.create_endpoint_config, EndpointConfigName="c", ProductionVariants=variants)
+    assert "VolumeSize parameter is not allowed for the selected Instance type ml.g4dn.xlarge" in message
+
+
 @pytest.mark.parametrize(
     ("variant", "constraint"),
     [

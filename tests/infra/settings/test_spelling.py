@@ -15,7 +15,7 @@ from infra.settings.load import load
 from infra.settings.spelling import AWS_WORDS, nearest
 
 FLEET: dict[str, Any] = {
-    "instanceType": "ml.g5.xlarge",
+    "instanceType": "ml.p3.2xlarge",
     "autoscaling": {
         "min": 2,
         "max": 4,
