@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from sandbox import asking, interrupts, rehearsal, rollback, teardown
+from sandbox import aftermath, asking, interrupts, rehearsal, rollback, teardown
 from sandbox.engine import EngineError
 from sandbox.home import PROJECT, Sandbox, SandboxError, Say
 from sandbox.stacks import Stack, StackFailed, stacks
@@ -33,13 +33,24 @@ def up(stack: StackName = "dev") -> None:
     chosen = Stack(sandbox, stack)
     chosen.require_file()
     aws = sandbox.start()
-    update = engine_does("up", stack, lambda: rehearsal.up(chosen, say, color()))
+    try:
+        with interrupts.left_to_the_engine():
+            update = rehearsal.up(chosen, say, color())
+    except StackFailed as failure:
+        for line in aftermath.told(chosen, failure):
+            say(line)
+        sys.exit(f"sandbox: up of {stack} failed")
     if aws.triton:
         say(f"No Triton runs here: {aws.triton}. Endpoints exist, but nothing answers for them.")
-    if endpoints := chosen.outputs().get("endpoints"):
-        answers = [asking.ask(sandbox, endpoint["arn"]) for endpoint in endpoints.values()]
+    endpoints = chosen.outputs().get("endpoints") or {}
+    answers = [asking.ask(sandbox, endpoint["arn"]) for endpoint in endpoints.values()]
+    if answers:
         console.print(asking.table(answers, console))
-    say(f"{stack}: nothing changed." if update.unchanged else f"{stack}: deployed.")
+    done = f"{stack}: nothing changed" if update.unchanged else f"{stack}: deployed"
+    if problems := [f"{each.endpoint} {each.problem}" for each in answers if each.problem]:
+        say(f"{done}, but {'; '.join(problems)}")
+        raise typer.Exit(1)
+    say(f"{done}.")
 
 
 @app.command()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import re
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +25,10 @@ DEFAULT_MODEL = "SAGEMAKER_TRITON_DEFAULT_MODEL_NAME"
 ANSWER_SECONDS = 70
 """InvokeEndpoint answers within 60 s, or with an error."""
 
+_OF_MODEL = re.compile(r"^Failed to process the request\(s\) for model '[^']*', message: ")
+_FRAME = re.compile(r"([^/\s]+)\((\d+)\): ")
+"""How Triton's Python backend tells of an exception: with these words before it, and its place after it."""
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -31,6 +38,7 @@ class Asked:
         image: the digest of the image.
         answer: the answer, or why there is none.
         seconds: how long InvokeEndpoint took; None when the endpoint was not asked or did not answer.
+        problem: what is wrong with the answer, to follow the endpoint's name; None also where none could be asked for.
     """
 
     endpoint: str
@@ -40,6 +48,7 @@ class Asked:
     question: str
     answer: str
     seconds: float | None = None
+    problem: str | None = None
 
 
 def ask(sandbox: Sandbox, arn: str) -> Asked:
@@ -47,9 +56,9 @@ def ask(sandbox: Sandbox, arn: str) -> Asked:
     region, name = arn.split(":")[3], arn.rpartition("/")[2]
     endpoint, container = serving(sandbox.client("sagemaker", region), name)
 
-    def asked(question: str, answer: str, seconds: float | None = None) -> Asked:
+    def asked(question: str, answer: str, seconds: float | None = None, problem: str | None = None) -> Asked:
         image, artifact = container["Image"].rpartition("@")[2], container["ModelDataUrl"]
-        return Asked(name, endpoint["EndpointStatus"], image, artifact, question, answer, seconds)
+        return Asked(name, endpoint["EndpointStatus"], image, artifact, question, answer, seconds, problem)
 
     try:
         question = question_for(sandbox.client("s3", region), container)
@@ -63,12 +72,26 @@ def ask(sandbox: Sandbox, arn: str) -> Asked:
         response = client.invoke_endpoint(EndpointName=name, ContentType=question.content_type, Body=question.body)
         body = response["Body"].read()
     except (BotoCoreError, ClientError) as error:
-        return asked(question.text, str(error))
+        words = why(error)
+        return asked(question.text, words, problem=f"did not answer: {words}")
     seconds = time.perf_counter() - started
     try:
-        return asked(question.text, question.answer(body), seconds)
+        missing = ", ".join(question.missing(body))
+        problem = f"answered without {missing}, which its config.pbtxt promises" if missing else None
+        return asked(question.text, question.answer(body) or "nothing", seconds, problem)
     except ValueError as error:
-        return asked(question.text, str(error), seconds)
+        return asked(question.text, str(error), seconds, f"did not answer: {error}")
+
+
+def why(error: BotoCoreError | ClientError) -> str:
+    """The container's own words where it has answered with an error, in a line: `ValueError: boom (model.py:9)`."""
+    answer = error.response.get("OriginalMessage") if isinstance(error, ClientError) else None
+    text = str(answer or error)
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        text = str(json.loads(text)["error"])
+    message, _, traceback = _OF_MODEL.sub("", text).partition("\n\nAt:\n")
+    place = _FRAME.search(traceback)
+    return " ".join(message.split()) + (f" ({place[1]}:{place[2]})" if place else "")
 
 
 def serving(client: Any, endpoint: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

@@ -10,6 +10,9 @@ from typing import Any
 IN_PROGRESS = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
 """Statuses (API `EndpointStatus`) that end by themselves. SageMaker refuses changes while they last."""
 
+LIVE = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack", "UpdateRollbackFailed"})
+"""Statuses in which an endpoint answers."""
+
 
 @dataclass(frozen=True)
 class VariantDescription:
@@ -92,6 +95,10 @@ class EndpointDescription:
     @property
     def in_progress(self) -> bool:
         return self.status in IN_PROGRESS
+
+    @property
+    def is_live(self) -> bool:
+        return self.status in LIVE
 
     @property
     def is_rolling_out(self) -> bool:

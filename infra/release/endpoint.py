@@ -7,6 +7,7 @@ interrupted at any moment and asked for again: each one looks at the endpoint fi
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,13 +21,14 @@ from infra.release.alarms import AlarmState, MinimumInvocations
 from infra.release.description import EndpointDescription, excluded_properties, missing_counts
 from infra.release.freeze import FreezeWindow
 from infra.release.gate import ReleaseRefused
-from infra.release.log import last_lines
+from infra.release.log import container_log, telling
 from infra.release.policy import ReleasePolicy, deployment_config
 from infra.release.reader import EndpointReader
 from infra.release.recorder import ReleaseRecorder
 from infra.release.rollout import Rollout
 from infra.release.scaling import EndpointAutoscaling, refused_under_autoscaling
 from infra.release.scaling_record import ScalingRecords
+from infra.release.startup import has_gpu, too_slow
 from infra.release.waiting import Clock, Waiting
 
 OWNER_TAG = "triton-sagemaker:stack"
@@ -377,11 +379,15 @@ class EndpointRelease:
             notes += self._autoscaling_put_back(found, request)
         elif self._autoscaling.is_off(name):
             notes.append("Its autoscaling is still off: it is put back by a `pulumi up` that finds it InService.")
+        reason = found.failure_reason if found else ""
+        requested = self._requested_configuration(config)
+        log = container_log(self._logs, name, int((rollout.began or waiting.clock.began) * 1000))
         evidence = failure.Evidence(
-            reason=found.failure_reason if found else "",
+            reason=reason,
             alarms=list(rollout.fired.values()),
-            log=last_lines(self._logs, name, int((rollout.began or waiting.clock.began) * 1000)),
+            log=telling(log, has_gpu(requested)),
             notes=notes,
+            too_slow=too_slow(reason, requested, log),
         )
         if found is None:
             return failure.failed(name, config, "deleted by somebody else meanwhile", evidence, failure.CREATED_ANEW)
@@ -391,6 +397,12 @@ class EndpointRelease:
             return failure.rolled_back(name, config, found.config_name, evidence)
         next_step = self._deleted_after_failure(found, request) if rollout.asked == "create" else failure.CREATED_ANEW
         return failure.failed(name, config, found.status, evidence, next_step)
+
+    def _requested_configuration(self, name: str) -> Mapping[str, Any] | None:
+        """What was to be served; not being able to read it must not hide the failure."""
+        with contextlib.suppress(ClientError, BotoCoreError):
+            return self._reader.configuration(name)
+        return None
 
     def _alarms_looked_back_at(self, rollout: Rollout) -> list[str]:
         """Take in the alarms that fire at the end, and those that did between two looks only; what kept it from that is

@@ -71,6 +71,8 @@ class Evidence:
     """The last lines of the containers' log."""
     notes: Sequence[str] = ()
     """What else there is to know."""
+    too_slow: str | None = None
+    """Which limit a container ran into that logged no error."""
 
 
 def rolled_back(name: str, requested: str, live: str, evidence: Evidence) -> ReleaseFailed:
@@ -124,6 +126,7 @@ def too_few_invocations(name: str, requested: str, seen: int, minimum: int) -> s
 def _why(name: str, evidence: Evidence) -> str:
     log = evidence.log
     lines = [f"  SageMaker says: {evidence.reason or 'nothing (no FailureReason was given).'}"]
+    lines += [f"  {evidence.too_slow}"] if evidence.too_slow else []
     lines += [f"  Alarm {each.name} fired: {each.reason or 'no reason given'}" for each in evidence.alarms]
     if log:
         lines += [f"  The container's log ({names.log_group(name)}) ends:", *(f"    {line}" for line in log)]

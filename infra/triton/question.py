@@ -93,11 +93,13 @@ class Question:
 
     def answer(self, body: bytes) -> str:
         """The endpoint's answer in short, such as `species=virginica`; ValueError if it is no inference response."""
-        try:
-            outputs = json.loads(body)["outputs"]
-            return ", ".join(_shown(output["name"], output["data"]) for output in outputs)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"not an inference response: {body[:200]!r}") from error
+        return ", ".join(_shown(name, data) for name, data in _outputs(body).items())
+
+    def missing(self, body: bytes) -> list[str]:
+        """The outputs that the configuration declares and the answer lacks; ValueError if it is no inference
+        response."""
+        found = _outputs(body)
+        return [name for name in self.outputs if name not in found]
 
 
 def question_for_repository(repository: ModelRepository, model: str) -> Question:
@@ -226,6 +228,13 @@ def _read(artifact: Path | bytes) -> tuple[set[str], dict[str, bytes]]:
 
 def _type_name(data_type: int) -> str:
     return str(messages().DataType.Name(data_type))
+
+
+def _outputs(body: bytes) -> dict[str, Sequence[Value]]:
+    try:
+        return {output["name"]: list(output["data"]) for output in json.loads(body)["outputs"]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"not an inference response: {body[:200]!r}") from error
 
 
 def _shown(name: str, data: Sequence[Value]) -> str:

@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.release.endpoint import OWNER_TAG
+from sandbox import aftermath
 from sandbox.stacks import StackFailed
 from tests.lifecycle.account import (
     BROKEN,
@@ -87,6 +88,8 @@ def test_a_broken_model_fails_with_tritons_reason_while_the_old_one_answers(acco
         assert "did not pass the ping health check" in error
         assert f"{live} is live" in error
         assert "Traceback" not in failed.value.output
+        *_, repeated, serves = aftermath.told(stack, failed.value)
+        assert (repeated, serves) == (error, f"{name}: InService, serves {live}")
         assert account.ask(name) == 1
         assert live not in account.deleted(before)
         consistent(account, stack)

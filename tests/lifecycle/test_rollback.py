@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from sandbox.asking import ask
 from sandbox.stacks import Stack, StackFailed
 from tests.lifecycle.account import (
     FAILING,
@@ -119,6 +120,8 @@ def test_a_canary_that_does_not_start_is_rolled_back_with_its_reason(account: Ac
     write_model(model, answer=2, initialize=sleeping(60))
     error = fails(stack)
     assert "SageMaker says: The primary container for production variant AllTraffic did not pass the ping" in error
+    assert "did not answer /ping within startupHealthCheckSeconds (60 s)" in error
+    assert "CUDA" not in error
     assert f"{live} is live and answers as before" in error
     assert account.ask(name) == 1
     consistent(account, stack)
@@ -168,6 +171,8 @@ def test_a_live_model_that_fails_does_not_roll_its_repair_back(account: Account)
     endpoint = {"model": {"path": str(model)}, "initialInstanceCount": 2, "release": short, "alarms": ERROR_RATE}
     stack = account.stack(development({name: endpoint}))
     stack.up()
+    asked = ask(account.sandbox, account.endpoint(name)["EndpointArn"])
+    assert asked.problem == "did not answer: RuntimeError: this model fails at every request (model.py:10)"
     account.impose(timeFactor=60)
     with Asking(account, name) as asking:
         account.wait_for_alarm(f"{name}-error-rate")

@@ -18,7 +18,20 @@ from sandbox.home import PROJECT, Aws, Sandbox
 
 ARN = "arn:aws:sagemaker:ap-northeast-1:123456789012:endpoint/iris"
 IMAGE = "123456789012.dkr.ecr.ap-northeast-1.amazonaws.com/tritonserver@sha256:0123456789abcdef"
-ANSWER = {"outputs": [{"name": "species", "datatype": "BYTES", "shape": [1, 1], "data": ["virginica"]}]}
+SPECIES = {"name": "species", "datatype": "BYTES", "shape": [1, 1], "data": ["virginica"]}
+PROBABILITIES = {"name": "probabilities", "datatype": "FP32", "shape": [1, 3], "data": [0.0, 0.1, 0.9]}
+ANSWER = {"outputs": [SPECIES, PROBABILITIES]}
+RAISED = (  # what Triton 2.51 answers for a Python model that raises
+    "{\"error\":\"Failed to process the request(s) for model 'textlen_0', message: ValueError: boom\\n\\nAt:\\n"
+    '  /opt/ml/model/textlen/1/model.py(9): execute\\n"}'
+)
+
+
+def model_error(body: str) -> ClientError:
+    """What InvokeEndpoint makes of a container's 500."""
+    message = f'Received server error (500) from AllTraffic with message "{body}". See https://… for more information.'
+    answer: Any = {"Error": {"Code": "ModelError", "Message": message}, "OriginalMessage": body}
+    return ClientError(answer, "InvokeEndpoint")
 
 
 class FakeSandbox(Sandbox):
@@ -68,8 +81,9 @@ def test_an_endpoint_is_shown_with_what_it_serves_and_answers(tmp_path: Path, ar
 
     assert (asked.endpoint, asked.status, asked.image) == ("iris", "InService", "sha256:0123456789abcdef")
     assert asked.artifact == "s3://models/models/iris/model.tar.gz"
-    assert asked.answer == "species=virginica"
+    assert asked.answer == "species=virginica, probabilities=[0, 0.1, 0.9]"
     assert asked.seconds is not None
+    assert asked.problem is None
 
 
 def test_a_model_that_cannot_be_asked_is_said_to_be(tmp_path: Path) -> None:
@@ -77,13 +91,14 @@ def test_a_model_that_cannot_be_asked_is_said_to_be(tmp_path: Path) -> None:
 
     assert asked.question == "none"
     assert asked.answer.startswith("cannot be asked: ")
-    assert asked.seconds is None
+    assert (asked.seconds, asked.problem) == (None, None)
 
 
 def test_where_no_triton_runs_no_answer_is_made_up(tmp_path: Path, archive: bytes) -> None:
     sandbox = FakeSandbox(tmp_path, archive, AssertionError("asked"), triton="no wheel")
 
-    assert ask(sandbox, ARN).answer == "no Triton runs here"
+    asked = ask(sandbox, ARN)
+    assert (asked.answer, asked.problem) == ("no Triton runs here", None)
 
 
 @pytest.mark.parametrize(
@@ -94,11 +109,36 @@ def test_where_no_triton_runs_no_answer_is_made_up(tmp_path: Path, archive: byte
     ],
 )
 def test_an_error_of_the_model_is_its_answer(tmp_path: Path, archive: bytes, error: Exception, shown: str) -> None:
-    assert shown in ask(FakeSandbox(tmp_path, archive, error), ARN).answer
+    asked = ask(FakeSandbox(tmp_path, archive, error), ARN)
+    assert shown in asked.answer
+    assert (asked.problem or "").startswith("did not answer: ")
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (RAISED, "ValueError: boom (model.py:9)"),
+        ('{"error":"no weights"}', "no weights"),
+        ("upstream\nis gone", "upstream is gone"),
+    ],
+)
+def test_an_error_of_the_model_is_told_in_its_own_words_on_one_line(
+    tmp_path: Path, archive: bytes, body: str, reason: str
+) -> None:
+    asked = ask(FakeSandbox(tmp_path, archive, model_error(body)), ARN)
+    assert (asked.answer, asked.problem) == (reason, f"did not answer: {reason}")
 
 
 def test_an_answer_that_is_none_is_shown_as_it_came(tmp_path: Path, archive: bytes) -> None:
-    assert "<html>" in ask(FakeSandbox(tmp_path, archive, b"<html>"), ARN).answer
+    asked = ask(FakeSandbox(tmp_path, archive, b"<html>"), ARN)
+    assert "<html>" in asked.answer
+    assert asked.problem == "did not answer: not an inference response: b'<html>'"
+
+
+def test_an_answer_without_an_output_that_the_configuration_declares_is_none(tmp_path: Path, archive: bytes) -> None:
+    asked = ask(FakeSandbox(tmp_path, archive, json.dumps({"outputs": [SPECIES]}).encode()), ARN)
+    assert asked.answer == "species=virginica"
+    assert asked.problem == "answered without probabilities, which its config.pbtxt promises"
 
 
 def printed(answers: list[Asked], width: int) -> list[str]:

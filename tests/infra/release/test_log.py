@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
 from botocore.exceptions import ClientError
 
-from infra.release.log import LINES, last_lines, telling
+from infra.release.log import LINES, container_log, telling
 
 LOADING = "I1122 03:30:00.000001 7 server.cc:604] loading"
 ERROR = "E1122 03:30:00.000002 7 model_lifecycle.cc:654] failed to load 'iris' version 1: Internal: ModuleNotFoundError"
@@ -26,12 +27,35 @@ def test_what_triton_says_at_every_start_explains_nothing() -> None:
     assert telling([harmless, ERROR]) == [ERROR]
 
 
+def test_what_triton_says_of_a_missing_gpu_explains_nothing_where_there_is_none() -> None:
+    no_driver = 'W1122 03:30:00.000001 7 pinned_memory_manager.cc:273] "Unable to allocate pinned system memory, …"'
+    no_pool = 'I1122 03:30:00.000001 7 cuda_memory_manager.cc:117] "CUDA memory pool disabled"'
+    assert telling([no_driver, no_pool, LOADING]) == [LOADING]
+    assert telling([no_driver, no_pool, LOADING], gpu=True) == [no_driver, no_pool, LOADING]
+
+
 def test_without_errors_the_last_lines_are_kept() -> None:
     assert telling([f"line {i}" for i in range(30)]) == [f"line {i}" for i in range(30 - LINES, 30)]
 
 
-def test_repeated_errors_are_said_once() -> None:
-    assert telling([ERROR, LOADING, ERROR]) == [ERROR]
+def at(second: int, thread: int, line: str) -> str:
+    """The line as another container would log it."""
+    return line.replace("03:30:00.000002 7", f"03:30:{second:02}.000002 {thread}")
+
+
+def test_equal_messages_come_once_with_their_count() -> None:
+    again = at(9, 311, ERROR)
+    assert telling([ERROR, "At:", LOADING, at(5, 8, ERROR), "At:", LOADING, again, "At:"]) == [
+        f"{again} (3 times)",
+        "At:",
+    ]
+    assert telling([ERROR, "At: a", LOADING, again, "At: b"]) == [ERROR, "At: a", again, "At: b"]
+    assert telling(["waiting"] * 20) == ["waiting (20 times)"]
+
+
+@pytest.mark.parametrize("line", ["ERROR: no model", "exec /opt/x.sh: exec format error", "Traceback (most"])
+def test_errors_of_others_than_triton_are_errors(line: str) -> None:
+    assert telling([LOADING, line]) == [line]
 
 
 def test_a_log_that_may_not_be_read_hides_nothing_else() -> None:
@@ -39,7 +63,7 @@ def test_a_log_that_may_not_be_read_hides_nothing_else() -> None:
         def get_paginator(self, operation: str) -> object:
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, operation)
 
-    assert last_lines(Denied(), "e", 0) == []
+    assert container_log(Denied(), "e", 0) == []
 
 
 class Logs:
@@ -73,8 +97,8 @@ class Pages:
 
 
 def test_only_instances_of_the_new_fleet_have_a_say() -> None:
-    assert last_lines(Logs(old=1_000, new=2_000), "e", 1_500) == ["new says"]
-    assert last_lines(Logs(old=1_000), "e", 1_500) == []
+    assert container_log(Logs(old=1_000, new=2_000), "e", 1_500) == ["new says"]
+    assert container_log(Logs(old=1_000), "e", 1_500) == []
 
 
 def test_tables_of_options_explain_nothing() -> None:

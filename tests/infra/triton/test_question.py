@@ -167,6 +167,13 @@ def test_an_answer_is_shown_in_short() -> None:
 def test_an_answer_that_is_no_inference_response_is_an_error() -> None:
     with pytest.raises(ValueError, match="not an inference response"):
         ask(PLAIN).answer(b'{"error": "no"}')
+    with pytest.raises(ValueError, match="not an inference response"):
+        ask(PLAIN).missing(b'{"outputs": [1]}')
+
+
+def test_outputs_that_the_configuration_declares_may_be_missing() -> None:
+    assert ask(PLAIN).missing(b'{"outputs": [{"name": "y", "data": [1]}]}') == []
+    assert ask(PLAIN).missing(b'{"outputs": [{"name": "z", "data": [1]}]}') == ["y"]
 
 
 @pytest.mark.parametrize("value", [6.3, 0.1, 1e-30, 3.4028234663852886e38, -2.5])
