@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -140,13 +140,24 @@ def _canonical_document(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else value if isinstance(value, str) else f"{value:g}"
 
 
-def with_computed(inputs: Any, outputs: Any, rules: Rules) -> Any:
-    """The inputs and what AWS filled in: a program that now says what AWS had chosen anyway asks for no change."""
-    if isinstance(inputs, dict) and isinstance(outputs, dict):
-        computed = {key: value for key, value in outputs.items() if key in rules.computed}
-        return computed | {key: with_computed(value, outputs.get(key), rules) for key, value in inputs.items()}
-    if isinstance(inputs, list) and isinstance(outputs, list) and len(inputs) == len(outputs):
-        return [with_computed(*pair, rules) for pair in zip(inputs, outputs, strict=True)]
+def planned(
+    inputs: Mapping[str, Any], state: Mapping[str, Any], rules: Rules, names: Collection[str]
+) -> dict[str, Any]:
+    """The inputs, and from the state what AWS chose for those of `names` that they leave out: an update sends it too.
+
+    Terraform plans an argument that is both optional and computed so, and its providers send what is planned
+    (terraform-plugin-sdk: `schemaMap.Diff`; terraform-provider-aws: `resourceTargetUpdate` sends `role_arn`).
+    """
+    chosen = {name: value for name, value in state.items() if name in rules.computed and name in names}
+    return chosen | {name: _planned(value, state.get(name), rules) for name, value in inputs.items()}
+
+
+def _planned(inputs: Any, state: Any, rules: Rules) -> Any:
+    if isinstance(inputs, dict) and isinstance(state, dict):
+        chosen = {key: value for key, value in state.items() if key in rules.computed}
+        return chosen | {key: _planned(value, state.get(key), rules) for key, value in inputs.items()}
+    if isinstance(inputs, list) and isinstance(state, list) and len(inputs) == len(state):
+        return [_planned(*pair, rules) for pair in zip(inputs, state, strict=True)]
     return inputs
 
 

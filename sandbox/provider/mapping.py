@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -147,6 +148,8 @@ class Decoding:
             return value.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         if isinstance(value, dict):  # botocore has already parsed IAM's policy documents
             return json.dumps(value)
+        if shape.type_name == "float":  # AWS's SDK for Go has single precision here, and Terraform's state then double
+            value = struct.unpack("f", struct.pack("f", value))[0]
         return f"{value:g}" if name in self.strings else value
 
     def _members(self, shape: StructureShape, members: Mapping[str, Any], names: Names) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderServicer
 
 from infra.aws_session import AwsSession, AwsSessionRefused
 from sandbox.provider import lifecycle, table
-from sandbox.provider.difference import Change, changes, with_computed, written_as
+from sandbox.provider.difference import Change, changes, planned, written_as
 from sandbox.provider.inputs import completed, imported, named_by_program, refreshed, without_notes
 from sandbox.provider.invokes import UnknownFunction, invoke
 from sandbox.provider.lifecycle import AwsCallFailed, Clients, Work
@@ -133,8 +133,7 @@ class AwsProvider(ResourceProviderServicer):
     def Diff(self, request: proto.DiffRequest) -> proto.DiffResponse:
         type_ = _type_of(request)
         outputs, inputs = plain(decode(request.olds)), plain(decode(request.news))
-        old = with_computed(without_notes(plain(decode(request.old_inputs))), outputs, type_.rules)
-        found = changes(old, without_notes(inputs), type_.rules)
+        found = _changes(type_, outputs, inputs, request.ignoreChanges)
         if "region" in outputs and outputs["region"] != inputs.get("region", self._clients.region):
             found["region"] = Change.UPDATE
         found = {path: change for path, change in found.items() if top_level(path) not in request.ignoreChanges}
@@ -178,9 +177,9 @@ class AwsProvider(ResourceProviderServicer):
     @_refusing
     def Update(self, request: proto.UpdateRequest) -> proto.UpdateResponse:
         type_, inputs = _type_of(request), decode(request.news)
-        olds, given = plain(decode(request.olds)), without_notes(plain(inputs))
-        found = changes(without_notes(plain(decode(request.old_inputs))), given, type_.rules)
-        changed = {top_level(path) for path in found}
+        olds, given = plain(decode(request.olds)), plain(inputs)
+        changed = {top_level(path) for path in _changes(type_, olds, given, request.ignoreChanges)}
+        given = planned(without_notes(given), olds, type_.rules, type_.input_names)
         state = {name: value for name, value in olds.items() if name not in changed} | given
         if request.preview:
             renewed = dict.fromkeys(type_.renewed.split() if changed else (), UNKNOWN)
@@ -238,6 +237,19 @@ def _type_of(request: Any) -> ResourceType:
 
 def _name_of(request: Any) -> str:
     return str(request.name or request.urn.split("::", 3)[3])
+
+
+def _changes(
+    type_: ResourceType, outputs: Mapping[str, Any], inputs: Mapping[str, Any], ignored: Iterable[str]
+) -> dict[str, Change]:
+    """What the inputs ask to be changed in the state, which holds what AWS answered, as in Terraform's plan."""
+    state = {name: value for name, value in outputs.items() if name in type_.input_names | {"tagsAll"}}
+    found = changes(state, without_notes(inputs), type_.rules)
+    return {path: change for path, change in found.items() if not any(_within(path, other) for other in ignored)}
+
+
+def _within(path: str, other: str) -> bool:
+    return path.startswith(other) and path[len(other) : len(other) + 1] in ("", ".", "[")
 
 
 def _verdict(found: Iterable[str]) -> proto.DiffResponse.DiffChanges.ValueType:

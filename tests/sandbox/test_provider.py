@@ -143,7 +143,7 @@ class Engine:
         )
         return Resource(type_, created.id, checked, decode(created.properties))
 
-    def diff(self, old: Resource, inputs: Mapping[str, Any]) -> proto.DiffResponse:
+    def diff(self, old: Resource, inputs: Mapping[str, Any], **request: Any) -> proto.DiffResponse:
         response: proto.DiffResponse = self._call(
             self.provider.Diff,
             proto.DiffRequest(
@@ -152,6 +152,7 @@ class Engine:
                 olds=encode(old.outputs),
                 old_inputs=encode(old.inputs),
                 news=encode(self.check(old.type, inputs, old.inputs)),
+                **request,
             ),
         )
         return response
@@ -431,7 +432,7 @@ DIFFS = [
 def test_a_change_updates_or_replaces_as_in_pulumi_aws(
     engine: Engine, type_: str, old: dict[str, Any], changed: dict[str, Any], expected: str
 ) -> None:
-    resource = Resource(type_, "id", engine.check(type_, old), {"region": REGION})
+    resource = stated(engine, type_, old, region=REGION)
     diff = engine.diff(resource, {**old, **changed})
     assert (SAME if diff.changes == diff.DIFF_NONE else REPLACE if diff.replaces else UPDATE) == expected
     assert all(kind.kind % 2 == (expected == REPLACE) for kind in diff.detailedDiff.values()), "…_REPLACE kinds are odd"
@@ -439,7 +440,9 @@ def test_a_change_updates_or_replaces_as_in_pulumi_aws(
 
 
 def stated(engine: Engine, type_: str, inputs: Mapping[str, Any], **outputs: Any) -> Resource:
-    return Resource(type_, "id", engine.check(type_, inputs), outputs)
+    """A resource whose state holds its inputs and `outputs`."""
+    checked = engine.check(type_, inputs)
+    return Resource(type_, "id", checked, {**without(checked, "__defaults"), **outputs})
 
 
 def test_a_diff_names_the_paths_that_change(engine: Engine) -> None:
@@ -506,6 +509,26 @@ def test_the_subnets_of_a_model_change_in_the_state_only(engine: Engine) -> None
     vpc = {"subnets": ["subnet-3"], "securityGroupIds": ["sg-1"]}
     diff = engine.diff(stated(engine, MODEL, MODEL_INPUTS), {**MODEL_INPUTS, "vpcConfig": vpc})
     assert (list(diff.diffs), list(diff.replaces)) == (["vpcConfig"], [])
+
+
+def test_the_state_is_compared_and_not_the_former_inputs(engine: Engine) -> None:
+    """As in Terraform's plan: what AWS answered last decides (pulumi-terraform-bridge, `Provider.Diff`)."""
+    before = {"productionVariants": [VARIANT]}
+    answered = {"productionVariants": [{**VARIANT, "initialVariantWeight": 1, "instanceType": "ml.r5.xlarge"}]}
+    diff = engine.diff(stated(engine, CONFIGURATION, before, **answered), before)
+    assert list(diff.detailedDiff) == ["productionVariants[0].instanceType"]
+    assert list(diff.replaces) == ["productionVariants"]
+
+
+def test_a_path_that_is_to_be_ignored_is_no_change_whatever_the_state_holds(engine: Engine) -> None:
+    """pulumi-terraform-bridge, `newIgnoreChanges`."""
+    inputs = {"productionVariants": [{**VARIANT, "initialInstanceCount": 2, "volumeSizeInGb": 9}]}
+    configuration = stated(engine, CONFIGURATION, {"productionVariants": [VARIANT]})
+    ignored = ["productionVariants[0].initialInstanceCount"]
+    diff = engine.diff(configuration, inputs, ignoreChanges=ignored)
+    assert list(diff.detailedDiff) == ["productionVariants[0].volumeSizeInGb"]
+    assert not engine.diff(configuration, inputs, ignoreChanges=["productionVariants"]).detailedDiff
+    assert len(engine.diff(configuration, inputs, ignoreChanges=["production"]).detailedDiff) == 2
 
 
 def test_another_region_in_the_providers_configuration_replaces(engine: Engine) -> None:
@@ -872,6 +895,29 @@ def test_a_refresh_finds_what_others_set_and_the_program_does_not(engine: Engine
     found = engine.refresh(made)
     assert found and found.inputs["retentionInDays"] == 1
     assert list(engine.diff(found, {}).diffs) == ["retentionInDays"]
+
+
+def test_a_weight_is_read_back_in_single_precision(engine: Engine, host: Host) -> None:
+    """AWS's SDK for Go has it as `*float32`, and Terraform's `TypeFloat` holds what that is as a double."""
+    variant = {**VARIANT, "modelName": host.model()}
+    inputs = {"productionVariants": [{**variant, "initialVariantWeight": 0.1}]}
+    made = engine.create(CONFIGURATION, inputs)
+    read = made.outputs["productionVariants"][0]["initialVariantWeight"]
+    assert read == 0.10000000149011612
+    assert list(engine.diff(made, inputs).replaces) == ["productionVariants"]
+    assert not engine.diff(made, {"productionVariants": [{**variant, "initialVariantWeight": read}]}).replaces
+
+
+def test_an_update_sends_what_aws_chose_at_creation(engine: Engine, host: Host) -> None:
+    """terraform-provider-aws, `resourceTargetUpdate`: `role_arn` is optional and computed, so the plan holds it."""
+    place = scalable(host)
+    made = engine.create(TARGET, {**place, "minCapacity": 1, "maxCapacity": 2})
+    before = host.aws.last_call()
+    updated = engine.update(made, {**place, "minCapacity": 1, "maxCapacity": 3})
+    (call,) = [call for call in host.aws.calls(before) if call["operation"] == "RegisterScalableTarget"]
+    assert call["params"]["RoleARN"] == made.outputs["roleArn"]
+    assert updated.outputs == {**made.outputs, "maxCapacity": 3}
+    assert "roleArn" not in updated.inputs
 
 
 def test_a_bucket_that_holds_objects_is_deleted_only_by_force(engine: Engine, host: Host) -> None:
