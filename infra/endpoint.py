@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ctypes import c_float
 from dataclasses import dataclass
 from typing import Any
 
@@ -192,7 +193,8 @@ def _production_variant(
         model_name=model_name,
         instance_type=settings.instance_type,
         initial_instance_count=settings.instance_count,
-        initial_variant_weight=settings.initial_variant_weight,
+        # pulumi-aws reads it back in single precision: another value would be replaced at every deployment
+        initial_variant_weight=c_float(settings.initial_variant_weight).value,
         container_startup_health_check_timeout_in_seconds=settings.startup_health_check_seconds,
         model_data_download_timeout_in_seconds=settings.model_data_download_seconds,
         volume_size_in_gb=settings.volume_size_gb,

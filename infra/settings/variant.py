@@ -339,7 +339,7 @@ class Fleet(Section):
         ge=0,
         allow_inf_nan=False,
         description="Share of the traffic among the endpoint's variants: the weight over the sum of all weights.",
-        examples=[0.1],
+        examples=[0.5],
         json_schema_extra=according_to("SageMaker API VariantWeight"),
     )
     startup_health_check_seconds: _TimeoutSeconds = Field(

@@ -545,7 +545,10 @@ def test_each_variant_has_a_model_instances_and_a_weight_of_its_own(several: Dep
     assert [
         (each["variantName"], each["modelName"], each["instanceType"], each["initialVariantWeight"])
         for each in variants
-    ] == [("Stable", "e-Stable-1a2b3c4", "ml.c5.xlarge", 0.9), ("Trial", "e-Trial-1a2b3c4", "ml.m5.large", 0.1)]
+    ] == [
+        ("Stable", "e-Stable-1a2b3c4", "ml.c5.xlarge", 0.8999999761581421),  # in single precision, as it is read back
+        ("Trial", "e-Trial-1a2b3c4", "ml.m5.large", 0.10000000149011612),
+    ]
     assert {each.name for each in several.all("sagemaker/model:Model")} == {"e-Stable", "e-Trial"}
     assert several.one(":ReleasedArtifact").inputs["prefix"] == "models/e-Stable/"
     assert several.one(":PackedModel").inputs["key"].startswith("models/e-Trial/")

@@ -25,7 +25,8 @@ def test_a_variant_is_added_and_taken_away_while_the_other_keeps_its_autoscaling
     alarms = {"errorRatePercent": 5}
     stack = account.stack(development({name: {**first, "alarms": alarms}}))
     stack.up()
-    both: dict[str, Any] = {"variants": {"AllTraffic": {**first}, "Trial": trial}, "alarms": alarms}
+    weighted = {"AllTraffic": {**first, "initialVariantWeight": 0.9}, "Trial": {**trial, "initialVariantWeight": 0.1}}
+    both: dict[str, Any] = {"variants": weighted, "alarms": alarms}
 
     canary = {"strategy": "canary", "percent": 50, "bakeSeconds": 60, "timeoutSeconds": 28800}
     pair = {"autoscaling": {"min": 2, "max": 2}}
@@ -43,6 +44,7 @@ def test_a_variant_is_added_and_taken_away_while_the_other_keeps_its_autoscaling
     assert {account.ask(name, variant=variant) for variant in ("AllTraffic", "Trial")} == {1, 2}
     assert scalable(account, name) == {"AllTraffic", "Trial"}
     consistent(account, stack)
+    nothing_to_do(stack)
 
     stack.config = development({name: {**first, "alarms": alarms}})
     stack.up()
