@@ -119,7 +119,9 @@ class References(mocks.Mocks):
     _COMPUTED = ("id", "arn", "name", "bucket", "repositoryUrl", "digest", "key", "url")
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, Inputs]:
-        computed = {key: f"${{{kind(args.typ)}:{args.name}.{key}}}" for key in self._COMPUTED}
+        computed: Inputs = {key: f"${{{kind(args.typ)}:{args.name}.{key}}}" for key in self._COMPUTED}
+        if kind(args.typ) == "Stash":
+            computed["output"] = args.inputs["input"]
         return computed["id"], {**computed, **{key: value for key, value in args.inputs.items() if value is not None}}
 
     def call(self, args: mocks.MockCallArgs) -> Any:

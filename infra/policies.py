@@ -82,7 +82,7 @@ def pull_image(repository_arn: str) -> Policy:
 def write_logs_and_metrics(partition: str, region: str, account_id: str, endpoint_names: list[str]) -> Policy:
     """Write the endpoints' own log groups and metrics; read the alarms that may roll a release back."""
     groups = [
-        f"arn:{partition}:logs:{region}:{account_id}:log-group:/aws/sagemaker/Endpoints/{name}"
+        f"arn:{partition}:logs:{region}:{account_id}:log-group:/aws/sagemaker/Endpoints/{name}:*"
         for name in endpoint_names
     ]
     return _policy(
@@ -90,7 +90,8 @@ def write_logs_and_metrics(partition: str, region: str, account_id: str, endpoin
             "Sid": "WriteOwnLogs",
             "Effect": "Allow",
             "Action": ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-            "Resource": [*groups, *(f"{group}:*" for group in groups)],
+            # with `:*`, as "in IAM policies for all other API actions" than tagging (CloudWatch Logs API LogGroup)
+            "Resource": groups,
         },
         {
             "Sid": "WriteMetrics",  # the action takes no resource; the namespace is what narrows it

@@ -16,6 +16,7 @@ from infra import names
 from infra.artifact import ModelArtifact, ModelArtifactArgs
 from infra.bucket import ModelBucket, ModelBucketArgs
 from infra.endpoint import ServedModel, TritonEndpoint, TritonEndpointArgs
+from infra.home import unmoved
 from infra.mirror import ImageMirror, ImageMirrorArgs
 from infra.models import Models
 from infra.policies import Deployed
@@ -62,8 +63,9 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
     environment_is_secret = f"{pulumi.get_project()}:endpoints" in secret
 
     stack = pulumi.get_stack()
+    at_home = pulumi.ResourceOptions(depends_on=unmoved(account_id, settings.region))
     bucket = ModelBucket(
-        "models", ModelBucketArgs(settings.bucket, names.bucket(stack), tags, protect, settings.adopt)
+        "models", ModelBucketArgs(settings.bucket, names.bucket(stack), tags, protect, settings.adopt), at_home
     )
     mirror = ImageMirror(
         "image",
@@ -76,6 +78,7 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
             production=settings.production,
             adopt=settings.adopt.repository,
         ),
+        at_home,
     )
     role = ExecutionRole(
         "execution-role",
@@ -93,6 +96,7 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
             in_vpc=settings.vpc is not None,
             tags=tags,
         ),
+        at_home,
     )
 
     endpoints = {}
@@ -100,7 +104,7 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
         served = {}
         for variant, model in models.by_endpoint[name].items():
             source = ModelArtifactArgs(model.source, bucket, account_id, tags)
-            artifact = ModelArtifact(variant_resource(name, variant), source)
+            artifact = ModelArtifact(variant_resource(name, variant), source, at_home)
             served[variant] = ServedModel(artifact.url, model.default_model_name)
         question = next(iter(models.by_endpoint[name].values())).question
         endpoint = TritonEndpoint(
@@ -122,6 +126,7 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
                 adopt=name in settings.adopt.endpoints,
                 adopt_autoscaling=settings.adopt.autoscaling and name in settings.adopt.endpoints,
             ),
+            at_home,
         )
         endpoints[name] = {
             "name": endpoint.name,

@@ -10,8 +10,6 @@ from pulumi_aws import iam
 
 from infra import policies, prefixes
 
-LOGS_AND_METRICS = "logs-and-metrics"
-
 
 @dataclass(frozen=True)
 class ExecutionRoleArgs:
@@ -68,7 +66,7 @@ class ExecutionRole(pulumi.ComponentResource):
                 lambda arn: policies.read_models(arn, prefixes.RELEASED)
             ),
             "image": pulumi.Output.from_input(args.repository_arn).apply(policies.pull_image),
-            LOGS_AND_METRICS: account.apply(
+            "logs-and-metrics": account.apply(
                 lambda a: policies.write_logs_and_metrics(
                     a["partition"], args.region, a["account_id"], args.endpoint_names
                 )
@@ -79,18 +77,11 @@ class ExecutionRole(pulumi.ComponentResource):
         if args.kms_key_arn:
             documents["kms"] = pulumi.Output.from_input(policies.decrypt_models(args.kms_key_arn))
 
-        # Without a name of its own a policy that names another bucket or repository stands beside the former one until
-        # the endpoints have moved: the live fleet pulls and downloads by the former one, and after a rollback too. The
-        # policy on logs grows with the endpoints, and a role holds 10,240 characters (IAM quotas): one of it at a time.
+        # A changed permission is a new policy next to the former one, which is deleted once the endpoints have moved:
+        # the live fleet keeps access to its own bucket, repository and key, after a rollback too.
+        replaced = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(replace_on_changes=["policy"]))
         self.policies = [
-            iam.RolePolicy(
-                f"{name}-{purpose}",
-                role=role.name,
-                policy=document.apply(json.dumps),
-                opts=pulumi.ResourceOptions.merge(
-                    child, pulumi.ResourceOptions(replace_on_changes=[] if purpose == LOGS_AND_METRICS else ["policy"])
-                ),
-            )
+            iam.RolePolicy(f"{name}-{purpose}", role=role.name, policy=document.apply(json.dumps), opts=replaced)
             for purpose, document in documents.items()
         ]
         self.arn = role.arn

@@ -140,6 +140,13 @@ class Stack:
         with self._operation(existing=True):
             self._pulumi("state", "unprotect", "--all", "--yes")
 
+    def rename(self, name: str) -> None:
+        """`pulumi stack rename`, which renames the stack's file too."""
+        with self._operation(existing=True):
+            self._pulumi("stack", "rename", name)
+            self.directory = self.directory.rename(self.directory.with_name(name))
+        self.name = name
+
     def export(self) -> dict[str, Any]:
         """The stack's state as `pulumi stack export` gives it."""
         exported: dict[str, Any] = json.loads(self.export_text())

@@ -24,13 +24,8 @@ from infra.release.scaling_record import ScalingRecords
 from infra.resources.provider import AwsResourceProvider, difference, report, report_passing, warn
 
 
-class RegionChanged(Exception):
-    """The endpoint is in another region than the stack by now."""
-
-
 class EndpointProvider(AwsResourceProvider):
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        self._require_region(olds)
         in_place = [
             *("endpointConfigName", "tags", "owner", "autoscaled", "deployment", "rollbackAlarms"),
             *("freezeWindows", "bucket", "notificationTopicArn"),
@@ -47,7 +42,6 @@ class EndpointProvider(AwsResourceProvider):
         """The endpoint as it is. One that another stack owns by now is not ours any more, and must not be deleted
         as such. One whose autoscaling is off has none: the refresh drops that from the state too, and the next `up`
         registers it."""
-        self._require_region(props)
         reader = EndpointReader(self.client("sagemaker", props))
         with aws_calls(f"endpoint {id_}"):
             found = reader.endpoint(id_)
@@ -61,16 +55,6 @@ class EndpointProvider(AwsResourceProvider):
 
     def delete(self, id_: str, props: dict[str, Any]) -> None:
         self._release(props).delete(id_, props["owner"], _deadline_seconds(props))
-
-    def _require_region(self, props: dict[str, Any]) -> None:
-        """An endpoint cannot move; acting in the new region would leave the one that serves out of every state."""
-        lives = (props.get("arn") or "").split(":")[3:4]
-        if lives and lives != [self.aws.region]:
-            raise RegionChanged(
-                f"endpoint {props['name']}: it is in {lives[0]}, and aws:region is {self.aws.region} by now. Set it "
-                "back. Another region takes a stack of its own (`pulumi stack init`); destroy this one when its "
-                "callers have moved."
-            )
 
     def _released(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
         deployment = props["deployment"]

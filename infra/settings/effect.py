@@ -13,6 +13,7 @@ class Effect(StrEnum):
     IN_PLACE = "in place"
     NEW_RELEASE = "new release"
     REPLACEMENT = "replacement"
+    REFUSED = "refused"
 
     @property
     def explanation(self) -> str:
@@ -24,7 +25,9 @@ _EXPLANATIONS = {
     Effect.NOTHING: "the endpoint stays as it is; a setting of releases counts from the next one on",
     Effect.IN_PLACE: "tags, alarms or scaling change beside the fleet, which goes on serving as it is",
     Effect.NEW_RELEASE: "a new fleet takes over as `release` says, and rolls back if it fails",
-    Effect.REPLACEMENT: "something with a name of its own is made anew under the new name: see the description",
+    Effect.REPLACEMENT: "something with a name of its own is made anew under the new name, endpoints are released with "
+    "it, and then the old one is deleted: see the description",
+    Effect.REFUSED: "`pulumi preview` and `pulumi up` fail before anything changes: see the description",
 }
 
 

@@ -23,6 +23,10 @@ from infra.settings.stack import Settings
 _PROVIDERS = ("aws", "pulumi")
 """Namespaces that are read besides the project's."""
 
+_AUTONAMING = "pulumi:autonaming"
+_NAMED_BY_PULUMI = ("aws", "pulumi-python")
+"""The providers of the program's resources, as `pulumi:autonaming` calls them."""
+
 _REGION = "aws:region"
 _KEYS = {str(field.alias) for field in Settings.model_fields.values()} - {"region"}
 
@@ -53,7 +57,7 @@ def load(config: Mapping[str, str], project: str, secret: Collection[str] = (), 
         key = given[str(first)][0] if first in given else path_of((first,), project)[0]
         wrong.append(Problem((key, *below), said))
     told = {each.path for each in wrong}
-    found = [*_misplaced(config, project), *_plain_credentials(config, secret, stack)]
+    found = [*_misplaced(config, project), *_plain_credentials(config, secret, stack), *_autonaming(config, stack)]
     for name in SECRET_KEYS.keys() & values.keys():
         if (key := f"{project}:{name}") not in secret:
             found += [each for each in in_plain_text(key, values[name], stack) if each.path not in told]
@@ -106,6 +110,38 @@ def _plain_credentials(config: Mapping[str, str], secret: Collection[str], stack
                 "stands here in plain text. Take it out, and give credentials through the environment (AWS_PROFILE, "
                 f"AWS_ACCESS_KEY_ID, …), or type: {command}",
             )
+
+
+def _autonaming(config: Mapping[str, str], stack: str | None) -> Iterator[Problem]:
+    """Names without a random part make the engine delete every resource before it creates the replacement, whatever the
+    program says (pulumi/pkg, autonaming.Autonamer), and other patterns make names that AWS refuses half-way.
+
+    Pulumi merges the key of the stack, of the project (Pulumi.yaml) and of an environment, and the stack's own wins.
+    """
+    namings = _namings(_value(config.get(_AUTONAMING, "")))
+    if any("pattern" in each or each.get("mode", "default") != "default" for each in namings):
+        command = f"pulumi config set{f' -s {stack}' if stack else ''} --path '{_AUTONAMING}.mode' default"
+        yield Problem(
+            (_AUTONAMING,),
+            "must leave names to Pulumi: with fixed names a release deletes the live endpoint's configuration, Model "
+            "and role before it creates their replacements. Remove the key here or, if the project or the organization "
+            f"sets it, override it for this stack: {command}",
+        )
+
+
+def _namings(autonaming: Any) -> Iterator[Mapping[str, Any]]:
+    """Those of `pulumi:autonaming` that apply to resources of the program. The engine refuses all but mappings."""
+    if not isinstance(autonaming, Mapping):
+        return
+    yield autonaming
+    providers = _mapping(autonaming.get("providers"))
+    for provider in (_mapping(providers.get(name)) for name in _NAMED_BY_PULUMI):
+        yield provider
+        yield from _mapping(provider.get("resources")).values()
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _misplaced(config: Mapping[str, str], project: str) -> Iterator[Problem]:

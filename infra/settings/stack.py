@@ -350,7 +350,7 @@ class Settings(Section):
         "aws:region ap-northeast-1`. Another region takes a stack of its own: an endpoint cannot move, "
         "and a change is refused.",
         examples=["ap-northeast-1", "us-east-1"],
-        json_schema_extra=on_change(Effect.REPLACEMENT)
+        json_schema_extra=on_change(Effect.REFUSED)
         | according_to(
             "AWS General Reference, Amazon SageMaker AI endpoints and quotas; this project: a stack is of one "
             "region, for an endpoint cannot move"

@@ -32,6 +32,8 @@ class _Account(mocks.Mocks):
                 computed["repositoryUrl"] = f"{ACCOUNT}.dkr.ecr.ap-northeast-1.amazonaws.com/{name}"
             case "MirroredImage":
                 computed["digest"] = "sha256:" + "0" * 64
+            case "Stash":
+                computed["output"] = args.inputs["input"]
             case "ReleasedArtifact":
                 computed["key"] = args.inputs["prefix"] + "model_7/v1.tar.gz"
         return f"{args.name}-id", {**computed, **args.inputs}

@@ -204,6 +204,8 @@ def inputs(resource: Registered) -> dict[str, Any]:
             continue
         if ignored in ("tags", "tagsAll"):  # of the scalable target: Endpoint brings a change to it
             continue
+        if ignored == "input":  # of the Stash, which keeps the Region
+            continue
         assert ignored == "productionVariants[0].initialInstanceCount"
         del found["productionVariants"][0]["initialInstanceCount"]
     return found

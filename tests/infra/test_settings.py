@@ -628,6 +628,30 @@ def test_a_key_with_dots_inside_of_a_section_is_told_to_be_nested() -> None:
     assert message.startswith("unknown key; a dot leads nowhere here")
 
 
+@pytest.mark.parametrize(
+    ("autonaming", "refused"),
+    [
+        ({"mode": "verbatim"}, True),
+        ({"mode": "disabled"}, True),
+        ({"pattern": "${project}-${name}"}, True),
+        ({"pattern": "${name}-${hex(8)}"}, True),
+        ({"providers": {"aws": {"mode": "verbatim"}}}, True),
+        ({"providers": {"pulumi-python": {"mode": "verbatim"}}}, True),
+        ({"providers": {"aws": {"resources": {"aws:iam/role:Role": {"pattern": "${name}"}}}}}, True),
+        ({"mode": "default"}, False),
+        ({"providers": {"azure-native": {"mode": "verbatim"}}}, False),
+        ({"mode": "default", "providers": {"aws": {"mode": "default"}}}, False),
+        ("verbatim", False),
+    ],
+)
+def test_names_are_left_to_pulumi(autonaming: Any, refused: bool) -> None:
+    config = VALID | {"pulumi:autonaming": autonaming}
+    if refused:
+        assert list(problems(config)) == ["pulumi:autonaming"]
+    else:
+        settings(config)
+
+
 @pytest.mark.parametrize("key", ["aws:Region", "aws:regions", "asw:region", "triton-sagemaker:region"])
 def test_a_misspelt_region_is_one_mistake(key: str) -> None:
     config = {key if each == "aws:region" else each: value for each, value in VALID.items()}

@@ -18,7 +18,7 @@ from infra.release.policy import BatchSize, ReleasePolicy
 from infra.release.reader import EndpointReader
 from infra.release.scaling_record import Record, ScalingRecords
 from infra.resources import endpoint
-from infra.resources.endpoint import EndpointProvider, RegionChanged
+from infra.resources.endpoint import EndpointProvider
 from infra.resources.provider import UNKNOWN
 from tests.infra.release.test_history import RECORD
 
@@ -256,11 +256,3 @@ def test_the_release_gets_the_clients_it_needs(provider: EndpointProvider, monke
     provider._release(PROPS)
     assert (made["sagemaker"], made["logs"], made["cloudwatch"]) == ("sagemaker", "logs", "cloudwatch")
     assert made["autoscaling"] == "application-autoscaling"
-
-
-def test_an_endpoint_is_not_left_behind_in_another_region(provider: EndpointProvider) -> None:
-    elsewhere = {**PROPS, "arn": f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:endpoint/e"}
-    with pytest.raises(RegionChanged, match="it is in eu-west-1, and aws:region is us-east-1"):
-        provider.diff("e", elsewhere, PROPS)
-    with pytest.raises(RegionChanged):
-        provider.read("e", elsewhere)

@@ -1,0 +1,167 @@
+"""What has a name of its own is replaced behind an endpoint that answers all the while."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sandbox.stacks import Stack, StackFailed
+from tests.lifecycle.account import (
+    BROKEN,
+    Account,
+    Asking,
+    Config,
+    consistent,
+    development,
+    left,
+    nothing_to_do,
+    write_model,
+)
+
+
+def deleted_after_the_move(account: Account, name: str, after: int) -> list[str]:
+    """The operations that deleted something since call number `after`, once all of them are seen to come after the last
+    UpdateEndpoint of the endpoint."""
+    calls = account.calls(after)
+    moves = [c["n"] for c in calls if c["operation"] == "UpdateEndpoint" and c["params"]["EndpointName"] == name]
+    assert moves, "the endpoint was not released"
+    deletions = [call for call in calls if call["operation"].startswith("Delete")]
+    assert [call for call in deletions if call["n"] < moves[-1]] == []
+    assert [call for call in deletions if call["error"]] == []
+    return [call["operation"] for call in deletions]
+
+
+def needed(account: Account, name: str) -> dict[str, Any]:
+    """What the live fleet runs on: its role with the names of its policies, its image and its artifact, which exist."""
+    sagemaker, iam, ecr = account.client("sagemaker"), account.client("iam"), account.client("ecr")
+    configuration = account.endpoint(name)["EndpointConfigName"]
+    (variant,) = sagemaker.describe_endpoint_config(EndpointConfigName=configuration)["ProductionVariants"]
+    model = sagemaker.describe_model(ModelName=variant["ModelName"])
+    role = model["ExecutionRoleArn"].rpartition("/")[2]
+    image = model["PrimaryContainer"]["Image"]
+    repository, _, digest = image.partition("/")[2].partition("@")
+    ecr.describe_images(repositoryName=repository, imageIds=[{"imageDigest": digest}])
+    bucket, _, key = model["PrimaryContainer"]["ModelDataUrl"].removeprefix("s3://").partition("/")
+    account.client("s3").head_object(Bucket=bucket, Key=key)
+    return {
+        "configuration": configuration,
+        "role": role,
+        "policies": sorted(iam.list_role_policies(RoleName=role)["PolicyNames"]),
+        "repository": repository,
+        "bucket": bucket,
+    }
+
+
+def test_a_new_name_or_environment_deletes_nothing_before_the_endpoint_has_moved(account: Account) -> None:
+    name = account.name()
+    endpoints = {name: {"model": {"path": str(account.model(1))}, "alarms": {"errorRatePercent": 5}}}
+    endpoints[name]["allowSingleInstance"] = True
+    stack = account.stack(development(endpoints))
+    stack.up()
+
+    def changed(deleted: set[str]) -> dict[str, Any]:
+        before = account.now()
+        with Asking(account, name) as asking:
+            stack.up()
+        assert (asking.answers, asking.failures) == ({1}, [])
+        assert deleted <= {*deleted_after_the_move(account, name, before)}
+        consistent(account, stack)
+        return needed(account, name)
+
+    released = {"DeleteModel", "DeleteEndpointConfig"}
+    named = {"role": {"name": f"{name}-a"}, "bucket": {"name": f"{name}-models"}}
+    stack.config = development(endpoints, **named, image={"repository": f"{name}-triton"})
+    now = changed(released | {"DeleteRole", "DeleteRolePolicy", "DeleteRepository"})
+    assert (now["role"], now["bucket"], now["repository"]) == (f"{name}-a", f"{name}-models", f"{name}-triton")
+
+    stack.config = development(endpoints, role={"name": f"{name}-b"}) | {"triton-sagemaker:environment": "production"}
+    now = changed(released | {"DeleteRole", "DeleteRolePolicy", "DeleteRepository"})
+    assert (now["role"], now["repository"]) == (f"{name}-b", "sagemaker-tritonserver")
+
+    stack.unprotect()
+    stack.config = development(endpoints) | {"triton-sagemaker:environment": "staging"}
+    now = changed(released | {"DeleteRole", "DeleteRolePolicy"})
+    assert now["repository"] == f"sagemaker-tritonserver-{stack.name}"
+    assert account.client("ecr").describe_images(repositoryName="sagemaker-tritonserver")["imageDetails"]
+
+    stack.rename(f"renamed-{name}")
+    now = changed(released | {"DeleteRepository"})
+    assert now["repository"] == f"sagemaker-tritonserver-renamed-{name}"
+    nothing_to_do(stack)
+
+
+def test_after_a_rollback_the_live_fleet_has_all_that_it_runs_on(account: Account) -> None:
+    name, model = account.name(), account.model(1)
+    endpoints = {name: {"model": {"path": str(model)}}}
+
+    def named(suffix: str) -> Config:
+        names = {"role": {"name": f"{name}-{suffix}"}, "bucket": {"name": f"{name}-models-{suffix}"}}
+        return development(endpoints, **names, image={"repository": f"{name}-triton-{suffix}"})
+
+    stack = account.stack(named("a"))
+    stack.up()
+    live, before = needed(account, name), account.now()
+
+    write_model(model, answer=2, initialize=BROKEN)
+    stack.config = named("b")
+    fails(stack)
+    assert needed(account, name) == live
+    consistent(account, stack)
+
+    write_model(model, answer=1)
+    stack.config = named("a")
+    assert f"Role with name {name}-a already exists." in fails(stack)
+    assert needed(account, name) == live
+    consistent(account, stack)
+    assert [call for call in account.calls(before) if call["operation"].startswith("Delete")] == []
+
+    write_model(model, answer=2)
+    stack.config = named("b")
+    stack.up()
+    assert account.ask(name) == 2
+    now = needed(account, name)
+    assert (now["role"], now["bucket"], now["repository"]) == (f"{name}-b", f"{name}-models-b", f"{name}-triton-b")
+    assert len(now["policies"]) == len(live["policies"])
+    assert {"DeleteRole", "DeleteRepository"} <= {*deleted_after_the_move(account, name, before)}
+    consistent(account, stack)
+    nothing_to_do(stack)
+
+
+def test_what_would_replace_or_misname_everything_is_refused_before_anything_changes(account: Account) -> None:
+    name = account.name()
+    config = development({name: {"model": {"path": str(account.model(1))}}})
+    stack = account.stack(config)
+    stack.up()
+    made, before = custom_resources(stack), account.now()
+
+    stack.config = {**config, "pulumi:autonaming": {"mode": "verbatim"}}
+    for operation in (stack.preview, stack.up):
+        assert "pulumi:autonaming: must leave names to Pulumi" in refused(operation)
+    stack.config = {**config, "aws:region": "us-east-1"}
+    for operation in (stack.preview, stack.up):
+        assert "aws:region: is us-east-1, but the stack was created in ap-northeast-1" in refused(operation)
+
+    looked = ("Describe", "Get", "List", "Head")
+    assert [each for each in account.calls(before) if not each["operation"].startswith(looked)] == []
+    assert custom_resources(stack) == made
+    stack.destroy()  # goes by the providers in the state, whatever the file says
+    assert left(account, name) == []
+
+
+def custom_resources(stack: Stack) -> dict[str, Any]:
+    custom = [each for each in stack.resources() if each["custom"] and ":providers:" not in each["type"]]
+    return {each["urn"]: each["outputs"] for each in custom}
+
+
+def fails(stack: Stack) -> str:
+    """What a person reads when `up` fails."""
+    return refused(stack.up)
+
+
+def refused(operation: Callable[[], object]) -> str:
+    with pytest.raises(StackFailed) as failed:
+        operation()
+    assert "Traceback" not in failed.value.output
+    return failed.value.output
