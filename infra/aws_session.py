@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore import credentials
@@ -14,17 +16,9 @@ from botocore.config import Config
 from botocore.session import Session
 
 from infra.aws_error import aws_calls
+from infra.proxies import Proxies
+from infra.settings.provider import ENDPOINT_KEYS, refusals
 
-_HONOURED = {
-    *("accessKey", "secretKey", "token", "profile", "region", "sharedConfigFiles", "sharedCredentialsFiles"),
-    *("assumeRoles", "assumeRoleWithWebIdentity", "allowedAccountIds", "forbiddenAccountIds"),
-    *("endpoints", "useDualstackEndpoint", "useFipsEndpoint", "s3UsePathStyle"),
-    *("httpProxy", "httpsProxy", "customCaBundle", "insecure", "maxRetries", "retryMode", "defaultTags"),
-}
-_WITHOUT_EFFECT_ON_OUR_CALLS = {
-    *("ignoreTags", "tagPolicyCompliance", "userAgents", "version", "tokenBucketRateLimiterCapacity"),
-    *("skipCredentialsValidation", "skipMetadataApiCheck", "skipRegionValidation", "skipRequestingAccountId"),
-}
 _ROLE_ARGUMENTS = {
     "sessionName": "RoleSessionName",
     "externalId": "ExternalId",
@@ -32,8 +26,12 @@ _ROLE_ARGUMENTS = {
     "sourceIdentity": "SourceIdentity",
     "transitiveTagKeys": "TransitiveTagKeys",
 }
-_SERVICE_KEYS = {"logs": ("logs", "cloudwatchlogs"), "sagemaker-runtime": ("sagemakerruntime",)}
-"""Names of boto3's services in the provider's `endpoints`, where they differ."""
+_SESSION_VARIABLES = {
+    "region": "region",
+    "ec2MetadataServiceEndpoint": "ec2_metadata_service_endpoint",
+    "ec2MetadataServiceEndpointMode": "ec2_metadata_service_endpoint_mode",
+}
+"""botocore's names of what it keeps itself."""
 
 
 class AwsSessionRefused(Exception):
@@ -54,31 +52,27 @@ class AwsSession:
         self._config = {
             key.removeprefix("aws:"): _value(value) for key, value in stack_config.items() if key.startswith("aws:")
         }
+        for key, reason in refusals(self._config):
+            raise AwsSessionRefused(f"aws:{key}: {reason}")
+        self.proxies = Proxies.of(self._config, os.environ)
+        """What every client goes through."""
         self._clients: dict[tuple[str, str | None], Any] = {}
         self._making = threading.Lock()  # resources are made side by side, and boto3's sessions are not thread-safe
-        if unknown := sorted(self._config.keys() - _HONOURED - _WITHOUT_EFFECT_ON_OUR_CALLS):
-            raise AwsSessionRefused(
-                f"aws:{unknown[0]}: the aws provider is configured with a key that image mirror, artifacts and "
-                "endpoints do not follow, so they could act elsewhere than the rest of the stack. Remove the key, or "
-                "set what it does through the environment or an AWS profile, which both follow."
-            )
 
     @property
-    def default_tags(self) -> dict[str, str]:
-        """Tags that the provider puts on every resource."""
-        return dict((self._config.get("defaultTags") or {}).get("tags") or {})
+    def verify(self) -> bool | str | None:
+        """How certificates are checked: the file of those that are trusted, False for not at all, None for botocore's
+        own way (`AWS_CA_BUNDLE`, then its bundle)."""
+        if self._config.get("insecure"):
+            return False
+        bundle = self._config.get("customCaBundle")
+        return _path(bundle) if bundle else None
 
     def client(self, service: str, region: str | None = None) -> Any:
         """A client of `service`, in the stack's region unless another one is given."""
         with self._making:
             if (service, region) not in self._clients:  # making one takes longer than most calls
-                self._clients[service, region] = self._session.client(
-                    service,
-                    region_name=region,
-                    endpoint_url=self._endpoint(service),
-                    verify=self._verify,
-                    config=self._client_config,
-                )
+                self._clients[service, region] = self._session.client(service, region_name=region)
             return self._clients[service, region]
 
     @property
@@ -116,47 +110,69 @@ class AwsSession:
 
     @cached_property
     def _session(self) -> boto3.Session:
-        session = Session(profile=self._config.get("profile"))
+        session = _Session(self._config, self.proxies, self.verify)
         for key, variable in (("sharedConfigFiles", "config_file"), ("sharedCredentialsFiles", "credentials_file")):
             if files := self._config.get(key):
                 session.set_config_variable(variable, files[0])
-        if region := self._config.get("region"):
-            session.set_config_variable("region", region)
+        for key, variable in _SESSION_VARIABLES.items():
+            if value := self._config.get(key):
+                session.set_config_variable(variable, value)
         if access_key := self._config.get("accessKey"):
             session.set_credentials(access_key, self._config.get("secretKey"), self._config.get("token"))
-        if identity := self._config.get("assumeRoleWithWebIdentity"):
+        elif identity := self._config.get("assumeRoleWithWebIdentity"):
             _assume_with_web_identity(session, identity)
         for role in self._config.get("assumeRoles") or []:
             _assume(session, role)
         return boto3.Session(botocore_session=session)
 
+
+class _Session(Session):  # type: ignore[misc]  # botocore has no types
+    """Makes every client as the provider does, also those of STS that get credentials.
+
+    Args:
+        config: the provider's configuration by its keys.
+        proxies: what the clients go through.
+        verify: how they check certificates.
+    """
+
+    def __init__(self, config: Mapping[str, Any], proxies: Proxies, verify: bool | str | None) -> None:
+        super().__init__(profile=config.get("profile"))
+        self._provider, self._proxies, self._verify = config, proxies, verify
+
+    def create_client(self, service_name: str, **given: Any) -> Any:
+        given["config"] = self._config_of_clients.merge(given.get("config") or Config())
+        given["endpoint_url"] = given.get("endpoint_url") or self._endpoint(service_name)
+        given["verify"] = self._verify
+        if service_name == "sts" and (region := self._provider.get("stsRegion")):
+            given["region_name"] = region
+        client = super().create_client(service_name, **given)
+        if (proxy := self._proxies.of_url(client.meta.endpoint_url)) is None:
+            return client
+        given["config"] = given["config"].merge(Config(proxies={urlsplit(client.meta.endpoint_url).scheme: proxy}))
+        return super().create_client(service_name, **given)
+
     @cached_property
-    def _client_config(self) -> Config:
-        proxies = {
-            scheme: self._config[key]
-            for scheme, key in (("http", "httpProxy"), ("https", "httpsProxy"))
-            if key in self._config
+    def _config_of_clients(self) -> Config:
+        s3 = {
+            "addressing_style": "path" if self._provider.get("s3UsePathStyle") else None,
+            "us_east_1_regional_endpoint": self._provider.get("s3UsEast1RegionalEndpoint"),
         }
         return Config(
             # terraform-provider-aws retries 25 times; control-plane throttling during a rollout is common
             retries={
-                "mode": self._config.get("retryMode", "standard"),
-                "total_max_attempts": int(self._config.get("maxRetries", 10)),
+                "mode": self._provider.get("retryMode", "standard"),
+                "total_max_attempts": int(self._provider.get("maxRetries", 10)),
             },
-            proxies=proxies or None,
-            use_dualstack_endpoint=self._config.get("useDualstackEndpoint"),
-            use_fips_endpoint=self._config.get("useFipsEndpoint"),
-            s3={"addressing_style": "path"} if self._config.get("s3UsePathStyle") else None,
+            proxies={},  # botocore would look into the environment itself, by other rules
+            use_dualstack_endpoint=self._provider.get("useDualstackEndpoint"),
+            use_fips_endpoint=self._provider.get("useFipsEndpoint"),
+            s3={key: value for key, value in s3.items() if value} or None,
         )
 
-    @property
-    def _verify(self) -> bool | str | None:
-        return False if self._config.get("insecure") else self._config.get("customCaBundle")
-
     def _endpoint(self, service: str) -> str | None:
-        names = _SERVICE_KEYS.get(service, (service,))
-        given = [each[name] for each in self._config.get("endpoints") or [] for name in names if each.get(name)]
-        return next(iter(given), None)
+        keys = ENDPOINT_KEYS.get(service, (service,))
+        given = (each[key] for each in self._provider.get("endpoints") or [] for key in keys if each.get(key))
+        return next(given, None)
 
 
 def _assume(session: Session, role: Mapping[str, Any]) -> None:
@@ -170,7 +186,7 @@ def _assume(session: Session, role: Mapping[str, Any]) -> None:
 def _assume_with_web_identity(session: Session, identity: Mapping[str, Any]) -> None:
     def token() -> str:
         if path := identity.get("webIdentityTokenFile"):
-            with open(path) as file:
+            with open(_path(path)) as file:
                 return file.read()
         return str(identity["webIdentityToken"])
 
@@ -207,6 +223,11 @@ def _seconds(duration: str) -> int:
                 f"aws:assumeRoles duration {duration!r}: give hours, minutes and seconds such as 1h30m."
             )
     return total
+
+
+def _path(written: str) -> str:
+    """A path as the provider reads it: variables of the environment and `~` are expanded."""
+    return os.path.expanduser(os.path.expandvars(written))
 
 
 def _value(value: Any) -> Any:

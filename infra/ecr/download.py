@@ -9,10 +9,9 @@ import os
 import random
 import re
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import urllib3
@@ -21,6 +20,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from infra.ecr.errors import DigestMismatch, TransferFailed
+from infra.proxies import Proxies
 
 T = TypeVar("T")
 
@@ -70,15 +70,22 @@ class Retry:
 
 
 class Http:
-    """HTTPS as botocore does it: the environment's proxies (HTTPS_PROXY, NO_PROXY) and certificates (AWS_CA_BUNDLE)."""
+    """HTTPS through the proxies and with the certificates of the AWS calls.
 
-    def __init__(self) -> None:
+    Args:
+        proxies: by default the environment's (HTTPS_PROXY, NO_PROXY).
+        verify: a file of certificates that are trusted, False to trust all, or None for botocore's way (AWS_CA_BUNDLE).
+    """
+
+    def __init__(self, proxies: Proxies | None = None, verify: bool | str | None = None) -> None:
+        self._proxies = proxies or Proxies.of({}, os.environ)
+        self._certificates = verify if verify is not None else os.environ.get("AWS_CA_BUNDLE") or True
         self._managers: dict[str | None, urllib3.PoolManager] = {}
 
     def get(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
         """The answer, whatever its status, with its body unread. Raises Broken where there is none."""
         try:
-            return self._manager(_proxy(url)).request(
+            return self._manager(self._proxies.of_url(url)).request(
                 "GET",
                 url,
                 headers={"Accept-Encoding": "identity", **headers},
@@ -93,13 +100,14 @@ class Http:
 
     def _manager(self, proxy: str | None) -> urllib3.PoolManager:
         if proxy not in self._managers:
-            certificates = os.environ.get("AWS_CA_BUNDLE") or get_cert_path(True)
+            trusted = self._certificates
+            checks: dict[str, Any] = {"ca_certs": get_cert_path(trusted)} if trusted else {"cert_reqs": "CERT_NONE"}
             if proxy is None:
-                self._managers[proxy] = urllib3.PoolManager(ca_certs=certificates)
+                self._managers[proxy] = urllib3.PoolManager(**checks)
             else:
                 login = urllib3.util.parse_url(proxy).auth
                 headers = urllib3.make_headers(proxy_basic_auth=unquote(login)) if login else None
-                self._managers[proxy] = urllib3.ProxyManager(proxy, proxy_headers=headers, ca_certs=certificates)
+                self._managers[proxy] = urllib3.ProxyManager(proxy, proxy_headers=headers, **checks)
         return self._managers[proxy]
 
 
@@ -202,15 +210,6 @@ def _extent(response: BaseHTTPResponse) -> tuple[int, int | None]:
         return int(extent[1]), None if extent[2] == "*" else int(extent[2])
     length = response.headers.get("Content-Length")
     return 0, int(length) if length else None
-
-
-def _proxy(url: str) -> str | None:
-    """The proxy that the environment names for an address."""
-    parts = urlsplit(url)
-    proxy = urllib.request.getproxies().get(parts.scheme)
-    if not proxy or urllib.request.proxy_bypass(parts.netloc):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _without_address(error: Exception) -> str:

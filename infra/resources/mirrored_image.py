@@ -9,6 +9,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
 from infra.ecr.copy import Progress, copy_image
+from infra.ecr.download import Http
 from infra.ecr.errors import EcrRefused
 from infra.ecr.reference import ImageReference
 from infra.ecr.registry import Registries
@@ -53,7 +54,7 @@ class MirroredImageProvider(AwsResourceProvider):
 
     def _registries(self, props: dict[str, Any]) -> Registries:
         self.aws.require_account(props["accountId"])
-        return Registries(self.aws.client)
+        return Registries(self.aws.client, http=Http(self.aws.proxies, self.aws.verify))
 
 
 def _tenths() -> Callable[[Progress], None]:

@@ -16,7 +16,7 @@ from infra.settings.endpoint import EndpointSettings
 from infra.settings.error import ConfigurationError, Problem, key_of, path_of
 from infra.settings.location import Location, nesting
 from infra.settings.message import command_to_encrypt
-from infra.settings.provider import AWS_KEYS
+from infra.settings.provider import AWS_KEYS, refusals
 from infra.settings.spelling import nearest
 from infra.settings.stack import Settings
 
@@ -57,7 +57,10 @@ def load(config: Mapping[str, str], project: str, secret: Collection[str] = (), 
         key = given[str(first)][0] if first in given else path_of((first,), project)[0]
         wrong.append(Problem((key, *below), said))
     told = {each.path for each in wrong}
-    found = [*_misplaced(config, project), *_plain_credentials(config, secret, stack), *_autonaming(config, stack)]
+    found = [
+        *(*_misplaced(config, project), *_refused(config, project)),
+        *(*_plain_credentials(config, secret, stack), *_autonaming(config, stack)),
+    ]
     for name in SECRET_KEYS.keys() & values.keys():
         if (key := f"{project}:{name}") not in secret:
             found += [each for each in in_plain_text(key, values[name], stack) if each.path not in told]
@@ -150,6 +153,14 @@ def _misplaced(config: Mapping[str, str], project: str) -> Iterator[Problem]:
         if (right := _meant(key, config, project)) != key:
             what = "key" if right == _REGION or key.startswith("aws:") else "namespace"
             yield Problem((key,), f"unknown {what}; did you mean {right}?")
+
+
+def _refused(config: Mapping[str, str], project: str) -> Iterator[Problem]:
+    """What our own AWS calls would refuse, once other resources are made already."""
+    of_provider = {key.removeprefix("aws:"): _value(text) for key, text in config.items() if key.startswith("aws:")}
+    for name, reason in refusals(of_provider):
+        if _meant(key := f"aws:{name}", config, project) == key:
+            yield Problem((key,), reason)
 
 
 def _meant(key: str, config: Collection[str], project: str) -> str:

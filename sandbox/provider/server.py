@@ -71,6 +71,7 @@ class AwsProvider(ResourceProviderServicer):
 
     _session: AwsSession
     _clients: Clients
+    _default_tags: dict[str, str]
 
     # The provider itself
 
@@ -98,6 +99,7 @@ class AwsProvider(ResourceProviderServicer):
         config = plain(decode(request.args))
         self._session = AwsSession({f"aws:{key}": value for key, value in config.items()})
         self._clients = Clients(self._session)
+        self._default_tags = dict(json.loads(config.get("defaultTags") or "{}").get("tags") or {})
         return proto.ConfigureResponse(acceptSecrets=True, supportsPreview=True, supports_autonaming_configuration=True)
 
     def Cancel(self, request: empty_pb2.Empty, context: Any) -> empty_pb2.Empty:
@@ -118,7 +120,7 @@ class AwsProvider(ResourceProviderServicer):
             plain(given),
             plain(decode(request.olds)),
             lambda inputs: type_.autoname.propose(request, _name_of(request), inputs) if type_.autoname else "",
-            self._session.default_tags,
+            self._default_tags,
         )
         problems += lifecycle.problems(type_, self._clients, without_notes(inputs))
         return proto.CheckResponse(
@@ -222,7 +224,7 @@ class AwsProvider(ResourceProviderServicer):
         if (live := lifecycle.read(work)) is None:
             return None
         if work.type.tags:
-            own, defaults = model.get("tags") or {}, self._session.default_tags
+            own, defaults = model.get("tags") or {}, self._default_tags
             tags = live["tagsAll"]
             live["tags"] = {key: value for key, value in tags.items() if key in own or defaults.get(key) != value}
         if work.type.regional:

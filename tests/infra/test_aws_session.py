@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
+import pulumi_aws
 import pytest
 from moto import mock_aws
 
 from infra.aws_session import AwsSession, AwsSessionRefused
+from infra.settings.provider import AWS_KEYS, ENDPOINT_KEYS
 
 KEYS = {"aws:region": "ap-northeast-1", "aws:accessKey": "AKIDEXAMPLE", "aws:secretKey": "secret", "aws:token": "token"}
 
@@ -23,6 +30,7 @@ def nothing_from_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         "AWS_ENDPOINT_URL",
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
+        *(spelled(name) for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY") for spelled in (str, str.lower)),
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
@@ -105,26 +113,175 @@ def test_keys_of_the_project_are_not_looked_at() -> None:
     AwsSession({**KEYS, "triton-sagemaker:somethingNew": "x"})
 
 
-def test_an_endpoint_of_the_provider_is_used() -> None:
-    session = AwsSession(
-        {**KEYS, "aws:endpoints": json.dumps([{"s3": "http://127.0.0.1:1", "cloudwatchlogs": "http://127.0.0.1:2"}])}
-    )
-    assert session.client("s3").meta.endpoint_url == "http://127.0.0.1:1"
-    assert session.client("logs").meta.endpoint_url == "http://127.0.0.1:2"
-    assert "amazonaws.com" in session.client("ecr").meta.endpoint_url
+@pytest.mark.parametrize(
+    ("service", "key"), [(service, key) for service, keys in ENDPOINT_KEYS.items() for key in keys]
+)
+def test_an_endpoint_of_the_provider_is_used_under_each_of_its_names(service: str, key: str) -> None:
+    session = AwsSession({**KEYS, "aws:endpoints": json.dumps([{key: "http://127.0.0.1:1"}])})
+    assert session.client(service).meta.endpoint_url == "http://127.0.0.1:1"
+    other = "sns" if service == "s3" else "s3"
+    assert "amazonaws.com" in session.client(other).meta.endpoint_url
+    assert key in pulumi_aws.ProviderEndpointArgs.__init__.__annotations__
 
 
-def test_retries_proxies_and_certificates_are_the_providers() -> None:
-    client = AwsSession(
-        {**KEYS, "aws:maxRetries": "3", "aws:httpsProxy": "http://proxy:8080", "aws:s3UsePathStyle": "true"}
-    ).client("s3")
+def test_the_first_name_of_an_endpoint_counts() -> None:
+    both = {"cloudwatchlogs": "http://127.0.0.1:2", "logs": "http://127.0.0.1:1"}
+    session = AwsSession({**KEYS, "aws:endpoints": json.dumps([both])})
+    assert session.client("logs").meta.endpoint_url == "http://127.0.0.1:1"
+
+
+def test_retries_proxies_certificates_and_addressing_are_the_providers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CERTIFICATES", "/etc/ours")
+    config = {
+        "aws:maxRetries": "3",
+        "aws:httpProxy": "http://proxy:8080",
+        "aws:s3UsePathStyle": "true",
+        "aws:s3UsEast1RegionalEndpoint": "legacy",
+        "aws:customCaBundle": "${CERTIFICATES}/ca.pem",
+    }
+    session = AwsSession({**KEYS, **config})
+    client = session.client("s3")
     assert client.meta.config.retries["total_max_attempts"] == 3
     assert client.meta.config.proxies == {"https": "http://proxy:8080"}
     assert client.meta.config.s3["addressing_style"] == "path"
+    assert client.meta.config.s3["us_east_1_regional_endpoint"] == "legacy"
+    assert client._endpoint.http_session._verify == session.verify == "/etc/ours/ca.pem"
+    assert AwsSession({**KEYS, **config, "aws:insecure": "true"}).verify is False
 
 
-def test_default_tags_are_known() -> None:
-    assert AwsSession({**KEYS, "aws:defaultTags": '{"tags": {"Team": "ml"}}'}).default_tags == {"Team": "ml"}
+def test_a_host_that_needs_no_proxy_is_asked_directly() -> None:
+    proxied = {**KEYS, "aws:httpsProxy": "http://proxy:8080", "aws:noProxy": "sagemaker.ap-northeast-1.amazonaws.com"}
+    session = AwsSession(proxied)
+    assert session.client("ecr").meta.config.proxies == {"https": "http://proxy:8080"}
+    sagemaker = session.client("sagemaker")
+    assert "sagemaker" in sagemaker.meta.endpoint_url
+    direct = AwsSession({**proxied, "aws:noProxy": ".amazonaws.com"}).client("sagemaker")
+    assert direct.meta.config.proxies == {}
+
+
+def test_the_metadata_service_is_the_providers() -> None:
+    session = AwsSession(
+        {
+            "aws:region": "eu-west-1",
+            "aws:ec2MetadataServiceEndpoint": "http://127.0.0.1:1",
+            "aws:ec2MetadataServiceEndpointMode": "IPv6",
+        }
+    )._session._session
+    assert session.get_config_variable("ec2_metadata_service_endpoint") == "http://127.0.0.1:1"
+    assert session.get_config_variable("ec2_metadata_service_endpoint_mode") == "IPv6"
+
+
+@dataclass
+class Sts:
+    """An STS on this machine, or a proxy before one, and what it was asked."""
+
+    url: str = ""
+    asked: list[tuple[str, str, str]] = field(default_factory=list)
+    """Of each request: the address in it, the operation, and the region that it is signed for."""
+
+
+@pytest.fixture
+def sts() -> Iterator[Sts]:
+    found = Sts()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            operation, signed = body["Action"][0], self.headers.get("Authorization", "")
+            region = signed.split("Credential=")[1].split("/")[2] if signed else ""
+            found.asked.append((self.path, operation, region))
+            credentials = (
+                "<AccessKeyId>AKIDOFROLE</AccessKeyId><SecretAccessKey>s</SecretAccessKey>"
+                "<SessionToken>t</SessionToken><Expiration>2999-01-01T00:00:00Z</Expiration>"
+            )
+            answer = (
+                f'<{operation}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><{operation}Result>'
+                f"<Credentials>{credentials}</Credentials><Account>111111111111</Account>"
+                f"</{operation}Result></{operation}Response>"
+            ).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    found.url = f"http://127.0.0.1:{server.server_port}"
+    yield found
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+ROLE = {"roleArn": "arn:aws:iam::111111111111:role/deployer"}
+WEB_IDENTITY = {**ROLE, "webIdentityToken": "a.web.token"}
+
+
+@pytest.mark.parametrize(
+    ("how", "operation"),
+    [
+        ({**KEYS, "aws:assumeRoles": json.dumps([ROLE])}, ("AssumeRole", "us-west-2")),
+        (
+            {"aws:region": "eu-west-1", "aws:assumeRoleWithWebIdentity": json.dumps(WEB_IDENTITY)},
+            ("AssumeRoleWithWebIdentity", ""),
+        ),
+    ],
+)
+def test_roles_are_assumed_at_the_providers_sts_in_its_region(
+    sts: Sts, how: dict[str, str], operation: tuple[str, str]
+) -> None:
+    where = {"aws:endpoints": json.dumps([{"sts": sts.url}]), "aws:stsRegion": "us-west-2"}
+    assert credentials(AwsSession({**how, **where})).access_key == "AKIDOFROLE"
+    assert sts.asked == [("/", *operation)]
+
+
+def test_roles_are_assumed_through_the_providers_proxy(sts: Sts) -> None:
+    elsewhere = {"aws:endpoints": json.dumps([{"sts": "http://sts.example"}]), "aws:httpProxy": sts.url}
+    session = AwsSession({**KEYS, **elsewhere, "aws:assumeRoles": json.dumps([ROLE])})
+    assert credentials(session).access_key == "AKIDOFROLE"
+    assert session.account_id == "111111111111"
+    assert [(path, operation) for path, operation, _ in sts.asked] == [
+        ("http://sts.example/", "AssumeRole"),
+        ("http://sts.example/", "GetCallerIdentity"),
+    ]
+
+
+def test_a_role_of_a_profile_is_assumed_at_the_providers_sts(sts: Sts, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text(
+        "[profile prod]\nrole_arn = arn:aws:iam::111111111111:role/deployer\nsource_profile = base\n"
+        "[profile base]\naws_access_key_id = AKIDBASE\naws_secret_access_key = s\n"
+    )
+    files = {"aws:profile": "prod", "aws:sharedConfigFiles": json.dumps([str(tmp_path / "mine")])}
+    session = AwsSession({"aws:region": "eu-west-1", **files, "aws:endpoints": json.dumps([{"sts": sts.url}])})
+    assert credentials(session).access_key == "AKIDOFROLE"
+
+
+def test_access_keys_come_before_a_web_identity_as_for_the_provider() -> None:
+    session = AwsSession({**KEYS, "aws:assumeRoleWithWebIdentity": json.dumps(WEB_IDENTITY)})
+    assert credentials(session).access_key == "AKIDEXAMPLE"
+
+
+@pytest.mark.parametrize("key", ["sharedConfigFiles", "sharedCredentialsFiles"])
+def test_several_files_of_which_boto3_reads_one_are_refused(key: str) -> None:
+    with pytest.raises(AwsSessionRefused, match=f"aws:{key}: lists 2 files"):
+        AwsSession({**KEYS, f"aws:{key}": '["a", "b"]'})
+
+
+def test_a_file_in_the_home_directory_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine").write_text("[prod]\naws_access_key_id = AKIDHOME\naws_secret_access_key = s\n")
+    session = AwsSession(
+        {"aws:region": "eu-west-1", "aws:profile": "prod", "aws:sharedCredentialsFiles": '["~/mine"]'}
+    )
+    assert credentials(session).access_key == "AKIDHOME"
+
+
+def test_no_key_of_the_provider_is_refused() -> None:
+    AwsSession({f"aws:{key}": "" for key in AWS_KEYS})
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("1h", 3600), ("1h30m", 5400), ("900s", 900)])

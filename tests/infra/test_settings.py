@@ -690,6 +690,12 @@ def test_a_misspelt_key_of_the_provider_is_refused() -> None:
     settings(VALID | {"aws:profile": "x", "aws:skipCredentialsValidation": "true"})
 
 
+def test_what_our_own_aws_calls_cannot_follow_is_refused_before_anything_is_made() -> None:
+    assert "cannot follow it" in problems(VALID | {"aws:somethingQuiteNew": "x"})["aws:somethingQuiteNew"]
+    assert "lists 2 files" in problems(VALID | {"aws:sharedConfigFiles": ["a", "b"]})["aws:sharedConfigFiles"]
+    settings(VALID | {"aws:sharedConfigFiles": ["a"]})
+
+
 def test_the_providers_keys_are_those_of_pulumi_aws() -> None:
     spec = importlib.util.find_spec("pulumi_aws")
     assert spec is not None and spec.origin is not None
