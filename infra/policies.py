@@ -180,7 +180,12 @@ def release_operator(deployed: Deployed) -> Policy:
     """What the principal that runs `python -m infra release` may do: read, and force the alarms that stop a release."""
     bucket = f"arn:{deployed.partition}:s3:::{deployed.bucket}"
     statements = [
-        _allow("Endpoints", "sagemaker", ["DescribeEndpoint"], deployed.of_endpoints("sagemaker", "endpoint/{}")),
+        _allow(
+            "Endpoints",
+            "sagemaker",
+            ["DescribeEndpoint", "ListTags"],  # tags say whose an endpoint is that the stack file does not vouch for
+            deployed.of_endpoints("sagemaker", "endpoint/{}"),
+        ),
         # which bucket the live model was loaded from, whoever made the configuration
         _allow(
             "Configurations", "sagemaker", ["DescribeEndpointConfig"], deployed.arn("sagemaker", "endpoint-config/*")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -14,14 +13,12 @@ from rich.console import Console
 from rich.live import Live
 
 from infra.cli.project import StackFileError
+from infra.cli.release_target import ReleaseTarget, find
 from infra.cli.release_view import history_view, status_view
-from infra.cli.stack_file import StackFile
 
 if TYPE_CHECKING:
-    from infra.aws_session import AwsSession
     from infra.release.observer import ReleaseObserver
     from infra.release.status import ReleaseStatus
-    from infra.settings.endpoint import EndpointSettings
 
 INTERRUPTED = 130
 
@@ -42,7 +39,8 @@ def status(stack: Stack, endpoint: EndpointName = None, as_json: AsJson = False,
     Exits with 0 when it serves and its last release succeeded, 1 when a release failed or is being rolled back, 3 while
     one is under way, and 2 when that cannot be told.
     """
-    found = _look(_target(stack, endpoint, cwd).observer())
+    target = find(stack, endpoint, cwd)
+    found = _look(target, target.observer())
     if as_json:
         print(json.dumps(found.facts(), indent=2, ensure_ascii=False))
     else:
@@ -53,9 +51,9 @@ def status(stack: Stack, endpoint: EndpointName = None, as_json: AsJson = False,
 @app.command()
 def watch(stack: Stack, endpoint: EndpointName = None, cwd: Directory = Path()) -> None:
     """Show the same, live, until nothing is under way, and exit as `status` does then."""
-    target = _target(stack, endpoint, cwd)
+    target = find(stack, endpoint, cwd)
     try:
-        found = _watched(target.observer())
+        found = _watched(target)
     except KeyboardInterrupt:
         _say(f"{target.name}: no longer watched; what is under way goes on.")
         raise typer.Exit(INTERRUPTED) from None
@@ -71,8 +69,11 @@ def history(
     cwd: Directory = Path(),
 ) -> None:
     """List past releases, the newest first."""
-    target = _target(stack, endpoint, cwd)
-    records = target.observer().history(limit)
+    target = find(stack, endpoint, cwd)
+    observer = target.observer()
+    records = observer.history(limit)
+    if not records and not target.is_listed and observer.endpoint() is None:
+        raise target.no_endpoint()
     if as_json:
         print(json.dumps([json.loads(each.json()) for each in records], indent=2, ensure_ascii=False))
     elif records:
@@ -95,16 +96,16 @@ def stop(
     """
     from infra.release.stop import ReleaseStop
 
-    target = _target(stack, endpoint, cwd)
+    target = find(stack, endpoint, cwd)
     before = target.observer().endpoint()
     if before is None:
-        _no_endpoint(target.name)
+        raise target.no_endpoint()
     stopping = ReleaseStop(target.session.client("sagemaker"), target.session.client("cloudwatch"), _say)
     stopping.alarm(before)
     _confirm(f"Roll back {target.name} from {before.heading_for} to {before.config_name}?", yes)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cancelled CI job must not leave the alarm firing
     try:
-        after = stopping.run(before, target.caller(), target.settings.release_deadline_seconds)
+        after = stopping.run(before, target.caller(), target.deadline_seconds())
     except KeyboardInterrupt:
         _say(f"{target.name}: no longer stopped, and the alarm is OK again. SageMaker may have seen it: watch it.")
         raise typer.Exit(INTERRUPTED) from None
@@ -122,65 +123,24 @@ def stop(
     _fail(f"{target.name}: {after.status}, heading for {after.heading_for}; {after.config_name} is live{because}")
 
 
-@dataclass(frozen=True)
-class _Target:
-    """One endpoint of a stack."""
-
-    name: str
-    settings: EndpointSettings
-    bucket: str | None
-    session: AwsSession
-
-    def observer(self) -> ReleaseObserver:
-        from infra.release.observer import ReleaseObserver
-
-        return ReleaseObserver(
-            self.session.client,
-            self.name,
-            bucket=self.bucket,
-            existing_alarms=self.settings.alarms.existing,
-            planned=self.settings.release.policy,
-            provisioning=self.settings.provisioning,
-            note=lambda line: print(line, file=sys.stderr),
-        )
-
-    def caller(self) -> str:
-        """The ARN of whoever acts."""
-        from infra.aws_error import aws_calls
-
-        with aws_calls("credentials"):
-            return str(self.session.client("sts").get_caller_identity()["Arn"])
-
-
-def _target(stack: str, endpoint: str | None, directory: Path) -> _Target:
-    file = StackFile.find(stack, directory)
-    settings = file.settings()
-    names = ", ".join(settings.endpoints)
-    if endpoint is None and len(settings.endpoints) > 1:
-        raise StackFileError(f"stack {file.stack} has several endpoints; name one of them: {names}.")
-    name = endpoint or next(iter(settings.endpoints))
-    if name not in settings.endpoints:
-        raise StackFileError(f"stack {file.stack} has no endpoint {name}; it has: {names}.")
-    return _Target(name, settings.endpoints[name], settings.bucket.name, file.session())
-
-
-def _look(observer: ReleaseObserver) -> ReleaseStatus:
+def _look(target: ReleaseTarget, observer: ReleaseObserver) -> ReleaseStatus:
     found = observer.look()
     if found is None:
-        _no_endpoint(observer.name)
+        raise target.no_endpoint()
     return found
 
 
-def _watched(observer: ReleaseObserver) -> ReleaseStatus:
+def _watched(target: ReleaseTarget) -> ReleaseStatus:
     """The status once nothing is under way, shown until then: live on a terminal, else a line for each change."""
     from infra.release.waiting import Clock
 
-    clock, console, found = Clock(), _console(), _look(observer)
+    clock, console, observer = Clock(), _console(), target.observer()
+    found = _look(target, observer)
     if sys.stdout.isatty():
         with Live(status_view(found), console=console, auto_refresh=False) as live:
             while found.in_progress:
                 clock.pause()
-                found = _look(observer)
+                found = _look(target, observer)
                 live.update(status_view(found), refresh=True)
         return found
     said = ""
@@ -189,7 +149,7 @@ def _watched(observer: ReleaseObserver) -> ReleaseStatus:
             said = found.line
             _say(f"{found.endpoint}: {said}")
         clock.pause()
-        found = _look(observer)
+        found = _look(target, observer)
     console.print(status_view(found))
     return found
 
@@ -200,10 +160,6 @@ def _confirm(question: str, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise StackFileError("there is no terminal to ask on. Give --yes to go ahead.")
     typer.confirm(question, abort=True)
-
-
-def _no_endpoint(name: str) -> NoReturn:
-    raise StackFileError(f"there is no endpoint {name} in the stack's account and region; `pulumi up` creates it.")
 
 
 def _fail(message: str) -> NoReturn:

@@ -81,14 +81,19 @@ class StackFile:
                 ) from None
             raise _refused(self.text.path, [(self.text.place(each.path), each) for each in problems]) from None
 
-    def session(self) -> AwsSession:
+    def session(self, tolerant: bool = False) -> AwsSession:
         """AWS as the stack's `aws` provider sees it.
 
+        Args:
+            tolerant: whether misspelt keys of the provider count as what they are like, and unknown ones are left out.
+
         Raises:
-            StackFileError: a key of the provider is secret.
+            StackFileError: a key of the provider is secret, or no region is known.
             AwsSessionRefused: these calls cannot follow a key of the provider, or are of another account.
         """
+        from infra.aws_error import aws_calls
         from infra.aws_session import AwsSession
+        from infra.settings.load import provider_config
 
         if secret := sorted(key for key in self.text.secret if key.startswith("aws:")):
             raise StackFileError(
@@ -97,7 +102,11 @@ class StackFile:
                 "takes them too."
             )
         config = self.text.pulumis_config
-        session = AwsSession({key: value for key, value in config.items() if key.startswith("aws:")})
+        aws = provider_config(config, self.text.project) if tolerant else config
+        session = AwsSession({key: value for key, value in aws.items() if key.startswith("aws:")})
+        with aws_calls("credentials"):
+            if session.region is None:
+                raise StackFileError(f"{self.text.path.name} has no aws:region that can be read. Set AWS_REGION.")
         _ = session.account_id  # refuses credentials of an account that the provider would refuse
         return session
 

@@ -65,13 +65,16 @@ class StackText:
     """What `problems` say all about that there is to say."""
 
     @classmethod
-    def read(cls, path: Path) -> StackText:
+    def read(cls, path: Path, instead: str | None = None) -> StackText:
         """
+        Args:
+            instead: a text that is read in the file's place.
+
         Raises:
             StackFileError: there is no such file, or no `Pulumi.yaml` beside or above it.
         """
         text = cls(path, Project.at(path.absolute().parent, "A stack file lies in its project's directory."))
-        document = text._parsed(content(path))
+        document = text._parsed(content(path) if instead is None else instead)
         if isinstance(document, MappingNode):
             text._node = document
             text._take(document)
@@ -80,6 +83,11 @@ class StackText:
             text._has_config = False
         text._take_project()
         return text
+
+    @property
+    def has_config(self) -> bool:
+        """Whether what is below `config` could be read."""
+        return self._has_config
 
     @property
     def project(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +13,7 @@ from infra.release import alarms, readings
 from infra.release.arithmetic import Duration
 from infra.release.description import EndpointDescription
 from infra.release.history import ReleaseHistory, ReleaseRecord
-from infra.release.policy import ReleasePolicy, rollback_alarms
+from infra.release.policy import ReleasePolicy, policy_of, rollback_alarms
 from infra.release.reader import EndpointReader
 from infra.release.status import (
     RECENT_SECONDS,
@@ -36,9 +36,10 @@ class ReleaseObserver:
         client: gives boto3's client of a service.
         name: the endpoint's name.
         bucket: the model bucket; None takes the one that the live model was loaded from.
+        relatives: other endpoints of the stack, whose models come from the same bucket.
         existing_alarms: those in the settings that were there before.
-        planned: the policy in the settings.
-        provisioning: how long new instances take to answer.
+        planned: the policy in the settings; None takes that of the last deployment.
+        provisioning: how long new instances take to answer; None if it is not known.
         note: called with what could not be read.
     """
 
@@ -48,14 +49,15 @@ class ReleaseObserver:
         name: str,
         *,
         bucket: str | None,
+        relatives: Sequence[str] = (),
         existing_alarms: list[str],
-        planned: ReleasePolicy,
-        provisioning: Duration,
+        planned: ReleasePolicy | None,
+        provisioning: Duration | None,
         note: Callable[[str], None],
         now: Callable[[], float] = time.time,
     ) -> None:
         self._cloudwatch, self._s3 = client("cloudwatch"), client("s3")
-        self.name, self._bucket, self._existing = name, bucket, existing_alarms
+        self.name, self._bucket, self._relatives, self._existing = name, bucket, relatives, existing_alarms
         self._planned, self._provisioning, self._note, self._now = planned, provisioning, note, now
         self._reader = EndpointReader(client("sagemaker"))
         self._step = CurrentStep()
@@ -83,8 +85,9 @@ class ReleaseObserver:
             now=now,
             attempted=self._attempted,
         )
-        self._step.see(endpoint, policy_under_way(endpoint, self._planned), requests.get(endpoint.heading_for, {}))
-        return status(seen, self._step, self._planned, self._provisioning)
+        planned = self._planned or policy_of(endpoint.deployment)
+        self._step.see(endpoint, policy_under_way(endpoint, planned), requests.get(endpoint.heading_for, {}))
+        return status(seen, self._step, planned, self._provisioning)
 
     def history(self, limit: int) -> list[ReleaseRecord]:
         """The last releases, newest first; empty where no bucket is known that could hold any."""
@@ -126,8 +129,15 @@ class ReleaseObserver:
         return next((each for each in records if each.result != "refused"), None)
 
     def _records(self, endpoint: EndpointDescription | None, limit: int) -> list[ReleaseRecord]:
-        bucket = self._bucket or self._bucket_of(endpoint)
+        bucket = self._bucket or self._bucket_of(endpoint) or next(self._buckets_of_relatives(), None)
         return ReleaseHistory(self._s3, bucket).latest(self.name, limit) if bucket else []
+
+    def _buckets_of_relatives(self) -> Iterator[str]:
+        for name in self._relatives:
+            with aws_calls(f"endpoint {name}"):
+                endpoint = self._reader.endpoint(name)
+            if bucket := self._bucket_of(endpoint):
+                yield bucket
 
     def _bucket_of(self, endpoint: EndpointDescription | None) -> str | None:
         """The bucket that the live model was loaded from."""

@@ -164,13 +164,15 @@ class ReleaseStatus:
         }
 
 
-def status(seen: Observation, step: CurrentStep, planned: ReleasePolicy, provisioning: Duration) -> ReleaseStatus:
+def status(
+    seen: Observation, step: CurrentStep, planned: ReleasePolicy, provisioning: Duration | None
+) -> ReleaseStatus:
     """What to show of an observation.
 
     Args:
         step: which has seen this observation too.
         planned: how the settings say that the next release goes.
-        provisioning: how long new instances take to answer.
+        provisioning: how long new instances take to answer; None if it is not known.
     """
     endpoint = seen.endpoint
     policy = policy_under_way(endpoint, planned)
@@ -313,10 +315,10 @@ def _elapsed(endpoint: EndpointDescription, now: float) -> int | None:
 
 
 def _left(
-    endpoint: EndpointDescription, policy: ReleasePolicy, provisioning: Duration, step: CurrentStep, now: float
+    endpoint: EndpointDescription, policy: ReleasePolicy, provisioning: Duration | None, step: CurrentStep, now: float
 ) -> Duration | None:
     """An estimate, and never more than SageMaker takes before it gives up."""
-    if endpoint.rollout_began is None:
+    if endpoint.rollout_began is None or provisioning is None:
         return None
     fleet, elapsed = endpoint.desired_instances, max(0, int(now - endpoint.rollout_began))
     if step.number and endpoint.baking_since is not None:

@@ -83,6 +83,12 @@ def valid_endpoints(config: Mapping[str, str], project: str) -> dict[str, Endpoi
     return endpoints
 
 
+def provider_config(config: Mapping[str, str], project: str) -> dict[str, str]:
+    """The keys of the `aws` provider in ``config``, also those that are misspelt, without unknown ones."""
+    given = {**{_meant(key, config, project): value for key, value in config.items()}, **config}
+    return {f"aws:{key}": given[f"aws:{key}"] for key in sorted(AWS_KEYS) if f"aws:{key}" in given}
+
+
 def _tells_what_runs(place: Location, endpoint: str) -> bool:
     """Whether a model, or what it runs on, stands there or below."""
     if place[:2] != ("endpoints", endpoint)[: len(place)]:

@@ -148,6 +148,7 @@ def test_the_release_operator_reads_and_stops_this_stacks_releases_and_changes_n
     document = policies.release_operator(program.deployed(settings(), "prod", "aws", ACCOUNT))
     allowed = {action: statement for statement in document["Statement"] for action in statement["Action"]}
     read = {"sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig", "cloudwatch:DescribeAlarms"}
+    read |= {"sagemaker:ListTags"}
     read |= {"sagemaker:DescribeModel", "cloudwatch:GetMetricStatistics", "s3:ListBucket", "s3:GetObject"}
     assert allowed.keys() == calls_in(OF_COMMANDS) | read
     assert {action for action in allowed if re.search(r":(?!Get|Describe|List)", action)} == {

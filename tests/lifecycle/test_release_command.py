@@ -6,7 +6,9 @@ import contextlib
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -26,8 +28,12 @@ class Commands:
         self._directory = account.directory / f"project-{stack.name}"
         self._directory.mkdir()
         (self._directory / "Pulumi.yaml").write_text((PROJECT / "Pulumi.yaml").read_text())
-        with (self._directory / f"Pulumi.{stack.name}.yaml").open("w") as file:
-            YAML().dump({"config": stack.config}, file)
+        self.write(stack.config)
+
+    def write(self, config: Mapping[str, Any] | None) -> None:
+        """Edit the stack file."""
+        with (self._directory / f"Pulumi.{self._stack.name}.yaml").open("w") as file:
+            YAML().dump({"config": config}, file)
 
     def start(self, command: str, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -75,8 +81,11 @@ def test_a_canary_is_stopped_and_the_same_release_goes_through_later(account: Ac
         compared = {each["name"]: (each["comparison"], each["threshold"]) for each in facts["alarms"]}
         assert compared[f"{new}-error-rate"] == (">", 5.0)
 
+        commands.write(development({name: {**endpoint, "instanceTyp": "ml.c5.xlarge"}}))
         code, printed = commands.run("stop", "--yes")
         assert code == 0, printed
+        assert "instanceTyp: unknown key" in printed, "a mistake in the file is a warning"
+        commands.write(stack.config)
         assert f"the release of {new} is stopped; {live} is live" in printed
         with pytest.raises(StackFailed) as failed:
             update.result()
@@ -92,3 +101,6 @@ def test_a_canary_is_stopped_and_the_same_release_goes_through_later(account: Ac
     assert commands.run("status")[0] == 0
     code, printed = commands.run("history", "--json")
     assert [each["result"] for each in json.loads(printed)][:2] == ["succeeded", "rolledBack"]
+
+    commands.write(development({"another": endpoint}))
+    assert commands.run("history", "--json", name) == (0, printed), "the endpoint's tag says that it is the stack's"

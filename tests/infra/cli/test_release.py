@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 from infra.__main__ import main
 from infra.cli.stack_file import StackFile
 from infra.release import waiting
+from infra.release.endpoint import OWNER_TAG
 from infra.release.history import ReleaseRecord
 from infra.release.policy import BatchSize, ReleasePolicy, deployment_config
 from tests.infra.cli.test_stack_file import BASE, project
@@ -113,7 +114,7 @@ class Account:
 @pytest.fixture
 def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Account:
     account = Account(project(tmp_path, f"{BASE}  p:bucket: {{name: models}}\n"))
-    monkeypatch.setattr(StackFile, "session", lambda _: account)
+    monkeypatch.setattr(StackFile, "session", lambda *_, **__: account)
     monkeypatch.setattr(waiting.Clock, "pause", lambda _: None)
     return account
 
@@ -360,15 +361,129 @@ def test_one_of_several_endpoints_has_to_be_named(account: Account, capsys: Capt
     assert "has several endpoints; name one of them: iris, rose" in capsys.readouterr().err
 
 
-def test_an_endpoint_of_another_stack_is_refused(account: Account, capsys: Capture) -> None:
-    assert account.run("status", "rose") == 2
-    assert "stack dev has no endpoint rose; it has: iris." in capsys.readouterr().err
+@pytest.mark.parametrize("command", ["status", "watch", "history", "stop"])
+def test_an_endpoint_of_another_stack_is_refused(account: Account, capsys: Capture, command: str) -> None:
+    assert account.run(command, "rose") == 2
+    assert "endpoint rose belongs to stack p/s; it is not an endpoint of p/dev. The stack file has: iris." in (
+        capsys.readouterr().err
+    )
+    account.sagemaker.tags = {}
+    assert account.run(command, "rose") == 2
+    assert "endpoint rose carries no tag triton-sagemaker:stack" in capsys.readouterr().err
 
 
-def test_a_wrong_configuration_is_told_without_a_traceback(account: Account, capsys: Capture) -> None:
-    (account.directory / "Pulumi.dev.yaml").write_text(f"{BASE}      instanceTyp: ml.c5.xlarge\n")
+@pytest.mark.parametrize("command", ["status", "watch", "history", "stop"])
+def test_an_endpoint_that_neither_the_file_nor_the_account_has_is_refused(
+    account: Account, capsys: Capture, command: str
+) -> None:
+    account.becomes(None)
+    assert account.run(command, "rose") == 2
+    assert "there is no endpoint rose in the stack's account and region. The stack file has: iris." in (
+        capsys.readouterr().err
+    )
+
+
+# ---- a stack file that is being edited
+
+MISTAKES = {
+    "unknown key": f"{BASE}      instanceTyp: ml.c5.xlarge\n",
+    "wrong value": f"{BASE}      release: {{strategy: canary, percent: 99}}\n",
+    "no models": BASE.replace("      model: {path: models}\n", ""),
+    "misspelt provider": f"{BASE}  aws:allowedAccountId: x\n",
+    "two endpoints in one": f"{BASE}    rose: {{model: {{path: models}}, instanceTyp: x}}\n",
+    "unknown key beside config": f"{BASE}configg: 1\n",
+    "not YAML in an endpoint": f"{BASE}      release: {{strategy: canary\n  p:alarms: {{}}\n",
+    "not YAML elsewhere": f"{BASE}  p:freezeWindows: [{{\n",
+    "tab": f"{BASE}\tp:freezeWindows: []\n",
+    "secret as a whole": """
+config:
+  aws:region: ap-northeast-1
+  p:endpoints:
+    secure: v1:AAAAAAAAAAAAAAAA:AAAAAAAAAAAAAAAAAAAAAAAA
+""",
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_in_the_stack_file_are_warnings_and_stop_nothing(
+    account: Account, capsys: Capture, mistake: str
+) -> None:
+    (account.directory / "Pulumi.dev.yaml").write_text(MISTAKES[mistake])
+    account.sagemaker.tags = {OWNER_TAG: "p/dev"}
+    account.becomes(ROLLING_OUT)
+    assert account.run("status", "iris") == 3
+    printed = capsys.readouterr()
+    assert "Strategy:  canary 50 %, bakeSeconds 600, timeoutSeconds 3600" in printed.out, "as SageMaker says"
+    assert printed.err.startswith("warning: ")
+    assert "Pulumi.dev.yaml" in printed.err
+    account.s3 = S3(ROLLED_BACK)
+    assert account.run("history", "iris") == 0
+    assert "rolledBack" in capsys.readouterr().out
+    account.becomes(ROLLING_OUT, ROLLING_OUT, ROLLING_BACK, GONE_BACK)
+    assert account.run("stop", "iris", "--yes") == 0
+    assert "the release of new is stopped" in capsys.readouterr().out
+
+
+def test_the_only_endpoint_of_a_file_with_mistakes_needs_no_name(account: Account) -> None:
+    account.sagemaker.tags = {OWNER_TAG: "p/dev"}
+    for mistake in ("unknown key", "wrong value", "no models", "not YAML in an endpoint", "not YAML elsewhere"):
+        (account.directory / "Pulumi.dev.yaml").write_text(MISTAKES[mistake])
+        assert account.run("status") == 0
+
+
+def test_without_a_name_that_can_be_read_one_has_to_be_given(account: Account, capsys: Capture) -> None:
+    (account.directory / "Pulumi.dev.yaml").write_text(MISTAKES["secret as a whole"])
     assert account.run("status") == 2
-    assert "p:endpoints.iris.instanceTyp: unknown key; did you mean instanceType?" in capsys.readouterr().err
+    assert "no endpoint that can be read; name one" in capsys.readouterr().err
+    (account.directory / "Pulumi.dev.yaml").write_text(MISTAKES["two endpoints in one"])
+    assert account.run("status") == 2
+    assert "several endpoints; name one of them: iris, rose" in capsys.readouterr().err
+
+
+def test_a_file_with_mistakes_leads_to_no_endpoint_of_another_stack(account: Account, capsys: Capture) -> None:
+    (account.directory / "Pulumi.dev.yaml").write_text(MISTAKES["unknown key"])
+    account.becomes(ROLLING_OUT)
+    assert account.run("stop", "--yes") == 2
+    assert "belongs to stack p/s" in capsys.readouterr().err
+    assert account.cloudwatch.set == []
+
+
+# ---- an endpoint that the stack file no longer has
+
+
+def test_an_endpoint_that_was_taken_out_of_the_file_is_the_stacks_by_its_tag(account: Account, capsys: Capture) -> None:
+    account.sagemaker.tags = {OWNER_TAG: "p/dev"}
+    account.becomes(ROLLING_OUT)
+    assert account.run("status", "rose") == 3
+    account.becomes(ROLLING_OUT, ROLLING_OUT, ROLLING_BACK, GONE_BACK)
+    assert account.run("stop", "rose", "--yes") == 0
+    account.s3 = S3(ROLLED_BACK)
+    assert account.run("history", "rose") == 0
+    assert "rolledBack" in capsys.readouterr().out
+
+
+def test_the_history_of_a_deleted_endpoint_is_in_the_stacks_bucket(account: Account, capsys: Capture) -> None:
+    account.s3 = S3(ROLLED_BACK)
+    account.becomes(None)
+    assert account.run("history", "rose") == 0
+    assert "rolledBack" in capsys.readouterr().out
+    assert account.s3.buckets == {"models"}
+
+
+def test_the_stacks_bucket_is_that_of_its_other_endpoints_where_the_settings_name_none(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (account.directory / "Pulumi.dev.yaml").write_text(BASE)
+    account.s3 = S3(ROLLED_BACK)
+    describe = account.sagemaker.describe_endpoint
+
+    def without_rose(EndpointName: str) -> dict[str, Any]:
+        account.becomes(None if EndpointName == "rose" else OLD)
+        return describe(EndpointName)
+
+    monkeypatch.setattr(account.sagemaker, "describe_endpoint", without_rose)
+    assert account.run("history", "rose") == 0
+    assert account.s3.buckets == {"b"}
 
 
 def test_a_refusal_of_aws_is_told_with_the_operation(account: Account, capsys: Capture) -> None:

@@ -132,3 +132,17 @@ def test_aws_is_asked_as_the_provider_asks(tmp_path: Path, monkeypatch: pytest.M
     client = StackFile.find("dev", project(tmp_path, stack)).session().client("sagemaker")
     assert (client.meta.region_name, client.meta.endpoint_url) == ("ap-northeast-1", "http://127.0.0.1:1")
     assert client.meta.config.retries["total_max_attempts"] == 3
+
+
+def test_a_tolerant_session_reads_misspelt_keys_of_the_provider_and_leaves_unknown_ones_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    stack = BASE.replace("aws:region", "aws:regoin") + "  aws:nonsense: 1\n"
+    found = StackFile.find("dev", project(tmp_path, stack))
+    assert found.session(tolerant=True).region == "ap-northeast-1"
+    found = StackFile.find("dev", project(tmp_path, BASE.replace("  aws:region: ap-northeast-1\n", "")))
+    with pytest.raises(StackFileError, match=r"dev\.yaml has no aws:region that can be read\. Set AWS_REGION\."):
+        found.session(tolerant=True)
