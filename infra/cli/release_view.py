@@ -66,7 +66,7 @@ def history_view(records: Sequence[ReleaseRecord]) -> RenderableType:
             Text(each.result, color),
             duration(each.seconds) if each.seconds else "",
             each.strategy,
-            Text(f"{each.from_config or '(nothing)'} → {each.to_config}"),
+            Text(f"{each.from_config or '(nothing)'} → {each.to_config or '(nothing)'}"),
             Text(each.who),
             Text(each.reason),
             Text(each.override or ""),

@@ -185,12 +185,27 @@ class EndpointRelease:
                 rollout.found_over(request.former_config_name, waiting.clock.now())
             return found
 
-    def delete(self, name: str, owner: str, deadline_seconds: int) -> None:
+    def delete(
+        self,
+        name: str,
+        owner: str,
+        deadline_seconds: int,
+        freeze_windows: Sequence[FreezeWindow] = (),
+        freeze_override: str | None = None,
+    ) -> None:
         """Delete the endpoint and wait until it is gone. A rollout under way is waited out; one already gone is
-        fine."""
+        fine.
+
+        Raises:
+            ReleaseFrozen: it serves, and a freeze window is open; nothing was changed.
+        """
         with aws_calls(f"endpoint {name}"):
             waiting = self._waiting()
-            found = self._owned(name, owner, {owner})
+            before = found = self._owned(name, owner, {owner})
+            at = datetime.fromtimestamp(waiting.clock.now(), UTC)
+            window = freeze.require_deletable(found, freeze_windows, at, freeze_override)
+            if window:
+                self._report(f"{name}: {window}; it is overridden: {freeze_override}")
             if found is not None and found.in_progress:
                 self._report(f"{name}: {found.status}; it can be deleted when that is over")
             found = waiting.settled(found, deadline_seconds)
@@ -199,6 +214,9 @@ class EndpointRelease:
                 if found is not None:
                     found = waiting.later(name, deadline_seconds)
             self._autoscaling.forget(name)
+        if before is not None:
+            clock = waiting.clock
+            self._recorder.deleted(before, clock.began, clock.now(), freeze_override if window else None)
 
     def _waiting(self) -> Waiting:
         return Waiting(self._reader, self._new_clock(), self._report, self._report_passing, self._alarms)

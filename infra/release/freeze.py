@@ -1,7 +1,8 @@
-"""Freeze windows: times in which no live endpoint is released anew, unless somebody says why it must be."""
+"""Freeze windows: times in which no live endpoint is released anew or deleted, unless somebody says why it must be."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
+from infra.release.description import EndpointDescription
 from infra.release.gate import ReleaseRefused
 
 OVERRIDE_VARIABLE = "TRITON_SAGEMAKER_OVERRIDE_FREEZE"
@@ -22,7 +24,7 @@ _FORESEEN = timedelta(days=366)
 
 
 class ReleaseFrozen(ReleaseRefused):
-    """A release was asked for in a freeze window."""
+    """A release, or the deletion of a live endpoint, was asked for in a freeze window."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,25 @@ def open_window(windows: Sequence[FreezeWindow], at: datetime) -> OpenWindow | N
     return found
 
 
+def windows_in(config: Mapping[str, Any], project: str) -> list[FreezeWindow]:
+    """The windows in a stack's configuration as it is now: a deletion has no settings of its own.
+
+    Args:
+        config: by `namespace:name`; what is structured is JSON.
+
+    Raises:
+        ValueError: they are not what the setting `freezeWindows` accepts.
+    """
+    text = config.get(f"{project}:freezeWindows") or "[]"
+    try:
+        return [FreezeWindow.of(each) for each in json.loads(text)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{project}:freezeWindows cannot be read, so that nobody knows whether an endpoint may be deleted now "
+            f"({error!r}). `python -m infra validate` says what is wrong with it."
+        ) from None
+
+
 def override(environment: Mapping[str, str]) -> str | None:
     """The reason given for going through a window, on one line."""
     return " ".join(environment.get(OVERRIDE_VARIABLE, "").split()) or None
@@ -98,6 +119,21 @@ def require_none_open(
     return found
 
 
+def require_deletable(
+    endpoint: EndpointDescription | None, windows: Sequence[FreezeWindow], at: datetime, override: str | None
+) -> OpenWindow | None:
+    """As `require_none_open`, of the deletion of an endpoint; one that does not serve may go at any time.
+
+    Raises:
+        ReleaseFrozen: with the window, its end and the ways out.
+    """
+    found = open_window(windows, at) if endpoint is not None and endpoint.is_live else None
+    if endpoint is not None and found and not override:
+        kept = f"{endpoint.config_name} is live. To keep it, put its key back into the stack file. {_WAY_OUT}"
+        raise ReleaseFrozen(endpoint.name, [f"{found}. {kept}"], "it was not deleted")
+    return found
+
+
 def warning(windows: Sequence[FreezeWindow], at: datetime, override: str | None) -> str | None:
     """What a person is told before anything is released; None when no window is open."""
     found = open_window(windows, at)
@@ -105,7 +141,7 @@ def warning(windows: Sequence[FreezeWindow], at: datetime, override: str | None)
         return None
     if override:
         return f"{found}. It is overridden for this run, and this reason is recorded: {override}"
-    return f"{found}. Updates of live endpoints are refused. {_WAY_OUT}"
+    return f"{found}. Updates and deletions of live endpoints are refused. {_WAY_OUT}"
 
 
 def _closing_last(windows: Sequence[FreezeWindow], at: datetime) -> OpenWindow | None:
@@ -114,6 +150,6 @@ def _closing_last(windows: Sequence[FreezeWindow], at: datetime) -> OpenWindow |
 
 
 _WAY_OUT = (
-    "Run `pulumi up` again when it has ended. If this release cannot wait, say why for this one run, and the reason is "
+    "Run `pulumi up` again when it has ended. If this cannot wait, say why for this one run, and the reason is "
     f'recorded: {OVERRIDE_VARIABLE}="INC-42: revert broken model" pulumi up'
 )

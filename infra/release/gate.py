@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 
 class ReleaseRefused(Exception):
-    """A gate kept a release from beginning. The message has every problem with its way out."""
+    """A gate kept a release or a deletion from beginning. The message has every problem with its way out."""
 
-    def __init__(self, endpoint: str, problems: Sequence[str]) -> None:
+    def __init__(self, endpoint: str, problems: Sequence[str], what: str = "the release was not begun") -> None:
         lines = "\n".join(f"  {problem}" for problem in problems)
-        super().__init__(f"endpoint {endpoint}: the release was not begun; nothing live was changed.\n{lines}")
+        super().__init__(f"endpoint {endpoint}: {what}; nothing live was changed.\n{lines}")
         self.reason = problems[0]

@@ -16,24 +16,27 @@ from typing import Any, Literal, Self
 from infra import prefixes
 from infra.aws_error import aws_calls
 
-Result = Literal["succeeded", "rolledBack", "failed", "timedOut", "refused"]
-"""How a release ended. `refused`: a gate (a freeze window, an alarm) or AWS kept it from beginning."""
+Result = Literal["succeeded", "rolledBack", "failed", "timedOut", "refused", "deleted"]
+"""How a release ended. `refused`: a gate (a freeze window, an alarm) or AWS kept it from beginning. `deleted` is no
+release: the endpoint is gone."""
 
 
 @dataclass(frozen=True)
 class ReleaseRecord:
-    """One release, from the request to its end. Times are in seconds since 1970."""
+    """One release, from the request to its end, or the deletion of an endpoint. Times are in seconds since 1970."""
 
     endpoint: str
     result: Result
     from_config: str | None
     """The configuration that was live before; None for a first creation."""
-    to_config: str
+    to_config: str | None
+    """None for a deletion."""
     began: float
     ended: float
     who: str
     """ARN of the caller (STS `GetCallerIdentity`)."""
     strategy: str
+    """Empty for a deletion."""
     changes: tuple[str, ...] = ()
     """What differs between the two configurations; of environment variables the names only."""
     reason: str = ""
@@ -111,7 +114,7 @@ class ReleaseHistory:
 
 def _key(record: ReleaseRecord) -> str:
     began = datetime.fromtimestamp(record.began, UTC)
-    return f"{prefixes.HISTORY}{record.endpoint}/{began:%Y%m%dT%H%M%SZ}-{record.to_config}.json"
+    return f"{prefixes.HISTORY}{record.endpoint}/{began:%Y%m%dT%H%M%SZ}-{record.to_config or record.result}.json"
 
 
 def _camel_case(name: str) -> str:

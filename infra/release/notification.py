@@ -7,12 +7,13 @@ from typing import Any
 from infra.aws_error import aws_calls
 from infra.release.history import ReleaseRecord, Result
 
-_ENDED: dict[Result, str] = {
-    "succeeded": "succeeded",
-    "rolledBack": "was rolled back",
-    "failed": "failed",
-    "timedOut": "timed out",
-    "refused": "was refused",
+_SUBJECTS: dict[Result, str] = {
+    "succeeded": "Release of {} succeeded",
+    "rolledBack": "Release of {} was rolled back",
+    "failed": "Release of {} failed",
+    "timedOut": "Release of {} timed out",
+    "refused": "Release of {} was refused",
+    "deleted": "Endpoint {} was deleted",
 }
 
 
@@ -38,7 +39,7 @@ class ReleaseTopic:
         with aws_calls(f"topic {self._arn}"):
             self._sns.publish(
                 TopicArn=self._arn,
-                Subject=f"Release of {record.endpoint} {_ENDED[record.result]}",
+                Subject=_SUBJECTS[record.result].format(record.endpoint),
                 Message=record.json(),
                 MessageAttributes={
                     key: {"DataType": "String", "StringValue": value} for key, value in attributes.items()

@@ -126,7 +126,7 @@ class ReleaseObserver:
         except AwsRequestRefused as refusal:
             self._note(f"the history of releases is left out: {refusal}")
             return None
-        return next((each for each in records if each.result != "refused"), None)
+        return next((each for each in records if each.result not in ("refused", "deleted")), None)
 
     def _records(self, endpoint: EndpointDescription | None, limit: int) -> list[ReleaseRecord]:
         bucket = self._bucket or self._bucket_of(endpoint) or next(self._buckets_of_relatives(), None)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from infra.aws_error import aws_calls
 from infra.release.changes import changes
+from infra.release.description import EndpointDescription
 from infra.release.failure import ReleaseFailed, ReleaseTimeout
 from infra.release.gate import ReleaseRefused
 from infra.release.history import ReleaseRecord, Result
@@ -63,8 +64,29 @@ class ReleaseRecorder:
             alarms=tuple(rollout.fired),
             override=rollout.override,
         )
+        self._keep_record(record)
+
+    def deleted(self, endpoint: EndpointDescription, began: float, ended: float, override: str | None) -> None:
+        """Record that an endpoint was deleted, which `override` says why it was in a freeze window."""
+        if not self._keep:
+            return
+        self._keep_record(
+            ReleaseRecord(
+                endpoint=endpoint.name,
+                result="deleted",
+                from_config=endpoint.config_name or None,
+                to_config=None,
+                began=began,
+                ended=ended,
+                who=self._or_warn(f"endpoint {endpoint.name}", self._caller) or "unknown",
+                strategy="",
+                override=override,
+            )
+        )
+
+    def _keep_record(self, record: ReleaseRecord) -> None:
         for keep in self._keep:
-            self._or_warn(resource, partial(keep, record))
+            self._or_warn(f"endpoint {record.endpoint}", partial(keep, record))
 
     def _or_warn(self, resource: str, work: Callable[[], _T]) -> _T | None:
         try:

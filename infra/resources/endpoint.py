@@ -54,7 +54,8 @@ class EndpointProvider(AwsResourceProvider):
         return ReadResult(id_, {**props, **_outputs(found), "tags": tags, "autoscaled": autoscaled})
 
     def delete(self, id_: str, props: dict[str, Any]) -> None:
-        self._release(props).delete(id_, props["owner"], _deadline_seconds(props))
+        windows = freeze.windows_in(self.stack_config, props["owner"].partition("/")[0])
+        self._release(props).delete(id_, props["owner"], _deadline_seconds(props), windows, freeze.override(os.environ))
 
     def _released(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
         deployment = props["deployment"]

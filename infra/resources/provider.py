@@ -37,10 +37,13 @@ class AwsResourceProvider(ResourceProvider):
     serialize_as_secret_always = False  # what is serialized is only the path of the class
 
     aws: AwsSession
+    stack_config: Mapping[str, Any]
+    """The stack's whole configuration, by `namespace:name`: what is structured is JSON."""
 
     def configure(self, req: ConfigureRequest) -> None:
         sys.tracebacklimit = 0  # the person at the terminal gets the message, not our stack
         _exit_with_the_engine()
+        self.stack_config = req.config._props
         self.aws = _session(json.dumps(req.config._props, sort_keys=True))
 
     def client(self, service: str, props: Mapping[str, Any]) -> Any:

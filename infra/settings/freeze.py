@@ -53,7 +53,7 @@ def _nearest_time_zone(name: str) -> str | None:
 
 
 class FreezeWindowSettings(Section):
-    """A time in which no live endpoint is released anew."""
+    """A time in which no live endpoint is released anew or deleted."""
 
     schedule: Annotated[str, AfterValidator(_schedule)] = Field(
         description="When it opens: cron's five fields, in timeZone; `0 18 * * FRI` is Fridays at 18:00.",

@@ -422,8 +422,8 @@ class Settings(Section):
     )
     freeze_windows: list[FreezeWindowSettings] = Field(
         default_factory=list,
-        description="Times in which no live endpoint of the stack is released anew; none if not given. The creation of "
-        "an endpoint, a Failed one's too, passes.",
+        description="Times in which no live endpoint of the stack is released anew or deleted; none if not given. The "
+        "creation of an endpoint, a Failed one's too, passes.",
         json_schema_extra=on_change(Effect.NOTHING)
         | according_to("this project: SageMaker itself knows no such times"),
     )

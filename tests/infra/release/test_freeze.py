@@ -120,7 +120,7 @@ def test_an_override_needs_a_reason_and_is_kept_on_one_line(value: str, reason: 
 def test_a_warning_comes_while_a_window_is_open_and_says_whether_it_is_overridden() -> None:
     assert freeze.warning([WEEKEND], tokyo(11, 18, 12), None) is None
     refused = freeze.warning([WEEKEND], SATURDAY, None) or ""
-    assert "Updates of live endpoints are refused." in refused
+    assert "Updates and deletions of live endpoints are refused." in refused
     assert "OVERRIDE_FREEZE" in refused
     overridden = freeze.warning([WEEKEND], SATURDAY, "INC-42") or ""
     assert overridden.endswith("It is overridden for this run, and this reason is recorded: INC-42")

@@ -28,6 +28,7 @@ from tests.infra.release.fake_aws import (
     UPDATING,
     CloudWatch,
     SageMaker,
+    Sts,
     refused,
     release,
     request,
@@ -93,6 +94,41 @@ def test_an_override_without_an_open_window_is_not_recorded(said: list[str], rec
 )
 def test_a_freeze_window_stops_nothing_but_an_update_that_begins(said: list[str], sagemaker: SageMaker) -> None:
     assert release(sagemaker, said).release(frozen()).serves("new")
+
+
+@pytest.mark.parametrize("live", [OLD, UPDATING, ROLLING_BACK], ids=["in service", "updating", "rolling back"])
+def test_the_deletion_of_a_live_endpoint_is_refused_in_a_freeze_window(
+    said: list[str], records: list[ReleaseRecord], live: dict[str, Any]
+) -> None:
+    sagemaker = SageMaker(live)
+    with pytest.raises(ReleaseFrozen, match=r"endpoint e: it was not deleted; nothing live was changed") as caught:
+        release(sagemaker, said, keep=[records.append]).delete("e", "p/s", 600, [NIGHT])
+    assert "old is live. To keep it, put its key back into the stack file." in str(caught.value)
+    assert sagemaker.operations == []
+    assert records == []
+
+
+def test_a_deletion_in_a_freeze_window_that_is_overridden_is_told_and_recorded(
+    said: list[str], records: list[ReleaseRecord]
+) -> None:
+    sagemaker = SageMaker(OLD)
+    release(sagemaker, said, keep=[records.append]).delete("e", "p/s", 600, [NIGHT], "INC-42")
+    assert sagemaker.operations == ["delete"]
+    assert said[0].endswith("it is overridden: INC-42")
+    (record,) = records
+    assert (record.endpoint, record.result, record.override) == ("e", "deleted", "INC-42")
+    assert (record.from_config, record.to_config, record.who) == ("old", None, Sts().get_caller_identity()["Arn"])
+    assert ReleaseRecord.parse(record.json()) == record
+
+
+def test_an_override_of_no_window_is_not_recorded_of_a_deletion(said: list[str], records: list[ReleaseRecord]) -> None:
+    release(SageMaker(OLD), said, keep=[records.append]).delete("e", "p/s", 600, [], "INC-42")
+    assert [(each.result, each.override) for each in records] == [("deleted", None)]
+
+
+@pytest.mark.parametrize("sagemaker", [SageMaker(FAILED), SageMaker(CREATING, FAILED), SageMaker(None)])
+def test_an_endpoint_that_does_not_serve_may_be_deleted_at_any_time(said: list[str], sagemaker: SageMaker) -> None:
+    release(sagemaker, said).delete("e", "p/s", 600, [NIGHT])
 
 
 def test_autoscaling_that_an_interrupted_release_left_off_comes_back_though_the_next_one_is_refused(

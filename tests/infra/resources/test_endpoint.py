@@ -3,6 +3,7 @@ earlier versions is still understood."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,7 +14,7 @@ import pytest
 from infra.aws_session import AwsSession, AwsSessionRefused
 from infra.release.description import EndpointDescription
 from infra.release.endpoint import OWNER_TAG, EndpointRelease, EndpointRequest
-from infra.release.freeze import FreezeWindow
+from infra.release.freeze import OVERRIDE_VARIABLE, FreezeWindow
 from infra.release.policy import BatchSize, ReleasePolicy
 from infra.release.reader import EndpointReader
 from infra.release.scaling_record import Record, ScalingRecords
@@ -67,13 +68,14 @@ class Asked:
     """What the provider asked of the driver."""
 
     requests: list[EndpointRequest] = field(default_factory=list)
-    deletes: list[tuple[str, str, int]] = field(default_factory=list)
+    deletes: list[tuple[object, ...]] = field(default_factory=list)
 
 
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> EndpointProvider:
     provider = EndpointProvider()
     provider.aws = AwsSession({"aws:region": "us-east-1"})
+    provider.stack_config = {}
     monkeypatch.setattr(AwsSession, "account_id", ACCOUNT)
     return provider
 
@@ -140,7 +142,28 @@ def test_an_earlier_state_is_updated_and_deleted(
     diff = provider.diff("e", stored, PROPS)
     assert (diff.changes, diff.replaces) == (True, [])
     provider.delete("e", stored)
-    assert asked.deletes == [("e", "p/s", deadline)]
+    assert asked.deletes == [("e", "p/s", deadline, [], None)]
+
+
+def test_a_deletion_goes_by_the_freeze_windows_of_the_stack_file_and_not_of_the_state(
+    provider: EndpointProvider, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = json.dumps([{**WEEKEND, "durationMinutes": 60}])
+    provider.stack_config = {"p:freezeWindows": windows, "q:freezeWindows": "["}
+    monkeypatch.setenv(OVERRIDE_VARIABLE, "INC-42")
+    provider.delete("e", PROPS)
+    hour = FreezeWindow("0 18 * * FRI", timedelta(minutes=60), "Asia/Tokyo", "weekend")
+    assert asked.deletes == [("e", "p/s", 3900, [hour], "INC-42")]
+
+
+@pytest.mark.parametrize("windows", ["[", "{}x", '[{"schedule": "x"}]', "[1]"])
+def test_freeze_windows_that_cannot_be_read_delete_nothing(
+    provider: EndpointProvider, asked: Asked, windows: str
+) -> None:
+    provider.stack_config = {"p:freezeWindows": windows}
+    with pytest.raises(ValueError, match="p:freezeWindows cannot be read"):
+        provider.delete("e", PROPS)
+    assert asked.deletes == []
 
 
 def test_adopting_is_for_the_driver_and_no_change_once_it_is_over(provider: EndpointProvider, asked: Asked) -> None:
