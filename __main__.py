@@ -5,13 +5,14 @@ from pathlib import Path
 import pulumi
 
 from infra import configuration, program
+from infra.pulumi_config import secret_keys, stack_config
 from infra.settings.error import ConfigurationError
 
 try:
     settings, models = configuration.read(
-        program.stack_config(),
+        stack_config(),
         pulumi.get_project(),
-        program.secret_keys(),
+        secret_keys(),
         Path(__file__).parent,
         pulumi.get_stack(),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import s3
 
-from infra import policies
+from infra import existing, policies
 from infra.settings.adopt import AdoptSettings
 from infra.settings.stack import BucketSettings
 
@@ -50,7 +50,10 @@ class ModelBucket(pulumi.ComponentResource):
             bucket=args.settings.name,
             tags=args.tags,
             opts=pulumi.ResourceOptions.merge(
-                adopted(args.adopt.bucket), pulumi.ResourceOptions(aliases=[pulumi.Alias(name=formerly)])
+                adopted(args.adopt.bucket),
+                pulumi.ResourceOptions(
+                    aliases=[pulumi.Alias(name=formerly)], hooks=existing.refused(existing.BUCKET, args.settings.name)
+                ),
             ),
         )
         self.versioning = s3.BucketVersioning(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import ecr
 
+from infra import existing
 from infra.ecr.reference import ImageReference
 from infra.resources.mirrored_image import MirroredImage
 
@@ -40,6 +41,7 @@ class ImageMirror(pulumi.ComponentResource):
             protect=args.production,
             retain_on_delete=args.production,
             import_=args.repository_name if args.adopt else None,
+            hooks=existing.refused(existing.REPOSITORY, args.repository_name),
         )
         repository = ecr.Repository(
             name,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pulumi
 from google.protobuf.json_format import MessageToDict
 from pulumi.runtime import mocks, rpc, settings
 from pulumi.runtime.config import set_all_config
@@ -131,6 +132,8 @@ class References(mocks.Mocks):
             case "getPartition":
                 name = {"partition": "aws", "id": "aws"}
                 return {**name, "dnsSuffix": "amazonaws.com", "reverseDnsPrefix": "com.amazonaws"}
+            case "getBucket":
+                return {"bucketRegion": pulumi.Config("aws").require("region")}
         raise AssertionError(f"the program calls {args.token}, which a plan does not know")
 
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import pulumi
 import pulumi_aws as aws
-from pulumi.runtime import config
 
-from infra import names
+from infra import existing, names
 from infra.artifact import ModelArtifact, ModelArtifactArgs
 from infra.bucket import ModelBucket, ModelBucketArgs
 from infra.endpoint import ServedModel, TritonEndpoint, TritonEndpointArgs
@@ -20,6 +19,7 @@ from infra.home import unmoved
 from infra.mirror import ImageMirror, ImageMirrorArgs
 from infra.models import Models
 from infra.policies import Deployed
+from infra.pulumi_config import secret_keys
 from infra.release import freeze
 from infra.replacement import keep_until_replaced
 from infra.role import ExecutionRole, ExecutionRoleArgs
@@ -29,19 +29,6 @@ from infra.triton.question import Question
 
 MAX_SHOWN_REQUEST = 2_000
 """Bytes of a request that one would still paste into a terminal."""
-
-
-def stack_config() -> dict[str, str]:
-    """The whole configuration of the stack that the engine runs this program for.
-
-    `pulumi.Config` reads single keys only, and a key that nobody asks for could not be refused.
-    """
-    return {**config.get_config_env(), **config.CONFIG.get()}
-
-
-def secret_keys() -> set[str]:
-    """The keys of that configuration which hold a secret, at any depth."""
-    return {key for key in stack_config() if config.is_config_secret(key)}
 
 
 def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
@@ -57,6 +44,8 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
         pulumi.log.info(f"{name}: {release_summary(endpoint_settings)}")
     for name in settings.adopt.endpoints:
         pulumi.log.info(f"{name}: one that is there and belongs to no stack is updated, whatever `create` says below")
+    if settings.adopt.bucket and settings.bucket.name:
+        existing.require_region(settings.bucket.name, settings.region)
     account_id = aws.get_caller_identity_output().account_id
     partition = aws.get_partition_output().partition
     tags, protect = settings.tags, settings.production

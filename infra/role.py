@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import iam
 
-from infra import policies, prefixes
+from infra import existing, policies, prefixes
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class ExecutionRole(pulumi.ComponentResource):
         called, formerly = (name, args.default_name) if args.role_name else (args.default_name, name)
         of_role = pulumi.ResourceOptions(
             import_=args.role_name if args.adopt else None,
+            hooks=existing.refused(existing.ROLE, args.role_name),
             ignore_changes=["path"],
             aliases=[pulumi.Alias(name=formerly)],
         )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import runpy
 import sys
 import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +16,28 @@ import grpc
 from pulumi.automation import _stack
 from pulumi.automation._server import LanguageServer
 from pulumi.runtime import config
+from pulumi.runtime._callbacks import _CallbackServicer
 from pulumi.runtime.proto.language_pb2 import RunResponse
 
 from sandbox.settings_files import PLACEHOLDER
 
 _END_SECONDS = 10.0
 
+_environments = threading.Lock()
+_running: list[Program] = []
+_outside: dict[str, str | None] = {}
+"""What the environment was before."""
+
 
 class Program:
-    """The program of the project in `root`, for one operation of the engine."""
+    """The program of the project in `root`, for one operation of the engine.
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    Args:
+        environment: what the engine would give to a program in a process of its own.
+    """
+
+    def __init__(self, root: Path, environment: Mapping[str, str]) -> None:
+        self._root, self._environment = root, environment
         self._loop: asyncio.AbstractEventLoop | None = None
         self._over = threading.Event()
         self._over.set()
@@ -38,6 +50,24 @@ class Program:
             sys.path.insert(0, str(self._root))
         _mark_placeholders()
         runpy.run_path(str(self._root / "__main__.py"), run_name="__main__")
+
+    @contextlib.contextmanager
+    def in_its_environment(self) -> Iterator[None]:
+        """This process has the environment while the program runs. Programs that run at the same time share it."""
+        with _environments:
+            if not _outside:
+                _outside.update({name: os.environ.get(name) for name in self._environment})
+            os.environ.update(self._environment)
+            _running.append(self)
+        try:
+            yield
+        finally:
+            with _environments:
+                _running.remove(self)
+                for name, value in () if _running else _outside.items():
+                    os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+                if not _running:
+                    _outside.clear()
 
     def end(self) -> None:
         """End the program with its engine: it may wait for an answer that nobody is there to give any more."""
@@ -59,6 +89,8 @@ class Program:
                         # RuntimeError: the loop was asked to stop; any other one is the task's own and comes too late
                         with contextlib.suppress(Exception, asyncio.CancelledError):
                             loop.run_until_complete(task)
+                with contextlib.suppress(Exception):  # the server of the hooks, which complains at exit otherwise
+                    loop.run_until_complete(_CallbackServicer.shutdown())  # type: ignore[no-untyped-call]
                 loop.close()
         finally:
             self._over.set()
@@ -82,7 +114,8 @@ class ProgramServer(LanguageServer):
     def Run(self, request: Any, context: Any) -> Any:
         assert isinstance(self.program, Program)
         try:
-            response = super().Run(request, context)  # type: ignore[no-untyped-call]
+            with self.program.in_its_environment():
+                response = super().Run(request, context)  # type: ignore[no-untyped-call]
             response.bail = bool(response.error)
             return response
         except grpc.RpcError:

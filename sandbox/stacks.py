@@ -180,7 +180,7 @@ class Stack:
                 if not existing:
                     self._write_files()
                 self._clear_locks()
-                program = Program(self.sandbox.root)
+                program = Program(self.sandbox.root, self.sandbox.environment())
                 mode = StackInitMode.SELECT if self.exists else StackInitMode.CREATE
                 try:
                     yield _EngineStack(self.name, self._workspace(program), mode)

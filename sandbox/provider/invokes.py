@@ -41,6 +41,12 @@ def _region(clients: Clients, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"region": region, "name": region, "id": region, "description": description, "endpoint": endpoint}
 
 
+def _bucket(clients: Clients, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    name = arguments["bucket"]
+    region = clients.get("s3").head_bucket(Bucket=name)["BucketRegion"]
+    return {"bucket": name, "id": name, "bucketRegion": region, "region": clients.region}
+
+
 def _partition(clients: Clients, arguments: Mapping[str, Any]) -> dict[str, Any]:
     data = _partition_data(clients.region)
     reverse = ".".join(reversed(data["dnsSuffix"].split(".")))
@@ -62,4 +68,5 @@ _FUNCTIONS: Mapping[str, Callable[[Clients, Mapping[str, Any]], dict[str, Any]]]
     "aws:index/getCallerIdentity:getCallerIdentity": _caller_identity,
     "aws:index/getRegion:getRegion": _region,
     "aws:index/getPartition:getPartition": _partition,
+    "aws:s3/getBucket:getBucket": _bucket,
 }

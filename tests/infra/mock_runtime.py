@@ -49,6 +49,8 @@ class _Account(mocks.Mocks):
                     "id": "aws",
                     "reverseDnsPrefix": "com.amazonaws",
                 }
+            case "aws:s3/getBucket:getBucket":
+                return {"bucketRegion": "ap-northeast-1"}
         raise AssertionError(f"the program calls {args.token}, which it did not before")
 
 

@@ -39,12 +39,11 @@ VALID: dict[str, Any] = {
         }
     },
 }
+RANKING = VALID["triton-sagemaker:endpoints"]["ranking"]
 
 
 def settings(config: dict[str, Any]) -> Settings:
     return load({k: v if isinstance(v, str) else json.dumps(v) for k, v in config.items()}, "triton-sagemaker")
-RANKING = VALID["triton-sagemaker:endpoints"]["ranking"]
-
 
 def changed(path: str, value: Any) -> dict[str, Any]:
     """VALID with one value set; `path` is a Pulumi key such as `endpoints.ranking.instanceType`. None removes it."""

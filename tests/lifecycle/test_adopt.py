@@ -283,6 +283,43 @@ def test_an_adoption_that_fails_leaves_the_endpoint_to_nobody_and_is_tried_again
     assert stack.preview().unchanged
 
 
+def test_what_exists_already_is_named_with_the_ways_out_before_anything_is_created(account: Account) -> None:
+    name = account.name()
+    account.client("s3").create_bucket(
+        Bucket=name, CreateBucketConfiguration={"LocationConstraint": "ap-northeast-1"}
+    )
+    account.client("ecr").create_repository(repositoryName=name)
+    account.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(SAGEMAKER_TRUST))
+    endpoints = {name: {"model": {"path": str(account.model(1))}}}
+    taken = {"bucket": {"name": name}, "image": {"repository": name}, "role": {"name": name}}
+    stack, before = account.stack(development(endpoints, **taken)), account.now()
+    with pytest.raises(StackFailed, match="exists already"):
+        stack.up()
+    kinds = (("bucket", "bucket", "name"), ("repository", "image", "repository"), ("role", "role", "name"))
+    for adopt, section, key in kinds:
+        stack.config = development(endpoints, **{section: taken[section]})
+        with pytest.raises(StackFailed) as failed:
+            stack.preview()
+        ways_out = f":adopt.{adopt}: true (docs/adopt.md), or set triton-sagemaker:{section}.{key} to another name"
+        assert ways_out in failed.value.output
+    made = [call["operation"] for call in account.calls(before) if call["operation"].startswith("Create")]
+    assert made == []
+
+
+def test_a_bucket_of_another_region_is_not_adopted(account: Account) -> None:
+    name = account.name()
+    account.sandbox.client("s3", "us-east-1").create_bucket(Bucket=name)
+    endpoints = {name: {"model": {"path": str(account.model(1))}}}
+    stack = account.stack(development(endpoints, bucket={"name": name}, adopt={"bucket": True}))
+    before = account.now()
+    with pytest.raises(StackFailed, match=f"{name} is in us-east-1 and the stack in ap-northeast-1"):
+        stack.up()
+    assert {call["operation"] for call in account.calls(before)} <= {"GetCallerIdentity", "HeadBucket"}
+    stack.config = development(endpoints, bucket={"name": f"{name}-not-there"}, adopt={"bucket": True})
+    with pytest.raises(StackFailed, match=r"cannot be adopted\. It must exist in ap-northeast-1"):
+        stack.preview()
+
+
 def test_a_role_is_adopted_where_it_is(account: Account) -> None:
     name, iam = account.name(), account.client("iam")
     trust = json.dumps(SAGEMAKER_TRUST)
