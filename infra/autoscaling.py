@@ -19,7 +19,7 @@ class VariantAutoscalingArgs:
     settings: AutoscalingSettings
     tags: dict[str, str]
     protect: bool
-    """Whether even a mistaken `pulumi destroy` leaves it: a protected endpoint must not lose its autoscaling."""
+    """Whether the engine refuses to delete the scalable target, with which AWS deletes scheduled actions of others."""
     adopt_from: str | None = None
     """The endpoint whose scalable target is there already: AWS registers none with tags a second time."""
 
@@ -29,10 +29,11 @@ class VariantAutoscaling(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: VariantAutoscalingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("triton-sagemaker:infra:VariantAutoscaling", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self, protect=args.protect)
+        child = pulumi.ResourceOptions(parent=self)
 
         imported = f"sagemaker/endpoint/{args.adopt_from}/variant/{args.variant_name}/{DIMENSION}"
         of_target = pulumi.ResourceOptions(
+            protect=args.protect,
             import_=imported if args.adopt_from else None,
             # once the target exists, `Endpoint` tags it: a release may register it anew, under another ARN
             ignore_changes=["tags", "tagsAll"],

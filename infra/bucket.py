@@ -20,7 +20,7 @@ class ModelBucketArgs:
     """What Pulumi makes the bucket's name of, where the settings give none."""
     tags: dict[str, str]
     protect: bool
-    """Whether even a mistaken `pulumi destroy` is refused."""
+    """Whether the engine refuses to delete or replace the bucket. What it is set to, one call restores."""
     adopt: AdoptSettings
 
 
@@ -36,7 +36,7 @@ class ModelBucket(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ModelBucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("triton-sagemaker:infra:ModelBucket", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self, retain_on_delete=True, protect=args.protect)
+        child = pulumi.ResourceOptions(parent=self, retain_on_delete=True)
 
         def adopted(there: bool) -> pulumi.ResourceOptions:
             """What is not there is made; what is there without being adopted would be overwritten unseen."""
@@ -52,7 +52,9 @@ class ModelBucket(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(
                 adopted(args.adopt.bucket),
                 pulumi.ResourceOptions(
-                    aliases=[pulumi.Alias(name=formerly)], hooks=existing.refused(existing.BUCKET, args.settings.name)
+                    protect=args.protect,
+                    aliases=[pulumi.Alias(name=formerly)],
+                    hooks=existing.refused(existing.BUCKET, args.settings.name),
                 ),
             ),
         )

@@ -52,7 +52,7 @@ class TritonEndpointArgs:
     environment_is_secret: bool
     """Whether the stack's configuration marks the settings, and so the environment in them, as secret."""
     protect: bool
-    """Whether even a mistaken `pulumi destroy` is refused."""
+    """Whether the engine refuses to delete the endpoint and its scalable targets."""
     adopt: bool
     """Whether the endpoint exists, belongs to no stack, and is taken over."""
     adopt_autoscaling: bool
@@ -91,7 +91,7 @@ class TritonEndpoint(pulumi.ComponentResource):
             endpoint_config_name=configuration.name,
             account_id=args.account_id,
             tags=args.tags,
-            autoscaled=any(each.autoscaling for each in variants.values()),
+            autoscaled=bool(settings.scaled_variants),
             deployment=deployment(settings),
             rollback_alarms=self._rollback_alarms(configuration.name),
             freeze_windows=args.freeze_windows,

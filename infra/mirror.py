@@ -58,9 +58,7 @@ class ImageMirror(pulumi.ComponentResource):
             policy=json.dumps(expire_untagged(args.untagged_image_expiration_days)),
             # it goes with its repository; deleting a replaced one by itself would delete its successor, because a
             # repository has one (ECR API PutLifecyclePolicy)
-            opts=pulumi.ResourceOptions.merge(
-                child, pulumi.ResourceOptions(protect=args.production, retain_on_delete=True)
-            ),
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(retain_on_delete=True)),
         )
         image = MirroredImage(
             name,

@@ -22,6 +22,7 @@ from infra.policies import Deployed
 from infra.pulumi_config import secret_keys
 from infra.release import freeze
 from infra.replacement import keep_until_replaced
+from infra.resources.stack_guard import Held, StackGuard
 from infra.role import ExecutionRole, ExecutionRoleArgs
 from infra.settings.endpoint import EndpointSettings, variant_resource
 from infra.settings.stack import Settings
@@ -52,14 +53,26 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
     environment_is_secret = f"{pulumi.get_project()}:endpoints" in secret
 
     stack = pulumi.get_stack()
-    at_home = pulumi.ResourceOptions(depends_on=unmoved(account_id, settings.region))
+    repository = settings.image.repository or names.repository(stack, settings.production)
+    held = Held(
+        production=settings.production,
+        bucket=settings.bucket.name,
+        repository=repository,
+        endpoints={name: each.scaled_variants for name, each in settings.endpoints.items()},
+    )
+    first = StackGuard(
+        "first",
+        held,
+        pulumi.ResourceOptions(protect=protect, depends_on=unmoved(account_id, settings.region)),
+    )
+    guarded = pulumi.ResourceOptions(depends_on=[first])
     bucket = ModelBucket(
-        "models", ModelBucketArgs(settings.bucket, names.bucket(stack), tags, protect, settings.adopt), at_home
+        "models", ModelBucketArgs(settings.bucket, names.bucket(stack), tags, protect, settings.adopt), guarded
     )
     mirror = ImageMirror(
         "image",
         ImageMirrorArgs(
-            repository_name=settings.image.repository or names.repository(stack, settings.production),
+            repository_name=repository,
             sources=settings.image_sources,
             untagged_image_expiration_days=settings.image.untagged_image_expiration_days,
             account_id=account_id,
@@ -67,7 +80,7 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
             production=settings.production,
             adopt=settings.adopt.repository,
         ),
-        at_home,
+        guarded,
     )
     role = ExecutionRole(
         "execution-role",
@@ -85,15 +98,17 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
             in_vpc=settings.vpc is not None,
             tags=tags,
         ),
-        at_home,
+        guarded,
     )
 
     endpoints = {}
+    made: list[pulumi.Resource] = [first, bucket, mirror, role]
     for name, endpoint_settings in settings.endpoints.items():
         served = {}
         for variant, model in models.by_endpoint[name].items():
             source = ModelArtifactArgs(model.source, bucket, account_id, tags)
-            artifact = ModelArtifact(variant_resource(name, variant), source, at_home)
+            artifact = ModelArtifact(variant_resource(name, variant), source, guarded)
+            made.append(artifact)
             served[variant] = ServedModel(artifact.url, model.default_model_name)
         question = next(iter(models.by_endpoint[name].values())).question
         endpoint = TritonEndpoint(
@@ -115,8 +130,9 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
                 adopt=name in settings.adopt.endpoints,
                 adopt_autoscaling=settings.adopt.autoscaling and name in settings.adopt.endpoints,
             ),
-            at_home,
+            guarded,
         )
+        made.append(endpoint)
         endpoints[name] = {
             "name": endpoint.name,
             "arn": endpoint.arn,
@@ -124,6 +140,7 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
             "image": mirror.image_uri,
             "invoke": invoke_command(name, settings.region, question),
         }
+    StackGuard("last", held, pulumi.ResourceOptions(protect=protect, depends_on=made))
     return {"endpoints": endpoints, "bucket": bucket.name, "image": mirror.image_uri, "roleArn": role.arn}
 
 

@@ -71,7 +71,7 @@ def refresh(stack: StackName = "dev") -> None:
 
 @app.command()
 def destroy(stack: StackName = "dev") -> None:
-    """Destroy a stack's resources; protected ones refuse, as on AWS (`down` unprotects them first)."""
+    """Destroy a stack's resources; protected ones refuse, as on AWS (`down` ignores that)."""
     engine_does("destroy", stack, lambda: Stack(here(say), stack).destroy(say, color()))
 
 

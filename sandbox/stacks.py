@@ -106,18 +106,19 @@ class Stack:
             raise SandboxError(f"There is no {file.name}. Stack files here: {there}.")
         return file
 
-    def up(self, on_output: OnOutput | None = None, color: str = "never") -> Update:
+    def up(self, on_output: OnOutput | None = None, color: str = "never", ignore_protect: bool = False) -> Update:
         """`pulumi up`.
 
         Args:
             on_output: gets each line as the engine prints it.
             color: `always` or `never`.
+            ignore_protect: whether protected resources are deleted and replaced too.
 
         Raises:
             StackFailed: when the engine, the program or a resource failed.
             SandboxError: when the stack has no file, or somebody else works on it.
         """
-        with self._operation() as stack:
+        with self._operation(ignore_protect=ignore_protect) as stack:
             return _run("up", stack.up, on_output, color=color)
 
     def preview(self, on_output: OnOutput | None = None, color: str = "never", diff: bool = False) -> Update:
@@ -130,15 +131,12 @@ class Stack:
         with self._operation(existing=True) as stack:
             return _run("refresh", stack.refresh, on_output, color=color, clear_pending_creates=True)
 
-    def destroy(self, on_output: OnOutput | None = None, color: str = "never") -> Update:
+    def destroy(
+        self, on_output: OnOutput | None = None, color: str = "never", ignore_protect: bool = False
+    ) -> Update:
         """`pulumi destroy`: refused, as everywhere, while a resource is protected; see `up`."""
-        with self._operation(existing=True) as stack:
+        with self._operation(existing=True, ignore_protect=ignore_protect) as stack:
             return _run("destroy", stack.destroy, on_output, color=color)
-
-    def unprotect(self) -> None:
-        """`pulumi state unprotect --all`."""
-        with self._operation(existing=True):
-            self._pulumi("state", "unprotect", "--all", "--yes")
 
     def rename(self, name: str) -> None:
         """`pulumi stack rename`, which renames the stack's file too."""
@@ -169,7 +167,7 @@ class Stack:
         return found
 
     @contextlib.contextmanager
-    def _operation(self, existing: bool = False) -> Iterator[automation.Stack]:
+    def _operation(self, existing: bool = False, ignore_protect: bool = False) -> Iterator[automation.Stack]:
         """The engine's stack, held by this process alone, with files as they are now and no lock of a dead engine."""
         self.sandbox.running()
         if existing:
@@ -183,7 +181,7 @@ class Stack:
                 program = Program(self.sandbox.root, self.sandbox.environment())
                 mode = StackInitMode.SELECT if self.exists else StackInitMode.CREATE
                 try:
-                    yield _EngineStack(self.name, self._workspace(program), mode)
+                    yield _EngineStack(self.name, self._workspace(program, ignore_protect), mode)
                 finally:
                     program.end()
         except BlockingIOError:
@@ -193,7 +191,7 @@ class Stack:
         if not self.exists:
             raise SandboxError(f"The sandbox holds no stack {self.name}. `make up STACK={self.name}` deploys it.")
 
-    def _workspace(self, program: Program | None = None) -> _Workspace:
+    def _workspace(self, program: Program | None = None, ignore_protect: bool = False) -> _Workspace:
         sandbox = self.sandbox
         return _Workspace(
             work_dir=str(self.directory),
@@ -205,6 +203,7 @@ class Stack:
                 "PULUMI_BACKEND_URL": sandbox.state.as_uri(),
                 "PULUMI_CONFIG_PASSPHRASE": _PASSPHRASE,
                 "PULUMI_PYTHON_CMD": sys.executable,
+                "PULUMI_OPTION_IGNORE_PROTECT": str(ignore_protect).lower(),  # the Automation API has no argument
                 "PULUMI_SKIP_UPDATE_CHECK": "true",
                 "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
                 "PYTHONPATH": os.pathsep.join(dict.fromkeys((str(sandbox.root), str(PROJECT)))),

@@ -8,19 +8,12 @@ from typing import Any
 from sandbox.home import Sandbox
 from sandbox.stacks import OnOutput, Stack
 
-IMAGES_A_CALL = 100
-"""BatchDeleteImage takes no more."""
-
 
 def take_down(stack: Stack, on_output: OnOutput | None = None, color: str = "never") -> None:
     """Destroy a stack with its protected resources; see `Stack.destroy` for the rest."""
     resources = stack.resources()
     if resources:
-        stack.unprotect()
-        for resource in resources:
-            if resource["type"] == "aws:ecr/repository:Repository":
-                delete_images(stack.sandbox, resource["outputs"])
-        stack.destroy(on_output, color)
+        stack.destroy(on_output, color, ignore_protect=True)
     for kept in retained(resources):
         kind = kept["type"].rpartition(":")[2]
         stack.sandbox.say(f"{stack.name}: {kind} {kept['id']} is kept when its stack is destroyed")
@@ -33,26 +26,9 @@ def retained(resources: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Those of a state's resources that a destroy leaves on AWS, without what is a setting of another one."""
     by_id: dict[str, Mapping[str, Any]] = {}
     for resource in resources:
-        if resource.get("retainOnDelete") and resource.get("id"):
+        if resource.get("id"):
             by_id.setdefault(resource["id"], resource)
-    return list(by_id.values())
-
-
-def delete_images(sandbox: Sandbox, repository: Mapping[str, Any]) -> None:
-    """Empty a repository: one that holds images AWS deletes only if it was made with `forceDelete`."""
-    if repository.get("forceDelete"):
-        return
-    client, name = sandbox.client("ecr", repository["arn"].split(":")[3]), repository["name"]
-    try:
-        pages = list(client.get_paginator("list_images").paginate(repositoryName=name))
-    except client.exceptions.RepositoryNotFoundException:
-        return
-    digests = sorted({image["imageDigest"] for page in pages for image in page["imageIds"]})
-    for start in range(0, len(digests), IMAGES_A_CALL):
-        images = [{"imageDigest": digest} for digest in digests[start : start + IMAGES_A_CALL]]
-        client.batch_delete_image(repositoryName=name, imageIds=images)
-    if digests:
-        sandbox.say(f"sandbox: deleted the images of {name} ({len(digests)}): AWS deletes no repository that holds one")
+    return [each for each in by_id.values() if each.get("retainOnDelete")]
 
 
 def objects(sandbox: Sandbox, bucket: str) -> list[str]:

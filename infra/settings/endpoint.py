@@ -102,6 +102,11 @@ class EndpointSettings(Fleet):
         return {ONLY_VARIANT: VariantSettings.model_construct(**given)}
 
     @property
+    def scaled_variants(self) -> list[str]:
+        """The variants with autoscaling."""
+        return [name for name, each in self.production_variants.items() if each.autoscaling]
+
+    @property
     def fleet_sizes(self) -> list[int]:
         """How many instances a variant's live fleet may have when it is released anew."""
         return sorted({size for each in self.production_variants.values() for size in each.sizes})

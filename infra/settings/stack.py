@@ -66,7 +66,8 @@ _SecurityGroupId = Annotated[str, StringConstraints(pattern=r"^sg-[0-9a-f]+$", m
 
 
 class Environment(StrEnum):
-    """What the stack is for. Production makes image tags immutable and protects endpoint, repository and bucket."""
+    """What the stack is for. Production makes image tags immutable and protects bucket, repository, endpoints and
+    their scalable targets."""
 
     PRODUCTION = "production"
     STAGING = "staging"
@@ -154,7 +155,7 @@ class BucketSettings(Section):
         None,
         description="The bucket's name, unique in all of S3 (3 to 63 lower-case letters, digits, dots and hyphens); "
         "Pulumi chooses one if not given. Under a new name a new bucket is made, the old one stays, and artifacts have "
-        "to be uploaded again.",
+        "to be uploaded again. In production, a new name requires `pulumi up --ignore-protect`.",
         examples=["sagemaker-models"],
         json_schema_extra=on_change(Effect.REPLACEMENT) | according_to("S3 guide, General purpose bucket naming rules"),
     )
@@ -244,7 +245,8 @@ class ImageSettings(Section):
         None,
         description="The ECR repository (2 to 128 lower-case letters and digits, with . _ - and / between them); "
         "sagemaker-tritonserver in production, else sagemaker-tritonserver-<stack>. Under a new name a new "
-        "repository is made and filled, and endpoints are released from it.",
+        "repository is made and filled, and endpoints are released from it; in production the old one stays, and a new "
+        "name requires `pulumi up --ignore-protect`.",
         examples=["ml/sagemaker-tritonserver"],
         json_schema_extra=on_change(Effect.REPLACEMENT)
         | according_to(
@@ -400,7 +402,8 @@ class Settings(Section):
     endpoints: dict[EndpointName, EndpointSettings] = Field(
         min_length=1,
         description="The endpoints by name: letters, digits and hyphens, at most 55 characters, unique in account and "
-        "region. Under a new name a new endpoint is made, then the old one deleted.",
+        "region. Under a new name a new endpoint is made, then the old one deleted. In production, removing or "
+        "renaming an endpoint requires `pulumi up --ignore-protect`.",
         json_schema_extra=on_change(Effect.NEW_RELEASE)
         | according_to(
             "SageMaker API EndpointName; this project: 55 characters of the 63, for Pulumi adds 8 to the "

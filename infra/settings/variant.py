@@ -312,7 +312,8 @@ class Fleet(Section):
     )
     autoscaling: AutoscalingSettings | None = Field(
         None,
-        description="Scale with traffic; a fixed fleet if not given. Not on ml.t* types.",
+        description="Scale with traffic; a fixed fleet if not given. Not on ml.t* types. In production, removing it "
+        "requires `pulumi up --ignore-protect`.",
         json_schema_extra=on_change(Effect.IN_PLACE) | according_to("SageMaker guide, Auto scaling prerequisites"),
     )
     initial_instance_count: int | None = Field(

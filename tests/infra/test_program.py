@@ -49,6 +49,8 @@ def test_dev_registers_these_resources_and_no_others(dev: Deployment) -> None:
     ) == sorted(
         [
             ("Stash", "home"),
+            ("StackGuard", "first"),
+            ("StackGuard", "last"),
             ("ModelBucket", "models"),
             ("Bucket", "models-dev"),
             ("BucketVersioning", "models-versioning"),
@@ -79,7 +81,7 @@ def test_dev_registers_these_resources_and_no_others(dev: Deployment) -> None:
 def test_every_resource_has_a_component_as_parent(stack: str) -> None:
     for each in run(stack).resources:
         kind = each.type.split(":")[-1]
-        if kind in ("Stack", "Stash"):
+        if kind in ("Stack", "Stash", "StackGuard"):
             continue
         if each.type.startswith("triton-sagemaker:infra:"):
             assert kind in COMPONENTS
@@ -138,12 +140,36 @@ def test_the_bucket_and_all_its_settings_are_kept_on_delete(stack: str) -> None:
     assert all(each.request.retainOnDelete for each in children)
 
 
-def test_production_protects_what_must_not_go_and_nothing_that_a_release_replaces(prod: Deployment) -> None:
-    protected = {each.type.split(":")[-1] for each in prod.resources if each.request.protect}
-    bucket = {each.type.split(":")[-1] for each in prod.resources if each.type.startswith("aws:s3/")}
-    assert protected == bucket | {"Repository", "LifecyclePolicy", "Endpoint", "Target", "Policy"}
-    released = (":Model", ":EndpointConfiguration", ":ReleasedArtifact", ":MirroredImage")
-    assert not [each.urn for kind in released for each in prod.all(kind) if each.request.protect]
+def test_production_protects_what_is_lost_for_good_and_nothing_that_one_call_restores(prod: Deployment) -> None:
+    protected = sorted((each.type.split(":")[-1], each.name) for each in prod.resources if each.request.protect)
+    assert protected == [
+        ("Bucket", "models"),
+        ("Endpoint", "sagemaker-endpoint"),
+        ("Repository", "image"),
+        ("StackGuard", "first"),
+        ("StackGuard", "last"),
+        ("Target", "sagemaker-endpoint"),
+    ]
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_every_resource_waits_for_the_first_guard_and_the_last_guard_for_every_resource(stack: str) -> None:
+    resources = {each.urn: each for each in run(stack).resources if not each.type.startswith("pulumi:")}
+
+    def waits_for(urn: str) -> set[str]:
+        """What is registered before: what the resource depends on, and its parent."""
+        found, left = set[str](), [urn]
+        while left:
+            each = resources[left.pop()]
+            new = ({*each.request.dependencies, each.parent} & resources.keys()) - found
+            found |= new
+            left += new
+        return found
+
+    of_account = {urn for urn, each in resources.items() if each.request.custom}
+    first, last = (next(urn for urn in of_account if urn.endswith(f"Guard::{name}")) for name in ("first", "last"))
+    assert [urn for urn in of_account - {first} if first not in waits_for(urn)] == []
+    assert of_account - {last} == {*resources[last].request.dependencies} & of_account
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])
@@ -154,7 +180,8 @@ def test_no_resource_that_an_endpoint_depends_on_is_deleted_before_its_replaceme
     first = [each for each in of_aws if each.request.deleteBeforeReplace]
     assert {kind(each) for each in first} <= {"Policy"}, "AWS accepts one target-tracking policy a metric"
     assert all(each.request.deleteBeforeReplaceDefined for each in of_aws), "else the provider decides"
-    waited_for = {urn for each in deployment.resources for urn in each.request.dependencies}
+    others = [each for each in deployment.resources if kind(each) != "StackGuard"]  # no property of which depends on it
+    waited_for = {urn for each in others for urn in each.request.dependencies}
     assert waited_for.isdisjoint(each.urn for each in first), "what depends on it would be deleted first too"
 
 

@@ -213,8 +213,8 @@ def production(endpoints: dict[str, Any], repository: str, **sections: Any) -> C
     for endpoint in endpoints.values():
         endpoint.setdefault("allowSingleInstance", True)
         endpoint.setdefault("alarms", {"errorRatePercent": 5})
-    image = {"version": "23.10-py3", "repository": repository}
-    return development(endpoints, image=image, **sections) | {"triton-sagemaker:environment": "production"}
+    sections.setdefault("image", {"version": "23.10-py3", "repository": repository})
+    return development(endpoints, **sections) | {"triton-sagemaker:environment": "production"}
 
 
 def state(stack: Stack, type_: str) -> list[dict[str, Any]]:
@@ -230,6 +230,12 @@ def operations(update: Update) -> dict[str, list[str]]:
         if step.operation not in ("same", "read") and not step.type.startswith("pulumi:providers:"):
             found.setdefault(step.operation, []).append(step.type.split(":")[-1])
     return found
+
+
+def changing(calls: list[dict[str, Any]]) -> list[str]:
+    """The operations among calls that change something in the account."""
+    reading = ("Describe", "Get", "List", "Head", "BatchGet", "BatchCheck")
+    return [call["operation"] for call in calls if not call["operation"].startswith(reading)]
 
 
 def consistent(account: Account, stack: Stack) -> None:

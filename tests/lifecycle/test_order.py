@@ -80,7 +80,6 @@ def test_a_new_name_or_environment_deletes_nothing_before_the_endpoint_has_moved
     now = changed(released | {"DeleteRole", "DeleteRolePolicy", "DeleteRepository"})
     assert (now["role"], now["repository"]) == (f"{name}-b", "sagemaker-tritonserver")
 
-    stack.unprotect()
     stack.config = development(endpoints) | {"triton-sagemaker:environment": "staging"}
     now = changed(released | {"DeleteRole", "DeleteRolePolicy"})
     assert now["repository"] == f"sagemaker-tritonserver-{stack.name}"

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from sandbox.settings_files import PLACEHOLDER
-from sandbox.stacks import StackFailed
-from tests.lifecycle.account import Account, development, left, production, state
+from sandbox.stacks import Stack, StackFailed
+from tests.lifecycle.account import (
+    BROKEN,
+    Account,
+    changing,
+    development,
+    left,
+    nothing_to_do,
+    operations,
+    production,
+    state,
+)
 
 
 def test_two_stacks_live_side_by_side_and_neither_takes_what_is_the_others(account: Account) -> None:
@@ -45,14 +59,88 @@ def test_a_secret_of_a_stack_file_is_a_placeholder_that_the_state_encrypts(accou
     assert "ciphertext" in str(model["inputs"]["primaryContainer"])
 
 
-def test_what_production_protects_survives_a_destroy(account: Account) -> None:
-    name = account.name()
-    stack = account.stack(production({name: {"model": {"path": str(account.model(1))}}}, repository=f"triton-{name}"))
+def test_production_loses_nothing_by_mistake_and_all_of_it_on_purpose(account: Account) -> None:
+    kept, other = account.name(), account.name()
+    repository, model = f"triton-{kept}", {"path": str(account.model(1))}
+    scaled = {"min": 2, "max": 4}
+    endpoints = {kept: {"model": model, "autoscaling": scaled}, other: {"model": model}}
+    stack = account.stack(production(endpoints, repository))
     stack.up()
-    with pytest.raises(StackFailed) as failed:
-        stack.destroy()
-    assert "protected" in failed.value.output
-    assert account.ask(name) == 1
+    before, had = account.now(), outputs(stack)
+
+    def refused(operation: Callable[[], object], *words: str) -> None:
+        """See that the engine does nothing at all, and says what it would have lost."""
+        with pytest.raises(StackFailed) as failed:
+            operation()
+        assert all(word in failed.value.output for word in words), failed.value.output
+        assert changing(account.calls(before)) == []
+        assert outputs(stack) == had
+
+    refused(stack.destroy, "infra:StackGuard::last", "protected")
+    fixed = {kept: {"model": model, "initialInstanceCount": 2}}
+    stack.config = production(fixed, f"x/{kept}", bucket={"name": f"b-{kept}"})
+    for operation in (stack.up, stack.preview):
+        refused(
+            operation,
+            f"The endpoint {other} is deleted",
+            f"The scalable target of endpoint {kept}, variant AllTraffic,",
+            f"The bucket with a generated name is replaced by the bucket b-{kept}",
+            f"The repository {repository} is replaced by the repository x/{kept}",
+            f"pulumi up -s {stack.name} --ignore-protect",
+        )
+    stack.config = development({kept: endpoints[kept]}, image={"version": "23.10-py3", "repository": repository})
+    refused(stack.up, f"The endpoint {other} is deleted", "Change environment alone")
+
+    # what one call restores is changed, and replaced, without more ado
+    renamed = {"model": model, "autoscaling": scaled | {"policyName": "invocations"}}
+    image = {"version": "23.10-py3", "repository": repository, "untaggedImageExpirationDays": 30}
+    stack.config = production({kept: renamed, other: endpoints[other]}, repository, image=image)
+    update = stack.up()
+    touched = {type_ for types in operations(update).values() for type_ in types}
+    assert touched.isdisjoint({"Endpoint", "Target", "Bucket", "Repository"})
+    ecr = account.client("ecr")
+    policy = json.loads(ecr.get_lifecycle_policy(repositoryName=repository)["lifecyclePolicyText"])
+    assert policy["rules"][0]["selection"]["countNumber"] == 30
+    assert [each["PolicyName"] for each in policies(account, kept)] == ["invocations"]
+
+    # what it would lose by mistake, it loses by the command in the message, and after a failure by nothing less
+    broken = {kept: {"model": {"path": str(account.model(1, initialize=BROKEN))}, "initialInstanceCount": 2}}
+    stack.config = production(broken, f"x/{kept}", bucket={"name": f"b-{kept}"})
+    old_bucket = stack.outputs()["bucket"]
+    with pytest.raises(StackFailed, match="was rolled back"):
+        stack.up(ignore_protect=True)
+    stack.config = production(fixed, f"x/{kept}", bucket={"name": f"b-{kept}"})
+    of_other = {urn for urn in outputs(stack) if urn.endswith((f"::{other}", f"::{other}-error-rate"))}
+    with pytest.raises(StackFailed, match="StackGuard::last"):
+        stack.up()
+    assert of_other <= outputs(stack).keys()
+    assert account.ask(kept) == account.ask(other) == 1
+    stack.up(ignore_protect=True)
+    nothing_to_do(stack)
+    assert account.ask(kept) == 1
+    assert (left(account, other), policies(account, kept)) == ([], [])
+    assert account.client("s3").head_bucket(Bucket=old_bucket)
+    assert {each["type"].split(":")[-1] for each in stack.resources() if each.get("protect")} == {
+        *("StackGuard", "Bucket", "Repository", "Endpoint")
+    }
+    stack.destroy(ignore_protect=True)
+    assert (left(account, kept), stack.resources()) == ([], [])
+    assert account.client("s3").head_bucket(Bucket=f"b-{kept}")
+    assert ecr.describe_images(repositoryName=f"x/{kept}")["imageDetails"]
+
+
+def outputs(stack: Stack) -> dict[str, Any]:
+    """What the state holds of each resource, without providers, which follow the configuration."""
+    engines = ("pulumi:providers:aws", "pulumi:providers:pulumi-python", "pulumi:pulumi:Stack")
+    return {each["urn"]: each.get("outputs") for each in stack.resources() if each["type"] not in engines}
+
+
+def policies(account: Account, endpoint: str) -> list[dict[str, Any]]:
+    """The scaling policies of an endpoint's only variant."""
+    found: list[dict[str, Any]] = account.client("application-autoscaling").describe_scaling_policies(
+        ServiceNamespace="sagemaker", ResourceId=f"endpoint/{endpoint}/variant/AllTraffic"
+    )["ScalingPolicies"]
+    return found
 
 
 def test_an_immutable_tag_that_holds_another_image_is_refused_before_a_byte_moves(account: Account) -> None:

@@ -24,7 +24,7 @@ class StackThatAsks(Stack):
         super().__init__(sandbox, "prod")
         self.errors = list(errors)
 
-    def up(self, on_output: object = None, color: str = "never") -> Update:
+    def up(self, on_output: object = None, color: str = "never", ignore_protect: bool = False) -> Update:
         if self.errors:
             text = self.errors.pop(0)
             raise StackFailed(text, text)

@@ -144,20 +144,19 @@ def test_export_is_what_pulumi_prints(module_sandbox: Sandbox, new_stack: Callab
     assert stack.name in [each.name for each in stacks(module_sandbox)]
 
 
-@pytest.mark.parametrize("operation", ["destroy", "refresh", "export", "outputs", "unprotect"])
+@pytest.mark.parametrize("operation", ["destroy", "refresh", "export", "outputs"])
 def test_what_needs_a_state_says_so_where_there_is_none(new_stack: Callable[..., Stack], operation: str) -> None:
     with pytest.raises(SandboxError, match="holds no stack"):
         getattr(new_stack(), operation)()
 
 
-def test_protected_resources_are_destroyed_once_they_are_unprotected(new_stack: Callable[..., Stack]) -> None:
+def test_protected_resources_are_destroyed_where_that_is_ignored(new_stack: Callable[..., Stack]) -> None:
     stack = new_stack(things={"a": 1}, protect=True)
     stack.up()
 
     with pytest.raises(StackFailed, match="protected"):
         stack.destroy()
-    stack.unprotect()
-    stack.destroy()
+    stack.destroy(ignore_protect=True)
 
     assert stack.resources() == []
 

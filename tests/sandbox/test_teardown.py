@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +9,7 @@ import pytest
 
 from sandbox.home import Sandbox
 from sandbox.stacks import Stack, Update
-from sandbox.teardown import delete_images, retained, take_down
+from sandbox.teardown import retained, take_down
 
 BUCKET = {"type": "aws:s3/bucket:Bucket", "id": "models", "retainOnDelete": True, "outputs": {}}
 VERSIONING = {"type": "aws:s3/bucketVersioning:BucketVersioning", "id": "models", "retainOnDelete": True}
@@ -38,16 +36,19 @@ class StackOf(Stack):
     def resources(self) -> list[dict[str, Any]]:
         return self.held
 
-    def unprotect(self) -> None:
-        self.done.append("unprotect")
-
-    def destroy(self, on_output: object = None, color: str = "never") -> Update:
-        self.done.append("destroy")
+    def destroy(self, on_output: object = None, color: str = "never", ignore_protect: bool = False) -> Update:
+        self.done.append(f"destroy, {ignore_protect=}")
         return Update({}, (), "")
 
 
 def test_a_bucket_is_retained_once_whatever_settings_it_has() -> None:
     assert retained([COMPONENT, BUCKET, VERSIONING, ROLE]) == [BUCKET]
+
+
+def test_what_goes_with_another_resource_is_not_retained() -> None:
+    repository = {"type": "aws:ecr/repository:Repository", "id": "triton"}
+    policy = {"type": "aws:ecr/lifecyclePolicy:LifecyclePolicy", "id": "triton", "retainOnDelete": True}
+    assert retained([repository, policy]) == []
 
 
 def test_what_is_retained_is_named_with_the_objects_in_it(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +61,7 @@ def test_what_is_retained_is_named_with_the_objects_in_it(sandbox: Sandbox, monk
 
     take_down(stack)
 
-    assert stack.done == ["unprotect", "destroy"]
+    assert stack.done == ["destroy, ignore_protect=True"]
     assert said == [
         "prod: Bucket models is kept when its stack is destroyed",
         "    s3://models/artifacts/model_7.tar.gz  5 B",
@@ -73,46 +74,3 @@ def test_a_stack_without_resources_is_not_destroyed_again(sandbox: Sandbox) -> N
     take_down(stack)
 
     assert stack.done == []
-
-
-def make_repository(client: Any, name: str) -> dict[str, Any]:
-    """A repository that holds an image."""
-    arn: str = client.create_repository(repositoryName=name)["repository"]["repositoryArn"]
-    blobs = [b"{}", b"layer"]
-    for blob in blobs:
-        upload = client.initiate_layer_upload(repositoryName=name)["uploadId"]
-        client.upload_layer_part(
-            repositoryName=name, uploadId=upload, partFirstByte=0, partLastByte=len(blob) - 1, layerPartBlob=blob
-        )
-        client.complete_layer_upload(repositoryName=name, uploadId=upload, layerDigests=[digest(blob)])
-    media_type = "application/vnd.docker.distribution.manifest.v2+json"
-    config, layer = (
-        {"mediaType": f"application/vnd.docker.{kind}", "size": len(blob), "digest": digest(blob)}
-        for kind, blob in zip(("container.image.v1+json", "image.rootfs.diff.tar.gzip"), blobs, strict=True)
-    )
-    manifest = {"schemaVersion": 2, "mediaType": media_type, "config": config, "layers": [layer]}
-    client.put_image(repositoryName=name, imageManifest=json.dumps(manifest), imageTag="23.10-py3")
-    return {"name": name, "arn": arn}
-
-
-def digest(blob: bytes) -> str:
-    return f"sha256:{hashlib.sha256(blob).hexdigest()}"
-
-
-def test_a_repository_that_aws_would_not_delete_is_emptied(sandbox: Sandbox) -> None:
-    client = sandbox.client("ecr", "eu-west-1")
-    repository = make_repository(client, "production")
-
-    delete_images(sandbox, repository)
-
-    client.delete_repository(repositoryName="production")
-    delete_images(sandbox, repository)  # somebody else has deleted it
-
-
-def test_a_repository_that_is_deleted_with_its_images_is_left_to_that(sandbox: Sandbox) -> None:
-    client = sandbox.client("ecr", "eu-west-1")
-    repository = make_repository(client, "development")
-
-    delete_images(sandbox, {**repository, "forceDelete": True})
-
-    assert client.list_images(repositoryName="development")["imageIds"]

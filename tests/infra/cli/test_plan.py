@@ -71,7 +71,7 @@ def test_two_plans_of_a_stack_are_the_same_text(capsys: pytest.CaptureFixture[st
 def test_it_says_that_it_is_no_preview(capsys: pytest.CaptureFixture[str], prod: dict[str, Any]) -> None:
     code, text, _ = planned(capsys, "-s", "dev")
     assert code == 0
-    assert text.startswith("dev: the program registers 23 resources.\nThis is not `pulumi preview`: ")
+    assert text.startswith("dev: the program registers 25 resources.\nThis is not `pulumi preview`: ")
     assert "  PackedModel iris-dev\n" in text
     assert prod["note"].startswith("This is not `pulumi preview`: ")
 

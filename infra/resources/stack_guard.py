@@ -1,0 +1,105 @@
+"""What a stack must not lose by mistake: compared before anything of the stack changes, and before anything is deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
+
+from infra.resources.provider import AwsResourceProvider, changed, warn
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a stack holds of what production protects."""
+
+    production: bool
+    bucket: str | None
+    """Its name; None if Pulumi chooses it."""
+    repository: str
+    endpoints: Mapping[str, Sequence[str]]
+    """By endpoint, the variants with autoscaling."""
+
+
+class StillProtected(Exception):
+    """The update takes the stack out of production, and deletes what is protected until that is done."""
+
+
+class StackGuardProvider(AwsResourceProvider):
+    """In production a loss is a replacement of this resource, which the engine refuses while it is protected."""
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        changes = changed(olds, news, "production", "bucket", "repository", "endpoints")
+        lost = [*losses(olds, news)] if olds["production"] else []
+        if not lost:
+            return DiffResult(changes=bool(changes))
+        listed = "\n  ".join(lost)
+        if not news["production"]:
+            raise StillProtected(
+                f"{listed}\n  It is protected until the stack has left production. Change environment alone, run "
+                "`pulumi up`, and make the other changes then."
+            )
+        _warn_once(
+            f"{listed}\n  Production protects it: the update is refused before it begins. If you mean it, run:\n\n"
+            f"    pulumi up -s {news['stack']} --ignore-protect\n"
+        )
+        return DiffResult(changes=True, replaces=changes)
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        return CreateResult(props["stack"], props)
+
+    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        return UpdateResult(news)
+
+
+@cache
+def _warn_once(message: str) -> None:
+    """Of the two guards of a stack, the second has nothing to add in the same deployment."""
+    warn(message)
+
+
+def losses(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """What an update replaces or deletes of what production protects, each in a sentence; from and to the properties of
+    a `StackGuard`."""
+    # leaving production, a stack replaces bucket and repository without leave: they are registered without protection
+    for kind in ("bucket", "repository") if after["production"] else ():
+        old, new = (each[kind] or "with a generated name" for each in (before, after))
+        if old != new:
+            yield f"The {kind} {old} is replaced by the {kind} {new}; the old one stays in the account."
+    for name, scaled in before["endpoints"].items():
+        if name not in after["endpoints"]:
+            yield f"The endpoint {name} is deleted, with its autoscaling and alarms."
+            continue
+        for variant in scaled:
+            if variant not in after["endpoints"][name]:
+                yield f"The scalable target of endpoint {name}, variant {variant}, is deleted, with all its policies."
+
+
+class StackGuard(Resource, module="infra", name="StackGuard"):
+    """The first resource of a stack, on which all others depend, and the last one, which depends on all others.
+
+    In production both are protected. Alone, the protection of an endpoint comes too late: an update that deletes it
+    deletes its alarms and scaling policies first, which depend on it, and `pulumi destroy` too.
+
+    - An update that would delete or replace what is protected replaces the first guard. The engine refuses that in the
+      preview, and before anything changes.
+    - `pulumi destroy` comes to the last guard first. Where the engine refuses to delete a resource, it keeps all that
+      this one depends on.
+    - After such an update with `--ignore-protect` that failed, the next one replaces the last guard: without the option
+      the engine refuses it before anything is deleted.
+    """
+
+    def __init__(self, resource_name: str, held: Held, opts: pulumi.ResourceOptions | None = None) -> None:
+        props = {
+            "stack": pulumi.get_stack(),
+            "production": held.production,
+            "bucket": held.bucket or "",  # Pulumi leaves out None
+            "repository": held.repository,
+            "endpoints": {name: [*variants] for name, variants in held.endpoints.items()},
+        }
+        super().__init__(StackGuardProvider(), resource_name, props, opts)
