@@ -93,9 +93,9 @@ def _exit_with_the_engine() -> None:
     which it gives to every provider, is refused once it is gone.
     """
     watched = any(thread.name == "engine-watch" for thread in threading.enumerate())
-    if watched or len(sys.argv) < 2 or not re.fullmatch(r"[\w.-]+:\d+", sys.argv[1]):
+    if watched or not re.fullmatch(r"[\w.-]+:\d+", sys.argv[-1]):  # flags of the engine's log come before it
         return
-    host, port = sys.argv[1].rsplit(":", 1)
+    host, port = sys.argv[-1].rsplit(":", 1)
 
     def watch() -> None:
         while True:

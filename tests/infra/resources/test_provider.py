@@ -1,0 +1,37 @@
+"""Our own resources end with the engine that started them, however it was started."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from tests.infra.mock_runtime import ROOT
+
+PROVIDER = """
+import time
+from infra.resources.provider import _exit_with_the_engine
+_exit_with_the_engine()
+print("watching", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("flags", [[], ["--logtostderr", "-v=9"], ["--tracing", "file:/tmp/trace"]])
+def test_a_provider_ends_with_its_engine_whose_address_is_the_last_argument(flags: list[str]) -> None:
+    """Arguments as sdk/go/common/resource/plugin/plugin.go of the engine builds them, where the address comes last."""
+    with socket.create_server(("127.0.0.1", 0)) as engine:
+        address = f"127.0.0.1:{engine.getsockname()[1]}"
+        provider = subprocess.Popen(
+            [sys.executable, "-c", PROVIDER, *flags, address], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        assert provider.stdout is not None
+        with provider.stdout:
+            assert provider.stdout.readline() == "watching\n"
+    try:
+        assert provider.wait(timeout=20) == 1
+    finally:
+        provider.kill()
+        provider.wait()
