@@ -8,8 +8,10 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from sandbox import engine
+from tests.sandbox.conftest import PROJECT
 
 PINNED = engine.pinned_version()
 
@@ -74,6 +76,11 @@ def test_another_pulumi_on_path_is_named_and_not_used(environment: dict[str, str
     assert found.command != command
     assert str(command) in said[0]
     assert "not used" in said[0]
+
+
+def test_the_project_requires_the_oldest_engine_that_it_is_tested_with() -> None:
+    project = YAML(typ="safe").load(PROJECT / "Pulumi.yaml")
+    assert project["requiredPulumiVersion"] == f">={engine.dotted(engine.OLDEST)}"
 
 
 def test_the_pinned_engine_is_built_once_and_kept(environment: dict[str, str]) -> None:

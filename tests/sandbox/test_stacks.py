@@ -71,6 +71,21 @@ def test_a_second_up_changes_nothing(new_stack: Callable[..., Stack]) -> None:
     assert operations(second.steps) == {"a": "same", "b": "same"}
 
 
+def test_an_engine_that_the_project_does_not_accept_changes_nothing(tmp_path: Path) -> None:
+    root = write_small_project(tmp_path / "project")
+    with (root / "Pulumi.yaml").open("a") as project:
+        project.write('requiredPulumiVersion: ">=99.0.0"\n')
+    sandbox = Sandbox(root / ".sandbox", root, print)
+    sandbox.start()
+    try:
+        for operation in (Stack(sandbox, "dev").preview, Stack(sandbox, "dev").up):
+            with pytest.raises(StackFailed, match=r'does not satisfy the version range ">=99.0.0"'):
+                operation()
+        assert [each["type"] for each in Stack(sandbox, "dev").resources()] == []
+    finally:
+        sandbox.stop()
+
+
 def test_up_does_what_the_configuration_changed(new_stack: Callable[..., Stack]) -> None:
     stack = new_stack(things={"a": 1, "b": 2})
     stack.up()
