@@ -37,9 +37,6 @@ DEFAULT_DRIVERS = dict.fromkeys(("p2", "p3", "p4d", "p4de", "g4dn", "g5"), 470) 
 """Driver branches where no `InferenceAmiVersion` is given (SageMaker guide, "Best practices to minimize interruptions
 during GPU driver upgrades"). AWS upgrades them over time, so what follows from them is a warning."""
 
-MACHINE_IMAGE_PATTERN = r"^al\d+-ami-sagemaker-inference-(gpu|neuron)-\d+(-\d+)?$"
-"""How SageMaker names its machine images."""
-
 
 @dataclass(frozen=True)
 class MachineImage:
@@ -52,11 +49,10 @@ class MachineImage:
 
     @classmethod
     def of(cls, name: str) -> MachineImage | None:
-        """The one called so, also one that came out later; None if no machine image is called like this."""
-        if name in _DRIVERS:
-            return cls(name, "gpu", _DRIVERS[name])
-        found = re.fullmatch(MACHINE_IMAGE_PATTERN, name)
-        return cls(name, found[1], None) if found else None
+        """The one called so."""
+        if name not in MACHINE_IMAGES:
+            return None
+        return cls(name, "gpu" if name in _DRIVERS else "neuron", _DRIVERS.get(name))
 
 
 _DRIVERS = {

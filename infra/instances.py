@@ -31,12 +31,6 @@ def hosting_instance_types() -> frozenset[str]:
     return frozenset(model["shapes"]["ProductionVariantInstanceType"]["enum"])
 
 
-def is_plausible(instance_type: str) -> bool:
-    """Whether the type may have come out after the installed botocore: its family is unknown, its size is not."""
-    found = re.fullmatch(r"ml\.([a-z]+\d+[a-z]*(?:-[a-z0-9]+)?)\.(\w+)", instance_type)
-    return found is not None and found[1] not in _parts(1) and found[2] in _parts(2)
-
-
 def family(instance_type: str) -> str:
     """`g5` of `ml.g5.xlarge`."""
     return instance_type.split(".")[1]
@@ -86,9 +80,3 @@ def nearest_instance_type(instance_type: str) -> str | None:
     known = hosting_instance_types()
     spelled = f"ml.{instance_type.lower().removeprefix('ml.')}"
     return spelled if spelled in known else next(iter(difflib.get_close_matches(spelled, sorted(known), n=1)), None)
-
-
-@cache
-def _parts(position: int) -> frozenset[str]:
-    """The families (1) or sizes (2) that exist."""
-    return frozenset(each.split(".")[position] for each in hosting_instance_types())

@@ -9,7 +9,6 @@ from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator
 
-from infra import instances
 from infra.release import arithmetic
 from infra.release.arithmetic import Duration
 from infra.settings.alarms import MAX_ROLLBACK_ALARMS, AlarmSettings
@@ -149,16 +148,7 @@ class EndpointSettings(Fleet):
     @property
     def warnings(self) -> Mapping[str, str]:
         """What SageMaker takes and the person who wrote it may not have meant, by key."""
-        return {**self._fleet_warnings, **self.alarms.warnings, **self._alarm_warnings, **self._release_warnings}
-
-    @property
-    def _fleet_warnings(self) -> dict[str, str]:
-        return {
-            self.key(name, "instanceType"): f"{each.instance_type} is not in the list of this version of botocore "
-            f"({instances.nearest_instance_type(each.instance_type)} is). Right if it came out later."
-            for name, each in self.production_variants.items()
-            if each.instance_type not in instances.hosting_instance_types()
-        }
+        return {**self.alarms.warnings, **self._alarm_warnings, **self._release_warnings}
 
     @property
     def _alarm_warnings(self) -> dict[str, str]:

@@ -76,7 +76,7 @@ def _hint(settings: Schema, definitions: Schema) -> None:
         properties["instanceType"] |= _instance_type()
         properties["inferenceAmiVersion"] |= {
             "type": "string",
-            "anyOf": [{"enum": [*gpu.MACHINE_IMAGES]}, {"pattern": gpu.MACHINE_IMAGE_PATTERN}],
+            "enum": [*gpu.MACHINE_IMAGES],
         }
         environment = properties["environment"]["patternProperties"]
         for key, value in environment.items():
@@ -93,17 +93,14 @@ def _hint(settings: Schema, definitions: Schema) -> None:
 
 
 def _instance_type() -> Schema:
-    """Those that botocore knows, and families that came out later. A pattern, for editors would repeat a whole enum to
-    whoever mistypes one."""
+    """A pattern, because editors would repeat a whole enum to somebody who mistypes one."""
     sizes: dict[str, list[str]] = {}
     types = sorted(each for each in instances.hosting_instance_types() if not instances.is_arm(each))
     for _, family, size in (each.split(".") for each in types):
         sizes.setdefault(family, []).append(size)
     known = "|".join(rf"{family}\.(?:{'|'.join(of_family)})" for family, of_family in sizes.items())
-    size = "|".join(sorted({size for of_family in sizes.values() for size in of_family}))
-    later = rf"(?!(?:{'|'.join(sizes)})\.)(?![a-z]+\d+g[a-z]*\.)[a-z]+\d+[a-z]*(?:-(?!g[bh]\d)[a-z0-9]+)?\.(?:{size})"
     return {
-        "pattern": rf"^ml\.(?:{known}|{later})$",
+        "pattern": rf"^ml\.(?:{known})$",
         "patternErrorMessage": "This is no amd64 hosting instance type of SageMaker.",
         "defaultSnippets": [{"label": each, "body": each} for each in types],
     }

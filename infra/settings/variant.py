@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from pydantic import (
     WithJsonSchema,
     field_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from infra import gpu, instances, prefixes
 from infra.release import arithmetic
@@ -138,10 +140,9 @@ def _instance_type(name: str) -> str:
     if instances.is_arm(name):
         alternative = instances.amd64_alternative(name)
         raise violation(f"{name} is an Arm type, and AWS's Triton image is amd64 only. Take {alternative}.")
-    if name not in instances.hosting_instance_types() and not instances.is_plausible(name):
+    if name not in instances.hosting_instance_types():
         near = instances.nearest_instance_type(name)
-        hint = f" Did you mean {near}?" if near else ""
-        raise violation(f"{name!r} is not a SageMaker hosting instance type.{hint}")
+        raise _unknown(name, "a SageMaker hosting instance type", f"Did you mean {near}?" if near else "")
     return name
 
 
@@ -165,9 +166,18 @@ def option_warning(variable: str) -> str | None:
 
 def _machine_image(name: str) -> str:
     if gpu.MachineImage.of(name) is None:
-        known = ", ".join(gpu.MACHINE_IMAGES)
-        raise violation(f"{name!r} is no machine image of SageMaker; these are known: {known} (InferenceAmiVersion).")
+        raise _unknown(name, "a SageMaker InferenceAmiVersion", f"Use one of {', '.join(gpu.MACHINE_IMAGES)}.")
     return name
+
+
+def _unknown(name: str, what: str, way_out: str) -> PydanticCustomError:
+    """The aws provider accepts the values that AWS's SDK for Go listed at its release, and refuses all others in the
+    preview with that list alone (terraform-provider-aws, internal/service/sagemaker/endpoint_configuration.go)."""
+    pins = " and ".join(f"{package} {version(package)}" for package in ("boto3", "pulumi-aws"))
+    return violation(
+        f"{name!r} is not {what} that {pins} know. {way_out}{' ' if way_out else ''}If AWS added it later, raise both "
+        "in requirements.txt."
+    )
 
 
 class _ServedModel(Section):
@@ -368,8 +378,7 @@ class Fleet(Section):
     inference_ami_version: Annotated[str, AfterValidator(_machine_image)] | None = Field(
         None,
         description="The machine image of GPU instances, which sets the NVIDIA driver (InferenceAmiVersion): "
-        f"{', '.join(gpu.MACHINE_IMAGES)}, or one that came later. SageMaker's choice if not given, which is an old "
-        "driver on some families.",
+        f"{', '.join(gpu.MACHINE_IMAGES)}. SageMaker's choice if not given, which is an old driver on some families.",
         examples=["al2-ami-sagemaker-inference-gpu-3-1"],
         json_schema_extra=according_to("SageMaker API ProductionVariantInferenceAmiVersion"),
     )

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import re
 from copy import deepcopy
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -515,7 +516,6 @@ def test_the_estimate_counts_starts_waits_and_termination() -> None:
         ({"release": {"bakeSeconds": 3000}, "alarms": {"existing": ["a"]}}, ["release.timeoutSeconds"]),
         ({"alarms": {"errorRatePercent": 5}, "release": {"strategy": "canary", "percent": 10}}, []),
         ({"alarms": {"errorRatePercent": 5}, "release": {"strategy": "canary", "percent": 50}}, ["release.percent"]),
-        ({"instanceType": "ml.c9i.xlarge"}, ["instanceType"]),
         ({"alarms": {"errorRatePercent": 0.1}, "release": {"bakeSeconds": 60}}, []),
         (
             {"alarms": {"errorRatePercent": 0.02, "serverErrorRatePercent": 0.09}, "release": {"bakeSeconds": 60}},
@@ -865,15 +865,19 @@ def test_a_driver_older_than_tritons_cuda_is_a_warning(image: str, keys: dict[st
 
 
 @pytest.mark.parametrize(
-    ("instance_type", "fails"),
-    [("ml.c9i.xlarge", False), ("ml.c5.32xlarge", True), ("ml.c9i.xlargee", True), ("ml.c9g.xlarge", True)],
+    ("key", "value"),
+    [
+        ("instanceType", "ml.c9i.xlarge"),
+        ("instanceType", "ml.c5.32xlarge"),
+        ("inferenceAmiVersion", "al2023-ami-sagemaker-inference-gpu-9-1"),
+    ],
 )
-def test_a_family_that_came_out_later_passes_with_a_known_size_only(instance_type: str, fails: bool) -> None:
-    config = changed("endpoints.ranking.instanceType", instance_type)
-    if fails:
-        assert problems(config)
-    else:
-        assert "not in the list" in next(iter(settings(config).endpoints["ranking"].warnings.values()))
+def test_what_aws_added_after_the_provider_is_refused_with_the_versions_that_know_it_not(key: str, value: str) -> None:
+    config = changed("endpoints.ranking.instanceType", "ml.g5.xlarge")
+    config["triton-sagemaker:endpoints"]["ranking"][key] = value
+    ((path, message),) = problems(config).items()
+    assert path == f"triton-sagemaker:endpoints.ranking.{key}"
+    assert f"boto3 {version('boto3')} and pulumi-aws {version('pulumi-aws')}" in message
 
 
 @pytest.mark.parametrize(("image", "warned"), [({"version": "23.10-py3"}, True), ({"source": "nvcr.io/n/t:1"}, False)])

@@ -124,7 +124,7 @@ of_any_type: dict[str, Any] = {
     "environment": environments,
     "allowSingleInstance": st.booleans(),
 }
-types = st.sampled_from(["ml.c5.xlarge", "ml.r5.xlarge", "ml.m5.large", "ml.c9i.xlarge"])
+types = st.sampled_from(["ml.c5.xlarge", "ml.r5.xlarge", "ml.m5.large", "ml.c7i.xlarge"])
 fleets = st.one_of(
     some({}, of_any_type | {"instanceType": types, "volumeSizeGb": st.integers(1, 512)}),
     some({"instanceType": st.just("ml.g5.xlarge")}, of_any_type | {"inferenceAmiVersion": st.sampled_from(DRIVERS)}),

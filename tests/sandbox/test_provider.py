@@ -275,6 +275,8 @@ def test_without_a_seed_names_are_random() -> None:
         (MODEL, {"primaryContainer": {"imageUri": "x"}}, "primaryContainer.imageUri", "no such property"),
         (CONFIGURATION, {"productionVariants": [{**VARIANT, "instanceType": "ml.c5.huge"}]},
          "productionVariants[0].instanceType", "'ml.c5.huge' is not one of"),
+        (CONFIGURATION, {"productionVariants": [{**VARIANT, "inferenceAmiVersion": "al2023-gpu-9"}]},
+         "productionVariants[0].inferenceAmiVersion", "'al2023-gpu-9' is not one of"),
         (CONFIGURATION, {"productionVariants": [{**VARIANT, "containerStartupHealthCheckTimeoutInSeconds": 59}]},
          "productionVariants[0].containerStartupHealthCheckTimeoutInSeconds", "59, where AWS takes 60 to 3600"),
         (CONFIGURATION, {"productionVariants": []}, "productionVariants", "0 items, where AWS takes 1 to 10"),

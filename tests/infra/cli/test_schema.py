@@ -84,7 +84,7 @@ TOPIC = "arn:aws:sns:ap-northeast-1:123456789012:releases"
         (f"{CONFIG}secretEnvironment", SECRET),
         (f"{CONFIG}secretEnvironment", {"sagemaker-endpoint": {"KEY": SECRET}}),
         (f"{ENDPOINT}/environment", {"KEY": SECRET, "OTHER": "x"}),
-        (f"{ENDPOINT}/instanceType", "ml.c9i.xlarge"),
+        (f"{ENDPOINT}/instanceType", "ml.c7i.xlarge"),
         (f"{ENDPOINT}/release", {"timeoutSeconds": 7200}),
         (f"{ENDPOINT}/model", {"path": "examples/models"}),
         (f"{ENDPOINT}/model/artifact", "a/..b/.c/d$e.tar.gz"),
