@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import pulumi
 
-from infra import prefixes
 from infra.bucket import ModelBucket
 from infra.resources.packed_model import PackedModel
 from infra.resources.released_artifact import ReleasedArtifact
@@ -17,6 +16,8 @@ from infra.triton.repository import ModelRepository
 class ModelArtifactArgs:
     source: ModelRepository | str
     """A model repository on disk, or the key of an artifact in the bucket."""
+    prefix: str
+    """Where in the bucket the artifact goes."""
     bucket: ModelBucket
     account_id: pulumi.Input[str]
     tags: dict[str, str]
@@ -35,7 +36,6 @@ class ModelArtifact(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self, depends_on=[args.bucket.versioning, args.bucket.encryption])
         # S3 takes 10 tags an object, fewer than other services: those that costs are booked by
         tags = {key: args.tags[key] for key in ("CostEnv", "CostService")}
-        prefix = f"{prefixes.RELEASED}{name}/"
 
         artifact: PackedModel | ReleasedArtifact
         if isinstance(args.source, ModelRepository):
@@ -43,7 +43,7 @@ class ModelArtifact(pulumi.ComponentResource):
             artifact = PackedModel(
                 name,
                 bucket=args.bucket.name,
-                key=f"{prefix}{digest}.tar.gz",
+                key=f"{args.prefix}{digest}.tar.gz",
                 path=str(args.source.path),
                 digest=digest,
                 tags=tags,
@@ -55,7 +55,7 @@ class ModelArtifact(pulumi.ComponentResource):
                 name,
                 bucket=args.bucket.name,
                 artifact=args.source,
-                prefix=prefix,
+                prefix=args.prefix,
                 tags=tags,
                 account_id=args.account_id,
                 opts=child,

@@ -41,7 +41,9 @@ class TritonEndpointArgs:
     vpc: VpcSettings | None
     account_id: pulumi.Input[str]
     bucket_name: pulumi.Input[str]
-    """Where the history of the releases is kept."""
+    """Where the artifacts and the history of the releases are kept."""
+    releases_kept: int
+    """Of how many releases the artifacts are kept."""
     freeze_windows: list[dict[str, Any]]
     """When the endpoint is not released anew, by the keys of the stack file."""
     notification_topic_arn: str | None
@@ -96,6 +98,7 @@ class TritonEndpoint(pulumi.ComponentResource):
             rollback_alarms=self._rollback_alarms(configuration.name),
             freeze_windows=args.freeze_windows,
             bucket=args.bucket_name,
+            releases_kept=args.releases_kept,
             notification_topic_arn=args.notification_topic_arn,
             adopt=args.adopt,
             opts=pulumi.ResourceOptions.merge(self._with_policies, pulumi.ResourceOptions(protect=args.protect)),

@@ -233,7 +233,12 @@ def _deploy_storage(deployed: Deployed) -> list[dict[str, Any]]:
             ],
             f"{bucket}/*",
         ),
-        _allow("AutoscalingRecord", "s3", ["DeleteObject"], f"{bucket}/{prefixes.AUTOSCALING}*"),
+        _allow(
+            "Removed",  # the record of autoscaling that is on again, and released artifacts that nothing needs
+            "s3",
+            ["DeleteObject"],
+            [f"{bucket}/{prefixes.AUTOSCALING}*", f"{bucket}/{prefixes.RELEASED}*"],
+        ),
         _allow(
             "Repository",
             "ecr",
@@ -278,6 +283,7 @@ def _deploy_serving(deployed: Deployed) -> list[dict[str, Any]]:
     service = "sagemaker.application-autoscaling.amazonaws.com"
     statements = [
         _allow("Models", "sagemaker", ["CreateModel", "DescribeModel", "DeleteModel"], models),
+        _allow("FindModels", "sagemaker", ["ListModels"], "*"),  # takes no resource
         _allow("Configurations", "sagemaker", ["CreateEndpointConfig", "DeleteEndpointConfig"], configurations),
         # of any name: somebody else may have updated the endpoint
         _allow(

@@ -3,6 +3,13 @@
 RELEASED = "models/"
 """What Models name: the execution role reads here, and nowhere else."""
 
+
+def released(endpoint: str, variant: str | None = None) -> str:
+    """Where the released artifacts of an endpoint are, or those of one of its several variants. No endpoint's prefix
+    is the beginning of another one's: names have no slash."""
+    return f"{RELEASED}{endpoint}/{variant}/" if variant else f"{RELEASED}{endpoint}/"
+
+
 HISTORY = "releases/"
 """What became of each release."""
 

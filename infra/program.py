@@ -11,7 +11,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from infra import existing, names
+from infra import existing, names, prefixes
 from infra.artifact import ModelArtifact, ModelArtifactArgs
 from infra.bucket import ModelBucket, ModelBucketArgs
 from infra.endpoint import ServedModel, TritonEndpoint, TritonEndpointArgs
@@ -24,7 +24,7 @@ from infra.release import freeze
 from infra.replacement import keep_until_replaced
 from infra.resources.stack_guard import Held, StackGuard
 from infra.role import ExecutionRole, ExecutionRoleArgs
-from infra.settings.endpoint import EndpointSettings, variant_resource
+from infra.settings.endpoint import ONLY_VARIANT, EndpointSettings, variant_resource
 from infra.settings.stack import Settings
 from infra.triton.question import Question
 
@@ -106,7 +106,8 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
     for name, endpoint_settings in settings.endpoints.items():
         served = {}
         for variant, model in models.by_endpoint[name].items():
-            source = ModelArtifactArgs(model.source, bucket, account_id, tags)
+            prefix = prefixes.released(name, None if variant == ONLY_VARIANT else variant)
+            source = ModelArtifactArgs(model.source, prefix, bucket, account_id, tags)
             artifact = ModelArtifact(variant_resource(name, variant), source, guarded)
             made.append(artifact)
             served[variant] = ServedModel(artifact.url, model.default_model_name)
@@ -121,6 +122,7 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
                 vpc=settings.vpc,
                 account_id=account_id,
                 bucket_name=bucket.name,
+                releases_kept=settings.bucket.releases_kept,
                 freeze_windows=[each.inputs for each in settings.freeze_windows],
                 notification_topic_arn=settings.notification_topic_arn,
                 tags=tags,

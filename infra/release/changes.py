@@ -35,6 +35,26 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any], models: Mapping[str,
     return (*gone, *added, *changed)
 
 
+def artifacts(config: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """The addresses of the artifacts that a configuration serves; none at all unless every one of its models is known.
+
+    Args:
+        config: an answer of DescribeEndpointConfig.
+        models: the answers of DescribeModel, as far as there are any, by name.
+    """
+    names = [variant.get("ModelName", "") for variant in config["ProductionVariants"]]
+    if not all(name in models for name in names):
+        return ()
+    return tuple(sorted({url for name in names if (url := _model_data(_container(models[name])))}))
+
+
+def _model_data(container: Mapping[str, Any]) -> str | None:
+    """The address of what it serves: a .tar.gz, or a prefix (API `ContainerDefinition`)."""
+    source = container.get("ModelDataSource", {}).get("S3DataSource", {})
+    address: str | None = container.get("ModelDataUrl") or source.get("S3Uri")
+    return address
+
+
 def _variants(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {variant["VariantName"]: variant for variant in config["ProductionVariants"]}
 

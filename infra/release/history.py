@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -45,6 +46,8 @@ class ReleaseRecord:
     """Names of those that fired."""
     override: str | None = None
     """The reason given for going through a freeze window."""
+    artifacts: tuple[str, ...] = ()
+    """The S3 addresses that the Models of `to_config` name; empty if they could not be read."""
 
     @property
     def seconds(self) -> float:
@@ -65,7 +68,7 @@ class ReleaseRecord:
         found = json.loads(text)
         values: dict[str, Any] = {name: found[key] for name, key in _KEYS.items() if key in found}
         try:
-            return cls(**values | {name: tuple(values.get(name, ())) for name in ("changes", "alarms")})
+            return cls(**values | {name: tuple(values.get(name, ())) for name in ("changes", "alarms", "artifacts")})
         except TypeError as error:
             raise ValueError(f"not the record of a release: {error}") from None
 
@@ -97,11 +100,17 @@ class ReleaseHistory:
         Raises:
             AwsRequestRefused: naming the bucket.
         """
-        prefix = f"{prefixes.HISTORY}{endpoint}/"
-        with aws_calls(f"s3://{self._bucket}/{prefix}"):
-            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
-            keys = sorted((each["Key"] for page in pages for each in page.get("Contents", [])), reverse=True)
-            return list(islice(filter(None, map(self._read, keys)), limit))
+        with aws_calls(f"s3://{self._bucket}/{_prefix(endpoint)}"):
+            return list(islice(self._records(endpoint), limit))
+
+    def succeeded(self, endpoint: str) -> Iterator[ReleaseRecord]:
+        """The successful releases of an endpoint, newest first, each read when it is asked for."""
+        return (each for each in self._records(endpoint) if each.result == "succeeded")
+
+    def _records(self, endpoint: str) -> Iterator[ReleaseRecord]:
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=_prefix(endpoint))
+        keys = sorted((each["Key"] for page in pages for each in page.get("Contents", [])), reverse=True)
+        return filter(None, map(self._read, keys))
 
     def _read(self, key: str) -> ReleaseRecord | None:
         """The record; None for an object that somebody else put there."""
@@ -112,9 +121,13 @@ class ReleaseHistory:
             return None
 
 
+def _prefix(endpoint: str) -> str:
+    return f"{prefixes.HISTORY}{endpoint}/"
+
+
 def _key(record: ReleaseRecord) -> str:
     began = datetime.fromtimestamp(record.began, UTC)
-    return f"{prefixes.HISTORY}{record.endpoint}/{began:%Y%m%dT%H%M%SZ}-{record.to_config or record.result}.json"
+    return f"{_prefix(record.endpoint)}{began:%Y%m%dT%H%M%SZ}-{record.to_config or record.result}.json"
 
 
 def _camel_case(name: str) -> str:

@@ -36,6 +36,12 @@ class EndpointReader:
         release."""
         return _unless_gone(lambda: self._sagemaker.describe_endpoint_config(EndpointConfigName=name))
 
+    def models(self, prefix: str) -> list[str]:
+        """The names of all models that begin like this, whatever the case: AWS's own is not always the one given."""
+        pages = self._sagemaker.get_paginator("list_models").paginate(NameContains=prefix)
+        names = [each["ModelName"] for page in pages for each in page["Models"]]
+        return [name for name in names if name.lower().startswith(prefix.lower())]
+
     def model(self, name: str) -> Mapping[str, Any] | None:
         """A model; None if somebody deleted it."""
         return _unless_gone(lambda: self._sagemaker.describe_model(ModelName=name))

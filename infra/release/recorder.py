@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from infra.aws_error import aws_calls
-from infra.release.changes import changes
+from infra.release.changes import artifacts, changes
 from infra.release.description import EndpointDescription
 from infra.release.failure import ReleaseFailed, ReleaseTimeout
 from infra.release.gate import ReleaseRefused
@@ -50,6 +50,8 @@ class ReleaseRecorder:
         ended, resource = result(rollout, error), f"endpoint {endpoint}"
         if ended is None or not self._keep:
             return
+        contents = self._or_warn(resource, lambda: self._contents(rollout.from_config, config_name))
+        changed, artifacts = contents or ((), ())
         record = ReleaseRecord(
             endpoint=endpoint,
             result=ended,
@@ -59,10 +61,11 @@ class ReleaseRecorder:
             ended=now,
             who=self._or_warn(resource, self._caller) or "unknown",
             strategy=rollout.policy.strategy,
-            changes=self._or_warn(resource, lambda: self._changes(rollout.from_config, config_name)) or (),
+            changes=changed,
             reason=_reason(error) or rollout.note,
             alarms=tuple(rollout.fired),
             override=rollout.override,
+            artifacts=artifacts,
         )
         self._keep_record(record)
 
@@ -99,15 +102,17 @@ class ReleaseRecorder:
     def _caller(self) -> str:
         return str(self._sts.get_caller_identity()["Arn"])
 
-    def _changes(self, old_name: str | None, new_name: str) -> tuple[str, ...]:
-        """None are known where a configuration is gone."""
+    def _contents(self, old_name: str | None, new_name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What the new configuration changes, and the artifacts that it serves. Nothing is known of a configuration
+        that is gone."""
         old = self._reader.configuration(old_name) if old_name else None
         new = self._reader.configuration(new_name)
-        if old is None or new is None:
-            return ()
-        names = {variant["ModelName"] for config in (old, new) for variant in config["ProductionVariants"]}
-        models = {name: self._reader.model(name) for name in sorted(names)}
-        return changes(old, new, {name: model for name, model in models.items() if model is not None})
+        configs = [config for config in (old, new) if config is not None]
+        names = {variant["ModelName"] for config in configs for variant in config["ProductionVariants"]}
+        read = {name: self._reader.model(name) for name in sorted(names)}
+        models = {name: model for name, model in read.items() if model is not None}
+        changed = changes(old, new, models) if old is not None and new is not None else ()
+        return changed, artifacts(new, models) if new is not None else ()
 
 
 def result(rollout: Rollout, error: Exception | None) -> Result | None:

@@ -9,9 +9,10 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from infra.aws_error import aws_calls
+from infra.aws_error import AwsRequestRefused, aws_calls
 from infra.release import freeze
 from infra.release.alarms import MinimumInvocations
+from infra.release.artifacts import ReleasedArtifacts
 from infra.release.description import EndpointDescription
 from infra.release.endpoint import OWNER_TAG, EndpointRelease, EndpointRequest
 from infra.release.freeze import FreezeWindow
@@ -28,7 +29,7 @@ class EndpointProvider(AwsResourceProvider):
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         in_place = [
             *("endpointConfigName", "tags", "owner", "autoscaled", "deployment", "rollbackAlarms"),
-            *("freezeWindows", "bucket", "notificationTopicArn"),
+            *("freezeWindows", "bucket", "notificationTopicArn", "releasesKept"),
         ]
         return difference(olds, news, update=in_place, replace=["name", "accountId"])
 
@@ -77,7 +78,21 @@ class EndpointProvider(AwsResourceProvider):
             freeze_windows=tuple(FreezeWindow.of(each) for each in props.get("freezeWindows") or []),
             freeze_override=freeze.override(os.environ),
         )
-        return {**props, **_outputs(self._release(props).release(request))}
+        endpoint = self._release(props).release(request)
+        self._expire_artifacts(props)
+        return {**props, **_outputs(endpoint)}
+
+    def _expire_artifacts(self, props: dict[str, Any]) -> None:
+        """Whatever keeps it from that is a warning: the release succeeded."""
+        name, s3 = props["name"], self.client("s3", props)
+        released = ReleasedArtifacts(s3, self.client("sagemaker", props), props["bucket"], name)
+        try:
+            expired = released.expire(int(props["releasesKept"]))  # a float, as the engine hands numbers over
+        except AwsRequestRefused as error:
+            warn(f"{name}: released artifacts that nothing needs any more stay in the bucket: {error}")
+            return
+        if expired:
+            report(f"{name}: {len(expired)} released artifacts that nothing needs any more are removed")
 
     def _release(self, props: dict[str, Any]) -> EndpointRelease:
         return EndpointRelease(
@@ -140,7 +155,9 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
             `minimumInvocations` if it is set.
         rollback_alarms: names of the alarms that roll an update back, at most 10.
         freeze_windows: the setting `freezeWindows`: when the endpoint is not updated.
-        bucket: name of the bucket that keeps the history of its releases, and its autoscaling while that is off.
+        bucket: name of the bucket that keeps its artifacts, the history of its releases, and its autoscaling while that
+            is off.
+        releases_kept: of how many successful releases, the newest counted, the artifacts are kept.
         notification_topic_arn: the SNS topic that is told of each release.
         adopt: whether an endpoint that belongs to no stack is taken over.
     """
@@ -160,8 +177,9 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
         autoscaled: bool,
         deployment: dict[str, Any],
         rollback_alarms: Sequence[pulumi.Input[str]],
+        bucket: pulumi.Input[str],
+        releases_kept: int,
         freeze_windows: Sequence[dict[str, Any]] = (),
-        bucket: pulumi.Input[str] | None = None,
         notification_topic_arn: str | None = None,
         adopt: bool = False,
         opts: pulumi.ResourceOptions | None = None,
@@ -177,6 +195,7 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
             "rollbackAlarms": rollback_alarms,
             "freezeWindows": list(freeze_windows),
             "bucket": bucket,
+            "releasesKept": releases_kept,
             "notificationTopicArn": notification_topic_arn,
             "adopt": adopt,
             "arn": None,

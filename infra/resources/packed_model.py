@@ -19,27 +19,34 @@ from infra.triton.repository import ModelRepository
 
 class PackedModelProvider(AwsResourceProvider):
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """An object that somebody removed is uploaded again."""
         # `path` is where this machine has the files; the digest says what they are
-        return difference(olds, news, update=["tags"], replace=["bucket", "key", "digest", "accountId"])
+        found = difference(olds, news, update=["tags"], replace=["bucket", "key", "digest", "accountId"])
+        if not found.changes and not object_exists(self.client("s3", news), news["bucket"], news["key"]):
+            return DiffResult(changes=True)
+        return found
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        s3 = self.client("s3", props)
-        if object_exists(s3, props["bucket"], props["key"]):
-            report(f"s3://{props['bucket']}/{props['key']} is there already")
-            tag_object(s3, props["bucket"], props["key"], props["tags"])
-        else:
-            _pack_and_upload(s3, props)
+        self._upload(props)
         return CreateResult(f"{props['bucket']}/{props['key']}", props)
 
     def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        tag_object(self.client("s3", news), news["bucket"], news["key"], news["tags"])
+        self._upload(news)
         return UpdateResult(news)
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         there = object_exists(self.client("s3", props), props["bucket"], props["key"])
         return ReadResult(id_, props) if there else ReadResult("", {})
 
-    # No delete: an older Model that is still live, or is rolled back to, may name the object.
+    # No delete: an older Model that is still live, or is rolled back to, may name the object (infra.release.artifacts).
+
+    def _upload(self, props: dict[str, Any]) -> None:
+        s3 = self.client("s3", props)
+        if object_exists(s3, props["bucket"], props["key"]):
+            report(f"s3://{props['bucket']}/{props['key']} is there already")
+            tag_object(s3, props["bucket"], props["key"], props["tags"])
+        else:
+            _pack_and_upload(s3, props)
 
 
 def object_exists(s3: Any, bucket: str, key: str) -> bool:

@@ -27,7 +27,8 @@ class ArtifactMissing(Exception):
 
 class ReleasedArtifactProvider(AwsResourceProvider):
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """A new version under the same key is a change, so that a preview shows the release it will cause."""
+        """A new version under the same key is a change, so that a preview shows the release it will cause. So is a copy
+        that somebody removed, which is made again."""
         if changed(olds, news, "accountId"):
             return DiffResult(changes=True, replaces=["accountId"])
         moved = changed(olds, news, "bucket", "artifact", "prefix", "tags")
@@ -41,7 +42,8 @@ class ReleasedArtifactProvider(AwsResourceProvider):
             return DiffResult(changes=False)
         if version is None:
             raise ArtifactMissing(news["bucket"], news["artifact"])
-        return DiffResult(changes=bool(moved) or version != olds["versionId"])
+        gone = not moved and not object_exists(self.client("s3", news), olds["bucket"], olds["key"])
+        return DiffResult(changes=bool(moved) or gone or version != olds["versionId"])
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         return CreateResult(f"{props['bucket']}/{props['artifact']}", self._released(props))
@@ -53,7 +55,7 @@ class ReleasedArtifactProvider(AwsResourceProvider):
         there = object_exists(self.client("s3", props), props["bucket"], props["key"])
         return ReadResult(id_, props) if there else ReadResult("", {})
 
-    # No delete: an older Model that is still live, or is rolled back to, may name the copy.
+    # No delete: an older Model that is still live, or is rolled back to, may name the copy (infra.release.artifacts).
 
     def _released(self, props: dict[str, Any]) -> dict[str, Any]:
         s3, bucket, artifact = self.client("s3", props), props["bucket"], props["artifact"]

@@ -177,6 +177,14 @@ class BucketSettings(Section):
         examples=[30],
         json_schema_extra=according_to("S3 API NoncurrentVersionExpiration (NoncurrentDays)"),
     )
+    releases_kept: int = Field(
+        10,
+        ge=1,
+        description="Successful releases of an endpoint, the newest counted, whose artifacts stay under models/ of the "
+        "bucket. So does what a Model of the endpoint names. After a release all others are removed.",
+        examples=[20],
+        json_schema_extra=according_to("this project: an artifact that may be served again is not removed"),
+    )
     abort_incomplete_multipart_upload_days: int = Field(
         7,
         ge=1,

@@ -39,6 +39,7 @@ CHANGES: dict[str, Any] = {
     "bucket.name": ({}, "models"),
     "bucket.kmsKeyArn": ({}, "arn:aws:kms:ap-northeast-1:123456789012:key/0a-1b"),
     "bucket.noncurrentVersionExpirationDays": ({}, 30),
+    "bucket.releasesKept": ({}, 3),
     "bucket.abortIncompleteMultipartUploadDays": ({}, 2),
     "image.version": ({}, "23.08-py3"),
     "image.source": ({"image": {"source": "nvcr.io/nvidia/tritonserver:24.05-py3"}}, "ghcr.io/x/triton:24.05-py3"),

@@ -29,6 +29,7 @@ NOT_ACTIONS_OF_THEIR_OWN = {
     "s3:UploadFile": ["s3:PutObject", "s3:PutObjectTagging", "s3:AbortMultipartUpload"],
     "s3:Copy": ["s3:GetObjectVersion", "s3:PutObject", "s3:PutObjectTagging"],
     "s3:ListObjectsV2": ["s3:ListBucket"],
+    "s3:DeleteObjects": ["s3:DeleteObject"],
     "sts:GetCallerIdentity": [],
 }
 """Calls of boto3 that IAM knows by other names, or allows everybody (Service Authorization Reference of S3 and STS)."""
@@ -169,7 +170,7 @@ def test_the_release_operator_reads_and_stops_this_stacks_releases_and_changes_n
         ("s3:PutObject", "s3:::other/models/x"),
         ("sns:Publish", "sns:ap-northeast-1:123456789012:other"),
         ("s3:DeleteBucket", "s3:::sagemaker-models"),
-        ("s3:DeleteObject", "s3:::sagemaker-models/models/x"),
+        ("s3:DeleteObject", "s3:::sagemaker-models/artifacts/x"),
         ("ecr:PutImage", "ecr:ap-northeast-1:941853720454:repository/sagemaker-tritonserver"),
         ("sagemaker:DeleteEndpointConfig", "sagemaker:ap-northeast-1:123456789012:endpoint-config/made-by-hand"),
         ("iam:PassRole", "iam::123456789012:role/admin"),
@@ -182,7 +183,7 @@ def test_the_deployer_may_not_work_on_anything_else(action: str, resource: str) 
 
 def test_only_what_takes_no_resource_is_allowed_on_all() -> None:
     on_all = {each["Sid"] for each in statements() if "*" in resources(each)}
-    assert on_all == {"ReadAlarms", "ReadMetrics", "ReadAutoscaling"}
+    assert on_all == {"FindModels", "ReadAlarms", "ReadMetrics", "ReadAutoscaling"}
 
 
 def test_the_role_is_passed_to_sagemaker_only() -> None:
@@ -286,6 +287,6 @@ def test_only_who_adopts_an_endpoint_reads_models_of_any_name() -> None:
         found = [each for each in statements(**sections) if any(fnmatchcase(arn, one) for one in resources(each))]
         return {action for each in found for action in each["Action"] if action.startswith("sagemaker:")}
 
-    assert actions() == set()
+    assert actions() == {"sagemaker:ListModels"}
     adopting = actions(adopt={"endpoints": ["sagemaker-endpoint"]}, endpoints=FIXED, environment="staging")
-    assert adopting == {"sagemaker:DescribeModel"}
+    assert adopting == {"sagemaker:ListModels", "sagemaker:DescribeModel"}

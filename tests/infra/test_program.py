@@ -577,8 +577,8 @@ def test_each_variant_has_a_model_instances_and_a_weight_of_its_own(several: Dep
         ("Trial", "e-Trial-1a2b3c4", "ml.m5.large", 0.10000000149011612),
     ]
     assert {each.name for each in several.all("sagemaker/model:Model")} == {"e-Stable", "e-Trial"}
-    assert several.one(":ReleasedArtifact").inputs["prefix"] == "models/e-Stable/"
-    assert several.one(":PackedModel").inputs["key"].startswith("models/e-Trial/")
+    assert several.one(":ReleasedArtifact").inputs["prefix"] == "models/e/Stable/"
+    assert several.one(":PackedModel").inputs["key"].startswith("models/e/Trial/")
     assert set(several.outputs["endpoints"]["e"]["artifacts"]) == {"Stable", "Trial"}
 
 

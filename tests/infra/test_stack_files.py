@@ -205,6 +205,7 @@ def of_region(config: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
                 {
                     "name": st.just("models-of-ours"),
                     "noncurrentVersionExpirationDays": st.integers(1, 365),
+                    "releasesKept": st.integers(1, 100),
                     "kmsKeyArn": st.just(f"arn:aws:kms:{aws}:key/1234abcd"),
                 },
             ),

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from infra.release.endpoint import OWNER_TAG
 from sandbox import aftermath
-from sandbox.stacks import StackFailed
+from sandbox.stacks import Stack, StackFailed
 from tests.lifecycle.account import (
     BROKEN,
     Account,
@@ -25,6 +25,12 @@ from tests.lifecycle.account import (
 
 CANARY = {"strategy": "canary", "percent": 50, "bakeSeconds": 600, "timeoutSeconds": 28800}
 RELEASED = ["PackedModel", "Model", "EndpointConfiguration"]
+
+
+def released_artifacts(account: Account, stack: Stack, name: str) -> list[str]:
+    """The keys of what was released to an endpoint and is still there."""
+    found = account.client("s3").list_objects_v2(Bucket=stack.outputs()["bucket"], Prefix=f"models/{name}/")
+    return [each["Key"] for each in found.get("Contents", [])]
 
 
 def scale_out(account: Account, name: str, count: int) -> None:
@@ -74,8 +80,9 @@ def test_a_model_is_deployed_then_released_anew_and_taken_back(account: Account)
 
 def test_a_broken_model_fails_with_tritons_reason_while_the_old_one_answers(account: Account) -> None:
     name, model = account.name(), account.model(1)
-    stack = account.stack(development({name: {"model": {"path": str(model)}}}))
+    stack = account.stack(development({name: {"model": {"path": str(model)}}}, bucket={"releasesKept": 1}))
     stack.up()
+    (first,) = released_artifacts(account, stack, name)
     live = account.endpoint(name)["EndpointConfigName"]
     before = account.now()
 
@@ -98,6 +105,15 @@ def test_a_broken_model_fails_with_tritons_reason_while_the_old_one_answers(acco
     stack.up()
     assert account.ask(name) == 4
     assert len(account.client("sagemaker").list_models(NameContains=name)["Models"]) == 1
+    consistent(account, stack)
+    assert len(released_artifacts(account, stack, name)) == 4, "as long as a Model named them"
+
+    write_model(model, answer=1)
+    stack.up()
+    assert account.ask(name) == 1
+    assert first in (left := released_artifacts(account, stack, name))
+    assert len(left) == 2, "the live one, and that of the Model which was to be deleted"
+    scale_out(account, name, 2)
     consistent(account, stack)
 
 

@@ -231,6 +231,7 @@ def test_a_release_is_recorded_with_all_that_is_known_of_it(said: list[str], rec
         who="arn:aws:sts::123456789012:assumed-role/deployer/ci",
         strategy="allAtOnce",
         changes=("AllTraffic: model data s3://b/model-old.tar.gz -> s3://b/model-new.tar.gz",),
+        artifacts=("s3://b/model-new.tar.gz",),
     )
     assert record.ended > record.began
 

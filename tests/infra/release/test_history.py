@@ -28,6 +28,7 @@ RECORD = ReleaseRecord(
     reason="ping failed",
     alarms=("e-2-error-rate",),
     override="INC-42",
+    artifacts=("s3://b/models/e/2.tar.gz",),
 )
 
 

@@ -9,11 +9,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import pulumi
 import pytest
 
+from infra.aws_error import AwsRequestRefused
 from infra.aws_session import AwsSession, AwsSessionRefused
+from infra.release.artifacts import ReleasedArtifacts
 from infra.release.description import EndpointDescription
 from infra.release.endpoint import OWNER_TAG, EndpointRelease, EndpointRequest
+from infra.release.failure import ReleaseFailed
 from infra.release.freeze import OVERRIDE_VARIABLE, FreezeWindow
 from infra.release.policy import BatchSize, ReleasePolicy
 from infra.release.reader import EndpointReader
@@ -45,11 +49,14 @@ PROPS: dict[str, Any] = {
     "rollbackAlarms": ["e-1-error-rate"],
     "freezeWindows": [WEEKEND],
     "bucket": "models",
+    "releasesKept": 3.0,
     "notificationTopicArn": "arn:aws:sns:us-east-1:123456789012:releases",
     "arn": ARN,
 }
 BEFORE_GATES = {
-    key: value for key, value in PROPS.items() if key not in ("freezeWindows", "bucket", "notificationTopicArn")
+    key: value
+    for key, value in PROPS.items()
+    if key not in ("freezeWindows", "bucket", "releasesKept", "notificationTopicArn")
 }
 """What a stack has stored that was deployed before there were freeze windows, a history and notifications."""
 EARLIER = {
@@ -94,6 +101,19 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
 
 
 @pytest.fixture(autouse=True)
+def kept(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Of how many releases artifacts were to be kept, each time that others were removed."""
+    kept: list[int] = []
+
+    def expire(_self: ReleasedArtifacts, releases: int) -> list[str]:
+        kept.append(releases)
+        return []
+
+    monkeypatch.setattr(ReleasedArtifacts, "expire", expire)
+    return kept
+
+
+@pytest.fixture(autouse=True)
 def off(monkeypatch: pytest.MonkeyPatch) -> Record:
     """What is recorded of autoscaling that is off."""
     off: Record = {}
@@ -119,6 +139,7 @@ def found_is(monkeypatch: pytest.MonkeyPatch, found: EndpointDescription, tags: 
         ("rollbackAlarms", UNKNOWN, []),
         ("freezeWindows", [], []),
         ("bucket", "other", []),
+        ("releasesKept", 4.0, []),
         ("notificationTopicArn", None, []),
         ("name", "f", ["name"]),
         ("accountId", "999999999999", ["accountId"]),
@@ -198,11 +219,41 @@ def test_the_driver_gets_freeze_windows_and_the_override_of_this_run(
 ) -> None:
     provider.create(PROPS)
     monkeypatch.setenv("TRITON_SAGEMAKER_OVERRIDE_FREEZE", "INC-42")
-    provider.create(BEFORE_GATES)
+    provider.create({**PROPS, "freezeWindows": []})
     frozen, overridden = asked.requests
     assert frozen.freeze_windows == (FreezeWindow("0 18 * * FRI", timedelta(hours=62), "Asia/Tokyo", "weekend"),)
     assert frozen.freeze_override is None
     assert (overridden.freeze_windows, overridden.freeze_override) == ((), "INC-42")
+
+
+@pytest.mark.usefixtures("asked")
+def test_released_artifacts_expire_after_a_release_and_never_fail_it(
+    provider: EndpointProvider, monkeypatch: pytest.MonkeyPatch, kept: list[int]
+) -> None:
+    provider.update("e", PROPS, {**PROPS, "endpointConfigName": "e-2"})
+    assert kept == [3]
+
+    def refuse(_self: ReleasedArtifacts, releases: int) -> list[str]:
+        raise AwsRequestRefused("s3://models/models/e/: DeleteObjects was refused: AccessDenied")
+
+    warnings: list[str] = []
+    monkeypatch.setattr(ReleasedArtifacts, "expire", refuse)
+    monkeypatch.setattr(pulumi.log, "warn", warnings.append)
+    assert provider.update("e", PROPS, {**PROPS, "endpointConfigName": "e-3"}).outs is not None
+    assert "AccessDenied" in warnings[0]
+
+
+@pytest.mark.usefixtures("asked")
+def test_no_artifact_expires_where_a_release_failed(
+    provider: EndpointProvider, monkeypatch: pytest.MonkeyPatch, kept: list[int]
+) -> None:
+    def fail(_self: EndpointRelease, request: EndpointRequest) -> EndpointDescription:
+        raise ReleaseFailed("rolled back", "rolledBack", "")
+
+    monkeypatch.setattr(EndpointRelease, "release", fail)
+    with pytest.raises(ReleaseFailed):
+        provider.update("e", PROPS, {**PROPS, "endpointConfigName": "e-2"})
+    assert kept == []
 
 
 def test_releases_are_recorded_in_bucket_and_topic_as_far_as_there_are_any(

@@ -80,14 +80,19 @@ def test_files_that_changed_since_the_deployment_began_are_not_released(
 
 
 def test_where_the_files_lie_on_this_machine_is_no_change(provider: PackedModelProvider, props: dict[str, Any]) -> None:
+    provider.create(props)
     assert provider.diff("id", props, {**props, "path": "/elsewhere"}).changes is False
     assert provider.diff("id", props, {**props, "digest": "d", "key": "k"}).replaces == ["key", "digest"]
 
 
-def test_an_object_that_somebody_deleted_is_uploaded_again_after_a_refresh(
+def test_an_object_that_somebody_deleted_is_uploaded_again(
     s3: Any, provider: PackedModelProvider, props: dict[str, Any]
 ) -> None:
     provider.create(props)
     assert provider.read("id", props).id == "id"
+    assert provider.diff("id", props, props).changes is False
     s3.delete_object(Bucket="models", Key=props["key"])
     assert provider.read("id", props).id == ""
+    assert provider.diff("id", props, props).changes is True
+    provider.update("id", props, props)
+    assert provider.diff("id", props, props).changes is False

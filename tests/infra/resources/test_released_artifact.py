@@ -77,6 +77,16 @@ def test_a_new_version_under_the_same_key_is_a_change(s3: Any, provider: Release
     assert updated["key"] == f"models/ranking/model_7/{newer}.tar.gz"
 
 
+def test_a_copy_that_somebody_deleted_is_made_again(s3: Any, provider: ReleasedArtifactProvider) -> None:
+    upload(s3, b"seven")
+    olds = provider.create(dict(PROPS)).outs
+    assert olds is not None
+    s3.delete_object(Bucket="models", Key=olds["key"])
+    assert provider.diff("id", olds, dict(PROPS)).changes is True
+    assert provider.update("id", olds, dict(PROPS)).outs == olds
+    assert provider.diff("id", olds, dict(PROPS)).changes is False
+
+
 def test_a_missing_artifact_shows_the_upload_to_run(provider: ReleasedArtifactProvider) -> None:
     with pytest.raises(ArtifactMissing, match=r"aws s3 cp model_7\.tar\.gz s3://models/artifacts/model_7\.tar\.gz"):
         provider.create(dict(PROPS))

@@ -54,6 +54,7 @@ STACK: dict[str, Any] = {
         "name": "models",
         "kmsKeyArn": "arn:aws:kms:ap-northeast-1:123456789012:key/1234abcd",
         "noncurrentVersionExpirationDays": 90,
+        "releasesKept": 10,
         "abortIncompleteMultipartUploadDays": 7,
     },
     "image": {"version": "23.10-py3", "repository": "triton", "untaggedImageExpirationDays": 14},

@@ -1,0 +1,83 @@
+"""Removes released artifacts that nothing needs any more.
+
+An instance downloads the artifact that its Model names when it starts: in a release, in its rollback, and at every
+scale-out. So whatever a Model of the endpoint names stays, whether its configuration is live, retained, or about to be
+deleted. The artifacts of the last releases stay too, to go back to. Removing writes delete markers: the bucket is
+versioned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from itertools import chain, islice
+from typing import Any
+
+from infra import prefixes
+from infra.aws_error import aws_calls
+from infra.release.history import ReleaseHistory
+from infra.release.reader import EndpointReader
+
+MAX_DELETED = 1000
+"""Objects that one request deletes (S3 API `DeleteObjects`)."""
+
+
+class ReleasedArtifacts:
+    """The released artifacts of an endpoint, of all variants that it has or had.
+
+    Args:
+        s3: boto3's `s3` client.
+        sagemaker: boto3's `sagemaker` client.
+        bucket: the model bucket.
+        endpoint: the endpoint's name. Its Models are those whose names begin with it and a hyphen, as Pulumi names
+            them.
+    """
+
+    def __init__(self, s3: Any, sagemaker: Any, bucket: str, endpoint: str) -> None:
+        self._s3, self._bucket, self._endpoint = s3, bucket, endpoint
+        self._reader = EndpointReader(sagemaker)
+
+    def expire(self, releases_kept: int) -> list[str]:
+        """Remove those that no Model names and none of the last successful releases served; return their keys.
+
+        What is in the bucket is read first: a Model that is created meanwhile names none of the objects that go. None
+        go where no release is on record, or one of them does not say what it served.
+
+        Raises:
+            AwsRequestRefused: naming the bucket.
+        """
+        prefix = prefixes.released(self._endpoint)
+        with aws_calls(f"s3://{self._bucket}/{prefix}"):
+            there = set(self._keys(prefix))
+            history = ReleaseHistory(self._s3, self._bucket).succeeded(self._endpoint)
+            served = [each.artifacts for each in islice(history, releases_kept)] if there else []
+            if not served or not all(served):
+                return []
+            expired = not_needed(self._bucket, there, {*chain(*served), *self._named()})
+            for first in range(0, len(expired), MAX_DELETED):
+                objects = [{"Key": key} for key in expired[first : first + MAX_DELETED]]
+                self._s3.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
+        return expired
+
+    def _keys(self, prefix: str) -> Iterator[str]:
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+        return (each["Key"] for page in pages for each in page.get("Contents", []))
+
+    def _named(self) -> Iterator[str]:
+        """The addresses in S3 that the endpoint's Models hold anywhere."""
+        for name in self._reader.models(f"{self._endpoint}-"):
+            yield from _addresses(self._reader.model(name))
+
+
+def not_needed(bucket: str, keys: Collection[str], needed: Collection[str]) -> list[str]:
+    """The keys whose objects are not needed. Addresses that end in a slash are prefixes (API `S3DataSource`)."""
+    folders = tuple(each for each in needed if each.endswith("/"))
+    addresses = {f"s3://{bucket}/{key}": key for key in keys}
+    return sorted(key for url, key in addresses.items() if url not in needed and not url.startswith(folders))
+
+
+def _addresses(described: Any) -> Iterator[str]:
+    if isinstance(described, str) and described.startswith("s3://"):
+        yield described
+    elif isinstance(described, dict | list):
+        for each in described.values() if isinstance(described, dict) else described:
+            yield from _addresses(each)
