@@ -22,7 +22,7 @@ from moto.ecr.models import Image, Repository, ecr_backends
 
 from sandbox.aws import images
 from sandbox.aws.layers import LayerStore, LayerUpload
-from sandbox.aws.protocol import PASS_TO_MOTO, AwsError, RequestContext, partition
+from sandbox.aws.protocol import PASS_TO_MOTO, AwsError, Guard, RequestContext, partition
 
 #: What InitiateLayerUpload tells clients (its example in the AWS CLI's reference).
 PART_SIZE: Final = 10_485_760
@@ -115,11 +115,12 @@ class _Call:
 
 
 class Ecr:
-    """The service; `directory` is where layers' bytes go."""
+    """The service; `directory` is where layers' bytes go, `guard` refuses calls."""
 
     http_prefix = LayerStore.http_prefix
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, guard: Guard) -> None:
+        self._guard = guard
         self._layers = LayerStore(directory)
         self.http = self._layers.http
         self._lock = threading.RLock()
@@ -142,6 +143,7 @@ class Ecr:
         account, name = params.get("registryId", context.account), params.get("repositoryName")
         if account != context.account:
             _authorize_abroad(operation, account, name or "*", context)
+        self._guard(operation, params, context)
         if operation != "UploadLayerPart" and operation not in self._operations:
             return PASS_TO_MOTO  # type: ignore[no-any-return]
         found = find_repository(account, context.region, params["repositoryName"])

@@ -12,7 +12,7 @@ from moto.core.exceptions import ServiceException
 from moto.iam.models import IAMBackend, Role, iam_backends
 from moto.iam.policy_validation import IAMPolicyDocumentValidator, IAMTrustPolicyDocumentValidator
 
-from sandbox.aws.protocol import PASS_TO_MOTO, AwsError, RequestContext, check, partition, service_model
+from sandbox.aws.protocol import PASS_TO_MOTO, AwsError, Guard, RequestContext, check, partition, service_model
 
 #: IAM User Guide, "IAM and AWS STS quotas": characters, white space not counted.
 LARGEST_TRUST_POLICY: Final = 2048
@@ -25,7 +25,10 @@ Params = Mapping[str, Any]
 
 
 class Iam:
-    """Checks a call, then leaves it to moto."""
+    """Checks a call, by `guard` too, then leaves it to moto."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
 
     def handle(self, operation: str, params: dict[str, Any], context: RequestContext) -> dict[str, Any] | None:
         model = service_model("iam").operation_model(operation)
@@ -33,6 +36,7 @@ class Iam:
         check(model, members)
         if operation in _CHECKS:
             _CHECKS[operation](iam_backends[context.account][partition(context.region)], members)
+        self._guard(operation, members, context)
         return PASS_TO_MOTO  # type: ignore[no-any-return]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -128,8 +128,7 @@ class ExecutionRole:
 
     def allows(self, action: str, resource: str) -> bool:
         """Whether the role's own policies have an Allow for an action, and no Deny; resource policies do not count."""
-        verdicts = [IAMPolicy(document).is_action_permitted(action, resource) for document in _policies(self._role())]
-        return PermissionResult.PERMITTED in verdicts and PermissionResult.DENIED not in verdicts
+        return permits(documents_of(self._role()), action, resource)
 
     def _role(self) -> Role | None:
         account, arn_partition = self.arn.split(":")[4], self.arn.split(":")[1]
@@ -212,9 +211,15 @@ def _check_image(container: Mapping[str, Any], role: ExecutionRole, region: str)
         raise AwsError("ValidationException", f"Unsupported manifest media type {stored.media_type}")
 
 
-def _policies(role: Role | None) -> list[str | Policy]:
+def documents_of(role: Role | None) -> list[str | Policy]:
     """A role's inline and attached policies."""
     return [*role.policies.values(), *role.managed_policies.values()] if role else []
+
+
+def permits(documents: Iterable[str | Policy], action: str, resource: str) -> bool:
+    """Whether policies have an Allow for an action on a resource, and no Deny."""
+    verdicts = [IAMPolicy(document).is_action_permitted(action, resource) for document in documents]
+    return PermissionResult.PERMITTED in verdicts and PermissionResult.DENIED not in verdicts
 
 
 def _concerns_sagemaker(statement: Mapping[str, Any], account: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -57,6 +57,10 @@ class RequestContext:
     def arn(self, service: str, resource: str) -> str:
         """The ARN of a resource of the caller's account and region."""
         return f"arn:{partition(self.region)}:{service}:{self.region}:{self.account}:{resource}"
+
+
+Guard = Callable[[str, Mapping[str, Any], RequestContext], None]
+"""Raises `AwsError` for a call, by its operation and parameters, that must not be answered."""
 
 
 @dataclass(frozen=True)

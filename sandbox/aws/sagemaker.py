@@ -1,7 +1,7 @@
 """SageMaker's control plane: models, endpoint configurations, endpoints and their tags, kept whole in memory.
 
 Where AWS lets something through that breaks a live endpoint, this stand-in refuses, so that tests see it: deleting an
-endpoint configuration, or a model of one, that an endpoint serves or is heading for.
+endpoint configuration, or a model of one, that an endpoint serves or is heading for. See `live` for other services.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class SageMaker:
         model = self._model(hosting, params["ModelName"], context)
         name = model.request["ModelName"]
         for endpoint in hosting.endpoints.values():
-            for config in _configs_in_use(hosting, endpoint):
+            for config in configs_in_use(hosting, endpoint):
                 if any(variant["ModelName"] == name for variant in config.request["ProductionVariants"]):
                     raise _in_use(f'model "{model.arn}"', endpoint)
         del hosting.models[name.lower()]
@@ -164,7 +164,7 @@ class SageMaker:
         """
         config = self._config(hosting, params["EndpointConfigName"], context)
         for endpoint in hosting.endpoints.values():
-            if config in _configs_in_use(hosting, endpoint):
+            if config in configs_in_use(hosting, endpoint):
                 raise _in_use(f'endpoint configuration "{config.arn}"', endpoint)
         del hosting.configs[config.request["EndpointConfigName"].lower()]
 
@@ -359,7 +359,8 @@ def _in_use(what: str, endpoint: Endpoint) -> AwsError:
     return _invalid(message)
 
 
-def _configs_in_use(hosting: Hosting, endpoint: Endpoint) -> list[Definition]:
+def configs_in_use(hosting: Hosting, endpoint: Endpoint) -> list[Definition]:
+    """The configurations that an endpoint serves or is being updated to."""
     return [hosting.configs[name.lower()] for name in endpoint.config_names]
 
 

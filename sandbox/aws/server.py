@@ -53,6 +53,7 @@ from sandbox.aws.conditions import Conditions
 from sandbox.aws.ecr import Ecr
 from sandbox.aws.fleet import Launch
 from sandbox.aws.iam import Iam
+from sandbox.aws.live import LiveFleets
 from sandbox.aws.protocol import (
     PASS_TO_MOTO,
     AwsError,
@@ -274,12 +275,12 @@ class _RequestHandler(MotoRequestHandler):
 def services(home: Path, launch: Launch | None) -> dict[str, Service]:
     """Our own services by the names of boto3's clients; every other one is moto's. `launch`: see `Fleet`."""
     hostings: Hostings = defaultdict(Hosting)
-    autoscaling = ApplicationAutoScaling(hostings)
+    autoscaling, live = ApplicationAutoScaling(hostings), LiveFleets(hostings)
     return {
         "application-autoscaling": autoscaling,
         "cloudwatch": CloudWatch(),
-        "ecr": Ecr(home / "layers"),
-        "iam": Iam(),
+        "ecr": Ecr(home / "layers", live.check),
+        "iam": Iam(live.check),
         "s3": S3(),
         "sagemaker": SageMaker(
             hostings, home / "endpoints", launch, autoscaling.scalable_variants, autoscaling.deregister

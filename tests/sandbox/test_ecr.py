@@ -876,7 +876,7 @@ def test_an_image_of_a_list_is_deleted_after_the_list(
 @pytest.fixture
 def in_process(tmp_path: Path) -> Iterator[Any]:
     """`in_process(operation, **params)`: the service without a server, in an account of the test's own."""
-    service, account = Ecr(tmp_path), str(uuid.uuid4().int)[:12]
+    service, account = Ecr(tmp_path, lambda *_: None), str(uuid.uuid4().int)[:12]
 
     def call(operation: str, **params: Any) -> Any:
         context = RequestContext(account, "ap-northeast-1", operation, {}, "http://sandbox", Conditions())
