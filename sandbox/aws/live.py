@@ -67,8 +67,8 @@ class LiveFleets:
             if taken := takes(params, context, model):
                 raise AwsError(
                     "ValidationException",
-                    f'{operation} takes {taken} from endpoint "{model.endpoint}", which serves a model that needs it '
-                    "or is being updated to one. (The sandbox refuses this; AWS would allow it and break the endpoint.)",
+                    f'{operation} takes {taken} from endpoint "{model.endpoint}", whose live model needs it. '
+                    "(The sandbox refuses this; AWS would allow it and break the endpoint.)",
                 )
 
     def _models(self, account: str) -> Iterator[_LiveModel]:

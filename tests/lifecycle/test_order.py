@@ -70,23 +70,23 @@ def test_a_new_name_or_environment_deletes_nothing_before_the_endpoint_has_moved
         consistent(account, stack)
         return needed(account, name)
 
-    released = {"DeleteModel", "DeleteEndpointConfig"}
-    named = {"role": {"name": f"{name}-a"}, "bucket": {"name": f"{name}-models"}}
-    stack.config = development(endpoints, **named, image={"repository": f"{name}-triton"})
-    now = changed(released | {"DeleteRole", "DeleteRolePolicy", "DeleteRepository"})
-    assert (now["role"], now["bucket"], now["repository"]) == (f"{name}-a", f"{name}-models", f"{name}-triton")
+    released = {"DeleteModel", "DeleteEndpointConfig", "DeleteRolePolicy"}
+    named = {"bucket": {"name": f"{name}-models"}, "image": {"repository": f"{name}-triton"}}
+    stack.config = development(endpoints, **named)
+    now = changed(released | {"DeleteRepository"})
+    assert (now["bucket"], now["repository"]) == (f"{name}-models", f"{name}-triton")
 
-    stack.config = development(endpoints, role={"name": f"{name}-b"}) | {"triton-sagemaker:environment": "production"}
-    now = changed(released | {"DeleteRole", "DeleteRolePolicy", "DeleteRepository"})
-    assert (now["role"], now["repository"]) == (f"{name}-b", "sagemaker-tritonserver")
+    stack.config = development(endpoints, role={"name": name}) | {"triton-sagemaker:environment": "production"}
+    now = changed(released | {"DeleteRole", "DeleteRepository"})
+    assert (now["role"], now["repository"]) == (name, "sagemaker-tritonserver")
 
     stack.config = development(endpoints) | {"triton-sagemaker:environment": "staging"}
-    now = changed(released | {"DeleteRole", "DeleteRolePolicy"})
+    now = changed(released | {"DeleteRole"})
     assert now["repository"] == f"sagemaker-tritonserver-{stack.name}"
     assert account.client("ecr").describe_images(repositoryName="sagemaker-tritonserver")["imageDetails"]
 
     stack.rename(f"renamed-{name}")
-    now = changed(released | {"DeleteRepository"})
+    now = changed(released | {"DeleteRole", "DeleteRepository"})
     assert now["repository"] == f"sagemaker-tritonserver-renamed-{name}"
     nothing_to_do(stack)
 
