@@ -80,8 +80,10 @@ def existing(named: Named, name: str, client: Any) -> str | None:
     except BotoCoreError:
         return None
     return (
-        f"the {named.kind} {name} exists already, and this stack does not own it. Take it over as it is with "
-        f"{project}:adopt.{named.adopt}: true (docs/adopt.md), or set {project}:{named.name_key} to another name."
+        f"the {named.kind} {name} exists already. If the stack does not own it, take it over as it is with "
+        f"{project}:adopt.{named.adopt}: true (docs/adopt.md), or set {project}:{named.name_key} to another name. If "
+        "it is the stack's own, from before a release under a new name that was rolled back, return to the new name: "
+        "Pulumi deletes the old one with the next release that succeeds."
     )
 
 

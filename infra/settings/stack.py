@@ -253,8 +253,8 @@ class ImageSettings(Section):
         None,
         description="The ECR repository (2 to 128 lower-case letters and digits, with . _ - and / between them); "
         "sagemaker-tritonserver in production, else sagemaker-tritonserver-<stack>. Under a new name a new "
-        "repository is made and filled, and endpoints are released from it; in production the old one stays, and a new "
-        "name requires `pulumi up --ignore-protect`.",
+        "repository is made and filled, endpoints are released from it, and then the old one is deleted with its "
+        "images; in production the old one stays, and a new name requires `pulumi up --ignore-protect`.",
         examples=["ml/sagemaker-tritonserver"],
         json_schema_extra=on_change(Effect.REPLACEMENT)
         | according_to(
@@ -301,7 +301,7 @@ class RoleSettings(Section):
         max_length=64,
         pattern=r"^[A-Za-z0-9_+=,.@-]+$",
         description="The execution role's name (1 to 64 letters, digits and _+=,.@-); Pulumi chooses one if not given. "
-        "Under a new name a new role is made, and endpoints are released with it.",
+        "Under a new name a new role is made, endpoints are released with it, and then the old one is deleted.",
         examples=["sagemaker-triton"],
         json_schema_extra=on_change(Effect.REPLACEMENT) | according_to("IAM API roleNameType"),
     )

@@ -96,8 +96,8 @@ def _by_policy(params: Params, context: RequestContext, model: _LiveModel) -> st
     if (role := _role(params, context, model)) is None:
         return ""
     inline, managed = dict(role.policies), dict(role.managed_policies)
-    inline.pop(params.get("PolicyName"), None)
-    managed.pop(params.get("PolicyArn"), None)
+    inline.pop(params.get("PolicyName", ""), None)
+    managed.pop(params.get("PolicyArn", ""), None)
     after = [*inline.values(), *managed.values(), *filter(None, [params.get("PolicyDocument")])]
     lost = (each for each in model.permissions if permits(documents_of(role), *each) and not permits(after, *each))
     return " on ".join(next(lost, ()))
