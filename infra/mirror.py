@@ -9,6 +9,7 @@ import pulumi
 from pulumi_aws import ecr
 
 from infra import existing
+from infra.ecr.copy import REPLACED
 from infra.ecr.reference import ImageReference
 from infra.resources.mirrored_image import MirroredImage
 
@@ -18,6 +19,8 @@ class ImageMirrorArgs:
     repository_name: str
     sources: list[ImageReference]
     """Where the image may be, in the order to try."""
+    follows_tag: bool
+    """Whether a new image behind a source's tag is mirrored too."""
     untagged_image_expiration_days: int
     account_id: pulumi.Input[str]
     tags: dict[str, str]
@@ -55,7 +58,7 @@ class ImageMirror(pulumi.ComponentResource):
         ecr.LifecyclePolicy(
             f"{name}-lifecycle",
             repository=repository.name,
-            policy=json.dumps(expire_untagged(args.untagged_image_expiration_days)),
+            policy=json.dumps(lifecycle_policy(args.untagged_image_expiration_days)),
             # it goes with its repository; deleting a replaced one by itself would delete its successor, because a
             # repository has one (ECR API PutLifecyclePolicy)
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(retain_on_delete=True)),
@@ -63,6 +66,7 @@ class ImageMirror(pulumi.ComponentResource):
         image = MirroredImage(
             name,
             sources=[str(source) for source in args.sources],
+            follows_tag=args.follows_tag,
             destination=pulumi.Output.concat(repository.repository_url, ":", mirrored_tag(args.sources[0])),
             account_id=args.account_id,
             opts=child,
@@ -78,8 +82,13 @@ def mirrored_tag(source: ImageReference) -> str:
     return source.tag or (source.digest or "").replace(":", "-")[:19]
 
 
-def expire_untagged(days: int) -> dict[str, object]:
-    """An ECR lifecycle policy that removes images without a tag that were pushed more than `days` ago."""
+MAX_REPLACED = 10
+"""Images that are kept after their tag moved to another one."""
+
+
+def lifecycle_policy(days: int) -> dict[str, object]:
+    """An ECR lifecycle policy that removes images without a tag that were pushed more than `days` ago, and the oldest
+    of those whose tag moved."""
     return {
         "rules": [
             {
@@ -92,6 +101,17 @@ def expire_untagged(days: int) -> dict[str, object]:
                     "countNumber": days,
                 },
                 "action": {"type": "expire"},
-            }
+            },
+            {
+                "rulePriority": 2,
+                "description": f"Keep {MAX_REPLACED} images whose tag moved to another one",
+                "selection": {
+                    "tagStatus": "tagged",
+                    "tagPrefixList": [REPLACED],
+                    "countType": "imageCountMoreThan",
+                    "countNumber": MAX_REPLACED,
+                },
+                "action": {"type": "expire"},
+            },
         ]
     }

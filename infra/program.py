@@ -74,6 +74,7 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
         ImageMirrorArgs(
             repository_name=repository,
             sources=settings.image_sources,
+            follows_tag=settings.image.source is not None,
             untagged_image_expiration_days=settings.image.untagged_image_expiration_days,
             account_id=account_id,
             tags=tags,

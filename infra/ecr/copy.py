@@ -38,6 +38,9 @@ from infra.ecr.repository import EcrRepository
 MAX_CONFIG_BYTES = 8 * 1024 * 1024
 """Largest configuration that is read; real ones have some kilobytes."""
 
+REPLACED = "replaced-"
+"""How the tag begins that an image gets whose own tag moves to another one."""
+
 # A source that refuses so does not have the image for us; another one may.
 _TRY_THE_NEXT = frozenset({"RepositoryNotFoundException", "AccessDeniedException"})
 
@@ -94,8 +97,11 @@ def copy_image(
     image = read_image(sources, registries)
     blobs = image.manifest.blobs
     bytes_copied = 0
-    if not _holds(repository, destination.tag, image):
+    held = _held(repository, destination.tag, image)
+    if held != image.manifest.digest:
         bytes_copied = _copy_layers(image, repository, registries, progress)
+        if held is not None:
+            _keep_replaced(repository, held)
         _put_image(repository, destination.tag, image)
     return CopiedImage(
         digest=image.manifest.digest,
@@ -127,6 +133,13 @@ def read_image(sources: Sequence[ImageReference], registries: Registries) -> Sou
     raise _found_nowhere(failures)
 
 
+def digest_of_copy(reference: ImageReference, registries: Registries) -> str:
+    """The digest that a copy of the image would have now, from its manifests alone. Raises ImageCopyError."""
+    name = str(reference)
+    manifest = _image_manifest(registries.source(reference), reference.digest or reference.tag or "", name)
+    return as_docker_schema2(manifest, name).digest
+
+
 def _manifest_of_copy(reference: ImageReference, source: ImageSource, registries: Registries) -> ImageManifest:
     name = str(reference)
     manifest = _image_manifest(source, reference.digest or reference.tag or "", name)
@@ -156,12 +169,19 @@ def _config(source: ImageSource, config: Descriptor, image: str, registries: Reg
     return content
 
 
-def _holds(repository: EcrRepository, tag: str, image: SourceImage) -> bool:
-    """Whether the tag names the image already. Raises ImageTagConflict if it names another one and cannot be moved."""
+def _held(repository: EcrRepository, tag: str, image: SourceImage) -> str | None:
+    """The digest that the tag names. Raises ImageTagConflict if that is another image and the tag cannot be moved."""
     held = repository.tagged_digest(tag)
     if held is not None and held != image.manifest.digest and repository.is_immutable(tag):
         raise _conflict(repository, tag, held, image)
-    return held == image.manifest.digest
+    return held
+
+
+def _keep_replaced(repository: EcrRepository, digest: str) -> None:
+    """Tag an image that is about to lose its tag: a live Model may name it, and images without a tag expire."""
+    manifest = parse_manifest(*repository.manifest(digest), f"{repository}: {digest}")
+    if isinstance(manifest, ImageManifest):
+        repository.put_image(manifest, f"{REPLACED}{digest.removeprefix('sha256:')[:12]}")
 
 
 def _copy_layers(

@@ -32,6 +32,9 @@ READABLE_MEDIA_TYPES = (DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_MANIFEST, OCI
 MAX_MANIFEST_BYTES = 4_194_304
 """Largest manifest that ECR takes (shape ``ImageManifest``)."""
 
+_ATTESTATION = "unknown/unknown"
+"""The platform of a manifest that says how an image was built (Docker docs, Image attestation storage)."""
+
 _WAY_OUT = (
     "Build it with `docker buildx build --platform linux/amd64 --provenance=false --output "
     "type=image,push=true,oci-mediatypes=false,compression=gzip,force-compression=true`, or choose another image."
@@ -124,13 +127,22 @@ def parse_manifest(body: bytes, media_type: str | None, image: str) -> ImageMani
 
 
 def choose_platform(index: ImageIndex, image: str) -> Descriptor:
-    """The linux/amd64 image of an index. Raises UnsupportedImage that lists what the index has instead."""
-    images = [each for each in index.manifests if each.media_type in (DOCKER_MANIFEST, OCI_MANIFEST)]
+    """The linux/amd64 image of an index, or its only one if the index does not say its platform.
+
+    Raises UnsupportedImage that lists what the index has instead.
+    """
+    images = [
+        each
+        for each in index.manifests
+        if each.media_type in (DOCKER_MANIFEST, OCI_MANIFEST) and str(each.platform) != _ATTESTATION
+    ]
     fitting = [(each.platform.variant, each) for each in images if each.platform and each.platform.runs_on_sagemaker]
     if fitting:  # without a variant (x86-64-v3 …) comes first: it runs on every instance type
         return min(fitting, key=lambda pair: pair[0])[1]
+    only = images[0] if len(images) == 1 else None
+    if only and only.platform is None:  # docker reads it from the configuration, which is checked later on
+        return only
     platforms = {str(each.platform) for each in images if each.platform}
-    platforms.discard("unknown/unknown")  # an attestation, no image
     raise _wrong_platform(image, ", ".join(sorted(platforms)) or "no platform at all")
 
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from infra.ecr.copy import Progress, copy_image
-from infra.ecr.download import Http
-from infra.ecr.errors import EcrRefused
+from infra.ecr.copy import Progress, copy_image, digest_of_copy
+from infra.ecr.download import Http, Retry
+from infra.ecr.errors import EcrRefused, ImageCopyError
 from infra.ecr.reference import ImageReference
 from infra.ecr.registry import Registries
-from infra.resources.provider import AwsResourceProvider, difference, report
+from infra.resources.provider import AwsResourceProvider, difference, report, warn
 
 
 class MirroredImageProvider(AwsResourceProvider):
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        return difference(olds, news, update=["sources"], replace=["destination", "accountId"])
+        """A tag of the source that names another image by now is a change, if the mirror's tag can follow it."""
+        found = difference(olds, news, update=["sources", "followsTag"], replace=["destination", "accountId"])
+        return DiffResult(changes=self._moved(olds, news)) if not found.changes and news["followsTag"] else found
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         return CreateResult(props["destination"], self._mirrored(props))
@@ -39,6 +42,27 @@ class MirroredImageProvider(AwsResourceProvider):
 
     # No delete: an older Model that is still live, or is rolled back to, may name the image. It goes with the
     # repository.
+
+    def _moved(self, olds: dict[str, Any], news: dict[str, Any]) -> bool:
+        source, destination = (ImageReference.parse(each) for each in (olds["source"], news["destination"]))
+        if source.digest is not None:
+            return False
+        registries = replace(self._registries(news), retry=Retry(tries=2))  # a preview does not wait for a registry
+        try:
+            digest = digest_of_copy(source, registries)
+            if digest == olds["digest"]:
+                return False
+            if not registries.ecr(destination).is_immutable(destination.tag or ""):
+                report(f"{source} names another image by now: {digest} instead of {olds['digest']}")
+                return True
+            warn(
+                f"{source} names another image by now: {digest}. The tags of this stack's repository are immutable, so "
+                f"{olds['digest']} stays. To release the new image, give it another tag or name it by digest in "
+                "image.source."
+            )
+        except ImageCopyError as error:
+            warn(f"{olds['digest']} stays: whether {source} names another image by now could not be checked: {error}")
+        return False
 
     def _mirrored(self, props: dict[str, Any]) -> dict[str, Any]:
         sources = [ImageReference.parse(source) for source in props["sources"]]
@@ -79,6 +103,7 @@ class MirroredImage(Resource, module="infra", name="MirroredImage"):
 
     Args:
         sources: image references, in the order to try.
+        follows_tag: whether a source's tag that moves to another image is followed. AWS's own releases are not.
         destination: `<repository URL>:<tag>`.
         account_id: the account of the stack's `aws` provider.
     """
@@ -92,12 +117,14 @@ class MirroredImage(Resource, module="infra", name="MirroredImage"):
         resource_name: str,
         *,
         sources: list[str],
+        follows_tag: bool,
         destination: pulumi.Input[str],
         account_id: pulumi.Input[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         props = {
             "sources": sources,
+            "followsTag": follows_tag,
             "destination": destination,
             "accountId": account_id,
             "digest": None,

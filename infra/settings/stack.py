@@ -244,7 +244,8 @@ class ImageSettings(Section):
     source: str | None = Field(
         None,
         description="Another image to mirror instead of AWS's, without version: registry/repository:tag or "
-        "registry/repository@sha256:…",
+        "registry/repository@sha256:… Each preview looks whether the tag names another image by now: `up` releases it, "
+        "and warns in production, where tags are immutable.",
         examples=["nvcr.io/nvidia/tritonserver:24.09-py3"],
         json_schema_extra=on_change(Effect.NEW_RELEASE)
         | according_to("github.com/distribution/reference, the grammar of image references"),

@@ -15,7 +15,7 @@ import pytest
 from botocore import xform_name
 
 from infra import policies, program
-from infra.mirror import expire_untagged
+from infra.mirror import MAX_REPLACED, lifecycle_policy
 from infra.settings.load import load
 from infra.settings.stack import Settings
 from tests.infra.mock_runtime import ACCOUNT, ROOT, run, stack_file
@@ -269,10 +269,16 @@ def test_the_vpc_actions_are_those_of_awss_guide() -> None:
     ]
 
 
-def test_only_untagged_images_expire() -> None:
-    policy: Any = expire_untagged(14)
-    (rule,) = policy["rules"]
-    assert rule["selection"] == {
+def test_only_untagged_images_and_the_oldest_of_those_replaced_expire() -> None:
+    policy: Any = lifecycle_policy(14)
+    untagged, replaced = policy["rules"]
+    assert replaced["selection"] == {
+        "tagStatus": "tagged",
+        "tagPrefixList": ["replaced-"],
+        "countType": "imageCountMoreThan",
+        "countNumber": MAX_REPLACED,
+    }
+    assert untagged["selection"] == {
         "tagStatus": "untagged",
         "countType": "sinceImagePushed",
         "countUnit": "days",

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from infra.ecr.accounts import aws_triton_images
-from infra.ecr.copy import CopiedImage, Progress, copy_image, read_image
+from infra.ecr.copy import CopiedImage, Progress, copy_image, digest_of_copy, read_image
 from infra.ecr.errors import (
     DigestMismatch,
     EcrRefused,
@@ -132,10 +132,43 @@ def test_another_image_under_a_mutable_tag_is_replaced(
     registries: Registries, source: Repository, destination: Repository, mutability: str, filters: list[str]
 ) -> None:
     wanted = put_image(source, layers=(b"layer",))
-    put_image(destination, layers=(b"other",))
+    held = put_image(destination, layers=(b"other",))
     destination.mutability, destination.filters = mutability, filters
     copy_image([SOURCE], DESTINATION, registries)
-    assert destination.tags == {"23.10-py3": wanted}
+    kept = f"replaced-{held.removeprefix('sha256:')[:12]}"
+    assert destination.tags == {"23.10-py3": wanted, kept: held}, "a live Model may name the other one"
+    copy_image([SOURCE], DESTINATION, registries)
+    assert destination.tags == {"23.10-py3": wanted, kept: held}
+
+
+@pytest.mark.usefixtures("destination")
+@pytest.mark.parametrize("architecture", ["amd64", "arm64"])
+def test_an_index_of_one_image_may_leave_its_platform_to_the_configuration(
+    registries: Registries, source: Repository, ecr: FakeEcr, architecture: str
+) -> None:
+    image = put_image(source, None, layers=(b"layer",), platform=("linux", architecture))
+    body, media_type = source.manifests[image]
+    only = {"mediaType": media_type, "digest": image, "size": len(body)}
+    source.put_manifest({"schemaVersion": 2, "manifests": [only]}, OCI_INDEX, "23.10-py3")
+    if architecture == "amd64":
+        assert copy_image([SOURCE], DESTINATION, registries).digest == image
+        return
+    with pytest.raises(UnsupportedImage, match="is for linux/arm64"):
+        copy_image([SOURCE], DESTINATION, registries)
+    assert nothing_changed(ecr)
+
+
+@pytest.mark.usefixtures("destination")
+@pytest.mark.parametrize("media_type", [DOCKER_MANIFEST, OCI_MANIFEST])
+def test_the_digest_that_a_copy_would_have_is_known_from_the_manifest_alone(
+    registries: Registries, source: Repository, ecr: FakeEcr, media_type: str
+) -> None:
+    put_image(source, layers=(b"layer",), media_type=media_type)
+    assert digest_of_copy(SOURCE, registries) == copy_image([SOURCE], DESTINATION, registries).digest
+    put_image(source, layers=(b"pushed again",), media_type=media_type)
+    before = len(ecr.calls)
+    assert digest_of_copy(SOURCE, registries) != registries.ecr(DESTINATION).tagged_digest("23.10-py3")
+    assert [operation for operation, _ in ecr.calls[before:]] == ["BatchGetImage", "BatchGetImage"]
 
 
 def test_a_tag_that_is_taken_while_the_layers_are_copied_is_a_conflict(

@@ -79,6 +79,15 @@ def test_the_variant_that_runs_everywhere_is_chosen() -> None:
     assert choose_platform(found, IMAGE).digest == digest("b")
 
 
+@pytest.mark.parametrize("others", [[], [entry("f", "unknown", "unknown")]])
+def test_the_only_image_of_an_index_may_leave_its_platform_to_the_configuration(others: list[Any]) -> None:
+    """containerd and docker do the same, for instance with what `buildah manifest` and `crane index` write."""
+    nameless = {"mediaType": OCI_MANIFEST, "digest": digest("a"), "size": 500}
+    assert choose_platform(index(nameless, *others), IMAGE).digest == digest("a")
+    with pytest.raises(UnsupportedImage, match="no platform at all"):
+        choose_platform(index(nameless, nameless | {"digest": digest("b")}), IMAGE)
+
+
 def test_an_index_for_arm_alone_is_refused_with_what_it_has() -> None:
     found = index(
         entry("a", "linux", "arm64", "v8"), entry("b", "linux", "arm", "v7"), entry("d", "unknown", "unknown")

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from infra.ecr.copy import Progress
-from infra.ecr.errors import EcrRefused
+from infra.ecr.errors import EcrRefused, ImageCopyError, TransferFailed
+from infra.ecr.reference import ImageReference
+from infra.ecr.registry import Registries
 from infra.resources import mirrored_image
 from infra.resources.mirrored_image import MirroredImageProvider
 
@@ -16,6 +18,7 @@ PROPS: dict[str, Any] = {
     "sources": ["941853720454.dkr.ecr.ap-northeast-1.amazonaws.com/sagemaker-tritonserver:23.10-py3"],
     "destination": "123456789012.dkr.ecr.ap-northeast-1.amazonaws.com/triton:23.10-py3",
     "accountId": "123456789012",
+    "followsTag": False,
     "digest": DIGEST,
     "source": "x",
 }
@@ -55,6 +58,67 @@ def test_other_sources_are_an_update_and_another_tag_a_new_image() -> None:
     assert provider.diff("id", PROPS, dict(PROPS)).changes is False
     assert provider.diff("id", PROPS, {**PROPS, "sources": ["x"]}).replaces == []
     assert provider.diff("id", PROPS, {**PROPS, "destination": "y"}).replaces == ["destination"]
+
+
+SOURCE = "nvcr.io/nvidia/tritonserver:24.09-py3"
+FOLLOWING = {**PROPS, "sources": [SOURCE], "source": SOURCE, "followsTag": True}
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    said: list[str] = []
+    monkeypatch.setattr(mirrored_image, "warn", lambda line: said.append(f"warning: {line}"))
+    monkeypatch.setattr(mirrored_image, "report", said.append)
+    return said
+
+
+def moved(monkeypatch: pytest.MonkeyPatch, now: str | ImageCopyError, immutable: bool = False) -> MirroredImageProvider:
+    """A provider whose source's tag names `now`, or cannot be looked at."""
+
+    class Mirror:
+        def is_immutable(self, tag: str) -> bool:
+            assert tag == "23.10-py3"
+            return immutable
+
+    def look(source: ImageReference, registries: Registries) -> str:
+        assert (str(source), registries.retry.tries) == (SOURCE, 2)
+        if isinstance(now, ImageCopyError):
+            raise now
+        return now
+
+    monkeypatch.setattr(MirroredImageProvider, "_registries", lambda *_: Registries(lambda *_: None))
+    monkeypatch.setattr(Registries, "ecr", lambda *_: Mirror())
+    monkeypatch.setattr(mirrored_image, "digest_of_copy", look)
+    return MirroredImageProvider()
+
+
+def test_an_image_pushed_again_behind_the_tag_is_an_update(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
+    found = moved(monkeypatch, OTHER).diff("id", FOLLOWING, dict(FOLLOWING))
+    assert (found.changes, found.replaces) == (True, None)
+    assert said == [f"{SOURCE} names another image by now: {OTHER} instead of {DIGEST}"]
+    assert moved(monkeypatch, DIGEST).diff("id", FOLLOWING, dict(FOLLOWING)).changes is False
+
+
+def test_where_tags_are_immutable_a_new_image_is_a_warning(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
+    assert moved(monkeypatch, OTHER, immutable=True).diff("id", FOLLOWING, dict(FOLLOWING)).changes is False
+    assert "immutable" in said[0]
+    assert f"{DIGEST} stays" in said[0]
+
+
+def test_a_registry_that_cannot_be_reached_keeps_no_preview_from_going_on(
+    monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    offline = TransferFailed("nvcr.io/nvidia/tritonserver: manifest of 24.09-py3: no route to host.")
+    assert moved(monkeypatch, offline).diff("id", FOLLOWING, dict(FOLLOWING)).changes is False
+    assert "no route to host" in said[0]
+
+
+@pytest.mark.parametrize("props", [PROPS, {**FOLLOWING, "source": f"nvcr.io/nvidia/tritonserver@{DIGEST}"}])
+def test_awss_releases_and_images_named_by_digest_are_not_looked_at(
+    monkeypatch: pytest.MonkeyPatch, said: list[str], props: dict[str, Any]
+) -> None:
+    assert moved(monkeypatch, TransferFailed("looked at")).diff("id", props, dict(props)).changes is False
+    assert said == []
 
 
 def test_progress_is_told_at_every_tenth(monkeypatch: pytest.MonkeyPatch) -> None:
