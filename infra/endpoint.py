@@ -84,6 +84,7 @@ class TritonEndpoint(pulumi.ComponentResource):
                 _production_variant(variant, each, self._model(variant, each).name)
                 for variant, each in variants.items()
             ],
+            kms_key_arn=settings.volume_kms_key_arn,
             tags=args.tags,
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(ignore_changes=_scaled(settings))),
         )
@@ -146,6 +147,7 @@ class TritonEndpoint(pulumi.ComponentResource):
                 "environment": pulumi.Output.secret(environment) if secret else environment,
             },
             vpc_config=_vpc_config(args.vpc),
+            enable_network_isolation=settings.enable_network_isolation or None,
             tags=args.tags,
             # the provider would update these in place, which tells AWS nothing: a Model cannot be changed
             opts=pulumi.ResourceOptions.merge(

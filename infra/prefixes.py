@@ -1,5 +1,8 @@
 """Where in the model bucket the program keeps what is its own; artifacts are uploaded anywhere else."""
 
+UPLOADED = "artifacts/"
+"""Where people upload by convention, and where `python -m infra policy uploader` lets them."""
+
 RELEASED = "models/"
 """What Models name: the execution role reads here, and nowhere else."""
 

@@ -18,7 +18,6 @@ from infra.endpoint import ServedModel, TritonEndpoint, TritonEndpointArgs
 from infra.home import unmoved
 from infra.mirror import ImageMirror, ImageMirrorArgs
 from infra.models import Models
-from infra.policies import Deployed
 from infra.pulumi_config import secret_keys
 from infra.release import freeze
 from infra.replacement import keep_until_replaced
@@ -86,18 +85,12 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
     role = ExecutionRole(
         "execution-role",
         ExecutionRoleArgs(
-            role_name=settings.role.name,
+            settings=settings,
             default_name=names.execution_role(stack),
-            adopt=settings.adopt.role,
             account_id=account_id,
             partition=partition,
-            region=settings.region,
             bucket_arn=bucket.arn,
             repository_arn=mirror.repository_arn,
-            endpoint_names=list(settings.endpoints),
-            kms_key_arn=settings.bucket.kms_key_arn,
-            in_vpc=settings.vpc is not None,
-            tags=tags,
         ),
         guarded,
     )
@@ -158,28 +151,6 @@ def release_summary(settings: EndpointSettings) -> str:
         how += f" {policy.batch} ({share}{' at the smallest fleet' if most > least else ''})"
     alarms = settings.rollback_alarms
     return f"a release takes {settings.release_estimate}: {how}, {alarms} rollback alarm{'' if alarms == 1 else 's'}"
-
-
-def deployed(settings: Settings, stack: str, partition: str, account_id: str) -> Deployed:
-    """What `policies.deployer` narrows the permissions of whoever runs `pulumi up` to."""
-    sources = [(image.ecr, image.repository) for image in settings.image_sources]
-    return Deployed(
-        partition=partition,
-        region=settings.region,
-        account_id=account_id,
-        bucket=settings.bucket.name or names.bucket(stack) + names.AUTONAMED,
-        repository=settings.image.repository or names.repository(stack, settings.production),
-        role=settings.role.name or names.execution_role(stack) + names.AUTONAMED,
-        endpoint_names=list(settings.endpoints),
-        image_arns=[
-            f"arn:{partition}:ecr:{ecr.region}:{ecr.account}:repository/{repository}"
-            for ecr, repository in sources
-            if ecr
-        ],
-        kms_key_arn=settings.bucket.kms_key_arn,
-        notification_topic_arn=settings.notification_topic_arn,
-        adopts_endpoints=bool(settings.adopt.endpoints),
-    )
 
 
 def invoke_command(endpoint: str, region: str, question: Question | None) -> str:

@@ -11,6 +11,7 @@ import pulumi
 from botocore.exceptions import ClientError
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
+from infra import prefixes
 from infra.aws_error import aws_calls, code, refused
 from infra.resources.provider import AwsResourceProvider, difference, report
 from infra.triton.problem import ModelRepositoryError
@@ -49,6 +50,20 @@ class PackedModelProvider(AwsResourceProvider):
             _pack_and_upload(s3, props)
 
 
+def write_once(s3: Any) -> Any:
+    """The client, whose writes of released artifacts fail where the key exists: the bucket's policy refuses others (S3
+    guide, "Enforce conditional writes on Amazon S3 buckets")."""
+    for operation in ("PutObject", "CompleteMultipartUpload"):
+        event = f"provide-client-params.s3.{operation}"
+        s3.meta.events.register(event, _if_none_match, unique_id=f"write-once-{operation}")
+    return s3
+
+
+def _if_none_match(params: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """As a parameter of the upload boto3 would refuse it, and pass it to operations that have no such parameter."""
+    return {**params, "IfNoneMatch": "*"} if params["Key"].startswith(prefixes.RELEASED) else params
+
+
 def object_exists(s3: Any, bucket: str, key: str) -> bool:
     """Whether the key has a current version."""
     try:
@@ -80,7 +95,7 @@ def _pack_and_upload(s3: Any, props: dict[str, Any]) -> None:
         report(f"uploading {size / 1e6:.1f} MB to s3://{bucket}/{key}")
         arguments = {"Tagging": urlencode(props["tags"]), "ContentType": "application/gzip"}
         with aws_calls(f"s3://{bucket}/{key}"):
-            s3.upload_file(str(archive), bucket, key, ExtraArgs=arguments, Callback=_Tenths(size))
+            write_once(s3).upload_file(str(archive), bucket, key, ExtraArgs=arguments, Callback=_Tenths(size))
 
 
 class _Tenths:

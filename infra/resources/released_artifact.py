@@ -7,11 +7,12 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pulumi
+from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
 from infra.aws_error import aws_calls, code, refused
-from infra.resources.packed_model import object_exists, tag_object
+from infra.resources.packed_model import object_exists, tag_object, write_once
 from infra.resources.provider import UNKNOWN, AwsResourceProvider, changed, report
 
 
@@ -85,14 +86,15 @@ def _current_version(s3: Any, bucket: str, key: str) -> str | None:
 
 
 def _copy(s3: Any, bucket: str, artifact: str, version: str, key: str, tags: dict[str, str]) -> None:
-    """Server side, in parts where it is large. A copy that is there already is of this very version."""
+    """Server side and in parts, because S3's guide does not everywhere allow CopyObject where writes are conditional. A
+    copy that is there already is of this very version."""
     if object_exists(s3, bucket, key):
         tag_object(s3, bucket, key, tags)
         return
     source = {"Bucket": bucket, "Key": artifact, "VersionId": version}
     arguments = {"TaggingDirective": "REPLACE", "Tagging": urlencode(tags)}
     with aws_calls(f"s3://{bucket}/{artifact} to {key}"):
-        s3.copy(source, bucket, key, ExtraArgs=arguments)
+        write_once(s3).copy(source, bucket, key, ExtraArgs=arguments, Config=TransferConfig(multipart_threshold=1))
 
 
 class ReleasedArtifact(Resource, module="infra", name="ReleasedArtifact"):

@@ -17,7 +17,7 @@ LEAST_USUAL_PERCENT = 0.1
 MAX_ROLLBACK_ALARMS = 10
 """Alarms that may roll a release back (API `AlarmList`)."""
 
-ERROR_RATE, SERVER_ERROR_RATE, P99_MODEL_LATENCY = "error-rate", "server-error-rate", "p99-model-latency"
+PURPOSES = ERROR_RATE, SERVER_ERROR_RATE, P99_MODEL_LATENCY = "error-rate", "server-error-rate", "p99-model-latency"
 """What an alarm is for, at the end of its name."""
 
 

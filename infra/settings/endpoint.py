@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator
 
+from infra import instances
 from infra.release import arithmetic
 from infra.release.arithmetic import Duration
 from infra.settings.alarms import MAX_ROLLBACK_ALARMS, AlarmSettings
@@ -24,6 +25,9 @@ ONLY_VARIANT = "AllTraffic"
 MAX_NAME = 55
 """SageMaker's 63 (API `ModelName`) less the 8 characters that Pulumi adds to the names of Model and
 EndpointConfiguration."""
+
+KMS_KEY_ARN = r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+$"
+"""The ARN of a key, neither its alias nor its ID: IAM grants keys by their ARN."""
 
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
 
@@ -77,6 +81,17 @@ class EndpointSettings(Fleet):
         description="The Triton model repository to serve: {path: …}, a directory, or {artifact: …}, an upload. "
         "Required unless variants are given.",
         json_schema_extra=according_to("SageMaker API ContainerDefinition (ModelDataUrl)"),
+    )
+    volume_kms_key_arn: str | None = Field(
+        None,
+        pattern=KMS_KEY_ARN,
+        description="ARN of the KMS key, of the stack's region, that encrypts the instances' storage volume "
+        "(KmsKeyId); AWS's own key if not given. Not on types with local disks, which their hardware encrypts.",
+        examples=["arn:aws:kms:ap-northeast-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
+        json_schema_extra=according_to(
+            "SageMaker API CreateEndpointConfigInput (KmsKeyId); this project: the ARN of a key, because the "
+            "execution role may use this key alone"
+        ),
     )
     alarms: AlarmSettings = Field(
         AlarmSettings(),
@@ -206,6 +221,19 @@ class EndpointSettings(Fleet):
             return None
         keys = ", ".join(sorted(str(VariantSettings.model_fields[each].alias) for each in given))
         return f"{keys} stand beside variants; each variant has its own: move them into the variants they are of."
+
+    @rule("volumeKmsKeyArn")
+    def local_disks_have_no_key(self) -> str | None:
+        """SageMaker API CreateEndpointConfig, KmsKeyId: the key does not encrypt local instance storage. Earlier
+        versions of that page say that the call fails."""
+        types = sorted(each.instance_type for each in self.production_variants.values())
+        local = next(filter(instances.has_local_disks, types), None)
+        if self.volume_kms_key_arn is None or local is None:
+            return None
+        return (
+            f"{local} keeps its data on local disks, which their hardware encrypts and a KMS key does not "
+            "(CreateEndpointConfig, KmsKeyId). Remove the key, or use a type without local disks such as ml.m5.xlarge."
+        )
 
     @rule("variants")
     def all_variants_are_autoscaled_or_none(self) -> str | None:

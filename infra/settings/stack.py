@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Set
 from enum import StrEnum
+from itertools import chain
 from typing import Annotated, TypeVar
 
 from pydantic import (
@@ -20,14 +21,16 @@ from pydantic import (
 from infra import gpu, instances
 from infra.ecr.accounts import aws_triton_images, release_warning
 from infra.ecr.reference import ImageReference
+from infra.policies.execution import fit_in_role
 from infra.settings.adopt import AdoptSettings
 from infra.settings.alarms import AlarmSettings
 from infra.settings.effect import Effect, on_change
-from infra.settings.endpoint import MAX_NAME, EndpointName, EndpointSettings, variant_resource
+from infra.settings.endpoint import KMS_KEY_ARN, MAX_NAME, EndpointName, EndpointSettings, variant_resource
 from infra.settings.error import Problem, key_of, path_of
 from infra.settings.freeze import FreezeWindowSettings
 from infra.settings.message import command_to_encrypt
 from infra.settings.notifications import NotificationSettings
+from infra.settings.role import RoleSettings
 from infra.settings.section import Broken, Section, rule, violation
 from infra.settings.source import according_to
 from infra.settings.variant import (
@@ -60,7 +63,6 @@ _OF_A_SECRET = re.compile(
 )
 """Names of environment variables that hold a secret as a rule. A token alone may be a language model's."""
 
-_KMS_KEY_ARN = r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+$"
 _SubnetId = Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]+$", max_length=32)]
 _SecurityGroupId = Annotated[str, StringConstraints(pattern=r"^sg-[0-9a-f]+$", max_length=32)]
 
@@ -161,7 +163,7 @@ class BucketSettings(Section):
     )
     kms_key_arn: str | None = Field(
         None,
-        pattern=_KMS_KEY_ARN,
+        pattern=KMS_KEY_ARN,
         description="ARN of the KMS key, of the stack's region, that encrypts the bucket; AES256 (S3's own keys) if "
         "not given.",
         examples=["arn:aws:kms:ap-northeast-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
@@ -291,21 +293,6 @@ class ImageSettings(Section):
         if self.source is not None and "version" in self.model_fields_set:
             return f"both source and version ({self.version}) are given; version names AWS's image, source another one."
         return None
-
-
-class RoleSettings(Section):
-    """The role that the serving containers run as."""
-
-    name: str | None = Field(
-        None,
-        min_length=1,
-        max_length=64,
-        pattern=r"^[A-Za-z0-9_+=,.@-]+$",
-        description="The execution role's name (1 to 64 letters, digits and _+=,.@-); Pulumi chooses one if not given. "
-        "Under a new name a new role is made, endpoints are released with it, and then the old one is deleted.",
-        examples=["sagemaker-triton"],
-        json_schema_extra=on_change(Effect.REPLACEMENT) | according_to("IAM API roleNameType"),
-    )
 
 
 class VpcSettings(Section):
@@ -483,7 +470,13 @@ class Settings(Section):
             for key, message in {**by_key, **self._driver_warnings, **self._neuron_warnings}.items()
         ]
         plain_text = () if f"{project}:endpoints" in secret else self._plain_text_warnings(project)
-        return [*of_endpoints, *self._image_warnings(project), *self._option_warnings(project), *plain_text]
+        others = (self._image_warnings(project), self._role_warnings(project), self._option_warnings(project))
+        return [*of_endpoints, *chain.from_iterable(others), *plain_text]
+
+    @property
+    def volume_key_arns(self) -> list[str]:
+        """The KMS keys of the instances' volumes, each once."""
+        return sorted({each.volume_kms_key_arn for each in self.endpoints.values() if each.volume_kms_key_arn})
 
     @property
     def _variants(self) -> Iterator[tuple[str, VariantSettings]]:
@@ -506,6 +499,16 @@ class Settings(Section):
     def _image_warnings(self, project: str) -> list[Problem]:
         message = None if self.image.source else release_warning(self.region, self.image.version)
         return [Problem(path_of(("image", "version"), project), message, "warning")] if message else []
+
+    def _role_warnings(self, project: str) -> list[Problem]:
+        if self.role.arn is not None or fit_in_role([*self.endpoints], self.region):
+            return []
+        message = (
+            f"the inline policies of a role (10,240 characters, IAM quotas) have no room for {len(self.endpoints)} log "
+            "groups, so the execution role may write to the log group of every endpoint of the region. Divide the "
+            "stack where others serve there too."
+        )
+        return [Problem(path_of(("endpoints",), project), message, "warning")]
 
     @property
     def _driver_warnings(self) -> dict[str, str]:
@@ -606,8 +609,14 @@ class Settings(Section):
 
     @rule("adopt.role")
     def an_adopted_role_is_named(self) -> str | None:
-        if self.adopt.role and self.role.name is None:
+        if self.adopt.role and self.role.name is None and self.role.arn is None:
             return "which one is not said. Give its name as role.name, and leave it there."
+        return None
+
+    @rule("adopt.role")
+    def an_adopted_role_is_not_used_as_it_is(self) -> str | None:
+        if self.adopt.role and self.role.arn is not None:
+            return "cannot be combined with role.arn, which uses a role as it is. Give role.name instead of role.arn."
         return None
 
     @rule("adopt.endpoints")
@@ -645,6 +654,16 @@ class Settings(Section):
         if arn is None or (of := arn.split(":")[3]) == self.region:
             return None
         return f"this is a key of {of}, the bucket is in {self.region}; S3 needs a key of its own region."
+
+    @rule("endpoints")
+    def the_keys_of_volumes_are_in_the_region(self) -> Broken:
+        """KMS guide, Multi-Region keys: services use a key of their own region."""
+        return {
+            f"{name}.volumeKmsKeyArn": f"{arn} is a key of {of}; the endpoint is in {self.region}. Use a key of that "
+            "region."
+            for name, endpoint in self.endpoints.items()
+            if (arn := endpoint.volume_kms_key_arn) and (of := arn.split(":")[3]) != self.region
+        }
 
     @rule("notifications.topicArn")
     def the_topic_is_in_the_region(self) -> str | None:

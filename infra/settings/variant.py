@@ -382,6 +382,17 @@ class Fleet(Section):
         examples=["al2-ami-sagemaker-inference-gpu-3-1"],
         json_schema_extra=according_to("SageMaker API ProductionVariantInferenceAmiVersion"),
     )
+    enable_network_isolation: bool = Field(
+        False,
+        description="Cut the containers off from every network, AWS's services too (EnableNetworkIsolation). SageMaker "
+        "itself still downloads the artifact, asks the container and writes its logs; code in a model gets no "
+        "credentials of the execution role.",
+        examples=[True],
+        json_schema_extra=according_to(
+            "SageMaker API CreateModelInput (EnableNetworkIsolation); SageMaker guide, Run Training and Inference "
+            "Containers in Internet-Free Mode"
+        ),
+    )
     environment: dict[EnvironmentKey, EnvironmentValue] = Field(
         default_factory=dict,
         description="Environment of the container (at most 98 variables, 31500 bytes together; API EnvironmentMap); "

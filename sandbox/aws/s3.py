@@ -15,6 +15,7 @@ from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket, s3_backends
 from moto.s3.utils import bucket_policy_is_public
 
+from sandbox.aws.policy import Verdict, evaluate
 from sandbox.aws.protocol import PASS_TO_MOTO, AwsError, RequestContext, partition
 
 Params = Mapping[str, Any]
@@ -24,21 +25,50 @@ class S3:
     """Checks a call, then leaves it to moto."""
 
     def handle(self, operation: str, params: dict[str, Any], context: RequestContext) -> dict[str, Any] | None:
+        if operation in _WRITES:
+            _check_bucket_policy(operation, params, context)
         if operation in _CHECKS:
             _CHECKS[operation](params, context)
         return PASS_TO_MOTO  # type: ignore[no-any-return]
 
 
 def _permission(bucket: FakeBucket, action: str, resource: str) -> PermissionResult:
-    """Bucket policies are kept and not evaluated.
-
-    moto would apply a statement for everybody without understanding its condition: a policy that refuses plain HTTP
-    would then refuse every request, and those of the sandbox are plain HTTP on loopback.
-    """
+    """moto would apply a bucket policy's statements without their conditions: see `_check_bucket_policy`."""
     return PermissionResult.NEUTRAL
 
 
 FakeBucket.get_permission = _permission  # type: ignore[method-assign, assignment]
+
+#: Whether an operation of s3:PutObject creates an object, the condition key `s3:ObjectCreationOperation`: S3 User
+#: Guide, "Enforce conditional writes on Amazon S3 buckets".
+_WRITES: Final[Mapping[str, bool]] = {
+    "PutObject": True,
+    "CopyObject": True,
+    "CompleteMultipartUpload": True,
+    "CreateMultipartUpload": False,
+    "UploadPart": False,
+    "UploadPartCopy": False,
+}
+
+
+def _check_bucket_policy(operation: str, params: Params, context: RequestContext) -> None:
+    """What a bucket's policy denies everybody, of the writes of objects. The sandbox's own plain HTTP on loopback
+    counts as the TLS that AWS has."""
+    where = partition(context.region)
+    bucket = s3_backends[context.account][where].buckets.get(params["Bucket"])
+    if bucket is None or not bucket.policy:
+        return
+    keys = {"aws:SecureTransport": "true", "s3:ObjectCreationOperation": str(_WRITES[operation]).lower()}
+    if given := context.headers.get("if-none-match"):
+        keys["s3:if-none-match"] = given
+    arn = f"arn:{where}:s3:::{params['Bucket']}/{params['Key']}"
+    if evaluate([json.loads(bucket.policy)], "s3:PutObject", arn, keys) is Verdict.DENIED:
+        raise AwsError(
+            "AccessDenied",
+            f"User: arn:{where}:sts::{context.account}:user/moto is not authorized to perform: s3:PutObject on "
+            f'resource: "{arn}" with an explicit deny in a resource-based policy',
+            403,
+        )
 
 
 #: S3 User Guide, "General purpose bucket naming rules".

@@ -31,6 +31,17 @@ FROZEN = {
     ]
 }
 
+MODELS_OWN = {
+    "role": {
+        "statements": [
+            {
+                "actions": ["secretsmanager:GetSecretValue"],
+                "resources": ["arn:aws:secretsmanager:ap-northeast-1:123456789012:secret:a"],
+            }
+        ]
+    }
+}
+
 ADOPTED = {"bucket": {"name": "models"}, "role": {"name": "triton"}}
 
 CHANGES: dict[str, Any] = {
@@ -46,6 +57,11 @@ CHANGES: dict[str, Any] = {
     "image.repository": ({}, "triton"),
     "image.untaggedImageExpirationDays": ({}, 30),
     "role.name": ({}, "triton"),
+    "role.arn": ({}, "arn:aws:iam::123456789012:role/triton"),
+    "role.permissionsBoundary": ({}, "arn:aws:iam::123456789012:policy/boundary"),
+    "role.statements[].actions": (MODELS_OWN, ["secretsmanager:DescribeSecret"]),
+    "role.statements[].resources": (MODELS_OWN, ["arn:aws:secretsmanager:ap-northeast-1:123456789012:secret:b"]),
+    "role.statements[].condition": (MODELS_OWN, {"StringEquals": {"secretsmanager:VersionStage": "AWSCURRENT"}}),
     "vpc.subnetIds": ({"vpc": {"subnetIds": ["subnet-1"], "securityGroupIds": ["sg-1"]}}, ["subnet-2"]),
     "vpc.securityGroupIds": ({"vpc": {"subnetIds": ["subnet-1"], "securityGroupIds": ["sg-1"]}}, ["sg-2"]),
     "freezeWindows[].schedule": (FROZEN, "0 19 * * FRI"),
@@ -78,6 +94,8 @@ CHANGES_OF_AN_ENDPOINT: dict[str, Any] = {
     "startupHealthCheckSeconds": ({}, 61),
     "modelDataDownloadSeconds": ({}, 61),
     "volumeSizeGb": ({}, 10),
+    "volumeKmsKeyArn": ({}, "arn:aws:kms:ap-northeast-1:123456789012:key/0a-1b"),
+    "enableNetworkIsolation": ({}, True),
     "inferenceAmiVersion": (GPU, "al2-ami-sagemaker-inference-gpu-3-1"),
     "environment": ({}, {"KEY": "value"}),
     "model.defaultModelName": ({}, "iris"),

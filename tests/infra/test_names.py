@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 import pytest
 
 from infra import names
-from infra.settings.stack import BucketSettings, ImageSettings, RoleSettings
+from infra.settings.role import RoleSettings
+from infra.settings.stack import BucketSettings, ImageSettings
 from tests.infra.mock_runtime import run, stack_file
 
 STACKS = ["dev", "Staging", "dev_", "A.B_c", "_", "a--b", "x" * 100, f"{'x' * 39}-y", "0"]

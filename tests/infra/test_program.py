@@ -8,6 +8,7 @@ from typing import Any
 import pulumi
 import pytest
 
+from infra.role import require_account
 from infra.triton.repository import ModelRepository
 from tests.infra.mock_runtime import ROOT, Deployment, Registered, run, stack_file
 
@@ -119,8 +120,9 @@ def test_the_bucket_is_versioned_encrypted_private_and_refuses_plain_http(dev: D
     assert all(
         block[key] for key in ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
     )
-    (statement,) = json.loads(dev.one(":BucketPolicy").inputs["policy"])["Statement"]
+    statement, once = json.loads(dev.one(":BucketPolicy").inputs["policy"])["Statement"]
     assert (statement["Effect"], statement["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+    assert (once["Effect"], once["Resource"]) == ("Deny", "arn:aws:s3:::models-dev-1a2b3c4/models/*")
 
 
 def test_old_versions_and_aborted_uploads_expire_after_the_configured_days() -> None:
@@ -238,7 +240,45 @@ def test_another_image_can_be_given_by_source() -> None:
 def test_the_role_is_sagemakers_for_this_account_only(dev: Deployment) -> None:
     (statement,) = json.loads(dev.one("iam/role:Role").inputs["assumeRolePolicy"])["Statement"]
     assert statement["Principal"] == {"Service": "sagemaker.amazonaws.com"}
-    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
+    assert statement["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": "123456789012"},
+        "ArnLike": {"aws:SourceArn": "arn:aws:sagemaker:ap-northeast-1:123456789012:*"},
+    }
+
+
+def test_a_role_that_exists_is_used_as_it_is() -> None:
+    arn = "arn:aws:iam::123456789012:role/platform/triton-serving"
+    deployment = run("dev", stack_file("dev") | {"triton-sagemaker:role": {"arn": arn}})
+    assert not [each for each in deployment.resources if each.type.startswith("aws:iam/")]
+    assert deployment.one("sagemaker/model:Model").inputs["executionRoleArn"] == arn
+    assert deployment.outputs["roleArn"] == arn
+
+
+def test_a_role_of_another_account_is_refused() -> None:
+    arn = "arn:aws:iam::999999999999:role/triton-serving"
+    with pytest.raises(pulumi.RunError, match="not a role of account 123456789012"):
+        require_account(arn, "123456789012")
+
+
+def test_boundary_and_additional_statements_are_the_roles() -> None:
+    boundary = "arn:aws:iam::123456789012:policy/boundary"
+    statement = {"actions": ["secretsmanager:GetSecretValue"], "resources": ["arn:aws:secretsmanager:*:*:secret:a"]}
+    role = {"permissionsBoundary": boundary, "statements": [statement]}
+    deployment = run("dev", stack_file("dev") | {"triton-sagemaker:role": role})
+    assert deployment.one("iam/role:Role").inputs["permissionsBoundary"] == boundary
+    added = {"Effect": "Allow", "Action": statement["actions"], "Resource": statement["resources"]}
+    assert added in statements(deployment)
+
+
+def test_isolation_and_the_volumes_key_reach_model_and_configuration() -> None:
+    key = "arn:aws:kms:ap-northeast-1:123456789012:key/0a-1b"
+    config = stack_file("dev")
+    endpoint = config["triton-sagemaker:endpoints"]["iris-dev"]
+    endpoint |= {"volumeKmsKeyArn": key, "enableNetworkIsolation": True}
+    deployment = run("dev", config | {"triton-sagemaker:endpoints": {"iris-dev": endpoint}})
+    assert deployment.one("sagemaker/model:Model").inputs["enableNetworkIsolation"] is True
+    assert deployment.one(":EndpointConfiguration").inputs["kmsKeyArn"] == key
+    assert {"GrantVolumeKeys", "DescribeVolumeKeys"} <= {each.get("Sid") for each in statements(deployment)}
 
 
 def statements(deployment: Deployment) -> list[dict[str, Any]]:
@@ -289,9 +329,8 @@ def test_a_kms_key_encrypts_the_bucket_and_may_be_used_by_the_role() -> None:
     deployment = run("dev", stack_file("dev") | {"triton-sagemaker:bucket": {"kmsKeyArn": key}})
     (rule,) = deployment.one(":BucketServerSideEncryptionConfiguration").inputs["rules"]
     assert rule["applyServerSideEncryptionByDefault"] == {"sseAlgorithm": "aws:kms", "kmsMasterKeyId": key}
-    assert {"Sid": "DecryptArtifacts", "Effect": "Allow", "Action": "kms:Decrypt", "Resource": key} in statements(
-        deployment
-    )
+    (decrypt,) = [each for each in statements(deployment) if each.get("Sid") == "DecryptArtifacts"]
+    assert (decrypt["Action"], decrypt["Resource"]) == (["kms:Decrypt"], key)
 
 
 def test_a_model_repository_is_packed_under_a_key_made_of_its_content(dev: Deployment) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from infra.policies.execution import protect_bucket
 from sandbox.aws.access import AccessKey
 from sandbox.aws.s3 import is_bucket_name
 from tests.sandbox.conftest import unique
@@ -327,3 +328,21 @@ def test_a_bucket_is_encrypted_by_s3_itself_until_it_is_told_otherwise(s3: Any, 
 
 def test_there_is_no_encryption_of_a_bucket_that_is_not_there(s3: Any) -> None:
     refused("NoSuchBucket", s3.get_bucket_encryption, Bucket=unique("bucket"))
+
+
+def test_a_bucket_policy_that_wants_conditional_writes_is_kept(s3: Any, versioned: str) -> None:
+    """S3 User Guide, "Enforce conditional writes on Amazon S3 buckets": by PutObject, CompleteMultipartUpload and
+    CopyObject; the parts of a multipart upload are spared."""
+    s3.put_bucket_policy(Bucket=versioned, Policy=json.dumps(protect_bucket(f"arn:aws:s3:::{versioned}", "models/")))
+    target = {"Bucket": versioned, "Key": "models/e/m.tar.gz"}
+    refused("AccessDenied", s3.put_object, **target, Body=b"1")
+    s3.put_object(Bucket=versioned, Key="artifacts/m.tar.gz", Body=b"1")
+    source = {"Bucket": versioned, "Key": "artifacts/m.tar.gz"}
+    refused("AccessDenied", s3.copy_object, **target, CopySource=source)
+    upload = s3.create_multipart_upload(**target)["UploadId"]
+    part = s3.upload_part_copy(**target, UploadId=upload, PartNumber=1, CopySource=source)["CopyPartResult"]
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    refused("AccessDenied", s3.complete_multipart_upload, **target, UploadId=upload, MultipartUpload=parts)
+    s3.complete_multipart_upload(**target, UploadId=upload, MultipartUpload=parts, IfNoneMatch="*")
+    refused("PreconditionFailed", s3.put_object, **target, Body=b"2", IfNoneMatch="*")
+    assert s3.get_object(**target)["Body"].read() == b"1"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from infra.aws_session import AwsSession
-from infra.resources.packed_model import PackedModelProvider
+from infra.resources.packed_model import PackedModelProvider, write_once
 from infra.triton.problem import ModelRepositoryError
 from infra.triton.repository import ModelRepository
 
@@ -96,3 +99,18 @@ def test_an_object_that_somebody_deleted_is_uploaded_again(
     assert provider.diff("id", props, props).changes is True
     provider.update("id", props, props)
     assert provider.diff("id", props, props).changes is False
+
+
+def test_a_released_artifact_is_never_overwritten(s3: Any) -> None:
+    write_once(s3).put_object(Bucket="models", Key="models/e/x.tar.gz", Body=b"first")
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        write_once(s3).put_object(Bucket="models", Key="models/e/x.tar.gz", Body=b"second")
+    parts = TransferConfig(multipart_threshold=1)
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        write_once(s3).upload_fileobj(BytesIO(b"third"), "models", "models/e/x.tar.gz", Config=parts)
+    assert s3.get_object(Bucket="models", Key="models/e/x.tar.gz")["Body"].read() == b"first"
+
+
+def test_other_objects_are_overwritten_as_ever(s3: Any) -> None:
+    for _ in range(2):
+        write_once(s3).put_object(Bucket="models", Key="autoscaling/e.json", Body=b"{}")

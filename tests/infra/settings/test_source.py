@@ -24,7 +24,7 @@ SERVICES = {
 }
 SHAPE = re.compile(r"(?P<service>[A-Z][\w ]*) API (?P<shape>\w+)(?: \((?P<member>\w+)\))?")
 OTHERS = re.compile(
-    r"this project: |(AWS General Reference|AWS Deep Learning Containers|(SageMaker|S3|ECR) guide|Triton( docs)?"
+    r"this project: |(AWS General Reference|AWS Deep Learning Containers|(SageMaker|S3|ECR|IAM) guide|Triton( docs)?"
     r"|Pulumi docs|github\.com/distribution/reference|crontab\(5\)), |IANA Time Zone Database$"
 )
 UNITS = r"seconds|minutes?|days|percent|milliseconds|gb|instances|invocations|requests|share"

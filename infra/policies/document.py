@@ -1,0 +1,72 @@
+"""IAM policy documents as plain data, and the quotas that IAM sets them (IAM guide, "IAM and AWS STS quotas")."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Statement = dict[str, Any]
+Policy = dict[str, Any]
+
+MAX_MANAGED_POLICY = 6144
+"""Characters of a managed policy, white space not counted."""
+
+MAX_INLINE_POLICIES = 10_240
+"""Characters of all inline policies of a role together, white space not counted."""
+
+ATTACHED_BY_DEFAULT, ATTACHED_AT_MOST = 10, 20
+"""Managed policies that a role or user has at most: without, and with a raised quota."""
+
+
+def allow(
+    sid: str,
+    service: str,
+    actions: Sequence[str],
+    resources: str | Sequence[str],
+    condition: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Statement:
+    """A statement that allows a service's actions."""
+    statement: Statement = {
+        "Sid": sid,
+        "Effect": "Allow",
+        "Action": [f"{service}:{action}" for action in actions],
+        "Resource": resources if isinstance(resources, str) else list(resources),
+    }
+    return statement | ({"Condition": condition} if condition else {})
+
+
+def policy(*statements: Statement) -> Policy:
+    """A document of these statements."""
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def size(document: Any) -> int:
+    """Its characters as IAM counts them: without white space."""
+    return len("".join(json.dumps(document).split()))
+
+
+def managed_policies(statements: Iterable[Statement]) -> list[Policy]:
+    """The statements in documents that fit the quota of a managed policy each. A long list of resources is divided;
+    all documents together allow what the statements do."""
+    documents: list[list[Statement]] = [[]]
+    for statement in statements:
+        resources = statement["Resource"]
+        left = [resources] if isinstance(resources, str) else list(resources)
+        while left:
+            count = _fitting(documents[-1], statement, left)
+            if count:
+                documents[-1].append(statement | {"Resource": left[:count] if count > 1 else left[0]})
+                left = left[count:]
+            if left:
+                documents.append([])
+    return [policy(*each) for each in documents]
+
+
+def _fitting(before: list[Statement], statement: Statement, resources: list[str]) -> int:
+    """How many of the resources fit beside the statements before; in a document of its own at least one is taken."""
+    room = MAX_MANAGED_POLICY - size(policy(*before, statement | {"Resource": []})) - 1
+    lengths = [len(json.dumps(each)) + 1 for each in resources]
+    totals = [sum(lengths[: count + 1]) for count in range(len(lengths))]
+    return max(bisect_left(totals, room + 1), 0 if before else 1)

@@ -1,0 +1,164 @@
+"""The documents of bucket and execution role, word for word: what is not here is not granted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from infra.mirror import MAX_REPLACED, lifecycle_policy
+from infra.policies import execution
+from infra.policies.document import MAX_INLINE_POLICIES, size
+from sandbox.aws.policy import Verdict, evaluate
+from tests.infra.mock_runtime import ACCOUNT, stack_file
+from tests.infra.policies.iam_requests import arn
+from tests.infra.policies.stack_settings import KEY, settings
+
+SECRET = arn("secretsmanager", "secret:ranking-??????")
+
+BUCKET = "arn:aws:s3:::models"
+
+
+def test_plain_http_is_refused_on_the_bucket_and_everything_in_it() -> None:
+    assert execution.protect_bucket(BUCKET, "models/")["Statement"][:1] == [
+        {
+            "Sid": "RefusePlainHttp",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": [BUCKET, f"{BUCKET}/*"],
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+    ]
+
+
+def test_only_released_artifacts_may_be_read_and_listed() -> None:
+    read, listing = execution.read_models(BUCKET, "models/")["Statement"]
+    assert (read["Action"], read["Resource"]) == ("s3:GetObject", f"{BUCKET}/models/*")
+    assert (listing["Action"], listing["Resource"]) == ("s3:ListBucket", BUCKET)
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": "models/*"}}
+
+
+def test_metrics_may_be_written_to_three_namespaces_only() -> None:
+    statements = execution.write_logs_and_metrics("aws", "eu-west-1", "1", ["e"])["Statement"]
+    (metrics,) = [each for each in statements if each["Sid"] == "WriteMetrics"]
+    namespaces = ["/aws/sagemaker/Endpoints", "AWS/SageMaker", "Triton"]
+    assert metrics["Condition"] == {"StringEquals": {"cloudwatch:namespace": namespaces}}
+
+
+SUBNETS, GROUPS = ["subnet-1", "subnet-2"], ["sg-1"]
+INTERFACE = "arn:aws:ec2:eu-west-1:1:network-interface/eni-1"
+OF_SUBNET, OF_OTHER = ({"ec2:Subnet": f"arn:aws:ec2:eu-west-1:1:subnet/subnet-{each}"} for each in (1, 3))
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "context"),
+    [
+        ("ec2:CreateNetworkInterface", INTERFACE, {}),
+        ("ec2:CreateNetworkInterface", "arn:aws:ec2:eu-west-1:1:subnet/subnet-2", {}),
+        ("ec2:CreateNetworkInterface", "arn:aws:ec2:eu-west-1:999999999999:subnet/subnet-2", {}),  # shared
+        ("ec2:CreateNetworkInterface", "arn:aws:ec2:eu-west-1:1:security-group/sg-1", {}),
+        ("ec2:CreateNetworkInterfacePermission", INTERFACE, OF_SUBNET),
+        ("ec2:DeleteNetworkInterface", INTERFACE, OF_SUBNET),
+        ("ec2:DeleteNetworkInterfacePermission", INTERFACE, OF_SUBNET),
+        ("ec2:DescribeNetworkInterfaces", "*", {}),
+        ("ec2:DescribeVpcs", "*", {}),
+        ("ec2:DescribeSubnets", "*", {}),
+        ("ec2:DescribeDhcpOptions", "*", {}),
+        ("ec2:DescribeSecurityGroups", "*", {}),
+    ],
+)
+def test_the_containers_join_the_vpc_as_awss_guide_says(action: str, resource: str, context: dict[str, str]) -> None:
+    document = execution.join_vpc("aws", "eu-west-1", "1", SUBNETS, GROUPS)
+    assert evaluate([document], action, resource, context) is Verdict.ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "context"),
+    [
+        ("ec2:CreateNetworkInterface", "arn:aws:ec2:eu-west-1:1:subnet/subnet-3", {}),
+        ("ec2:CreateNetworkInterface", "arn:aws:ec2:eu-west-1:1:security-group/sg-2", {}),
+        ("ec2:CreateNetworkInterfacePermission", INTERFACE, OF_OTHER),
+        ("ec2:DeleteNetworkInterface", INTERFACE, OF_OTHER),
+        ("ec2:DeleteNetworkInterface", INTERFACE, {}),
+    ],
+)
+def test_they_reach_no_other_subnet(action: str, resource: str, context: dict[str, str]) -> None:
+    document = execution.join_vpc("aws", "eu-west-1", "1", SUBNETS, GROUPS)
+    assert evaluate([document], action, resource, context) is not Verdict.ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("context", "expected"),
+    [
+        ({"s3:ObjectCreationOperation": "true"}, Verdict.DENIED),
+        ({"s3:ObjectCreationOperation": "true", "s3:if-none-match": "*"}, Verdict.NOT_ALLOWED),
+        ({"s3:ObjectCreationOperation": "false"}, Verdict.NOT_ALLOWED),  # a part of a multipart upload
+    ],
+)
+def test_a_released_artifact_is_written_once(context: dict[str, str], expected: Verdict) -> None:
+    keys = {"aws:SecureTransport": "true", **context}
+    documents = [execution.protect_bucket(BUCKET, "models/")]
+    assert evaluate(documents, "s3:PutObject", f"{BUCKET}/models/e/m.tar.gz", keys) is expected
+    assert evaluate(documents, "s3:PutObject", f"{BUCKET}/artifacts/m.tar.gz", keys) is Verdict.NOT_ALLOWED
+
+
+def test_sagemaker_assumes_the_role_for_this_account_and_region_only() -> None:
+    (statement,) = execution.trust("aws", "eu-west-1", "1")["Statement"]
+    assert statement["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": "1"},
+        "ArnLike": {"aws:SourceArn": "arn:aws:sagemaker:eu-west-1:1:*"},
+    }
+
+
+@pytest.mark.parametrize(("count", "named"), [(1, True), (20, True), (100, False)])
+def test_the_roles_policies_fit_in_a_role_however_many_endpoints_there_are(count: int, named: bool) -> None:
+    endpoint = stack_file("prod")["triton-sagemaker:endpoints"]["sagemaker-endpoint"]
+    endpoints = {f"sagemaker-endpoint-{n}": endpoint for n in range(count)}
+    vpc = {"subnetIds": ["subnet-0a1b2c3d", "subnet-1a1b2c3d"], "securityGroupIds": ["sg-0a1b2c3d"]}
+    role = {"statements": [{"actions": ["secretsmanager:GetSecretValue"], "resources": [SECRET]}]}
+    told = settings(endpoints=endpoints, vpc=vpc, role=role, bucket={"kmsKeyArn": KEY})
+    documents = execution.documents(told, "aws", ACCOUNT, BUCKET, arn("ecr", "repository/triton"))
+    changing = size(documents["logs-and-metrics"]) + size(documents["statements"])
+    assert sum(map(size, documents.values())) + changing <= MAX_INLINE_POLICIES
+
+    def writes(endpoint: str) -> bool:
+        stream = arn("logs", f"log-group:/aws/sagemaker/Endpoints/{endpoint}:log-stream:AllTraffic/i-1")
+        return evaluate(documents.values(), "logs:PutLogEvents", stream) is Verdict.ALLOWED
+
+    assert writes(f"sagemaker-endpoint-{count - 1}")
+    assert writes("of-somebody-else") is not named
+    assert bool(told.warnings("triton-sagemaker")) is not named
+
+
+def test_a_key_of_the_bucket_is_used_through_s3_only() -> None:
+    documents = [execution.decrypt_models(KEY)]
+    by = {service: {"kms:ViaService": f"{service}.ap-northeast-1.amazonaws.com"} for service in ("s3", "ec2")}
+    assert evaluate(documents, "kms:Decrypt", KEY, by["s3"]) is Verdict.ALLOWED
+    assert evaluate(documents, "kms:Decrypt", KEY, by["ec2"]) is Verdict.NOT_ALLOWED
+    assert evaluate(documents, "kms:Decrypt", KEY) is Verdict.NOT_ALLOWED
+
+
+def test_a_model_may_read_its_secret_and_no_other() -> None:
+    role = {"statements": [{"actions": ["secretsmanager:GetSecretValue"], "resources": [SECRET]}]}
+    documents = execution.documents(settings(role=role), "aws", ACCOUNT, BUCKET, arn("ecr", "repository/triton"))
+    read = "secretsmanager:GetSecretValue"
+    assert evaluate(documents.values(), read, f"{SECRET[:-7]}-a1b2c3") is Verdict.ALLOWED
+    assert evaluate(documents.values(), read, arn("secretsmanager", "secret:other-a1b2c3")) is Verdict.NOT_ALLOWED
+
+
+def test_only_untagged_images_and_the_oldest_of_those_replaced_expire() -> None:
+    policy: Any = lifecycle_policy(14)
+    untagged, replaced = policy["rules"]
+    assert replaced["selection"] == {
+        "tagStatus": "tagged",
+        "tagPrefixList": ["replaced-"],
+        "countType": "imageCountMoreThan",
+        "countNumber": MAX_REPLACED,
+    }
+    assert untagged["selection"] == {
+        "tagStatus": "untagged",
+        "countType": "sinceImagePushed",
+        "countUnit": "days",
+        "countNumber": 14,
+    }
