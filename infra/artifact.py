@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 import pulumi
 
@@ -37,13 +38,17 @@ class ModelArtifact(pulumi.ComponentResource):
         # S3 takes 10 tags an object, fewer than other services: those that costs are booked by
         tags = {key: args.tags[key] for key in ("CostEnv", "CostService")}
 
+        # Another KMS key means another copy: the live fleet downloads the former one until it is gone
+        encrypted = f"{sha256(key_arn.encode()).hexdigest()[:8]}/" if (key_arn := args.bucket.kms_key_arn) else ""
+        prefix = f"{args.prefix}{encrypted}"
+
         artifact: PackedModel | ReleasedArtifact
         if isinstance(args.source, ModelRepository):
             digest = args.source.digest()
             artifact = PackedModel(
                 name,
                 bucket=args.bucket.name,
-                key=f"{args.prefix}{digest}.tar.gz",
+                key=f"{prefix}{digest}.tar.gz",
                 path=str(args.source.path),
                 digest=digest,
                 tags=tags,
@@ -55,7 +60,7 @@ class ModelArtifact(pulumi.ComponentResource):
                 name,
                 bucket=args.bucket.name,
                 artifact=args.source,
-                prefix=args.prefix,
+                prefix=prefix,
                 tags=tags,
                 account_id=args.account_id,
                 opts=child,

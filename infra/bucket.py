@@ -34,6 +34,8 @@ class ModelBucket(pulumi.ComponentResource):
 
     name: pulumi.Output[str]
     arn: pulumi.Output[str]
+    kms_key_arn: str | None
+    """The key that encrypts what is put into the bucket from now on; None is S3's own."""
 
     def __init__(self, name: str, args: ModelBucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("triton-sagemaker:infra:ModelBucket", name, None, opts)
@@ -96,6 +98,7 @@ class ModelBucket(pulumi.ComponentResource):
             ),
         )
 
+        self.kms_key_arn = args.settings.kms_key_arn
         self.name, self.arn = self.bucket.bucket, self.bucket.arn
         self.register_outputs({"name": self.name, "arn": self.arn})
 

@@ -165,9 +165,10 @@ class BucketSettings(Section):
         None,
         pattern=KMS_KEY_ARN,
         description="ARN of the KMS key, of the stack's region, that encrypts the bucket; AES256 (S3's own keys) if "
-        "not given.",
+        "not given. A change encrypts a new copy of each artifact and releases it.",
         examples=["arn:aws:kms:ap-northeast-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
-        json_schema_extra=according_to(
+        json_schema_extra=on_change(Effect.NEW_RELEASE)
+        | according_to(
             "S3 API ServerSideEncryptionByDefault (KMSMasterKeyID); this project: the ARN of a key, for the "
             "execution role may use this key alone"
         ),

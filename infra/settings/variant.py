@@ -41,7 +41,8 @@ MAX_ENVIRONMENT_BYTES = 31_500
 
 MAX_ARTIFACT_KEY = 800
 """Bytes of an artifact's key. A ModelDataUrl has 1024 characters (API ``Url``), and that of the released copy repeats
-the artifact's name after `s3://`, the bucket, the endpoint and before the version: up to 172 characters."""
+the artifact's name after `s3://`, the bucket, the endpoint and the KMS key, before the version: up to 181
+characters."""
 
 ASSUMED_DOWNLOAD_SECONDS = 300
 """What the estimate of a release allows for the artifact's download when `modelDataDownloadSeconds` is not given."""

@@ -65,7 +65,8 @@ def without_notes(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def named_by_program(type_: ResourceType, inputs: Mapping[str, Any]) -> bool:
-    """Whether the program chose the physical name, so that an old and a new resource cannot exist side by side."""
+    """Whether the program chose the physical name. The bridge then deletes a resource before it creates the
+    replacement, even under another name (pkg/tfbridge/schema.go, `nameRequiresDeleteBeforeReplace`)."""
     auto = type_.autoname
     return auto is not None and not auto.bare and auto.property not in inputs.get(_NOTES, (auto.property,))
 

@@ -333,6 +333,16 @@ def test_a_kms_key_encrypts_the_bucket_and_may_be_used_by_the_role() -> None:
     assert (decrypt["Action"], decrypt["Resource"]) == (["kms:Decrypt"], key)
 
 
+def test_another_kms_key_is_another_copy_of_each_artifact_in_a_new_release() -> None:
+    arn = "arn:aws:kms:ap-northeast-1:123456789012:key/"
+    keys: list[dict[str, str]] = [{}, {"kmsKeyArn": f"{arn}a"}, {"kmsKeyArn": f"{arn}b"}]
+    urls = set()
+    for key in keys:
+        deployment = run("prod", stack_file("prod") | {"triton-sagemaker:bucket": {"name": "models", **key}})
+        urls.add(deployment.one("sagemaker/model:Model").inputs["primaryContainer"]["modelDataUrl"])
+    assert len(urls) == len(keys)
+
+
 def test_a_model_repository_is_packed_under_a_key_made_of_its_content(dev: Deployment) -> None:
     packed = dev.one("dynamic/infra:PackedModel")
     digest = ModelRepository.read(ROOT / "examples/models").digest()

@@ -409,7 +409,7 @@ def test_every_wrong_tag_is_told_of() -> None:
 def test_the_longest_artifact_key_has_a_released_copy_that_sagemaker_takes() -> None:
     endpoint, artifact = "e" * MAX_NAME, "a" * (MAX_ARTIFACT_KEY - 7) + ".tar.gz"
     assert endpoint in settings(changed(f"endpoints.{endpoint}", {"model": {"artifact": artifact}})).endpoints
-    longest = f"s3://{'b' * 63}/" + released_key(f"{prefixes.RELEASED}{endpoint}/", artifact, "v" * 32)
+    longest = f"s3://{'b' * 63}/" + released_key(f"{prefixes.RELEASED}{endpoint}/{'k' * 8}/", artifact, "v" * 32)
     assert len(longest) <= SHAPES["Url"]["max"]
 
 

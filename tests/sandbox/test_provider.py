@@ -468,6 +468,7 @@ def test_a_model_named_by_the_program_must_go_before_its_successor_comes(engine:
     isolated = {"enableNetworkIsolation": True}
     assert not engine.diff(stated(engine, MODEL, automatic), {**automatic, **isolated}).deleteBeforeReplace
     assert engine.diff(stated(engine, MODEL, named), {**named, **isolated}).deleteBeforeReplace
+    assert engine.diff(stated(engine, MODEL, named), {**named, "name": "another"}).deleteBeforeReplace
     assert not engine.diff(stated(engine, MODEL, named), {**named, "tags": {"a": "b"}}).deleteBeforeReplace
 
 
