@@ -10,8 +10,15 @@ VENV := .venv
 BIN  := $(VENV)/bin
 RUN  := $(BIN)/python -m
 
+# Wheels only. Intel Macs have none of two packages that moto needs: they are built, by pip, from sources with a hash.
+WHEELS := --only-binary :all:
+ifeq ($(shell uname -sm),Darwin x86_64)
+WHEELS += --no-binary cryptography,lazy-object-proxy
+endif
+
 # uv is many times faster; pip knows where packages are on machines where only pip was told.
-install = $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode $(1) || $(RUN) pip install --quiet $(1)
+install = $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode $(WHEELS) --require-hashes -r $(1) || \
+	$(RUN) pip install --quiet --disable-pip-version-check $(WHEELS) --require-hashes -r $(1)
 
 .PHONY: help
 help: ## this list
@@ -56,11 +63,17 @@ schema: $(VENV)/installed ## write what is generated from the settings: schema/s
 	@$(RUN) infra schema
 	@$(RUN) infra explain --write
 
+# All are resolved together, so that a package has one version in all three files; versions stay unless UPGRADE is given.
 .PHONY: lock
-lock: $(VENV)/installed ## write constraints.txt anew from the requirements
-	@cat requirements.txt requirements-dev.txt requirements-triton.txt | grep -v '^-' > $(VENV)/requirements.in
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
-		--output-file constraints.txt $(VENV)/requirements.in
+lock: $(VENV)/installed ## lock the Python packages of requirements*.in; UPGRADE=--upgrade takes the newest
+	@cat requirements.txt requirements-dev.txt requirements-triton.txt > $(VENV)/lock.txt
+	@$(compile) $(UPGRADE) --output-file $(VENV)/lock.txt requirements-dev.in requirements-triton.in
+	@$(compile) --constraints $(VENV)/lock.txt --output-file requirements.txt --emit-build-options requirements.in
+	@$(compile) --constraints $(VENV)/lock.txt --output-file requirements-dev.txt requirements-dev.in
+	@$(compile) --constraints $(VENV)/lock.txt --output-file requirements-triton.txt requirements-triton.in
+
+compile = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--only-binary :all: --custom-compile-command "make lock"
 
 # A test asks it what an editor would show. Node trusts its own certificates only, unless told to trust the machine's too.
 .PHONY: editor
@@ -85,14 +98,15 @@ python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Python 3.11 or later is needed, and $(PYTHON) is not: make PYTHON=/path/to/python3.12 …" >&2; exit 1; }
 
-$(VENV)/installed: requirements.txt requirements-dev.txt requirements-triton.txt constraints.txt | python
+$(VENV)/installed: requirements-dev.txt requirements-triton.txt | python
 	@$(PYTHON) -c 'import ensurepip' || { \
 		echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@echo "python: installing into $(VENV), about a minute"
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
-	@$(RUN) pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[0-9.]*' requirements-dev.txt)"
-	@$(call install,-r requirements-dev.txt)
-	@$(call install,--only-binary :all: -r requirements-triton.txt) || \
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.txt > $(VENV)/uv.txt
+	@$(RUN) pip install --quiet --disable-pip-version-check $(WHEELS) --require-hashes -r $(VENV)/uv.txt
+	@$(call install,requirements-dev.txt)
+	@$(call install,requirements-triton.txt) || \
 		echo "python: no Triton for this machine (see above); the sandbox's endpoints will exist, but not answer"
 	@touch $@
 	@echo "python: installed"
