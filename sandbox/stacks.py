@@ -20,6 +20,7 @@ from pulumi import automation
 from pulumi.automation._stack import StackInitMode
 from pulumi.automation.events import EngineEvent, StepEventMetadata
 
+from infra.release.freeze import OVERRIDE_VARIABLE
 from sandbox import settings_files
 from sandbox.home import PROJECT, Sandbox, SandboxError, end_process, exclusive
 from sandbox.program import Program
@@ -132,10 +133,18 @@ class Stack:
             return _run("refresh", stack.refresh, on_output, color=color, clear_pending_creates=True)
 
     def destroy(
-        self, on_output: OnOutput | None = None, color: str = "never", ignore_protect: bool = False
+        self,
+        on_output: OnOutput | None = None,
+        color: str = "never",
+        ignore_protect: bool = False,
+        override_freeze: str | None = None,
     ) -> Update:
-        """`pulumi destroy`: refused, as everywhere, while a resource is protected; see `up`."""
-        with self._operation(existing=True, ignore_protect=ignore_protect) as stack:
+        """`pulumi destroy`: refused, as everywhere, while a resource is protected or a freeze window is open; see `up`.
+
+        Args:
+            override_freeze: why it goes through a window.
+        """
+        with self._operation(True, ignore_protect, override_freeze) as stack:
             return _run("destroy", stack.destroy, on_output, color=color)
 
     def rename(self, name: str) -> None:
@@ -167,7 +176,9 @@ class Stack:
         return found
 
     @contextlib.contextmanager
-    def _operation(self, existing: bool = False, ignore_protect: bool = False) -> Iterator[automation.Stack]:
+    def _operation(
+        self, existing: bool = False, ignore_protect: bool = False, override_freeze: str | None = None
+    ) -> Iterator[automation.Stack]:
         """The engine's stack, held by this process alone, with files as they are now and no lock of a dead engine."""
         self.sandbox.running()
         if existing:
@@ -181,7 +192,8 @@ class Stack:
                 program = Program(self.sandbox.root, self.sandbox.environment())
                 mode = StackInitMode.SELECT if self.exists else StackInitMode.CREATE
                 try:
-                    yield _EngineStack(self.name, self._workspace(program, ignore_protect), mode)
+                    more = {OVERRIDE_VARIABLE: override_freeze} if override_freeze else {}
+                    yield _EngineStack(self.name, self._workspace(program, ignore_protect, more), mode)
                 finally:
                     program.end()
         except BlockingIOError:
@@ -191,7 +203,9 @@ class Stack:
         if not self.exists:
             raise SandboxError(f"The sandbox holds no stack {self.name}. `make up STACK={self.name}` deploys it.")
 
-    def _workspace(self, program: Program | None = None, ignore_protect: bool = False) -> _Workspace:
+    def _workspace(
+        self, program: Program | None = None, ignore_protect: bool = False, variables: Mapping[str, str] = {}
+    ) -> _Workspace:
         sandbox = self.sandbox
         return _Workspace(
             work_dir=str(self.directory),
@@ -207,6 +221,7 @@ class Stack:
                 "PULUMI_SKIP_UPDATE_CHECK": "true",
                 "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
                 "PYTHONPATH": os.pathsep.join(dict.fromkeys((str(sandbox.root), str(PROJECT)))),
+                **variables,
             },
         )
 

@@ -13,7 +13,7 @@ def take_down(stack: Stack, on_output: OnOutput | None = None, color: str = "nev
     """Destroy a stack with its protected resources; see `Stack.destroy` for the rest."""
     resources = stack.resources()
     if resources:
-        stack.destroy(on_output, color, ignore_protect=True)
+        stack.destroy(on_output, color, ignore_protect=True, override_freeze="the sandbox is taken down")
     for kept in retained(resources):
         kind = kept["type"].rpartition(":")[2]
         stack.sandbox.say(f"{stack.name}: {kind} {kept['id']} is kept when its stack is destroyed")

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import pulumi
@@ -37,7 +38,7 @@ class AwsResourceProvider(ResourceProvider):
     serialize_as_secret_always = False  # what is serialized is only the path of the class
 
     aws: AwsSession
-    stack_config: Mapping[str, Any]
+    stack_config: Mapping[str, Any] = MappingProxyType({})
     """The stack's whole configuration, by `namespace:name`: what is structured is JSON."""
 
     def configure(self, req: ConfigureRequest) -> None:

@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
+from infra.aws_error import aws_calls
+from infra.release import freeze
+from infra.release.reader import EndpointReader
 from infra.resources.provider import AwsResourceProvider, changed, warn
 
 
@@ -31,9 +36,15 @@ class StillProtected(Exception):
 
 
 class StackGuardProvider(AwsResourceProvider):
-    """In production a loss is a replacement of this resource, which the engine refuses while it is protected."""
+    """In production a loss is a replacement of this resource, which the engine refuses while it is protected. In any
+    stack a freeze window refuses to delete endpoints that serve."""
+
+    _is_update = False
+    """Whether the program ran: an update asks for the difference before anything is deleted, and `destroy` does not."""
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        self._is_update = True
+        self._require_unfrozen(news["project"], sorted(olds["endpoints"].keys() - news["endpoints"].keys()))
         changes = changed(olds, news, "production", "bucket", "repository", "endpoints")
         lost = [*losses(olds, news)] if olds["production"] else []
         if not lost:
@@ -55,6 +66,26 @@ class StackGuardProvider(AwsResourceProvider):
 
     def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         return UpdateResult(news)
+
+    def delete(self, _id: str, props: dict[str, Any]) -> None:
+        if not self._is_update:
+            self._require_unfrozen(props["project"], sorted(props["endpoints"]))
+
+    def _require_unfrozen(self, project: str, deleted: Sequence[str]) -> None:
+        """
+        Raises:
+            ReleaseFrozen: a freeze window is open, nobody overrides it, and one of these endpoints serves.
+        """
+        now = datetime.now(UTC)
+        if not deleted or freeze.override(os.environ):
+            return
+        windows = freeze.windows_in(self.stack_config, project)
+        if freeze.open_window(windows, now) is None:
+            return
+        reader = EndpointReader(self.aws.client("sagemaker"))
+        for name in deleted:
+            with aws_calls(f"endpoint {name}"):
+                freeze.require_deletable(reader.endpoint(name), windows, now, None)
 
 
 @cache
@@ -88,14 +119,15 @@ class StackGuard(Resource, module="infra", name="StackGuard"):
 
     - An update that would delete or replace what is protected replaces the first guard. The engine refuses that in the
       preview, and before anything changes.
-    - `pulumi destroy` comes to the last guard first. Where the engine refuses to delete a resource, it keeps all that
-      this one depends on.
+    - `pulumi destroy` comes to the last guard first. Where a resource cannot be deleted, the engine keeps all that it
+      depends on.
     - After such an update with `--ignore-protect` that failed, the next one replaces the last guard: without the option
       the engine refuses it before anything is deleted.
     """
 
     def __init__(self, resource_name: str, held: Held, opts: pulumi.ResourceOptions | None = None) -> None:
         props = {
+            "project": pulumi.get_project(),
             "stack": pulumi.get_stack(),
             "production": held.production,
             "bucket": held.bucket or "",  # Pulumi leaves out None

@@ -11,7 +11,7 @@ import pytest
 from infra.release.freeze import OVERRIDE_VARIABLE
 from infra.release.history import ReleaseHistory, ReleaseRecord
 from sandbox.stacks import StackFailed
-from tests.lifecycle.account import Account, consistent, development, write_model
+from tests.lifecycle.account import Account, changing, consistent, development, write_model
 
 
 def open_since(minutes: int) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def received(account: Account, queue: str) -> list[tuple[str, ReleaseRecord]]:
 def test_a_release_in_a_freeze_window_needs_a_reason_which_is_kept_and_told(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name, model = account.name(), account.model(1)
+    name, renamed, model = account.name(), account.name(), account.model(1)
     topic = account.client("sns").create_topic(Name=f"releases-{name}")["TopicArn"]
     queue = queue_of(account, topic, name)
     sections = {"freezeWindows": [open_since(60)], "notifications": {"topicArn": topic}}
@@ -85,3 +85,23 @@ def test_a_release_in_a_freeze_window_needs_a_reason_which_is_kept_and_told(
         (f"Release of {name} {how}", record)
         for how, record in zip(["succeeded", "was refused", "succeeded"], reversed(history), strict=True)
     ]
+
+    # the same windows keep an endpoint that serves from being deleted, by whatever
+    monkeypatch.delenv(OVERRIDE_VARIABLE)
+    before = account.now()
+    stack.config = development({renamed: {"model": {"path": str(model)}}}, **sections)
+    for operation in (stack.preview, stack.up, stack.destroy):
+        with pytest.raises(StackFailed) as failed:
+            operation()
+        (error,) = [text for text in failed.value.errors if f"endpoint {name}: it was not deleted" in text]
+        assert "end of the quarter" in error
+    assert changing(account.calls(before)) == [], "not even its alarms and its autoscaling"
+    assert account.ask(name) == 2
+
+    monkeypatch.setenv(OVERRIDE_VARIABLE, "INC-43: wrong name")
+    stack.up()
+    assert account.ask(renamed) == 2
+    (record, *_) = ReleaseHistory(account.client("s3"), stack.outputs()["bucket"]).latest(name, 1)
+    assert (record.result, record.override) == ("deleted", "INC-43: wrong name")
+    assert received(account, queue)[-1] == (f"Endpoint {name} was deleted", record)
+    consistent(account, stack)

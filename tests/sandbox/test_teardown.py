@@ -36,8 +36,14 @@ class StackOf(Stack):
     def resources(self) -> list[dict[str, Any]]:
         return self.held
 
-    def destroy(self, on_output: object = None, color: str = "never", ignore_protect: bool = False) -> Update:
-        self.done.append(f"destroy, {ignore_protect=}")
+    def destroy(
+        self,
+        on_output: object = None,
+        color: str = "never",
+        ignore_protect: bool = False,
+        override_freeze: str | None = None,
+    ) -> Update:
+        self.done.append(f"destroy, {ignore_protect=}, override_freeze={bool(override_freeze)}")
         return Update({}, (), "")
 
 
@@ -61,7 +67,7 @@ def test_what_is_retained_is_named_with_the_objects_in_it(sandbox: Sandbox, monk
 
     take_down(stack)
 
-    assert stack.done == ["destroy, ignore_protect=True"]
+    assert stack.done == ["destroy, ignore_protect=True, override_freeze=True"]
     assert said == [
         "prod: Bucket models is kept when its stack is destroyed",
         "    s3://models/artifacts/model_7.tar.gz  5 B",

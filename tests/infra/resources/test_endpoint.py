@@ -82,7 +82,6 @@ class Asked:
 def provider(monkeypatch: pytest.MonkeyPatch) -> EndpointProvider:
     provider = EndpointProvider()
     provider.aws = AwsSession({"aws:region": "us-east-1"})
-    provider.stack_config = {}
     monkeypatch.setattr(AwsSession, "account_id", ACCOUNT)
     return provider
 

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from infra.aws_session import AwsSession
+from infra.release.description import EndpointDescription
+from infra.release.freeze import OVERRIDE_VARIABLE, ReleaseFrozen
+from infra.release.reader import EndpointReader
 from infra.resources import stack_guard
 from infra.resources.stack_guard import StackGuardProvider, StillProtected, losses
+from tests.infra.release.fake_aws import ARN, FAILED, OLD, SageMaker
+
+ALWAYS = [
+    {"schedule": "0 0 * * *", "durationMinutes": 1000, "timeZone": "UTC", "reason": "night and day"},
+    {"schedule": "0 12 * * *", "durationMinutes": 1000, "timeZone": "UTC", "reason": "night and day"},
+]
 
 HAD: dict[str, Any] = {
+    "project": "p",
     "stack": "prod",
     "production": True,
     "bucket": "models",
@@ -77,3 +89,69 @@ def test_what_is_added_or_not_protected_updates_the_guard(
 def test_a_stack_does_not_leave_production_and_lose_an_endpoint_in_the_same_update() -> None:
     with pytest.raises(StillProtected, match="endpoint a is deleted"):
         StackGuardProvider().diff("prod", HAD, HAD | {"production": False, "endpoints": {"b": []}})
+
+
+class Guarded(StackGuardProvider):
+    """A guard of a stack with a freeze window that is open, some of whose endpoints serve."""
+
+    def __init__(self, **endpoints: dict[str, Any] | None) -> None:
+        self.stack_config = {"p:freezeWindows": json.dumps(ALWAYS)}
+        self.asked: list[str] = []
+
+        def client(service: str) -> SageMaker:
+            return SageMaker(None)
+
+        self.aws = AwsSession({"aws:region": "us-east-1"})
+        self.aws.client = client  # type: ignore[assignment, method-assign]
+        self.endpoints = endpoints
+
+
+@pytest.fixture
+def guard(monkeypatch: pytest.MonkeyPatch) -> Guarded:
+    guard = Guarded(a=OLD, b=FAILED, c=None)
+
+    def endpoint(_self: EndpointReader, name: str) -> EndpointDescription | None:
+        guard.asked.append(name)
+        found = guard.endpoints[name]
+        return EndpointDescription.of({"EndpointName": name, "EndpointArn": ARN, **found}) if found else None
+
+    monkeypatch.setattr(EndpointReader, "endpoint", endpoint)
+    monkeypatch.delenv(OVERRIDE_VARIABLE, raising=False)
+    return guard
+
+
+STAGING = HAD | {"production": False, "endpoints": {"a": [], "b": [], "c": []}}
+
+
+def test_an_update_that_deletes_a_live_endpoint_in_a_freeze_window_is_refused_before_anything_changes(
+    guard: Guarded,
+) -> None:
+    for more in ((), ("renamed",)):
+        after: dict[str, list[str]] = {name: [] for name in ("b", "c", *more)}
+        with pytest.raises(ReleaseFrozen, match="endpoint a: it was not deleted; nothing live was changed"):
+            guard.diff("s", STAGING, STAGING | {"endpoints": after})
+
+
+def test_what_does_not_serve_or_stays_is_deleted_and_changed_in_a_freeze_window(guard: Guarded) -> None:
+    assert guard.diff("s", STAGING, STAGING | {"endpoints": {"a": []}}).changes
+    assert guard.asked == ["b", "c"]
+    assert guard.diff("s", STAGING, STAGING | {"bucket": "x"}).changes
+    assert guard.asked == ["b", "c"], "AWS is asked of what is to be deleted alone"
+
+
+def test_a_destroy_is_refused_in_a_freeze_window_and_an_update_that_replaces_the_guard_is_not(guard: Guarded) -> None:
+    with pytest.raises(ReleaseFrozen, match="endpoint a"):
+        guard.delete("s", STAGING)
+    guard.diff("s", STAGING, STAGING | {"bucket": "x"})
+    guard.delete("s", STAGING)
+
+
+def test_a_reason_goes_through_a_freeze_window_and_no_window_asks_nothing(
+    guard: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as overridden:
+        overridden.setenv(OVERRIDE_VARIABLE, "INC-42")
+        guard.delete("s", STAGING)
+    guard.stack_config = {}
+    guard.delete("s", STAGING)
+    assert guard.asked == []
