@@ -75,6 +75,7 @@ def amd64_alternative(instance_type: str) -> str:
     return next((each for each in candidates if each in hosting_instance_types()), otherwise)
 
 
+@cache
 def nearest_instance_type(instance_type: str) -> str | None:
     """The existing type that is spelled most like ``instance_type``."""
     known = hosting_instance_types()

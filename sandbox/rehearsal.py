@@ -16,7 +16,7 @@ from sandbox.stacks import OnOutput, Stack, StackFailed, Update
 
 EXAMPLE = PROJECT / "examples" / "models"
 
-_UPLOAD = re.compile(r"aws s3 cp [\w.-]+ s3://[^\s'\"`]+")
+_UPLOAD = re.compile(r"aws s3 cp (?:'[^'\n]+'|[^\s'\"`]+) (?:'s3://[^'\n]+'|s3://[^\s'\"`]+)")
 
 
 def up(stack: Stack, on_output: OnOutput | None = None, color: str = "never") -> Update:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,13 +30,15 @@ class Place:
         return cls(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
 
 
-def entries(node: Node | None, part: str | int) -> Iterator[tuple[Node, Node]]:
-    """The key and the value of a mapping's part, its own before merged ones; of a list's, the value twice."""
-    if isinstance(node, SequenceNode) and isinstance(part, int):
-        yield from ((each, each) for each in node.value[part : part + 1])
+def entries(node: Node | None) -> dict[str, tuple[Node, Node]]:
+    """A mapping's keys, its own before merged ones, each with its node and that of its value; empty for all else."""
+    found: dict[str, tuple[Node, Node]] = {}
     if isinstance(node, MappingNode):
-        yield from ((key, value) for key, value in node.value if isinstance(key, ScalarNode) and key.value == part)
         for key, value in node.value:
-            if key.tag == MERGE and value is not node:
+            if isinstance(key, ScalarNode):
+                found.setdefault(key.value, (key, value))
+        for key, value in node.value:
+            if key.tag == MERGE:
                 for each in value.value if isinstance(value, SequenceNode) else [value]:
-                    yield from entries(each, part)
+                    found = entries(each) | found
+    return found

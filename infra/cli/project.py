@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from infra.cli.place import entries
+from infra.cli.yaml_document import compose
+from infra.settings.bounds import MAX_BYTES
 
 _DECLARATION = frozenset({"type", "description", "items", "default", "value", "secret"})
 """Keys of a mapping below `config` (Pulumi docs, Project file reference, `config`)."""
@@ -55,7 +56,7 @@ class Project:
     @classmethod
     def _read(cls, file: Path) -> Project:
         try:
-            node = YAML(typ="safe", pure=True).compose(content(file))
+            node = compose(content(file))
         except (YAMLError, ValueError) as error:
             raise StackFileError(f"{file} is not valid YAML: {error}") from None
         name, config = _value(node, "name"), _value(node, "config")
@@ -70,10 +71,14 @@ def content(path: Path) -> str:
     """The text of a file.
 
     Raises:
-        StackFileError: it cannot be read, or is not UTF-8.
+        StackFileError: it cannot be read, is larger than `MAX_BYTES`, or is not UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            read = file.read(MAX_BYTES + 1)
+        if len(read) > MAX_BYTES:
+            raise StackFileError(f"{path} is larger than {MAX_BYTES:,} bytes, which is the most that is read.")
+        return read.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise StackFileError(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
@@ -99,4 +104,4 @@ def _config(config: Node | None, project: str, file: Path) -> Iterator[tuple[str
 
 
 def _value(node: Node | None, key: str) -> Node | None:
-    return next((value for _, value in entries(node, key)), None)
+    return entries(node).get(key, (None, None))[1]

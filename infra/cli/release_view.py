@@ -10,6 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from infra.printable import printable
+
 if TYPE_CHECKING:
     from infra.release.history import ReleaseRecord
     from infra.release.policy import ReleasePolicy
@@ -27,7 +29,7 @@ def status_view(status: ReleaseStatus) -> RenderableType:
     facts = Table.grid(padding=(0, 2))
     facts.add_row("Endpoint:", Text(status.endpoint))
     facts.add_row("Status:", Text(f"{sign} {status.health} ({status.endpoint_status})", color))
-    facts.add_row("Message:", Text(status.message))
+    facts.add_row("Message:", _text(status.message))
     facts.add_row("Strategy:", Text(strategy(status.policy)))
     if stage := status.stage:
         number = f", stage {stage.number} of {stage.of}" if stage.number else ""
@@ -63,13 +65,13 @@ def history_view(records: Sequence[ReleaseRecord]) -> RenderableType:
         color = "green" if each.result == "succeeded" else "red"
         table.add_row(
             f"{began:%Y-%m-%d %H:%M:%S}Z",
-            Text(each.result, color),
+            Text(printable(each.result), color),
             duration(each.seconds) if each.seconds else "",
-            each.strategy,
-            Text(f"{each.from_config or '(nothing)'} → {each.to_config or '(nothing)'}"),
-            Text(each.who),
-            Text(each.reason),
-            Text(each.override or ""),
+            _text(each.strategy),
+            _text(f"{each.from_config or '(nothing)'} → {each.to_config or '(nothing)'}"),
+            _text(each.who),
+            _text(each.reason),
+            _text(each.override or ""),
         )
     return table
 
@@ -101,6 +103,11 @@ def _compared(reading: AlarmReading) -> tuple[str, str, str]:
     missing = "no data" if reading.metric else ""
     value = missing if reading.value is None else f"{reading.value / scale:.4g}{unit}"
     return value, threshold, reading.metric or "(composite)"
+
+
+def _text(said: str) -> Text:
+    """Without markup: whoever may write to the bucket may write a record."""
+    return Text(printable(said))
 
 
 def _table(*columns: str) -> Table:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from infra.cli.place import Place
 from infra.cli.project import Project, StackFileError
 from infra.cli.stack_text import StackText
+from infra.printable import printable
 
 if TYPE_CHECKING:
     from infra.aws_session import AwsSession
@@ -115,5 +116,6 @@ def _refused(path: Path, placed: Sequence[tuple[Place, Problem]]) -> StackFileEr
     """As `validate` shows it."""
     count = "1 problem" if len(placed) == 1 else f"{len(placed)} problems"
     ordered = sorted(placed, key=lambda each: (each[0].line, each[0].column))
-    lines = "\n".join(f"  {place.file or path}:{place.line}:{place.column}: {problem}" for place, problem in ordered)
+    named = ((printable(str(place.file or path)), place, problem) for place, problem in ordered)
+    lines = "\n".join(f"  {file}:{place.line}:{place.column}: {problem}" for file, place, problem in named)
     return StackFileError(f"the stack file has {count}:\n{lines}")

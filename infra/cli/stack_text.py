@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import ReusedAnchorWarning, YAMLError
+from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
 from infra.cli.place import MERGE, Place, entries
 from infra.cli.project import Project, content
+from infra.cli.yaml_document import ExcessiveError, compose
 from infra.cli.yaml_error import mistake
 from infra.cli.yaml_scalar import misread, misread_key, value_of
 from infra.settings.error import Problem, key_of, path_of
@@ -60,8 +59,9 @@ class StackText:
     """Pulumi ESC's environments, which may add keys and of which only the engine knows the values; empty if none."""
     _node: Node | None = None
     _of_project: dict[str, tuple[Node, Node]] = field(default_factory=dict)
+    _entries: dict[int, dict[str, tuple[Node, Node]]] = field(default_factory=dict)
     _has_config: bool = True
-    _told: list[Location] = field(default_factory=list)
+    _told: set[Location] = field(default_factory=set)
     """What `problems` say all about that there is to say."""
 
     @classmethod
@@ -128,9 +128,9 @@ class StackText:
     @property
     def misplaced_secrets(self) -> list[Problem]:
         """Settings that a secret hides from whoever checks them."""
-        where = f"{', '.join(sorted(_secret_keys()))} and the variables of an endpoint's environment"
-        message = f"is secret, and nobody could check it. Only {where} hold secrets."
-        return [Problem(path, message) for path in self.secrets if self._is_misplaced(path)]
+        from infra.settings.load import MISPLACED_SECRET
+
+        return [Problem(path, MISPLACED_SECRET) for path in self.secrets if self._is_misplaced(path)]
 
     @property
     def doubtful_secrets(self) -> list[Problem]:
@@ -155,8 +155,9 @@ class StackText:
     def can_tell(self, problem: Problem) -> bool:
         """Whether the problem is none of `problems` in other words, and does not come from what the file cannot show:
         secrets, and keys from elsewhere."""
-        hidden = [each for each in self.secrets if len(each) == 1 or self._is_misplaced(each)]
-        if not self._has_config or any(problem.path[: len(each)] == each for each in (*hidden, *self._told)):
+        above = [problem.path[:length] for length in range(len(problem.path) + 1)]
+        hidden = (each for each in above if each in self.secrets and (len(each) == 1 or self._is_misplaced(each)))
+        if not self._has_config or any(hidden) or not self._told.isdisjoint(above):
             return False
         return not self.environments or not self.may_be_completed(problem.path)
 
@@ -177,35 +178,45 @@ class StackText:
             (key, node), file, parts = of_project, self.of.file, path[1:]
             yield from [(Place.of(key, file), node)] * 2
         for part in parts:
-            found = next(entries(node, part), None)
-            if found is None:
+            if (found := self._entry(node, part)) is None:
                 return
             key, node = found
             yield Place.of(key, file), node
 
+    def _entry(self, node: Node | None, part: str | int) -> tuple[Node, Node] | None:
+        """The key and the value of a mapping's part; of a list's, the value twice.
+
+        Each mapping is gone through once: a file may have thousands of endpoints, and a mistake in each.
+        """
+        if isinstance(node, SequenceNode):
+            return (node.value[part],) * 2 if isinstance(part, int) and part < len(node.value) else None
+        if id(node) not in self._entries:
+            self._entries[id(node)] = entries(node)
+        return self._entries[id(node)].get(str(part))
+
     def _parsed(self, content: str) -> Node | None:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ReusedAnchorWarning)  # it shows the lines; Pulumi takes them
-                document: Node | None = YAML(typ="safe", pure=True).compose(content)
-            return document
+            return compose(content)
+        except ExcessiveError as error:
+            at, said = error.problem_mark.index, f"{error.problem}."
         except (YAMLError, ValueError) as error:
             at, said = mistake(error, content)
-        self.problems.append((Place.in_text(content, at), Problem((), f"this is no YAML: {said}.")))
+            said = f"this is no YAML: {said}."
+        self.problems.append((Place.in_text(content, at), Problem((), said)))
         self._has_config = False
         return None
 
     def _take(self, document: MappingNode) -> None:
-        keys = self._mapping(document, (), ())
+        keys = self._mapping(document, ())
         elsewhere = keys.get("environment")
         if isinstance(elsewhere, CollectionNode) and elsewhere.value:
             self.environments = _environments(elsewhere)
-            place = Place.of(next(entries(document, "environment"))[0])
+            place = Place.of(entries(document)["environment"][0])
             self.not_checked.append((place, Problem(("environment",), NOT_CHECKED % self.environments, "warning")))
         is_setting = isinstance(elsewhere, ScalarNode) and elsewhere.value
         for key in keys:
             if key not in _PULUMIS_KEYS or (key == "environment" and is_setting):
-                self._problem((key,), self._not_of_stack_files(key), next(entries(document, key))[0])
+                self._problem((key,), self._not_of_stack_files(key), entries(document)[key][0])
         match keys.get("config"):
             case MappingNode() as config:
                 self._take_config(config)
@@ -218,21 +229,21 @@ class StackText:
                 self._has_config = False
 
     def _take_config(self, config: MappingNode) -> None:
-        for key, node in self._mapping(config, (), ()).items():
+        for key, node in self._mapping(config, ()).items():
             if key.count(":") != 1:
                 did_you_mean = f"; did you mean {meant}?" if (meant := self._meant_by(key)) else "."
                 self._problem((key,), f"keys are written NAMESPACE:NAME{did_you_mean}")
             elif _is_secret(node):
                 self.secrets[(key,)] = _ciphertext(node)
             else:
-                value = self._value(node, (key,), ())
+                value = self._value(node, (key,))
                 self.config[key] = "" if value is None else value
 
     def _take_project(self) -> None:
         for key, (key_node, node) in self.of.config.items():
             if self._has_config and key not in self.config and (key,) not in self.secrets:
                 self._of_project[key] = key_node, node
-                self.config[key] = self._value(node, (key,), ())
+                self.config[key] = self._value(node, (key,))
 
     def _not_of_stack_files(self, key: str) -> str:
         """What is wrong with a key beside `config`."""
@@ -253,37 +264,34 @@ class StackText:
         else:
             return None
         if not self.has((meant,)):
-            self._told.append((meant,))
+            self._told.add((meant,))
         return meant
 
-    def _value(self, node: Node, path: Location, above: tuple[Node, ...]) -> Any:
+    def _value(self, node: Node, path: Location) -> Any:
         """What Pulumi makes of a node: numbers without a fraction are whole, and what JSON has not is text."""
-        if node in above:
-            self._problem(path, "the value contains itself, by an alias.")
-            return None
         if isinstance(node, MappingNode):
             if _is_secret(node):
                 self.secrets[path] = _ciphertext(node)
                 return SECRET
-            items = self._mapping(node, path, above)
-            return {key: self._value(each, (*path, key), (*above, node)) for key, each in items.items()}
+            items = self._mapping(node, path)
+            return {key: self._value(each, (*path, key)) for key, each in items.items()}
         if isinstance(node, SequenceNode):
-            return [self._value(each, (*path, n), (*above, node)) for n, each in enumerate(node.value)]
+            return [self._value(each, (*path, n)) for n, each in enumerate(node.value)]
         assert isinstance(node, ScalarNode)
         if said := misread(node):
             self._problem(path, said)
-            self._told.append(path)
+            self._told.add(path)
         return value_of(node)
 
-    def _mapping(self, node: MappingNode, path: Location, above: tuple[Node, ...]) -> dict[str, Node]:
+    def _mapping(self, node: MappingNode, path: Location) -> dict[str, Node]:
         """The values by key; keys that are there twice are problems."""
         own: dict[str, Node] = {}
         merged: dict[str, Node] = {}
         for key, value in node.value:
             if key.tag == MERGE:
                 for each in value.value if isinstance(value, SequenceNode) else [value]:
-                    if isinstance(each, MappingNode) and each not in above and each is not node:
-                        merged = self._mapping(each, path, (*above, node)) | merged
+                    if isinstance(each, MappingNode):
+                        merged = self._mapping(each, path) | merged
             elif not isinstance(key, ScalarNode):
                 self._problem(path, "a key is a list or a mapping; keys are text.", key)
             elif key.value in own:
@@ -298,7 +306,7 @@ class StackText:
     def _check_key(self, key: ScalarNode, value: Node, path: Location) -> None:
         if path and key.end_mark.index == value.start_mark.index and ":" in key.value:
             self._problem((*path, key.value), 'a space is missing after the ":".', key)
-            self._told += [(*path, key.value), (*path, key.value.partition(":")[0])]
+            self._told |= {(*path, key.value), (*path, key.value.partition(":")[0])}
         elif said := misread_key(key):
             self._problem((*path, key.value), said, key)
 
@@ -326,7 +334,7 @@ def _secret_keys() -> Collection[str]:
 
 def _environments(node: CollectionNode) -> str:
     """Their names, as far as the file has them: it may be a list of them, or an environment of its own."""
-    imports = node if isinstance(node, SequenceNode) else next((each for _, each in entries(node, "imports")), None)
+    imports = node if isinstance(node, SequenceNode) else entries(node).get("imports", (None, None))[1]
     names = [each.value for each in imports.value if isinstance(each, ScalarNode)] if imports else []
     return ", ".join(names) or "environment.values"
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from infra.printable import printable
+
 if TYPE_CHECKING:
     from infra.cli.place import Place
     from infra.cli.stack_text import StackText
@@ -112,7 +114,7 @@ def findings(path: Path) -> list[Finding]:
     placed = [*text.problems, *text.not_checked, *_of_settings(text)]
     files = [str(relative(place.file) if place.file else path) for place, _ in placed]
     found = {
-        Finding(file, place.line, place.column, each.key, each.message, each.severity)
+        Finding(printable(file), place.line, place.column, each.key, printable(each.message), each.severity)
         for file, (place, each) in zip(files, placed, strict=True)
     }
     return sorted(found, key=lambda each: (each.line, each.column, each.key, each.message))
@@ -121,12 +123,14 @@ def findings(path: Path) -> list[Finding]:
 def _of_settings(text: StackText) -> Iterable[tuple[Place, Problem]]:
     from infra import configuration
     from infra.settings.error import ConfigurationError
+    from infra.settings.load import MISPLACED_SECRET
 
     try:
         settings, models = configuration.read(text.pulumis_config, text.project, text.secret, text.root, text.stack)
         problems = [*settings.warnings(text.project, text.secret), *models.warnings]
     except ConfigurationError as error:
         problems = list(error.problems)
+    problems = [each for each in problems if each.message != MISPLACED_SECRET]  # the file shows which part is secret
     problems = [each for each in (*problems, *text.plain_secrets) if text.can_tell(each)]
     return [(text.place(each.path), each) for each in (*problems, *text.misplaced_secrets, *text.doubtful_secrets)]
 

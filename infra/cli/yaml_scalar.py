@@ -10,6 +10,8 @@ from typing import Any
 
 from ruamel.yaml.nodes import ScalarNode
 
+from infra.settings.bounds import MAX_DIGITS
+
 _TIMES = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z")
 """Those that Go's YAML knows, without the fraction of a second."""
 _NOT_FINITE = re.compile(r"[+-]?[.](?:inf|nan)", re.IGNORECASE)
@@ -26,7 +28,7 @@ def value_of(node: ScalarNode) -> Any:
             return text.lower() == "true"
         case "int":
             digits = text.replace("_", "")
-            return int(digits, 0) if digits.lstrip("+-")[:2] in ("0x", "0o", "0b") else int(digits)
+            return text if len(digits) > MAX_DIGITS else _int(digits)
         case "float" if math.isfinite(number := _float(text)):
             return int(number) if number.is_integer() else number
         case _:
@@ -36,6 +38,8 @@ def value_of(node: ScalarNode) -> Any:
 def misread(node: ScalarNode) -> str | None:
     """How Pulumi reads a value that looks like another one, and the way out."""
     text = node.value
+    if _type(node) == "int" and len(text) > MAX_DIGITS:
+        return f"Pulumi reads a number of {len(text):,} digits as text; at most {MAX_DIGITS} are a number."
     if _is_time(node):
         return "Pulumi reads a date as a point in time. Put it in quotes."
     if _type(node) == "int" and _OCTAL.fullmatch(text):
@@ -60,6 +64,13 @@ def misread_key(node: ScalarNode) -> str | None:
 
 def _type(node: ScalarNode) -> str:
     return str(node.tag).rpartition(":")[2]
+
+
+def _int(digits: str) -> int | str:
+    try:
+        return int(digits, 0) if digits.lstrip("+-")[:2] in ("0x", "0o", "0b") else int(digits)
+    except ValueError:  # `!!int` before a text
+        return digits
 
 
 def _float(text: str) -> float:

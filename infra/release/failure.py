@@ -9,6 +9,7 @@ from typing import Literal
 from botocore.exceptions import ClientError
 
 from infra import names
+from infra.printable import printable
 from infra.release.alarms import AlarmState
 
 CREATED_ANEW = "mend the cause and run `pulumi up` again; it creates the endpoint anew."
@@ -125,10 +126,11 @@ def too_few_invocations(name: str, requested: str, seen: int, minimum: int) -> s
 
 def _why(name: str, evidence: Evidence) -> str:
     log = evidence.log
-    lines = [f"  SageMaker says: {evidence.reason or 'nothing (no FailureReason was given).'}"]
+    lines = [f"  SageMaker says: {printable(evidence.reason) or 'nothing (no FailureReason was given).'}"]
     lines += [f"  {evidence.too_slow}"] if evidence.too_slow else []
-    lines += [f"  Alarm {each.name} fired: {each.reason or 'no reason given'}" for each in evidence.alarms]
+    lines += [f"  Alarm {each.name} fired: {printable(each.reason) or 'no reason given'}" for each in evidence.alarms]
     if log:
-        lines += [f"  The container's log ({names.log_group(name)}) ends:", *(f"    {line}" for line in log)]
+        ends = f"  The container's log ({names.log_group(name)}) ends:"
+        lines += [ends, *(f"    {printable(line.expandtabs())}" for line in log)]
     lines += [f"  {note}" for note in evidence.notes]
     return "\n".join(lines) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -12,6 +13,7 @@ from botocore.exceptions import ClientError
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
 from infra.aws_error import aws_calls, code, refused
+from infra.printable import printable
 from infra.resources.packed_model import object_exists, tag_object, write_once
 from infra.resources.provider import UNKNOWN, AwsResourceProvider, changed, report
 
@@ -20,9 +22,10 @@ class ArtifactMissing(Exception):
     """The key named by `artifact:` holds nothing; the message shows the upload that is missing."""
 
     def __init__(self, bucket: str, key: str) -> None:
+        upload = shlex.join(["aws", "s3", "cp", PurePosixPath(key).name, f"s3://{bucket}/{key}"])
         super().__init__(
-            f"artifact {key}: there is no such object in bucket {bucket}. Upload it, then run `pulumi up` again, which "
-            f"goes on from here:\n\n    aws s3 cp {PurePosixPath(key).name} s3://{bucket}/{key}\n"
+            f"artifact {printable(key)}: there is no such object in bucket {bucket}. Upload it, then run `pulumi up` "
+            f"again, which goes on from here:\n\n    {upload}\n"
         )
 
 

@@ -8,9 +8,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from infra.printable import printable
 from infra.settings.location import Location
 from infra.settings.spelling import nearest
 
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
+"""Of an endpoint, or of a variable as people call one."""
+_TOKEN = re.compile(
+    r"(?=[A-Za-z]*\d)(?:[A-Z0-9]{16,}|[0-9a-f]{32,}|(?=[A-Z0-9]*[a-z])(?=[a-z0-9]*[A-Z])[A-Za-z0-9]{16,})"
+)
+"""What access keys, digests and API keys look like."""
 _PLAIN = re.compile(r"[^.\[\]\"\s]+")
 
 
@@ -33,7 +40,7 @@ class Problem:
         return key_of(self.path)
 
     def __str__(self) -> str:
-        return f"{self.key}: {self.message}"
+        return f"{self.key}: {printable(self.message)}"
 
 
 class ConfigurationError(Exception):
@@ -49,7 +56,7 @@ class ConfigurationError(Exception):
 def key_of(path: Location) -> str:
     """A place in the stack file as Pulumi spells it."""
     first, *below = path or ("config",)
-    return str(first) + "".join(map(_part, _without_values(str(first), below)))
+    return printable(str(first) + "".join(map(_part, _without_values(str(first), below))))
 
 
 def path_of(location: Location, namespace: str) -> Location:
@@ -61,13 +68,21 @@ def path_of(location: Location, namespace: str) -> Location:
 
 
 def _without_values(first: str, below: Sequence[str | int]) -> Iterator[str | int]:
-    """`KEY=value` and `KEY:value` are no names of variables, and the value may be a secret: it is cut off."""
+    """Below variables of an environment a value may stand where a name belongs, and it may be a secret."""
     above: str | int = first.rpartition(":")[2]
-    of_variables = False
+    variables = None
     for part in below:
-        of_variables |= nearest(str(above), ("environment", "secretEnvironment")) is not None
-        yield re.sub(r"(?<=\w)[:=].*", "…", part, flags=re.DOTALL) if of_variables and isinstance(part, str) else part
+        variables = nearest(str(above), ("environment", "secretEnvironment")) or variables
+        yield _named(part, variables == "secretEnvironment") if variables and isinstance(part, str) else part
         above = part
+
+
+def _named(part: str, secret: bool) -> str:
+    """`KEY=value` and `KEY:value` are cut off; where all values are secret, so is what is no name or like a token."""
+    name = re.split(r"(?<=\w)[:=]", part, maxsplit=1)[0]
+    if secret and (not _NAME.fullmatch(name) or _TOKEN.search(name)):
+        return "…"
+    return name if name == part else f"{name}…"
 
 
 def _part(part: str | int) -> str:

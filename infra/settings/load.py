@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import json
+import shlex
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from infra.settings import message, reading
+from infra.settings.bounds import MAX_DEPTH, MAX_DIGITS, too_deep
 from infra.settings.endpoint import EndpointSettings
 from infra.settings.error import ConfigurationError, Problem, key_of, path_of
 from infra.settings.location import Location, nesting
@@ -39,6 +41,12 @@ SECRET_KEYS = {
 keys: Pulumi tells a program of these alone whether they are secret."""
 
 
+MISPLACED_SECRET = (
+    f"is secret, and nobody could check it. Only {', '.join(sorted(SECRET_KEYS))} and the variables of an endpoint's "
+    "environment hold secrets."
+)
+
+
 def load(config: Mapping[str, str], project: str, secret: Collection[str] = (), stack: str | None = None) -> Settings:
     """The settings in ``config``: Pulumi's flat map of ``namespace:key`` to text, structured values as JSON.
 
@@ -49,6 +57,8 @@ def load(config: Mapping[str, str], project: str, secret: Collection[str] = (), 
     Raises:
         ConfigurationError: with every problem of the configuration at once.
     """
+    if deep := list(_too_deep(config)):
+        raise ConfigurationError(deep)
     given = _values(config, project)
     values = {name: value for name, (_, value) in given.items()}
     words = partial(message.mistakes, model=Settings, namespace=project, secret=secret, stack=stack)
@@ -60,6 +70,7 @@ def load(config: Mapping[str, str], project: str, secret: Collection[str] = (), 
     found = [
         *(*_misplaced(config, project), *_refused(config, project)),
         *(*_plain_credentials(config, secret, stack), *_autonaming(config, stack)),
+        *(Problem((key,), MISPLACED_SECRET) for key in sorted(secret) if _is_misplaced_secret(key, project)),
     ]
     for name in SECRET_KEYS.keys() & values.keys():
         if (key := f"{project}:{name}") not in secret:
@@ -129,7 +140,7 @@ def _autonaming(config: Mapping[str, str], stack: str | None) -> Iterator[Proble
     """
     namings = _namings(_value(config.get(_AUTONAMING, "")))
     if any("pattern" in each or each.get("mode", "default") != "default" for each in namings):
-        command = f"pulumi config set{f' -s {stack}' if stack else ''} --path '{_AUTONAMING}.mode' default"
+        command = f"pulumi config set{f' -s {shlex.quote(stack)}' if stack else ''} --path '{_AUTONAMING}.mode' default"
         yield Problem(
             (_AUTONAMING,),
             "must leave names to Pulumi: with fixed names a release deletes the live endpoint's configuration, Model "
@@ -151,6 +162,12 @@ def _namings(autonaming: Any) -> Iterator[Mapping[str, Any]]:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _is_misplaced_secret(key: str, project: str) -> bool:
+    """Of `endpoints` Pulumi does not say which part is secret; the variables of an environment may be."""
+    namespace, _, name = key.partition(":")
+    return namespace == project and name in _KEYS - SECRET_KEYS.keys() - {"endpoints"}
 
 
 def _misplaced(config: Mapping[str, str], project: str) -> Iterator[Problem]:
@@ -196,8 +213,25 @@ def _values(config: Mapping[str, str], project: str) -> dict[str, tuple[str, Any
 
 
 def _value(text: str) -> Any:
-    """Pulumi hands structured values over as JSON, and scalars as they are."""
+    """Pulumi hands structured values over as JSON, and scalars as they are; text also where it is nested too deeply."""
     try:
-        return json.loads(text) if text[:1] in "{[" else text
-    except ValueError:
+        value = json.loads(text, parse_int=_int) if text[:1] in "{[" else text
+        return text if too_deep(value) else value
+    except (ValueError, RecursionError):
         return text
+
+
+def _int(digits: str) -> int | str:
+    return digits if len(digits) > MAX_DIGITS else int(digits)
+
+
+def _too_deep(config: Mapping[str, str]) -> Iterator[Problem]:
+    for key, text in config.items():
+        try:
+            deep = text[:1] in "{[" and too_deep(json.loads(text, parse_int=_int))
+        except RecursionError:
+            deep = True
+        except ValueError:
+            deep = False
+        if deep:
+            yield Problem((key,), f"mappings and lists are nested deeper than {MAX_DEPTH} levels.")

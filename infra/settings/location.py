@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, Tag
@@ -66,7 +67,8 @@ def home(model: type[BaseModel], location: Location) -> Home | None:
         own = length == len(section)
         found = [
             Home(above, path, known)
-            for path, keys in _below(sections_at(model, above))
+            for section_there in sections_at(model, above).values()
+            for path, keys in _below(section_there)
             if (path if own else _depth(path) <= min(length, 1)) and (known := same(str(key), keys))
         ]
         if found:
@@ -76,16 +78,14 @@ def home(model: type[BaseModel], location: Location) -> Home | None:
     return None
 
 
-def _below(
-    sections: Mapping[str | None, type[BaseModel]], path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], list[str]]]:
-    """Sections with their keys, and those below them."""
-    for section in sections.values():
-        yield path, _aliases(section)
-        for field in section.model_fields.values():
-            if inner := sections_in(field.annotation):
-                names = ("*",) if is_mapping(field.annotation) else ()
-                yield from _below(inner, (*path, str(field.alias), *names))
+@cache
+def _below(section: type[BaseModel], path: tuple[str, ...] = ()) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
+    """A section with its keys, and those below it."""
+    found = [(path, _aliases(section))]
+    for alias, field in _fields(section).items():
+        names = ("*",) if field.is_mapping else ()
+        found += (each for inner in field.sections.values() for each in _below(inner, (*path, alias, *names)))
+    return tuple(found)
 
 
 def _depth(path: tuple[str, ...]) -> int:
@@ -102,8 +102,27 @@ def variants_with(model: type[BaseModel], location: Location, *others: Location)
     return [str(tag) for tag, each in variants.items() if keys <= {*_aliases(each)}] if variant in variants else []
 
 
-def _aliases(section: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in section.model_fields.items()]
+@cache
+def _aliases(section: type[BaseModel]) -> tuple[str, ...]:
+    return tuple(field.alias or name for name, field in section.model_fields.items())
+
+
+@dataclass(frozen=True)
+class _Field:
+    """A section's key, and what its annotation says of the sections below."""
+
+    info: FieldInfo
+    sections: Mapping[str | None, type[BaseModel]]
+    is_mapping: bool
+
+
+@cache
+def _fields(section: type[BaseModel]) -> Mapping[str, _Field]:
+    """By key. A file of thousands of mistakes asks thousands of times."""
+    return {
+        str(field.alias): _Field(field, sections_in(field.annotation), is_mapping(field.annotation))
+        for field in section.model_fields.values()
+    }
 
 
 def sections_at(model: type[BaseModel], place: Location) -> Mapping[str | None, type[BaseModel]]:
@@ -153,10 +172,8 @@ def _walk(
         if in_mapping:
             in_mapping = False
             continue
-        fields = (field for each in sections.values() for field in each.model_fields.values() if field.alias == part)
-        if field := next(fields, None):
-            last, sections = field, sections_in(field.annotation)
-            in_mapping = is_mapping(field.annotation)
+        if field := next((_fields(each)[part] for each in sections.values() if part in _fields(each)), None):
+            last, sections, in_mapping = field.info, field.sections, field.is_mapping
     return tuple(keys), sections, last
 
 

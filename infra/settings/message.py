@@ -90,13 +90,18 @@ def mistakes(
 
 def command_to_encrypt(key: str, stack: str | None) -> str:
     """It asks for the value of a setting, and writes it as a secret."""
-    return f"pulumi config set --secret{f' -s {stack}' if stack else ''} --path '{key}'"
+    quoted = shlex.quote(key) if "'" in key else f"'{key}'"
+    return f"pulumi config set --secret{_in(stack)} --path {quoted}"
 
 
 def _command_to_set(key: str, stack: str | None, kind: str, value: str = "") -> str:
     """It writes a value of a type, and asks for the value if none is given."""
-    value = f" {value}" if value else ""
-    return f"pulumi config set{f' -s {stack}' if stack else ''} --path {shlex.quote(key)}{value} --type {kind}"
+    value = f" {shlex.quote(value)}" if value else ""
+    return f"pulumi config set{_in(stack)} --path {shlex.quote(key)}{value} --type {kind}"
+
+
+def _in(stack: str | None) -> str:
+    return f" -s {shlex.quote(stack)}" if stack else ""
 
 
 def _unknown_keys(
@@ -147,7 +152,7 @@ def _and_as(written: str, key: str) -> str:
 
 def _flat_key(location: Location, namespace: str, stack: str | None) -> str | None:
     """What is wrong with a key of the whole configuration that is called like a path."""
-    name, in_stack = str(location[0]), f" -s {stack}" if stack else ""
+    name, in_stack = str(location[0]), _in(stack)
     if len(location) > 1 or not any(each in name for each in ".["):
         return None
     key = shlex.quote(key_of((f"{namespace}:{name}",)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 AWS_WORDS: Mapping[str, tuple[str, ...]] = {
     "MinCapacity": ("min",),  # RegisterScalableTarget
@@ -44,14 +45,14 @@ _LEAST_ALIKE = 0.67
 
 def same(word: str, known: Iterable[str]) -> str | None:
     """The known word that is written the same but for its case, or is another name for the same."""
-    by_plain = {_plain(each): each for each in known}
+    by_plain = _by_plain(tuple(known))
     others = (each for each in _OTHERS.get(_plain(word), ()) if each in by_plain.values())
     return by_plain.get(_plain(word)) or next(others, None)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that is another name for the same, begins like it or is spelled like it, whatever the case."""
-    by_plain = {_plain(each): each for each in known}
+    by_plain = _by_plain(tuple(known))
     plain = _plain(word)
     if found := same(word, by_plain.values()):
         return found
@@ -59,6 +60,11 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     if len(beginning) != 1:
         beginning = difflib.get_close_matches(plain, by_plain, n=1, cutoff=_LEAST_ALIKE)
     return by_plain[beginning[0]] if beginning else None
+
+
+@lru_cache(maxsize=1024)
+def _by_plain(known: tuple[str, ...]) -> Mapping[str, str]:
+    return {_plain(each): each for each in known}
 
 
 def _plain(word: str) -> str:

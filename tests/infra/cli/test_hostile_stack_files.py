@@ -1,0 +1,220 @@
+"""Stack files that nobody writes by accident: each is refused at once, with the bound that it exceeds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infra.cli.validate import findings
+from infra.printable import printable
+from infra.settings.bounds import MAX_BYTES, MAX_DEPTH, MAX_DIGITS, MAX_VALUES
+from infra.settings.error import ConfigurationError, Problem, key_of
+from infra.settings.load import load
+
+HEAD = """config:
+  aws:region: us-east-1
+  triton-sagemaker:environment: development
+  triton-sagemaker:tags: {CostEnv: dev, CostService: x}
+"""
+
+Validate = Callable[[str], list[str]]
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Validate:
+    """What `validate` says of a text, without the file's name."""
+    (tmp_path / "Pulumi.yaml").write_text("name: triton-sagemaker\nruntime: python\n")
+    file = tmp_path / "Pulumi.x.yaml"
+
+    def validated(text: str) -> list[str]:
+        file.write_text(text)
+        return [str(each).removeprefix(f"{file}:") for each in findings(file)]
+
+    return validated
+
+
+def endpoints(count: int, more: str = "") -> str:
+    line = "    e%d: {model: {artifact: artifacts/m.tar.gz}, instanceType: ml.c5.xlarge%s}\n"
+    return f"{HEAD}  triton-sagemaker:endpoints:\n" + "".join(line % (number, more) for number in range(count))
+
+
+def aliases(first: str, following: str, levels: int = 9) -> str:
+    """Each level names the one below nine times."""
+    lines = [f"  a0: &a0 {first}"]
+    for level in range(1, levels):
+        below = ", ".join([f"*a{level - 1}"] * 9)
+        lines.append(f"  a{level}: &a{level} {following.format(below)}")
+    return "\n".join(["x:", *lines, "config:", f"  triton-sagemaker:tags: *a{levels - 1}", ""])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        aliases("[x]", "[{}]"),
+        aliases("{k: v}", "{{<<: [{}], z: 1}}"),
+        aliases("{k: v}", "{{<<: [{}], z: 1}}").replace("config:\n", "config:\n  x: *a8\n"),
+    ],
+)
+def test_aliases_that_explode_are_refused_where_they_exceed_the_bound(found: Validate, text: str) -> None:
+    assert len(text) < 1000
+    (message,) = found(text)
+    assert f"more than {MAX_VALUES:,} values" in message
+
+
+@pytest.mark.parametrize(
+    "deep",
+    [
+        "[" * 1000 + "]" * 1000,
+        "{a: " * 1000 + "1" + "}" * 1000,
+        "[" * 5000,
+        "".join("\n" + " " * (number + 4) + "a:" for number in range(1000)),
+    ],
+)
+@pytest.mark.parametrize("place", ["config:\n  triton-sagemaker:tags: {}\n", "config: {{}}\nx: {}\n"])
+def test_deep_nesting_is_refused(found: Validate, deep: str, place: str) -> None:
+    (message,) = found(place.replace("{}", deep, 1) if "{{" not in place else f"config: {{}}\nx: {deep}\n")
+    assert f"nested deeper than {MAX_DEPTH} levels" in message
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+@pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 1000, 100_000])
+def test_up_refuses_deep_nesting_too(opening: str, depth: int) -> None:
+    value = opening * depth + "1" + {"[": "]", '{"a":': "}"}[opening] * depth
+    with pytest.raises(ConfigurationError, match=f"deeper than {MAX_DEPTH} levels"):
+        load({"triton-sagemaker:tags": value}, "triton-sagemaker")
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "0x" + "f" * 5000, "0" + "7" * 5000, "-" + "9" * 5000])
+def test_a_number_of_thousands_of_digits_is_text(found: Validate, number: str) -> None:
+    (message,) = found(endpoints(1, f", initialInstanceCount: {number}"))
+    assert message.startswith("6:") and f"at most {MAX_DIGITS} are a number" in message
+
+
+def test_up_takes_such_a_number_for_text_too() -> None:
+    endpoint = '{"e": {"initialInstanceCount": ' + "9" * 5000 + "}}"
+    with pytest.raises(ConfigurationError, match=r"initialInstanceCount: '9{79}…: must be a valid integer"):
+        load({"triton-sagemaker:endpoints": endpoint}, "triton-sagemaker")
+
+
+def test_a_file_that_is_too_large_is_not_read(found: Validate) -> None:
+    with pytest.raises(Exception, match=f"larger than {MAX_BYTES:,} bytes"):
+        found("x" * (MAX_BYTES + 1))
+
+
+@pytest.mark.parametrize("tagged", ["!!int foo", "!!float bar", "!!bool x"])
+def test_a_tag_on_the_wrong_value_is_no_traceback(found: Validate, tagged: str) -> None:
+    assert found(f"config:\n  triton-sagemaker:tags: {{a: {tagged}}}\n")
+
+
+def work(call: Callable[[], object]) -> int:
+    """How many lines of Python a call runs through: its time, whatever else the machine does."""
+    import sys
+
+    count = 0
+
+    def counted(frame: object, event: str, argument: object) -> object:
+        nonlocal count
+        count += event == "call"
+        return None
+
+    sys.setprofile(counted)  # type: ignore[arg-type]
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "",
+        ", instnceType: 3",
+        ", initialInstanceCount: -1",
+        ", autoscaling: {min: 3, max: 2, invocationsPerInstance: 7}",
+        ", environment: {API_PASSWORD: a}",
+    ],
+)
+def test_the_work_grows_with_the_number_of_endpoints_and_not_with_its_square(found: Validate, more: str) -> None:
+    found(endpoints(1, more))
+    least, most = (work(lambda: found(endpoints(count, more))) for count in (20, 80))  # noqa: B023
+    assert most < 5 * least
+
+
+def test_a_secret_in_a_setting_that_holds_none_is_refused_by_up_as_by_validate(found: Validate) -> None:
+    secret = found(endpoints(1).replace("CostEnv: dev", "CostEnv: {secure: v1:AAAA:AAAA}"))
+    assert [line for line in secret if "tags.CostEnv: is secret, and nobody could check it" in line] == secret
+    config = {"triton-sagemaker:tags": json.dumps({"CostEnv": "a", "CostService": "b"}), "aws:region": "us-east-1"}
+    with pytest.raises(ConfigurationError) as refused:
+        load(config, "triton-sagemaker", secret=["triton-sagemaker:tags"])
+    assert "triton-sagemaker:tags: is secret, and nobody could check it" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("hunter2!", "hunter 2", "A%3Dhunter2", "hunter2'", "x" * 64, "0a" * 16),
+        *("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMIK7MDENGbPxRfiCY", "sk_live_51HxYzAbCdEfGhIjKl"),
+    ],
+)
+def test_a_name_that_looks_like_a_value_is_not_shown_below_secret_environment(found: Validate, name: str) -> None:
+    endpoint = HEAD + "  triton-sagemaker:secretEnvironment:\n    e: {" + json.dumps(name) + ": x}\n"
+    stack = HEAD + "  triton-sagemaker:secretEnvironment: {" + json.dumps(name) + ": x, e: {A: [y]}}\n"
+    secure = endpoint.replace(": x}", ": {secure: x}}")
+    for text in (endpoint, stack, secure):
+        assert name not in "\n".join(found(text))
+
+
+@pytest.mark.parametrize("name", ["LICENSE_KEY", "API_KEY_2", "AWS_SECRET_ACCESS_KEY", "db-password", "HF_TOKEN"])
+def test_a_name_that_is_one_is_shown(name: str) -> None:
+    assert key_of(("p:secretEnvironment", "ranking-2024", name)) == f"p:secretEnvironment.ranking-2024.{name}"
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("plain text, größe 1/2", "plain text, größe 1/2"),
+        ("a\nb\r\tc", "a\\nb\\r\\tc"),
+        ("\x1b[31m\x00\x7f\x9b", "\\x1b[31m\\x00\\x7f\\x9b"),
+        ("\u202eexe.\u2066\u2028", "\\u202eexe.\\u2066\\u2028"),
+        ("\ud800", "\\ud800"),
+    ],
+)
+def test_control_characters_are_escaped(raw: str, shown: str) -> None:
+    assert printable(raw) == shown
+    assert str(Problem(("p:x", raw), raw)).isprintable()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEAD + '  "triton-sagemaker:\\e[31m\\nevil": 1\n',
+        HEAD + '  "\\nevil": 1\n',
+        HEAD + '  triton-sagemaker:endpoints:\n    "e\\e[2J\\n::error::x": {model: {path: x}}\n',
+        HEAD + '  triton-sagemaker:endpoints:\n    e: {model: {path: "\\0\\e[1m"}, instanceType: "ml\\n"}\n',
+        HEAD + '  triton-sagemaker:endpoints:\n    e: {model: {path: "\\u202e\\n"}, instanceType: ml.c5.xlarge}\n',
+        HEAD + '  triton-sagemaker:tags: {"\\ud800": 1}\n',
+        HEAD + '  "triton-sagemaker:\\ud800": 1\n',
+    ],
+)
+def test_no_finding_has_control_characters_or_line_breaks(found: Validate, text: str) -> None:
+    lines = found(text)
+    assert lines
+    assert all(line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize("key", ["it's", "$(id)", "`id`", "a b"])
+def test_commands_are_quoted(key: str) -> None:
+    import shlex
+
+    from infra.resources.released_artifact import ArtifactMissing
+    from infra.settings.message import command_to_encrypt
+
+    assert shlex.split(command_to_encrypt(f"p:secretEnvironment.{key}", key)) == [
+        *("pulumi", "config", "set", "--secret", "-s", key, "--path", f"p:secretEnvironment.{key}"),
+    ]
+    command = str(ArtifactMissing("models", f"artifacts/{key}.tar.gz")).rpartition("\n\n")[2]
+    assert shlex.split(command) == ["aws", "s3", "cp", f"{key}.tar.gz", f"s3://models/artifacts/{key}.tar.gz"]
