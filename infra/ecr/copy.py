@@ -152,7 +152,9 @@ def _image_manifest(source: ImageSource, tag_or_digest: str, image: str) -> Imag
     """The manifest of the one image, behind an index if there is one."""
     found = parse_manifest(*source.manifest(tag_or_digest), image)
     if isinstance(found, ImageIndex):
-        return _image_manifest(source, choose_platform(found, image).digest, image)
+        found = parse_manifest(*source.manifest(choose_platform(found, image).digest), image)
+    if isinstance(found, ImageIndex):
+        raise UnsupportedImage(f"{image} is an index within an index. Choose one of its images by digest.")
     return found
 
 

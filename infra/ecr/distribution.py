@@ -17,7 +17,7 @@ from urllib3.response import BaseHTTPResponse
 
 from infra.ecr.download import Broken, Http, Retry, check_status, from_byte
 from infra.ecr.errors import ImageNotFound, RegistryRefused, UnsupportedImage
-from infra.ecr.manifest import MAX_MANIFEST_BYTES, READABLE_MEDIA_TYPES, verify_digest
+from infra.ecr.manifest import MAX_MANIFEST_BYTES, READABLE_MEDIA_TYPES, UNREADABLE, verify_digest
 from infra.ecr.reference import ImageReference
 
 _API_HOSTS = {"docker.io": "registry-1.docker.io"}
@@ -108,14 +108,18 @@ class DistributionRepository:
                 f"{self}: the registry sends for a token to an address without {self._scheme}. Choose another."
             )
         query = {"scope": f"repository:{self._name}:pull", "service": challenge.get("service", self._host)}
+        self._http.refuse_link_local(realm)
         response = self._http.get(f"{realm}?{urlencode(query)}", self._basic() if self._credentials else {})
         if response.status in (400, 401, 403):
             raise self._refusal(response)
         check_status(response, realm)
         try:
             answer = json.loads(_read(response, MAX_MANIFEST_BYTES, f"{self}: token"))
-            return str(answer.get("token") or answer["access_token"])
-        except (ValueError, KeyError, AttributeError):
+            token = answer.get("token") or answer["access_token"]
+            if not re.fullmatch(r"[!-~]+", token):
+                raise ValueError
+            return str(token)
+        except UNREADABLE:
             raise RegistryRefused(f"{self}: {urlsplit(realm).hostname} gave no token. Choose another.") from None
 
     def _basic(self) -> dict[str, str]:

@@ -5,14 +5,16 @@ Addresses of blobs are signed or go with a token, so no message and no exception
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import random
 import re
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import urllib3
 from botocore.httpsession import get_cert_path
@@ -20,14 +22,18 @@ from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from infra.ecr.errors import DigestMismatch, TransferFailed
+from infra.printable import printable
 from infra.proxies import Proxies
 
 T = TypeVar("T")
 
 _CHUNK_BYTES = 1024 * 1024
 _TIMEOUT = urllib3.Timeout(connect=10, read=60)
-# Redirects are followed: registries send blobs from elsewhere; urllib3 drops the token where the host changes.
-_REDIRECTS_ONLY = urllib3.Retry(connect=0, read=0, status=0, other=0, redirect=5)
+_ONCE = urllib3.Retry(0, redirect=False)
+_MAX_REDIRECTS = 5  # registries send blobs from elsewhere
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_METADATA_IPV6 = ipaddress.ip_address("fd00:ec2::254")  # EC2 User Guide, "Use the Instance Metadata Service"
+_LENGTH = r"\d{1,18}"
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 # S3's answers to an address that has expired, or whose credentials have; a fresh address mends that, or nothing does.
 _EXPIRED = frozenset({400, 403})
@@ -83,7 +89,41 @@ class Http:
         self._managers: dict[str | None, urllib3.PoolManager] = {}
 
     def get(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
-        """The answer, whatever its status, with its body unread. Raises Broken where there is none."""
+        """The answer, whatever its status, with its body unread. Raises Broken where there is none.
+
+        Redirects are followed, without the token where the host changes; not from HTTPS to HTTP, and not to link-local
+        addresses, where a machine of AWS gives credentials to whoever asks.
+        """
+        for _ in range(_MAX_REDIRECTS + 1):
+            response = self._get(url, headers)
+            location = response.headers.get("Location")
+            if response.status not in _REDIRECTS or not location:
+                return response
+            response.close()
+            target = _redirected(url, location)
+            self.refuse_link_local(target)
+            if _origin(target) != _origin(url):
+                headers = {name: value for name, value in headers.items() if name != "Authorization"}
+            url = target
+        raise Broken(f"{_host(url)}: more than {_MAX_REDIRECTS} redirects.", tries=1)
+
+    def refuse_link_local(self, url: str) -> None:
+        """Raise Broken, once and for all, where a registry's address is, or resolves to, a link-local one.
+
+        Behind a proxy its name is not resolved here, and link-local addresses are the proxy's own.
+        """
+        host = urlsplit(url).hostname or ""
+        try:
+            found = [] if self._proxies.of_url(url) else [each[4][0] for each in socket.getaddrinfo(host, None)]
+            addresses = [ipaddress.ip_address(str(each).partition("%")[0]) for each in found]
+        except (OSError, ValueError):
+            return  # the request says so in its own words
+        for address in addresses:
+            address = getattr(address, "ipv4_mapped", None) or address
+            if address.is_link_local or address == _METADATA_IPV6:
+                raise Broken(f"the registry sends to {printable(host)}, a link-local address. Choose another.", tries=1)
+
+    def _get(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
         try:
             return self._manager(self._proxies.of_url(url)).request(
                 "GET",
@@ -91,12 +131,12 @@ class Http:
                 headers={"Accept-Encoding": "identity", **headers},
                 preload_content=False,
                 decode_content=False,
-                redirect=True,
-                retries=_REDIRECTS_ONLY,
+                redirect=False,
+                retries=_ONCE,
                 timeout=_TIMEOUT,
             )
-        except (HTTPError, OSError, ValueError) as error:  # ValueError: a redirect to what is no address
-            raise Broken(f"{urlsplit(url).hostname}: {_without_address(error)}.") from None
+        except (HTTPError, OSError, ValueError) as error:  # ValueError: an address that is none
+            raise Broken(f"{_host(url)}: {_without_address(error)}.") from None
 
     def _manager(self, proxy: str | None) -> urllib3.PoolManager:
         if proxy not in self._managers:
@@ -192,7 +232,7 @@ def check_status(response: BaseHTTPResponse, url: str, if_refused: str = "") -> 
     if response.status in (200, 206):
         return
     response.close()
-    said = f"{urlsplit(url).hostname} answered HTTP {response.status}."
+    said = f"{_host(url)} answered HTTP {response.status}."
     if response.status in _BUSY:
         raise Broken(said)
     if response.status in _EXPIRED:
@@ -203,17 +243,43 @@ def check_status(response: BaseHTTPResponse, url: str, if_refused: str = "") -> 
 def _extent(response: BaseHTTPResponse) -> tuple[int, int | None]:
     """First byte that the body holds, and the blob's size where the answer says it."""
     if response.status == 206:
-        extent = re.match(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        extent = re.fullmatch(rf"bytes ({_LENGTH})-{_LENGTH}/({_LENGTH}|\*)", response.headers.get("Content-Range", ""))
         if extent is None:
             response.close()
             raise Broken("the registry answered with a part, but not which.")
         return int(extent[1]), None if extent[2] == "*" else int(extent[2])
-    length = response.headers.get("Content-Length")
+    length = response.headers.get("Content-Length", "")
+    if length and not re.fullmatch(_LENGTH, length):
+        response.close()
+        raise Broken("the registry answered with a Content-Length that is no length.")
     return 0, int(length) if length else None
+
+
+def _redirected(url: str, location: str) -> str:
+    """Where a redirect leads. Raises Broken where it is not followed."""
+    try:
+        target = urljoin(url, location)
+        scheme, host = urlsplit(target).scheme, urlsplit(target).hostname
+    except ValueError:
+        scheme, host = "", None
+    if scheme not in ("http", "https") or not host:
+        raise Broken(f"{_host(url)} redirects to what is no address.", tries=1)
+    if scheme == "http" and urlsplit(url).scheme == "https":
+        raise Broken(f"{_host(url)} redirects from HTTPS to HTTP ({printable(host)}). Choose another image.", tries=1)
+    return target
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
+
+
+def _host(url: str) -> str:
+    return printable(urlsplit(url).hostname or "")
 
 
 def _without_address(error: Exception) -> str:
     """What an error says, without addresses."""
     reason = getattr(error, "reason", None) or error
     said = re.sub(r"\S*(?:://|\?)\S*", "", str(next(iter(reason.args), ""))).strip(" :")
-    return f"{type(reason).__name__}: {said}" if said else type(reason).__name__
+    return f"{type(reason).__name__}: {printable(said)}" if said else type(reason).__name__

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from infra.printable import printable
+
 
 class ImageCopyError(Exception):
-    """The image was not copied. The message names the image, the rule and the way out."""
+    """The image was not copied. The message names the image, the rule and the way out.
+
+    What a registry sends is not printed as it is: see ``printable``.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("\n".join(map(printable, message.split("\n"))))
 
 
 class InvalidImageReference(ImageCopyError, ValueError):
@@ -55,7 +63,8 @@ class EcrRefused(ImageCopyError):
         self.code = code
         self.details = dict(details or {})
         way_out = next((hint.format(operation=operation) for codes, hint in _WAYS_OUT if code in codes), "")
-        super().__init__(f"{resource}: {operation} was refused: {code}: {message.rstrip('.')}. {way_out}".rstrip())
+        said = printable(message).rstrip(".")
+        super().__init__(f"{resource}: {operation} was refused: {code}: {said}. {way_out}".rstrip())
 
 
 _WAYS_OUT = (

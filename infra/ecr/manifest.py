@@ -16,6 +16,7 @@ from typing import Any
 
 from infra.ecr.errors import DigestMismatch, UnsupportedImage
 from infra.ecr.reference import DIGEST
+from infra.printable import printable
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_MANIFEST_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
@@ -34,6 +35,15 @@ MAX_MANIFEST_BYTES = 4_194_304
 
 _ATTESTATION = "unknown/unknown"
 """The platform of a manifest that says how an image was built (Docker docs, Image attestation storage)."""
+
+MAX_BLOB_BYTES = 2**40
+"""Of a layer. ECR's quotas end at 4,200 parts of 10 MiB (Amazon ECR User Guide, "Service quotas")."""
+
+MAX_NAME = 255
+"""Characters of a media type (RFC 6838, section 4.2) and of the parts of a platform."""
+
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What a document of a registry raises that is not what it should be: no JSON, other types, a thousand levels."""
 
 _WAY_OUT = (
     "Build it with `docker buildx build --platform linux/amd64 --provenance=false --output "
@@ -120,10 +130,11 @@ def parse_manifest(body: bytes, media_type: str | None, image: str) -> ImageMani
         if declared in (DOCKER_MANIFEST, OCI_MANIFEST):
             layers = tuple(_descriptor(each) for each in document["layers"])
             return ImageManifest(declared, body, _descriptor(document["config"]), layers)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        kind = media_type or "an image manifest"
+    except UNREADABLE:
+        kind = printable(media_type or "an image manifest")
         raise UnsupportedImage(f"{image}: its manifest cannot be read as {kind}. Push it again.") from None
-    raise UnsupportedImage(f"{image} is {declared}; only Docker schema 2 and OCI images can be copied. {_WAY_OUT}")
+    kind = printable(str(declared))[:MAX_NAME]
+    raise UnsupportedImage(f"{image} is {kind}; only Docker schema 2 and OCI images can be copied. {_WAY_OUT}")
 
 
 def choose_platform(index: ImageIndex, image: str) -> Descriptor:
@@ -149,9 +160,8 @@ def choose_platform(index: ImageIndex, image: str) -> Descriptor:
 def check_config(config: bytes, image: str) -> None:
     """Refuse an image whose configuration does not say linux/amd64. Raises UnsupportedImage."""
     try:
-        document = json.loads(config)
-        platform = Platform(document["os"], document["architecture"], document.get("variant", ""))
-    except (ValueError, KeyError, TypeError, AttributeError):
+        platform = _platform(json.loads(config))
+    except UNREADABLE:
         raise UnsupportedImage(f"{image} is no container image: its configuration names no platform.") from None
     if not platform.runs_on_sagemaker:
         raise _wrong_platform(image, str(platform))
@@ -212,12 +222,18 @@ def _media_type_by_content(document: dict[str, Any]) -> str:
 
 def _descriptor(document: dict[str, Any]) -> Descriptor:
     digest, size = document["digest"], document["size"]
-    if not re.fullmatch(DIGEST, digest) or type(size) is not int or size < 1:
+    if not re.fullmatch(DIGEST, digest) or type(size) is not int or not 1 <= size <= MAX_BLOB_BYTES:
         raise ValueError(digest)
     platform = document.get("platform")
-    return Descriptor(
-        media_type=document["mediaType"],
-        digest=digest,
-        size=size,
-        platform=Platform(platform["os"], platform["architecture"], platform.get("variant", "")) if platform else None,
-    )
+    return Descriptor(_text(document["mediaType"]), digest, size, _platform(platform) if platform else None)
+
+
+def _platform(document: dict[str, Any]) -> Platform:
+    return Platform(*(_text(each) for each in (document["os"], document["architecture"], document.get("variant", ""))))
+
+
+def _text(value: Any) -> str:
+    """A name that a registry gives; it is compared and printed."""
+    if not re.fullmatch(rf"[!-~]{{0,{MAX_NAME}}}", value):
+        raise ValueError("no name")
+    return str(value)

@@ -172,7 +172,7 @@ def _walk(
         if in_mapping:
             in_mapping = False
             continue
-        if field := next((_fields(each)[part] for each in sections.values() if part in _fields(each)), None):
+        if field := next((found for each in sections.values() if (found := _fields(each).get(str(part)))), None):
             last, sections, in_mapping = field.info, field.sections, field.is_mapping
     return tuple(keys), sections, last
 

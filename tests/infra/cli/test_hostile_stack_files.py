@@ -120,7 +120,7 @@ def work(call: Callable[[], object]) -> int:
         count += event == "call"
         return None
 
-    sys.setprofile(counted)  # type: ignore[arg-type]
+    sys.setprofile(counted)
     try:
         call()
     finally:
