@@ -46,8 +46,13 @@ test: ready lint editor ## every check and every test but the long ones of `make
 	@$(RUN) pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: soak
-soak: ready ## the tests that take minutes: releases under load, deployments killed at many moments
-	@$(RUN) pytest -n 2 --dist worksteal -m soak
+soak: ready bridge ## the tests that take minutes: releases under load, deployments killed at many moments, the real bridge
+	@$(RUN) pytest -n 2 --dist worksteal -m "soak or bridge"
+
+# `make test` asks it too where it was built, which takes minutes, once.
+.PHONY: bridge
+bridge: $(VENV)/installed ## build the real pulumi-terraform-bridge, which judges the stand-in for pulumi-aws
+	@$(RUN) tests.bridge.judge > /dev/null
 
 .PHONY: bench
 bench: ready ## the figures of the README, against the named peers

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sandbox import aftermath, asking, interrupts, rehearsal, rollback, teardown
-from sandbox.engine import EngineError
+from sandbox.go_program import BuildError
 from sandbox.home import PROJECT, Sandbox, SandboxError, Say
 from sandbox.stacks import Stack, StackFailed, stacks
 
@@ -200,7 +200,7 @@ def nothing(line: str) -> None:
 def main() -> None:
     try:
         app()
-    except (SandboxError, EngineError) as error:
+    except (SandboxError, BuildError) as error:
         sys.exit(f"sandbox: {error}")
 
 

@@ -24,6 +24,7 @@ from botocore.config import Config
 
 from sandbox import engine
 from sandbox.aws.access import AccessKey
+from sandbox.go_program import tail
 
 PROJECT = Path(__file__).resolve().parents[1]
 Say = Callable[[str], None]
@@ -224,7 +225,7 @@ class Sandbox:
         process.kill()
         process.wait()
         why = f"ended with code {ended}" if ended is not None else f"was not ready after {_START_SECONDS:.0f} s"
-        end_of_log = engine.tail(self.log.read_text())
+        end_of_log = tail(self.log.read_text())
         raise SandboxError(f"The sandbox's AWS {why}. The end of {shown(self.log)}:\n{end_of_log}")
 
     def _answers(self, aws: Aws) -> bool:

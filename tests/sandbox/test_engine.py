@@ -11,6 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from sandbox import engine
+from sandbox.go_program import BuildError, dotted, go_environment, home_directory
 from tests.sandbox.conftest import PROJECT
 
 PINNED = engine.pinned_version()
@@ -80,7 +81,7 @@ def test_another_pulumi_on_path_is_named_and_not_used(environment: dict[str, str
 
 def test_the_project_requires_the_oldest_engine_that_it_is_tested_with() -> None:
     project = YAML(typ="safe").load(PROJECT / "Pulumi.yaml")
-    assert project["requiredPulumiVersion"] == f">={engine.dotted(engine.OLDEST)}"
+    assert project["requiredPulumiVersion"] == f">={dotted(engine.OLDEST)}"
 
 
 def test_the_pinned_engine_is_built_once_and_kept(environment: dict[str, str]) -> None:
@@ -95,7 +96,7 @@ def test_the_pinned_engine_is_built_once_and_kept(environment: dict[str, str]) -
     assert builds(environment) == 1
     assert "building Pulumi" in said[0]
     assert "minutes" in said[0]
-    assert kept(environment) == [engine.cache_directory(environment).name]
+    assert kept(environment) == [engine.program().directory(environment).name]
 
 
 def test_other_pins_make_another_engine(
@@ -135,7 +136,7 @@ def test_processes_that_need_it_at_once_build_it_once(environment: dict[str, str
 def test_a_failed_build_shows_the_words_of_go_and_leaves_nothing(environment: dict[str, str]) -> None:
     put(environment, "go", GO.replace("build)", "build) echo 'no space left on device' >&2; exit 1;;\nnever)"))
 
-    with pytest.raises(engine.EngineError, match="no space left on device"):
+    with pytest.raises(BuildError, match="no space left on device"):
         engine.ensure(print, environment)
 
     assert kept(environment) == []
@@ -143,7 +144,7 @@ def test_a_failed_build_shows_the_words_of_go_and_leaves_nothing(environment: di
 
 def test_what_a_killed_build_left_is_removed_by_the_next(environment: dict[str, str]) -> None:
     put(environment, "go", GO)
-    directory = engine.cache_directory(environment)
+    directory = engine.program().directory(environment)
     unfinished = directory.parent / f".{directory.name}-x1"
     unfinished.mkdir(parents=True)
 
@@ -155,7 +156,7 @@ def test_what_a_killed_build_left_is_removed_by_the_next(environment: dict[str, 
 def test_without_go_and_pulumi_both_ways_are_named(environment: dict[str, str]) -> None:
     environment["PATH"] = environment["PATH"].split(":")[0]
 
-    with pytest.raises(engine.EngineError) as error:
+    with pytest.raises(BuildError) as error:
         engine.ensure(print, environment)
 
     assert "https://go.dev/dl" in str(error.value)
@@ -172,7 +173,7 @@ def test_a_go_that_is_too_old_is_refused_with_the_version_that_is_needed(
 ) -> None:
     go = put(environment, "go", f"#!/bin/sh\n{answer}\n")
 
-    with pytest.raises(engine.EngineError, match=r"needs Go 1\.25\.11.*1\.24\.1") as error:
+    with pytest.raises(BuildError, match=r"needs Go 1\.25\.11.*1\.24\.1") as error:
         engine.ensure(print, environment)
 
     assert str(go) in str(error.value)
@@ -182,21 +183,21 @@ def test_a_go_that_is_too_old_is_refused_with_the_version_that_is_needed(
 def test_without_home_the_users_own_directory_is_taken(home: str | None) -> None:
     environment = {} if home is None else {"HOME": home}
 
-    assert engine.home_directory(environment).is_absolute()
-    assert engine.cache_directory(environment).is_relative_to(engine.home_directory(environment))
-    assert engine.go_environment(environment)["HOME"] == str(engine.home_directory(environment))
+    assert home_directory(environment).is_absolute()
+    assert engine.program().directory(environment).is_relative_to(home_directory(environment))
+    assert go_environment(environment)["HOME"] == str(home_directory(environment))
 
 
 def test_a_cache_that_cannot_be_written_is_named(environment: dict[str, str], tmp_path: Path) -> None:
     put(environment, "go", GO)
     (tmp_path / "file").touch()
 
-    with pytest.raises(engine.EngineError, match="XDG_CACHE_HOME"):
+    with pytest.raises(BuildError, match="XDG_CACHE_HOME"):
         engine.ensure(print, {**environment, "XDG_CACHE_HOME": str(tmp_path / "file")})
 
 
 def test_the_engine_is_stripped_knows_its_version_and_changes_no_module() -> None:
-    flags = " ".join(engine.build_flags())
+    flags = " ".join(engine.program().build_flags())
 
     assert f"version.Version=v{PINNED}" in flags
     assert "-mod=readonly" in flags

@@ -50,7 +50,10 @@ TYPES = (
         updates=("PutScalingPolicy",),
         delete="DeleteScalingPolicy",
         replaces="name serviceNamespace resourceId scalableDimension",
-        defaults={"policyType": "StepScaling"},
+        defaults={
+            "policyType": "StepScaling",
+            "targetTrackingScalingPolicyConfiguration.disableScaleIn": False,
+        },
         sets="dimensions metrics stepAdjustments",
     ),
 )
