@@ -50,12 +50,13 @@ class ExecutionRole(pulumi.ComponentResource):
         settings, role_name = args.settings.role, args.settings.role.name
         account = pulumi.Output.all(partition=args.partition, account_id=args.account_id)
 
-        # an adopted role keeps its path: another one would be another role
+        # of an adopted role this stays as it is, also once `adopt` is gone; with another path it would be another role
+        kept = ["path", "maxSessionDuration", *([] if settings.permissions_boundary else ["permissionsBoundary"])]
         called, formerly = (name, args.default_name) if role_name else (args.default_name, name)
         of_role = pulumi.ResourceOptions(
             import_=role_name if args.settings.adopt.role else None,
             hooks=existing.refused(existing.ROLE, role_name),
-            ignore_changes=["path"],
+            ignore_changes=kept,
             aliases=[pulumi.Alias(name=formerly)],
         )
         role = iam.Role(

@@ -88,7 +88,7 @@ class RoleSettings(Section):
         max_length=2048,
         pattern=_IAM_ARN.format(account=r"(aws|\d{12})", kind="policy"),
         description="ARN of the managed policy that bounds the role, whatever its own policies allow. The deployer's "
-        "policy then requires it of every change of the role.",
+        "policy then requires it of every change of the role. Without the key the role keeps the boundary that it has.",
         examples=["arn:aws:iam::123456789012:policy/triton-serving-boundary"],
         json_schema_extra=on_change(Effect.NOTHING)
         | according_to("IAM API arnType; IAM guide, Permissions boundaries for IAM entities"),

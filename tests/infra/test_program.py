@@ -266,6 +266,7 @@ def test_boundary_and_additional_statements_are_the_roles() -> None:
     role = {"permissionsBoundary": boundary, "statements": [statement]}
     deployment = run("dev", stack_file("dev") | {"triton-sagemaker:role": role})
     assert deployment.one("iam/role:Role").inputs["permissionsBoundary"] == boundary
+    assert "permissionsBoundary" not in deployment.one("iam/role:Role").request.ignoreChanges
     added = {"Effect": "Allow", "Action": statement["actions"], "Resource": statement["resources"]}
     assert added in statements(deployment)
 

@@ -24,6 +24,7 @@ SAGEMAKER_TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
+BOUNDARY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 ENVIRONMENT = {
     "SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": "answer",
     "SAGEMAKER_TRITON_ADDITIONAL_ARGS": "--disable-auto-complete-config",
@@ -322,14 +323,30 @@ def test_a_bucket_of_another_region_is_not_adopted(account: Account) -> None:
 
 def test_a_role_is_adopted_where_it_is(account: Account) -> None:
     name, iam = account.name(), account.client("iam")
-    trust = json.dumps(SAGEMAKER_TRUST)
-    role = iam.create_role(RoleName=name, Path="/service-role/", AssumeRolePolicyDocument=trust)["Role"]
+    boundary = iam.create_policy(PolicyName=name, PolicyDocument=json.dumps(BOUNDARY))["Policy"]["Arn"]
+    role = iam.create_role(
+        RoleName=name,
+        Path="/service-role/",
+        AssumeRolePolicyDocument=json.dumps(SAGEMAKER_TRUST),
+        PermissionsBoundary=boundary,
+        MaxSessionDuration=7200,
+    )["Role"]
+
+    def kept() -> bool:
+        """Whether the role is what its owner made it."""
+        found = iam.get_role(RoleName=name)["Role"]
+        same = (found["RoleId"], found["MaxSessionDuration"]) == (role["RoleId"], 7200)
+        return same and found["PermissionsBoundary"]["PermissionsBoundaryArn"] == boundary
+
     endpoints = {name: {"model": {"path": str(account.model(1))}}}
     stack = account.stack(development(endpoints, role={"name": name}, adopt={"role": True}))
     assert "replace" not in operations(stack.preview())
     stack.up()
     assert stack.outputs()["roleArn"] == role["Arn"]
-    assert iam.get_role(RoleName=name)["Role"]["RoleId"] == role["RoleId"]
+    assert kept()
     stack.config = development(endpoints, role={"name": name})
     assert stack.preview().unchanged
     assert stack.refresh().unchanged
+    stack.config = development(endpoints, role={"name": name}, tags={"CostEnv": "test", "CostService": "moved"})
+    stack.up()
+    assert kept()
