@@ -176,7 +176,8 @@ class BucketSettings(Section):
     noncurrent_version_expiration_days: int = Field(
         90,
         ge=1,
-        description="Days after which a replaced or deleted version of an object is removed for good.",
+        description="Days after which a replaced or deleted version of an object is removed for good. After a change "
+        "the provider waits about a minute for S3 to show it.",
         examples=[30],
         json_schema_extra=according_to("S3 API NoncurrentVersionExpiration (NoncurrentDays)"),
     )

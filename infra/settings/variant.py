@@ -324,7 +324,8 @@ class Fleet(Section):
     autoscaling: AutoscalingSettings | None = Field(
         None,
         description="Scale with traffic; a fixed fleet if not given. Not on ml.t* types. In production, removing it "
-        "requires `pulumi up --ignore-protect`.",
+        "requires `pulumi up --ignore-protect`. Scheduled actions that you add move min and max of the live target: "
+        "`pulumi up` leaves them as they are, and `pulumi up --refresh` puts the values of this file back.",
         json_schema_extra=on_change(Effect.IN_PLACE) | according_to("SageMaker guide, Auto scaling prerequisites"),
     )
     initial_instance_count: int | None = Field(

@@ -188,7 +188,17 @@ def test_an_instance_type_change_under_autoscaling_keeps_the_autoscaling(account
     assert "UpdateEndpoint" not in [call["operation"] for call in account.calls(untagged)]
     nothing_to_do(stack)
     assert stack.refresh().unchanged
+
+    autoscaling.register_scalable_target(  # as a scheduled action does
+        ServiceNamespace="sagemaker",
+        ResourceId=resource,
+        ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+        MinCapacity=5,
+    )
     nothing_to_do(stack)
+    stack.refresh()
+    assert operations(stack.up())["update"] == ["Target"]
+    assert registered() == before
     consistent(account, stack)
 
     burstable = {"instanceType": "ml.t2.medium", "initialInstanceCount": 2}  # AWS scales none of these
