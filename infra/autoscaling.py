@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import appautoscaling
 
+from infra.release.scaling_record import DIMENSION
 from infra.settings.variant import AutoscalingSettings
-
-DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 
 
 @dataclass(frozen=True)

@@ -281,7 +281,8 @@ def _serving(stack: StackNames) -> Iterator[Statement]:
 def _autoscaling(stack: StackNames) -> Iterator[Statement]:
     """The IDs of scalable targets name no endpoint: all those of SageMaker in the account and region are covered."""
     service, targets = "application-autoscaling", stack.arn("application-autoscaling", "scalable-target/*")
-    of_sagemaker = {"StringEquals": {"application-autoscaling:service-namespace": "sagemaker"}}
+    # IfExists: the API always has the key (Service Authorization Reference), and simulators of policies may not
+    of_sagemaker = {"StringEqualsIfExists": {"application-autoscaling:service-namespace": "sagemaker"}}
     scale = [
         *("RegisterScalableTarget", "DeregisterScalableTarget", "PutScalingPolicy", "DeleteScalingPolicy"),
         "PutScheduledAction",

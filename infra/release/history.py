@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from infra import prefixes
 from infra.aws_error import aws_calls
@@ -20,6 +22,12 @@ from infra.aws_error import aws_calls
 Result = Literal["succeeded", "rolledBack", "failed", "timedOut", "refused", "deleted"]
 """How a release ended. `refused`: a gate (a freeze window, an alarm) or AWS kept it from beginning. `deleted` is no
 release: the endpoint is gone."""
+
+Time = Annotated[float, Field(ge=0, le=253_402_300_799, allow_inf_nan=False)]
+"""Seconds since 1970, until the end of the year 9999."""
+
+MAX_RECORD = 1_000_000
+"""Bytes of a record that is read; one of ours has some thousands."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +40,8 @@ class ReleaseRecord:
     """The configuration that was live before; None for a first creation."""
     to_config: str | None
     """None for a deletion."""
-    began: float
-    ended: float
+    began: Time
+    ended: Time
     who: str
     """ARN of the caller (STS `GetCallerIdentity`)."""
     strategy: str
@@ -65,12 +73,18 @@ class ReleaseRecord:
         Raises:
             ValueError: it is no record.
         """
-        found = json.loads(text)
-        values: dict[str, Any] = {name: found[key] for name, key in _KEYS.items() if key in found}
         try:
-            return cls(**values | {name: tuple(values.get(name, ())) for name in ("changes", "alarms", "artifacts")})
-        except TypeError as error:
-            raise ValueError(f"not the record of a release: {error}") from None
+            found = json.loads(text)
+        except RecursionError:
+            raise ValueError("not the record of a release: its JSON is nested too deeply") from None
+        if not isinstance(found, dict):
+            raise ValueError("not the record of a release: it is not a JSON object")
+        values = {name: found[key] for name, key in _KEYS.items() if key in found}
+        try:
+            return TypeAdapter(cls).validate_python(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"not the record of a release: {first['loc'][0]}: {first['msg']}") from None
 
 
 class ReleaseHistory:
@@ -79,10 +93,12 @@ class ReleaseHistory:
     Args:
         s3: boto3's `s3` client.
         bucket: the bucket's name.
+        warn: called with each object below the prefix that is not a record of the endpoint: who can write to the
+            bucket can put anything there.
     """
 
-    def __init__(self, s3: Any, bucket: str) -> None:
-        self._s3, self._bucket = s3, bucket
+    def __init__(self, s3: Any, bucket: str, warn: Callable[[str], None] = lambda _: None) -> None:
+        self._s3, self._bucket, self._warn = s3, bucket, warn
 
     def add(self, record: ReleaseRecord) -> None:
         """Keep a record. One of the same rollout takes the place of an earlier one, such as `timedOut`.
@@ -110,15 +126,21 @@ class ReleaseHistory:
     def _records(self, endpoint: str) -> Iterator[ReleaseRecord]:
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=_prefix(endpoint))
         keys = sorted((each["Key"] for page in pages for each in page.get("Contents", [])), reverse=True)
-        return filter(None, map(self._read, keys))
+        return filter(None, (self._read(endpoint, key) for key in keys))
 
-    def _read(self, key: str) -> ReleaseRecord | None:
-        """The record; None for an object that somebody else put there."""
-        answer = self._s3.get_object(Bucket=self._bucket, Key=key)
+    def _read(self, endpoint: str, key: str) -> ReleaseRecord | None:
+        """The record; None, with a warning, for an object that is none of the endpoint's."""
+        body = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read(MAX_RECORD + 1)
         try:
-            return ReleaseRecord.parse(answer["Body"].read().decode())
-        except ValueError:
+            if len(body) > MAX_RECORD:
+                raise ValueError(f"not the record of a release: more than {MAX_RECORD} bytes")
+            record = ReleaseRecord.parse(body.decode())
+            if record.endpoint != endpoint:
+                raise ValueError("the record of another endpoint")
+        except ValueError as error:
+            self._warn(f"s3://{self._bucket}/{key} is left out of the history: {error}")
             return None
+        return record
 
 
 def _prefix(endpoint: str) -> str:

@@ -130,7 +130,7 @@ class ReleaseObserver:
 
     def _records(self, endpoint: EndpointDescription | None, limit: int) -> list[ReleaseRecord]:
         bucket = self._bucket or self._bucket_of(endpoint) or next(self._buckets_of_relatives(), None)
-        return ReleaseHistory(self._s3, bucket).latest(self.name, limit) if bucket else []
+        return ReleaseHistory(self._s3, bucket, self._note).latest(self.name, limit) if bucket else []
 
     def _buckets_of_relatives(self) -> Iterator[str]:
         for name in self._relatives:

@@ -7,28 +7,15 @@ silently.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from infra.aws_error import AwsRequestRefused, code
 from infra.release.description import EndpointDescription
-from infra.release.scaling_record import Record, ScalingRecords
-
-SAGEMAKER = "sagemaker"
-
-_TARGET = ("ResourceId", "ScalableDimension", "MinCapacity", "MaxCapacity", "SuspendedState")
-_POLICY = (
-    *("PolicyName", "ResourceId", "ScalableDimension", "PolicyType"),
-    *("TargetTrackingScalingPolicyConfiguration", "StepScalingPolicyConfiguration"),
-)
-_CALLED_BY = ("PolicyARN", "Alarms")
-"""Of a step-scaling policy, whose alarms somebody else made: they call it by its ARN."""
-_ACTION = (
-    *("ScheduledActionName", "ResourceId", "ScalableDimension", "Schedule", "Timezone"),
-    *("StartTime", "EndTime", "ScalableTargetAction"),
-)
+from infra.release.scaling_record import ACTION, CALLED_BY, POLICY, SAGEMAKER, TARGET, Record, ScalingRecords
 
 
 def refused_under_autoscaling(live: Mapping[str, Any], requested: Mapping[str, Any]) -> bool:
@@ -72,11 +59,11 @@ class EndpointAutoscaling:
         policies = self._all("describe_scaling_policies", "ScalingPolicies", mine)
         actions = self._all("describe_scheduled_actions", "ScheduledActions", mine)
         record = {
-            "targets": [_only(each, _TARGET) | self._tags(each) for each in targets],
+            "targets": [_only(each, TARGET) | self._tags(each) for each in targets],
             "policies": [
-                _only(each, _POLICY + (_CALLED_BY if each["PolicyType"] == "StepScaling" else ())) for each in policies
+                _only(each, POLICY + (CALLED_BY if each["PolicyType"] == "StepScaling" else ())) for each in policies
             ],
-            "actions": [_only(each, _ACTION) for each in actions],
+            "actions": [_only(each, ACTION) for each in actions],
         }
         return record if record["targets"] else {}
 
@@ -100,11 +87,15 @@ class EndpointAutoscaling:
             return
         record = of_live_variants(recorded, endpoint)
         for target in record["targets"]:
-            self._register(target)
+            with self._as_recorded(f"{target['ResourceId']}: the scalable target"):
+                self._register(target)
         for policy in record["policies"]:
-            self._put_policy(policy)
+            with self._as_recorded(f"{policy['ResourceId']}: the scaling policy {policy['PolicyName']}"):
+                self._put_policy(policy)
         for action in record["actions"]:
-            self._put_action(action)
+            what = f"{action['ResourceId']}: the scheduled action {action['ScheduledActionName']}"
+            with self._as_recorded(f"{what} ({action.get('Schedule')})"):
+                self._client.put_scheduled_action(ServiceNamespace=SAGEMAKER, **action)
         self._records.delete(endpoint.name)
         self._report(f"{endpoint.name}: autoscaling is back")
 
@@ -146,7 +137,7 @@ class EndpointAutoscaling:
 
     def _put_policy(self, policy: Mapping[str, Any]) -> None:
         """A policy that is made anew has an ARN of its own."""
-        plain = {key: value for key, value in policy.items() if key not in _CALLED_BY}
+        plain = {key: value for key, value in policy.items() if key not in CALLED_BY}
         arn = self._client.put_scaling_policy(ServiceNamespace=SAGEMAKER, **plain)["PolicyARN"]
         alarms = ", ".join(each["AlarmName"] for each in policy.get("Alarms", ()))
         if alarms and arn != policy.get("PolicyARN"):
@@ -155,15 +146,16 @@ class EndpointAutoscaling:
                 f"the one that it was; have them act on this: {alarms}"
             )
 
-    def _put_action(self, action: Mapping[str, Any]) -> None:
-        """One whose time has come meanwhile is refused, and over."""
+    @contextlib.contextmanager
+    def _as_recorded(self, what: str) -> Iterator[None]:
+        """Warn where AWS does not accept what is recorded: a scheduled action whose time has come meanwhile, or values
+        that nobody registered. A policy without its target is an ObjectNotFoundException."""
         try:
-            self._client.put_scheduled_action(ServiceNamespace=SAGEMAKER, **action)
+            yield
         except ClientError as error:
-            if code(error) != "ValidationException":
+            if code(error) not in ("ValidationException", "ObjectNotFoundException"):
                 raise
-            what = f"{action['ResourceId']}: the scheduled action {action['ScheduledActionName']}"
-            self._warn(f"{what} ({action.get('Schedule')}) is not put back: {error.response['Error']['Message']}")
+            self._warn(f"{what} is not put back: {error.response['Error']['Message']}")
 
     def _all(self, operation: str, key: str, mine: str) -> list[dict[str, Any]]:
         pages = self._client.get_paginator(operation).paginate(ServiceNamespace=SAGEMAKER)

@@ -50,7 +50,7 @@ class EndpointProvider(AwsResourceProvider):
         if found is None or has.get(OWNER_TAG) != props["owner"]:
             return ReadResult("", {})
         tags = {key: has[key] for key in props["tags"] if key in has}
-        off = ScalingRecords(self.client("s3", props), props.get("bucket")).get(id_)
+        off = ScalingRecords(self.client("s3", props), props.get("bucket"), warn).get(id_)
         autoscaled = props.get("autoscaled", False) and not off
         return ReadResult(id_, {**props, **_outputs(found), "tags": tags, "autoscaled": autoscaled})
 
@@ -100,7 +100,7 @@ class EndpointProvider(AwsResourceProvider):
             logs=self.client("logs", props),
             autoscaling=self.client("application-autoscaling", props),
             cloudwatch=self.client("cloudwatch", props),
-            scaling_records=ScalingRecords(self.client("s3", props), props.get("bucket")),
+            scaling_records=ScalingRecords(self.client("s3", props), props.get("bucket"), warn),
             recorder=self._recorder(props),
             report=report,
             report_passing=report_passing,

@@ -229,7 +229,11 @@ def test_the_deployer_may_not_work_on_anything_else(action: str, resource: str) 
         Request("iam:PassRole", role_arn("execution-role-prod-1a2b3c4"), {"iam:PassedToService": "ec2.amazonaws.com"}),
         Request("iam:PassRole", role_arn("admin"), SAGEMAKER),
         Request("iam:CreateServiceLinkedRole", AUTOSCALING_ROLE_ARN, {"iam:AWSServiceName": "ecs.amazonaws.com"}),
-        Request("application-autoscaling:RegisterScalableTarget", SCALABLE_TARGET),
+        Request(
+            "application-autoscaling:RegisterScalableTarget",
+            SCALABLE_TARGET,
+            {"application-autoscaling:service-namespace": "rds"},
+        ),
         Request(
             "application-autoscaling:PutScalingPolicy",
             SCALABLE_TARGET,

@@ -43,6 +43,9 @@ def said() -> list[str]:
     return []
 
 
+VARIANT = {key: TARGET[key] for key in ("ResourceId", "ScalableDimension")}
+
+
 def test_a_new_endpoint_is_created_with_its_tags_and_waited_for(said: list[str]) -> None:
     sagemaker = SageMaker(None, created=[None, CREATING, CREATING, NEW])
     assert release(sagemaker, said).release(request()).serves("new")
@@ -376,7 +379,7 @@ def test_autoscaling_that_the_settings_end_comes_back_with_a_rollback(said: list
 
 
 def test_autoscaling_that_a_refresh_found_missing_is_left_to_pulumi(said: list[str]) -> None:
-    action = {"ScheduledActionName": "nights", "ResourceId": TARGET["ResourceId"], "Schedule": "cron(0 0 * * ? *)"}
+    action = {**VARIANT, "ScheduledActionName": "nights", "Schedule": "cron(0 0 * * ? *)"}
     sagemaker = SageMaker(OLD, updated=[UPDATING, NEW])
     sagemaker.recorded({"targets": [TARGET], "policies": [POLICY], "actions": [action]})
     release(sagemaker, said).release(request(autoscaled=True, formerly_autoscaled=False))
@@ -407,7 +410,7 @@ def test_alarms_of_a_step_scaling_policy_are_told_to_act_on_the_one_made_anew(sa
 
 
 def test_a_scheduled_action_whose_time_has_passed_keeps_nothing_from_coming_back(said: list[str]) -> None:
-    over = {"ScheduledActionName": "launch", "ResourceId": TARGET["ResourceId"], "Schedule": "at(2000-01-01T00:00:00)"}
+    over = {**VARIANT, "ScheduledActionName": "launch", "Schedule": "at(2000-01-01T00:00:00)"}
     nights = {**over, "ScheduledActionName": "nights", "Schedule": "cron(0 0 * * ? *)"}
     sagemaker = SageMaker(OLD, updated=[UPDATING, NEW])
     sagemaker.recorded({"targets": [TARGET], "policies": [POLICY], "actions": [over, nights]})

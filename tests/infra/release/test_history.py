@@ -106,3 +106,39 @@ def test_a_refusal_names_operation_and_object() -> None:
     expected = r"s3://b/releases/e/20261122T061500Z-e-2.json: PutObject was refused: AccessDenied: not you"
     with pytest.raises(AwsRequestRefused, match=expected):
         ReleaseHistory(s3, "b").add(RECORD)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"began": "yesterday"},
+        {"began": None},
+        {"began": 1e300},
+        {"ended": float("nan")},
+        {"result": "perhaps"},
+        {"changes": 5},
+        {"changes": [{}]},
+        {"alarms": "all"},
+        {"reason": {"a": 1}},
+        {"who": None},
+        {"endpoint": "other"},
+    ],
+    ids=str,
+)
+def test_a_broken_record_is_left_out_with_a_warning(change: dict[str, Any]) -> None:
+    s3 = S3()
+    warnings: list[str] = []
+    history = ReleaseHistory(s3, "b", warnings.append)
+    history.add(RECORD)
+    s3.objects["releases/e/20261123T000000Z-e-3.json"] = json.dumps({**json.loads(RECORD.json()), **change})
+    assert history.latest("e", 9) == [RECORD]
+    assert [each.split(" ")[0] for each in warnings] == ["s3://b/releases/e/20261123T000000Z-e-3.json"]
+
+
+@pytest.mark.parametrize("body", ["", "{", "null", "5", "[]", "[" * 100_000, " " * 1_000_001], ids=len)
+def test_what_is_no_record_at_all_blocks_no_history(body: str) -> None:
+    s3 = S3()
+    warnings: list[str] = []
+    s3.objects["releases/e/x.json"] = body
+    assert ReleaseHistory(s3, "b", warnings.append).latest("e", 9) == []
+    assert len(warnings) == 1
