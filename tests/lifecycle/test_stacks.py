@@ -45,7 +45,7 @@ def test_two_stacks_live_side_by_side_and_neither_takes_what_is_the_others(accou
     assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
     assert s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]["BlockPublicPolicy"] is True
     kept = [each["Key"].split("/")[0] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]]
-    assert sorted(kept) == ["models", "releases"], f"the artifact and the history of {outputs[0]}"
+    assert sorted(kept) == ["models", "releases", "releases"], f"artifact, release and deletion of {outputs[0]}"
     assert account.ask(names[1]) == 1
 
 
