@@ -122,9 +122,15 @@ class Stack:
         with self._operation(ignore_protect=ignore_protect) as stack:
             return _run("up", stack.up, on_output, color=color)
 
-    def preview(self, on_output: OnOutput | None = None, color: str = "never", diff: bool = False) -> Update:
+    def preview(
+        self,
+        on_output: OnOutput | None = None,
+        color: str = "never",
+        diff: bool = False,
+        ignore_protect: bool = False,
+    ) -> Update:
         """`pulumi preview`; see `up`."""
-        with self._operation() as stack:
+        with self._operation(ignore_protect=ignore_protect) as stack:
             return _run("preview", stack.preview, on_output, color=color, diff=diff)
 
     def refresh(self, on_output: OnOutput | None = None, color: str = "never") -> Update:

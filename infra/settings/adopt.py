@@ -64,7 +64,8 @@ class AdoptSettings(Section):
 
     autoscaling: bool = Field(
         False,
-        description="The scalable targets of these endpoints' variants; a scaling policy is known by its name.",
+        description="The scalable targets of these endpoints' variants, unless the stack has registered them itself; a "
+        "scaling policy is known by its name.",
         examples=[True],
         json_schema_extra=according_to("Application Auto Scaling API RegisterScalableTargetRequest (Tags)"),
     )

@@ -431,7 +431,7 @@ class Settings(Section):
     notifications: NotificationSettings | None = Field(
         None,
         description="Where the end of each release of the stack's endpoints is published; nowhere if not given.",
-        json_schema_extra=on_change(Effect.NOTHING) | according_to("this project: nobody has to watch `pulumi up`"),
+        json_schema_extra=on_change(Effect.IN_PLACE) | according_to("this project: nobody has to watch `pulumi up`"),
     )
     adopt: AdoptSettings = Field(
         AdoptSettings(),

@@ -17,7 +17,7 @@ import pytest
 
 from sandbox.provider.wire import decode, plain
 from tests.bridge.judge import SCHEMAS, Checked, Judge, Verdict, checked, inputs_of, read_back, verdict
-from tests.infra import test_effects as effects
+from tests.infra import changes
 from tests.infra.mock_runtime import ROOT, Deployment, Registered
 from tests.sandbox.test_provider import DIFFS, REPLACE, SAME, UPDATE
 
@@ -50,7 +50,7 @@ def test_every_type_that_the_program_registers_has_a_schema(bridge: Judge) -> No
     assert registered == TYPES
 
 
-@pytest.mark.parametrize("key", [*effects.CHANGES, *(f"endpoints.*.{key}" for key in effects.CHANGES_OF_AN_ENDPOINT)])
+@pytest.mark.parametrize("key", [*changes.CHANGES, *(f"endpoints.*.{key}" for key in changes.CHANGES_OF_AN_ENDPOINT)])
 def test_both_answer_alike(bridge: Judge, stand_in: Judge, key: str) -> None:
     assert questions()[key], "a change that asks nothing"
     for question in questions()[key]:
@@ -108,26 +108,23 @@ def _nameless(value: Any) -> Any:
 def questions() -> dict[str, list[Question]]:
     """By key of a setting: what its change asks a provider."""
     found: dict[str, list[Question]] = {}
-    acknowledged = {"allowSingleInstance": True, "alarms": {"existing": ["pager"]}}  # as production requires
-    for key, (more, value) in effects.CHANGES.items():
-        before = effects.STACK | more
-        if key == "environment":
-            before = effects.changed(before, "endpoints.e", effects.STACK["endpoints"]["e"] | acknowledged)
-        found[key] = list(_asked(before, effects.changed(before, key, value)))
-    endpoint = effects.STACK["endpoints"]["e"]
-    values = {key: value for key, (_, value) in effects.CHANGES_OF_AN_ENDPOINT.items()}
+    for key, (more, value) in changes.CHANGES.items():
+        before = changes.STACK | more
+        found[key] = list(_asked(before, changes.changed(before, key, value)))
+    endpoint = changes.STACK["endpoints"]["e"]
+    values = {key: value for key, (_, value) in changes.CHANGES_OF_AN_ENDPOINT.items()}
     values["model.path"] = str(_other_models())
-    first = {effects.name_of(key): endpoint | more for key, (more, _) in effects.CHANGES_OF_AN_ENDPOINT.items()}
-    second = {name: effects.changed(first[name], key, values[key]) for key in values if (name := effects.name_of(key))}
-    all_of_them = list(_asked(effects.STACK | {"endpoints": first}, effects.STACK | {"endpoints": second}))
+    first = {changes.name_of(key): endpoint | more for key, (more, _) in changes.CHANGES_OF_AN_ENDPOINT.items()}
+    second = {name: changes.changed(first[name], key, values[key]) for key in values if (name := changes.name_of(key))}
+    all_of_them = list(_asked(changes.STACK | {"endpoints": first}, changes.STACK | {"endpoints": second}))
     for key in values:
-        name = effects.name_of(key)
+        name = changes.name_of(key)
         found[f"endpoints.*.{key}"] = [each for each in all_of_them if f"{each.name}-".startswith(f"{name}-")]
     return found
 
 
 def _asked(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Question]:
-    old, new = (_aws(_deployed(json.dumps(stack))) for stack in (before, after))
+    old, new = (_aws(changes.deployed(stack)) for stack in (before, after))
     for key in sorted(old.keys() & new.keys()):
         yield _question(old[key], new[key])
 
@@ -138,11 +135,6 @@ def _other_models() -> Path:
     shutil.copytree(ROOT / "examples/models", models)
     (models / "iris/1/notes.txt").write_text("changed")
     return models
-
-
-@functools.cache
-def _deployed(stack: str) -> Deployment:
-    return effects.deployed(json.loads(stack))
 
 
 def _aws(deployment: Deployment) -> dict[tuple[str, str], Registered]:

@@ -1,0 +1,151 @@
+"""A change of each key of a stack file."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from functools import cache
+from typing import Any
+
+from tests.infra.mock_runtime import Deployment, run
+
+ENDPOINT: dict[str, Any] = {
+    "model": {"artifact": "artifacts/a.tar.gz"},
+    "allowSingleInstance": True,
+    "alarms": {"existing": ["watchdog"]},
+}
+"""What production accepts too."""
+
+STACK: dict[str, Any] = {
+    "environment": "staging",
+    "tags": {"CostEnv": "test", "CostService": "x"},
+    "image": {"version": "23.10-py3"},
+    "endpoints": {"e": ENDPOINT},
+}
+SCALED = {"autoscaling": {"min": 2, "max": 10}}
+CANARY = {"release": {"strategy": "canary", "percent": 10}}
+LINEAR = {"release": {"strategy": "linear", "percent": 10}}
+ROLLING = {"release": {"strategy": "rolling", "percent": 10}}
+COUNTED = {"alarms": {"errorRatePercent": 5, "minimumInvocations": {"count": 10}}}
+GPU = {"instanceType": "ml.g5.xlarge"}
+
+FROZEN = {
+    "freezeWindows": [
+        {"schedule": "0 18 * * FRI", "durationMinutes": 60, "timeZone": "Asia/Tokyo", "reason": "weekend"}
+    ]
+}
+
+MODELS_OWN = {
+    "role": {
+        "statements": [
+            {
+                "actions": ["secretsmanager:GetSecretValue"],
+                "resources": ["arn:aws:secretsmanager:ap-northeast-1:123456789012:secret:a"],
+            }
+        ]
+    }
+}
+ALARMED = {"endpoints": {"e": ENDPOINT | {"alarms": {"errorRatePercent": 5}}}}
+ADOPTED = {"bucket": {"name": "models"}, "role": {"name": "triton"}}
+
+CHANGES: dict[str, Any] = {
+    "environment": ({}, "production"),
+    "tags": ({}, {"CostEnv": "test", "CostService": "y"}),
+    "bucket.name": ({}, "models"),
+    "bucket.kmsKeyArn": ({}, "arn:aws:kms:ap-northeast-1:123456789012:key/0a-1b"),
+    "bucket.noncurrentVersionExpirationDays": ({}, 30),
+    "bucket.releasesKept": ({}, 3),
+    "bucket.abortIncompleteMultipartUploadDays": ({}, 2),
+    "image.version": ({}, "23.08-py3"),
+    "image.source": ({"image": {"source": "nvcr.io/nvidia/tritonserver:24.05-py3"}}, "ghcr.io/x/triton:24.05-py3"),
+    "image.repository": ({}, "triton"),
+    "image.untaggedImageExpirationDays": ({}, 30),
+    "role.name": ({}, "triton"),
+    "role.arn": ({}, "arn:aws:iam::123456789012:role/triton"),
+    "role.permissionsBoundary": ({}, "arn:aws:iam::123456789012:policy/boundary"),
+    "role.statements[].actions": (MODELS_OWN, ["secretsmanager:DescribeSecret"]),
+    "role.statements[].resources": (MODELS_OWN, ["arn:aws:secretsmanager:ap-northeast-1:123456789012:secret:b"]),
+    "role.statements[].condition": (MODELS_OWN, {"StringEquals": {"secretsmanager:VersionStage": "AWSCURRENT"}}),
+    "vpc.subnetIds": ({"vpc": {"subnetIds": ["subnet-1"], "securityGroupIds": ["sg-1"]}}, ["subnet-2"]),
+    "vpc.securityGroupIds": ({"vpc": {"subnetIds": ["subnet-1"], "securityGroupIds": ["sg-1"]}}, ["sg-2"]),
+    "freezeWindows[].schedule": (FROZEN, "0 19 * * FRI"),
+    "freezeWindows[].durationMinutes": (FROZEN, 61),
+    "freezeWindows[].timeZone": (FROZEN, "Europe/Berlin"),
+    "freezeWindows[].reason": (FROZEN, "rest"),
+    "notifications.topicArn": (ALARMED, "arn:aws:sns:ap-northeast-1:123456789012:releases"),
+    "secretEnvironment": ({}, {"e": {"KEY": "value"}}),
+    "adopt.bucket": (ADOPTED, True),
+    "adopt.bucketPolicy": (ADOPTED | {"adopt": {"bucket": True}}, True),
+    "adopt.bucketLifecycle": (ADOPTED | {"adopt": {"bucket": True}}, True),
+    "adopt.repository": ({}, True),
+    "adopt.role": (ADOPTED, True),
+    "adopt.endpoints": ({}, ["e"]),
+    "adopt.autoscaling": ({"adopt": {"endpoints": ["e"]}}, True),
+}
+"""By key: what the stack has before, and the key's value after."""
+
+CHANGES_OF_AN_ENDPOINT: dict[str, Any] = {
+    "instanceType": ({}, "ml.r5.xlarge"),
+    "autoscaling.min": (SCALED, 3),
+    "autoscaling.max": (SCALED, 9),
+    "autoscaling.invocationsPerInstance": (SCALED, 71),
+    "autoscaling.scaleInCooldown": (SCALED, 601),
+    "autoscaling.scaleOutCooldown": (SCALED, 31),
+    "autoscaling.policyName": (SCALED, "invocations"),
+    "initialInstanceCount": ({}, 2),
+    "allowSingleInstance": ({"initialInstanceCount": 2, "allowSingleInstance": False}, True),
+    "initialVariantWeight": ({}, 2.0),
+    "startupHealthCheckSeconds": ({}, 61),
+    "modelDataDownloadSeconds": ({}, 61),
+    "volumeSizeGb": ({}, 10),
+    "volumeKmsKeyArn": ({}, "arn:aws:kms:ap-northeast-1:123456789012:key/0a-1b"),
+    "enableNetworkIsolation": ({}, True),
+    "inferenceAmiVersion": (GPU, "al2-ami-sagemaker-inference-gpu-3-1"),
+    "environment": ({}, {"KEY": "value"}),
+    "model.defaultModelName": ({}, "iris"),
+    "model.path": ({"model": {"path": "examples/models"}}, "a copy with another file in it"),
+    "model.artifact": ({}, "artifacts/b.tar.gz"),
+    "alarms.errorRatePercent": ({"alarms": {"errorRatePercent": 5}}, 6),
+    "alarms.serverErrorRatePercent": ({}, 6),
+    "alarms.p99ModelLatencyMilliseconds": ({}, 6),
+    "alarms.evaluationMinutes": ({"alarms": {"errorRatePercent": 5}}, 2),
+    "alarms.existing": ({}, ["pager"]),
+    "alarms.minimumInvocations.count": (COUNTED, 11),
+    "alarms.minimumInvocations.otherwise": (COUNTED, "fail"),
+    "release.strategy": (LINEAR | SCALED, "canary"),
+    "release.timeoutSeconds": ({}, 7200),
+    "release.terminationWaitSeconds": ({}, 60),
+    "release.bakeSeconds": (CANARY | SCALED, 300),
+    "release.percent": (CANARY | SCALED, 20),
+    "release.instances": ({"release": {"strategy": "rolling", "instances": 1}, "initialInstanceCount": 4}, 2),
+    "release.intervalSeconds": (LINEAR | SCALED, 60),
+    "release.rollbackPercent": (ROLLING | SCALED, 50),
+}
+"""The same below `endpoints.*`."""
+
+
+def name_of(key: str) -> str:
+    """A name that no other one begins with."""
+    return f"e{list(CHANGES_OF_AN_ENDPOINT).index(key):02}"
+
+
+def changed(settings: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """A copy with one value set."""
+    copy = deepcopy(settings)
+    *parents, last = key.split(".")
+    place: Any = copy
+    for part in parents:
+        place = place[part[:-2]][0] if part.endswith("[]") else place.setdefault(part, {})
+    place[last] = value
+    return copy
+
+
+def deployed(stack: dict[str, Any]) -> Deployment:
+    """What the program registers for these settings."""
+    return _deployed(json.dumps(stack))
+
+
+@cache
+def _deployed(stack: str) -> Deployment:
+    config = {f"triton-sagemaker:{key}": value for key, value in json.loads(stack).items()}
+    return run("x", config | {"aws:region": "ap-northeast-1"}, secret_keys=["triton-sagemaker:secretEnvironment"])
