@@ -10,6 +10,7 @@ from typing import Any
 
 import pulumi
 import pulumi_aws as aws
+from pulumi.runtime import get_root_resource
 
 from infra import existing, names, prefixes
 from infra.artifact import ModelArtifact, ModelArtifactArgs
@@ -33,6 +34,7 @@ MAX_SHOWN_REQUEST = 2_000
 
 def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
     """Register every resource of the stack; what is returned are the stack's outputs."""
+    _keep_outputs()
     pulumi.runtime.register_stack_transformation(keep_until_replaced)
     secret = secret_keys()
     for warning in (*models.warnings, *settings.warnings(pulumi.get_project(), secret)):
@@ -139,6 +141,17 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
         }
     StackGuard("last", held, pulumi.ResourceOptions(protect=protect, depends_on=made))
     return {"endpoints": endpoints, "bucket": bucket.name, "image": mirror.image_uri, "roleArn": role.arn}
+
+
+def _keep_outputs() -> None:
+    """Have a deployment that fails keep the outputs of the last one, which describe what is live.
+
+    A release that fails keeps the program from registering outputs, because they wait for the endpoint, and the engine
+    then prints every output as deleted. Once it was told of some, it adds those of the last deployment if this one
+    fails.
+    """
+    if isinstance(root := get_root_resource(), pulumi.ComponentResource):
+        root.register_outputs({})
 
 
 def release_summary(settings: EndpointSettings) -> str:

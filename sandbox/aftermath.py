@@ -1,6 +1,6 @@
 """What is left to say after an `up` that failed: its errors once more, and what serves nevertheless.
 
-The engine prints them above the outputs, which it marks as if they were deleted.
+The engine prints them above its summary.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def test_a_broken_model_fails_with_tritons_reason_while_the_old_one_answers(acco
     stack = account.stack(development({name: {"model": {"path": str(model)}}}, bucket={"releasesKept": 1}))
     stack.up()
     (first,) = released_artifacts(account, stack, name)
-    live = account.endpoint(name)["EndpointConfigName"]
+    live, outputs = account.endpoint(name)["EndpointConfigName"], stack.outputs()
     before = account.now()
 
     for answer in (2, 3):  # twice: what the first failure leaves must not be deleted by the second
@@ -98,12 +98,16 @@ def test_a_broken_model_fails_with_tritons_reason_while_the_old_one_answers(acco
         *_, repeated, serves = aftermath.told(stack, failed.value)
         assert (repeated, serves) == (error, f"{name}: InService, serves {live}")
         assert account.ask(name) == 1
+        assert stack.outputs() == outputs, "they describe what is live"
+        assert "\n  - endpoints" not in failed.value.output
+        assert "\n    endpoints: {" in failed.value.output
         assert live not in account.deleted(before)
         consistent(account, stack)
 
     write_model(model, answer=4)
     stack.up()
     assert account.ask(name) == 4
+    assert stack.outputs() != outputs
     assert len(account.client("sagemaker").list_models(NameContains=name)["Models"]) == 1
     consistent(account, stack)
     assert len(released_artifacts(account, stack, name)) == 4, "as long as a Model named them"
