@@ -1,6 +1,7 @@
 # On a fresh machine: Python 3.11 or later, Go (or pulumi 3.259 or later) and package registries; see README.md.
 
 STACK  ?= dev
+SPEED  ?= 60
 PYTHON ?= python3
 
 # The engine starts providers at every operation: from bytecode they start twice as fast, whatever the user's shell says.
@@ -25,8 +26,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: up
-up: ready ## deploy STACK (dev) to an AWS on this machine and ask its endpoints a question
-	@$(RUN) sandbox up --stack $(STACK)
+up: ready ## deploy STACK (dev) to an AWS on this machine, SPEED (60) times faster, and ask its endpoints a question
+	@$(RUN) sandbox up --stack $(STACK) --speed $(SPEED)
 
 .PHONY: preview
 preview: ready ## show what `make up` would do

@@ -25,16 +25,20 @@ console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
 T = TypeVar("T")
 StackName = Annotated[str, typer.Option("--stack", "-s", help="the stack, as in Pulumi.STACK.yaml")]
 
+Speed = Annotated[
+    float, typer.Option(min=1, help="how many times faster AWS's waits and alarm periods pass; 1 is real time")
+]
+
 
 @app.command()
-def up(stack: StackName = "dev") -> None:
+def up(stack: StackName = "dev", speed: Speed = rehearsal.SPEED) -> None:
     """Deploy a stack, starting AWS if it does not run, and ask its endpoints a question."""
     sandbox = here(say)
     chosen = Stack(sandbox, stack)
     chosen.require_file()
     aws = sandbox.start()
     try:
-        with interrupts.left_to_the_engine():
+        with interrupts.left_to_the_engine(), rehearsal.at_speed(sandbox, speed):
             update = rehearsal.up(chosen, say, color())
     except StackFailed as failure:
         for line in aftermath.told(chosen, failure):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from infra.triton.repository import ModelRepository
@@ -15,6 +17,9 @@ from sandbox.home import PROJECT, Sandbox, SandboxError, shown
 from sandbox.stacks import OnOutput, Stack, StackFailed, Update
 
 EXAMPLE = PROJECT / "examples" / "models"
+
+SPEED = 60.0
+"""How much faster than here the time of AWS passes in a rehearsal: a bake of ten minutes takes ten seconds."""
 
 _UPLOAD = re.compile(r"aws s3 cp (?:'[^'\n]+'|[^\s'\"`]+) (?:'s3://[^'\n]+'|s3://[^\s'\"`]+)")
 
@@ -37,6 +42,18 @@ def up(stack: Stack, on_output: OnOutput | None = None, color: str = "never") ->
             upload_example(stack.sandbox, command)
         uploaded |= asked
         stack.sandbox.say(f"rehearsal: uploaded; `up` of {stack.name} goes on\n")
+
+
+@contextlib.contextmanager
+def at_speed(sandbox: Sandbox, speed: float) -> Iterator[None]:
+    """Let the waits of deployments and the periods of alarms pass this many times faster for a while, and say so."""
+    real = "in real time" if speed == 1 else f"{speed:g} times faster: a minute in {60 / speed:g} s"
+    sandbox.say(f"rehearsal: AWS's waits and alarm periods pass {real}")
+    sandbox.impose(timeFactor=speed)
+    try:
+        yield
+    finally:
+        sandbox.impose(timeFactor=1)
 
 
 def uploads(output: str) -> set[str]:

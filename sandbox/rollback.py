@@ -14,14 +14,12 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from sandbox import rehearsal
 from sandbox.home import PROJECT, Sandbox, SandboxError
 from sandbox.stacks import OnOutput, Stack, StackFailed
 
 STACK = "rollback"
 ENDPOINT = "iris-rollback"
-TIME_FACTOR = 60
-"""A minute of AWS's lasts a second, so that a canary's ten minutes do not have to be waited for."""
-
 FLOWERS = {"setosa": [5.1, 3.5, 1.4, 0.2], "virginica": [6.3, 3.3, 6.0, 2.5]}
 
 _GOOD = "        probabilities = softmax("
@@ -48,10 +46,10 @@ def rehearse(sandbox: Sandbox, on_output: OnOutput, color: str) -> None:
     model.write_text(model.read_text().replace(_GOOD, _BAD + _GOOD, 1))
     sandbox.say(
         "\nrehearsal: the next model starts and answers its warm-up, but fails on short petals; clients ask about both "
-        f"sorts of flowers meanwhile; a minute of AWS's lasts {60 / TIME_FACTOR:g} s\n"
+        "sorts of flowers meanwhile"
     )
     try:
-        with time_factor(sandbox, TIME_FACTOR), traffic(sandbox) as answers:
+        with rehearsal.at_speed(sandbox, rehearsal.SPEED), traffic(sandbox) as answers:
             stack.up(on_output, color)
     except StackFailed as failure:
         if "was rolled back" not in failure.output:
@@ -78,16 +76,6 @@ def configuration(models: Path) -> Mapping[str, Any]:
         "triton-sagemaker:tags": {"CostEnv": "staging", "CostService": "iris"},
         "triton-sagemaker:endpoints": {ENDPOINT: endpoint},
     }
-
-
-@contextlib.contextmanager
-def time_factor(sandbox: Sandbox, factor: float) -> Iterator[None]:
-    """Let AWS's time run faster for a while."""
-    sandbox.impose(timeFactor=factor)
-    try:
-        yield
-    finally:
-        sandbox.impose(timeFactor=1)
 
 
 @contextlib.contextmanager

@@ -56,6 +56,21 @@ def test_an_error_that_asks_for_the_same_again_ends_it(tmp_path: Path, uploaded:
     assert len(uploaded) == 1
 
 
+@pytest.mark.parametrize(("speed", "told"), [(60, "a minute in 1 s"), (1, "in real time")])
+def test_time_passes_faster_as_long_as_the_rehearsal_lasts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, speed: float, told: str
+) -> None:
+    said: list[str] = []
+    imposed: list[float] = []
+    sandbox = Sandbox(tmp_path, tmp_path, said.append)
+    monkeypatch.setattr(sandbox, "impose", lambda timeFactor: imposed.append(timeFactor))
+    with pytest.raises(StackFailed), rehearsal.at_speed(sandbox, speed):
+        assert imposed == [speed]
+        raise StackFailed("rolled back")
+    assert imposed == [speed, 1]
+    assert told in said[0]
+
+
 def test_any_other_error_ends_it(tmp_path: Path, uploaded: list[str]) -> None:
     stack = StackThatAsks(Sandbox(tmp_path, tmp_path, print), "AccessDenied")
 
