@@ -21,7 +21,7 @@ EXAMPLE = PROJECT / "examples" / "models"
 SPEED = 60.0
 """How much faster than here the time of AWS passes in a rehearsal: a bake of ten minutes takes ten seconds."""
 
-_UPLOAD = re.compile(r"aws s3 cp (?:'[^'\n]+'|[^\s'\"`]+) (?:'s3://[^'\n]+'|s3://[^\s'\"`]+)")
+_UPLOAD = re.compile(r"aws s3 cp (?:'[^'/\n]+'|[^\s'\"`/]+) (?:'s3://[^'\n]+'|s3://[^\s'\"`]+)")
 
 
 def up(stack: Stack, on_output: OnOutput | None = None, color: str = "never") -> Update:
