@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from infra.triton import ensemble
 from infra.triton.config import messages
 from infra.triton.model import BACKEND_FILES, FOLDERS, Model, read_models
-from infra.triton.problem import Problem
+from infra.triton.problem import Problem, named
 
 if TYPE_CHECKING:
     from infra.triton.repository import ModelRepository
@@ -38,9 +37,10 @@ def check_repository(
         *named("stray-directory", stray_directories(repository)),
         *named("not-loaded", models_that_are_not_loaded(models, default_model, environment)),
     ]
+    by_name = {each.name: each for each in models}
     for model in models:
         problems += check_model(model, gpu)
-        problems += ensemble.check_ensemble(model, {each.name: each for each in models})
+        problems += ensemble.check_ensemble(model, by_name)
     return sorted(set(problems), key=lambda problem: (problem.file, problem.line or 0, problem.message))
 
 
@@ -64,10 +64,6 @@ def check_model(model: Model, gpu: bool | None) -> Iterator[Problem]:
     yield from named("named-file", missing_named_files(model))
 
 
-def named(rule: str, problems: Iterator[Problem]) -> Iterator[Problem]:
-    return (replace(problem, rule=rule) for problem in problems)
-
-
 def default_model_is_one_of_the_models(repository: ModelRepository, default_model: str | None) -> Iterator[Problem]:
     names = ", ".join(repository.model_names)
     if default_model is None and len(repository.model_names) > 1:
@@ -78,8 +74,9 @@ def default_model_is_one_of_the_models(repository: ModelRepository, default_mode
 
 
 def stray_directories(repository: ModelRepository) -> Iterator[Problem]:
+    models = set(repository.model_names)
     for directory in repository.directories:
-        if "/" not in directory and directory not in repository.model_names:
+        if "/" not in directory and directory not in models:
             message = "is no model directory (neither config.pbtxt nor a version directory), and is packed all the same"
             yield Problem("warning", directory, None, message, "")
 
@@ -144,8 +141,9 @@ def no_version_to_load(model: Model) -> Iterator[Problem]:
         yield model.error(
             f"has the versions {_joined(model.versions)}, of which its policy loads none", at="version_policy"
         )
+    there = set(model.versions)
     for version in model.config.version_policy.specific.versions:
-        if model.versions and version not in model.versions:
+        if there and version not in there:
             yield model.warning(f"names version {version}, which has no directory", at="version_policy.specific")
 
 

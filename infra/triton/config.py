@@ -6,11 +6,16 @@ import functools
 import importlib.util
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from google.protobuf import text_format
+from google.protobuf.message import Message
+
+MAX_CONFIG_BYTES = 131_072
+"""Of a `config.pbtxt`; real ones have some kilobytes, those of large ensembles some tens."""
 
 ModelConfig = Any  # the generated class of tritonclient's model_config_pb2, which has no type stubs
 
@@ -26,11 +31,31 @@ class ConfigError(Exception):
 
 def parse_config(text: str, filename: str) -> ModelConfig:
     """The configuration as a message; `ConfigError` names file, line and column of what is not one."""
+    if len(text) > MAX_CONFIG_BYTES:
+        raise ConfigError(filename, 1, 1, f"is larger than {MAX_CONFIG_BYTES:,} bytes, which is the most that is read")
     try:
-        return text_format.Parse(text, messages().ModelConfig())
+        config = text_format.Parse(text, messages().ModelConfig())
+        if unknown := next(_unknown_values(config), None):
+            path, field, value = unknown
+            allowed = ", ".join(each.name for each in field.enum_type.values)
+            raise ConfigError(filename, field_lines(text).get(path, 1), 1, f"{path}: {value} is none of {allowed}")
+        return config
     except text_format.ParseError as error:
         reason = re.sub(r"^\d+:\d+ : ", "", str(error))
         raise ConfigError(filename, error.GetLine() or 1, error.GetColumn() or 1, reason) from None
+
+
+def _unknown_values(message: Any, prefix: str = "") -> Iterator[tuple[str, Any, int]]:
+    """The path, the field and the value of each enum that has no such value: protobuf takes any number."""
+    for field, value in message.ListFields():
+        of_map = field.message_type is not None and field.message_type.GetOptions().map_entry
+        values = value.values() if of_map else value if field.is_repeated else [value]
+        for index, each in enumerate(values):
+            path = f"{prefix}{field.name}[{index}]"
+            if field.enum_type is not None and each not in field.enum_type.values_by_number:
+                yield path, field, each
+            elif isinstance(each, Message):
+                yield from _unknown_values(each, f"{path}.")
 
 
 @functools.cache

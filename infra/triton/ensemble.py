@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from typing import Any
 
 from infra.triton.model import ENSEMBLE, Model
-from infra.triton.problem import Problem
+from infra.triton.problem import Problem, named
 
 STEPS = "ensemble_scheduling.step"
 
@@ -31,7 +31,7 @@ def check_ensemble(model: Model, models: Mapping[str, Model]) -> Iterator[Proble
         "ensemble-cycle": cycles(model),
     }
     for rule, problems in rules.items():
-        yield from (replace(problem, rule=rule) for problem in problems)
+        yield from named(rule, problems)
 
 
 def settings_an_ensemble_cannot_have(model: Model) -> Iterator[Problem]:
@@ -71,12 +71,15 @@ def missing_step_models(model: Model, models: Mapping[str, Model]) -> Iterator[P
 
 def unknown_step_tensors(model: Model, models: Mapping[str, Model]) -> Iterator[Problem]:
     """Tensors that a step model does not have, and inputs of it that nobody feeds; nothing where it declares none."""
+    tensors: dict[str, tuple[dict[str, Any], set[str]]] = {}
     for index, step in enumerate(model.config.ensemble_scheduling.step):
         used = models.get(step.model_name)
         if used is None or not used.config.input or not used.config.output:
             continue
-        inputs = {tensor.name: tensor for tensor in used.config.input}
-        outputs = {tensor.name for tensor in used.config.output}
+        if used.name not in tensors:
+            declared = {each.name: each for each in used.config.input}
+            tensors[used.name] = declared, {each.name for each in used.config.output}
+        inputs, outputs = tensors[used.name]
         at = f"{STEPS}[{index}]"
         for name in sorted(set(step.input_map) - set(inputs)):
             yield model.error(f"step model {used.name!r} has no input {name!r}; it has {', '.join(inputs)}", at=at)
@@ -110,13 +113,15 @@ def tensors_written_twice(model: Model) -> Iterator[Problem]:
 def dangling_tensors(model: Model) -> Iterator[Problem]:
     """Tensors that are read and never written, or written and never read."""
     inputs = [tensor.name for tensor in model.config.input]
+    known = set(inputs)
     outputs = [tensor.name for tensor in model.config.output]
     written = {tensor for step in model.config.ensemble_scheduling.step for tensor in step.output_map.values()}
     read = {tensor for step in model.config.ensemble_scheduling.step for tensor in step.input_map.values()}
+    expected = set(outputs)
     for index, step in enumerate(model.config.ensemble_scheduling.step):
-        for tensor in sorted(set(step.input_map.values()) - written - set(inputs)):
+        for tensor in sorted(set(step.input_map.values()) - written - known):
             yield model.error(f"tensor {tensor!r} is read, and neither an input nor written", at=f"{STEPS}[{index}]")
-        for tensor in sorted(set(step.output_map.values()) - read - set(outputs)):
+        for tensor in sorted(set(step.output_map.values()) - read - expected):
             yield model.error(f"tensor {tensor!r} is written, and neither an output nor read", at=f"{STEPS}[{index}]")
     if not model.config.ensemble_scheduling.step:
         return

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from infra.triton.config import ConfigError, ModelConfig, field_lines, messages, parse_config
+from infra.triton.config import MAX_CONFIG_BYTES, ConfigError, ModelConfig, field_lines, messages, parse_config
 from infra.triton.problem import Problem
 
 if TYPE_CHECKING:
@@ -54,6 +56,15 @@ class Model:
     lines: Mapping[str, int] = field(default_factory=dict)
     unparsed: Problem | None = None
 
+    @cached_property
+    def _folders(self) -> frozenset[str]:
+        """Every directory that a file is in, at any depth."""
+        found: set[str] = set()
+        for file in self.files:
+            while (file := file.rpartition("/")[0]) and file not in found:
+                found.add(file)
+        return frozenset(found)
+
     @property
     def config_file(self) -> str:
         return f"{self.name}/{CONFIG_FILE}"
@@ -62,7 +73,7 @@ class Model:
     def is_ensemble(self) -> bool:
         return bool(self.config.platform == ENSEMBLE or self.config.HasField("ensemble_scheduling"))
 
-    @property
+    @cached_property
     def versions(self) -> list[int]:
         """The version directories that Triton counts (VersionsToLoad in model_lifecycle.cc), newest first."""
         return sorted((int(name) for name in self.directories if re.fullmatch(r"0|[1-9][0-9]*", name)), reverse=True)
@@ -72,7 +83,8 @@ class Model:
         """Those of them that the version policy loads; without a policy the newest one."""
         policy = self.config.version_policy
         if policy.HasField("specific"):
-            return [version for version in self.versions if version in policy.specific.versions]
+            wanted = set(policy.specific.versions)
+            return [version for version in self.versions if version in wanted]
         if policy.HasField("all"):
             return self.versions
         return self.versions[: policy.latest.num_versions or 1]
@@ -94,7 +106,7 @@ class Model:
 
     def holds(self, path: str) -> bool:
         """Whether the model directory has a file, or a directory with files, of this path."""
-        return path in self.files or any(file.startswith(f"{path}/") for file in self.files)
+        return path in self.files or path in self._folders
 
     def line(self, path: str) -> int | None:
         """The line of a field such as `input[0].dims[1]`, or of the nearest one around it that is written down."""
@@ -123,17 +135,18 @@ class Model:
 
 
 def read_models(repository: ModelRepository) -> list[Model]:
-    return [_read_model(repository, name) for name in repository.model_names]
+    files, directories = _by_top(repository.files), _by_top(repository.directories)
+    return [_read_model(repository, name, files[name], directories[name]) for name in repository.model_names]
 
 
-def _read_model(repository: ModelRepository, name: str) -> Model:
-    files = frozenset(_below(repository.files, name))
-    directories = frozenset(path for path in _below(repository.directories, name) if "/" not in path)
+def _read_model(repository: ModelRepository, name: str, below: Collection[str], folders: Collection[str]) -> Model:
+    files, directories = frozenset(below), frozenset(path for path in folders if "/" not in path)
     config, lines, unparsed = messages().ModelConfig(), {}, None
     if CONFIG_FILE in files:
         filename = f"{name}/{CONFIG_FILE}"
         try:
-            text = repository.files[filename].read_text(encoding="utf-8")
+            with repository.files[filename].open("rb") as file:
+                text = file.read(MAX_CONFIG_BYTES + 1).decode()
             config, lines = parse_config(text, filename), field_lines(text)
         except ConfigError as error:
             unparsed = Problem("error", filename, error.line, error.reason, "config-syntax")
@@ -142,5 +155,11 @@ def _read_model(repository: ModelRepository, name: str) -> Model:
     return Model(name, files, directories, config, CONFIG_FILE in files, lines, unparsed)
 
 
-def _below(paths: Iterable[str], directory: str) -> Iterable[str]:
-    return (path.removeprefix(f"{directory}/") for path in paths if path.startswith(f"{directory}/"))
+def _by_top(paths: Iterable[str]) -> Mapping[str, list[str]]:
+    """Paths relative to the directory at the top that they are in."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        top, _, below = path.partition("/")
+        if below:
+            found[top].append(below)
+    return found

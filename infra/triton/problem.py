@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal
+
+from infra.printable import printable
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,16 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return f"{place}: {self.severity}: {self.message} [{self.rule}]"
+        return printable(f"{place}: {self.severity}: {self.message} [{self.rule}]")
+
+
+MAX_OF_A_RULE = 1000
+"""Findings of one rule about one model: each step of an ensemble may lack each input of its model."""
+
+
+def named(rule: str, problems: Iterable[Problem]) -> Iterator[Problem]:
+    """The findings of a rule, with its name."""
+    return (replace(problem, rule=rule) for problem in islice(problems, MAX_OF_A_RULE))
 
 
 class ModelRepositoryError(Exception):

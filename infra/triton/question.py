@@ -6,21 +6,36 @@ configuration holds a warm-up sample is asked that very sample; any other one ge
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import math
 import struct
 import tarfile
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO, Self, cast
 
-from infra.triton.config import ConfigError, ModelConfig, messages, parse_config
+from infra.printable import printable
+from infra.triton.config import MAX_CONFIG_BYTES, ConfigError, ModelConfig, messages, parse_config
 from infra.triton.repository import ModelRepository
 
 MAX_BODY_BYTES = 6_291_456  # InvokeEndpoint's limit
+MAX_SHORTENED = 100_000
+"""Numbers of FP32 that are written in few digits; for more of them it would take seconds."""
+MAX_KEPT_BYTES = 33_554_432
+"""Of an artifact's configurations and warm-up files."""
+MAX_MEMBERS = 100_000
+"""Of an artifact."""
+MAX_UNPACKED_BYTES = 2**32
+"""Of an artifact; to go through more would take minutes."""
+MAX_HEADER_BYTES = 65_536
+"""Of a member's name and attributes, which tarfile holds in memory."""
 SHOWN_ELEMENTS = 4
+MAX_LISTED = 20
 
 Value = bool | int | float | str
 
@@ -55,6 +70,9 @@ DATA_TYPES: Mapping[str, DataType] = {
 
 class CannotBeAskedError(Exception):
     """Why no question can be made for a model."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(printable(reason))
 
 
 @dataclass(frozen=True)
@@ -104,9 +122,7 @@ class Question:
 
 def question_for_repository(repository: ModelRepository, model: str) -> Question:
     """The question for a model of a repository on disk; `CannotBeAskedError` says why there is none."""
-    wanted = (f"{model}/config.pbtxt", f"{model}/warmup/")
-    files = {path: source for path, source in repository.files.items() if path.startswith(wanted)}
-    return _question_for_files(model, {path: source.read_bytes() for path, source in files.items()})
+    return _question_for_files(model, {path: partial(_head, source) for path, source in repository.files.items()})
 
 
 def question_for_artifact(artifact: Path | bytes, default_model: str | None) -> Question:
@@ -115,23 +131,42 @@ def question_for_artifact(artifact: Path | bytes, default_model: str | None) -> 
     Without a default model it is the only directory of the artifact, as `serve` decides.
     """
     try:
-        names, contents = _read(artifact)
-    except (tarfile.TarError, EOFError, OSError) as error:
+        names, contents = _read(artifact, default_model)
+    except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, zlib.error) as error:
         raise CannotBeAskedError(f"the artifact cannot be read: {error}") from error
     if not default_model and len(names) != 1:
-        raise CannotBeAskedError(f"several models ({', '.join(sorted(names))}), and none is the default one")
-    return _question_for_files(default_model or next(iter(names)), contents)
+        listed = ", ".join(sorted(names)[:MAX_LISTED])
+        raise CannotBeAskedError(f"several models ({listed}), and none is the default one")
+    return _question_for_files(
+        default_model or next(iter(names)), {path: partial(_first, content) for path, content in contents.items()}
+    )
 
 
-def _question_for_files(model: str, contents: Mapping[str, bytes]) -> Question:
+def _head(file: Path, size: int) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(size)
+
+
+def _first(content: bytes, size: int) -> bytes:
+    return content[:size]
+
+
+def _question_for_files(model: str, contents: Mapping[str, Callable[[int], bytes]]) -> Question:
+    """`contents` gives the first so many bytes of each file: there may be thousands of large ones, and few are asked
+    for."""
     if f"{model}/config.pbtxt" not in contents:
         raise CannotBeAskedError(f"{model} has no config.pbtxt that says what it takes")
     try:
-        config = parse_config(contents[f"{model}/config.pbtxt"].decode(), f"{model}/config.pbtxt")
+        text = contents[f"{model}/config.pbtxt"](MAX_CONFIG_BYTES + 1).decode()
+        config = parse_config(text, f"{model}/config.pbtxt")
     except (ConfigError, UnicodeDecodeError) as error:
         raise CannotBeAskedError(str(error)) from error
-    folder = f"{model}/warmup/"
-    warmup = {path.removeprefix(folder): data for path, data in contents.items() if path.startswith(folder)}
+    inputs = config.model_warmup[0].inputs.values() if config.model_warmup else ()
+    warmup: dict[str, bytes] = {}
+    for file in {each.input_data_file for each in inputs if f"{model}/warmup/{each.input_data_file}" in contents}:
+        warmup[file] = contents[f"{model}/warmup/{file}"](MAX_BODY_BYTES + 1)
+        if sum(map(len, warmup.values())) > MAX_BODY_BYTES:
+            raise CannotBeAskedError(f"its warm-up files hold more than {MAX_BODY_BYTES:,} bytes, SageMaker's 6 MB")
     return question_for(config, warmup)
 
 
@@ -146,8 +181,12 @@ def question_for(config: ModelConfig, warmup: Mapping[str, bytes]) -> Question:
     declared = [each for each in config.input if not each.optional] or list(config.input)
     sample = config.model_warmup[0].inputs if config.model_warmup else {}
     batch = (1,) if config.max_batch_size > 0 else ()
+    inputs: list[Tensor] = []
+    for each in declared:
+        left = MAX_BODY_BYTES - sum(len(tensor.data) for tensor in inputs)
+        inputs.append(_input(each, batch, sample.get(each.name), warmup, left))
     question = Question(
-        inputs=tuple(_input(each, batch, sample.get(each.name), warmup) for each in declared),
+        inputs=tuple(inputs),
         outputs=tuple(each.name for each in config.output if _type_name(each.data_type) in DATA_TYPES),
     )
     if config.output and not question.outputs:
@@ -159,7 +198,9 @@ def question_for(config: ModelConfig, warmup: Mapping[str, bytes]) -> Question:
     return question
 
 
-def _input(declared: Any, batch: tuple[int, ...], sample: Any | None, warmup: Mapping[str, bytes]) -> Tensor:
+def _input(
+    declared: Any, batch: tuple[int, ...], sample: Any | None, warmup: Mapping[str, bytes], most: int
+) -> Tensor:
     type_name = _type_name(declared.data_type)
     data_type = DATA_TYPES.get(type_name)
     if data_type is None:
@@ -168,14 +209,25 @@ def _input(declared: Any, batch: tuple[int, ...], sample: Any | None, warmup: Ma
         raise CannotBeAskedError(f"its input {declared.name} is a shape tensor")
     dims = sample.dims if sample is not None else [1 if size == -1 else size for size in declared.dims]
     shape = (*batch, *dims)
+    if (count := _elements(dims)) > most:
+        others = " after the others" if most < MAX_BODY_BYTES else ""
+        raise CannotBeAskedError(
+            f"its input {declared.name} of {count:,} elements{others} is more than SageMaker's 6 MB"
+        )
     if sample is not None and sample.input_data_file in warmup:
         file = sample.input_data_file
-        return Tensor(declared.name, data_type, shape, _unpacked(data_type, math.prod(dims), warmup[file], file))
-    if math.prod(shape) > MAX_BODY_BYTES:
-        raise CannotBeAskedError(
-            f"its input {declared.name} of {math.prod(shape):,} elements is more than SageMaker's 6 MB"
-        )
-    return Tensor(declared.name, data_type, shape, [data_type.example] * math.prod(shape))
+        return Tensor(declared.name, data_type, shape, _unpacked(data_type, count, warmup[file], file))
+    return Tensor(declared.name, data_type, shape, [data_type.example] * count)
+
+
+def _elements(dims: Sequence[int]) -> int:
+    """Of a tensor; at most 2^63, where the number itself could have thousands of digits."""
+    count = 1
+    for size in dims:
+        if size < 0:
+            raise CannotBeAskedError(f"a dimension is {size}")
+        count = min(count * size, 2**63)
+    return count
 
 
 def _unpacked(data_type: DataType, count: int, content: bytes, file: str) -> list[Value]:
@@ -183,7 +235,8 @@ def _unpacked(data_type: DataType, count: int, content: bytes, file: str) -> lis
     try:
         if data_type.packed:
             values = struct.unpack_from(f"<{count}{data_type.packed}", content)
-            return [_shortest(value) for value in values] if data_type.packed == "f" else list(values)
+            shorten = data_type.packed == "f" and count <= MAX_SHORTENED
+            return [_shortest(value) for value in values] if shorten else list(values)
         texts: list[Value] = []
         offset = 0
         for _ in range(count):
@@ -206,20 +259,57 @@ def _shortest(value: float) -> float:
     return next((each for each in candidates if struct.pack("<f", each) == struct.pack("<f", value)), value)
 
 
-def _read(artifact: Path | bytes) -> tuple[set[str], dict[str, bytes]]:
+class _Header(tarfile.TarInfo):
+    """A member's header, of a size that fits into memory: names and attributes come in members of their own."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        header = super().frombuf(buf, encoding, errors)
+        if header.type not in tarfile.REGULAR_TYPES and header.size > MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header claims {header.size:,} bytes, more than {MAX_HEADER_BYTES:,}")
+        return header
+
+
+class _Unpacked:
+    """The bytes of an archive: as many as are gone through, and an error behind the end, where tarfile would seek on
+    for as long as a header claims."""
+
+    def __init__(self, compressed: BinaryIO) -> None:
+        self._stream = gzip.GzipFile(fileobj=compressed, mode="rb")
+        self._read = 0
+        self._ended = False
+
+    def read(self, size: int) -> bytes:
+        chunk = self._stream.read(size)
+        self._read += len(chunk)
+        if self._read > MAX_UNPACKED_BYTES:
+            raise tarfile.ReadError(f"it unpacks to more than {MAX_UNPACKED_BYTES:,} bytes")
+        if not chunk and self._ended:
+            raise tarfile.ReadError("it ends before the end of its last file")
+        self._ended = not chunk
+        return chunk
+
+
+def _read(artifact: Path | bytes, default_model: str | None) -> tuple[set[str], dict[str, bytes]]:
     """The top-level directories of an artifact, and its configurations and warm-up files by path."""
     names: set[str] = set()
     contents: dict[str, bytes] = {}
+    kept = 0
     with (
         io.BytesIO(artifact) if isinstance(artifact, bytes) else artifact.open("rb") as file,
-        tarfile.open(fileobj=file, mode="r|gz") as archive,
+        tarfile.open(fileobj=cast(BinaryIO, _Unpacked(file)), mode="r|", tarinfo=_Header) as archive,
     ):
-        for member in archive:
+        for number, member in enumerate(archive):
+            if number >= MAX_MEMBERS:
+                raise tarfile.ReadError(f"it has more than {MAX_MEMBERS:,} files and directories")
             parts = PurePosixPath(member.name).parts
             if len(parts) > 1 or (parts and member.isdir()):
                 names.add(parts[0])
             wanted = parts[1:] == ("config.pbtxt",) or parts[1:-1] == ("warmup",)
-            if wanted and member.isfile() and member.size <= MAX_BODY_BYTES:
+            if wanted and member.isfile() and parts[0] == (default_model or parts[0]):
+                kept += member.size
+                if kept > MAX_KEPT_BYTES:
+                    raise tarfile.ReadError(f"its warm-up files hold more than {MAX_KEPT_BYTES:,} bytes")
                 content = archive.extractfile(member)
                 assert content is not None
                 contents["/".join(parts)] = content.read()
@@ -233,7 +323,7 @@ def _type_name(data_type: int) -> str:
 def _outputs(body: bytes) -> dict[str, Sequence[Value]]:
     try:
         return {output["name"]: list(output["data"]) for output in json.loads(body)["outputs"]}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"not an inference response: {body[:200]!r}") from error
 
 
@@ -241,9 +331,9 @@ def _shown(name: str, data: Sequence[Value]) -> str:
     digits = _decimals(data)
     shown = [f"{round(value, digits):g}" if isinstance(value, float) else str(value) for value in data[:SHOWN_ELEMENTS]]
     if len(data) == 1:
-        return f"{name}={shown[0]}"
+        return printable(f"{name}={shown[0]}")
     rest = [f"… {len(data)} in all"] if len(data) > SHOWN_ELEMENTS else []
-    return f"{name}=[{', '.join(shown + rest)}]"
+    return printable(f"{name}=[{', '.join(shown + rest)}]")
 
 
 def _decimals(data: Sequence[Value]) -> int:

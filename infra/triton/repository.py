@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -18,6 +20,12 @@ from infra.triton.check import check_repository
 from infra.triton.model import CONFIG_FILE
 from infra.triton.pack import ChangedWhilePackingError, Progress, content_digest, write_archive
 from infra.triton.problem import ModelRepositoryError, Problem
+
+MAX_ENTRIES = 100_000
+"""Files and directories of a repository, those behind a symbolic link counted wherever it leads to them."""
+
+MAX_DEPTH = 64
+"""Directories within each other."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +45,19 @@ class ModelRepository:
         if not root.is_dir():
             what = "is not a directory" if root.exists() else "does not exist"
             raise ModelRepositoryError(root, [_error(".", what, "repository")])
-        found = list(_walk(root, root.resolve(), "", (root.resolve(),)))
+        found = list(islice(_walk(root, root.resolve(), "", (root.resolve(),)), MAX_ENTRIES + 1))
+        if len(found) > MAX_ENTRIES:
+            message = (
+                f"has more than {MAX_ENTRIES:,} files and directories, those behind symbolic links counted wherever a "
+                "link leads to them"
+            )
+            raise ModelRepositoryError(root, [_error(".", message, "repository")])
         directories = tuple(sorted(entry.path for entry in found if entry.kind == "directory"))
         files = {
             entry.path: entry.source for entry in sorted(found, key=lambda each: each.path) if entry.kind == "file"
         }
-        models = tuple(name for name in directories if "/" not in name and _is_model(name, directories, files))
+        versioned = _with_version(directories)
+        models = tuple(name for name in directories if "/" not in name and _is_model(name, versioned, files))
         problems = [entry.problem for entry in found if entry.problem]
         problems += _layout(models, directories, files)
         if problems:
@@ -141,12 +156,14 @@ def _refusal(path: str, source: Path, root: Path, above: tuple[Path, ...]) -> Pr
             return _error(path, f"{points_to}, where nothing is", "symbolic-link")
         target = source.resolve()
         if not target.is_relative_to(root):
-            way_out = f"replace it with what it points to (cp -rL {path} …)"
+            way_out = f"replace it with what it points to (cp -rL {shlex.quote(path)} …)"
             return _error(path, f"{points_to}, outside of the repository: {way_out}", "symbolic-link")
         if target in above:
             return _error(path, f"{points_to}, a directory around it: there is no end to that", "symbolic-link")
     if not source.is_dir() and not source.is_file():
         return _error(path, "is neither a file nor a directory", "file-type")
+    if len(above) > MAX_DEPTH and source.is_dir():
+        return _error(path, f"is within more than {MAX_DEPTH} directories", "depth")
     return None
 
 
@@ -156,7 +173,8 @@ def _layout(models: tuple[str, ...], directories: tuple[str, ...], files: Mappin
         message = "belongs into a model directory: `path` is a model directory, and should be the directory around it"
         yield _error(CONFIG_FILE, message, "model-directory")
     elif not models:
-        deeper_models = (name for name in directories if name.count("/") == 1 and _is_model(name, directories, files))
+        versioned = _with_version(directories)
+        deeper_models = (name for name in directories if name.count("/") == 1 and _is_model(name, versioned, files))
         wrapped = sorted({name.partition("/")[0] for name in deeper_models})
         if wrapped:
             message = f"is a directory around models: `path` should end in {' or '.join(wrapped)}"
@@ -166,9 +184,13 @@ def _layout(models: tuple[str, ...], directories: tuple[str, ...], files: Mappin
             yield _error(".", message, "no-model")
 
 
-def _is_model(name: str, directories: tuple[str, ...], files: Mapping[str, Path]) -> bool:
-    has_version = any(re.fullmatch(re.escape(name) + r"/[0-9]+", directory) for directory in directories)
-    return has_version or f"{name}/{CONFIG_FILE}" in files
+def _with_version(directories: Iterable[str]) -> frozenset[str]:
+    """Directories that have a version directory."""
+    return frozenset(path.rpartition("/")[0] for path in directories if re.fullmatch(r".+/[0-9]+", path, re.DOTALL))
+
+
+def _is_model(name: str, with_version: Collection[str], files: Mapping[str, Path]) -> bool:
+    return name in with_version or f"{name}/{CONFIG_FILE}" in files
 
 
 def _error(file: str, message: str, rule: str) -> Problem:
