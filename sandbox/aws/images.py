@@ -26,9 +26,17 @@ MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG: Final = "application/vnd.docker.container.image.v1+json"
 LAYER: Final = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
-#: The releases that the sandbox has of each family.
-_UP_TO_23_10: Final = ("22.09-py3", "23.08-py3", "23.10-py3")
-_SINCE_23_12: Final = ("24.05-py3",)
+
+
+def _tags(first: str, last: str) -> tuple[str, ...]:
+    """Those of all monthly releases from `YY.MM` to `YY.MM`. AWS left some of these out."""
+    months = range(12 * int(first[:2]) + int(first[3:]) - 1, 12 * int(last[:2]) + int(last[3:]))
+    releases = [f"{month // 12}.{month % 12 + 1:02}-py3" for month in months]
+    return tuple(tag for release in releases for tag in (release, f"{release}-cpu"))
+
+
+_UP_TO_23_10: Final = _tags("22.07", "23.10")
+_SINCE_23_12: Final = _tags("23.12", "26.05")
 
 _ACCOUNTS_UP_TO_23_10: Final[Mapping[str, str]] = {
     "af-south-1": "774647643957",
@@ -117,18 +125,19 @@ class PublishedImage:
 def published_image(tag: str) -> PublishedImage:
     """The image of a tag: 20 MiB in seven layers, the same bytes at every start, made when first asked for.
 
-    As in real images two layers of metadata-only steps are the same empty archive, and versions share layers.
+    As in real images two layers of metadata-only steps are the same empty archive, and versions share layers: those of
+    a year all but the last ones, so that many of them take little memory.
     """
     layers = list(_layers(tag))
     config = _json(_config(tag, layers))
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
-        "config": _descriptor(CONFIG, config),
-        "layers": [_descriptor(LAYER, layer.compressed) for layer in layers],
+        "config": _descriptor(CONFIG, config, digest_of(config)),
+        "layers": [_descriptor(LAYER, layer.compressed, layer.digest) for layer in layers],
     }
-    blobs = (config, *(layer.compressed for layer in layers))
-    return PublishedImage(_json(manifest, indent=3), {digest_of(blob): blob for blob in blobs})
+    blobs = {digest_of(config): config, **{layer.digest: layer.compressed for layer in layers}}
+    return PublishedImage(_json(manifest, indent=3), blobs)
 
 
 def published_blob(digest: str) -> bytes:
@@ -145,9 +154,10 @@ def digest_of(content: bytes) -> str:
 
 @dataclass(frozen=True)
 class _Layer:
-    """A layer as it is transferred, and the digest of its archive when unpacked."""
+    """A layer as it is transferred, and the digests of that and of its archive when unpacked."""
 
     compressed: bytes
+    digest: str
     diff_id: str
 
 
@@ -159,13 +169,13 @@ exec tritonserver --model-repository=/opt/ml/model --allow-sagemaker=true --allo
 
 
 def _layers(tag: str) -> Iterator[_Layer]:
-    version = tag.removesuffix("-py3")
+    year = tag.partition(".")[0]
     yield _layer("etc/os-release", _OS_RELEASE)
     yield _layer("usr/lib/x86_64-linux-gnu/libcudart.so", _noise("libcudart", 3 * _MIB))
     yield _layer()
     yield _layer("opt/tritonserver/lib/libtritonserver.so", _noise("libtritonserver", 11 * _MIB))
-    yield _layer("opt/tritonserver/backends/python/libtriton_python.so", _noise(f"python {version}", 6 * _MIB))
-    yield _layer("usr/bin/serve", _SERVE)
+    yield _layer("opt/tritonserver/backends/python/libtriton_python.so", _noise(f"python {year}", 6 * _MIB))
+    yield _layer("usr/bin/serve", _SERVE + f"# {tag}\n".encode())
     yield _layer()
 
 
@@ -180,9 +190,11 @@ def _layer(path: str | None = None, content: bytes = b"") -> _Layer:
             tar.addfile(member, io.BytesIO(content))
     unpacked = archive.getvalue()
     # Stored, not deflated: noise does not shrink, and trying takes a second.
-    return _Layer(gzip.compress(unpacked, compresslevel=0, mtime=0), digest_of(unpacked))
+    compressed = gzip.compress(unpacked, compresslevel=0, mtime=0)
+    return _Layer(compressed, digest_of(compressed), digest_of(unpacked))
 
 
+@cache
 def _noise(seed: str, size: int) -> bytes:
     return random.Random(seed).randbytes(size)
 
@@ -201,8 +213,8 @@ def _config(tag: str, layers: list[_Layer]) -> dict[str, Any]:
     }
 
 
-def _descriptor(media_type: str, content: bytes) -> dict[str, Any]:
-    return {"mediaType": media_type, "size": len(content), "digest": digest_of(content)}
+def _descriptor(media_type: str, content: bytes, digest: str) -> dict[str, Any]:
+    return {"mediaType": media_type, "size": len(content), "digest": digest}
 
 
 def _json(value: Any, indent: int | None = None) -> bytes:

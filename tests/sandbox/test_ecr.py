@@ -160,7 +160,7 @@ def test_the_published_image_is_one_whole_amd64_docker_schema_2_image(ecr: Any) 
 
 def test_the_published_images_are_the_same_bytes_at_every_start() -> None:
     before = images.published_image("23.08-py3")
-    for cache in (images.published_image, images._layer):
+    for cache in (images.published_image, images._layer, images._noise):
         cache.cache_clear()
     assert images.published_image("23.08-py3") == before
 
@@ -193,7 +193,16 @@ def test_each_region_has_its_own_publishing_account(
     assert client("ecr", region=region).batch_get_image(**params)["failures"] == []
 
 
-@pytest.mark.parametrize(("family", "version"), [(OLDER, "23.10-py3"), (NEWER, "24.05-py3")])
+@pytest.mark.parametrize(
+    ("family", "version"),
+    [
+        (OLDER, "22.07-py3"),
+        (OLDER, "23.10-py3"),
+        (NEWER, "23.12-py3-cpu"),
+        (NEWER, "24.09-py3"),
+        (NEWER, "26.05-py3"),
+    ],
+)
 def test_the_product_looks_where_each_region_has_them(family: ImageAccounts, version: str) -> None:
     """The tables are kept twice, in the product and in this AWS; here they meet."""
     for region in family.by_region:
@@ -234,11 +243,9 @@ def test_releases_are_in_one_of_two_accounts(ecr: Any) -> None:
 
 def test_publishers_grant_what_a_pull_needs(ecr: Any) -> None:
     """aws/deep-learning-containers#5657 names the three grants; DescribeImages is what people list DLC tags with."""
-    assert {t for d in ecr.describe_images(**AWS_IMAGE)["imageDetails"] for t in d["imageTags"]} == {
-        "22.09-py3",
-        "23.08-py3",
-        "23.10-py3",
-    }
+    tags = {t for d in ecr.describe_images(**AWS_IMAGE)["imageDetails"] for t in d["imageTags"]}
+    assert {"22.07-py3", "22.12-py3-cpu", "23.01-py3", "23.10-py3"} <= tags
+    assert not {"22.06-py3", "23.11-py3", "24.05-py3", "22.13-py3"} & tags
     digest = ecr.describe_images(**AWS_IMAGE, imageIds=[{"imageTag": "23.10-py3"}])["imageDetails"][0]["imageDigest"]
     layers = json.loads(get_image(ecr, "sagemaker-tritonserver", {"imageDigest": digest}, registryId=AWS_ACCOUNT)[
         "imageManifest"
