@@ -24,6 +24,7 @@ from ruamel.yaml import YAML
 from sandbox.aws.conditions import Conditions
 from sandbox.home import PROJECT, Sandbox
 from sandbox.stacks import Stack, Update
+from tests.lifecycle.permissions import DeployedByPolicy
 
 Config = dict[str, Any]
 
@@ -78,6 +79,8 @@ class Account:
     sandbox: Sandbox
     directory: Path
     names: Iterator[int] = field(default_factory=itertools.count)
+    denied: list[str] = field(default_factory=list)
+    """What stacks asked of AWS that their deployer's policy does not allow."""
     _clients: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -96,7 +99,7 @@ class Account:
 
     def stack(self, config: Config) -> Stack:
         """A new stack with this configuration."""
-        return Stack(self.sandbox, f"s{next(self.names)}", config)
+        return DeployedByPolicy(self, f"s{next(self.names)}", config)
 
     def name(self) -> str:
         """A name that no other test uses, nor has in its own."""

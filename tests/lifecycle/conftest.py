@@ -22,5 +22,7 @@ def _sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
 
 @pytest.fixture
 def account(_sandbox: Account) -> Iterator[Account]:
+    _sandbox.denied.clear()
     yield _sandbox
     _sandbox.relieve()
+    assert _sandbox.denied == [], "the deployer's policy denies calls of its stack"

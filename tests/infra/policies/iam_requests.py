@@ -131,6 +131,9 @@ _OF_BUCKET = {
     "PutBucketEncryption": "PutEncryptionConfiguration",
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
     "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
+    "PutBucketLifecycle": "PutLifecycleConfiguration",
+    "GetBucketLifecycle": "GetLifecycleConfiguration",
+    "DeleteBucketLifecycle": "PutLifecycleConfiguration",
     "GetBucketReplication": "GetReplicationConfiguration",
     "GetBucketAccelerateConfiguration": "GetAccelerateConfiguration",
     "GetObjectLockConfiguration": "GetBucketObjectLockConfiguration",
@@ -177,9 +180,8 @@ def _ecr(operation: str, params: dict[str, Any]) -> Iterator[Request]:
 
 
 def _iam(operation: str, params: dict[str, Any]) -> Iterator[Request]:
-    action = {"ListRoleTags": "ListRoleTags"}.get(operation, operation)
     context = {"iam:PermissionsBoundary": params["PermissionsBoundary"]} if "PermissionsBoundary" in params else {}
-    yield Request(action, role_arn(params["RoleName"]), context)
+    yield Request(operation, role_arn(params["RoleName"]), context)
 
 
 def _sagemaker(operation: str, params: dict[str, Any]) -> Iterator[Request]:

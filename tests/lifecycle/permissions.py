@@ -1,0 +1,64 @@
+"""Every call of a stack's deployments is one that the stack's own deployer policy allows."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from pulumi import automation
+
+from infra.policies.document import Policy
+from infra.policies.principals import StackNames, deployer
+from infra.settings.error import ConfigurationError
+from infra.settings.load import load
+from sandbox.aws.policy import Verdict, evaluate
+from sandbox.stacks import Stack
+from tests.infra.mock_runtime import ACCOUNT, texts
+from tests.infra.policies.iam_requests import of_call
+
+if TYPE_CHECKING:
+    from tests.lifecycle.account import Account
+
+ONLY_THE_STAND_INS = {"iam:ListRoleTags"}
+"""What terraform-provider-aws does not ask: it reads a role's tags from GetRole."""
+
+
+class DeployedByPolicy(Stack):
+    """A stack whose calls are checked while the engine works on it. Documents for what it was before apply beside those
+    for what it is, as docs/permissions.md asks of a change."""
+
+    def __init__(self, account: Account, name: str, config: dict[str, Any]) -> None:
+        super().__init__(account.sandbox, name, config)
+        self._account = account
+        self._documents: list[Policy] = []
+
+    @contextlib.contextmanager
+    def _operation(
+        self, existing: bool = False, ignore_protect: bool = False, override_freeze: str | None = None
+    ) -> Iterator[automation.Stack]:
+        self._print_policy()
+        before = self._account.now()
+        try:
+            with super()._operation(existing, ignore_protect, override_freeze) as stack:
+                yield stack
+        finally:
+            self._account.denied += self._denied(before)
+
+    def _print_policy(self) -> None:
+        with contextlib.suppress(ConfigurationError):  # a stack file that the program refuses
+            settings = load(texts(self.config or {}), "triton-sagemaker", stack=self.name)
+            self._documents += deployer(StackNames.of(settings, self.name, "aws", ACCOUNT))
+
+    def _denied(self, before: int) -> list[str]:
+        requests = {
+            (request.action, request.resource, tuple(request.context.items()))
+            for call in self._account.calls(before)
+            for request in of_call(call["service"], call["operation"], call["params"])
+        }
+        return [
+            f"{self.name}: {action} on {resource}"
+            for action, resource, context in sorted(requests)
+            if action not in ONLY_THE_STAND_INS
+            and evaluate(self._documents, action, resource, dict(context)) is not Verdict.ALLOWED
+        ]
