@@ -1,14 +1,16 @@
 """The container of one instance, as far as a single process needs one; `triton.py` starts this file as a script.
 
-Gives a command a network of its own, and ends it, with every process it started and the
+Gives a command a network of its own and the model at /opt/ml/model, and ends it, with every process it started and the
 shared memory it left, as soon as the parent ends or lets go of the control socket. Needs the standard library only.
 
-    python container.py CONTROL_FD SHARED_MEMORY_PREFIX PORT COMMAND...
-    python container.py probe                 exits with 0 where the kernel allows a network of its own
+    python container.py CONTROL_FD SHARED_MEMORY_PREFIX PORT MODEL COMMAND...
+    python container.py probe-network         exits with 0 where the kernel allows a network of its own
+    python container.py probe-mount           exits with 0 where the kernel allows to mount a directory at /opt/ml/model
 
 Each byte on the control socket asks for a connection to PORT on the container's loopback. The answer carries the
 descriptor of the connected socket (SCM_RIGHTS), or none when nobody listens. `{port}` in the command stands for PORT.
-With PORT 0 the command shares the network of the host and gets a free port, which it opens on every interface.
+With PORT 0 the command shares the network of the host and gets a free port, which it opens on every interface. MODEL is
+the directory to mount; it is not mounted if it is empty.
 """
 
 from __future__ import annotations
@@ -30,18 +32,36 @@ READY = b"r"
 
 _CLONE_NEWUSER = 0x10000000  # linux/sched.h
 _CLONE_NEWNET = 0x40000000
+_CLONE_NEWNS = 0x00020000
+_MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000  # linux/mount.h
 _SIOCGIFFLAGS = 0x8913  # linux/sockios.h
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 0x1  # linux/if.h
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
+MODEL = Path("/opt/ml/model")
+"""Where SageMaker unpacks the artifact (SageMaker guide, Custom Inference Code with Hosting Services)."""
+
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _unshare(namespace: int) -> bool:
+    """Moves this process into a namespace of its own. Root needs no more; everyone else gets it inside of a user
+    namespace, where the kernel is set so, and stays the same user in there."""
+    user, group = os.getuid(), os.getgid()
+    if _libc.unshare(namespace) == 0:
+        return True
+    if _libc.unshare(_CLONE_NEWUSER | namespace) != 0:
+        return False
+    for file, content in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+        with contextlib.suppress(OSError):
+            Path("/proc/self", file).write_text(content)
+    return True
 
 
 def enter_own_network() -> bool:
     """Moves this process into a network namespace that holds nothing but loopback; False where that is not allowed."""
-    # Root needs no user namespace; everyone else gets a network namespace inside of one, where the kernel is set so.
-    if _libc.unshare(_CLONE_NEWNET) != 0 and _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
+    if not _unshare(_CLONE_NEWNET):
         return False
     interface = struct.Struct("16sh14x")
     # Ubuntu 24.04 lets anyone enter a user namespace, but without the right to bring up loopback in it.
@@ -50,6 +70,47 @@ def enter_own_network() -> bool:
         fcntl.ioctl(control, _SIOCSIFFLAGS, interface.pack(b"lo", flags | _IFF_UP))
         return True
     return False
+
+
+def mount_model(directory: Path) -> bool:
+    """Moves this process into a mount namespace in which the directory is at `MODEL`; False where that is not allowed.
+
+    Nothing is created on the host: a directory above `MODEL` is covered by one in memory, with all that is in it.
+    """
+    if not _unshare(_CLONE_NEWNS):
+        return False
+    try:
+        _mount("none", Path("/"), _MS_REC | _MS_PRIVATE)  # what is mounted from here on is seen here only
+        if not MODEL.is_dir():
+            above = next(each for each in MODEL.parents if each.is_dir())
+            if above == Path("/"):
+                return False
+            _cover(above)
+            MODEL.mkdir(parents=True)
+        _mount(str(directory), MODEL, _MS_BIND | _MS_REC)
+    except OSError:
+        return False
+    return True
+
+
+def _cover(directory: Path) -> None:
+    """Mounts a directory in memory over this one, which has the same entries and room for more."""
+    entries = {each: os.open(each, os.O_PATH | os.O_NOFOLLOW) for each in directory.iterdir()}
+    links = {each: os.readlink(each) for each in entries if each.is_symlink()}
+    directories = {each for each in entries if each.is_dir()}
+    _mount("none", directory, 0, "tmpfs")
+    for entry, descriptor in entries.items():
+        if entry in links:
+            entry.symlink_to(links[entry])
+        else:
+            entry.mkdir() if entry in directories else entry.touch()
+            _mount(f"/proc/self/fd/{descriptor}", entry, _MS_BIND | _MS_REC)
+        os.close(descriptor)
+
+
+def _mount(source: str, target: Path, flags: int, kind: str = "") -> None:
+    if _libc.mount(source.encode(), str(target).encode(), kind.encode() or None, flags, None) != 0:
+        raise OSError(ctypes.get_errno(), f"{source} cannot be mounted at {target}")
 
 
 def free_port() -> int:
@@ -63,13 +124,16 @@ def remove_shared_memory(prefix: str) -> None:
         region.unlink(missing_ok=True)
 
 
-def run(control: socket.socket, shared_memory_prefix: str, port: int, command: list[str]) -> int:
+def run(control: socket.socket, shared_memory_prefix: str, port: int, model: str, command: list[str]) -> int:
     """Runs the command until it ends or the control socket closes; returns the exit code that a shell would show."""
     if port == 0:
         port = free_port()
         print(f"No network of its own: port {port} is open on every interface.", file=sys.stderr)
     elif not enter_own_network():
         print("No network namespace is allowed here.", file=sys.stderr)
+        return 1
+    if model and not mount_model(Path(model)):
+        print(f"No mount at {MODEL} is allowed here.", file=sys.stderr)
         return 1
     process = subprocess.Popen(
         [argument.replace("{port}", str(port)) for argument in command],
@@ -127,6 +191,10 @@ def _answer(control: socket.socket, port: int) -> bool:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["probe"]:
-        sys.exit(not enter_own_network())
-    sys.exit(run(socket.socket(fileno=int(sys.argv[1])), sys.argv[2], int(sys.argv[3]), sys.argv[4:]))
+    match sys.argv[1:]:
+        case ["probe-network"]:
+            sys.exit(not enter_own_network())
+        case ["probe-mount"]:
+            sys.exit(not mount_model(Path(__file__).parent))
+        case [descriptor, prefix, port, model, *command]:
+            sys.exit(run(socket.socket(fileno=int(descriptor)), prefix, int(port), model, command))

@@ -41,8 +41,12 @@ class Serve:
     output: list[str]
 
 
-def serve(repository: Path, environment: Mapping[str, str]) -> Serve:
-    """The decisions of AWS's `serve` script for an unpacked artifact; raises `ServeError` where it exits with 1."""
+def serve(repository: Path, environment: Mapping[str, str], at: Path | None = None) -> Serve:
+    """The decisions of AWS's `serve` script for an unpacked artifact; raises `ServeError` where it exits with 1.
+
+    Args:
+        at: where Triton finds the repository, if not where it is here.
+    """
     if environment.get("SAGEMAKER_MULTI_MODEL") == "true":
         raise ServeError("SAGEMAKER_MULTI_MODEL=true: the sandbox runs no multi-model endpoints")
     variables = dict(environment)
@@ -58,7 +62,7 @@ def serve(repository: Path, environment: Mapping[str, str]) -> Serve:
     variables[f"{_PREFIX}DEFAULT_MODEL_NAME"] = name
     # The script's unquoted $SAGEMAKER_ARGS: the shell splits every value at blanks and knows no quotes.
     arguments = " ".join([*_arguments(variables), f"--load-model={name}"]).split()
-    return Serve([f"--model-repository={repository}", *arguments], variables, output)
+    return Serve([f"--model-repository={at or repository}", *arguments], variables, output)
 
 
 def _check_inference_type(inference_type: str) -> None:

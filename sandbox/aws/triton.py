@@ -73,7 +73,17 @@ def unavailable() -> str | None:
 @cache
 def _has_networks() -> bool:
     """Whether the kernel lets this user give a process a network of its own."""
-    probe = subprocess.run([sys.executable, "-I", "-S", container.__file__, "probe"], capture_output=True)
+    return _probed("probe-network")
+
+
+@cache
+def _has_mounts() -> bool:
+    """Whether the kernel lets this user mount a directory where SageMaker has the model."""
+    return _probed("probe-mount")
+
+
+def _probed(what: str) -> bool:
+    probe = subprocess.run([sys.executable, "-I", "-S", container.__file__, what], capture_output=True)
     return probe.returncode == 0
 
 
@@ -154,6 +164,7 @@ class TritonServer:
         self._environment = dict(environment)
         self._directory = directory
         self._log = log
+        self._repository = directory / "model"
         self._shared_memory = f"triton-{secrets.token_hex(6)}-"
         self._process: subprocess.Popen[str] | None = None
         self._control: socket.socket | None = None
@@ -165,17 +176,21 @@ class TritonServer:
 
         Raises `ArchiveError` for what cannot be unpacked and `ServeError` where `serve` would exit with 1.
         """
-        repository = self._directory / "model"
-        repository.mkdir(parents=True)
-        unpack(self._archive, repository)
+        self._repository.mkdir(parents=True)
+        unpack(self._archive, self._repository)
         try:
-            decided = serve(repository, self._environment)
+            decided = serve(self._repository, self._environment, container.MODEL if _has_mounts() else None)
         except ServeError as error:
             for line in str(error).splitlines():
                 self._log(line)
             raise
         for line in decided.output:
             self._log(line)
+        if not _has_mounts():
+            self._log(
+                f"SANDBOX: the kernel allows no mounts here, so the model is at {self._repository} instead "
+                f"of {container.MODEL}: a path below that does not exist"
+            )
         self._run(decided)
 
     def ping(self) -> bool:
@@ -227,6 +242,7 @@ class TritonServer:
                 [
                     *(sys.executable, "-I", "-S", container.__file__),
                     *(str(theirs.fileno()), self._shared_memory, str(SAGEMAKER_PORT if _has_networks() else 0)),
+                    str(self._repository) if _has_mounts() else "",
                     *(str(wheel.server), *decided.arguments),
                     "--sagemaker-port={port}",
                     f"--backend-directory={self._backends(wheel)}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 import subprocess
@@ -34,7 +35,8 @@ import socket, sys
 sys.path.insert(0, sys.argv.pop(1))
 import container
 container.enter_own_network = lambda: False
-sys.exit(container.run(socket.socket(fileno=int(sys.argv[1])), sys.argv[2], int(sys.argv[3]), sys.argv[4:]))
+descriptor, prefix, port, model, *command = sys.argv[1:]
+sys.exit(container.run(socket.socket(fileno=int(descriptor)), prefix, int(port), model, command))
 """
 
 
@@ -66,13 +68,14 @@ class Runner:
         *command: str,
         script: tuple[str, ...] = (container.__file__,),
         port: int = PORT,
+        model: str = "",
         ready: bytes = container.READY,
     ) -> Running:
         control, theirs = socket.socketpair()
         shared_memory = f"test-{secrets.token_hex(6)}-"
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, *script, str(theirs.fileno()), shared_memory, str(port), *command],
+                [sys.executable, *script, str(theirs.fileno()), shared_memory, str(port), model, *command],
                 pass_fds=[theirs.fileno()],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -140,8 +143,33 @@ def test_a_container_that_may_share_the_network_of_the_host_takes_a_free_port_an
     assert said == {"listening\n", f"No network of its own: port {port} is open on every interface.\n"}
 
 
+def mounts_are_allowed() -> bool:
+    return subprocess.run([sys.executable, container.__file__, "probe-mount"]).returncode == 0
+
+
+def test_the_model_is_where_sagemaker_has_it_and_all_else_where_it_was(run: Runner, tmp_path: Path) -> None:
+    (tmp_path / "weights").write_text("seven")
+    on_host = sorted(each.name for each in container.MODEL.parents[1].iterdir() if each.name != "ml")
+    running = run("sh", "-c", "cat /opt/ml/model/weights; echo; ls /opt; pwd; echo end", model=str(tmp_path))
+    if not mounts_are_allowed():
+        pytest.skip("no mount is allowed here")
+    said = list(iter(lambda: running.line().strip(), "end"))
+    assert (said[0], sorted(set(said[1:-1]) - {"ml"}), said[-1]) == ("seven", on_host, os.getcwd())
+    assert not (container.MODEL / "weights").exists(), "on the host there is nothing of it"
+
+
+def test_two_containers_have_a_model_of_their_own_each(run: Runner, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights").write_text(name)
+    commands = [run("sh", "-c", "cat /opt/ml/model/weights; echo", model=str(tmp_path / name)) for name in ("a", "b")]
+    if not mounts_are_allowed():
+        pytest.skip("no mount is allowed here")
+    assert [each.line() for each in commands] == ["a\n", "b\n"]
+
+
 def test_the_probe_says_what_a_container_would_find(run: Runner) -> None:
-    code = subprocess.run([sys.executable, container.__file__, "probe"]).returncode
+    code = subprocess.run([sys.executable, container.__file__, "probe-network"]).returncode
     assert (serving(run, ready=b"" if code else container.READY).line() == "listening\n") == (code == 0)
 
 

@@ -87,6 +87,41 @@ def test_the_example_model_tells_a_known_flower(iris: TritonContainer, species: 
     assert max(outputs["probabilities"]) > 0.8
 
 
+READS_BESIDE_ITSELF = """
+import numpy
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    def initialize(self, args):
+        print("repository", args["model_repository"], flush=True)
+        with open("/opt/ml/model/echo/config.pbtxt") as file:
+            print("read", len(file.read()) > 0, flush=True)
+
+    def execute(self, requests):
+        return [pb_utils.InferenceResponse([]) for _ in requests]
+"""
+
+
+@needs_triton
+@pytest.mark.parametrize("mounts", [True, False])
+def test_the_model_is_where_sagemaker_has_it_or_the_log_says_that_it_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounts: bool
+) -> None:
+    if not triton._has_mounts():
+        mounts = False
+    monkeypatch.setattr(triton, "_has_mounts", lambda: mounts)
+    running = TritonContainer.of(artifact(tmp_path, READS_BESIDE_ITSELF), tmp_path / "container")
+    running.server.start()
+    try:
+        ready = running.becomes_ready()
+    finally:
+        running.server.stop(grace_seconds=0)
+    log = "\n".join(running.log)
+    assert ready == mounts, log
+    assert ("read True" in log, "repository /opt/ml/model" in log) == (mounts, mounts)
+    assert ("SANDBOX: the kernel allows no mounts here" in log) == (not mounts)
+
+
 @needs_triton
 def test_a_batch_gets_an_answer_for_each_flower(iris: TritonContainer) -> None:
     _, answer = ask(iris, [2, 4], [5.1, 3.5, 1.4, 0.2, 6.3, 3.3, 6.0, 2.5])
