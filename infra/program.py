@@ -60,7 +60,6 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
         bucket=settings.bucket.name,
         repository=repository,
         endpoints={name: each.scaled_variants for name, each in settings.endpoints.items()},
-        adopted_autoscaling=settings.adopt.endpoints if settings.adopt.autoscaling else [],
     )
     first = StackGuard(
         "first",

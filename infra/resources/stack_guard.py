@@ -29,13 +29,6 @@ class Held:
     repository: str
     endpoints: Mapping[str, Sequence[str]]
     """By endpoint, the variants with autoscaling."""
-    adopted_autoscaling: Sequence[str]
-    """The endpoints whose scalable targets are imported."""
-
-
-class OwnTargetAdopted(Exception):
-    """The engine replaces a resource that it created by one that it imports, and deletes the former, which here is the
-    same scalable target."""
 
 
 class StillProtected(Exception):
@@ -52,13 +45,7 @@ class StackGuardProvider(AwsResourceProvider):
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         self._is_update = True
         self._require_unfrozen(news["project"], sorted(olds["endpoints"].keys() - news["endpoints"].keys()))
-        changes = changed(olds, news, "production", "bucket", "repository", "endpoints", "adoptedAutoscaling")
-        for name in {*news["adoptedAutoscaling"]} - {*olds["adoptedAutoscaling"]}:
-            if {*olds["endpoints"].get(name, ())} & {*news["endpoints"].get(name, ())}:
-                raise OwnTargetAdopted(
-                    f"adopt.autoscaling: the scalable targets of endpoint {name} belong to this stack already, and to "
-                    "import them would deregister them. Remove adopt.autoscaling."
-                )
+        changes = changed(olds, news, "production", "bucket", "repository", "endpoints")
         lost = [*losses(olds, news)] if olds["production"] else []
         if not lost:
             return DiffResult(changes=bool(changes))
@@ -146,6 +133,5 @@ class StackGuard(Resource, module="infra", name="StackGuard"):
             "bucket": held.bucket or "",  # Pulumi leaves out None
             "repository": held.repository,
             "endpoints": {name: [*variants] for name, variants in held.endpoints.items()},
-            "adoptedAutoscaling": [*held.adopted_autoscaling],
         }
         super().__init__(StackGuardProvider(), resource_name, props, opts)

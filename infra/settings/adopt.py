@@ -64,8 +64,8 @@ class AdoptSettings(Section):
 
     autoscaling: bool = Field(
         False,
-        description="The scalable targets of these endpoints' variants, unless the stack has registered them itself; a "
-        "scaling policy is known by its name.",
+        description="The scalable targets of these endpoints' variants; a scaling policy is known by its name. Not for "
+        "targets that the stack itself registered: the import would replace them, and deregister them.",
         examples=[True],
         json_schema_extra=according_to("Application Auto Scaling API RegisterScalableTargetRequest (Tags)"),
     )

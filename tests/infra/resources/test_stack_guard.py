@@ -12,7 +12,7 @@ from infra.release.description import EndpointDescription
 from infra.release.freeze import OVERRIDE_VARIABLE, ReleaseFrozen
 from infra.release.reader import EndpointReader
 from infra.resources import stack_guard
-from infra.resources.stack_guard import OwnTargetAdopted, StackGuardProvider, StillProtected, losses
+from infra.resources.stack_guard import StackGuardProvider, StillProtected, losses
 from tests.infra.release.fake_aws import ARN, FAILED, OLD, SageMaker
 
 ALWAYS = [
@@ -27,7 +27,6 @@ HAD: dict[str, Any] = {
     "bucket": "models",
     "repository": "triton",
     "endpoints": {"a": ["AllTraffic"], "b": []},
-    "adoptedAutoscaling": [],
 }
 
 
@@ -156,12 +155,3 @@ def test_a_reason_goes_through_a_freeze_window_and_no_window_asks_nothing(
     guard.stack_config = {}
     guard.delete("s", STAGING)
     assert guard.asked == []
-
-
-def test_a_scalable_target_of_the_stack_itself_is_not_imported(warned: list[str]) -> None:
-    with pytest.raises(OwnTargetAdopted):
-        StackGuardProvider().diff("prod", HAD, HAD | {"adoptedAutoscaling": ["a"]})
-    imported = HAD | {"adoptedAutoscaling": ["a"]}
-    added = HAD | {"endpoints": {"a": ["AllTraffic"], "b": ["AllTraffic"]}, "adoptedAutoscaling": ["b"]}
-    for before, after in ((imported, imported), (imported, HAD), (HAD, added)):
-        assert StackGuardProvider().diff("prod", before, after).changes == (before != after)
