@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from infra.cli import explain, plan, policy, release, schema, validate
+from infra.printable import printable
 
 CANNOT_TELL = 2
 """As for wrong usage: nothing is said about the stack."""
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if not isinstance(error, _expected()):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print("\n".join(map(printable, f"error: {error}".split("\n"))), file=sys.stderr)
         sys.exit(CANNOT_TELL)
 
 

@@ -12,10 +12,11 @@ from infra.printable import printable
 from infra.settings.location import Location
 from infra.settings.spelling import nearest
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
-"""Of an endpoint, or of a variable as people call one."""
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_ENDPOINT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
+"""Or a variable whose endpoint is missing."""
 _TOKEN = re.compile(
-    r"(?=[A-Za-z]*\d)(?:[A-Z0-9]{16,}|[0-9a-f]{32,}|(?=[A-Z0-9]*[a-z])(?=[a-z0-9]*[A-Z])[A-Za-z0-9]{16,})"
+    r"(?=[A-Za-z]*\d)(?:[A-Z0-9]{16,}|[a-z0-9]{20,}|(?=[A-Z0-9]*[a-z])(?=[a-z0-9]*[A-Z])[A-Za-z0-9]{16,})"
 )
 """What access keys, digests and API keys look like."""
 _PLAIN = re.compile(r"[^.\[\]\"\s]+")
@@ -70,17 +71,21 @@ def path_of(location: Location, namespace: str) -> Location:
 def _without_values(first: str, below: Sequence[str | int]) -> Iterator[str | int]:
     """Below variables of an environment a value may stand where a name belongs, and it may be a secret."""
     above: str | int = first.rpartition(":")[2]
-    variables = None
+    variables, form = None, _ENDPOINT
     for part in below:
-        variables = nearest(str(above), ("environment", "secretEnvironment")) or variables
-        yield _named(part, variables == "secretEnvironment") if variables and isinstance(part, str) else part
+        if found := nearest(str(above), ("environment", "secretEnvironment")):
+            variables, form = found, _ENDPOINT
+        elif variables:
+            form = _VARIABLE
+        named = variables and isinstance(part, str)
+        yield _named(str(part), form if variables == "secretEnvironment" else None) if named else part
         above = part
 
 
-def _named(part: str, secret: bool) -> str:
-    """`KEY=value` and `KEY:value` are cut off; where all values are secret, so is what is no name or like a token."""
+def _named(part: str, form: re.Pattern[str] | None) -> str:
+    """`KEY=value` and `KEY:value` are cut off; where all values are secret, so is what has no name's form."""
     name = re.split(r"(?<=\w)[:=]", part, maxsplit=1)[0]
-    if secret and (not _NAME.fullmatch(name) or _TOKEN.search(name)):
+    if form and (not form.fullmatch(name) or _TOKEN.search(name)):
         return "…"
     return name if name == part else f"{name}…"
 

@@ -123,6 +123,8 @@ def _artifact_key(key: str) -> str:
             f"{key!r} must be a key inside the model bucket, such as artifacts/model_7.tar.gz: no address, and without "
             "empty parts, . and .. between its slashes."
         )
+    if not key.isprintable():  # Amazon S3 User Guide, "Object key naming guidelines": characters to avoid
+        raise violation(f"{key!r} has a control character, or another one that is not printed. Rename the object.")
     if "${" in key:
         raise violation(f"{key!r}: nothing is put in for ${{…}} in a stack file. Write the key out.")
     if key.startswith(_PROGRAMS):

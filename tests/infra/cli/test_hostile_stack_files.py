@@ -158,6 +158,7 @@ def test_a_secret_in_a_setting_that_holds_none_is_refused_by_up_as_by_validate(f
     [
         *("hunter2!", "hunter 2", "A%3Dhunter2", "hunter2'", "x" * 64, "0a" * 16),
         *("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMIK7MDENGbPxRfiCY", "sk_live_51HxYzAbCdEfGhIjKl"),
+        "sk-proj-hunter2aaaaaaaaaaaaaaa",
     ],
 )
 def test_a_name_that_looks_like_a_value_is_not_shown_below_secret_environment(found: Validate, name: str) -> None:
@@ -168,7 +169,11 @@ def test_a_name_that_looks_like_a_value_is_not_shown_below_secret_environment(fo
         assert name not in "\n".join(found(text))
 
 
-@pytest.mark.parametrize("name", ["LICENSE_KEY", "API_KEY_2", "AWS_SECRET_ACCESS_KEY", "db-password", "HF_TOKEN"])
+def test_words_that_are_no_variable_are_not_shown_where_one_belongs() -> None:
+    assert key_of(("p:secretEnvironment", "e", "correct-horse")) == "p:secretEnvironment.e.…"
+
+
+@pytest.mark.parametrize("name", ["LICENSE_KEY", "API_KEY_2", "AWS_SECRET_ACCESS_KEY", "dbPassword", "HF_TOKEN"])
 def test_a_name_that_is_one_is_shown(name: str) -> None:
     assert key_of(("p:secretEnvironment", "ranking-2024", name)) == f"p:secretEnvironment.ranking-2024.{name}"
 
@@ -196,6 +201,7 @@ def test_control_characters_are_escaped(raw: str, shown: str) -> None:
         HEAD + '  triton-sagemaker:endpoints:\n    "e\\e[2J\\n::error::x": {model: {path: x}}\n',
         HEAD + '  triton-sagemaker:endpoints:\n    e: {model: {path: "\\0\\e[1m"}, instanceType: "ml\\n"}\n',
         HEAD + '  triton-sagemaker:endpoints:\n    e: {model: {path: "\\u202e\\n"}, instanceType: ml.c5.xlarge}\n',
+        HEAD + '  triton-sagemaker:endpoints:\n    e: {model: {artifact: "a/\\e[1m.tar.gz"}}\n',
         HEAD + '  triton-sagemaker:tags: {"\\ud800": 1}\n',
         HEAD + '  "triton-sagemaker:\\ud800": 1\n',
     ],

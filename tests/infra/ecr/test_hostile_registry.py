@@ -95,7 +95,7 @@ def test_a_document_of_another_kind_is_unsupported(document: bytes, media_type: 
     assert message.startswith("registry/image:tag") and len(message) < 1000
 
 
-@pytest.mark.parametrize("kind", ["a" * 100_000, "\x1b[2J\n::error::x", "\u202e"])
+@pytest.mark.parametrize("kind", ["a" * 100_000, "\x1b[2J\n::error::x", "\u202e"], ids=["long", "escape", "backwards"])
 def test_the_kind_of_an_unknown_document_is_shown_in_a_line(kind: str) -> None:
     with pytest.raises(UnsupportedImage) as refused:
         parse_manifest(json.dumps({"mediaType": kind}).encode(), None, "image")
@@ -105,6 +105,7 @@ def test_the_kind_of_an_unknown_document_is_shown_in_a_line(kind: str) -> None:
 @pytest.mark.parametrize(
     "config",
     [b"[" * 100_000, b"5", b"{}", b'{"os": 5, "architecture": []}', b'{"os": "linux", "architecture": "a\\nb"}'],
+    ids=["deep", "number", "empty", "types", "line break"],
 )
 def test_a_configuration_of_another_kind_is_unsupported(config: bytes) -> None:
     with pytest.raises(UnsupportedImage) as refused:
