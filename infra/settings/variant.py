@@ -179,7 +179,7 @@ def _unknown(name: str, what: str, way_out: str) -> PydanticCustomError:
     pins = " and ".join(f"{package} {version(package)}" for package in ("boto3", "pulumi-aws"))
     return violation(
         f"{name!r} is not {what} that {pins} know. {way_out}{' ' if way_out else ''}If AWS added it later, raise both "
-        "in requirements.txt."
+        "in requirements.in, and run `make lock`."
     )
 
 

@@ -78,7 +78,8 @@ def test_every_problem_stands_with_line_and_column(found: Validate) -> None:
     pins = f"boto3 {version('boto3')} and pulumi-aws {version('pulumi-aws')}"
     assert found(text) == [
         "7:7: triton-sagemaker:endpoints.ranking.instanceType: 'ml.c5.xlargee' is not a SageMaker hosting instance "
-        f"type that {pins} know. Did you mean ml.c5.xlarge? If AWS added it later, raise both in requirements.txt.",
+        f"type that {pins} know. Did you mean ml.c5.xlarge? If AWS added it later, raise both in "
+        "requirements.in, and run `make lock`.",
         "11:9: triton-sagemaker:endpoints.ranking.autoscaling.min: 12 is more than max (10). Raise max or lower min.",
     ]
 
