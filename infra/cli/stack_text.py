@@ -176,7 +176,7 @@ class StackText:
         yield Place(), node
         if path and (of_project := self._of_project.get(str(path[0]))):
             (key, node), file, parts = of_project, self.of.file, path[1:]
-            yield from [(Place.of(key, file), node)] * 2
+            yield from [(Place.of(key, file), node)] * 2  # for `config`, and for the key
         for part in parts:
             if (found := self._entry(node, part)) is None:
                 return

@@ -27,7 +27,6 @@ CONFIG: Final = "application/vnd.docker.container.image.v1+json"
 LAYER: Final = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 
-
 def _tags(first: str, last: str) -> tuple[str, ...]:
     """Those of all monthly releases from `YY.MM` to `YY.MM`. AWS left some of these out."""
     months = range(12 * int(first[:2]) + int(first[3:]) - 1, 12 * int(last[:2]) + int(last[3:]))
