@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,8 @@ class S3:
         return Pages()
 
     def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
-        return {"Body": io.BytesIO(self.records[int(Key[-3:])].json().encode())}
+        record = replace(self.records[int(Key[-3:])], endpoint=Key.split("/")[1])
+        return {"Body": io.BytesIO(record.json().encode())}
 
 
 @dataclass

@@ -31,6 +31,7 @@ FLEET: dict[str, Any] = {
     "modelDataDownloadSeconds": 60,
     "volumeSizeGb": 50,
     "inferenceAmiVersion": "al2-ami-sagemaker-inference-gpu-3-1",
+    "enableNetworkIsolation": True,
     "environment": {"A": "b"},
 }
 RELEASE = {"timeoutSeconds": 28_800, "terminationWaitSeconds": 0}
@@ -58,7 +59,17 @@ STACK: dict[str, Any] = {
         "abortIncompleteMultipartUploadDays": 7,
     },
     "image": {"version": "23.10-py3", "repository": "triton", "untaggedImageExpirationDays": 14},
-    "role": {"name": "triton"},
+    "role": {
+        "name": "triton",
+        "permissionsBoundary": "arn:aws:iam::123456789012:policy/boundary",
+        "statements": [
+            {
+                "actions": ["secretsmanager:GetSecretValue"],
+                "resources": ["*"],
+                "condition": {"StringEquals": {"secretsmanager:VersionStage": "AWSCURRENT"}},
+            }
+        ],
+    },
     "vpc": {"subnetIds": ["subnet-0a"], "securityGroupIds": ["sg-0a"]},
     "endpoints": {
         "canary": FLEET
@@ -88,6 +99,7 @@ STACK: dict[str, Any] = {
         "counted": {
             "model": PATH,
             "initialInstanceCount": 4,
+            "volumeKmsKeyArn": "arn:aws:kms:ap-northeast-1:123456789012:key/1234abcd",
             "alarms": ALARMS,
             "release": RELEASE | {"strategy": "canary", "instances": 2},
         },
@@ -113,6 +125,7 @@ STACK: dict[str, Any] = {
 """Every key that there is."""
 
 WITH_SOURCE = STACK | {"image": {"source": "nvcr.io/nvidia/tritonserver:24.05-py3"}}
+WITH_ARN = STACK | {"role": {"arn": "arn:aws:iam::123456789012:role/triton"}, "adopt": {"bucket": True}}
 
 
 def copied(stack: dict[str, Any]) -> Any:
@@ -150,7 +163,7 @@ def misspelt(key: str) -> list[str]:
 
 
 def test_the_stack_of_this_test_is_valid() -> None:
-    assert problems(STACK) == problems(WITH_SOURCE) == []
+    assert problems(STACK) == problems(WITH_SOURCE) == problems(WITH_ARN) == []
 
 
 KEYS = {key.path: key for key in keys() if key.path != ("region",)}.values()
@@ -158,7 +171,7 @@ KEYS = {key.path: key for key in keys() if key.path != ("region",)}.values()
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
 def test_a_misspelt_key_is_told_at_the_key_with_the_one_that_was_meant(key: Key) -> None:
-    stack = WITH_SOURCE if key.path == ("image", "source") else STACK
+    stack = {"image.source": WITH_SOURCE, "role.arn": WITH_ARN}.get(key.name, STACK)
     there = list(places(stack, key.path))
     assert there, "the stack of this test has no such key"
     for *above, last in there:

@@ -1,0 +1,77 @@
+"""The rules of the execution role's settings, of the volumes' key and of network isolation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from infra.settings.error import ConfigurationError
+from tests.infra.mock_runtime import stack_file
+from tests.infra.policies.stack_settings import KEY, settings
+
+ARN = "arn:aws:iam::123456789012:role/platform/triton-serving"
+BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
+READ = {"actions": ["secretsmanager:GetSecretValue"], "resources": ["arn:aws:secretsmanager:*:123456789012:secret:a"]}
+ENDPOINT = stack_file("prod")["triton-sagemaker:endpoints"]["sagemaker-endpoint"]
+
+
+def broken(**sections: Any) -> list[str]:
+    """The keys that are wrong."""
+    with pytest.raises(ConfigurationError) as refused:
+        settings(**sections)
+    return [each.key.removeprefix("triton-sagemaker:") for each in refused.value.problems]
+
+
+@pytest.mark.parametrize(
+    "role",
+    [
+        {"arn": ARN},
+        {"arn": "arn:aws-cn:iam::123456789012:role/x"},
+        {"permissionsBoundary": BOUNDARY},
+        {"permissionsBoundary": "arn:aws:iam::aws:policy/PowerUserAccess", "name": "x"},
+        {"statements": [READ, {"actions": ["bedrock:ListFoundationModels"], "resources": ["*"]}]},
+        {"statements": [{"actions": ["s3:Get*"], "resources": ["arn:aws:s3:::features/*"]}]},
+    ],
+)
+def test_a_role_is_made_with_these_settings(role: dict[str, Any]) -> None:
+    settings(role=role)
+
+
+@pytest.mark.parametrize(
+    ("role", "key"),
+    [
+        ({"arn": "triton-serving"}, "role.arn"),
+        ({"arn": "arn:aws:iam::123456789012:user/x"}, "role.arn"),
+        ({"arn": ARN, "name": "x"}, "role.arn"),
+        ({"arn": ARN, "permissionsBoundary": BOUNDARY}, "role.arn"),
+        ({"arn": ARN, "statements": [READ]}, "role.arn"),
+        ({"permissionsBoundary": "PowerUserAccess"}, "role.permissionsBoundary"),
+        ({"permissionsBoundary": ARN}, "role.permissionsBoundary"),
+        ({"statements": [READ | {"actions": ["*"]}]}, "role.statements[0].actions[0]"),
+        ({"statements": [READ | {"actions": ["secretsmanager:*"]}]}, "role.statements[0].actions[0]"),
+        ({"statements": [READ | {"actions": []}]}, "role.statements[0].actions"),
+        ({"statements": [READ | {"resources": ["secret"]}]}, "role.statements[0].resources[0]"),
+        ({"statements": [{"actions": ["s3:Get*"], "resources": ["*"]}]}, "role.statements[0].resources"),
+        ({"statements": [READ] * 20}, "role.statements"),
+    ],
+)
+def test_a_role_that_cannot_be_is_refused(role: dict[str, Any], key: str) -> None:
+    assert broken(role=role) == [key]
+
+
+def test_an_adopted_role_is_changed_and_one_with_an_arn_is_not() -> None:
+    assert broken(role={"arn": ARN}, adopt={"role": True}) == ["adopt.role"]
+
+
+@pytest.mark.parametrize("instance_type", ["ml.g5.xlarge", "ml.c5d.xlarge", "ml.p4d.24xlarge"])
+def test_a_key_is_for_volumes_and_not_for_local_disks(instance_type: str) -> None:
+    of_volumes = {"e": ENDPOINT | {"volumeKmsKeyArn": KEY}}
+    assert settings(endpoints=of_volumes).volume_key_arns == [KEY]
+    local = {"e": ENDPOINT | {"volumeKmsKeyArn": KEY, "instanceType": instance_type}}
+    assert broken(endpoints=local) == ["endpoints.e.volumeKmsKeyArn"]
+
+
+def test_a_key_of_volumes_is_of_the_stacks_region() -> None:
+    other = KEY.replace("ap-northeast-1", "us-east-1")
+    assert broken(endpoints={"e": ENDPOINT | {"volumeKmsKeyArn": other}}) == ["endpoints.e.volumeKmsKeyArn"]
