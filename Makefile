@@ -1,4 +1,4 @@
-# On a fresh machine: Python 3.11 or later, Go (or pulumi 3.259 or later) and package registries; see README.md.
+# On a fresh machine: Python 3.11 or later, Go (or pulumi 3.276 or later) and package registries; see README.md.
 
 STACK  ?= dev
 SPEED  ?= 60

@@ -17,13 +17,13 @@ from sandbox.go_program import BuildError, GoProgram, Say, dotted, in_go_mod, nu
 
 MODULE = Path(__file__).resolve().parent / "engine"
 PACKAGE = "github.com/pulumi/pulumi/pkg/v3"
-OLDEST = (3, 259, 0)
+OLDEST = (3, 276, 0)
 """The oldest engine that the sandbox is tested with."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A Pulumi command line that runs: its absolute path and its version, such as `3.259.0`."""
+    """A Pulumi command line that runs: its absolute path and its version, such as `3.276.0`."""
 
     command: Path
     version: str

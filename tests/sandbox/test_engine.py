@@ -54,7 +54,7 @@ def kept(environment: Mapping[str, str]) -> list[str]:
     return sorted(path.name for path in cache.iterdir() if path.suffix != ".lock")
 
 
-@pytest.mark.parametrize("version", ["v3.259.0", "v3.300.1", "v3.260.0-alpha.1+dirty"])
+@pytest.mark.parametrize("version", ["v3.276.0", "v3.300.1", "v3.277.0-alpha.1+dirty"])
 def test_a_new_enough_pulumi_on_path_is_used_as_it_is(environment: dict[str, str], version: str) -> None:
     command = put(environment, "pulumi", f"#!/bin/sh\necho {version}\n")
     said: list[str] = []
@@ -65,7 +65,7 @@ def test_a_new_enough_pulumi_on_path_is_used_as_it_is(environment: dict[str, str
     assert said == []
 
 
-@pytest.mark.parametrize("answer", ["echo v3.258.9", "echo v4.0.0", "echo what", "exit 1"])
+@pytest.mark.parametrize("answer", ["echo v3.275.9", "echo v4.0.0", "echo what", "exit 1"])
 def test_another_pulumi_on_path_is_named_and_not_used(environment: dict[str, str], answer: str) -> None:
     command = put(environment, "pulumi", f"#!/bin/sh\n{answer}\n")
     put(environment, "go", GO)
@@ -161,19 +161,19 @@ def test_without_go_and_pulumi_both_ways_are_named(environment: dict[str, str]) 
 
     assert "https://go.dev/dl" in str(error.value)
     assert "https://www.pulumi.com/docs/install" in str(error.value)
-    assert "3.259.0" in str(error.value)
+    assert "3.276.0" in str(error.value)
 
 
 @pytest.mark.parametrize(
     "answer",
-    ["echo go1.24.1", "echo 'go.mod requires go >= 1.25.11 (running go 1.24.1; GOTOOLCHAIN=local)' >&2; exit 1"],
+    ["echo go1.24.1", "echo 'go.mod requires go >= 1.26.6 (running go 1.24.1; GOTOOLCHAIN=local)' >&2; exit 1"],
 )
 def test_a_go_that_is_too_old_is_refused_with_the_version_that_is_needed(
     environment: dict[str, str], answer: str
 ) -> None:
     go = put(environment, "go", f"#!/bin/sh\n{answer}\n")
 
-    with pytest.raises(BuildError, match=r"needs Go 1\.25\.11.*1\.24\.1") as error:
+    with pytest.raises(BuildError, match=r"needs Go 1\.26\.6.*1\.24\.1") as error:
         engine.ensure(print, environment)
 
     assert str(go) in str(error.value)
