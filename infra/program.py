@@ -146,7 +146,7 @@ def _keep_outputs() -> None:
     """Have a deployment that fails keep the outputs of the last one, which describe what is live.
 
     A release that fails keeps the program from registering outputs, because they wait for the endpoint, and the engine
-    then prints every output as deleted. Once it was told of some, it adds those of the last deployment if this one
+    then prints every output as deleted. Once some are registered, it adds those of the last deployment if this one
     fails.
     """
     if isinstance(root := get_root_resource(), pulumi.ComponentResource):

@@ -27,7 +27,7 @@ ANSWER_SECONDS = 70
 
 _OF_MODEL = re.compile(r"^Failed to process the request\(s\) for model '[^']*', message: ")
 _FRAME = re.compile(r"([^/\s]+)\((\d+)\): ")
-"""How Triton's Python backend tells of an exception: with these words before it, and its place after it."""
+"""How Triton's Python backend reports an exception: these words come before it, and its place after it."""
 
 
 @dataclass(frozen=True)

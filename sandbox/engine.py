@@ -47,7 +47,7 @@ def ensure(say: Say, environment: Mapping[str, str] = os.environ) -> Engine:
 
 
 def program() -> GoProgram:
-    """The pinned engine; the linker tells it its version."""
+    """The pinned engine; the linker sets its version."""
     version = f"-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{pinned_version()}"
     return GoProgram(
         name="engine",

@@ -37,7 +37,7 @@ def status(stack: Stack, endpoint: EndpointName = None, as_json: AsJson = False,
     """Show how the endpoint and its release are, and do not wait.
 
     Exits with 0 when it serves and its last release succeeded, 1 when a release failed or is being rolled back, 3 while
-    one is under way, and 2 when that cannot be told.
+    one is under way, and 2 when that cannot be determined.
     """
     target = find(stack, endpoint, cwd)
     found = _look(target, target.observer())

@@ -106,7 +106,7 @@ def _compared(reading: AlarmReading) -> tuple[str, str, str]:
 
 
 def _text(said: str) -> Text:
-    """Without markup: whoever may write to the bucket may write a record."""
+    """Without markup: everyone who may write to the bucket may write a record."""
     return Text(printable(said))
 
 

@@ -43,7 +43,7 @@ def compose(text: str) -> Node | None:
 
 
 class _BoundedComposer(Composer):
-    """Counts the values below each node, so that an alias counts as much as what it stands for."""
+    """Counts the values below each node, so that an alias counts as much as the node it refers to."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)

@@ -92,7 +92,7 @@ class Http:
         """The answer, whatever its status, with its body unread. Raises Broken where there is none.
 
         Redirects are followed, without the token where the host changes; not from HTTPS to HTTP, and not to link-local
-        addresses, where a machine of AWS gives credentials to whoever asks.
+        addresses, where a machine of AWS gives credentials to every caller.
         """
         for _ in range(_MAX_REDIRECTS + 1):
             response = self._get(url, headers)

@@ -65,7 +65,7 @@ def managed_policies(statements: Iterable[Statement]) -> list[Policy]:
 
 
 def _fitting(before: list[Statement], statement: Statement, resources: list[str]) -> int:
-    """How many of the resources fit beside the statements before; in a document of its own at least one is taken."""
+    """How many of the resources fit after the statements before; at least one, in a document of its own."""
     room = MAX_MANAGED_POLICY - size(policy(*before, statement | {"Resource": []})) - 1
     lengths = [len(json.dumps(each)) + 1 for each in resources]
     totals = [sum(lengths[: count + 1]) for count in range(len(lengths))]

@@ -120,7 +120,7 @@ def write_logs_and_metrics(partition: str, region: str, account_id: str, endpoin
             "Resource": _log_groups(partition, region, account_id, endpoint_names),
         },
         {
-            "Sid": "WriteMetrics",  # the action takes no resource; the namespace is what narrows it
+            "Sid": "WriteMetrics",  # the action accepts no resource; the namespace is what narrows it
             "Effect": "Allow",
             "Action": "cloudwatch:PutMetricData",
             "Resource": "*",
@@ -146,7 +146,7 @@ def join_vpc(
     partition: str, region: str, account_id: str, subnet_ids: Sequence[str], security_group_ids: Sequence[str]
 ) -> Policy:
     """Put network interfaces of the containers into the VPC's subnets (SageMaker guide, "Give SageMaker AI Hosted
-    Endpoints Access to Resources in Your Amazon VPC"). The Describe actions take no resource. A shared subnet or
+    Endpoints Access to Resources in Your Amazon VPC"). The Describe actions accept no resource. A shared subnet or
     security group belongs to another account."""
     ec2 = f"arn:{partition}:ec2:{region}"
     interfaces = f"{ec2}:{account_id}:network-interface/*"

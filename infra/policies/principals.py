@@ -160,7 +160,7 @@ def release_operator(stack: StackNames) -> list[Policy]:
         # tags say whose an endpoint is that the stack file does not vouch for
         allow("Endpoints", "sagemaker", ["DescribeEndpoint", "ListTags"], stack.endpoint_arns),
         allow("ReadAlarms", "cloudwatch", ["DescribeAlarms"], "*"),  # a narrower scope hides composite alarms
-        allow("ReadMetrics", "cloudwatch", ["GetMetricData", "GetMetricStatistics"], "*"),  # take no resource
+        allow("ReadMetrics", "cloudwatch", ["GetMetricData", "GetMetricStatistics"], "*"),  # accept no resource
         allow("Stop", "cloudwatch", ["SetAlarmState"], stack.stop_alarm_arns),
         allow("FindHistory", "s3", ["ListBucket"], stack.bucket_arn, find_history),
         allow("ReadHistory", "s3", ["GetObject"], f"{stack.bucket_arn}/{prefixes.HISTORY}*"),
@@ -260,7 +260,7 @@ def _serving(stack: StackNames) -> Iterator[Statement]:
     # of any name: somebody else may have updated the endpoint
     yield allow("ReadConfigurations", "sagemaker", ["DescribeEndpointConfig"], _any_configuration(stack))
     yield allow("Models", "sagemaker", ["CreateModel", "DescribeModel", "DeleteModel", *tags], stack.model_arns)
-    yield allow("FindModels", "sagemaker", ["ListModels"], "*")  # takes no resource
+    yield allow("FindModels", "sagemaker", ["ListModels"], "*")  # accepts no resource
     if stack.adopts_endpoints:
         yield allow("Adopted", "sagemaker", ["DescribeModel"], stack.arn("sagemaker", "model/*"))
     if stack.volume_key_arns:  # SageMaker guide, "API Permissions Reference": CreateEndpoint of an encrypted volume
@@ -272,7 +272,7 @@ def _serving(stack: StackNames) -> Iterator[Statement]:
     yield allow("Alarms", "cloudwatch", alarm, stack.alarm_arns)
     # a narrower scope hides composite alarms
     yield allow("ReadAlarms", "cloudwatch", ["DescribeAlarms", "DescribeAlarmHistory"], "*")
-    yield allow("ReadMetrics", "cloudwatch", ["GetMetricStatistics"], "*")  # takes no resource
+    yield allow("ReadMetrics", "cloudwatch", ["GetMetricStatistics"], "*")  # accepts no resource
     yield from _autoscaling(stack)
     if stack.notification_topic_arn:
         yield allow("Notifications", "sns", ["Publish"], stack.notification_topic_arn)
@@ -290,7 +290,7 @@ def _autoscaling(stack: StackNames) -> Iterator[Statement]:
     yield allow("Autoscaling", service, scale, targets, of_sagemaker)
     yield allow("TagTargets", service, ["ListTagsForResource", "TagResource", "UntagResource"], targets)
     read = ["DescribeScalableTargets", "DescribeScalingPolicies", "DescribeScheduledActions"]
-    yield allow("ReadAutoscaling", service, read, "*")  # take no resource
+    yield allow("ReadAutoscaling", service, read, "*")  # accept no resource
     path = f"aws-service-role/{AUTOSCALING_SERVICE}/{AUTOSCALING_ROLE}"
     role = f"arn:{stack.partition}:iam::{stack.account_id}:role/{path}"
     for_it = {"StringLike": {"iam:AWSServiceName": AUTOSCALING_SERVICE}}

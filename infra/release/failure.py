@@ -81,7 +81,7 @@ def rolled_back(name: str, requested: str, live: str, evidence: Evidence) -> Rel
     return ReleaseFailed(
         f"endpoint {name}: the release of {requested} was rolled back; {live} is live and answers as before.\n"
         + _why(name, evidence)
-        + "  Next: mend the model or its settings and run `pulumi up` again. Nothing live was changed or deleted.",
+        + "  Next: fix the model or its settings and run `pulumi up` again. The live endpoint is unchanged.",
         "rolledBack",
         evidence.reason,
     )

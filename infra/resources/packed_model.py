@@ -44,7 +44,7 @@ class PackedModelProvider(AwsResourceProvider):
     def _upload(self, props: dict[str, Any]) -> None:
         s3 = self.client("s3", props)
         if object_exists(s3, props["bucket"], props["key"]):
-            report(f"s3://{props['bucket']}/{props['key']} is there already")
+            report(f"s3://{props['bucket']}/{props['key']} exists already")
             tag_object(s3, props["bucket"], props["key"], props["tags"])
         else:
             _pack_and_upload(s3, props)

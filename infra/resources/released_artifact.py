@@ -90,7 +90,7 @@ def _current_version(s3: Any, bucket: str, key: str) -> str | None:
 
 def _copy(s3: Any, bucket: str, artifact: str, version: str, key: str, tags: dict[str, str]) -> None:
     """Server side and in parts, because S3's guide does not everywhere allow CopyObject where writes are conditional. A
-    copy that is there already is of this very version."""
+    copy that exists already is of this very version."""
     if object_exists(s3, bucket, key):
         tag_object(s3, bucket, key, tags)
         return

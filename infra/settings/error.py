@@ -69,7 +69,7 @@ def path_of(location: Location, namespace: str) -> Location:
 
 
 def _without_values(first: str, below: Sequence[str | int]) -> Iterator[str | int]:
-    """Below variables of an environment a value may stand where a name belongs, and it may be a secret."""
+    """Below variables of an environment a value may be written where a name belongs, and it may be a secret."""
     above: str | int = first.rpartition(":")[2]
     variables, form = None, _ENDPOINT
     for part in below:

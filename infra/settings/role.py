@@ -95,8 +95,8 @@ class RoleSettings(Section):
     )
     statements: list[StatementSettings] = Field(
         default_factory=list,
-        description="What the serving containers may do beside reading artifacts, pulling the image and writing logs "
-        f"and metrics (at most {MAX_STATEMENTS} characters as JSON): for example read a secret.",
+        description="What the serving containers may do in addition to reading artifacts, pulling the image and "
+        f"writing logs and metrics (at most {MAX_STATEMENTS} characters as JSON): for example read a secret.",
         json_schema_extra=on_change(Effect.NOTHING)
         | according_to("IAM guide, IAM and AWS STS quotas; this project: a container gets no more than it needs"),
     )

@@ -1,4 +1,4 @@
-"""The real bridge, built once from the Go module beside this file, and the questions that it answers.
+"""The real bridge, built once from the Go module in this folder, and the questions that it answers.
 
 `python -m tests.bridge.judge` builds it.
 """

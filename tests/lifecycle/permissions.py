@@ -25,8 +25,8 @@ ONLY_THE_STAND_INS = {"iam:ListRoleTags"}
 
 
 class DeployedByPolicy(Stack):
-    """A stack whose calls are checked while the engine works on it. Documents for what it was before apply beside those
-    for what it is, as docs/permissions.md asks of a change."""
+    """A stack whose calls are checked while the engine works on it. The former documents apply together with the
+    new ones, as docs/permissions.md asks of a change."""
 
     def __init__(self, account: Account, name: str, config: dict[str, Any]) -> None:
         super().__init__(account.sandbox, name, config)

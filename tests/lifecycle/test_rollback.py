@@ -81,7 +81,7 @@ def test_a_model_that_fails_its_requests_is_rolled_back_by_its_alarm_under_each_
         assert f"SageMaker says: One or more configured alarms went into ALARM state: [{alarm}]." in error
         assert f"Alarm {alarm} fired: Threshold Crossed: " in error
         assert f"{live} is live and answers as before" in error
-        assert "Next: mend the model or its settings and run `pulumi up` again." in error
+        assert "Next: fix the model or its settings and run `pulumi up` again." in error
         assert account.endpoint(name)["EndpointConfigName"] == live
         assert asking.failures or answer in asking.answers, "the new fleet had requests"
         assert account.ask(name) == 1
