@@ -11,12 +11,13 @@ from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
 
-from moto.iam.access_control import IAMPolicy, IAMPolicyStatement, PermissionResult
+from moto.iam.access_control import IAMPolicyStatement, PermissionResult
 from moto.iam.models import Policy, Role, iam_backends
 from moto.s3.models import FakeKey, s3_backends
 from moto.utilities.utils import load_resource
 
 from sandbox.aws import ecr
+from sandbox.aws.policy import Verdict, evaluate
 from sandbox.aws.protocol import AwsError, not_in_sandbox, partition
 
 #: The one manifest media type for an image that SageMaker takes; it refuses OCI's, see
@@ -218,8 +219,14 @@ def documents_of(role: Role | None) -> list[str | Policy]:
 
 def permits(documents: Iterable[str | Policy], action: str, resource: str) -> bool:
     """Whether policies have an Allow for an action on a resource, and no Deny."""
-    verdicts = [IAMPolicy(document).is_action_permitted(action, resource) for document in documents]
-    return PermissionResult.PERMITTED in verdicts and PermissionResult.DENIED not in verdicts
+    return evaluate((json.loads(_text(each)) for each in documents), action, resource) is Verdict.ALLOWED
+
+
+def _text(policy: str | Policy) -> str:
+    """Of a managed policy, the version that is in force."""
+    if isinstance(policy, str):
+        return policy
+    return str(next(each.document for each in policy.versions if each.is_default))
 
 
 def _concerns_sagemaker(statement: Mapping[str, Any], account: str) -> bool:

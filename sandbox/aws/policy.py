@@ -1,8 +1,8 @@
 """What a policy document says of a request, by IAM's rules (IAM guide, "Policy evaluation logic" and "IAM JSON policy
 elements").
 
-moto's own evaluation (`moto.iam.access_control`) leaves conditions out, so a policy that refuses plain HTTP would
-refuse everything there.
+moto's own evaluation (`moto.iam.access_control`) does not know `?` in a resource, and gets no condition keys where it
+evaluates the policy of a bucket.
 """
 
 from __future__ import annotations
@@ -46,9 +46,11 @@ def evaluate(documents: Iterable[Document], action: str, resource: str, context:
 
 def _applies(statement: Mapping[str, Any], action: str, resource: str, keys: Context) -> bool:
     """`Principal` is not looked at: the document's is the one who asks."""
+    actions = _list(statement.get("Action", statement.get("NotAction")))
+    resources = _list(statement.get("Resource", statement.get("NotResource")))
     return (
-        any(_like(pattern.lower(), action.lower()) for pattern in _list(statement["Action"]))
-        and any(_arn_like(pattern, resource) for pattern in _list(statement["Resource"]))
+        any(_like(pattern.lower(), action.lower()) for pattern in actions) != ("NotAction" in statement)
+        and any(_arn_like(pattern, resource) for pattern in resources) != ("NotResource" in statement)
         and all(
             _holds(operator, _list(wanted), keys.get(key.lower()))
             for operator, conditions in statement.get("Condition", {}).items()
@@ -58,9 +60,13 @@ def _applies(statement: Mapping[str, Any], action: str, resource: str, keys: Con
 
 
 def _holds(operator: str, wanted: list[str], given: str | None) -> bool:
-    """Whether a condition holds; one on a key that the request does not have holds for `Null` and for negations."""
+    """Whether a condition holds; one on a key that the request does not have holds for `Null`, `ForAllValues` and
+    negations."""
+    quantifier, _, operator = operator.rpartition(":")
     if operator == "Null":
         return (given is None) == (wanted == ["true"])
+    if quantifier == "ForAllValues" and given is None:
+        return True
     name = operator.removesuffix("IfExists")
     negated = "Not" in name
     compare = _COMPARISONS.get(name.replace("Not", ""))

@@ -32,6 +32,7 @@ class DeployedByPolicy(Stack):
         super().__init__(account.sandbox, name, config)
         self._account = account
         self._documents: list[Policy] = []
+        self._boundary: str | None = None
 
     @contextlib.contextmanager
     def _operation(
@@ -48,13 +49,14 @@ class DeployedByPolicy(Stack):
     def _print_policy(self) -> None:
         with contextlib.suppress(ConfigurationError):  # a stack file that the program refuses
             settings = load(texts(self.config or {}), "triton-sagemaker", stack=self.name)
+            self._boundary = settings.role.permissions_boundary
             self._documents += deployer(StackNames.of(settings, self.name, "aws", ACCOUNT))
 
     def _denied(self, before: int) -> list[str]:
         requests = {
             (request.action, request.resource, tuple(request.context.items()))
             for call in self._account.calls(before)
-            for request in of_call(call["service"], call["operation"], call["params"])
+            for request in of_call(call["service"], call["operation"], call["params"], self._boundary)
         }
         return [
             f"{self.name}: {action} on {resource}"

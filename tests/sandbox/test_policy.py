@@ -13,7 +13,7 @@ OBJECT = "arn:aws:s3:::models/a/b"
 
 def statement(**elements: Any) -> dict[str, Any]:
     plain = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::models/*"}
-    return {"Statement": [{**plain, **elements}]}
+    return {"Statement": [{key: value for key, value in {**plain, **elements}.items() if value is not None}]}
 
 
 def verdict(document: dict[str, Any], action: str = "s3:GetObject", resource: str = OBJECT, **keys: str) -> Verdict:
@@ -33,6 +33,10 @@ def verdict(document: dict[str, Any], action: str = "s3:GetObject", resource: st
         ({"Resource": "arn:aws:s3:::models-???????"}, "s3:GetObject", "arn:aws:s3:::models-eu-1a2b3c4", False),
         ({"Resource": "*"}, "s3:GetObject", "*", True),
         ({}, "s3:GetObject", "*", False),
+        ({"Action": None, "NotAction": "s3:Put*"}, "s3:GetObject", OBJECT, True),
+        ({"Action": None, "NotAction": "s3:Get*"}, "s3:GetObject", OBJECT, False),
+        ({"Resource": None, "NotResource": "arn:aws:s3:::other/*"}, "s3:GetObject", OBJECT, True),
+        ({"Resource": None, "NotResource": "arn:aws:s3:::models/*"}, "s3:GetObject", OBJECT, False),
         # a wildcard does not reach beyond the colon of its part
         ({"Resource": "arn:aws:s3:*"}, "s3:GetObject", OBJECT, False),
     ],
@@ -53,6 +57,9 @@ def test_actions_and_resources(elements: dict[str, Any], action: str, resource: 
         ({"StringLike": {"aws:x": "s3.*"}}, {"aws_x": "s3.eu.amazonaws.com"}, True),
         ({"ArnEquals": {"aws:x": "arn:aws:ec2:r:*:subnet/s"}}, {"aws_x": "arn:aws:ec2:r:1:subnet/s"}, True),
         ({"Bool": {"aws:x": "false"}}, {"aws_x": "true"}, False),
+        ({"ForAllValues:StringEquals": {"aws:x": "a"}}, {}, True),
+        ({"ForAllValues:StringEquals": {"aws:x": "a"}}, {"aws_x": "b"}, False),
+        ({"ForAnyValue:StringEquals": {"aws:x": "a"}}, {}, False),
         ({"Null": {"aws:x": "true"}}, {}, True),
         ({"Null": {"aws:x": "true"}}, {"aws_x": "a"}, False),
         ({"StringEquals": {"aws:x": "a"}, "Bool": {"aws:y": "true"}}, {"aws_x": "a", "aws_y": "false"}, False),

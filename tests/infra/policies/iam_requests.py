@@ -108,8 +108,11 @@ def of_provider(bucket: str, repository: str, role: str, endpoint: str, boundary
     ]
 
 
-def of_call(service: str, operation: str, params: dict[str, Any]) -> Iterator[Request]:
+def of_call(service: str, operation: str, params: dict[str, Any], boundary: str | None = None) -> Iterator[Request]:
     """What IAM is asked for a call of the API (Service Authorization Reference).
+
+    Args:
+        boundary: the permissions boundary that the execution role has.
 
     Raises:
         KeyError: no request is known for the call.
@@ -119,7 +122,9 @@ def of_call(service: str, operation: str, params: dict[str, Any]) -> Iterator[Re
     make = {"s3": _s3, "ecr": _ecr, "iam": _iam, "sagemaker": _sagemaker, "cloudwatch": _cloudwatch, "logs": _logs}
     make |= {"application-autoscaling": _autoscaling, "sns": _sns, "s3control": _s3control}
     for request in make[service](operation, params):
-        yield request if ":" in request.action else request._replace(action=f"{service}:{request.action}")
+        request = request if ":" in request.action else request._replace(action=f"{service}:{request.action}")
+        keys = {"iam:PermissionsBoundary": boundary} if boundary and request.action.startswith("iam:") else {}
+        yield request._replace(context={**keys, **request.context})
 
 
 _OF_BUCKET = {
