@@ -10,15 +10,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from infra.release.description import EndpointDescription
 from sandbox.stacks import Stack, StackFailed
 
-_OF_THE_STACK = "update failed"
-"""What the engine says of the whole stack when one of its resources failed."""
+_OF_THE_STACK = frozenset({"update failed", "Resource monitor has terminated, shutting down"})
+"""What the engine says of the whole stack when one of its resources failed; newer engines say the second too."""
 
 ENDPOINT = "pulumi-python:dynamic/infra:Endpoint"
 
 
 def told(stack: Stack, failure: StackFailed) -> list[str]:
     """The errors, and a line for each endpoint in the stack's state."""
-    errors = [each for each in failure.errors if each != _OF_THE_STACK] or [str(failure)]
+    errors = [each for each in failure.errors if each not in _OF_THE_STACK] or [str(failure)]
     return ["", *dict.fromkeys(errors), *serving(stack)]
 
 

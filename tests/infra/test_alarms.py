@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pulumi
 import pytest
@@ -22,9 +21,9 @@ def variant_alarms(variant: str, configuration: str | None = None, notify: Seque
     return sorted(alarms, key=lambda alarm: alarm.name)
 
 
-def made(**inputs: Any) -> Registered:
+def made() -> Registered:
     args = StopAlarmArgs("iris", pulumi.Output.from_input("iris-1a2b3c4"), TAGS)
-    return registered(lambda: stop_alarm("iris", args, pulumi.ResourceOptions(**inputs))).one(":MetricAlarm")
+    return registered(lambda: stop_alarm("iris", args, pulumi.ResourceOptions())).one(":MetricAlarm")
 
 
 @pytest.mark.parametrize(
@@ -59,8 +58,3 @@ def test_the_stop_alarm_keeps_the_state_that_a_person_gives_it() -> None:
     assert alarm.inputs["dimensions"] == {"EndpointName": "iris", "EndpointConfigName": "iris-1a2b3c4"}
     assert alarm.inputs["namespace"] == "triton-sagemaker", "where nobody publishes anything"
     assert alarm.inputs["tags"] == TAGS
-
-
-def test_the_stop_alarm_of_the_release_before_stays_until_the_new_one_is_live() -> None:
-    request = made(delete_before_replace=True).request
-    assert request.deleteBeforeReplaceDefined and not request.deleteBeforeReplace

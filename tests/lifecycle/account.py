@@ -97,7 +97,7 @@ class Account:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         return {**os.environ, **self.sandbox.environment(), "PATH": path}
 
-    def stack(self, config: Config) -> Stack:
+    def stack(self, config: Config) -> DeployedByPolicy:
         """A new stack with this configuration."""
         return DeployedByPolicy(self, f"s{next(self.names)}", config)
 

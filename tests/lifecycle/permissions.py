@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from pulumi import automation
 
 from infra.policies.document import Policy
-from infra.policies.principals import StackNames, deployer
+from infra.policies.principals import StackNames, deployer, release_operator
 from infra.settings.error import ConfigurationError
-from infra.settings.load import load
+from infra.settings.load import SECRET_KEYS, load
 from sandbox.aws.policy import Verdict, evaluate
 from sandbox.stacks import Stack
 from tests.infra.mock_runtime import ACCOUNT, texts
@@ -27,6 +27,9 @@ ONLY_THE_STAND_INS = {"iam:ListRoleTags"}
 class DeployedByPolicy(Stack):
     """A stack whose calls are checked while the engine works on it. The former documents apply together with the
     new ones, as docs/permissions.md asks of a change."""
+
+    operated = False
+    """Whether somebody runs `python -m infra release` while the engine works: the operator's documents apply too."""
 
     def __init__(self, account: Account, name: str, config: dict[str, Any]) -> None:
         super().__init__(account.sandbox, name, config)
@@ -48,9 +51,13 @@ class DeployedByPolicy(Stack):
 
     def _print_policy(self) -> None:
         with contextlib.suppress(ConfigurationError):  # a stack file that the program refuses
-            settings = load(texts(self.config or {}), "triton-sagemaker", stack=self.name)
+            secret = {f"triton-sagemaker:{key}" for key in SECRET_KEYS}
+            settings = load(texts(self.config or {}), "triton-sagemaker", secret, stack=self.name)
             self._boundary = settings.role.permissions_boundary
-            self._documents += deployer(StackNames.of(settings, self.name, "aws", ACCOUNT))
+            names = StackNames.of(settings, self.name, "aws", ACCOUNT)
+            self._documents += deployer(names)
+            if self.operated:
+                self._documents += release_operator(names)
 
     def _denied(self, before: int) -> list[str]:
         requests = {

@@ -61,6 +61,7 @@ def test_a_canary_is_stopped_and_the_same_release_goes_through_later(account: Ac
     alarms = {"errorRatePercent": 5}
     endpoint = {"model": {"path": str(model)}, "initialInstanceCount": 2, "release": CANARY, "alarms": alarms}
     stack = account.stack(development({name: endpoint}))
+    stack.operated = True
     commands = Commands(account, stack)
     stack.up()
     live = account.endpoint(name)["EndpointConfigName"]
