@@ -8,8 +8,8 @@ from hashlib import sha256
 import pulumi
 
 from infra.bucket import ModelBucket
-from infra.resources.packed_model import PackedModel
-from infra.resources.released_artifact import ReleasedArtifact
+from infra.dynamic.packed_model import PackedModel
+from infra.dynamic.released_artifact import ReleasedArtifact
 from infra.triton.repository import ModelRepository
 
 

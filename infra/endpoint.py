@@ -12,7 +12,7 @@ from pulumi_aws import sagemaker
 
 from infra.alarms import StopAlarmArgs, VariantAlarms, VariantAlarmsArgs, stop_alarm
 from infra.autoscaling import VariantAutoscaling, VariantAutoscalingArgs
-from infra.resources.endpoint import Endpoint
+from infra.dynamic.endpoint import Endpoint
 from infra.role import ExecutionRole
 from infra.settings.alarms import rollback_resource
 from infra.settings.endpoint import EndpointSettings, variant_resource

@@ -9,9 +9,9 @@ import pulumi
 from pulumi_aws import ecr
 
 from infra import existing
+from infra.dynamic.mirrored_image import MirroredImage
 from infra.ecr.copy import REPLACED
 from infra.ecr.reference import ImageReference
-from infra.resources.mirrored_image import MirroredImage
 
 
 @dataclass(frozen=True)

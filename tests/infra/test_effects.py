@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra.resources.stack_guard import losses
+from infra.dynamic.stack_guard import losses
 from infra.settings.effect import Effect
 from infra.settings.keys import keys
 from tests.infra.changes import CHANGES, CHANGES_OF_AN_ENDPOINT, ENDPOINT, STACK, changed, deployed, name_of

@@ -14,11 +14,11 @@ import pytest
 from botocore.loaders import Loader
 
 from infra import prefixes
+from infra.dynamic.released_artifact import released_key
 from infra.ecr.accounts import NEWER
 from infra.ecr.reference import EcrRegistry
 from infra.release.endpoint import OWNER_TAG
 from infra.release.policy import BatchSize, ReleasePolicy
-from infra.resources.released_artifact import released_key
 from infra.settings.endpoint import MAX_NAME, EndpointSettings
 from infra.settings.error import ConfigurationError
 from infra.settings.load import load

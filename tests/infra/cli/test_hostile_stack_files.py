@@ -216,7 +216,7 @@ def test_no_finding_has_control_characters_or_line_breaks(found: Validate, text:
 def test_commands_are_quoted(key: str) -> None:
     import shlex
 
-    from infra.resources.released_artifact import ArtifactMissing
+    from infra.dynamic.released_artifact import ArtifactMissing
     from infra.settings.message import command_to_encrypt
 
     assert shlex.split(command_to_encrypt(f"p:secretEnvironment.{key}", key)) == [

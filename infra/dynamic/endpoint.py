@@ -10,6 +10,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
 from infra.aws_error import AwsRequestRefused, aws_calls
+from infra.dynamic.provider import AwsResourceProvider, difference, report, report_passing, warn
 from infra.release import freeze
 from infra.release.alarms import MinimumInvocations
 from infra.release.artifacts import ReleasedArtifacts
@@ -22,7 +23,6 @@ from infra.release.policy import ReleasePolicy
 from infra.release.reader import EndpointReader
 from infra.release.recorder import ReleaseRecorder
 from infra.release.scaling_record import ScalingRecords
-from infra.resources.provider import AwsResourceProvider, difference, report, report_passing, warn
 
 
 class EndpointProvider(AwsResourceProvider):

@@ -9,12 +9,12 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
+from infra.dynamic.provider import AwsResourceProvider, difference, report, warn
 from infra.ecr.copy import Progress, copy_image, digest_of_copy
 from infra.ecr.download import Http, Retry
 from infra.ecr.errors import EcrRefused, ImageCopyError
 from infra.ecr.reference import ImageReference
 from infra.ecr.registry import Registries
-from infra.resources.provider import AwsResourceProvider, difference, report, warn
 
 
 class MirroredImageProvider(AwsResourceProvider):

@@ -12,7 +12,7 @@ from tests.infra.mock_runtime import ROOT
 
 PROVIDER = """
 import time
-from infra.resources.provider import _exit_with_the_engine
+from infra.dynamic.provider import _exit_with_the_engine
 _exit_with_the_engine()
 print("watching", flush=True)
 time.sleep(60)

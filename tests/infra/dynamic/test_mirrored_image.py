@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from infra.dynamic import mirrored_image
+from infra.dynamic.mirrored_image import MirroredImageProvider
 from infra.ecr.copy import Progress
 from infra.ecr.errors import EcrRefused, ImageCopyError, TransferFailed
 from infra.ecr.reference import ImageReference
 from infra.ecr.registry import Registries
-from infra.resources import mirrored_image
-from infra.resources.mirrored_image import MirroredImageProvider
 
 DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 PROPS: dict[str, Any] = {

@@ -14,9 +14,9 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
 from infra.aws_error import aws_calls
+from infra.dynamic.provider import AwsResourceProvider, changed, warn
 from infra.release import freeze
 from infra.release.reader import EndpointReader
-from infra.resources.provider import AwsResourceProvider, changed, warn
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,9 @@ import pytest
 
 from infra.aws_error import AwsRequestRefused
 from infra.aws_session import AwsSession, AwsSessionRefused
+from infra.dynamic import endpoint
+from infra.dynamic.endpoint import EndpointProvider
+from infra.dynamic.provider import UNKNOWN
 from infra.release.artifacts import ReleasedArtifacts
 from infra.release.description import EndpointDescription
 from infra.release.endpoint import OWNER_TAG, EndpointRelease, EndpointRequest
@@ -22,9 +25,6 @@ from infra.release.freeze import OVERRIDE_VARIABLE, FreezeWindow
 from infra.release.policy import BatchSize, ReleasePolicy
 from infra.release.reader import EndpointReader
 from infra.release.scaling_record import Record, ScalingRecords
-from infra.resources import endpoint
-from infra.resources.endpoint import EndpointProvider
-from infra.resources.provider import UNKNOWN
 from tests.infra.release.test_history import RECORD
 
 ACCOUNT = "123456789012"

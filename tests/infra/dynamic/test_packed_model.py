@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from infra.aws_session import AwsSession
-from infra.resources.packed_model import PackedModelProvider, write_once
+from infra.dynamic.packed_model import PackedModelProvider, write_once
 from infra.triton.problem import ModelRepositoryError
 from infra.triton.repository import ModelRepository
 

@@ -13,9 +13,9 @@ from botocore.exceptions import ClientError
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
 from infra.aws_error import aws_calls, code, refused
+from infra.dynamic.packed_model import object_exists, tag_object, write_once
+from infra.dynamic.provider import UNKNOWN, AwsResourceProvider, changed, report
 from infra.printable import printable
-from infra.resources.packed_model import object_exists, tag_object, write_once
-from infra.resources.provider import UNKNOWN, AwsResourceProvider, changed, report
 
 
 class ArtifactMissing(Exception):

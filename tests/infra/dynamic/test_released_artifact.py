@@ -13,8 +13,8 @@ from moto import mock_aws
 
 from infra.aws_error import AwsRequestRefused
 from infra.aws_session import AwsSession
-from infra.resources.provider import UNKNOWN
-from infra.resources.released_artifact import ArtifactMissing, ReleasedArtifactProvider, released_key
+from infra.dynamic.provider import UNKNOWN
+from infra.dynamic.released_artifact import ArtifactMissing, ReleasedArtifactProvider, released_key
 
 PROPS = {
     "bucket": "models",

@@ -13,7 +13,7 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Updat
 
 from infra import prefixes
 from infra.aws_error import aws_calls, code, refused
-from infra.resources.provider import AwsResourceProvider, difference, report
+from infra.dynamic.provider import AwsResourceProvider, difference, report
 from infra.triton.problem import ModelRepositoryError
 from infra.triton.repository import ModelRepository
 

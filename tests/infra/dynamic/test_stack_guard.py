@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from infra.aws_session import AwsSession
+from infra.dynamic import stack_guard
+from infra.dynamic.stack_guard import StackGuardProvider, StillProtected, losses
 from infra.release.description import EndpointDescription
 from infra.release.freeze import OVERRIDE_VARIABLE, ReleaseFrozen
 from infra.release.reader import EndpointReader
-from infra.resources import stack_guard
-from infra.resources.stack_guard import StackGuardProvider, StillProtected, losses
 from tests.infra.release.fake_aws import ARN, FAILED, OLD, SageMaker
 
 ALWAYS = [
