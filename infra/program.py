@@ -13,17 +13,17 @@ import pulumi_aws as aws
 from pulumi.runtime import get_root_resource
 
 from infra import existing, names, prefixes
-from infra.artifact import ModelArtifact, ModelArtifactArgs
-from infra.bucket import ModelBucket, ModelBucketArgs
+from infra.components.bucket import ModelBucket, ModelBucketArgs
+from infra.components.endpoint import ServedModel, TritonEndpoint, TritonEndpointArgs
+from infra.components.execution_role import ExecutionRole, ExecutionRoleArgs
+from infra.components.image_mirror import ImageMirror, ImageMirrorArgs
+from infra.components.model_artifact import ModelArtifact, ModelArtifactArgs
 from infra.dynamic.stack_guard import Held, StackGuard
-from infra.endpoint import ServedModel, TritonEndpoint, TritonEndpointArgs
 from infra.home import unmoved
-from infra.mirror import ImageMirror, ImageMirrorArgs
 from infra.models import Models
 from infra.pulumi_config import secret_keys
 from infra.release import freeze
 from infra.replacement import keep_until_replaced
-from infra.role import ExecutionRole, ExecutionRoleArgs
 from infra.settings.endpoint import ONLY_VARIANT, EndpointSettings, variant_resource
 from infra.settings.stack import Settings
 from infra.triton.question import Question

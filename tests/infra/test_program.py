@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from infra.role import require_account
+from infra.components.execution_role import require_account
 from infra.triton.repository import ModelRepository
 from tests.infra.mock_runtime import ROOT, Deployment, Registered, run, stack_file
 

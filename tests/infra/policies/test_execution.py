@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra.mirror import MAX_REPLACED, lifecycle_policy
+from infra.components.image_mirror import MAX_REPLACED, lifecycle_policy
 from infra.policies import execution
 from infra.policies.document import MAX_INLINE_POLICIES, size
 from sandbox.aws.policy import Verdict, evaluate

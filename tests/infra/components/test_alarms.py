@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pulumi
 import pytest
 
-from infra.alarms import StopAlarmArgs, VariantAlarms, VariantAlarmsArgs, stop_alarm
+from infra.components.alarms import StopAlarmArgs, VariantAlarms, VariantAlarmsArgs, stop_alarm
 from infra.settings.alarms import AlarmSettings
 from tests.infra.mock_runtime import Registered, registered
 

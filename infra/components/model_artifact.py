@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import pulumi
 
-from infra.bucket import ModelBucket
+from infra.components.bucket import ModelBucket
 from infra.dynamic.packed_model import PackedModel
 from infra.dynamic.released_artifact import ReleasedArtifact
 from infra.triton.repository import ModelRepository

@@ -10,10 +10,10 @@ from typing import Any
 import pulumi
 from pulumi_aws import sagemaker
 
-from infra.alarms import StopAlarmArgs, VariantAlarms, VariantAlarmsArgs, stop_alarm
-from infra.autoscaling import VariantAutoscaling, VariantAutoscalingArgs
+from infra.components.alarms import StopAlarmArgs, VariantAlarms, VariantAlarmsArgs, stop_alarm
+from infra.components.autoscaling import VariantAutoscaling, VariantAutoscalingArgs
+from infra.components.execution_role import ExecutionRole
 from infra.dynamic.endpoint import Endpoint
-from infra.role import ExecutionRole
 from infra.settings.alarms import rollback_resource
 from infra.settings.endpoint import EndpointSettings, variant_resource
 from infra.settings.stack import VpcSettings
