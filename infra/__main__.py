@@ -32,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _expected() -> tuple[type[Exception], ...]:
     """What a person can do something about. The modules are loaded by now, and a `--help` does without them."""
-    from infra.aws_error import AwsRequestRefused
-    from infra.aws_session import AwsSessionRefused
+    from infra.aws.errors import AwsRequestRefused
+    from infra.aws.session import AwsSessionRefused
     from infra.cli.project import StackFileError
     from infra.release.failure import ReleaseTimeout
     from infra.release.stop import CannotStop

@@ -15,8 +15,8 @@ import pulumi
 import pulumi_aws as aws
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.aws_error import code
-from infra.aws_session import AwsSession
+from infra.aws.errors import code
+from infra.aws.session import AwsSession
 from infra.pulumi_config import stack_config
 
 

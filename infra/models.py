@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra import instances
+from infra.aws import instance_types
 from infra.settings.endpoint import EndpointSettings
 from infra.settings.error import ConfigurationError, Problem
 from infra.settings.location import Location
@@ -87,7 +87,7 @@ def _read(variant: VariantSettings, root: Path, key: Location) -> tuple[Model, l
         raise ConfigurationError(_worth_showing(key, path, error.problems)) from None
     except OSError as error:
         raise ConfigurationError([Problem(key, f"{path} cannot be read: {error}")]) from None
-    gpu = instances.has_gpu(variant.instance_type)
+    gpu = instance_types.has_gpu(variant.instance_type)
     found = repository.check(default, gpu=gpu, environment=variant.environment)
     if errors := [each for each in found if each.severity == "error"]:
         raise ConfigurationError(_worth_showing(key, path, errors))

@@ -18,7 +18,7 @@ from infra.cli.stack_file import StackFile, stack_path
 from infra.cli.stack_text import StackText
 
 if TYPE_CHECKING:
-    from infra.aws_session import AwsSession
+    from infra.aws.session import AwsSession
     from infra.release.observer import ReleaseObserver
     from infra.settings.endpoint import EndpointSettings
     from infra.settings.stack import Settings
@@ -59,7 +59,7 @@ class ReleaseTarget:
         Raises:
             StackFileError: the endpoint of this name is not this stack's.
         """
-        from infra.aws_error import aws_calls
+        from infra.aws.errors import aws_calls
         from infra.release.endpoint import OWNER_TAG
         from infra.release.reader import EndpointReader
 
@@ -84,7 +84,7 @@ class ReleaseTarget:
 
     def caller(self) -> str:
         """The ARN of the caller."""
-        from infra.aws_error import aws_calls
+        from infra.aws.errors import aws_calls
 
         with aws_calls("credentials"):
             return str(self.session.client("sts").get_caller_identity()["Arn"])

@@ -14,7 +14,7 @@ from infra.cli.stack_text import StackText
 from infra.printable import printable
 
 if TYPE_CHECKING:
-    from infra.aws_session import AwsSession
+    from infra.aws.session import AwsSession
     from infra.settings.error import Problem
     from infra.settings.stack import Settings
 
@@ -92,8 +92,8 @@ class StackFile:
             StackFileError: a key of the provider is secret, or no region is known.
             AwsSessionRefused: these calls cannot follow a key of the provider, or are of another account.
         """
-        from infra.aws_error import aws_calls
-        from infra.aws_session import AwsSession
+        from infra.aws.errors import aws_calls
+        from infra.aws.session import AwsSession
         from infra.settings.load import provider_config
 
         if secret := sorted(key for key in self.text.secret if key.startswith("aws:")):

@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from infra.aws_error import AwsRequestRefused, aws_calls
+from infra.aws.errors import AwsRequestRefused, aws_calls
 from infra.dynamic.provider import AwsResourceProvider, difference, report, report_passing, warn
 from infra.release import freeze
 from infra.release.alarms import MinimumInvocations

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
 from infra import prefixes
-from infra.aws_error import aws_calls, code, refused
+from infra.aws.errors import aws_calls, code, refused
 from infra.dynamic.provider import AwsResourceProvider, difference, report
 from infra.triton.problem import ModelRepositoryError
 from infra.triton.repository import ModelRepository

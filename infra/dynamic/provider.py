@@ -22,7 +22,7 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import ConfigureRequest, DiffResult, ResourceProvider
 
-from infra.aws_session import AwsSession
+from infra.aws.session import AwsSession
 
 UNKNOWN = pulumi.runtime.rpc.UNKNOWN
 """What an input looks like in a preview when it is known only after something else was made."""

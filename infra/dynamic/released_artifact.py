@@ -12,7 +12,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from infra.aws_error import aws_calls, code, refused
+from infra.aws.errors import aws_calls, code, refused
 from infra.dynamic.packed_model import object_exists, tag_object, write_once
 from infra.dynamic.provider import UNKNOWN, AwsResourceProvider, changed, report
 from infra.printable import printable

@@ -13,7 +13,7 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
-from infra.aws_error import aws_calls
+from infra.aws.errors import aws_calls
 from infra.dynamic.provider import AwsResourceProvider, changed, warn
 from infra.release import freeze
 from infra.release.reader import EndpointReader

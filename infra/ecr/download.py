@@ -21,9 +21,9 @@ from botocore.httpsession import get_cert_path
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
+from infra.aws.proxies import Proxies
 from infra.ecr.errors import DigestMismatch, TransferFailed
 from infra.printable import printable
-from infra.proxies import Proxies
 
 T = TypeVar("T")
 

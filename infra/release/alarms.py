@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from infra.aws_error import aws_calls
+from infra.aws.errors import aws_calls
 from infra.release.gate import ReleaseRefused
 
 METRIC_LAG_SECONDS = 60

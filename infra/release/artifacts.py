@@ -13,7 +13,7 @@ from itertools import chain, islice
 from typing import Any
 
 from infra import prefixes
-from infra.aws_error import aws_calls
+from infra.aws.errors import aws_calls
 from infra.release.history import ReleaseHistory
 from infra.release.reader import EndpointReader
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.aws_error import AwsRequestRefused, aws_calls
+from infra.aws.errors import AwsRequestRefused, aws_calls
 from infra.release import alarms, failure, freeze, guardrails
 from infra.release.alarms import AlarmState, MinimumInvocations
 from infra.release.description import EndpointDescription, excluded_properties, missing_counts

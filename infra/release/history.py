@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, TypeAdapter, ValidationError
 
 from infra import prefixes
-from infra.aws_error import aws_calls
+from infra.aws.errors import aws_calls
 
 Result = Literal["succeeded", "rolledBack", "failed", "timedOut", "refused", "deleted"]
 """How a release ended. `refused`: a gate (a freeze window, an alarm) or AWS kept it from beginning. `deleted` is no

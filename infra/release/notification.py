@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.aws_error import aws_calls
+from infra.aws.errors import aws_calls
 from infra.release.history import ReleaseRecord, Result
 
 _SUBJECTS: dict[Result, str] = {

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from infra.aws_error import AwsRequestRefused, aws_calls
+from infra.aws.errors import AwsRequestRefused, aws_calls
 from infra.release import alarms, readings
 from infra.release.arithmetic import Duration
 from infra.release.description import EndpointDescription

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from infra.aws_error import aws_calls
+from infra.aws.errors import aws_calls
 from infra.release.alarms import STOP_METRIC, AlarmState, described, state
 
 _DATAPOINT_PERIODS = 10

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from infra.aws_error import aws_calls
+from infra.aws.errors import aws_calls
 from infra.release.changes import artifacts, changes
 from infra.release.description import EndpointDescription
 from infra.release.failure import ReleaseFailed, ReleaseTimeout

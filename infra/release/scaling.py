@@ -13,7 +13,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra.aws_error import AwsRequestRefused, code
+from infra.aws.errors import AwsRequestRefused, code
 from infra.release.description import EndpointDescription
 from infra.release.scaling_record import ACTION, CALLED_BY, POLICY, SAGEMAKER, TARGET, Record, ScalingRecords
 

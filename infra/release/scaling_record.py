@@ -17,7 +17,7 @@ from botocore.model import Shape
 from botocore.validate import ParamValidator
 
 from infra import prefixes
-from infra.aws_error import aws_calls, code
+from infra.aws.errors import aws_calls, code
 
 Record = dict[str, list[dict[str, Any]]]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from infra import instances
+from infra.aws import instance_types
 from infra.release.log import errors
 
 _PING_FAILED = re.compile(r"container for production variant (\S+) did not pass the ping health check")
@@ -40,5 +40,5 @@ def has_gpu(config: Mapping[str, Any] | None) -> bool:
     """Whether an instance of the configuration has a GPU; True if that is not known."""
     if config is None:
         return True
-    return any(instances.has_gpu(each.get("InstanceType", "")) for each in config["ProductionVariants"])
+    return any(instance_types.has_gpu(each.get("InstanceType", "")) for each in config["ProductionVariants"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from infra.aws_error import aws_calls
+from infra.aws.errors import aws_calls
 from infra.release import alarms
 from infra.release.description import EndpointDescription
 from infra.release.failure import ReleaseTimeout

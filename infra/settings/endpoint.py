@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator
 
-from infra import instances
+from infra.aws import instance_types
 from infra.release import arithmetic
 from infra.release.arithmetic import Duration
 from infra.settings.alarms import MAX_ROLLBACK_ALARMS, AlarmSettings
@@ -227,7 +227,7 @@ class EndpointSettings(Fleet):
         """SageMaker API CreateEndpointConfig, KmsKeyId: the key does not encrypt local instance storage. Earlier
         versions of that page say that the call fails."""
         types = sorted(each.instance_type for each in self.production_variants.values())
-        local = next(filter(instances.has_local_disks, types), None)
+        local = next(filter(instance_types.has_local_disks, types), None)
         if self.volume_kms_key_arn is None or local is None:
             return None
         return (

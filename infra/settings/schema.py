@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from infra import gpu, instances
+from infra.aws import gpus, instance_types
 from infra.settings.keys import by_section
 from infra.settings.stack import COST_TAGS, Settings
 
@@ -76,7 +76,7 @@ def _hint(settings: Schema, definitions: Schema) -> None:
         properties["instanceType"] |= _instance_type()
         properties["inferenceAmiVersion"] |= {
             "type": "string",
-            "enum": [*gpu.MACHINE_IMAGES],
+            "enum": [*gpus.MACHINE_IMAGES],
         }
         environment = properties["environment"]["patternProperties"]
         for key, value in environment.items():
@@ -95,7 +95,7 @@ def _hint(settings: Schema, definitions: Schema) -> None:
 def _instance_type() -> Schema:
     """A pattern, because editors would repeat a whole enum to somebody who mistypes one."""
     sizes: dict[str, list[str]] = {}
-    types = sorted(each for each in instances.hosting_instance_types() if not instances.is_arm(each))
+    types = sorted(each for each in instance_types.hosting_instance_types() if not instance_types.is_arm(each))
     for _, family, size in (each.split(".") for each in types):
         sizes.setdefault(family, []).append(size)
     known = "|".join(rf"{family}\.(?:{'|'.join(of_family)})" for family, of_family in sizes.items())

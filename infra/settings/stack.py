@@ -18,7 +18,7 @@ from pydantic import (
     field_validator,
 )
 
-from infra import gpu, instances
+from infra.aws import gpus, instance_types
 from infra.ecr.accounts import aws_triton_images, release_warning
 from infra.ecr.reference import ImageReference
 from infra.policies.execution import fit_in_role
@@ -514,15 +514,15 @@ class Settings(Section):
 
     @property
     def _driver_warnings(self) -> dict[str, str]:
-        release = gpu.release_of(self.image.tag)
+        release = gpus.release_of(self.image.tag)
         if release is None:
             return {}
-        images = ((key, each, gpu.MachineImage.of(each.inference_ami_version or "")) for key, each in self._variants)
+        images = ((key, each, gpus.MachineImage.of(each.inference_ami_version or "")) for key, each in self._variants)
         found = (
             (f"{key}{'inferenceAmiVersion' if image else 'instanceType'}", each.instance_type, image)
             for key, each, image in images
         )
-        warned = ((key, gpu.driver_warning(release, instances.family(type_), image)) for key, type_, image in found)
+        warned = ((key, gpus.driver_warning(release, instance_types.family(type_), image)) for key, type_, image in found)
         return {key: message for key, message in warned if message}
 
     @property
@@ -534,7 +534,7 @@ class Settings(Section):
             "Neuron runtime in its container (Triton docs, Using Triton with Inferentia), and AWS's image has none. "
             "Mirror one that has with image.source, or take another type."
             for key, each in self._variants
-            if instances.has_neuron(each.instance_type)
+            if instance_types.has_neuron(each.instance_type)
         }
 
     def _option_warnings(self, project: str) -> Iterator[Problem]:
@@ -725,16 +725,16 @@ class Settings(Section):
             f"{key}instanceType": f"{each.instance_type} has GPUs, and the image {self.image.tag} does not use them. "
             f"Take {self.image.tag.removesuffix('-cpu')}, or a type without GPUs such as ml.c5.xlarge."
             for key, each in self._variants
-            if instances.has_gpu(each.instance_type)
+            if instance_types.has_gpu(each.instance_type)
         }
 
     @rule("endpoints")
     def the_triton_release_runs_on_the_gpus(self) -> Broken:
-        release = gpu.release_of(self.image.tag)
+        release = gpus.release_of(self.image.tag)
         if release is None:
             return None
         found = (
-            (key, each.instance_type, gpu.release_problem(release, instances.family(each.instance_type)))
+            (key, each.instance_type, gpus.release_problem(release, instance_types.family(each.instance_type)))
             for key, each in self._variants
         )
         return {f"{key}instanceType": f"{type_}: {problem}" for key, type_, problem in found if problem}

@@ -22,7 +22,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from infra import gpu, instances, prefixes
+from infra import prefixes
+from infra.aws import gpus, instance_types
 from infra.release import arithmetic
 from infra.release.arithmetic import Duration
 from infra.settings.effect import Effect, on_change
@@ -140,11 +141,11 @@ def _artifact_key(key: str) -> str:
 
 
 def _instance_type(name: str) -> str:
-    if instances.is_arm(name):
-        alternative = instances.amd64_alternative(name)
+    if instance_types.is_arm(name):
+        alternative = instance_types.amd64_alternative(name)
         raise violation(f"{name} is an Arm type, and AWS's Triton image is amd64 only. Take {alternative}.")
-    if name not in instances.hosting_instance_types():
-        near = instances.nearest_instance_type(name)
+    if name not in instance_types.hosting_instance_types():
+        near = instance_types.nearest_instance_type(name)
         raise _unknown(name, "a SageMaker hosting instance type", f"Did you mean {near}?" if near else "")
     return name
 
@@ -168,8 +169,8 @@ def option_warning(variable: str) -> str | None:
 
 
 def _machine_image(name: str) -> str:
-    if gpu.MachineImage.of(name) is None:
-        raise _unknown(name, "a SageMaker InferenceAmiVersion", f"Use one of {', '.join(gpu.MACHINE_IMAGES)}.")
+    if gpus.MachineImage.of(name) is None:
+        raise _unknown(name, "a SageMaker InferenceAmiVersion", f"Use one of {', '.join(gpus.MACHINE_IMAGES)}.")
     return name
 
 
@@ -382,7 +383,7 @@ class Fleet(Section):
     inference_ami_version: Annotated[str, AfterValidator(_machine_image)] | None = Field(
         None,
         description="The machine image of GPU instances, which sets the NVIDIA driver (InferenceAmiVersion): "
-        f"{', '.join(gpu.MACHINE_IMAGES)}. SageMaker's choice if not given, which is an old driver on some families.",
+        f"{', '.join(gpus.MACHINE_IMAGES)}. SageMaker's choice if not given, which is an old driver on some families.",
         examples=["al2-ami-sagemaker-inference-gpu-3-1"],
         json_schema_extra=according_to("SageMaker API ProductionVariantInferenceAmiVersion"),
     )
@@ -442,7 +443,7 @@ class Fleet(Section):
         cls, scaling: AutoscalingSettings | None, info: ValidationInfo
     ) -> AutoscalingSettings | None:
         instance_type = info.data.get("instance_type", "")
-        if scaling and instances.is_burstable(instance_type):
+        if scaling and instance_types.is_burstable(instance_type):
             raise violation(
                 f"{instance_type} is a burstable type, which SageMaker does not auto scale. Take ml.m5.large or larger."
             )
@@ -461,7 +462,7 @@ class Fleet(Section):
     @classmethod
     def no_volume_is_attached_to_types_with_local_disks(cls, size: int | None, info: ValidationInfo) -> int | None:
         instance_type = info.data.get("instance_type")
-        if size is not None and instance_type and instances.has_local_disks(instance_type):
+        if size is not None and instance_type and instance_types.has_local_disks(instance_type):
             raise violation(
                 f"{instance_type} has local disks, and SageMaker rejects a volume size for it (CreateEndpointConfig, "
                 "VolumeSizeInGB). Remove the key: the container uses the local disks."
@@ -472,16 +473,16 @@ class Fleet(Section):
     @classmethod
     def the_machine_image_is_for_the_instances_accelerators(cls, name: str | None, info: ValidationInfo) -> str | None:
         instance_type = info.data.get("instance_type")
-        image = gpu.MachineImage.of(name) if name else None
+        image = gpus.MachineImage.of(name) if name else None
         if image is None or instance_type is None:
             return name
         for_gpu = image.accelerator == "gpu"
-        if not (instances.has_gpu if for_gpu else instances.has_neuron)(instance_type):
+        if not (instance_types.has_gpu if for_gpu else instance_types.has_neuron)(instance_type):
             raise violation(
                 f"{name} is for instances with {'NVIDIA GPUs' if for_gpu else 'Inferentia or Trainium'}, which "
                 f"{instance_type} has not. Leave the key out, or take another instanceType (InferenceAmiVersion)."
             )
-        if problem := gpu.driver_problem(image, instances.family(instance_type)):
+        if problem := gpus.driver_problem(image, instance_types.family(instance_type)):
             raise violation(problem)
         return name
 

@@ -11,7 +11,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.model import ListShape, OperationModel, Shape, StructureShape
 
-from infra.aws_session import AwsSession
+from infra.aws.session import AwsSession
 from sandbox.provider.mapping import Encoding, Problem, locate, shape_at
 from sandbox.provider.resource_type import Read, ResourceType, Step, TagCalls
 

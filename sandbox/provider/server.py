@@ -16,7 +16,7 @@ from pulumi.runtime.proto import plugin_pb2, status_pb2
 from pulumi.runtime.proto import provider_pb2 as proto
 from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderServicer
 
-from infra.aws_session import AwsSession, AwsSessionRefused
+from infra.aws.session import AwsSession, AwsSessionRefused
 from sandbox.provider import lifecycle, table
 from sandbox.provider.difference import Change, changes, planned, written_as
 from sandbox.provider.inputs import completed, imported, named_by_program, refreshed, without_notes

@@ -12,8 +12,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
-from infra import instances
 from infra.__main__ import main
+from infra.aws import instance_types
 from infra.cli.schema import FILE, text
 from tests.infra.mock_runtime import ROOT
 
@@ -159,6 +159,6 @@ def test_what_may_not_be_is_refused_at_its_place(path: str, value: Any, at: str)
 
 
 def test_every_instance_type_is_taken_or_refused_as_the_settings_do() -> None:
-    for each in instances.hosting_instance_types():
+    for each in instance_types.hosting_instance_types():
         fleet = {"model": {"path": "x"}, "instanceType": each}
-        assert bool(refused(changed(ENDPOINT, fleet))) == instances.is_arm(each), each
+        assert bool(refused(changed(ENDPOINT, fleet))) == instance_types.is_arm(each), each

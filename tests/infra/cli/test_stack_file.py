@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.aws_session import AwsSession
+from infra.aws.session import AwsSession
 from infra.cli.project import StackFileError
 from infra.cli.stack_file import StackFile
 from infra.cli.stack_text import SECRET

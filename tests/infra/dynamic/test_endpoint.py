@@ -12,8 +12,8 @@ from typing import Any
 import pulumi
 import pytest
 
-from infra.aws_error import AwsRequestRefused
-from infra.aws_session import AwsSession, AwsSessionRefused
+from infra.aws.errors import AwsRequestRefused
+from infra.aws.session import AwsSession, AwsSessionRefused
 from infra.dynamic import endpoint
 from infra.dynamic.endpoint import EndpointProvider
 from infra.dynamic.provider import UNKNOWN

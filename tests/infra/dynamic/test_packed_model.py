@@ -13,7 +13,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from infra.aws_session import AwsSession
+from infra.aws.session import AwsSession
 from infra.dynamic.packed_model import PackedModelProvider, write_once
 from infra.triton.problem import ModelRepositoryError
 from infra.triton.repository import ModelRepository

@@ -11,8 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from infra.aws_error import AwsRequestRefused
-from infra.aws_session import AwsSession
+from infra.aws.errors import AwsRequestRefused
+from infra.aws.session import AwsSession
 from infra.dynamic.provider import UNKNOWN
 from infra.dynamic.released_artifact import ArtifactMissing, ReleasedArtifactProvider, released_key
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infra.aws_session import AwsSession
+from infra.aws.session import AwsSession
 from infra.dynamic import stack_guard
 from infra.dynamic.stack_guard import StackGuardProvider, StillProtected, losses
 from infra.release.description import EndpointDescription

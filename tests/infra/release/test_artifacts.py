@@ -10,7 +10,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from infra.aws_error import AwsRequestRefused
+from infra.aws.errors import AwsRequestRefused
 from infra.release import artifacts
 from infra.release.artifacts import ReleasedArtifacts, not_needed
 from infra.release.changes import artifacts as served

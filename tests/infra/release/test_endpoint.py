@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from infra.aws_error import AwsRequestRefused
+from infra.aws.errors import AwsRequestRefused
 from infra.release.alarms import AlarmNotReady, MinimumInvocations
 from infra.release.endpoint import OWNER_TAG, EndpointRequest
 from infra.release.failure import EndpointNotOwned, ReleaseFailed, ReleaseTimeout

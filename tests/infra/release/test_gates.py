@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra.aws_error import AwsRequestRefused
+from infra.aws.errors import AwsRequestRefused
 from infra.release.alarms import AlarmNotReady
 from infra.release.failure import EndpointNotOwned, ReleaseFailed, ReleaseTimeout
 from infra.release.freeze import FreezeWindow, ReleaseFrozen

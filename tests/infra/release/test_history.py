@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.aws_error import AwsRequestRefused
+from infra.aws.errors import AwsRequestRefused
 from infra.release.history import ReleaseHistory, ReleaseRecord
 
 BEGAN = 1795328100.0  # 2026-11-22T06:15:00Z

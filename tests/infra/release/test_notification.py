@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.aws_error import AwsRequestRefused
+from infra.aws.errors import AwsRequestRefused
 from infra.release.history import ReleaseRecord, Result
 from infra.release.notification import ReleaseTopic
 from tests.infra.release.test_history import RECORD

@@ -11,7 +11,7 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 
-from infra.aws_error import AwsRequestRefused
+from infra.aws.errors import AwsRequestRefused
 from infra.release.readings import AlarmReading, names_of_configuration, readings
 
 DIMENSIONS = [{"Name": "EndpointName", "Value": "e"}]

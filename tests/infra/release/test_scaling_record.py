@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.aws_error import AwsRequestRefused
+from infra.aws.errors import AwsRequestRefused
 from infra.release.scaling_record import Record, ScalingRecords, checked
 from tests.infra.release.fake_aws import POLICY, S3, TARGET
 

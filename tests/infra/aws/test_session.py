@@ -15,7 +15,7 @@ import pulumi_aws
 import pytest
 from moto import mock_aws
 
-from infra.aws_session import AwsSession, AwsSessionRefused
+from infra.aws.session import AwsSession, AwsSessionRefused
 from infra.settings.provider import AWS_KEYS, ENDPOINT_KEYS
 
 KEYS = {"aws:region": "ap-northeast-1", "aws:accessKey": "AKIDEXAMPLE", "aws:secretKey": "secret", "aws:token": "token"}
@@ -287,7 +287,7 @@ def test_no_key_of_the_provider_is_refused() -> None:
 @pytest.mark.parametrize(("text", "seconds"), [("1h", 3600), ("1h30m", 5400), ("900s", 900)])
 def test_durations_are_gos(text: str, seconds: int) -> None:
     role = {"roleArn": "arn:aws:iam::111111111111:role/x", "duration": text}
-    from infra.aws_session import _role_arguments
+    from infra.aws.session import _role_arguments
 
     assert _role_arguments(role)["DurationSeconds"] == seconds
 

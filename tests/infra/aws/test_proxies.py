@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.proxies import Proxies
+from infra.aws.proxies import Proxies
 
 S3 = "https://s3.ap-northeast-1.amazonaws.com"
 PLAIN = "http://s3.ap-northeast-1.amazonaws.com"

@@ -15,8 +15,8 @@ from botocore import credentials
 from botocore.config import Config
 from botocore.session import Session
 
-from infra.aws_error import aws_calls
-from infra.proxies import Proxies
+from infra.aws.errors import aws_calls
+from infra.aws.proxies import Proxies
 from infra.settings.provider import ENDPOINT_KEYS, refusals
 
 _ROLE_ARGUMENTS = {
