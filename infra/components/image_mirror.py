@@ -10,8 +10,8 @@ from pulumi_aws import ecr
 
 from infra import existing
 from infra.dynamic.mirrored_image import MirroredImage
-from infra.ecr.copy import REPLACED
-from infra.ecr.reference import ImageReference
+from infra.image.copy import REPLACED
+from infra.image.reference import ImageReference
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
 from infra.dynamic.provider import AwsResourceProvider, difference, report, warn
-from infra.ecr.copy import Progress, copy_image, digest_of_copy
-from infra.ecr.download import Http, Retry
-from infra.ecr.errors import EcrRefused, ImageCopyError
-from infra.ecr.reference import ImageReference
-from infra.ecr.registry import Registries
+from infra.image.copy import Progress, copy_image, digest_of_copy
+from infra.image.errors import EcrRefused, ImageCopyError
+from infra.image.http import Http, Retry
+from infra.image.reference import ImageReference
+from infra.image.registry import Registries
 
 
 class MirroredImageProvider(AwsResourceProvider):

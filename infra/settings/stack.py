@@ -19,8 +19,8 @@ from pydantic import (
 )
 
 from infra.aws import gpus, instance_types
-from infra.ecr.accounts import aws_triton_images, release_warning
-from infra.ecr.reference import ImageReference
+from infra.image.aws_images import aws_triton_images, release_warning
+from infra.image.reference import ImageReference
 from infra.policies.execution import fit_in_role
 from infra.settings.adopt import AdoptSettings
 from infra.settings.alarms import AlarmSettings

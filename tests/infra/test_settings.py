@@ -15,8 +15,8 @@ from botocore.loaders import Loader
 
 from infra import prefixes
 from infra.dynamic.released_artifact import released_key
-from infra.ecr.accounts import NEWER
-from infra.ecr.reference import EcrRegistry
+from infra.image.aws_images import NEWER
+from infra.image.reference import EcrRegistry
 from infra.release.endpoint import OWNER_TAG
 from infra.release.policy import BatchSize, ReleasePolicy
 from infra.settings.endpoint import MAX_NAME, EndpointSettings

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from infra.ecr.copy import copy_image
-from infra.ecr.reference import ImageReference
-from infra.ecr.registry import Registries
+from infra.image.copy import copy_image
+from infra.image.reference import ImageReference
+from infra.image.registry import Registries
 from infra.release.endpoint import OWNER_TAG
 from infra.triton.repository import ModelRepository
 from sandbox.stacks import StackFailed

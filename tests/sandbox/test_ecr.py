@@ -17,7 +17,7 @@ import pytest
 import urllib3
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from infra.ecr.accounts import NEWER, OLDER, ImageAccounts, aws_triton_images
+from infra.image.aws_images import NEWER, OLDER, ImageAccounts, aws_triton_images
 from sandbox.aws import images
 from sandbox.aws.conditions import Conditions
 from sandbox.aws.ecr import Ecr, manifest

@@ -8,10 +8,10 @@ import pytest
 
 from infra.dynamic import mirrored_image
 from infra.dynamic.mirrored_image import MirroredImageProvider
-from infra.ecr.copy import Progress
-from infra.ecr.errors import EcrRefused, ImageCopyError, TransferFailed
-from infra.ecr.reference import ImageReference
-from infra.ecr.registry import Registries
+from infra.image.copy import Progress
+from infra.image.errors import EcrRefused, ImageCopyError, TransferFailed
+from infra.image.reference import ImageReference
+from infra.image.registry import Registries
 
 DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 PROPS: dict[str, Any] = {

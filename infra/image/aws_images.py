@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from infra.ecr.errors import UnknownImage
-from infra.ecr.reference import ImageReference
+from infra.image.errors import UnknownImage
+from infra.image.reference import ImageReference
 
 REPOSITORY = "sagemaker-tritonserver"
 """Name of the repository in AWS's accounts."""

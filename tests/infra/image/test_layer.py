@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.ecr.errors import DigestMismatch, EcrRefused, TransferFailed
-from infra.ecr.layer import MAX_UPLOADS, copy_layer, next_part
-from infra.ecr.manifest import DOCKER_LAYER, Descriptor, digest_of
-from infra.ecr.registry import Registries
-from tests.infra.ecr.blob_server import BlobServer
-from tests.infra.ecr.conftest import DESTINATION, SOURCE, content
-from tests.infra.ecr.fake_ecr import MIB, FakeEcr, Parameters, Repository, refusal
+from infra.image.errors import DigestMismatch, EcrRefused, TransferFailed
+from infra.image.layer import MAX_UPLOADS, copy_layer, next_part
+from infra.image.manifest import DOCKER_LAYER, Descriptor, digest_of
+from infra.image.registry import Registries
+from tests.infra.image.blob_server import BlobServer
+from tests.infra.image.conftest import DESTINATION, SOURCE, content
+from tests.infra.image.fake_ecr import MIB, FakeEcr, Parameters, Repository, refusal
 
 LAYER = content(12 * MIB)
 DIGEST = digest_of(LAYER)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from infra.ecr import manifest
-from infra.ecr.errors import DigestMismatch, UnsupportedImage
-from infra.ecr.manifest import (
+from infra.image import manifest
+from infra.image.errors import DigestMismatch, UnsupportedImage
+from infra.image.manifest import (
     DOCKER_CONFIG,
     DOCKER_LAYER,
     DOCKER_MANIFEST,

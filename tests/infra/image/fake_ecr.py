@@ -17,7 +17,7 @@ from botocore import xform_name
 from botocore.exceptions import ClientError
 from botocore.validate import validate_parameters
 
-from tests.infra.ecr.blob_server import BlobServer
+from tests.infra.image.blob_server import BlobServer
 
 MIB = 1024 * 1024
 _MODEL = botocore.session.get_session().get_service_model("ecr")

@@ -14,8 +14,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from infra.ecr.errors import DigestMismatch, UnsupportedImage
-from infra.ecr.reference import DIGEST
+from infra.image.errors import DigestMismatch, UnsupportedImage
+from infra.image.reference import DIGEST
 from infra.printable import printable
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"

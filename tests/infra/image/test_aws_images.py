@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from infra.ecr.accounts import NEWER, OLDER, ImageAccounts, aws_triton_images, image_accounts
-from infra.ecr.errors import UnknownImage
-from infra.ecr.reference import ImageReference
+from infra.image.aws_images import NEWER, OLDER, ImageAccounts, aws_triton_images, image_accounts
+from infra.image.errors import UnknownImage
+from infra.image.reference import ImageReference
 
 
 @pytest.mark.parametrize("version", ["22.07-py3", "22.09-py3", "23.08-py3", "23.10-py3", "23.10-py3-cpu"])

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.ecr.errors import ImageCopyError, InvalidImageReference
-from infra.ecr.reference import DIGEST, EcrRegistry, ImageReference
+from infra.image.errors import ImageCopyError, InvalidImageReference
+from infra.image.reference import DIGEST, EcrRegistry, ImageReference
 
 _DIGEST = f"sha256:{'ab' * 32}"
 _hosts = st.from_regex(r"[a-z0-9]{1,8}(\.[a-z0-9-]{1,8}){1,3}(:[0-9]{1,5})?|localhost(:5000)?", fullmatch=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from infra.ecr.errors import InvalidImageReference
+from infra.image.errors import InvalidImageReference
 
 DIGEST = r"sha256:[0-9a-f]{64}"
 """Pattern of a digest; registries use no other algorithm for images."""

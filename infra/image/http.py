@@ -22,7 +22,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from infra.aws.proxies import Proxies
-from infra.ecr.errors import DigestMismatch, TransferFailed
+from infra.image.errors import DigestMismatch, TransferFailed
 from infra.printable import printable
 
 T = TypeVar("T")

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from infra.ecr.accounts import image_accounts
-from infra.ecr.download import BlobReader
-from infra.ecr.errors import (
+from infra.image.aws_images import image_accounts
+from infra.image.ecr import EcrRepository
+from infra.image.errors import (
     EcrRefused,
     ImageCopyError,
     ImageNotFound,
@@ -20,8 +20,9 @@ from infra.ecr.errors import (
     InvalidImageReference,
     UnsupportedImage,
 )
-from infra.ecr.layer import copy_layer
-from infra.ecr.manifest import (
+from infra.image.http import BlobReader
+from infra.image.layer import copy_layer
+from infra.image.manifest import (
     Descriptor,
     ImageIndex,
     ImageManifest,
@@ -31,9 +32,8 @@ from infra.ecr.manifest import (
     parse_manifest,
     verify_digest,
 )
-from infra.ecr.reference import ImageReference
-from infra.ecr.registry import ImageSource, Registries
-from infra.ecr.repository import EcrRepository
+from infra.image.reference import ImageReference
+from infra.image.registry import ImageSource, Registries
 
 MAX_CONFIG_BYTES = 8 * 1024 * 1024
 """Largest configuration that is read; real ones have some kilobytes."""

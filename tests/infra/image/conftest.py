@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from infra.ecr import manifest
-from infra.ecr.download import Http, Retry
-from infra.ecr.reference import ImageReference
-from infra.ecr.registry import Registries
-from tests.infra.ecr.blob_server import BlobServer, serve_blobs
-from tests.infra.ecr.fake_ecr import MIB, FakeEcr, Repository
+from infra.image import manifest
+from infra.image.http import Http, Retry
+from infra.image.reference import ImageReference
+from infra.image.registry import Registries
+from tests.infra.image.blob_server import BlobServer, serve_blobs
+from tests.infra.image.fake_ecr import MIB, FakeEcr, Repository
 
 SOURCE = ImageReference.parse("941853720454.dkr.ecr.ap-northeast-1.amazonaws.com/sagemaker-tritonserver:23.10-py3")
 DESTINATION = ImageReference.parse("123456789012.dkr.ecr.eu-west-1.amazonaws.com/triton/prod:23.10-py3")

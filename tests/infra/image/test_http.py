@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from urllib3.response import HTTPResponse
 
 from infra.aws.proxies import Proxies
-from infra.ecr.download import BlobReader, Broken, Http, Retry, check_status, from_byte
-from infra.ecr.errors import DigestMismatch, TransferFailed
-from tests.infra.ecr.blob_server import SIGNATURE, BlobServer
+from infra.image.errors import DigestMismatch, TransferFailed
+from infra.image.http import BlobReader, Broken, Http, Retry, check_status, from_byte
+from tests.infra.image.blob_server import SIGNATURE, BlobServer
 
 CONTENT = bytes(range(256)) * 40
 

@@ -7,13 +7,13 @@ import re
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 
-from infra.ecr.errors import DigestMismatch, EcrRefused, ImageNotFound, InvalidImageReference, TransferFailed
-from infra.ecr.manifest import DOCKER_MANIFEST
-from infra.ecr.reference import ImageReference
-from infra.ecr.registry import Registries
-from infra.ecr.repository import EcrRepository, tag_is_immutable
-from tests.infra.ecr.conftest import DESTINATION, SOURCE, put_image
-from tests.infra.ecr.fake_ecr import MIB, FakeEcr, Parameters, Repository, refusal
+from infra.image.ecr import EcrRepository, tag_is_immutable
+from infra.image.errors import DigestMismatch, EcrRefused, ImageNotFound, InvalidImageReference, TransferFailed
+from infra.image.manifest import DOCKER_MANIFEST
+from infra.image.reference import ImageReference
+from infra.image.registry import Registries
+from tests.infra.image.conftest import DESTINATION, SOURCE, put_image
+from tests.infra.image.fake_ecr import MIB, FakeEcr, Parameters, Repository, refusal
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from infra.ecr.download import BlobReader, Retry
-from infra.ecr.errors import DigestMismatch, TransferFailed
-from infra.ecr.manifest import Descriptor
-from infra.ecr.registry import ImageSource
-from infra.ecr.repository import EcrRepository, UploadLost
+from infra.image.ecr import EcrRepository, UploadLost
+from infra.image.errors import DigestMismatch, TransferFailed
+from infra.image.http import BlobReader, Retry
+from infra.image.manifest import Descriptor
+from infra.image.registry import ImageSource
 
 MAX_UPLOADS = 3
 """How often the upload of a layer is begun before the copy is given up."""

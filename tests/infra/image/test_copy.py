@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from infra.ecr.accounts import aws_triton_images
-from infra.ecr.copy import CopiedImage, Progress, copy_image, digest_of_copy, read_image
-from infra.ecr.errors import (
+from infra.image.aws_images import aws_triton_images
+from infra.image.copy import CopiedImage, Progress, copy_image, digest_of_copy, read_image
+from infra.image.errors import (
     DigestMismatch,
     EcrRefused,
     ImageNotFound,
@@ -17,12 +17,12 @@ from infra.ecr.errors import (
     InvalidImageReference,
     UnsupportedImage,
 )
-from infra.ecr.manifest import DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX, OCI_LAYER, OCI_MANIFEST
-from infra.ecr.reference import ImageReference
-from infra.ecr.registry import Registries
-from tests.infra.ecr.blob_server import BlobServer
-from tests.infra.ecr.conftest import DESTINATION, SOURCE, config, content, put_image
-from tests.infra.ecr.fake_ecr import MIB, FakeEcr, Parameters, Repository, refusal
+from infra.image.manifest import DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX, OCI_LAYER, OCI_MANIFEST
+from infra.image.reference import ImageReference
+from infra.image.registry import Registries
+from tests.infra.image.blob_server import BlobServer
+from tests.infra.image.conftest import DESTINATION, SOURCE, config, content, put_image
+from tests.infra.image.fake_ecr import MIB, FakeEcr, Parameters, Repository, refusal
 
 _CHANGES = {"InitiateLayerUpload", "UploadLayerPart", "CompleteLayerUpload", "PutImage"}
 

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 from urllib3.response import BaseHTTPResponse
 
-from infra.ecr.distribution import DistributionRepository, RegistryCredentials
-from infra.ecr.download import Http, Retry
-from infra.ecr.errors import InvalidImageReference
-from infra.ecr.reference import ImageReference
-from infra.ecr.repository import EcrRepository
+from infra.image.ecr import EcrRepository
+from infra.image.errors import InvalidImageReference
+from infra.image.http import Http, Retry
+from infra.image.oci import DistributionRepository, RegistryCredentials
+from infra.image.reference import ImageReference
 
 
 class ImageSource(Protocol):

@@ -13,11 +13,10 @@ from typing import Any
 
 import pytest
 
-from infra.ecr.copy import copy_image
-from infra.ecr.distribution import DistributionRepository, RegistryCredentials
-from infra.ecr.download import Http, Retry
-from infra.ecr.errors import DigestMismatch, ImageCopyError, ImageNotFound, RegistryRefused, TransferFailed
-from infra.ecr.manifest import (
+from infra.image.copy import copy_image
+from infra.image.errors import DigestMismatch, ImageCopyError, ImageNotFound, RegistryRefused, TransferFailed
+from infra.image.http import Http, Retry
+from infra.image.manifest import (
     DOCKER_CONFIG,
     DOCKER_LAYER,
     DOCKER_MANIFEST,
@@ -27,11 +26,12 @@ from infra.ecr.manifest import (
     OCI_MANIFEST,
     digest_of,
 )
-from infra.ecr.reference import ImageReference
-from infra.ecr.registry import Registries
-from tests.infra.ecr.blob_server import BlobServer
-from tests.infra.ecr.conftest import DESTINATION, config
-from tests.infra.ecr.fake_ecr import FakeEcr, Repository
+from infra.image.oci import DistributionRepository, RegistryCredentials
+from infra.image.reference import ImageReference
+from infra.image.registry import Registries
+from tests.infra.image.blob_server import BlobServer
+from tests.infra.image.conftest import DESTINATION, config
+from tests.infra.image.fake_ecr import FakeEcr, Repository
 
 NAME = "nvidia/tritonserver"
 LAYER = b"layer" * 1000

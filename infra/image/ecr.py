@@ -15,10 +15,10 @@ from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from urllib3.response import BaseHTTPResponse
 
-from infra.ecr.download import Http, check_status, from_byte
-from infra.ecr.errors import DigestMismatch, EcrRefused, ImageNotFound, TransferFailed
-from infra.ecr.manifest import READABLE_MEDIA_TYPES, ImageManifest, verify_digest
-from infra.ecr.reference import EcrRegistry
+from infra.image.errors import DigestMismatch, EcrRefused, ImageNotFound, TransferFailed
+from infra.image.http import Http, check_status, from_byte
+from infra.image.manifest import READABLE_MEDIA_TYPES, ImageManifest, verify_digest
+from infra.image.reference import EcrRegistry
 
 MIN_PART_BYTES = 5 * 1024 * 1024
 MAX_PART_BYTES = 20_971_520

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import urllib3
 
-from infra.ecr.copy import copy_image
-from infra.ecr.download import BlobReader, Broken, Http, Retry
-from infra.ecr.errors import EcrRefused, ImageCopyError, TransferFailed, UnsupportedImage
-from infra.ecr.manifest import (
+from infra.image.copy import copy_image
+from infra.image.errors import EcrRefused, ImageCopyError, TransferFailed, UnsupportedImage
+from infra.image.http import BlobReader, Broken, Http, Retry
+from infra.image.manifest import (
     DOCKER_CONFIG,
     DOCKER_LAYER,
     DOCKER_MANIFEST,
@@ -21,9 +21,9 @@ from infra.ecr.manifest import (
     choose_platform,
     parse_manifest,
 )
-from infra.ecr.registry import Registries
-from tests.infra.ecr.conftest import DESTINATION, SOURCE
-from tests.infra.ecr.fake_ecr import Repository
+from infra.image.registry import Registries
+from tests.infra.image.conftest import DESTINATION, SOURCE
+from tests.infra.image.fake_ecr import Repository
 
 DIGEST = "sha256:" + "0" * 64
 ONCE = Retry(tries=1)

@@ -15,10 +15,10 @@ import urllib3
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
-from infra.ecr.download import Broken, Http, Retry, check_status, from_byte
-from infra.ecr.errors import ImageNotFound, RegistryRefused, UnsupportedImage
-from infra.ecr.manifest import MAX_MANIFEST_BYTES, READABLE_MEDIA_TYPES, UNREADABLE, verify_digest
-from infra.ecr.reference import ImageReference
+from infra.image.errors import ImageNotFound, RegistryRefused, UnsupportedImage
+from infra.image.http import Broken, Http, Retry, check_status, from_byte
+from infra.image.manifest import MAX_MANIFEST_BYTES, READABLE_MEDIA_TYPES, UNREADABLE, verify_digest
+from infra.image.reference import ImageReference
 
 _API_HOSTS = {"docker.io": "registry-1.docker.io"}
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
