@@ -522,7 +522,9 @@ class Settings(Section):
             (f"{key}{'inferenceAmiVersion' if image else 'instanceType'}", each.instance_type, image)
             for key, each, image in images
         )
-        warned = ((key, gpus.driver_warning(release, instance_types.family(type_), image)) for key, type_, image in found)
+        warned = (
+            (key, gpus.driver_warning(release, instance_types.family(type_), image)) for key, type_, image in found
+        )
         return {key: message for key, message in warned if message}
 
     @property

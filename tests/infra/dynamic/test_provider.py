@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import pickle
 import socket
 import subprocess
 import sys
 
 import pytest
 
-from tests.infra.mock_runtime import ROOT
+from tests.infra.mock_runtime import ROOT, run
 
 PROVIDER = """
 import time
@@ -35,3 +37,18 @@ def test_a_provider_ends_with_its_engine_whose_address_is_the_last_argument(flag
     finally:
         provider.kill()
         provider.wait()
+
+
+def test_the_path_of_each_provider_is_the_one_in_the_state_of_every_stack() -> None:
+    """Pulumi pickles a dynamic provider by reference: under another path, no stack could refresh or destroy what it
+    deployed. Keep the old path importable if a provider has to move."""
+    states = [each.inputs["__provider"] for stack in ("dev", "prod") for each in run(stack).resources
+              if each.type.startswith("pulumi-python:")]  # fmt: skip
+    providers = {type(pickle.loads(base64.b64decode(each))) for each in states}
+    assert {f"{each.__module__}:{each.__qualname__}" for each in providers} == {
+        "infra.dynamic.endpoint:EndpointProvider",
+        "infra.dynamic.mirrored_image:MirroredImageProvider",
+        "infra.dynamic.packed_model:PackedModelProvider",
+        "infra.dynamic.released_artifact:ReleasedArtifactProvider",
+        "infra.dynamic.stack_guard:StackGuardProvider",
+    }
