@@ -78,7 +78,7 @@ def actions(documents: Iterable[Policy]) -> set[str]:
 
 def calls() -> set[str]:
     """The AWS operations that our own resources ask for, as `service:Operation`, read from their source."""
-    files = {path for name in ("release", "resources", "ecr") for path in (ROOT / "infra" / name).glob("*.py")}
+    files = {path for name in ("release", "dynamic", "image") for path in (ROOT / "infra" / name).glob("*.py")}
     return calls_in(files - OF_COMMANDS)
 
 
