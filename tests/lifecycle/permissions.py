@@ -20,10 +20,11 @@ from tests.infra.policies.iam_requests import of_call
 if TYPE_CHECKING:
     from tests.lifecycle.account import Account
 
-NOT_THE_DEPLOYERS = {
-    "iam:ListRoleTags",  # asked by the stand-in only: terraform-provider-aws reads a role's tags from GetRole
-    "cloudwatch:SetAlarmState",  # a test forces an alarm while the engine works; a person does it by `release stop`
-}
+ONLY_THE_STAND_INS = {"iam:ListRoleTags"}
+"""What terraform-provider-aws does not ask: it reads a role's tags from GetRole."""
+
+FORCED = ":alarm:forced-"
+"""An alarm that a test forces itself while the engine works."""
 
 
 class DeployedByPolicy(Stack):
@@ -70,6 +71,7 @@ class DeployedByPolicy(Stack):
         return [
             f"{self.name}: {action} on {resource}"
             for action, resource, context in sorted(requests)
-            if action not in NOT_THE_DEPLOYERS
+            if action not in ONLY_THE_STAND_INS
+            and FORCED not in resource
             and evaluate(self._documents, action, resource, dict(context)) is not Verdict.ALLOWED
         ]
