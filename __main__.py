@@ -5,8 +5,8 @@ from pathlib import Path
 import pulumi
 
 from infra import configuration, program
+from infra.errors import UserError
 from infra.pulumi_config import secret_keys, stack_config
-from infra.settings.error import ConfigurationError
 
 try:
     settings, models = configuration.read(
@@ -16,7 +16,7 @@ try:
         Path(__file__).parent,
         pulumi.get_stack(),
     )
-except ConfigurationError as error:
+except UserError as error:
     raise pulumi.RunError(str(error)) from None
 
 for name, value in program.deploy(settings, models).items():

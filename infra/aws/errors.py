@@ -8,9 +8,13 @@ from collections.abc import Iterator
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.errors import UserError
 
-class AwsRequestRefused(Exception):
+
+class AwsRequestRefused(UserError):
     """A call to AWS did not work out. The message names the resource, the operation, and AWS's code and words."""
+
+    exit_code = 2
 
 
 def code(error: ClientError) -> str:

@@ -17,6 +17,7 @@ from botocore.session import Session
 
 from infra.aws.errors import aws_calls
 from infra.aws.proxies import Proxies
+from infra.errors import UserError
 from infra.settings.provider import ENDPOINT_KEYS, refusals
 
 _ROLE_ARGUMENTS = {
@@ -34,8 +35,10 @@ _SESSION_VARIABLES = {
 """botocore's names of what it keeps itself."""
 
 
-class AwsSessionRefused(Exception):
+class AwsSessionRefused(UserError):
     """The provider's configuration holds something that these calls cannot follow, or names another account."""
+
+    exit_code = 2
 
 
 class AwsSession:

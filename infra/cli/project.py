@@ -11,14 +11,17 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from infra.cli.place import entries
 from infra.cli.yaml_document import compose
+from infra.errors import UserError
 from infra.settings.bounds import MAX_BYTES
 
 _DECLARATION = frozenset({"type", "description", "items", "default", "value", "secret"})
 """Keys of a mapping below `config` (Pulumi docs, Project file reference, `config`)."""
 
 
-class StackFileError(Exception):
+class StackFileError(UserError):
     """There is no such file or project, or the file cannot be used; the message says why."""
+
+    exit_code = 2
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Literal
 from botocore.exceptions import ClientError
 
 from infra import names
+from infra.errors import UserError
 from infra.printable import printable
 from infra.release.alarms import AlarmState
 
@@ -24,8 +25,10 @@ class ReleaseFailed(Exception):
         self.reason = reason
 
 
-class ReleaseTimeout(Exception):
+class ReleaseTimeout(UserError):
     """The release took longer than SageMaker may take for it and for its rollback. Nothing was undone."""
+
+    exit_code = 2
 
     def __init__(self, name: str, progress: str, deadline_seconds: int) -> None:
         super().__init__(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from infra.aws.errors import aws_calls
+from infra.errors import UserError
 from infra.release import alarms
 from infra.release.description import EndpointDescription
 from infra.release.failure import ReleaseTimeout
@@ -15,8 +16,10 @@ from infra.release.status import tells_of_rollout
 from infra.release.waiting import Clock, Waiting
 
 
-class CannotStop(Exception):
+class CannotStop(UserError):
     """There is nothing to stop, or nothing to stop it with."""
+
+    exit_code = 2
 
 
 class ReleaseStop:

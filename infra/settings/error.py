@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from infra.errors import UserError
 from infra.printable import printable
 from infra.settings.location import Location
 from infra.settings.spelling import nearest
@@ -44,8 +45,10 @@ class Problem:
         return f"{self.key}: {printable(self.message)}"
 
 
-class ConfigurationError(Exception):
+class ConfigurationError(UserError):
     """The stack's configuration is refused. The text lists every problem, one a line."""
+
+    exit_code = 2
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+from infra.errors import UserError
 from infra.printable import printable
 
 
@@ -35,7 +36,7 @@ def named(rule: str, problems: Iterable[Problem]) -> Iterator[Problem]:
     return (replace(problem, rule=rule) for problem in islice(problems, MAX_OF_A_RULE))
 
 
-class ModelRepositoryError(Exception):
+class ModelRepositoryError(UserError):
     """A directory that cannot be served as a model repository; the message lists every problem."""
 
     def __init__(self, path: Path, problems: Sequence[Problem]) -> None:

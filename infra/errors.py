@@ -1,0 +1,17 @@
+"""The root of the errors that people read."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class UserError(Exception):
+    """An error whose text is complete as it is: it names the cause and the way out.
+
+    A command prints the text and exits with `exit_code`; it shows no traceback.
+
+    Attributes:
+        exit_code: 1 for a problem that the command reports, 2 if the command could not do its work.
+    """
+
+    exit_code: ClassVar[int] = 1
