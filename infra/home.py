@@ -7,6 +7,7 @@ from typing import Any
 
 import pulumi
 
+from infra import names
 from infra.settings.error import ConfigurationError, Problem
 
 Where = Mapping[str, Any]
@@ -23,7 +24,7 @@ def unmoved(account_id: pulumi.Input[str], region: str) -> pulumi.Output[list[pu
         pulumi.RunError: the credentials or `aws:region` are of another place by now.
     """
     here = pulumi.Output.all(accountId=account_id, region=region)
-    stash = pulumi.Stash("home", input=here, opts=pulumi.ResourceOptions(ignore_changes=["input"]))
+    stash = pulumi.Stash(names.HOME, input=here, opts=pulumi.ResourceOptions(ignore_changes=["input"]))
 
     def stay(places: list[Any]) -> list[pulumi.Resource]:
         created, now = places

@@ -1,9 +1,36 @@
-"""The names that the program gives, and the IAM patterns of those that Pulumi completes."""
+"""Every name that the program gives: to resources in the stack's state, to resources on AWS, and to keys in the bucket.
+
+The patterns of the IAM policies are made from the same names, so that a renamed resource keeps its permissions.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
+
+# Resources in the Pulumi program
+
+BUCKET = "models"
+IMAGE = "image"
+EXECUTION_ROLE = "execution-role"
+HOME = "home"
+FIRST_GUARD, LAST_GUARD = "first", "last"
+
+ONLY_VARIANT = "AllTraffic"
+"""The variant of an endpoint that has one model (the name that AWS's console and SDKs use)."""
+
+
+def variant_resource(endpoint: str, variant: str) -> str:
+    """The resources of one variant. The only variant of an endpoint has the endpoint's name."""
+    return endpoint if variant == ONLY_VARIANT else f"{endpoint}-{variant}"
+
+
+def rollback_resource(variant_resource: str) -> str:
+    """The alarms on the new fleet of a variant."""
+    return f"{variant_resource}-rollback"
+
+
+# Resources on AWS
 
 AUTONAMED = "-???????"
 """What Pulumi adds to the name of a resource in the program, as an IAM pattern: a hyphen and 7 hexadecimal digits
@@ -13,7 +40,18 @@ MAX_STACK = 40
 """Characters that a stack contributes to a name: `execution-role-<stack>-1a2b3c4` fits in the 64 of an IAM role (API
 `roleNameType`), `models-<stack>-1a2b3c4` in the 63 of a bucket."""
 
-_BUCKET, _EXECUTION_ROLE, _REPOSITORY = "models", "execution-role", "sagemaker-tritonserver"
+REPOSITORY = "sagemaker-tritonserver"
+"""The ECR repository of AWS's Triton image, and of its copy in production."""
+
+ALARM_PURPOSES = ERROR_RATE, SERVER_ERROR_RATE, P99_MODEL_LATENCY = (
+    "error-rate",
+    "server-error-rate",
+    "p99-model-latency",
+)
+"""What an alarm watches, at the end of its name."""
+
+LOG_GROUPS = "/aws/sagemaker/Endpoints"
+"""Prefix of the endpoints' log groups, and the CloudWatch namespace of their instances' metrics."""
 
 
 def of_stack(stack: str) -> str:
@@ -28,22 +66,60 @@ def of_stack(stack: str) -> str:
 
 
 def bucket(stack: str) -> str:
-    """What Pulumi makes the model bucket's name of, where the settings give none."""
-    return f"{_BUCKET}-{of_stack(stack)}"
+    """The beginning of the bucket's name if the settings give none; Pulumi completes it."""
+    return f"{BUCKET}-{of_stack(stack)}"
 
 
 def execution_role(stack: str) -> str:
-    """What Pulumi makes the execution role's name of, where the settings give none."""
-    return f"{_EXECUTION_ROLE}-{of_stack(stack)}"
+    """The beginning of the role's name if the settings give none; Pulumi completes it."""
+    return f"{EXECUTION_ROLE}-{of_stack(stack)}"
 
 
 def repository(stack: str, production: bool) -> str:
-    """The ECR repository, where the settings give none. Stacks that share an account do not share a repository, unless
-    their settings say so."""
-    return _REPOSITORY if production else f"{_REPOSITORY}-{of_stack(stack)}"
+    """The ECR repository if the settings give none. Stacks that share an account share no repository, unless their
+    settings say so."""
+    return REPOSITORY if production else f"{REPOSITORY}-{of_stack(stack)}"
+
+
+def alarm(watched: str, purpose: str) -> str:
+    """The alarm on a variant: of the whole endpoint, or of the fleet of one configuration.
+
+    Args:
+        watched: the endpoint or its configuration, with the variant's name as in `variant_resource`.
+    """
+    return f"{watched}-{purpose}"
+
+
+def stop_alarm(config_name: str) -> str:
+    """The alarm with which `python -m infra release stop` stops the release of an endpoint configuration."""
+    return f"{config_name}-stop"
 
 
 def log_group(endpoint: str) -> str:
-    """Where the containers' logs are (SageMaker guide, Log groups and streams that Amazon SageMaker AI sends to
+    """The log group of the containers (SageMaker guide, Log groups and streams that Amazon SageMaker AI sends to
     CloudWatch Logs)."""
-    return f"/aws/sagemaker/Endpoints/{endpoint}"
+    return f"{LOG_GROUPS}/{endpoint}"
+
+
+# Prefixes of keys in the bucket; artifacts are uploaded under any other one
+
+RELEASED = "models/"
+"""The released artifacts that Models name. The execution role can read these keys and no others."""
+
+HISTORY = "releases/"
+"""The result of each release."""
+
+AUTOSCALING = "autoscaling/"
+"""The autoscaling of an endpoint while an update has removed it."""
+
+RESERVED = (RELEASED, HISTORY, AUTOSCALING)
+"""Only the program writes here."""
+
+UPLOADED = "artifacts/"
+"""Where people upload by convention, and where `python -m infra policy uploader` allows it."""
+
+
+def released(endpoint: str, variant: str = ONLY_VARIANT) -> str:
+    """The prefix of the artifacts of an endpoint or of one of its variants. No endpoint's prefix is the beginning of
+    another one's, because names contain no slash."""
+    return f"{RELEASED}{endpoint}/" if variant == ONLY_VARIANT else f"{RELEASED}{endpoint}/{variant}/"

@@ -12,7 +12,7 @@ import pulumi
 import pulumi_aws as aws
 from pulumi.runtime import get_root_resource
 
-from infra import existing, names, prefixes
+from infra import existing, names
 from infra.components.bucket import ModelBucket, ModelBucketArgs
 from infra.components.endpoint import ServedModel, TritonEndpoint, TritonEndpointArgs
 from infra.components.execution_role import ExecutionRole, ExecutionRoleArgs
@@ -21,10 +21,11 @@ from infra.components.model_artifact import ModelArtifact, ModelArtifactArgs
 from infra.dynamic.stack_guard import Held, StackGuard
 from infra.home import unmoved
 from infra.models import Models
+from infra.names import variant_resource
 from infra.pulumi_config import secret_keys
 from infra.release import freeze
 from infra.replacement import keep_until_replaced
-from infra.settings.endpoint import ONLY_VARIANT, EndpointSettings, variant_resource
+from infra.settings.endpoint import EndpointSettings
 from infra.settings.stack import Settings
 from infra.triton.question import Question
 
@@ -62,16 +63,16 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
         endpoints={name: each.scaled_variants for name, each in settings.endpoints.items()},
     )
     first = StackGuard(
-        "first",
+        names.FIRST_GUARD,
         held,
         pulumi.ResourceOptions(protect=protect, depends_on=unmoved(account_id, settings.region)),
     )
     guarded = pulumi.ResourceOptions(depends_on=[first])
     bucket = ModelBucket(
-        "models", ModelBucketArgs(settings.bucket, names.bucket(stack), tags, protect, settings.adopt), guarded
+        names.BUCKET, ModelBucketArgs(settings.bucket, names.bucket(stack), tags, protect, settings.adopt), guarded
     )
     mirror = ImageMirror(
-        "image",
+        names.IMAGE,
         ImageMirrorArgs(
             repository_name=repository,
             sources=settings.image_sources,
@@ -85,7 +86,7 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
         guarded,
     )
     role = ExecutionRole(
-        "execution-role",
+        names.EXECUTION_ROLE,
         ExecutionRoleArgs(
             settings=settings,
             default_name=names.execution_role(stack),
@@ -102,7 +103,7 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
     for name, endpoint_settings in settings.endpoints.items():
         served = {}
         for variant, model in models.by_endpoint[name].items():
-            prefix = prefixes.released(name, None if variant == ONLY_VARIANT else variant)
+            prefix = names.released(name, variant)
             source = ModelArtifactArgs(model.source, prefix, bucket, account_id, tags)
             artifact = ModelArtifact(variant_resource(name, variant), source, guarded)
             made.append(artifact)
@@ -138,7 +139,7 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
             "image": mirror.image_uri,
             "invoke": invoke_command(name, settings.region, question),
         }
-    StackGuard("last", held, pulumi.ResourceOptions(protect=protect, depends_on=made))
+    StackGuard(names.LAST_GUARD, held, pulumi.ResourceOptions(protect=protect, depends_on=made))
     return {"endpoints": endpoints, "bucket": bucket.name, "image": mirror.image_uri, "roleArn": role.arn}
 
 

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from infra.aws.metrics import LATENCIES
 from infra.printable import printable
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from infra.release.status import ReleaseStatus
 
 _SIGNS = {"Healthy": ("✔", "green"), "Progressing": ("◌", "yellow"), "Degraded": ("✖", "red")}
-_MILLISECONDS = ("ModelLatency", "OverheadLatency")
-"""Metrics that SageMaker publishes in microseconds."""
-
 
 def status_view(status: ReleaseStatus) -> RenderableType:
     """Everything that is known of a release."""
@@ -98,7 +96,7 @@ def _alarms(readings: Sequence[AlarmReading]) -> list[RenderableType]:
 def _compared(reading: AlarmReading) -> tuple[str, str, str]:
     if reading.fires_by_hand_only:
         return "", "", "`release stop`"
-    unit, scale = (" ms", 1000) if reading.metric.startswith(_MILLISECONDS) else ("", 1)
+    unit, scale = (" ms", 1000) if reading.metric.startswith(LATENCIES) else ("", 1)
     threshold = "" if reading.threshold is None else f"{reading.comparison} {reading.threshold / scale:g}{unit}"
     missing = "no data" if reading.metric else ""
     value = missing if reading.value is None else f"{reading.value / scale:.4g}{unit}"

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 from pulumi_aws import cloudwatch
 
-from infra.release.alarms import STOP_METRIC, stop_alarm_name
-from infra.settings.alarms import ERROR_RATE, P99_MODEL_LATENCY, SERVER_ERROR_RATE, AlarmSettings
-from infra.settings.endpoint import ONLY_VARIANT
+from infra import names
+from infra.aws import metrics
+from infra.aws.metrics import Metric
+from infra.settings.alarms import AlarmSettings
 
-PERIOD_SECONDS = 60
-"""SageMaker publishes an endpoint's metrics once a minute."""
-
-_COUNTED = {ERROR_RATE: "InvocationModelErrors", SERVER_ERROR_RATE: "Invocation5XXErrors"}
+_ERRORS = {names.ERROR_RATE: metrics.MODEL_ERRORS, names.SERVER_ERROR_RATE: metrics.SERVER_ERRORS}
 """The metric that counts the errors of a rate."""
 
 
@@ -40,90 +39,84 @@ class VariantAlarms(pulumi.ComponentResource):
     `minimumInvocations` is what asks for requests.
     """
 
-    names: list[pulumi.Output[str]]
+    alarm_names: list[pulumi.Output[str]]
 
     def __init__(self, name: str, args: VariantAlarmsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("triton-sagemaker:infra:VariantAlarms", name, None, opts)
         self._name, self._args = name, args
         alarms = list(self._alarms())
-        self.names = [alarm.name for alarm in alarms]
-        self.register_outputs({"names": self.names})
+        self.alarm_names = [alarm.name for alarm in alarms]
+        self.register_outputs({"alarm_names": self.alarm_names})
 
     def _alarms(self) -> Iterator[cloudwatch.MetricAlarm]:
         for purpose, threshold in self._args.settings.purposes.items():
-            if purpose == P99_MODEL_LATENCY:
+            if purpose == names.P99_MODEL_LATENCY:
                 yield self._latency(purpose, threshold)
             else:
-                yield self._rate(purpose, _COUNTED[purpose], threshold)
+                yield self._rate(purpose, _ERRORS[purpose], threshold)
 
-    def _rate(self, purpose: str, errors: str, percent: float) -> cloudwatch.MetricAlarm:
-        """How many of a hundred requests a metric counts as errors."""
-
-        def counted(id_: str, metric_name: str) -> cloudwatch.MetricAlarmMetricQueryArgs:
-            return cloudwatch.MetricAlarmMetricQueryArgs(
-                id=id_,
-                metric=cloudwatch.MetricAlarmMetricQueryMetricArgs(
-                    namespace="AWS/SageMaker",
-                    metric_name=metric_name,
-                    dimensions=self._dimensions,
-                    period=PERIOD_SECONDS,
-                    stat="Sum",
-                ),
-                return_data=False,
-            )
-
+    def _rate(self, purpose: str, errors: Metric, percent: float) -> cloudwatch.MetricAlarm:
+        """Fires when a metric counts more than `percent` of the requests."""
         rate = cloudwatch.MetricAlarmMetricQueryArgs(
             id="rate",
             expression="100 * errors / invocations",
-            label=f"{errors} in percent of Invocations",
+            label=f"{errors.name} in percent of {metrics.INVOCATIONS.name}",
             return_data=True,
         )
         return self._alarm(
             purpose,
-            f"More than {percent:g} % of the requests are counted in {errors}",
-            cloudwatch.MetricAlarmArgs(
-                comparison_operator="GreaterThanThreshold",
-                evaluation_periods=self._args.settings.evaluation_minutes,
-                threshold=percent,
-                metric_queries=[rate, counted("errors", errors), counted("invocations", "Invocations")],
+            percent,
+            f"More than {percent:g} % of the requests are counted in {errors.name}",
+            metric_queries=[rate, self._query("errors", errors), self._query("invocations", metrics.INVOCATIONS)],
+        )
+
+    def _query(self, id_: str, metric: Metric) -> cloudwatch.MetricAlarmMetricQueryArgs:
+        return cloudwatch.MetricAlarmMetricQueryArgs(
+            id=id_,
+            metric=cloudwatch.MetricAlarmMetricQueryMetricArgs(
+                namespace=metric.namespace,
+                metric_name=metric.name,
+                dimensions=self._dimensions,
+                period=metrics.PERIOD_SECONDS,
+                stat=metric.statistic,
             ),
+            return_data=False,
         )
 
     def _latency(self, purpose: str, milliseconds: float) -> cloudwatch.MetricAlarm:
+        metric = metrics.MODEL_LATENCY
         return self._alarm(
             purpose,
-            f"The model takes more than {milliseconds:g} ms for the slowest of a hundred requests",
-            cloudwatch.MetricAlarmArgs(
-                comparison_operator="GreaterThanThreshold",
-                evaluation_periods=self._args.settings.evaluation_minutes,
-                threshold=milliseconds * 1000,  # ModelLatency is in microseconds
-                namespace="AWS/SageMaker",
-                metric_name="ModelLatency",
-                dimensions=self._dimensions,
-                period=PERIOD_SECONDS,
-                extended_statistic="p99",
-            ),
+            milliseconds * 1000,  # the metric is in microseconds
+            f"The slowest of a hundred requests take the model more than {milliseconds:g} ms",
+            namespace=metric.namespace,
+            metric_name=metric.name,
+            dimensions=self._dimensions,
+            period=metrics.PERIOD_SECONDS,
+            extended_statistic=metric.statistic,
         )
 
-    def _alarm(self, purpose: str, what: str, args: cloudwatch.MetricAlarmArgs) -> cloudwatch.MetricAlarm:
-        watched = self._args.configuration_name or self._args.endpoint_name
-        variant = "" if self._args.variant_name == ONLY_VARIANT else f"-{self._args.variant_name}"
-        args.name = pulumi.Output.concat(watched, variant, "-", purpose)
-        args.alarm_description = what
-        args.treat_missing_data = "notBreaching"
-        args.alarm_actions = args.ok_actions = [*self._args.notify] or None
-        args.tags = self._args.tags
-        return cloudwatch.MetricAlarm(f"{self._name}-{purpose}", args, opts=pulumi.ResourceOptions(parent=self))
+    def _alarm(self, purpose: str, threshold: float, description: str, **watched: Any) -> cloudwatch.MetricAlarm:
+        args = self._args
+        fleet = pulumi.Output.from_input(args.configuration_name or args.endpoint_name)
+        return cloudwatch.MetricAlarm(
+            names.alarm(self._name, purpose),
+            name=fleet.apply(lambda name: names.alarm(names.variant_resource(name, args.variant_name), purpose)),
+            alarm_description=description,
+            comparison_operator="GreaterThanThreshold",
+            threshold=threshold,
+            evaluation_periods=args.settings.evaluation_minutes,
+            treat_missing_data="notBreaching",
+            alarm_actions=[*args.notify] or None,
+            ok_actions=[*args.notify] or None,
+            tags=args.tags,
+            opts=pulumi.ResourceOptions(parent=self),
+            **watched,
+        )
 
     @property
     def _dimensions(self) -> dict[str, pulumi.Input[str]]:
-        dimensions: dict[str, pulumi.Input[str]] = {
-            "EndpointName": self._args.endpoint_name,
-            "VariantName": self._args.variant_name,
-        }
-        if self._args.configuration_name is not None:
-            dimensions["EndpointConfigName"] = self._args.configuration_name
-        return dimensions
+        return metrics.dimensions(self._args.endpoint_name, self._args.variant_name, self._args.configuration_name)
 
 
 @dataclass(frozen=True)
@@ -134,21 +127,21 @@ class StopAlarmArgs:
 
 
 def stop_alarm(name: str, args: StopAlarmArgs, opts: pulumi.ResourceOptions) -> cloudwatch.MetricAlarm:
-    """The rollback alarm that `python -m infra release stop` forces to ALARM, new with each configuration.
+    """The rollback alarm that `python -m infra release stop` forces to ALARM; each configuration has a new one.
 
-    It fires by nobody else's hand: nothing publishes its metric. And it holds: with `ignore`, "the current alarm state
-    is maintained" while there is no data (CloudWatch User Guide, "Configuring how CloudWatch alarms treat missing
-    data"), where any other alarm returns from a forced state at its next evaluation.
+    It never fires by itself, because nothing publishes its metric, and it keeps its state: with `ignore`, "the current
+    alarm state is maintained" while data is missing (CloudWatch User Guide, "Configuring how CloudWatch alarms treat
+    missing data"). Any other alarm returns from a forced state at its next evaluation.
     """
     return cloudwatch.MetricAlarm(
         f"{name}-stop",
-        name=pulumi.Output.from_input(args.configuration_name).apply(stop_alarm_name),
+        name=pulumi.Output.from_input(args.configuration_name).apply(names.stop_alarm),
         alarm_description="Forced to ALARM by `python -m infra release stop`, which rolls the release back",
-        namespace="triton-sagemaker",
-        metric_name=STOP_METRIC,
-        dimensions={"EndpointName": args.endpoint_name, "EndpointConfigName": args.configuration_name},
-        statistic="Maximum",
-        period=PERIOD_SECONDS,
+        namespace=metrics.STOP_RELEASE.namespace,
+        metric_name=metrics.STOP_RELEASE.name,
+        dimensions=metrics.dimensions(args.endpoint_name, configuration=args.configuration_name),
+        statistic=metrics.STOP_RELEASE.statistic,
+        period=metrics.PERIOD_SECONDS,
         evaluation_periods=1,
         comparison_operator="GreaterThanThreshold",
         threshold=0,

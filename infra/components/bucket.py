@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import s3
 
-from infra import existing, prefixes
+from infra import existing, names
 from infra.policies.execution import protect_bucket
 from infra.settings.adopt import AdoptSettings
 from infra.settings.stack import BucketSettings
@@ -82,7 +82,7 @@ class ModelBucket(pulumi.ComponentResource):
         s3.BucketPolicy(
             f"{name}-policy",
             bucket=self.bucket.id,
-            policy=self.bucket.arn.apply(lambda arn: json.dumps(protect_bucket(arn, prefixes.RELEASED))),
+            policy=self.bucket.arn.apply(lambda arn: json.dumps(protect_bucket(arn, names.RELEASED))),
             # S3 refuses two changes of a bucket's access settings at the same time (OperationAborted)
             opts=pulumi.ResourceOptions.merge(
                 adopted(args.adopt.bucket_policy), pulumi.ResourceOptions(depends_on=[public_access_block])

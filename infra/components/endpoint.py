@@ -14,8 +14,8 @@ from infra.components.alarms import StopAlarmArgs, VariantAlarms, VariantAlarmsA
 from infra.components.autoscaling import VariantAutoscaling, VariantAutoscalingArgs
 from infra.components.execution_role import ExecutionRole
 from infra.dynamic.endpoint import Endpoint
-from infra.settings.alarms import rollback_resource
-from infra.settings.endpoint import EndpointSettings, variant_resource
+from infra.names import rollback_resource, variant_resource
+from infra.settings.endpoint import EndpointSettings
 from infra.settings.stack import VpcSettings
 from infra.settings.variant import VariantSettings
 
@@ -163,7 +163,7 @@ class TritonEndpoint(pulumi.ComponentResource):
             of_release = VariantAlarmsArgs(self._name, variant, configuration_name, settings.alarms, self._args.tags)
             names += VariantAlarms(
                 rollback_resource(variant_resource(self._name, variant)), of_release, opts=child
-            ).names
+            ).alarm_names
         if settings.can_be_stopped:
             names.append(
                 stop_alarm(self._name, StopAlarmArgs(self._name, configuration_name, self._args.tags), child).name

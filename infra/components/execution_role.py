@@ -70,9 +70,9 @@ class ExecutionRole(pulumi.ComponentResource):
             tags=args.settings.tags,
             opts=pulumi.ResourceOptions.merge(child, of_role),
         )
-        documents = pulumi.Output.all(
-            args.partition, args.account_id, args.bucket_arn, args.repository_arn
-        ).apply(lambda arns: execution.documents(args.settings, *arns))
+        documents = pulumi.Output.all(args.partition, args.account_id, args.bucket_arn, args.repository_arn).apply(
+            lambda arns: execution.documents(args.settings, *arns)
+        )
 
         # A changed permission is a new policy next to the former one, which is deleted once the endpoints have moved:
         # the live fleet keeps access to its own bucket, repository and key, after a rollback too.

@@ -11,7 +11,7 @@ import pulumi
 from botocore.exceptions import ClientError
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from infra import prefixes
+from infra import names
 from infra.aws.errors import aws_calls, code, refused
 from infra.dynamic.provider import AwsResourceProvider, difference, report
 from infra.triton.problem import ModelRepositoryError
@@ -61,7 +61,7 @@ def write_once(s3: Any) -> Any:
 
 def _if_none_match(params: dict[str, Any], **_: Any) -> dict[str, Any]:
     """As a parameter of the upload boto3 would refuse it, and pass it to operations that have no such parameter."""
-    return {**params, "IfNoneMatch": "*"} if params["Key"].startswith(prefixes.RELEASED) else params
+    return {**params, "IfNoneMatch": "*"} if params["Key"].startswith(names.RELEASED) else params
 
 
 def object_exists(s3: Any, bucket: str, key: str) -> bool:

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 
 from infra.image.errors import UnknownImage
 from infra.image.reference import ImageReference
-
-REPOSITORY = "sagemaker-tritonserver"
-"""Name of the repository in AWS's accounts."""
+from infra.names import REPOSITORY
 
 _VERSION = re.compile(r"(?P<year>\d\d)\.(?P<month>0[1-9]|1[0-2])-py3(?:-cpu)?")
 

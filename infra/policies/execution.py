@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from infra import names, prefixes
+from infra import names
+from infra.aws import metrics
 from infra.policies.document import Policy, allow, policy, size
 
 if TYPE_CHECKING:
     from infra.settings.stack import Settings
 
-METRIC_NAMESPACES = ["/aws/sagemaker/Endpoints", "AWS/SageMaker", "Triton"]
+METRIC_NAMESPACES = [names.LOG_GROUPS, metrics.INVOCATIONS.namespace, "Triton"]
 """CloudWatch namespaces that the containers may write to: SageMaker's own, and `Triton` for metrics of a model's
 own."""
 
@@ -191,7 +192,7 @@ def documents(
     """The inline policies of the execution role by their purpose."""
     where = (partition, settings.region, account_id)
     made = {
-        "models": read_models(bucket_arn, prefixes.RELEASED),
+        "models": read_models(bucket_arn, names.RELEASED),
         "image": pull_image(repository_arn),
         "logs-and-metrics": write_logs_and_metrics(*where, list(settings.endpoints)),
     }

@@ -6,12 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infra import names, prefixes
+from infra import names
+from infra.names import ONLY_VARIANT, variant_resource
 from infra.policies import execution
 from infra.policies.document import Policy, Statement, allow, managed_policies
-from infra.release.alarms import stop_alarm_name
-from infra.settings.alarms import ERROR_RATE, P99_MODEL_LATENCY, PURPOSES
-from infra.settings.endpoint import ONLY_VARIANT, variant_resource
 
 if TYPE_CHECKING:
     from infra.settings.stack import Settings
@@ -119,7 +117,7 @@ class StackNames:
 
     @property
     def stop_alarm_arns(self) -> list[str]:
-        return [self.arn("cloudwatch", f"alarm:{stop_alarm_name(each + names.AUTONAMED)}") for each in self.endpoints]
+        return [self.arn("cloudwatch", f"alarm:{names.stop_alarm(each + names.AUTONAMED)}") for each in self.endpoints]
 
     @property
     def log_group_arns(self) -> list[str]:
@@ -136,10 +134,10 @@ class StackNames:
         for endpoint, variants in self.endpoints.items():
             # by whole names: endpoint iris with `iris-*` would reach the alarms of endpoint iris-eu
             for variant in variants:
-                yield from (f"{variant_resource(endpoint, variant)}-{purpose}" for purpose in PURPOSES)
+                yield from (names.alarm(variant_resource(endpoint, variant), each) for each in names.ALARM_PURPOSES)
             configuration = endpoint + names.AUTONAMED  # `*` before a purpose is a variant, or the purpose's beginning
-            yield from (f"{configuration}-*{purpose}" for purpose in (ERROR_RATE, P99_MODEL_LATENCY))
-            yield stop_alarm_name(configuration)
+            yield from (names.alarm(configuration, f"*{each}") for each in (names.ERROR_RATE, names.P99_MODEL_LATENCY))
+            yield names.stop_alarm(configuration)
             yield f"TargetTracking-endpoint/{endpoint}/*"
 
 
@@ -155,7 +153,7 @@ def release_operator(stack: StackNames) -> list[Policy]:
     DescribeModel shows the environment of a container, secrets among it. It is granted only where nothing else says
     which bucket has the history of releases.
     """
-    find_history = {"StringLike": {"s3:prefix": f"{prefixes.HISTORY}*"}}
+    find_history = {"StringLike": {"s3:prefix": f"{names.HISTORY}*"}}
     statements = [
         # tags say whose an endpoint is that the stack file does not vouch for
         allow("Endpoints", "sagemaker", ["DescribeEndpoint", "ListTags"], stack.endpoint_arns),
@@ -163,7 +161,7 @@ def release_operator(stack: StackNames) -> list[Policy]:
         allow("ReadMetrics", "cloudwatch", ["GetMetricData", "GetMetricStatistics"], "*"),  # accept no resource
         allow("Stop", "cloudwatch", ["SetAlarmState"], stack.stop_alarm_arns),
         allow("FindHistory", "s3", ["ListBucket"], stack.bucket_arn, find_history),
-        allow("ReadHistory", "s3", ["GetObject"], f"{stack.bucket_arn}/{prefixes.HISTORY}*"),
+        allow("ReadHistory", "s3", ["GetObject"], f"{stack.bucket_arn}/{names.HISTORY}*"),
     ]
     if not stack.bucket_is_known:
         statements += [
@@ -178,7 +176,7 @@ def release_operator(stack: StackNames) -> list[Policy]:
 
 def uploader(stack: StackNames) -> list[Policy]:
     """What uploads artifacts needs; what `models/` holds is out of its reach."""
-    statements = [allow("Upload", "s3", ["PutObject"], f"{stack.bucket_arn}/{prefixes.UPLOADED}*")]
+    statements = [allow("Upload", "s3", ["PutObject"], f"{stack.bucket_arn}/{names.UPLOADED}*")]
     if stack.kms_key_arn:  # the parts of a multipart upload are decrypted (S3 guide, Multipart upload and permissions)
         statements.append(
             allow("ArtifactKey", "kms", ["Decrypt", "GenerateDataKey"], stack.kms_key_arn, _via_s3(stack))
@@ -204,11 +202,11 @@ def _storage(stack: StackNames) -> Iterator[Statement]:
     read = ["GetObject", "GetObjectVersion", "GetObjectTagging", "GetObjectVersionTagging"]
     yield allow("ReadObjects", "s3", read, f"{bucket}/*")
     release = ["PutObject", "PutObjectTagging", "AbortMultipartUpload"]
-    yield allow("ReleaseArtifacts", "s3", release, f"{bucket}/{prefixes.RELEASED}*")
-    records = [f"{bucket}/{prefix}*" for prefix in (prefixes.HISTORY, prefixes.AUTOSCALING)]
+    yield allow("ReleaseArtifacts", "s3", release, f"{bucket}/{names.RELEASED}*")
+    records = [f"{bucket}/{prefix}*" for prefix in (names.HISTORY, names.AUTOSCALING)]
     yield allow("WriteRecords", "s3", ["PutObject"], records)
     # the record of autoscaling that is on again, and released artifacts that nothing needs
-    removed = [f"{bucket}/{prefix}*" for prefix in (prefixes.AUTOSCALING, prefixes.RELEASED)]
+    removed = [f"{bucket}/{prefix}*" for prefix in (names.AUTOSCALING, names.RELEASED)]
     yield allow("Removed", "s3", ["DeleteObject"], removed)
     if stack.kms_key_arn:
         yield allow("ArtifactKey", "kms", ["Decrypt", "GenerateDataKey"], stack.kms_key_arn, _via_s3(stack))

@@ -10,13 +10,12 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from infra.aws.errors import aws_calls
+from infra.aws.metrics import INVOCATIONS, PERIOD_SECONDS, dimensions
+from infra.names import stop_alarm
 from infra.release.gate import ReleaseRefused
 
 METRIC_LAG_SECONDS = 60
 """How long CloudWatch may take to show what has been counted."""
-
-STOP_METRIC = "StopRelease"
-"""The metric of the alarm that stops a release; nobody publishes it."""
 
 
 class AlarmNotReady(ReleaseRefused):
@@ -92,11 +91,6 @@ def _new_state(item: Mapping[str, Any]) -> AlarmState | None:
         return None
 
 
-def stop_alarm_name(config_name: str) -> str:
-    """The alarm by which a person stops the release of an endpoint configuration."""
-    return f"{config_name}-stop"
-
-
 def require_ready(
     endpoint: str, config_name: str, names: Sequence[str], found: Sequence[AlarmState], where: str
 ) -> None:
@@ -126,7 +120,7 @@ def require_ready(
 
 
 def _way_out(alarm: str, config_name: str) -> str:
-    if alarm == stop_alarm_name(config_name):
+    if alarm == stop_alarm(config_name):
         return (
             "It is there for `python -m infra release stop`, which sets it to OK when it ends, unless it is killed. Do "
             f"so by hand: aws cloudwatch set-alarm-state --alarm-name {shlex.quote(alarm)} --state-value OK "
@@ -153,17 +147,18 @@ def invocations_by_minute(
     cloudwatch: Any, endpoint: str, variant: str, config_name: str, since: float, until: float
 ) -> dict[float, int]:
     """The same for each minute that has any, by its beginning."""
-    dimensions = {"EndpointName": endpoint, "VariantName": variant, "EndpointConfigName": config_name}
     answer = cloudwatch.get_metric_statistics(
-        Namespace="AWS/SageMaker",
-        MetricName="Invocations",
-        Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
-        StartTime=datetime.fromtimestamp(since - since % 60, UTC),
-        EndTime=datetime.fromtimestamp(until - until % 60 + 60, UTC),
-        Period=60,
-        Statistics=["Sum"],
+        Namespace=INVOCATIONS.namespace,
+        MetricName=INVOCATIONS.name,
+        Dimensions=[
+            {"Name": name, "Value": value} for name, value in dimensions(endpoint, variant, config_name).items()
+        ],
+        StartTime=datetime.fromtimestamp(since - since % PERIOD_SECONDS, UTC),
+        EndTime=datetime.fromtimestamp(until - until % PERIOD_SECONDS + PERIOD_SECONDS, UTC),
+        Period=PERIOD_SECONDS,
+        Statistics=[INVOCATIONS.statistic],
     )
-    return {point["Timestamp"].timestamp(): int(point["Sum"]) for point in answer["Datapoints"]}
+    return {point["Timestamp"].timestamp(): int(point[INVOCATIONS.statistic]) for point in answer["Datapoints"]}
 
 
 def described(cloudwatch: Any, names: Sequence[str]) -> list[Mapping[str, Any]]:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from itertools import chain, islice
 from typing import Any
 
-from infra import prefixes
+from infra import names
 from infra.aws.errors import aws_calls
 from infra.release.history import ReleaseHistory
 from infra.release.reader import EndpointReader
@@ -45,7 +45,7 @@ class ReleasedArtifacts:
         Raises:
             AwsRequestRefused: naming the bucket.
         """
-        prefix = prefixes.released(self._endpoint)
+        prefix = names.released(self._endpoint)
         with aws_calls(f"s3://{self._bucket}/{prefix}"):
             there = set(self._keys(prefix))
             history = ReleaseHistory(self._s3, self._bucket).succeeded(self._endpoint)

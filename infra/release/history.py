@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from infra import prefixes
+from infra import names
 from infra.aws.errors import aws_calls
 
 Result = Literal["succeeded", "rolledBack", "failed", "timedOut", "refused", "deleted"]
@@ -144,7 +144,7 @@ class ReleaseHistory:
 
 
 def _prefix(endpoint: str) -> str:
-    return f"{prefixes.HISTORY}{endpoint}/"
+    return f"{names.HISTORY}{endpoint}/"
 
 
 def _key(record: ReleaseRecord) -> str:

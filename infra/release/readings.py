@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from infra.aws.errors import aws_calls
-from infra.release.alarms import STOP_METRIC, AlarmState, described, state
+from infra.aws.metrics import STOP_RELEASE
+from infra.release.alarms import AlarmState, described, state
 
 _DATAPOINT_PERIODS = 10
 """Periods that are searched for an alarm's latest datapoint."""
@@ -37,7 +38,7 @@ class AlarmReading:
     @property
     def fires_by_hand_only(self) -> bool:
         """Whether it is there for `release stop` and compares nothing."""
-        return self.metric.startswith(STOP_METRIC)
+        return self.metric.startswith(STOP_RELEASE.name)
 
 
 def readings(cloudwatch: Any, names: Sequence[str], now: float) -> list[AlarmReading]:

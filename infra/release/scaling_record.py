@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from botocore.model import Shape
 from botocore.validate import ParamValidator
 
-from infra import prefixes
+from infra import names
 from infra.aws.errors import aws_calls, code
 
 Record = dict[str, list[dict[str, Any]]]
@@ -159,4 +159,4 @@ def _input(operation: str) -> Shape:
 
 
 def _key(endpoint: str) -> str:
-    return f"{prefixes.AUTOSCALING}{endpoint}.json"
+    return f"{names.AUTOSCALING}{endpoint}.json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from infra import names
 from infra.aws.errors import aws_calls
 from infra.errors import UserError
 from infra.release import alarms
@@ -47,7 +48,7 @@ class ReleaseStop:
         name, new = endpoint.name, endpoint.heading_for
         if not endpoint.is_rolling_out:
             raise CannotStop(f"endpoint {name}: {_why_not(endpoint)}.")
-        alarm = alarms.stop_alarm_name(new)
+        alarm = names.stop_alarm(new)
         if tells_of_rollout(endpoint):
             found = alarm in rollback_alarms(endpoint.deployment)
         else:

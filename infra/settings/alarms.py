@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from infra.names import ERROR_RATE, P99_MODEL_LATENCY, SERVER_ERROR_RATE, alarm, rollback_resource
 from infra.settings.effect import Effect, on_change
 from infra.settings.section import Section, rule, violation
 from infra.settings.source import according_to
@@ -16,14 +17,6 @@ LEAST_USUAL_PERCENT = 0.1
 
 MAX_ROLLBACK_ALARMS = 10
 """Alarms that may roll a release back (API `AlarmList`)."""
-
-PURPOSES = ERROR_RATE, SERVER_ERROR_RATE, P99_MODEL_LATENCY = "error-rate", "server-error-rate", "p99-model-latency"
-"""What an alarm is for, at the end of its name."""
-
-
-def rollback_resource(variant_resource: str) -> str:
-    """The name in the Pulumi program of the alarms on a variant's new fleet alone."""
-    return f"{variant_resource}-rollback"
 
 
 def _alarm_name(name: str) -> str:
@@ -149,7 +142,7 @@ class AlarmSettings(Section):
             return set()
         groups = variant_resource, rollback_resource(variant_resource)
         return {("VariantAlarms", group) for group in groups} | {
-            ("MetricAlarm", f"{group}-{purpose}") for group in groups for purpose in self.purposes
+            ("MetricAlarm", alarm(group, purpose)) for group in groups for purpose in self.purposes
         }
 
     @property

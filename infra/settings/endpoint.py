@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator
 
 from infra.aws import instance_types
+from infra.names import ONLY_VARIANT
 from infra.release import arithmetic
 from infra.release.arithmetic import Duration
 from infra.settings.alarms import MAX_ROLLBACK_ALARMS, AlarmSettings
@@ -19,9 +20,6 @@ from infra.settings.section import Broken, rule, violation
 from infra.settings.source import according_to
 from infra.settings.variant import BURSTABLE_TYPES_DO_NOT_SCALE, Fleet, ModelSettings, VariantSettings
 
-ONLY_VARIANT = "AllTraffic"
-"""The name of an endpoint's variant where there is one only."""
-
 MAX_NAME = 55
 """SageMaker's 63 (API `ModelName`) less the 8 characters that Pulumi adds to the names of Model and
 EndpointConfiguration."""
@@ -30,11 +28,6 @@ KMS_KEY_ARN = r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+$"
 """The ARN of a key, neither its alias nor its ID: IAM grants keys by their ARN."""
 
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
-
-
-def variant_resource(endpoint: str, variant: str) -> str:
-    """The name in the Pulumi program of what belongs to one variant."""
-    return endpoint if variant == ONLY_VARIANT else f"{endpoint}-{variant}"
 
 
 def _endpoint_name(name: str) -> str:

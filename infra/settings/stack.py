@@ -21,11 +21,12 @@ from pydantic import (
 from infra.aws import gpus, instance_types
 from infra.image.aws_images import aws_triton_images, release_warning
 from infra.image.reference import ImageReference
+from infra.names import variant_resource
 from infra.policies.execution import fit_in_role
 from infra.settings.adopt import AdoptSettings
 from infra.settings.alarms import AlarmSettings
 from infra.settings.effect import Effect, on_change
-from infra.settings.endpoint import KMS_KEY_ARN, MAX_NAME, EndpointName, EndpointSettings, variant_resource
+from infra.settings.endpoint import KMS_KEY_ARN, MAX_NAME, EndpointName, EndpointSettings
 from infra.settings.error import Problem, key_of, path_of
 from infra.settings.freeze import FreezeWindowSettings
 from infra.settings.message import command_to_encrypt

@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from infra import prefixes
+from infra import names
 from infra.aws import gpus, instance_types
 from infra.release import arithmetic
 from infra.release.arithmetic import Duration
@@ -106,11 +106,10 @@ _ModelName = Annotated[str, StringConstraints(pattern=r"^[^/\s]+$", max_length=2
 _TimeoutSeconds = Annotated[int, Field(ge=60, le=3600)]
 
 
-_PROGRAMS = (prefixes.RELEASED, prefixes.HISTORY, prefixes.AUTOSCALING)
 
 _ARTIFACT_SCHEMA = {
     "type": "string",
-    "pattern": rf"^(?!{'|'.join(_PROGRAMS)})(?!.*\$\{{)(?:(?!\.\.?/)[^/:]+/)*[^/:]+\.tar\.gz$",
+    "pattern": rf"^(?!{'|'.join(names.RESERVED)})(?!.*\$\{{)(?:(?!\.\.?/)[^/:]+/)*[^/:]+\.tar\.gz$",
     "maxLength": MAX_ARTIFACT_KEY,
     "patternErrorMessage": "This is no key of a .tar.gz inside the bucket, such as artifacts/model_7.tar.gz.",
 }
@@ -128,7 +127,7 @@ def _artifact_key(key: str) -> str:
         raise violation(f"{key!r} has a control character, or another one that is not printed. Rename the object.")
     if "${" in key:
         raise violation(f"{key!r}: nothing is put in for ${{…}} in a stack file. Write the key out.")
-    if key.startswith(_PROGRAMS):
+    if key.startswith(names.RESERVED):
         raise violation(
             f"{key!r} lies under {key.partition('/')[0]}/, where the program alone writes; upload under artifacts/."
         )

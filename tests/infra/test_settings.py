@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from botocore.loaders import Loader
 
-from infra import prefixes
+from infra import names
 from infra.dynamic.released_artifact import released_key
 from infra.image.aws_images import NEWER
 from infra.image.reference import EcrRegistry
@@ -409,7 +409,7 @@ def test_every_wrong_tag_is_told_of() -> None:
 def test_the_longest_artifact_key_has_a_released_copy_that_sagemaker_takes() -> None:
     endpoint, artifact = "e" * MAX_NAME, "a" * (MAX_ARTIFACT_KEY - 7) + ".tar.gz"
     assert endpoint in settings(changed(f"endpoints.{endpoint}", {"model": {"artifact": artifact}})).endpoints
-    longest = f"s3://{'b' * 63}/" + released_key(f"{prefixes.RELEASED}{endpoint}/{'k' * 8}/", artifact, "v" * 32)
+    longest = f"s3://{'b' * 63}/" + released_key(f"{names.RELEASED}{endpoint}/{'k' * 8}/", artifact, "v" * 32)
     assert len(longest) <= SHAPES["Url"]["max"]
 
 

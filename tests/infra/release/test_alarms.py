@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from infra.release.alarms import AlarmNotReady, AlarmState, last_fired, require_ready, stop_alarm_name
+from infra.names import stop_alarm
+from infra.release.alarms import AlarmNotReady, AlarmState, last_fired, require_ready
 from tests.infra.release.fake_aws import state_update
 
 
 def test_a_stop_alarm_that_a_killed_stop_left_firing_says_how_to_set_it_to_ok() -> None:
-    alarm = stop_alarm_name("new")
+    alarm = stop_alarm("new")
     with pytest.raises(AlarmNotReady) as refused:
         require_ready("e", "new", [alarm], [AlarmState(alarm, "ALARM", "arn:me stopped the release of new")], "here")
     assert "alarm new-stop is in ALARM already (arn:me stopped the release of new)" in str(refused.value)

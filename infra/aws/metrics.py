@@ -1,0 +1,58 @@
+"""The CloudWatch metrics that alarms, releases and `release status` read.
+
+Source: SageMaker guide, "Amazon SageMaker AI metrics in Amazon CloudWatch". Real-time endpoints publish all of them.
+Asynchronous ones publish neither `INVOCATIONS` nor `MODEL_ERRORS` but `InvocationsProcesssed` and `InvocationFailures`;
+those that watch the former alone are silent there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+T = TypeVar("T")
+
+PERIOD_SECONDS = 60
+"""SageMaker publishes the metrics of an endpoint once a minute."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric with the statistic that describes it.
+
+    Attributes:
+        statistic: as CloudWatch's `Statistic` or `ExtendedStatistic`.
+    """
+
+    name: str
+    statistic: str
+    unit: Literal["Count", "Microseconds"]
+    namespace: str = "AWS/SageMaker"
+
+
+INVOCATIONS = Metric("Invocations", "Sum", "Count")
+"""Requests to a variant."""
+
+MODEL_ERRORS = Metric("InvocationModelErrors", "Sum", "Count")
+"""Requests that the container did not answer with 2xx."""
+
+SERVER_ERRORS = Metric("Invocation5XXErrors", "Sum", "Count")
+"""Requests that were answered with 5xx."""
+
+MODEL_LATENCY = Metric("ModelLatency", "p99", "Microseconds")
+"""How long the container takes to answer."""
+
+OVERHEAD_LATENCY = Metric("OverheadLatency", "p99", "Microseconds")
+"""What SageMaker adds to it."""
+
+LATENCIES = (MODEL_LATENCY.name, OVERHEAD_LATENCY.name)
+"""Metrics in microseconds, which people read in milliseconds."""
+
+STOP_RELEASE = Metric("StopRelease", "Maximum", "Count", namespace="triton-sagemaker")
+"""The metric of the alarm that stops a release. Nothing publishes it."""
+
+
+def dimensions(endpoint: T, variant: T | None = None, configuration: T | None = None) -> dict[str, T]:
+    """The dimensions of a variant, and of one fleet of it if the endpoint configuration is given."""
+    given = {"EndpointName": endpoint, "VariantName": variant, "EndpointConfigName": configuration}
+    return {name: value for name, value in given.items() if value is not None}
