@@ -13,9 +13,10 @@ from infra.settings.error import ConfigurationError, Problem
 from infra.settings.location import Location
 from infra.settings.variant import ModelArtifactSettings, VariantSettings
 from infra.triton import problem as triton
+from infra.triton.check import check_repository
 from infra.triton.problem import ModelRepositoryError
-from infra.triton.question import CannotBeAskedError, Question, question_for_repository
 from infra.triton.repository import ModelRepository
+from infra.triton.sample_request import SampleRequest, UnsupportedModel, request_for_repository
 
 MAX_SHOWN = 20
 """Problems of one model repository."""
@@ -28,12 +29,12 @@ class Model:
     Attributes:
         source: a model repository on disk, or the key of an artifact in the bucket.
         default_model_name: the model that answers; None lets Triton take the only one in the artifact.
-        question: a request that the model answers, if it could be made from its configuration.
+        sample_request: a request that the model answers, if it could be made from its configuration.
     """
 
     source: ModelRepository | str
     default_model_name: str | None
-    question: Question | None = None
+    sample_request: SampleRequest | None = None
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,13 @@ def _read(variant: VariantSettings, root: Path, key: Location) -> tuple[Model, l
     except OSError as error:
         raise ConfigurationError([Problem(key, f"{path} cannot be read: {error}")]) from None
     gpu = instance_types.has_gpu(variant.instance_type)
-    found = repository.check(default, gpu=gpu, environment=variant.environment)
+    found = check_repository(repository, default, gpu=gpu, environment=variant.environment)
     if errors := [each for each in found if each.severity == "error"]:
         raise ConfigurationError(_worth_showing(key, path, errors))
-    question = None
-    with contextlib.suppress(CannotBeAskedError):
-        question = question_for_repository(repository, default)
-    return Model(repository, default, question), [Problem(key, _at(path, each), "warning") for each in found]
+    sample_request = None
+    with contextlib.suppress(UnsupportedModel):
+        sample_request = request_for_repository(repository, default)
+    return Model(repository, default, sample_request), [Problem(key, _at(path, each), "warning") for each in found]
 
 
 def _worth_showing(key: Location, path: str, found: Sequence[triton.Problem]) -> list[Problem]:

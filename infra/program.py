@@ -27,7 +27,7 @@ from infra.release import freeze
 from infra.replacement import keep_until_replaced
 from infra.settings.endpoint import EndpointSettings
 from infra.settings.stack import Settings
-from infra.triton.question import Question
+from infra.triton.sample_request import SampleRequest
 
 MAX_SHOWN_REQUEST = 2_000
 """Bytes of a request that one would still paste into a terminal."""
@@ -108,7 +108,7 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
             artifact = ModelArtifact(variant_resource(name, variant), source, guarded)
             made.append(artifact)
             served[variant] = ServedModel(artifact.url, model.default_model_name)
-        question = next(iter(models.by_endpoint[name].values())).question
+        sample_request = next(iter(models.by_endpoint[name].values())).sample_request
         endpoint = TritonEndpoint(
             name,
             TritonEndpointArgs(
@@ -137,7 +137,7 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
             "arn": endpoint.arn,
             "artifacts": {variant: model.data_url for variant, model in served.items()},
             "image": mirror.image_uri,
-            "invoke": invoke_command(name, settings.region, question),
+            "invoke": invoke_command(name, settings.region, sample_request),
         }
     StackGuard(names.LAST_GUARD, held, pulumi.ResourceOptions(protect=protect, depends_on=made))
     return {"endpoints": endpoints, "bucket": bucket.name, "image": mirror.image_uri, "roleArn": role.arn}
@@ -167,12 +167,12 @@ def release_summary(settings: EndpointSettings) -> str:
     return f"a release takes {settings.release_estimate}: {how}, {alarms} rollback alarm{'' if alarms == 1 else 's'}"
 
 
-def invoke_command(endpoint: str, region: str, question: Question | None) -> str:
-    """A command line that asks the endpoint a question made for its model, else one read from `request.json`."""
+def invoke_command(endpoint: str, region: str, sample_request: SampleRequest | None) -> str:
+    """A command line that invokes the endpoint with its sample request, or with `request.json` if it has none."""
     command = (
         f"aws sagemaker-runtime invoke-endpoint --region {region} --endpoint-name {endpoint} "
         "--content-type application/json --body fileb://{} /dev/stdout"
     )
-    if question is None or len(question.body) > MAX_SHOWN_REQUEST:
+    if sample_request is None or len(sample_request.body) > MAX_SHOWN_REQUEST:
         return command.format("request.json")
-    return f"echo {shlex.quote(question.body.decode())} | {command.format('/dev/stdin')}"
+    return f"echo {shlex.quote(sample_request.body.decode())} | {command.format('/dev/stdin')}"

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from infra.triton.question import CannotBeAskedError, Question, question_for_artifact
+from infra.triton.sample_request import SampleRequest, UnsupportedModel, request_for_artifact
 from sandbox.home import Sandbox
 
 DEFAULT_MODEL = "SAGEMAKER_TRITON_DEFAULT_MODEL_NAME"
@@ -61,26 +61,26 @@ def ask(sandbox: Sandbox, arn: str) -> Asked:
         return Asked(name, endpoint["EndpointStatus"], image, artifact, question, answer, seconds, problem)
 
     try:
-        question = question_for(sandbox.client("s3", region), container)
-    except CannotBeAskedError as reason:
+        request = sample_request(sandbox.client("s3", region), container)
+    except UnsupportedModel as reason:
         return asked("none", f"cannot be asked: {reason}")
     if sandbox.running().triton:
-        return asked(question.text, "no Triton runs here")
+        return asked(request.text, "no Triton runs here")
     client = sandbox.client("sagemaker-runtime", region, retries={"total_max_attempts": 1}, read_timeout=ANSWER_SECONDS)
     started = time.perf_counter()
     try:
-        response = client.invoke_endpoint(EndpointName=name, ContentType=question.content_type, Body=question.body)
+        response = client.invoke_endpoint(EndpointName=name, ContentType=request.content_type, Body=request.body)
         body = response["Body"].read()
     except (BotoCoreError, ClientError) as error:
         words = why(error)
-        return asked(question.text, words, problem=f"did not answer: {words}")
+        return asked(request.text, words, problem=f"did not answer: {words}")
     seconds = time.perf_counter() - started
     try:
-        missing = ", ".join(question.missing(body))
+        missing = ", ".join(request.missing(body))
         problem = f"answered without {missing}, which its config.pbtxt promises" if missing else None
-        return asked(question.text, question.answer(body) or "nothing", seconds, problem)
+        return asked(request.text, request.answer(body) or "nothing", seconds, problem)
     except ValueError as error:
-        return asked(question.text, str(error), seconds, f"did not answer: {error}")
+        return asked(request.text, str(error), seconds, f"did not answer: {error}")
 
 
 def why(error: BotoCoreError | ClientError) -> str:
@@ -102,13 +102,13 @@ def serving(client: Any, endpoint: str) -> tuple[Mapping[str, Any], Mapping[str,
     return description, model["PrimaryContainer"]
 
 
-def question_for(s3: Any, container: Mapping[str, Any]) -> Question:
-    """A question for the model in the container's artifact; `CannotBeAskedError` says why there is none."""
+def sample_request(s3: Any, container: Mapping[str, Any]) -> SampleRequest:
+    """A question for the model in the container's artifact; `UnsupportedModel` says why there is none."""
     address = urlparse(container["ModelDataUrl"])
     with tempfile.TemporaryDirectory() as directory:
         artifact = Path(directory, "model.tar.gz")
         s3.download_file(address.netloc, address.path.lstrip("/"), str(artifact))
-        return question_for_artifact(artifact, container.get("Environment", {}).get(DEFAULT_MODEL))
+        return request_for_artifact(artifact, container.get("Environment", {}).get(DEFAULT_MODEL))
 
 
 def table(answers: Sequence[Asked], console: Console) -> Table:

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from infra.triton import ensemble
 from infra.triton.config import messages
 from infra.triton.model import BACKEND_FILES, FOLDERS, Model, read_models
 from infra.triton.problem import Problem, named
-
-if TYPE_CHECKING:
-    from infra.triton.repository import ModelRepository
+from infra.triton.repository import ModelRepository
 
 ADDITIONAL_ARGS = "SAGEMAKER_TRITON_ADDITIONAL_ARGS"
 EXECUTION_ENVIRONMENT = "EXECUTION_ENV_PATH"
@@ -28,14 +25,23 @@ AUTO_COMPLETING_BACKENDS = ("onnxruntime", "tensorrt", "openvino", "tensorflow",
 
 
 def check_repository(
-    repository: ModelRepository, default_model: str | None, gpu: bool | None, environment: Mapping[str, str]
+    repository: ModelRepository,
+    default_model: str | None,
+    *,
+    gpu: bool | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> list[Problem]:
-    """Every finding, by file and line. `gpu`: whether the instances have one, None if that is not known."""
+    """What Triton would refuse (errors) or ignore (warnings) on SageMaker, by file and line.
+
+    Args:
+        gpu: whether the instances have a GPU; None if that is not known.
+        environment: the container's environment variables.
+    """
     models = read_models(repository)
     problems = [
         *named("default-model", default_model_is_one_of_the_models(repository, default_model)),
         *named("stray-directory", stray_directories(repository)),
-        *named("not-loaded", models_that_are_not_loaded(models, default_model, environment)),
+        *named("not-loaded", models_that_are_not_loaded(models, default_model, environment or {})),
     ]
     by_name = {each.name: each for each in models}
     for model in models:

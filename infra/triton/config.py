@@ -14,6 +14,8 @@ from typing import Any
 from google.protobuf import text_format
 from google.protobuf.message import Message
 
+CONFIG_FILE = "config.pbtxt"
+
 MAX_CONFIG_BYTES = 131_072
 """Of a `config.pbtxt`; real ones have some kilobytes, those of large ensembles some tens."""
 

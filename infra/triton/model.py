@@ -7,15 +7,19 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from infra.triton.config import MAX_CONFIG_BYTES, ConfigError, ModelConfig, field_lines, messages, parse_config
+from infra.triton.config import (
+    CONFIG_FILE,
+    MAX_CONFIG_BYTES,
+    ConfigError,
+    ModelConfig,
+    field_lines,
+    messages,
+    parse_config,
+)
 from infra.triton.problem import Problem
-
-if TYPE_CHECKING:
-    from infra.triton.repository import ModelRepository
-
-CONFIG_FILE = "config.pbtxt"
+from infra.triton.repository import ModelRepository
 
 # Subdirectories of a model directory that are never versions: kWarmupDataFolder and its kin in Triton's constants.h.
 FOLDERS = ("warmup", "initial_state", "configs")

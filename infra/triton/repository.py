@@ -16,8 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from infra.triton.check import check_repository
-from infra.triton.model import CONFIG_FILE
+from infra.triton.config import CONFIG_FILE
 from infra.triton.pack import ChangedWhilePackingError, Progress, content_digest, write_archive
 from infra.triton.problem import ModelRepositoryError, Problem
 
@@ -71,15 +70,6 @@ class ModelRepository:
             message = f"holds several models ({names}): set `defaultModelName` to the one that answers"
             raise ModelRepositoryError(self.path, [_error(".", message, "default-model")])
         return self.model_names[0]
-
-    def check(
-        self, default_model: str | None, *, gpu: bool | None = None, environment: Mapping[str, str] | None = None
-    ) -> list[Problem]:
-        """What Triton would refuse (errors) or pass over (warnings) on SageMaker.
-
-        `gpu` says whether the instances have a GPU, if that is known; `environment` is the Model's.
-        """
-        return check_repository(self, default_model, gpu, environment or {})
 
     def digest(self) -> str:
         """SHA-256 (hex) over paths and contents; independent of times, permissions and gzip's bytes."""

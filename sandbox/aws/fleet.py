@@ -16,7 +16,8 @@ from typing import Any, Protocol
 
 from moto.logs.models import LogsBackend, logs_backends
 
-from sandbox.aws import triton
+from infra.triton.serve_script import ArchiveError, ServeError
+from infra.triton.server import INVOKE_TIMEOUT_SECONDS
 from sandbox.aws.conditions import Conditions
 from sandbox.aws.models import Image, ModelData, containers_of, platform_of
 
@@ -37,7 +38,7 @@ class ProvisioningError(Exception):
 
 
 class Server(Protocol):
-    """A model server: `TritonServer`, see `triton.py`."""
+    """A model server: `TritonServer`, see `server.py`."""
 
     def start(self) -> None: ...
     def ping(self) -> bool: ...
@@ -200,7 +201,7 @@ class Fleet:
     def drain(self) -> None:
         """Waits for the requests in flight. No new ones come once traffic is routed elsewhere."""
         with self._answered:
-            self._answered.wait_for(lambda: self._in_flight == 0, triton.INVOKE_TIMEOUT_SECONDS)
+            self._answered.wait_for(lambda: self._in_flight == 0, INVOKE_TIMEOUT_SECONDS)
 
     def variant(self, name: str) -> Variant | None:
         return next((variant for variant in self.variants if variant.name == name), None)
@@ -240,13 +241,13 @@ class Fleet:
             variant.server = server
             try:
                 server.start()
-            except triton.ArchiveError:
+            except ArchiveError:
                 url = variant.container["ModelDataUrl"]
                 raise ProvisioningError(
                     f'Failed to extract model data archive for container "container_1" from URL: "{url}". Please '
                     "ensure that the object located at the URL is a valid tar.gz archive."
                 ) from None
-            except triton.ServeError:
+            except ServeError:
                 raise _ping_failed(variant) from None
 
     def _download(self, variant: Variant, directory: Path) -> Path:

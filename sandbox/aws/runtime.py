@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox.aws import triton
+from infra.triton.server import unavailable
 from sandbox.aws.cloudwatch import backend_of
 from sandbox.aws.endpoint import Endpoint
 from sandbox.aws.fleet import Variant
@@ -60,7 +60,7 @@ def _invoke(
     endpoint: Endpoint, config_name: str, variant: Variant, params: Mapping[str, Any], context: RequestContext
 ) -> dict[str, Any]:
     if variant.server is None:
-        reason = triton.unavailable()
+        reason = unavailable()
         message = f"No Triton runs here: {reason}. The sandbox has SageMaker's control plane only."
         raise AwsError("InternalDependencyException", message, 530)
     began = time.perf_counter()

@@ -45,6 +45,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.serving import BaseWSGIServer, make_server
 
+from infra.triton.server import TritonServer, unavailable
 from sandbox.aws.access import AccessKey, check_signature, is_loopback, not_signed, unknown_key
 from sandbox.aws.autoscaling import ApplicationAutoScaling
 from sandbox.aws.calls import CallLog
@@ -69,7 +70,6 @@ from sandbox.aws.routing import Call, Signature, identify, protocol_of, service_
 from sandbox.aws.runtime import SageMakerRuntime
 from sandbox.aws.s3 import S3
 from sandbox.aws.sagemaker import Hosting, Hostings, SageMaker
-from sandbox.aws.triton import TritonServer, unavailable
 
 ACCOUNT = DEFAULT_ACCOUNT_ID
 REGION = "ap-northeast-1"

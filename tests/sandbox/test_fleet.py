@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from moto.s3.models import s3_backends
 
+from infra.triton.server import ArchiveError, ServeError
 from sandbox.aws.conditions import Conditions
 from sandbox.aws.endpoint import Endpoint
 from sandbox.aws.fleet import Fleet, Log, Place, ProvisioningError, Variant
 from sandbox.aws.rollout import Rollout
-from sandbox.aws.triton import ArchiveError, ServeError
 from tests.sandbox.conftest import ACCOUNT, REGION, TRITON_IMAGE, Host, unique
 
 URL = "s3://fleet-models/model.tar.gz"

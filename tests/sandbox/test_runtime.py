@@ -14,7 +14,7 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
-from sandbox.aws.triton import unavailable
+from infra.triton.server import unavailable
 from tests.sandbox.conftest import ACCOUNT, PROJECT, AwsProcess, Host, archive, start_aws, unique
 
 #: A model that answers what it was packed with, fails on a negative number, and starts or not.

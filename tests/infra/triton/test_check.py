@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from infra.triton.check import check_repository
 from infra.triton.problem import Problem
 from infra.triton.repository import ModelRepository
 
@@ -26,7 +27,7 @@ def check(
     gpu: bool | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> list[Problem]:
-    return ModelRepository.read(write(files)).check(default_model, gpu=gpu, environment=environment)
+    return check_repository(ModelRepository.read(write(files)), default_model, gpu=gpu, environment=environment)
 
 
 def iris(config: str, **others: str) -> dict[str, str]:
@@ -88,7 +89,7 @@ def test_text_that_does_not_parse_is_an_error_with_its_line(write: Write) -> Non
 def test_text_that_is_not_utf8_is_an_error(write: Write) -> None:
     root = write(iris(GOOD))
     (root / "iris" / "config.pbtxt").write_bytes(b'name: "\xff"')
-    assert "is not UTF-8" in the_only(ModelRepository.read(root).check("iris"), "config-syntax").message
+    assert "is not UTF-8" in the_only(check_repository(ModelRepository.read(root), "iris"), "config-syntax").message
 
 
 def test_a_name_other_than_the_directory_is_an_error(write: Write) -> None:

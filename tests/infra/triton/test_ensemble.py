@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from infra.triton.check import check_repository
 from infra.triton.problem import Problem
 from infra.triton.repository import ModelRepository
 
@@ -39,7 +40,7 @@ def check(write: Write, ensemble: str, **models: str) -> list[Problem]:
     files = {"flow/config.pbtxt": ensemble, "flow/1/.gitkeep": ""}
     for name, config in {"resize": STEP_MODEL, "classify": STEP_MODEL, **models}.items():
         files |= {f"{name}/config.pbtxt": config, f"{name}/1/model.py": ""}
-    problems = ModelRepository.read(write(files)).check("flow")
+    problems = check_repository(ModelRepository.read(write(files)), "flow")
     return [problem for problem in problems if problem.rule != "not-loaded"]
 
 
@@ -52,14 +53,14 @@ def test_a_good_ensemble_has_no_problem_and_loads_its_steps(write: Write) -> Non
     files = {"flow/config.pbtxt": GOOD, "flow/1/": ""}
     for name in ("resize", "classify"):
         files |= {f"{name}/config.pbtxt": STEP_MODEL, f"{name}/1/model.py": ""}
-    assert ModelRepository.read(write(files)).check("flow") == []
+    assert check_repository(ModelRepository.read(write(files)), "flow") == []
 
 
 def test_an_ensemble_without_a_version_directory_is_an_error(write: Write) -> None:
     files = {"flow/config.pbtxt": GOOD}
     for name in ("resize", "classify"):
         files |= {f"{name}/config.pbtxt": STEP_MODEL, f"{name}/1/model.py": ""}
-    assert [each.rule for each in ModelRepository.read(write(files)).check("flow")] == ["version-missing"]
+    assert [each.rule for each in check_repository(ModelRepository.read(write(files)), "flow")] == ["version-missing"]
 
 
 def test_an_ensemble_without_steps_is_an_error(write: Write) -> None:

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from infra.triton import problem, question, repository
+from infra.triton import problem, repository, sample_request
+from infra.triton.check import check_repository
 from infra.triton.config import MAX_CONFIG_BYTES, ConfigError, parse_config
 from infra.triton.problem import ModelRepositoryError
-from infra.triton.question import MAX_KEPT_BYTES, CannotBeAskedError, question_for_artifact, question_for_repository
 from infra.triton.repository import MAX_DEPTH, ModelRepository
+from infra.triton.sample_request import MAX_KEPT_BYTES, UnsupportedModel, request_for_artifact, request_for_repository
 
 CONFIG = """
 name: "m" backend: "python"
@@ -36,7 +37,7 @@ def model(root: Path, config: str = CONFIG) -> Path:
 def findings(root: Path) -> str:
     """What is wrong with a repository, as it is printed."""
     try:
-        found = ModelRepository.read(root).check("m")
+        found = check_repository(ModelRepository.read(root), "m")
     except ModelRepositoryError as error:
         found = list(error.problems)
     lines = [str(each) for each in found]
@@ -51,8 +52,8 @@ def findings(root: Path) -> str:
 def test_a_configuration_of_millions_of_elements_is_not_parsed(tmp_path: Path, text: str) -> None:
     model(tmp_path, text * (2 * MAX_CONFIG_BYTES // len(text)))
     assert f"is larger than {MAX_CONFIG_BYTES:,} bytes" in findings(tmp_path)
-    with pytest.raises(CannotBeAskedError, match=f"is larger than {MAX_CONFIG_BYTES:,} bytes"):
-        question_for_repository(ModelRepository.read(tmp_path), "m")
+    with pytest.raises(UnsupportedModel, match=f"is larger than {MAX_CONFIG_BYTES:,} bytes"):
+        request_for_repository(ModelRepository.read(tmp_path), "m")
 
 
 @pytest.mark.parametrize(
@@ -97,16 +98,16 @@ def test_a_tensor_that_fits_nowhere_is_no_question(tmp_path: Path, dims: str, wa
     model(tmp_path, config)
     (tmp_path / "m" / "warmup").mkdir()
     (tmp_path / "m" / "warmup" / "f").write_bytes(b"x" * 16)
-    with pytest.raises(CannotBeAskedError) as refused:
-        question_for_repository(ModelRepository.read(tmp_path), "m")
+    with pytest.raises(UnsupportedModel) as refused:
+        request_for_repository(ModelRepository.read(tmp_path), "m")
     assert len(str(refused.value)) < 200
 
 
 def test_many_inputs_that_fit_one_by_one_are_no_question(tmp_path: Path) -> None:
     inputs = "\n".join(f"input {{ name: 'x{n}' data_type: TYPE_INT8 dims: 3000000 }}" for n in range(1000))
     model(tmp_path, CONFIG + inputs)
-    with pytest.raises(CannotBeAskedError, match="x2 of 3,000,000 elements after the others is more"):
-        question_for_repository(ModelRepository.read(tmp_path), "m")
+    with pytest.raises(UnsupportedModel, match="x2 of 3,000,000 elements after the others is more"):
+        request_for_repository(ModelRepository.read(tmp_path), "m")
 
 
 def test_findings_that_multiply_are_cut_off_rule_by_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +117,7 @@ def test_findings_that_multiply_are_cut_off_rule_by_rule(tmp_path: Path, monkeyp
     model(tmp_path, CONFIG + "".join(f"input {{ name: 'x{n}' data_type: TYPE_INT8 dims: 1 }}" for n in range(100)))
     (tmp_path / "e" / "1").mkdir(parents=True)
     (tmp_path / "e" / "config.pbtxt").write_text(f"platform: 'ensemble' ensemble_scheduling {{ {steps} }}")
-    found = [each.rule for each in ModelRepository.read(tmp_path).check("e") if each.severity == "error"]
+    found = [each.rule for each in check_repository(ModelRepository.read(tmp_path), "e") if each.severity == "error"]
     assert Counter(found) == {"ensemble-step-maps": 10, "ensemble-step-tensor": 10, "ensemble-dangling": 10}
 
 
@@ -161,7 +162,7 @@ def test_warm_up_files_that_nobody_names_are_not_read(tmp_path: Path) -> None:
     for number in range(1000):
         with (tmp_path / "m" / "warmup" / str(number)).open("wb") as file:
             os.truncate(file.fileno(), 2**40)
-    assert question_for_repository(ModelRepository.read(tmp_path), "m").text == "x=[1, 1, 1, 1]"
+    assert request_for_repository(ModelRepository.read(tmp_path), "m").text == "x=[1, 1, 1, 1]"
 
 
 def test_warm_up_files_that_are_too_large_are_no_question(tmp_path: Path) -> None:
@@ -170,8 +171,8 @@ def test_warm_up_files_that_are_too_large_are_no_question(tmp_path: Path) -> Non
     (tmp_path / "m" / "warmup").mkdir()
     with (tmp_path / "m" / "warmup" / "f").open("wb") as file:
         os.truncate(file.fileno(), 2**40)
-    with pytest.raises(CannotBeAskedError, match="warm-up files hold more than 6,291,456 bytes"):
-        question_for_repository(ModelRepository.read(tmp_path), "m")
+    with pytest.raises(UnsupportedModel, match="warm-up files hold more than 6,291,456 bytes"):
+        request_for_repository(ModelRepository.read(tmp_path), "m")
 
 
 # The artifact
@@ -231,46 +232,46 @@ SPARSE = ("GNU.sparse.major=1", "GNU.sparse.minor=0")
     ],
 )
 def test_an_artifact_whose_headers_lie_is_read_to_its_end_and_no_further(content: Callable[[], bytes]) -> None:
-    with pytest.raises(CannotBeAskedError) as refused:
-        question_for_artifact(content(), "m")
+    with pytest.raises(UnsupportedModel) as refused:
+        request_for_artifact(content(), "m")
     assert str(refused.value).isprintable()
 
 
 def test_an_artifact_of_too_many_members_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(question, "MAX_MEMBERS", 100)
-    with pytest.raises(CannotBeAskedError, match="more than 100 files and directories"):
-        question_for_artifact(archive(*(header(f"d{number}/f", 0) for number in range(200))), "m")
+    monkeypatch.setattr(sample_request, "MAX_MEMBERS", 100)
+    with pytest.raises(UnsupportedModel, match="more than 100 files and directories"):
+        request_for_artifact(archive(*(header(f"d{number}/f", 0) for number in range(200))), "m")
 
 
 def test_an_artifact_that_unpacks_to_too_much_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(question, "MAX_UNPACKED_BYTES", 1_000_000)
-    with pytest.raises(CannotBeAskedError, match="unpacks to more than 1,000,000 bytes"):
-        question_for_artifact(archive(member("m/1/zeros", bytes(2_000_000))), "m")
+    monkeypatch.setattr(sample_request, "MAX_UNPACKED_BYTES", 1_000_000)
+    with pytest.raises(UnsupportedModel, match="unpacks to more than 1,000,000 bytes"):
+        request_for_artifact(archive(member("m/1/zeros", bytes(2_000_000))), "m")
 
 
 def test_an_artifact_of_thousands_of_warm_up_files_is_read_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(question, "MAX_KEPT_BYTES", 10_000)
+    monkeypatch.setattr(sample_request, "MAX_KEPT_BYTES", 10_000)
     files = [member(f"m/warmup/{number}", bytes(1000)) for number in range(100)]
-    with pytest.raises(CannotBeAskedError, match="warm-up files hold more than 10,000 bytes"):
-        question_for_artifact(archive(WITH_CONFIG, *files), "m")
+    with pytest.raises(UnsupportedModel, match="warm-up files hold more than 10,000 bytes"):
+        request_for_artifact(archive(WITH_CONFIG, *files), "m")
 
 
 def test_the_files_of_other_models_count_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(question, "MAX_KEPT_BYTES", 10_000)
+    monkeypatch.setattr(sample_request, "MAX_KEPT_BYTES", 10_000)
     files = [member(f"other/warmup/{number}", bytes(1000)) for number in range(100)]
-    assert question_for_artifact(archive(WITH_CONFIG, *files), "m").text == "x=[1, 1, 1, 1]"
+    assert request_for_artifact(archive(WITH_CONFIG, *files), "m").text == "x=[1, 1, 1, 1]"
 
 
 def test_the_names_in_an_artifact_are_printed_in_a_line() -> None:
     content = archive(*(header(f"d{number}\n\x1b[2J/f", 0) for number in range(200)))
-    with pytest.raises(CannotBeAskedError) as refused:
-        question_for_artifact(content, None)
+    with pytest.raises(UnsupportedModel) as refused:
+        request_for_artifact(content, None)
     assert str(refused.value).isprintable() and len(str(refused.value)) < 1000
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"outputs": ' + b"[" * 100_000, b'{"outputs": 5}', b"5", b"\xff"])
 def test_an_answer_of_another_kind_is_no_traceback(body: bytes) -> None:
-    asked = question_for_artifact(archive(WITH_CONFIG), "m")
+    asked = request_for_artifact(archive(WITH_CONFIG), "m")
     with pytest.raises(ValueError, match="not an inference response"):
         asked.answer(body)
 
@@ -281,4 +282,4 @@ def test_an_ordinary_archive_is_read() -> None:
         entry = tarfile.TarInfo("m/config.pbtxt")
         entry.size = len(CONFIG)
         written.addfile(entry, io.BytesIO(CONFIG.encode()))
-    assert question_for_artifact(buffer.getvalue(), None).text == "x=[1, 1, 1, 1]"
+    assert request_for_artifact(buffer.getvalue(), None).text == "x=[1, 1, 1, 1]"

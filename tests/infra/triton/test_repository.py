@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.triton.check import check_repository
 from infra.triton.problem import ModelRepositoryError
 from infra.triton.repository import ModelRepository
 
@@ -148,4 +149,4 @@ def test_what_moves_between_path_and_content_changes_the_digest(write: Write) ->
 def test_the_example_repository_is_one_and_has_no_problem() -> None:
     repository = ModelRepository.read(EXAMPLES)
     assert repository.default_model_name() == "iris"
-    assert repository.check("iris") == []
+    assert check_repository(repository, "iris") == []

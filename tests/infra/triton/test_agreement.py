@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from infra.triton.check import check_repository
 from infra.triton.repository import ModelRepository
-from sandbox.aws.triton import unavailable
+from infra.triton.server import unavailable
 
 from .triton_container import TritonContainer
 
@@ -69,7 +70,7 @@ ENSEMBLES = [
 
 
 def rules(repository: ModelRepository, default_model: str) -> set[str]:
-    problems = repository.check(default_model, gpu=False)
+    problems = check_repository(repository, default_model, gpu=False)
     return {problem.rule for problem in problems if problem.severity == "error"}
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from sandbox.aws import container
+from infra.triton import container
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="containers are a matter of Linux")
 

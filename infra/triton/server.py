@@ -23,14 +23,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from sandbox.aws import container
-from sandbox.aws.serve import ArchiveError, Serve, ServeError, serve, unpack
+from infra.triton import container
+from infra.triton.serve_script import ArchiveError, Serve, ServeError, serve, unpack
 
 __all__ = ["ArchiveError", "ServeError", "TritonServer", "unavailable"]
 
 SAGEMAKER_PORT = 8080  # what a SageMaker container listens on
 #: The environment variable that lets Triton listen on 0.0.0.0, which its SageMaker server always does.
-EXPOSE = "SANDBOX_EXPOSE_TRITON"
+EXPOSE = "TRITON_EXPOSE"
 PING_TIMEOUT_SECONDS = 2.0  # "Custom Inference Code with Hosting Services", SageMaker's developer guide
 INVOKE_TIMEOUT_SECONDS = 60.0
 STOP_GRACE_SECONDS = 10.0
@@ -65,7 +65,7 @@ def unavailable() -> str | None:
     if not _has_networks() and not _may_be_exposed():
         return (
             "the kernel allows no network namespaces here (as under Docker's default profile), and without one Triton "
-            f"listens on every interface of this machine. To accept that, set {EXPOSE}=1 before the sandbox starts"
+            f"listens on every interface of this machine. To accept that, set {EXPOSE}=1 before"
         )
     return None
 
@@ -188,7 +188,7 @@ class TritonServer:
             self._log(line)
         if not _has_mounts():
             self._log(
-                f"SANDBOX: the kernel allows no mounts here, so the model is at {self._repository} instead "
+                f"NOTE: the kernel allows no mounts here, so the model is at {self._repository} instead "
                 f"of {container.MODEL}: a path below that does not exist"
             )
         self._run(decided)

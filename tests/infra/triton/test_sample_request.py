@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from infra.triton.config import parse_config
-from infra.triton.question import CannotBeAskedError, Question, question_for, question_for_artifact
 from infra.triton.repository import ModelRepository
+from infra.triton.sample_request import SampleRequest, UnsupportedModel, request_for_artifact, request_for_config
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "models"
 
@@ -33,12 +33,12 @@ def artifact(files: dict[str, bytes]) -> bytes:
     return target.getvalue()
 
 
-def ask(text: str, warmup: dict[str, bytes] | None = None) -> Question:
-    return question_for(parse_config(text, "config.pbtxt"), warmup or {})
+def ask(text: str, warmup: dict[str, bytes] | None = None) -> SampleRequest:
+    return request_for_config(parse_config(text, "config.pbtxt"), warmup or {})
 
 
-def inputs(question: Question) -> list[dict[str, object]]:
-    return list(json.loads(question.body)["inputs"])
+def inputs(request: SampleRequest) -> list[dict[str, object]]:
+    return list(json.loads(request.body)["inputs"])
 
 
 def test_every_input_is_asked_with_the_smallest_of_its_shapes() -> None:
@@ -55,11 +55,11 @@ def test_a_model_without_batching_gets_no_batch_dimension() -> None:
 def test_the_example_model_is_asked_about_the_flower_of_its_warm_up(tmp_path: Path) -> None:
     packed = tmp_path / "model.tar.gz"
     ModelRepository.read(EXAMPLES).pack(packed)
-    question = question_for_artifact(packed, "iris")
-    assert question.text == "measurements=[6.3, 3.3, 6, 2.5]"
-    assert inputs(question)[0]["data"] == pytest.approx([6.3, 3.3, 6.0, 2.5])
-    assert question.outputs == ("species", "probabilities")
-    assert question.content_type == "application/json"
+    request = request_for_artifact(packed, "iris")
+    assert request.text == "measurements=[6.3, 3.3, 6, 2.5]"
+    assert inputs(request)[0]["data"] == pytest.approx([6.3, 3.3, 6.0, 2.5])
+    assert request.outputs == ("species", "probabilities")
+    assert request.content_type == "application/json"
 
 
 def test_texts_of_a_warm_up_sample_are_read_with_their_lengths() -> None:
@@ -75,13 +75,13 @@ def test_texts_of_a_warm_up_sample_are_read_with_their_lengths() -> None:
 
 def test_a_warm_up_sample_of_zeros_gives_its_shape() -> None:
     sample = 'model_warmup [ { inputs { key: "x" value { data_type: TYPE_INT64 dims: [ 3 ] zero_data: true } } } ]'
-    question = ask('input [ { name: "x" data_type: TYPE_INT64 dims: [ -1 ] } ]' + sample)
-    assert inputs(question) == [{"name": "x", "shape": [3], "datatype": "INT64", "data": [1, 1, 1]}]
+    request = ask('input [ { name: "x" data_type: TYPE_INT64 dims: [ -1 ] } ]' + sample)
+    assert inputs(request) == [{"name": "x", "shape": [3], "datatype": "INT64", "data": [1, 1, 1]}]
 
 
 def test_a_warm_up_file_that_is_too_short_cannot_be_asked() -> None:
     sample = 'model_warmup [ { inputs { key: "x" value { data_type: TYPE_FP32 dims: [ 4 ] input_data_file: "x" } } } ]'
-    with pytest.raises(CannotBeAskedError, match="warm-up file x does not hold 4 of FP32"):
+    with pytest.raises(UnsupportedModel, match="warm-up file x does not hold 4 of FP32"):
         ask('input [ { name: "x" data_type: TYPE_FP32 dims: [ 4 ] } ]' + sample, {"x": b"\0" * 15})
 
 
@@ -114,7 +114,7 @@ def test_outputs_without_a_json_form_are_not_asked_for() -> None:
         ('input [ { name: "x" data_type: TYPE_FP16 dims: [ 1 ] } ]', r"input x has no JSON form \(TYPE_FP16\)"),
         (PLAIN.replace('"y" data_type: TYPE_FP32', '"y" data_type: TYPE_BF16'), "outputs have no JSON form"),
         ('input [ { name: "x" data_type: TYPE_FP32 dims: [ 1 ] is_shape_tensor: true } ]', "x is a shape tensor"),
-        ('input [ { name: "x" data_type: TYPE_FP32 dims: [ 1300000 ] } ]', r"6,500,\d+ bytes of JSON"),
+        ('input [ { name: "x" data_type: TYPE_FP32 dims: [ 1300000 ] } ]', r"6,500,\d+ bytes"),
         ('input [ { name: "x" data_type: TYPE_FP32 dims: [ 1000000, 1000000 ] } ]', "x of 1,000,000,000,000 elements"),
         ('backend: "python"', "declares no input"),
         (PLAIN + "sequence_batching { }", "sequence"),
@@ -122,12 +122,12 @@ def test_outputs_without_a_json_form_are_not_asked_for() -> None:
     ],
 )
 def test_a_model_that_cannot_be_asked_is_said_to_be(config: str, reason: str) -> None:
-    with pytest.raises(CannotBeAskedError, match=reason):
+    with pytest.raises(UnsupportedModel, match=reason):
         ask(config)
 
 
 def test_without_a_default_model_the_only_directory_answers() -> None:
-    assert question_for_artifact(artifact({"./one/config.pbtxt": PLAIN.encode(), "./README": b""}), None).text
+    assert request_for_artifact(artifact({"./one/config.pbtxt": PLAIN.encode(), "./README": b""}), None).text
 
 
 @pytest.mark.parametrize(
@@ -140,13 +140,13 @@ def test_without_a_default_model_the_only_directory_answers() -> None:
     ],
 )
 def test_an_artifact_without_a_usable_configuration_cannot_be_asked(files: dict[str, bytes], reason: str) -> None:
-    with pytest.raises(CannotBeAskedError, match=reason):
-        question_for_artifact(artifact(files), None)
+    with pytest.raises(UnsupportedModel, match=reason):
+        request_for_artifact(artifact(files), None)
 
 
 def test_an_artifact_that_is_no_archive_cannot_be_asked() -> None:
-    with pytest.raises(CannotBeAskedError, match="cannot be read"):
-        question_for_artifact(b"not an archive", None)
+    with pytest.raises(UnsupportedModel, match="cannot be read"):
+        request_for_artifact(b"not an archive", None)
 
 
 def test_an_answer_is_shown_in_short() -> None:
@@ -188,5 +188,5 @@ def test_an_fp32_of_a_warm_up_file_is_asked_as_people_write_it(value: float) -> 
         """,
         "config.pbtxt",
     )
-    (tensor,) = question_for(config, {"f": struct.pack("<f", value)}).inputs
+    (tensor,) = request_for_config(config, {"f": struct.pack("<f", value)}).inputs
     assert tensor.data == [value]

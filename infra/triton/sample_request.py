@@ -1,7 +1,7 @@
-"""A question for a live endpoint, made from the `config.pbtxt` of the model that answers it.
+"""A sample request for an endpoint, generated from the `config.pbtxt` of the model that serves it.
 
-The request is JSON of the Open Inference Protocol (KServe v2), which Triton's SageMaker service takes. A model whose
-configuration holds a warm-up sample is asked that very sample; any other one gets ones and short texts of its shapes.
+The request is JSON of the Open Inference Protocol (KServe v2), which Triton's SageMaker service accepts. If the
+configuration has a warm-up sample, the request repeats it; otherwise the inputs are ones and short strings.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ DATA_TYPES: Mapping[str, DataType] = {
 }
 
 
-class CannotBeAskedError(Exception):
-    """Why no question can be made for a model."""
+class UnsupportedModel(Exception):
+    """No sample request can be generated for a model; the message gives the reason."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(printable(reason))
@@ -77,7 +77,7 @@ class CannotBeAskedError(Exception):
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input of the question: its shape, batch dimension included, and its elements in row-major order."""
+    """An input tensor: its shape with the batch dimension, and its elements in row-major order."""
 
     name: str
     data_type: DataType
@@ -86,8 +86,8 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Question:
-    """What to send to the endpoint, and how to show it and its answer in a line."""
+class SampleRequest:
+    """The request, and one-line summaries of the request and of its response."""
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[str, ...]
@@ -106,38 +106,37 @@ class Question:
 
     @property
     def text(self) -> str:
-        """The question in short, such as `measurements=[6.3, 3.3, 6, 2.5]`."""
+        """The request in short, such as `measurements=[6.3, 3.3, 6, 2.5]`."""
         return ", ".join(_shown(each.name, each.data) for each in self.inputs)
 
     def answer(self, body: bytes) -> str:
-        """The endpoint's answer in short, such as `species=virginica`; ValueError if it is no inference response."""
+        """The response in short, such as `species=virginica`; ValueError if it is not an inference response."""
         return ", ".join(_shown(name, data) for name, data in _outputs(body).items())
 
     def missing(self, body: bytes) -> list[str]:
-        """The outputs that the configuration declares and the answer lacks; ValueError if it is no inference
-        response."""
+        """The declared outputs that the response lacks; ValueError if it is not an inference response."""
         found = _outputs(body)
         return [name for name in self.outputs if name not in found]
 
 
-def question_for_repository(repository: ModelRepository, model: str) -> Question:
-    """The question for a model of a repository on disk; `CannotBeAskedError` says why there is none."""
-    return _question_for_files(model, {path: partial(_head, source) for path, source in repository.files.items()})
+def request_for_repository(repository: ModelRepository, model: str) -> SampleRequest:
+    """The sample request for a model of a repository on disk; raises `UnsupportedModel`."""
+    return _request_for_files(model, {path: partial(_head, source) for path, source in repository.files.items()})
 
 
-def question_for_artifact(artifact: Path | bytes, default_model: str | None) -> Question:
-    """The question for the model that answers for an artifact (.tar.gz); `CannotBeAskedError` says why there is none.
+def request_for_artifact(artifact: Path | bytes, default_model: str | None) -> SampleRequest:
+    """The sample request for an artifact's default model; raises `UnsupportedModel`.
 
-    Without a default model it is the only directory of the artifact, as `serve` decides.
+    Without a default model, `serve` loads the only directory of the artifact.
     """
     try:
         names, contents = _read(artifact, default_model)
     except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, zlib.error) as error:
-        raise CannotBeAskedError(f"the artifact cannot be read: {error}") from error
+        raise UnsupportedModel(f"the artifact cannot be read: {error}") from error
     if not default_model and len(names) != 1:
         listed = ", ".join(sorted(names)[:MAX_LISTED])
-        raise CannotBeAskedError(f"several models ({listed}), and none is the default one")
-    return _question_for_files(
+        raise UnsupportedModel(f"the artifact has several models ({listed}) and no default model")
+    return _request_for_files(
         default_model or next(iter(names)), {path: partial(_first, content) for path, content in contents.items()}
     )
 
@@ -151,33 +150,32 @@ def _first(content: bytes, size: int) -> bytes:
     return content[:size]
 
 
-def _question_for_files(model: str, contents: Mapping[str, Callable[[int], bytes]]) -> Question:
-    """`contents` gives the first so many bytes of each file: there may be thousands of large ones, and few are asked
-    for."""
+def _request_for_files(model: str, contents: Mapping[str, Callable[[int], bytes]]) -> SampleRequest:
+    """`contents` maps each path to a function that reads the first bytes of the file, because few of many are read."""
     if f"{model}/config.pbtxt" not in contents:
-        raise CannotBeAskedError(f"{model} has no config.pbtxt that says what it takes")
+        raise UnsupportedModel(f"{model} has no config.pbtxt")
     try:
         text = contents[f"{model}/config.pbtxt"](MAX_CONFIG_BYTES + 1).decode()
         config = parse_config(text, f"{model}/config.pbtxt")
     except (ConfigError, UnicodeDecodeError) as error:
-        raise CannotBeAskedError(str(error)) from error
+        raise UnsupportedModel(str(error)) from error
     inputs = config.model_warmup[0].inputs.values() if config.model_warmup else ()
     warmup: dict[str, bytes] = {}
     for file in {each.input_data_file for each in inputs if f"{model}/warmup/{each.input_data_file}" in contents}:
         warmup[file] = contents[f"{model}/warmup/{file}"](MAX_BODY_BYTES + 1)
         if sum(map(len, warmup.values())) > MAX_BODY_BYTES:
-            raise CannotBeAskedError(f"its warm-up files hold more than {MAX_BODY_BYTES:,} bytes, SageMaker's 6 MB")
-    return question_for(config, warmup)
+            raise UnsupportedModel(f"its warm-up files hold more than {MAX_BODY_BYTES:,} bytes, SageMaker's 6 MB")
+    return request_for_config(config, warmup)
 
 
-def question_for(config: ModelConfig, warmup: Mapping[str, bytes]) -> Question:
-    """The question for a configured model; `warmup` holds the files of its `warmup` directory by name."""
+def request_for_config(config: ModelConfig, warmup: Mapping[str, bytes]) -> SampleRequest:
+    """The sample request for a configuration; `warmup` maps names to the files of the model's `warmup` directory."""
     if config.model_transaction_policy.decoupled:
-        raise CannotBeAskedError("it is decoupled: one question may get any number of answers")
+        raise UnsupportedModel("the model is decoupled: one request may get any number of responses")
     if config.HasField("sequence_batching"):
-        raise CannotBeAskedError("it answers within a sequence of requests (sequence_batching)")
+        raise UnsupportedModel("the model requires sequences of requests (sequence_batching)")
     if not config.input:
-        raise CannotBeAskedError("its config.pbtxt declares no input")
+        raise UnsupportedModel("config.pbtxt declares no input")
     declared = [each for each in config.input if not each.optional] or list(config.input)
     sample = config.model_warmup[0].inputs if config.model_warmup else {}
     batch = (1,) if config.max_batch_size > 0 else ()
@@ -185,35 +183,31 @@ def question_for(config: ModelConfig, warmup: Mapping[str, bytes]) -> Question:
     for each in declared:
         left = MAX_BODY_BYTES - sum(len(tensor.data) for tensor in inputs)
         inputs.append(_input(each, batch, sample.get(each.name), warmup, left))
-    question = Question(
+    request = SampleRequest(
         inputs=tuple(inputs),
         outputs=tuple(each.name for each in config.output if _type_name(each.data_type) in DATA_TYPES),
     )
-    if config.output and not question.outputs:
-        raise CannotBeAskedError(f"its outputs have no JSON form ({_type_name(config.output[0].data_type)})")
-    if len(question.body) > MAX_BODY_BYTES:
-        raise CannotBeAskedError(
-            f"the question would take {len(question.body):,} bytes of JSON, more than SageMaker's 6 MB"
+    if config.output and not request.outputs:
+        raise UnsupportedModel(f"its outputs have no JSON form ({_type_name(config.output[0].data_type)})")
+    if len(request.body) > MAX_BODY_BYTES:
+        raise UnsupportedModel(
+            f"the JSON body has {len(request.body):,} bytes, more than the 6 MB that SageMaker accepts"
         )
-    return question
+    return request
 
 
-def _input(
-    declared: Any, batch: tuple[int, ...], sample: Any | None, warmup: Mapping[str, bytes], most: int
-) -> Tensor:
+def _input(declared: Any, batch: tuple[int, ...], sample: Any | None, warmup: Mapping[str, bytes], most: int) -> Tensor:
     type_name = _type_name(declared.data_type)
     data_type = DATA_TYPES.get(type_name)
     if data_type is None:
-        raise CannotBeAskedError(f"its input {declared.name} has no JSON form ({type_name})")
+        raise UnsupportedModel(f"its input {declared.name} has no JSON form ({type_name})")
     if declared.is_shape_tensor:
-        raise CannotBeAskedError(f"its input {declared.name} is a shape tensor")
+        raise UnsupportedModel(f"its input {declared.name} is a shape tensor")
     dims = sample.dims if sample is not None else [1 if size == -1 else size for size in declared.dims]
     shape = (*batch, *dims)
     if (count := _elements(dims)) > most:
         others = " after the others" if most < MAX_BODY_BYTES else ""
-        raise CannotBeAskedError(
-            f"its input {declared.name} of {count:,} elements{others} is more than SageMaker's 6 MB"
-        )
+        raise UnsupportedModel(f"its input {declared.name} of {count:,} elements{others} is more than SageMaker's 6 MB")
     if sample is not None and sample.input_data_file in warmup:
         file = sample.input_data_file
         return Tensor(declared.name, data_type, shape, _unpacked(data_type, count, warmup[file], file))
@@ -225,7 +219,7 @@ def _elements(dims: Sequence[int]) -> int:
     count = 1
     for size in dims:
         if size < 0:
-            raise CannotBeAskedError(f"a dimension is {size}")
+            raise UnsupportedModel(f"a dimension is {size}")
         count = min(count * size, 2**63)
     return count
 
@@ -246,9 +240,7 @@ def _unpacked(data_type: DataType, count: int, content: bytes, file: str) -> lis
             offset += 4 + length
         return texts
     except (struct.error, UnicodeDecodeError) as error:
-        raise CannotBeAskedError(
-            f"its warm-up file {file} does not hold {count} of {data_type.name}: {error}"
-        ) from error
+        raise UnsupportedModel(f"its warm-up file {file} does not hold {count} of {data_type.name}: {error}") from error
 
 
 def _shortest(value: float) -> float:

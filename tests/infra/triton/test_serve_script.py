@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.aws.serve import ArchiveError, Serve, ServeError, serve, unpack
+from infra.triton.serve_script import ArchiveError, Serve, ServeError, serve, unpack
 
 
 def repository(path: Path, *files: str) -> Path:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.aws.triton import TritonServer
+from infra.triton.server import TritonServer
 
 # Auto-completion starts a Python model once more, for over a second; the tests' models say all in their config.pbtxt.
 QUICK = {

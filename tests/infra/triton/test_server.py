@@ -20,10 +20,10 @@ from typing import Any
 import psutil
 import pytest
 
+from infra.triton import server
 from infra.triton.repository import ModelRepository
-from sandbox.aws import triton
-from sandbox.aws.serve import Serve
-from sandbox.aws.triton import ServeError, TritonServer, unavailable
+from infra.triton.serve_script import Serve
+from infra.triton.server import ServeError, TritonServer, unavailable
 
 from .triton_container import QUICK, TritonContainer
 
@@ -107,9 +107,9 @@ class TritonPythonModel:
 def test_the_model_is_where_sagemaker_has_it_or_the_log_says_that_it_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounts: bool
 ) -> None:
-    if not triton._has_mounts():
+    if not server._has_mounts():
         mounts = False
-    monkeypatch.setattr(triton, "_has_mounts", lambda: mounts)
+    monkeypatch.setattr(server, "_has_mounts", lambda: mounts)
     running = TritonContainer.of(artifact(tmp_path, READS_BESIDE_ITSELF), tmp_path / "container")
     running.server.start()
     try:
@@ -119,7 +119,7 @@ def test_the_model_is_where_sagemaker_has_it_or_the_log_says_that_it_is_not(
     log = "\n".join(running.log)
     assert ready == mounts, log
     assert ("read True" in log, "repository /opt/ml/model" in log) == (mounts, mounts)
-    assert ("SANDBOX: the kernel allows no mounts here" in log) == (not mounts)
+    assert ("NOTE: the kernel allows no mounts here" in log) == (not mounts)
 
 
 @needs_triton
@@ -288,7 +288,7 @@ def test_two_servers_run_side_by_side(iris: TritonContainer, tmp_path: Path) -> 
 PARENT = """
 import sys, time
 from pathlib import Path
-from sandbox.aws.triton import TritonServer
+from infra.triton.server import TritonServer
 
 server = TritonServer(Path(sys.argv[1]), {}, Path(sys.argv[2]), lambda line: None)
 server.start()
@@ -350,55 +350,55 @@ def test_a_missing_wheel_is_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> triton._Wheel:
+def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> server._Wheel:
     """An installed wheel with all it takes, so that one thing at a time can be taken away."""
     on_linux(monkeypatch)
     stubs = tmp_path / "stubs"
     (stubs / "3.11").mkdir(parents=True)
     (stubs / "3.10").mkdir()
     (stubs / "3.11" / "stub").touch()
-    found = triton._Wheel(tmp_path, tmp_path, tmp_path, stubs / "3.11" / "stub", tmp_path)
-    monkeypatch.setattr(triton, "_wheel", lambda: found)
-    monkeypatch.setattr(triton, "_installed", lambda distribution: "1.26.4")
-    monkeypatch.setattr(triton, "_has_networks", lambda: True)
+    found = server._Wheel(tmp_path, tmp_path, tmp_path, stubs / "3.11" / "stub", tmp_path)
+    monkeypatch.setattr(server, "_wheel", lambda: found)
+    monkeypatch.setattr(server, "_installed", lambda distribution: "1.26.4")
+    monkeypatch.setattr(server, "_has_networks", lambda: True)
     assert unavailable() is None
     return found
 
 
-def test_a_python_without_a_stub_is_the_reason(wheel: triton._Wheel) -> None:
+def test_a_python_without_a_stub_is_the_reason(wheel: server._Wheel) -> None:
     wheel.stub.unlink()
     assert str(unavailable()).endswith("it has 3.10, 3.11")
 
 
 @pytest.mark.parametrize(("numpy", "said"), [("2.1.0", "has 2.1.0"), (None, "has none")])
 def test_a_wrong_numpy_is_the_reason(
-    wheel: triton._Wheel, monkeypatch: pytest.MonkeyPatch, numpy: str | None, said: str
+    wheel: server._Wheel, monkeypatch: pytest.MonkeyPatch, numpy: str | None, said: str
 ) -> None:
-    monkeypatch.setattr(triton, "_installed", lambda distribution: numpy)
+    monkeypatch.setattr(server, "_installed", lambda distribution: numpy)
     assert "numpy below 2" in str(unavailable())
     assert said in str(unavailable())
 
 
-def test_a_missing_libpython_is_the_reason(wheel: triton._Wheel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_libpython_is_the_reason(wheel: server._Wheel, monkeypatch: pytest.MonkeyPatch) -> None:
     object.__setattr__(wheel, "libpython", None)
     assert "libpython3." in str(unavailable())
 
 
-def test_a_missing_tar_is_the_reason(wheel: triton._Wheel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_tar_is_the_reason(wheel: server._Wheel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert "tar command" in str(unavailable())
 
 
 @pytest.mark.parametrize(("value", "runs"), [(None, False), ("", False), ("0", False), ("1", True)])
 def test_triton_is_open_on_every_interface_only_where_a_variable_allows_it(
-    wheel: triton._Wheel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str | None, runs: bool
+    wheel: server._Wheel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str | None, runs: bool
 ) -> None:
-    monkeypatch.setattr(triton, "_has_networks", lambda: False)
-    monkeypatch.delenv("SANDBOX_EXPOSE_TRITON", raising=False)
+    monkeypatch.setattr(server, "_has_networks", lambda: False)
+    monkeypatch.delenv("TRITON_EXPOSE", raising=False)
     if value is not None:
-        monkeypatch.setenv("SANDBOX_EXPOSE_TRITON", value)
+        monkeypatch.setenv("TRITON_EXPOSE", value)
     assert (unavailable() is None) == runs
     if not runs:
-        assert "SANDBOX_EXPOSE_TRITON=1" in str(unavailable())
-        with pytest.raises(RuntimeError, match="SANDBOX_EXPOSE_TRITON"):
+        assert "TRITON_EXPOSE=1" in str(unavailable())
+        with pytest.raises(RuntimeError, match="TRITON_EXPOSE"):
             TritonServer(tmp_path / "a", {}, tmp_path / "b", print)._run(Serve([], {}, []))

@@ -48,7 +48,7 @@ def serve(repository: Path, environment: Mapping[str, str], at: Path | None = No
         at: where Triton finds the repository, if not where it is here.
     """
     if environment.get("SAGEMAKER_MULTI_MODEL") == "true":
-        raise ServeError("SAGEMAKER_MULTI_MODEL=true: the sandbox runs no multi-model endpoints")
+        raise ServeError("SAGEMAKER_MULTI_MODEL=true: multi-model endpoints cannot run here")
     variables = dict(environment)
     # `serve` sets the ping mode without exporting it: Triton sees it only where the container's environment has one.
     if f"{_PREFIX}PING_MODE" in variables:
