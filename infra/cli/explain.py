@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from infra.settings.keys import Key
+    from infra.settings.reference import Key
 
 _PART = re.compile(r'\["(?:[^"\\]|\\.)*"\]|\[[^\]]*\]|[^.\[\]]+')
 """Of a key as Pulumi writes it: a name, one in brackets and quotes, or a position."""
@@ -60,7 +60,7 @@ def explain(key: KeyName = None, write: Write = False, cwd: Directory = Path()) 
     Without a key, all keys are listed. Exits with 1 when there is no such key.
     """
     from infra.cli.project import Project
-    from infra.settings.keys import keys
+    from infra.settings.reference import keys
 
     at = Project.at(cwd.absolute())
     project = at.name
@@ -128,7 +128,7 @@ def in_words(key: Key, project: str, known: Sequence[Key]) -> str:
 
 def _default(key: Key) -> str:
     """What counts where the key is left out; of a section, what counts of its keys."""
-    from infra.settings.keys import written
+    from infra.settings.reference import written
     from infra.settings.section import Section
 
     section = key.field.get_default(call_default_factory=True)
@@ -141,7 +141,7 @@ def _default(key: Key) -> str:
 def markdown(project: str) -> str:
     """The documentation of all keys."""
     from infra.settings.effect import Effect
-    from infra.settings.keys import keys
+    from infra.settings.reference import keys
 
     known = keys()
     effects = "\n".join(f"| {each.value} | {each.explanation} |" for each in Effect)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from infra.aws import gpus, instance_types
-from infra.settings.keys import by_section
+from infra.settings.reference import by_section
 from infra.settings.stack import COST_TAGS, Settings
 
 Schema = dict[str, Any]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from infra.settings.effect import Effect
-from infra.settings.keys import keys
+from infra.settings.reference import keys
 from sandbox.settings_files import PLACEHOLDER
 from sandbox.stacks import StackFailed, Step
 from tests.infra.changes import (

@@ -11,8 +11,8 @@ from ruamel.yaml import YAML
 
 from infra.__main__ import main
 from infra.cli.explain import FILE, SECOND_ENDPOINT, TWO_VARIANTS, markdown, matching
-from infra.settings.keys import keys
 from infra.settings.load import load
+from infra.settings.reference import keys
 from infra.settings.stack import Settings
 from tests.infra.mock_runtime import ROOT, stack_file
 from tests.infra.test_settings import WRONG_VALUES, changed, problems

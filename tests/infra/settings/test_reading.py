@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from infra.settings.error import ConfigurationError
-from infra.settings.keys import keys
 from infra.settings.load import load
+from infra.settings.reference import keys
 from infra.settings.stack import Settings
 from infra.settings.stand_in import LEFT_OUT, stand_ins
 

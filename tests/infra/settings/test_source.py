@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.loaders import Loader
 
-from infra.settings.keys import Key, by_section
+from infra.settings.reference import Key, by_section
 from infra.settings.stack import Settings
 
 KEYS = list(by_section().values())

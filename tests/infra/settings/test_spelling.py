@@ -10,8 +10,8 @@ import botocore.session
 import pytest
 
 from infra.settings.error import ConfigurationError
-from infra.settings.keys import Key, keys
 from infra.settings.load import load
+from infra.settings.reference import Key, keys
 from infra.settings.spelling import AWS_WORDS, nearest
 
 FLEET: dict[str, Any] = {
