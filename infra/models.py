@@ -11,7 +11,8 @@ from infra.aws import instance_types
 from infra.settings.endpoint import EndpointSettings
 from infra.settings.error import ConfigurationError, Problem
 from infra.settings.location import Location
-from infra.settings.variant import ModelArtifactSettings, VariantSettings
+from infra.settings.model import ModelArtifactSettings
+from infra.settings.variant import VariantSettings
 from infra.triton import problem as triton
 from infra.triton.check import check_repository
 from infra.triton.problem import ModelRepositoryError

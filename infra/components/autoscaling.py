@@ -8,7 +8,7 @@ import pulumi
 from pulumi_aws import appautoscaling
 
 from infra.release.scaling_record import DIMENSION
-from infra.settings.variant import AutoscalingSettings
+from infra.settings.autoscaling import AutoscalingSettings
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pulumi_aws import s3
 from infra import existing, names
 from infra.policies.execution import protect_bucket
 from infra.settings.adopt import AdoptSettings
-from infra.settings.stack import BucketSettings
+from infra.settings.bucket import BucketSettings
 
 
 @dataclass(frozen=True)

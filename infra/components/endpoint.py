@@ -16,7 +16,7 @@ from infra.components.execution_role import ExecutionRole
 from infra.dynamic.endpoint import Endpoint
 from infra.names import rollback_resource, variant_resource
 from infra.settings.endpoint import EndpointSettings
-from infra.settings.stack import VpcSettings
+from infra.settings.network import VpcSettings
 from infra.settings.variant import VariantSettings
 
 

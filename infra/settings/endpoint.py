@@ -15,17 +15,16 @@ from infra.release import arithmetic
 from infra.release.arithmetic import Duration
 from infra.settings.alarms import MAX_ROLLBACK_ALARMS, AlarmSettings
 from infra.settings.effect import Effect, on_change
+from infra.settings.kms import KMS_KEY_ARN
+from infra.settings.model import ModelSettings
 from infra.settings.release import MAX_TIMEOUT_SECONDS, AllAtOnce, ReleaseSettings
 from infra.settings.section import Broken, rule, violation
 from infra.settings.source import according_to
-from infra.settings.variant import BURSTABLE_TYPES_DO_NOT_SCALE, Fleet, ModelSettings, VariantSettings
+from infra.settings.variant import BURSTABLE_TYPES_DO_NOT_SCALE, Fleet, VariantSettings
 
 MAX_NAME = 55
 """SageMaker's 63 (API `ModelName`) less the 8 characters that Pulumi adds to the names of Model and
 EndpointConfiguration."""
-
-KMS_KEY_ARN = r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+$"
-"""The ARN of a key, neither its alias nor its ID: IAM grants keys by their ARN."""
 
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
 

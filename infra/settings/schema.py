@@ -7,7 +7,8 @@ from typing import Any
 
 from infra.aws import gpus, instance_types
 from infra.settings.reference import by_section
-from infra.settings.stack import COST_TAGS, Settings
+from infra.settings.stack import Settings
+from infra.settings.tags import COST_TAGS
 
 Schema = dict[str, Any]
 

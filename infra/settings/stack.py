@@ -6,15 +6,11 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Set
 from enum import StrEnum
 from itertools import chain
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 from pydantic import (
-    AfterValidator,
-    ConfigDict,
     Field,
-    StringConstraints,
     ValidationInfo,
-    WithJsonSchema,
     field_validator,
 )
 
@@ -25,16 +21,10 @@ from infra.names import variant_resource
 from infra.policies.execution import fit_in_role
 from infra.settings.adopt import AdoptSettings
 from infra.settings.alarms import AlarmSettings
+from infra.settings.bucket import BucketSettings
 from infra.settings.effect import Effect, on_change
-from infra.settings.endpoint import KMS_KEY_ARN, MAX_NAME, EndpointName, EndpointSettings
-from infra.settings.error import Problem, key_of, path_of
-from infra.settings.freeze import FreezeWindowSettings
-from infra.settings.message import command_to_encrypt
-from infra.settings.notifications import NotificationSettings
-from infra.settings.role import RoleSettings
-from infra.settings.section import Broken, Section, rule, violation
-from infra.settings.source import according_to
-from infra.settings.variant import (
+from infra.settings.endpoint import MAX_NAME, EndpointName, EndpointSettings
+from infra.settings.environment import (
     DEFAULT_MODEL_NAME,
     LOOKED_AT,
     MAX_ENVIRONMENT,
@@ -42,20 +32,20 @@ from infra.settings.variant import (
     SET_BY_THE_PROGRAM,
     EnvironmentKey,
     EnvironmentValue,
-    VariantSettings,
     environment_problem,
     option_warning,
 )
-
-MAX_TAGS = 50
-"""Tags a resource may have (AWS tagging rules)."""
-
-RESERVED_TAGS = 16
-"""What an endpoint needs beside those of the settings: its owner, and in an update the record of its autoscaling."""
-
-MAX_REPOSITORY = 128
-"""Characters. ECR takes 256 (API ``RepositoryName``), but SageMaker takes 255 for the whole image (API
-``ContainerImage``), of which registry and digest take up to 125."""
+from infra.settings.error import Problem, key_of, path_of
+from infra.settings.freeze import FreezeWindowSettings
+from infra.settings.image import ImageSettings
+from infra.settings.message import command_to_encrypt
+from infra.settings.network import VpcSettings
+from infra.settings.notifications import NotificationSettings
+from infra.settings.role import RoleSettings
+from infra.settings.section import Broken, Section, rule, violation
+from infra.settings.source import according_to
+from infra.settings.tags import COST_TAGS, MAX_TAGS, RESERVED_TAGS, TagKey, TagValue
+from infra.settings.variant import VariantSettings
 
 _OF_A_SECRET = re.compile(
     "(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|API_?KEY|(?:PRIVATE|ACCESS|LICENSE)_KEY|"
@@ -63,9 +53,6 @@ _OF_A_SECRET = re.compile(
     re.IGNORECASE,
 )
 """Names of environment variables that hold a secret as a rule. A token alone may be a language model's."""
-
-_SubnetId = Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]+$", max_length=32)]
-_SecurityGroupId = Annotated[str, StringConstraints(pattern=r"^sg-[0-9a-f]+$", max_length=32)]
 
 
 class Environment(StrEnum):
@@ -75,259 +62,6 @@ class Environment(StrEnum):
     PRODUCTION = "production"
     STAGING = "staging"
     DEVELOPMENT = "development"
-
-
-COST_TAGS = ("CostEnv", "CostService")
-"""The tags that costs are booked by."""
-
-_RESERVED_TAG_PREFIXES = ("aws:", "triton-sagemaker:")
-_TAG_CHARACTERS = r"[\w .:/=+@-]"
-_NO_TAG_CHARACTERS = r"\x00-\x1f!\x22#$%&'()*,;<>?\[\\\]\^`{|}~\x7f"
-"""Those of ASCII: JSON Schema has no word for the letters of all languages."""
-
-
-def _tag_key(key: str) -> str:
-    if key.lower().startswith(_RESERVED_TAG_PREFIXES):
-        whose = "AWS" if key.lower().startswith("aws:") else "the program, which keeps an endpoint's owner there"
-        raise violation(f"{key}: no tag begins with {key.partition(':')[0]}:, which is for {whose}.")
-    if not 1 <= len(key) <= 128:
-        raise violation(f"the tag's key has {len(key)} characters; AWS takes 1 to 128 (AWS tagging rules).")
-    return _of_tag_characters(key)
-
-
-def _tag_value(value: str) -> str:
-    if len(value) > 256:
-        raise violation(f"the tag's value has {len(value)} characters; AWS takes at most 256 (AWS tagging rules).")
-    return _of_tag_characters(value)
-
-
-def _of_tag_characters(text: str) -> str:
-    if not re.fullmatch(f"{_TAG_CHARACTERS}*", text):
-        raise violation(
-            f"{text!r}: only letters, digits, spaces and _ . : / = + - @ are taken by all services (AWS tagging rules)."
-        )
-    return text
-
-
-_TagKey = Annotated[
-    str,
-    AfterValidator(_tag_key),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "pattern": rf"^(?![aA][wW][sS]:)(?!triton-sagemaker:)[^{_NO_TAG_CHARACTERS}]+$",
-            "maxLength": 128,
-        }
-    ),
-]
-_TagValue = Annotated[
-    str,
-    AfterValidator(_tag_value),
-    WithJsonSchema({"type": "string", "pattern": f"^[^{_NO_TAG_CHARACTERS}]*$", "maxLength": 256}),
-]
-
-
-_RESERVED_BEGINNINGS = ("xn--", "sthree-", "amzn-s3-demo-")
-_RESERVED_ENDS = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
-
-
-def _bucket_name(name: str) -> str:
-    """What S3's rules say beyond length and characters."""
-    broken = {
-        "it has two dots in a row": ".." in name,
-        "it looks like an IP address": re.fullmatch(r"\d+(\.\d+){3}", name),
-        "S3 keeps its beginning for itself": name.startswith(_RESERVED_BEGINNINGS),
-        "S3 keeps its end for itself": name.endswith(_RESERVED_ENDS),
-    }
-    if reason := next((reason for reason, holds in broken.items() if holds), None):
-        raise violation(f"{name!r} is no bucket name: {reason} (S3 guide, General purpose bucket naming rules).")
-    return name
-
-
-_BucketName = Annotated[
-    str,
-    StringConstraints(min_length=3, max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$"),
-    AfterValidator(_bucket_name),
-]
-
-
-class BucketSettings(Section):
-    """The bucket that holds model artifacts."""
-
-    name: _BucketName | None = Field(
-        None,
-        description="The bucket's name, unique in all of S3 (3 to 63 lower-case letters, digits, dots and hyphens); "
-        "Pulumi chooses one if not given. Under a new name a new bucket is made, the old one stays, and artifacts have "
-        "to be uploaded again. In production, a new name requires `pulumi up --ignore-protect`.",
-        examples=["sagemaker-models"],
-        json_schema_extra=on_change(Effect.REPLACEMENT) | according_to("S3 guide, General purpose bucket naming rules"),
-    )
-    kms_key_arn: str | None = Field(
-        None,
-        pattern=KMS_KEY_ARN,
-        description="ARN of the KMS key, of the stack's region, that encrypts the bucket; AES256 (S3's own keys) if "
-        "not given. A change encrypts a new copy of each artifact and releases it.",
-        examples=["arn:aws:kms:ap-northeast-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
-        json_schema_extra=on_change(Effect.NEW_RELEASE)
-        | according_to(
-            "S3 API ServerSideEncryptionByDefault (KMSMasterKeyID); this project: the ARN of a key, for the "
-            "execution role may use this key alone"
-        ),
-    )
-    noncurrent_version_expiration_days: int = Field(
-        90,
-        ge=1,
-        description="Days after which a replaced or deleted version of an object is removed for good. After a change "
-        "the provider waits about a minute for S3 to show it.",
-        examples=[30],
-        json_schema_extra=according_to("S3 API NoncurrentVersionExpiration (NoncurrentDays)"),
-    )
-    releases_kept: int = Field(
-        10,
-        ge=1,
-        description="Successful releases of an endpoint, the newest counted, whose artifacts stay under models/ of the "
-        "bucket. So does what a Model of the endpoint names. After a release all others are removed.",
-        examples=[20],
-        json_schema_extra=according_to("this project: an artifact that may be served again is not removed"),
-    )
-    abort_incomplete_multipart_upload_days: int = Field(
-        7,
-        ge=1,
-        description="Days after which an upload that was never completed is removed.",
-        examples=[2],
-        json_schema_extra=according_to(
-            "S3 API AbortIncompleteMultipartUpload (DaysAfterInitiation); this project: not 0, for an upload may be "
-            "under way"
-        ),
-    )
-
-
-_REPOSITORY = r"(?:[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*/)*[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
-
-
-def _repository_name(name: str) -> str:
-    """ECR API RepositoryName takes dots and slashes, and so a whole image's address too."""
-    if ".dkr.ecr." in name:
-        raise violation(f"{name!r} has a registry in it. Give the name alone, such as ml/sagemaker-tritonserver.")
-    return name
-
-
-_RepositoryName = Annotated[
-    str,
-    StringConstraints(min_length=2, max_length=MAX_REPOSITORY, pattern=f"^{_REPOSITORY}$"),
-    AfterValidator(_repository_name),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "minLength": 2,
-            "maxLength": MAX_REPOSITORY,
-            "pattern": rf"^(?!.*\.dkr\.ecr\.){_REPOSITORY}$",
-        }
-    ),
-]
-
-
-class ImageSettings(Section):
-    """The Triton image: AWS's own for the region, or another one by ``source``."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"if": {"required": ["source"]}, "then": {"properties": {"version": False}}}
-    )
-
-    version: str = Field(
-        "23.10-py3",
-        pattern=r"^\d\d\.(0[1-9]|1[0-2])-py3(-cpu)?$",
-        description="Tag of AWS's image sagemaker-tritonserver, YY.MM-py3 or YY.MM-py3-cpu; those that end in -cpu do "
-        "not use GPUs.",
-        examples=["24.09-py3"],
-        json_schema_extra=on_change(Effect.NEW_RELEASE)
-        | according_to(
-            "AWS Deep Learning Containers, NVIDIA Triton Inference Containers; SageMaker Python SDK, "
-            "sagemaker-tritonserver.json"
-        ),
-    )
-    source: str | None = Field(
-        None,
-        description="Another image to mirror instead of AWS's, without version: registry/repository:tag or "
-        "registry/repository@sha256:… Each preview looks whether the tag names another image by now: `up` releases it, "
-        "and warns in production, where tags are immutable.",
-        examples=["nvcr.io/nvidia/tritonserver:24.09-py3"],
-        json_schema_extra=on_change(Effect.NEW_RELEASE)
-        | according_to("github.com/distribution/reference, the grammar of image references"),
-    )
-    repository: _RepositoryName | None = Field(
-        None,
-        description="The ECR repository (2 to 128 lower-case letters and digits, with . _ - and / between them); "
-        "sagemaker-tritonserver in production, else sagemaker-tritonserver-<stack>. Under a new name a new "
-        "repository is made and filled, endpoints are released from it, and then the old one is deleted with its "
-        "images; in production the old one stays, and a new name requires `pulumi up --ignore-protect`.",
-        examples=["ml/sagemaker-tritonserver"],
-        json_schema_extra=on_change(Effect.REPLACEMENT)
-        | according_to(
-            "ECR API RepositoryName; this project: 128 characters, so that with registry and digest they fit "
-            "in the 255 of SageMaker's ContainerImage"
-        ),
-    )
-    untagged_image_expiration_days: int = Field(
-        14,
-        ge=1,
-        description="Days for which an image without a tag is kept after its push.",
-        examples=[30],
-        json_schema_extra=according_to("ECR guide, Lifecycle policy properties"),
-    )
-
-    @property
-    def tag(self) -> str:
-        """The tag that is mirrored; empty if only a digest is given."""
-        return self.version if self.source is None else ImageReference.parse(self.source).tag or ""
-
-    @rule("source")
-    def source_is_an_image_reference(self) -> str | None:
-        if self.source is None:
-            return None
-        try:
-            ImageReference.parse(self.source)
-        except ValueError as error:
-            return str(error)
-        return None
-
-    @rule("source")
-    def source_excludes_version(self) -> str | None:
-        if self.source is not None and "version" in self.model_fields_set:
-            return f"both source and version ({self.version}) are given; version names AWS's image, source another one."
-        return None
-
-
-class VpcSettings(Section):
-    """The VPC that the serving containers are attached to (API ``VpcConfig``)."""
-
-    subnet_ids: list[_SubnetId] = Field(
-        min_length=1,
-        max_length=16,
-        description="Subnets, 1 to 16; in two Availability Zones or more, or the endpoint is lost with one.",
-        examples=[["subnet-0a1b2c3d", "subnet-4e5f6a7b"]],
-        json_schema_extra={"uniqueItems": True} | according_to("SageMaker API Subnets"),
-    )
-    security_group_ids: list[_SecurityGroupId] = Field(
-        min_length=1,
-        max_length=5,
-        description="Security groups, 1 to 5.",
-        examples=[["sg-0a1b2c3d"]],
-        json_schema_extra={"uniqueItems": True} | according_to("SageMaker API VpcSecurityGroupIds"),
-    )
-
-    @rule("subnetIds")
-    def each_subnet_is_named_once(self) -> str | None:
-        return _repeated(self.subnet_ids)
-
-    @rule("securityGroupIds")
-    def each_security_group_is_named_once(self) -> str | None:
-        return _repeated(self.security_group_ids)
-
-
-def _repeated(ids: list[str]) -> str | None:
-    repeated = {each for each in ids if ids.count(each) > 1}
-    return f"{', '.join(sorted(repeated))}: named more than once." if repeated else None
 
 
 _Name = TypeVar("_Name", str, tuple[str, str])
@@ -365,7 +99,7 @@ class Settings(Section):
         json_schema_extra=on_change(Effect.REPLACEMENT)
         | according_to("this project: what must not be lost has stricter rules than what is for trying"),
     )
-    tags: dict[_TagKey, _TagValue] = Field(
+    tags: dict[TagKey, TagValue] = Field(
         description=f"Tags on every resource (at most {MAX_TAGS - RESERVED_TAGS}; keys of 1 to 128 characters, values "
         "of at most 256); CostEnv and CostService are required, for costs are booked by them.",
         examples=[{"CostEnv": "prod", "CostService": "ranking"}],

@@ -2,141 +2,45 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import (
     AfterValidator,
     ConfigDict,
-    Discriminator,
     Field,
     JsonValue,
-    StringConstraints,
-    Tag,
     ValidationInfo,
-    WithJsonSchema,
     field_validator,
 )
 from pydantic_core import PydanticCustomError
 
-from infra import names
 from infra.aws import gpus, instance_types
 from infra.release import arithmetic
 from infra.release.arithmetic import Duration
+from infra.settings.autoscaling import AutoscalingSettings
 from infra.settings.effect import Effect, on_change
-from infra.settings.section import Broken, Section, refuse_unknown_keys, rule, violation
+from infra.settings.environment import (
+    DEFAULT_MODEL_NAME,
+    DISABLE_MODEL_NAMESPACING,
+    MAX_ENVIRONMENT,
+    MULTI_MODEL,
+    NAMED_BESIDE_THE_MODEL,
+    OVERRIDE_PING_MODE,
+    PING_MODE,
+    SET_BY_THE_PROGRAM,
+    EnvironmentKey,
+    EnvironmentValue,
+    environment_problem,
+)
+from infra.settings.model import ModelSettings
+from infra.settings.section import Broken, Section, rule, violation
 from infra.settings.source import according_to
-from infra.settings.spelling import nearest
-
-MAX_ENVIRONMENT = 100
-"""Environment variables of a container (API ``EnvironmentMap``)."""
-
-SET_BY_THE_PROGRAM = 2
-"""How many of these the program sets: the default model's name and the log level."""
-
-MAX_ENVIRONMENT_BYTES = 31_500
-"""Names and values together: SageMaker's 32 KB (API ``ContainerDefinition``) less what the program sets."""
-
-MAX_ARTIFACT_KEY = 800
-"""Bytes of an artifact's key. A ModelDataUrl has 1024 characters (API ``Url``), and that of the released copy repeats
-the artifact's name after `s3://`, the bucket, the endpoint and the KMS key, before the version: up to 181
-characters."""
 
 ASSUMED_DOWNLOAD_SECONDS = 300
 """What the estimate of a release allows for the artifact's download when `modelDataDownloadSeconds` is not given."""
 
-DEFAULT_MODEL_NAME = "SAGEMAKER_TRITON_DEFAULT_MODEL_NAME"
-DISABLE_MODEL_NAMESPACING = "SAGEMAKER_TRITON_DISABLE_MODEL_NAMESPACING"
-MULTI_MODEL = "SAGEMAKER_MULTI_MODEL"
-OVERRIDE_PING_MODE, PING_MODE = "SAGEMAKER_TRITON_OVERRIDE_PING_MODE", "SAGEMAKER_TRITON_PING_MODE"
-LOOKED_AT = frozenset({DEFAULT_MODEL_NAME, DISABLE_MODEL_NAMESPACING, MULTI_MODEL, OVERRIDE_PING_MODE, PING_MODE})
-"""The variables that a rule is about."""
-
-NAMED_BESIDE_THE_MODEL = f"{DEFAULT_MODEL_NAME} is set from model.defaultModelName; give the name there."
-
-_TRITONS_PREFIX = "SAGEMAKER_TRITON_"
-_TRITONS_OPTIONS = (
-    "ADDITIONAL_ARGS",
-    "ALLOW_GRPC",
-    "ALLOW_METRICS",
-    "BUFFER_MANAGER_THREAD_COUNT",
-    "DEFAULT_MODEL_NAME",
-    "DISABLE_MODEL_NAMESPACING",
-    "GRPC_PORT",
-    "INFERENCE_TYPE",
-    "LOG_ERROR",
-    "LOG_INFO",
-    "LOG_VERBOSE",
-    "LOG_WARNING",
-    "METRICS_PORT",
-    "MODEL_LOAD_GPU_LIMIT",
-    "OVERRIDE_PING_MODE",
-    "PING_MODE",
-    "SHM_DEFAULT_BYTE_SIZE",
-    "SHM_GROWTH_BYTE_SIZE",
-    "TENSORFLOW_VERSION",
-    "THREAD_COUNT",
-)
-"""What Triton's container reads of its environment with that prefix (Triton, docker/sagemaker/serve)."""
-
-_ENVIRONMENT_KEY = r"[a-zA-Z_][a-zA-Z0-9_]*"
-
-
-def _environment_key(name: str) -> str:
-    if not re.fullmatch(_ENVIRONMENT_KEY, name):
-        raise violation(
-            "is no name of an environment variable: it has letters, digits and underscores, and begins with no digit "
-            f"(API EnvironmentKey, {_ENVIRONMENT_KEY})."
-        )
-    if len(name) > 1024:
-        raise violation(f"the variable's name has {len(name)} characters; at most 1024 (API EnvironmentKey).")
-    return name
-
-
-EnvironmentKey = Annotated[
-    str,
-    AfterValidator(_environment_key),
-    WithJsonSchema({"type": "string", "pattern": f"^{_ENVIRONMENT_KEY}$", "maxLength": 1024}),
-]
-EnvironmentValue = Annotated[str, StringConstraints(max_length=1024)]
-_ModelName = Annotated[str, StringConstraints(pattern=r"^[^/\s]+$", max_length=255)]
 _TimeoutSeconds = Annotated[int, Field(ge=60, le=3600)]
-
-
-
-_ARTIFACT_SCHEMA = {
-    "type": "string",
-    "pattern": rf"^(?!{'|'.join(names.RESERVED)})(?!.*\$\{{)(?:(?!\.\.?/)[^/:]+/)*[^/:]+\.tar\.gz$",
-    "maxLength": MAX_ARTIFACT_KEY,
-    "patternErrorMessage": "This is no key of a .tar.gz inside the bucket, such as artifacts/model_7.tar.gz.",
-}
-
-
-def _artifact_key(key: str) -> str:
-    if not PurePosixPath(key).name.removesuffix(".tar.gz") or not key.endswith(".tar.gz"):
-        raise violation(f"{key!r} does not name a .tar.gz; SageMaker unpacks nothing else (CreateModel, ModelDataUrl).")
-    if ":" in key or not {"", ".", ".."}.isdisjoint(key.split("/")):
-        raise violation(
-            f"{key!r} must be a key inside the model bucket, such as artifacts/model_7.tar.gz: no address, and without "
-            "empty parts, . and .. between its slashes."
-        )
-    if not key.isprintable():  # Amazon S3 User Guide, "Object key naming guidelines": characters to avoid
-        raise violation(f"{key!r} has a control character, or another one that is not printed. Rename the object.")
-    if "${" in key:
-        raise violation(f"{key!r}: nothing is put in for ${{…}} in a stack file. Write the key out.")
-    if key.startswith(names.RESERVED):
-        raise violation(
-            f"{key!r} lies under {key.partition('/')[0]}/, where the program alone writes; upload under artifacts/."
-        )
-    if (size := len(key.encode())) > MAX_ARTIFACT_KEY:
-        raise violation(
-            f"the key has {size} bytes; at most {MAX_ARTIFACT_KEY}, so that the address of the released copy fits in "
-            "SageMaker's 1024 characters (CreateModel, ModelDataUrl)."
-        )
-    return key
 
 
 def _instance_type(name: str) -> str:
@@ -147,24 +51,6 @@ def _instance_type(name: str) -> str:
         near = instance_types.nearest_instance_type(name)
         raise _unknown(name, "a SageMaker hosting instance type", f"Did you mean {near}?" if near else "")
     return name
-
-
-def environment_problem(environment: Mapping[str, str]) -> str | None:
-    """What is wrong with the size of an environment, if anything is."""
-    size = sum(len(text.encode()) for variable in environment.items() for text in variable)
-    if size <= MAX_ENVIRONMENT_BYTES:
-        return None
-    return f"names and values have {size} bytes together; at most {MAX_ENVIRONMENT_BYTES} (API ContainerDefinition)."
-
-
-def option_warning(variable: str) -> str | None:
-    """What is to be said of a variable that is called like an option of Triton's container, and is none."""
-    option = variable.removeprefix(_TRITONS_PREFIX)
-    if option == variable or option in _TRITONS_OPTIONS:
-        return None
-    near = nearest(option, _TRITONS_OPTIONS)
-    meant = f"Did you mean {_TRITONS_PREFIX}{near}?" if near else f"Known are {', '.join(_TRITONS_OPTIONS)}."
-    return f"is no option of Triton's container (docker/sagemaker/serve), unless it came out later. {meant}"
 
 
 def _machine_image(name: str) -> str:
@@ -181,127 +67,6 @@ def _unknown(name: str, what: str, way_out: str) -> PydanticCustomError:
         f"{name!r} is not {what} that {pins} know. {way_out}{' ' if way_out else ''}If AWS added it later, raise both "
         "in requirements.in, and run `make lock`."
     )
-
-
-class _ServedModel(Section):
-    default_model_name: _ModelName | None = Field(
-        None,
-        description="The model that answers, by its directory (SAGEMAKER_TRITON_DEFAULT_MODEL_NAME); needed when there "
-        "are several.",
-        examples=["iris"],
-        json_schema_extra=according_to(
-            "Triton, docker/sagemaker/serve; this project: the name of a directory, 255 characters"
-        ),
-    )
-
-
-class ModelRepositorySettings(_ServedModel):
-    """A Triton model repository on disk."""
-
-    path: str = Field(
-        min_length=1,
-        description="A Triton model repository on disk, relative to Pulumi.yaml; packed and uploaded by `pulumi up`. "
-        "Give this or artifact.",
-        examples=["examples/models"],
-        json_schema_extra=according_to("Triton docs, Model Repository"),
-    )
-
-
-class ModelArtifactSettings(_ServedModel):
-    """A model repository that was packed and uploaded beforehand."""
-
-    artifact: Annotated[str, AfterValidator(_artifact_key), WithJsonSchema(_ARTIFACT_SCHEMA)] = Field(
-        description="Key of a .tar.gz in the model bucket, uploaded beforehand; a new version of it is a new release. "
-        "Give this or path.",
-        examples=["artifacts/model_7.tar.gz"],
-        json_schema_extra=according_to(
-            "SageMaker API Url; this project: 800 bytes of the 1024, for the address of the released copy is longer"
-        ),
-    )
-
-
-def _source(model: Any) -> str | None:
-    """Which of the two a model is, if it is one of them."""
-    if isinstance(model, dict):
-        given = [key for key in ("path", "artifact") if key in model]
-        return given[0] if len(given) == 1 else None
-    return "artifact" if isinstance(model, ModelArtifactSettings) else "path"
-
-
-ModelSettings = Annotated[
-    Annotated[ModelRepositorySettings, Tag("path")] | Annotated[ModelArtifactSettings, Tag("artifact")],
-    Discriminator(
-        _source,
-        custom_error_type="rule",
-        custom_error_message="give exactly one of path (a directory to pack) and artifact (a key in the model bucket).",
-    ),
-    refuse_unknown_keys(ModelRepositorySettings, ModelArtifactSettings),
-]
-"""Which Triton model repository an endpoint serves."""
-
-
-class AutoscalingSettings(Section):
-    """Target tracking on the invocations an instance answers in a minute."""
-
-    min: int = Field(
-        ge=1,
-        description="Fewest instances; zero works with inference components and asynchronous endpoints only.",
-        examples=[2],
-        json_schema_extra=according_to("SageMaker guide, Register a model"),
-    )
-    max: int = Field(
-        ge=1,
-        description="Most instances; quotas of the account may be lower.",
-        examples=[10],
-        json_schema_extra=according_to("SageMaker guide, Register a model"),
-    )
-    invocations_per_instance: int = Field(
-        70,
-        ge=1,
-        description="Target of SageMakerVariantInvocationsPerInstance: invocations a minute and instance.",
-        examples=[70],
-        json_schema_extra=according_to(
-            "Application Auto Scaling API MetricScale; this project: whole invocations; the default: "
-            "SageMaker guide, Use AWS CloudFormation to create a scaling policy"
-        ),
-    )
-    scale_in_cooldown: int = Field(
-        600,
-        ge=0,
-        description="Seconds from one scale-in to the next; long, for an instance takes minutes to come back.",
-        examples=[600],
-        json_schema_extra=according_to(
-            "Application Auto Scaling API Cooldown; the default: SageMaker guide, Use AWS CloudFormation to "
-            "create a scaling policy"
-        ),
-    )
-    scale_out_cooldown: int = Field(
-        30,
-        ge=0,
-        description="Seconds from one scale-out to the next; short, for requests wait meanwhile.",
-        examples=[30],
-        json_schema_extra=according_to(
-            "Application Auto Scaling API Cooldown; the default: SageMaker guide, Use AWS CloudFormation to "
-            "create a scaling policy"
-        ),
-    )
-    policy_name: str | None = Field(
-        None,
-        min_length=1,
-        max_length=255,
-        pattern=r"^[^\x00-\x1f\x7f]+$",
-        description="The scaling policy's name (API PolicyName); Pulumi chooses one if not given.",
-        examples=["invocations"],
-        json_schema_extra=according_to(
-            "Application Auto Scaling API PolicyName; this project: 255 characters of the 256, as pulumi-aws takes them"
-        ),
-    )
-
-    @rule("min")
-    def min_is_not_over_max(self) -> str | None:
-        if self.min > self.max:
-            return f"{self.min} is more than max ({self.max}). Raise max or lower min."
-        return None
 
 
 BURSTABLE_TYPES_DO_NOT_SCALE: dict[str, JsonValue] = {

@@ -8,8 +8,9 @@ from fnmatch import fnmatchcase
 import pytest
 
 from infra import names
+from infra.settings.bucket import BucketSettings
+from infra.settings.image import ImageSettings
 from infra.settings.role import RoleSettings
-from infra.settings.stack import BucketSettings, ImageSettings
 from tests.infra.mock_runtime import run, stack_file
 
 STACKS = ["dev", "Staging", "dev_", "A.B_c", "_", "a--b", "x" * 100, f"{'x' * 39}-y", "0"]

@@ -21,10 +21,11 @@ from infra.release.endpoint import OWNER_TAG
 from infra.release.policy import BatchSize, ReleasePolicy
 from infra.settings.endpoint import MAX_NAME, EndpointSettings
 from infra.settings.error import ConfigurationError
+from infra.settings.image import MAX_REPOSITORY
 from infra.settings.load import load
+from infra.settings.model import MAX_ARTIFACT_KEY, ModelArtifactSettings
 from infra.settings.provider import AWS_KEYS
-from infra.settings.stack import MAX_REPOSITORY, Settings
-from infra.settings.variant import MAX_ARTIFACT_KEY, ModelArtifactSettings
+from infra.settings.stack import Settings
 from tests.infra.mock_runtime import run
 
 SHAPES = Loader().load_service_model("sagemaker", "service-2")["shapes"]
