@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import typer
 
-from infra.cli import explain, plan, policy, release, schema, validate
+from infra.cli import explain, policy, release, schema, validate
 from infra.errors import UserError
 from infra.printable import printable
 
 app = typer.Typer(help=__doc__, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(release.app, name="release")
-for command in (validate.validate, plan.plan, explain.explain, schema.schema, policy.policy):
+for command in (validate.validate, explain.explain, schema.schema, policy.policy):
     app.command()(command)
 
 

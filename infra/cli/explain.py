@@ -156,7 +156,6 @@ line of each stack file. Before anything runs:
 |---|---|
 | `python -m infra validate` | every mistake in all stack files with its line |
 | `python -m infra explain KEY` | one key of this page |
-| `python -m infra plan -s STACK` | the resources that the program would register |
 | `pulumi preview -s STACK` | what would change in the account |
 
 ## Add a second endpoint with a canary release

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,7 @@ from typing import Any
 from pulumi.runtime import mocks
 from ruamel.yaml import YAML
 
-from infra import plan
-from infra.plan import Deployment, Registered
+from tests.infra.recorder import Deployment, Registered, record
 
 __all__ = ["ACCOUNT", "ROOT", "Deployment", "Registered", "run", "stack_file"]
 
@@ -62,7 +62,11 @@ def stack_file(stack: str) -> dict[str, Any]:
 def run(stack: str, config: dict[str, Any] | None = None, secret_keys: list[str] | None = None) -> Deployment:
     """Run the program for a stack; `config` replaces that of the stack file, `secret_keys` of it are marked secret."""
     values = stack_file(stack) if config is None else config
-    return plan.run(ROOT, "triton-sagemaker", stack, texts(values), secret_keys or [], _Account())
+    return registered(_program, stack, values, secret_keys)
+
+
+def _program() -> None:
+    runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
 
 
 def registered(
@@ -72,7 +76,7 @@ def registered(
     secret_keys: list[str] | None = None,
 ) -> Deployment:
     """What a program registers and exports."""
-    return plan.register(program, "triton-sagemaker", stack, texts(config or {}), secret_keys or [], _Account())
+    return record(program, "triton-sagemaker", stack, texts(config or {}), secret_keys or [], _Account())
 
 
 def texts(config: Mapping[str, Any]) -> dict[str, str]:

@@ -49,5 +49,5 @@ def test_bucket_and_role_are_named_after_the_stack_unless_the_settings_name_them
     for kind, default in ((":Bucket", "models-dev"), (":Role", "execution-role-dev")):
         unnamed, named = run("dev").one(kind), run("dev", given).one(kind)
         assert (unnamed.name, named.name) == (default, default.removesuffix("-dev"))
-        assert unnamed.options["aliases"] == [named.name]
-        assert named.options["aliases"] == [unnamed.name]
+        assert unnamed.aliases == [named.name]
+        assert named.aliases == [unnamed.name]
