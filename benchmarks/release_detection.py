@@ -22,10 +22,11 @@ import boto3
 from rich.console import Console
 from rich.table import Table
 
-from infra.release.endpoint import OWNER_TAG, EndpointRelease, EndpointRequest
+from infra.release.autoscaling import ScalingRecords
+from infra.release.driver import EndpointRelease
 from infra.release.policy import ReleasePolicy
-from infra.release.recorder import ReleaseRecorder
-from infra.release.scaling_record import ScalingRecords
+from infra.release.records import ReleaseRecorder
+from infra.release.request import OWNER_TAG, EndpointRequest
 from sandbox.aws.access import AccessKey
 from sandbox.aws.server import EmbeddedAws, listen, services
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.release.description import EndpointDescription
+from infra.release.live import EndpointDescription
 from sandbox.stacks import Stack, StackFailed
 
 _OF_THE_STACK = frozenset({"update failed", "Resource monitor has terminated, shutting down"})

@@ -60,8 +60,8 @@ class ReleaseTarget:
             StackFileError: the endpoint of this name is not this stack's.
         """
         from infra.aws.errors import aws_calls
-        from infra.release.endpoint import OWNER_TAG
-        from infra.release.reader import EndpointReader
+        from infra.release.live import EndpointReader
+        from infra.release.request import OWNER_TAG
 
         reader = EndpointReader(self.session.client("sagemaker"))
         with aws_calls(f"endpoint {self.name}"):

@@ -14,9 +14,9 @@ from infra.aws.metrics import LATENCIES
 from infra.printable import printable
 
 if TYPE_CHECKING:
-    from infra.release.history import ReleaseRecord
+    from infra.release.alarms import AlarmReading
     from infra.release.policy import ReleasePolicy
-    from infra.release.readings import AlarmReading
+    from infra.release.records import ReleaseRecord
     from infra.release.status import ReleaseStatus
 
 _SIGNS = {"Healthy": ("✔", "green"), "Progressing": ("◌", "yellow"), "Degraded": ("✖", "red")}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import appautoscaling
 
-from infra.release.scaling_record import DIMENSION
+from infra.release.autoscaling import DIMENSION
 from infra.settings.autoscaling import AutoscalingSettings
 
 

@@ -10,19 +10,18 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
 from infra.aws.errors import AwsRequestRefused, aws_calls
-from infra.dynamic.provider import AwsResourceProvider, difference, report, report_passing, warn
+from infra.dynamic.engine import report, report_passing, warn
+from infra.dynamic.provider import AwsResourceProvider, difference
 from infra.release import freeze
 from infra.release.alarms import MinimumInvocations
 from infra.release.artifacts import ReleasedArtifacts
-from infra.release.description import EndpointDescription
-from infra.release.endpoint import OWNER_TAG, EndpointRelease, EndpointRequest
+from infra.release.autoscaling import ScalingRecords
+from infra.release.driver import EndpointRelease
 from infra.release.freeze import FreezeWindow
-from infra.release.history import ReleaseHistory, ReleaseRecord
-from infra.release.notification import ReleaseTopic
+from infra.release.live import EndpointDescription, EndpointReader
 from infra.release.policy import ReleasePolicy
-from infra.release.reader import EndpointReader
-from infra.release.recorder import ReleaseRecorder
-from infra.release.scaling_record import ScalingRecords
+from infra.release.records import ReleaseHistory, ReleaseRecord, ReleaseRecorder, ReleaseTopic
+from infra.release.request import OWNER_TAG, EndpointRequest
 
 
 class EndpointProvider(AwsResourceProvider):

@@ -9,7 +9,8 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from infra.dynamic.provider import AwsResourceProvider, difference, report, warn
+from infra.dynamic.engine import report, warn
+from infra.dynamic.provider import AwsResourceProvider, difference
 from infra.image.copy import Progress, copy_image, digest_of_copy
 from infra.image.errors import EcrRefused, ImageCopyError
 from infra.image.http import Http, Retry

@@ -13,7 +13,8 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Updat
 
 from infra import names
 from infra.aws.errors import aws_calls, code, refused
-from infra.dynamic.provider import AwsResourceProvider, difference, report
+from infra.dynamic.engine import report
+from infra.dynamic.provider import AwsResourceProvider, difference
 from infra.triton.problem import ModelRepositoryError
 from infra.triton.repository import ModelRepository
 

@@ -8,12 +8,7 @@ frozen API, and providers hold no state of their own before `configure`.
 from __future__ import annotations
 
 import json
-import os
-import re
-import socket
 import sys
-import threading
-import time
 from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
@@ -23,6 +18,7 @@ import pulumi
 from pulumi.dynamic import ConfigureRequest, DiffResult, ResourceProvider
 
 from infra.aws.session import AwsSession
+from infra.dynamic.engine import exit_with_the_engine
 
 UNKNOWN = pulumi.runtime.rpc.UNKNOWN
 """What an input looks like in a preview when it is known only after something else was made."""
@@ -43,7 +39,7 @@ class AwsResourceProvider(ResourceProvider):
 
     def configure(self, req: ConfigureRequest) -> None:
         sys.tracebacklimit = 0  # the person at the terminal gets the message, not our stack
-        _exit_with_the_engine()
+        exit_with_the_engine()
         self.stack_config = req.config._props
         self.aws = _session(json.dumps(req.config._props, sort_keys=True))
 
@@ -70,42 +66,3 @@ def difference(
     """A diff by the inputs that update in place and those that make a new resource."""
     replaces = changed(olds, news, *replace)
     return DiffResult(changes=bool(replaces or changed(olds, news, *update)), replaces=replaces)
-
-
-def report(message: str) -> None:
-    """A line of progress in the engine's output."""
-    pulumi.log.info(message)
-
-
-def report_passing(message: str) -> None:
-    """A line that the next one replaces on a terminal, and that is left out elsewhere."""
-    pulumi.log.info(message, ephemeral=True)
-
-
-def warn(message: str) -> None:
-    """What is wrong although the deployment goes on; the engine repeats it at the end."""
-    pulumi.log.warn(message)
-
-
-def _exit_with_the_engine() -> None:
-    """A killed engine leaves this process running; going on without it would act on AWS with nobody recording it.
-
-    The parent process tells nothing: it is a shell where Pulumi starts providers by a script. The engine's own address,
-    which it gives to every provider, is refused once it is gone.
-    """
-    watched = any(thread.name == "engine-watch" for thread in threading.enumerate())
-    if watched or not re.fullmatch(r"[\w.-]+:\d+", sys.argv[-1]):  # flags of the engine's log come before it
-        return
-    host, port = sys.argv[-1].rsplit(":", 1)
-
-    def watch() -> None:
-        while True:
-            try:
-                socket.create_connection((host, int(port)), timeout=10).close()
-            except ConnectionError:
-                os._exit(1)
-            except OSError:  # a slow machine is no dead engine
-                pass
-            time.sleep(1)
-
-    threading.Thread(target=watch, name="engine-watch", daemon=True).start()

@@ -1,5 +1,4 @@
-"""What a stack must not lose by mistake: compared before anything of the stack changes, and before anything is deleted.
-"""
+"""What a stack must not lose by mistake: compared before the stack changes and before anything is deleted."""
 
 from __future__ import annotations
 
@@ -14,9 +13,10 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
 from infra.aws.errors import aws_calls
-from infra.dynamic.provider import AwsResourceProvider, changed, warn
+from infra.dynamic.engine import warn
+from infra.dynamic.provider import AwsResourceProvider, changed
 from infra.release import freeze
-from infra.release.reader import EndpointReader
+from infra.release.live import EndpointReader
 
 
 @dataclass(frozen=True)

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from infra.aws.errors import aws_calls
-from infra.aws.metrics import INVOCATIONS, PERIOD_SECONDS, dimensions
-from infra.names import stop_alarm
-from infra.release.gate import ReleaseRefused
+from infra.aws.metrics import INVOCATIONS, PERIOD_SECONDS, STOP_RELEASE, dimensions
 
 METRIC_LAG_SECONDS = 60
 """How long CloudWatch may take to show what has been counted."""
-
-
-class AlarmNotReady(ReleaseRefused):
-    """A release cannot begin with its alarms as they are: SageMaker would refuse it or roll it back at once."""
 
 
 @dataclass(frozen=True)
@@ -91,53 +84,6 @@ def _new_state(item: Mapping[str, Any]) -> AlarmState | None:
         return None
 
 
-def require_ready(
-    endpoint: str, config_name: str, names: Sequence[str], found: Sequence[AlarmState], where: str
-) -> None:
-    """See that every alarm exists and none fires, before the endpoint is updated to `config_name`.
-
-    Args:
-        where: the region, and the account, that were looked in.
-
-    Raises:
-        AlarmNotReady: with every alarm that is missing or fires.
-    """
-    there = {each.name for each in found}
-    problems = [
-        f"alarm {name} does not exist in {where}; SageMaker finds rollback alarms in the endpoint's own region and "
-        "account only. Make it there, or take it off alarms.existing."
-        for name in names
-        if name not in there
-    ]
-    problems += [
-        f"alarm {each.name} is in ALARM already ({each.reason or 'no reason given'}), so the release would be rolled "
-        f"back at once. {_way_out(each.name, config_name)}"
-        for each in found
-        if each.firing
-    ]
-    if problems:
-        raise AlarmNotReady(endpoint, problems)
-
-
-def _way_out(alarm: str, config_name: str) -> str:
-    if alarm == stop_alarm(config_name):
-        return (
-            "It is there for `python -m infra release stop`, which sets it to OK when it ends, unless it is killed. Do "
-            f"so by hand: aws cloudwatch set-alarm-state --alarm-name {shlex.quote(alarm)} --state-value OK "
-            "--state-reason 'the release may begin'"
-        )
-    if alarm.startswith(f"{config_name}-"):
-        return (
-            "It fired when this very configuration was released before. Change the model or its settings, which brings "
-            "new alarms; or wait until it is OK, a few minutes after that fleet's last request, and run `pulumi up` "
-            "again."
-        )
-    return (
-        "Mend the cause and run `pulumi up` again; or, if it watches the old fleet that this release is to mend, take "
-        "it off alarms.existing."
-    )
-
-
 def invocations(cloudwatch: Any, endpoint: str, variant: str, config_name: str, since: float, until: float) -> int:
     """The requests that the fleet of `config_name` got between two times (seconds since 1970; whole minutes)."""
     return sum(invocations_by_minute(cloudwatch, endpoint, variant, config_name, since, until).values())
@@ -174,3 +120,87 @@ def described(cloudwatch: Any, names: Sequence[str]) -> list[Mapping[str, Any]]:
 def state(alarm: Mapping[str, Any]) -> AlarmState:
     """What DescribeAlarms says of an alarm's state."""
     return AlarmState(alarm["AlarmName"], alarm["StateValue"], alarm.get("StateReason", ""))
+
+
+_DATAPOINT_PERIODS = 10
+"""Periods that are searched for an alarm's latest datapoint."""
+
+_COMPARISONS = {
+    "GreaterThanThreshold": ">",
+    "GreaterThanOrEqualToThreshold": "≥",
+    "LessThanThreshold": "<",
+    "LessThanOrEqualToThreshold": "≤",
+}
+
+
+@dataclass(frozen=True)
+class AlarmReading:
+    """An alarm with what it compares, in the metric's own unit."""
+
+    alarm: AlarmState
+    metric: str = ""
+    """The metric's name, or the label of an expression; empty for a composite alarm."""
+    comparison: str = ""
+    threshold: float | None = None
+    """None for a composite alarm, and for a band of anomaly detection."""
+    value: float | None = None
+    """The latest datapoint; None if there is none in the last ten periods."""
+
+    @property
+    def fires_by_hand_only(self) -> bool:
+        """Whether it is there for `release stop` and compares nothing."""
+        return self.metric.startswith(STOP_RELEASE.name)
+
+
+def readings(cloudwatch: Any, names: Sequence[str], now: float) -> list[AlarmReading]:
+    """The alarms that exist with their latest datapoints, in the order of `names` (at most 10)."""
+    return [_reading(cloudwatch, each, now) for each in described(cloudwatch, names)]
+
+
+def names_of_configuration(cloudwatch: Any, config_name: str) -> list[str]:
+    """The alarms that were made for an endpoint configuration, sorted: their names begin with its own."""
+    with aws_calls(f"alarms {config_name}-*"):
+        pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{config_name}-")
+        return sorted(each["AlarmName"] for page in pages for each in page.get("MetricAlarms", []))
+
+
+def _reading(cloudwatch: Any, alarm: Mapping[str, Any], now: float) -> AlarmReading:
+    queries = _queries(alarm)
+    if not queries:
+        return AlarmReading(state(alarm))
+    (compared,) = [
+        each for each in queries if each.get("ReturnData", True) and each["Id"] != alarm.get("ThresholdMetricId")
+    ]
+    period = max([each["MetricStat"]["Period"] for each in queries if "MetricStat" in each], default=60)
+    with aws_calls(f"alarm {alarm['AlarmName']}"):
+        results = cloudwatch.get_metric_data(
+            MetricDataQueries=queries,
+            StartTime=datetime.fromtimestamp(now - _DATAPOINT_PERIODS * period, UTC),
+            EndTime=datetime.fromtimestamp(now + period, UTC),
+            ScanBy="TimestampDescending",
+        )["MetricDataResults"]
+    values: list[float] = next((each["Values"] for each in results if each["Id"] == compared["Id"]), [])
+    return AlarmReading(
+        alarm=state(alarm),
+        metric=_metric(compared),
+        comparison=_COMPARISONS.get(alarm["ComparisonOperator"], "outside"),
+        threshold=alarm.get("Threshold"),
+        value=values[0] if values else None,
+    )
+
+
+def _queries(alarm: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a metric alarm watches as GetMetricData takes it; nothing for a composite alarm."""
+    if alarm.get("Metrics") or "MetricName" not in alarm:
+        return list(alarm.get("Metrics", []))
+    metric = {key: alarm[key] for key in ("Namespace", "MetricName", "Dimensions") if key in alarm}
+    unit = {"Unit": alarm["Unit"]} if alarm.get("Unit") else {}
+    statistic = alarm.get("ExtendedStatistic") or alarm["Statistic"]
+    return [{"Id": "value", "MetricStat": {"Metric": metric, "Period": alarm["Period"], "Stat": statistic, **unit}}]
+
+
+def _metric(query: Mapping[str, Any]) -> str:
+    if "MetricStat" not in query:
+        return str(query.get("Label") or query["Expression"])
+    stat = query["MetricStat"]
+    return str(query.get("Label") or f"{stat['Metric']['MetricName']} {stat['Stat']}")

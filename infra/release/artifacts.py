@@ -14,8 +14,8 @@ from typing import Any
 
 from infra import names
 from infra.aws.errors import aws_calls
-from infra.release.history import ReleaseHistory
-from infra.release.reader import EndpointReader
+from infra.release.live import EndpointReader
+from infra.release.records import ReleaseHistory
 
 MAX_DELETED = 1000
 """Objects that one request deletes (S3 API `DeleteObjects`)."""

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from infra.release.description import EndpointDescription
-from infra.release.gate import ReleaseRefused
+from infra.release.gates import ReleaseRefused
+from infra.release.live import EndpointDescription
 
 OVERRIDE_VARIABLE = "TRITON_SAGEMAKER_OVERRIDE_FREEZE"
 """Environment variable with the reason why one `pulumi up` goes through a window. It is none of the settings: what is

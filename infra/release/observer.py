@@ -9,12 +9,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from infra.aws.errors import AwsRequestRefused, aws_calls
-from infra.release import alarms, readings
-from infra.release.arithmetic import Duration
-from infra.release.description import EndpointDescription
-from infra.release.history import ReleaseHistory, ReleaseRecord
+from infra.release import alarms
+from infra.release.estimate import Duration
+from infra.release.live import EndpointDescription, EndpointReader
 from infra.release.policy import ReleasePolicy, policy_of, rollback_alarms
-from infra.release.reader import EndpointReader
+from infra.release.progress import CurrentStep, Requests
+from infra.release.records import ReleaseHistory, ReleaseRecord
 from infra.release.status import (
     RECENT_SECONDS,
     Observation,
@@ -23,7 +23,6 @@ from infra.release.status import (
     status,
     tells_of_rollout,
 )
-from infra.release.step import CurrentStep, Requests
 
 _RECORDS = 5
 """Records that are searched for the last release that was not refused before it began."""
@@ -79,7 +78,7 @@ class ReleaseObserver:
             requests = self._requests(endpoint, now)
         seen = Observation(
             endpoint=endpoint,
-            alarms=readings.readings(self._cloudwatch, self._alarms(endpoint), now),
+            alarms=alarms.readings(self._cloudwatch, self._alarms(endpoint), now),
             requests=requests,
             record=None if endpoint.in_progress else self._last_release(endpoint),
             now=now,
@@ -103,7 +102,7 @@ class ReleaseObserver:
     def _alarms(self, endpoint: EndpointDescription) -> list[str]:
         if tells_of_rollout(endpoint):
             return rollback_alarms(endpoint.deployment)
-        return [*self._existing, *readings.names_of_configuration(self._cloudwatch, endpoint.heading_for)]
+        return [*self._existing, *alarms.names_of_configuration(self._cloudwatch, endpoint.heading_for)]
 
     def _requests(self, endpoint: EndpointDescription, now: float) -> dict[str, Requests]:
         fleets = {endpoint.config_name: endpoint.live_variants, endpoint.heading_for: endpoint.variants}

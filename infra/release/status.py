@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from infra.release import arithmetic
-from infra.release.arithmetic import Duration
-from infra.release.description import EndpointDescription, VariantDescription
-from infra.release.history import ReleaseRecord
+from infra.release import estimate
+from infra.release.alarms import AlarmReading
+from infra.release.estimate import Duration
+from infra.release.live import EndpointDescription, VariantDescription
 from infra.release.policy import ReleasePolicy, policy_of, rollback_alarms
-from infra.release.readings import AlarmReading
-from infra.release.step import CurrentStep, Requests
+from infra.release.progress import CurrentStep, Requests
+from infra.release.records import ReleaseRecord
 
 Health = Literal["Healthy", "Progressing", "Degraded"]
 """In the words of Argo Rollouts."""
@@ -263,7 +263,7 @@ def _stage(endpoint: EndpointDescription, policy: ReleasePolicy, step: CurrentSt
         return None
     if step is None:
         return Stage("Creating", 1, 1) if endpoint.status == "Creating" else Stage(endpoint.status)
-    rolling, count = policy.strategy == "rolling", arithmetic.steps(policy, endpoint.desired_instances).most
+    rolling, count = policy.strategy == "rolling", estimate.steps(policy, endpoint.desired_instances).most
     of = count if rolling else count + 2  # the new fleet's start before, and the old one's end after
     stages, number = endpoint.stages, step.number
     if not rolling and "Creating" in stages:
@@ -287,7 +287,7 @@ def _fleets(
     endpoint = seen.endpoint
     share = None
     if step is not None and step.number is not None:
-        share = arithmetic.shifted_percent(policy, endpoint.desired_instances, step.number)
+        share = estimate.shifted_percent(policy, endpoint.desired_instances, step.number)
 
     def fleet(config: str, variants: Sequence[VariantDescription], percent: int | None) -> FleetStatus:
         requests, since = seen.requests.get(config, {}), seen.now - RECENT_SECONDS
@@ -323,9 +323,9 @@ def _left(
     fleet, elapsed = endpoint.desired_instances, max(0, int(now - endpoint.rollout_began))
     if step.number and endpoint.baking_since is not None:
         waited = max(0.0, now - endpoint.baking_since)
-        left = arithmetic.remaining(policy, fleet, provisioning, step.number, waited)
+        left = estimate.remaining(policy, fleet, provisioning, step.number, waited)
     else:
-        whole = arithmetic.rollout(policy, fleet, provisioning)
+        whole = estimate.rollout(policy, fleet, provisioning)
         left = Duration(whole.minimum - elapsed, whole.maximum - elapsed)
     until_timeout = policy.timeout_seconds - elapsed
     return Duration(*(max(0, min(each, until_timeout)) for each in (left.minimum, left.maximum)))

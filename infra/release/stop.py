@@ -9,10 +9,9 @@ from infra import names
 from infra.aws.errors import aws_calls
 from infra.errors import UserError
 from infra.release import alarms
-from infra.release.description import EndpointDescription
 from infra.release.failure import ReleaseTimeout
+from infra.release.live import EndpointDescription, EndpointReader
 from infra.release.policy import rollback_alarms
-from infra.release.reader import EndpointReader
 from infra.release.status import tells_of_rollout
 from infra.release.waiting import Clock, Waiting
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 
 from infra.release import failure
 from infra.release.alarms import AlarmState
-from infra.release.arithmetic import SETTLING_SECONDS
-from infra.release.description import EndpointDescription
-from infra.release.reader import EndpointReader
-from infra.release.rollout import Rollout
+from infra.release.estimate import SETTLING_SECONDS
+from infra.release.live import EndpointDescription, EndpointReader
+from infra.release.progress import Rollout
 
 VISIBLE_WITHIN_SECONDS = 60
 """How long DescribeEndpoint, which is eventually consistent, may show an endpoint as it was before a change."""

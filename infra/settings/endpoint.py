@@ -11,8 +11,8 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, WithJson
 
 from infra.aws import instance_types
 from infra.names import ONLY_VARIANT
-from infra.release import arithmetic
-from infra.release.arithmetic import Duration
+from infra.release import estimate
+from infra.release.estimate import Duration
 from infra.settings.alarms import MAX_ROLLBACK_ALARMS, AlarmSettings
 from infra.settings.effect import Effect, on_change
 from infra.settings.kms import KMS_KEY_ARN
@@ -126,12 +126,12 @@ class EndpointSettings(Fleet):
     @property
     def release_estimate(self) -> Duration:
         """How long a release takes."""
-        return arithmetic.estimate(self.release.policy, self.fleet_sizes, self.provisioning)
+        return estimate.estimate(self.release.policy, self.fleet_sizes, self.provisioning)
 
     @property
     def release_deadline_seconds(self) -> int:
         """How long `pulumi up` waits for the end of a release or of its rollback."""
-        return arithmetic.deadline_seconds(self.release.policy, self.provisioning)
+        return estimate.deadline_seconds(self.release.policy, self.provisioning)
 
     @property
     def watching_alarms(self) -> int:
@@ -178,7 +178,7 @@ class EndpointSettings(Fleet):
     @property
     def _release_warnings(self) -> dict[str, str]:
         policy, warnings = self.release.policy, {}
-        between = (arithmetic.batch_problem(policy, fleet) for fleet in self.fleet_sizes)
+        between = (estimate.batch_problem(policy, fleet) for fleet in self.fleet_sizes)
         if problem := next(filter(None, between), None):
             key, _, message = problem.partition(": ")
             warnings[f"release.{key}"] = f"{message} SageMaker may refuse a release while the fleet has this size."
@@ -264,7 +264,7 @@ class EndpointSettings(Fleet):
         """SageMaker API TrafficRoutingConfig, RollingUpdatePolicy."""
         for name, variant in self.production_variants.items():
             for fleet, key in sorted(variant.extreme_sizes.items()):
-                if problem := arithmetic.batch_problem(self.release.policy, fleet):
+                if problem := estimate.batch_problem(self.release.policy, fleet):
                     unit, _, said = problem.partition(": ")
                     way_out = "Change it, run more instances, or take strategy allAtOnce."
                     return {unit: f"{said} That is the fleet at {self.key(name, key)}. {way_out}"}
@@ -276,7 +276,7 @@ class EndpointSettings(Fleet):
         if least <= release.timeout_seconds:
             return None
         policy = release.policy
-        count = min(arithmetic.steps(policy, fleet).fewest for fleet in self.fleet_sizes)
+        count = min(estimate.steps(policy, fleet).fewest for fleet in self.fleet_sizes)
         needed = (
             f"{count} x {policy.wait_seconds} s of waiting, {policy.termination_wait_seconds} s until termination and "
             f"the start of instances take at least {least} s"

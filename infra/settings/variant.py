@@ -16,8 +16,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from infra.aws import gpus, instance_types
-from infra.release import arithmetic
-from infra.release.arithmetic import Duration
+from infra.release import estimate
+from infra.release.estimate import Duration
 from infra.settings.autoscaling import AutoscalingSettings
 from infra.settings.effect import Effect, on_change
 from infra.settings.environment import (
@@ -194,7 +194,7 @@ class Fleet(Section):
     def provisioning(self) -> Duration:
         """How long new instances take to answer."""
         download = self.model_data_download_seconds or ASSUMED_DOWNLOAD_SECONDS
-        return arithmetic.provisioning(download, self.startup_health_check_seconds)
+        return estimate.provisioning(download, self.startup_health_check_seconds)
 
     @property
     def slowest_start(self) -> int:

@@ -17,8 +17,8 @@ from infra import names
 from infra.dynamic.released_artifact import released_key
 from infra.image.aws_images import NEWER
 from infra.image.reference import EcrRegistry
-from infra.release.endpoint import OWNER_TAG
 from infra.release.policy import BatchSize, ReleasePolicy
+from infra.release.request import OWNER_TAG
 from infra.settings.endpoint import MAX_NAME, EndpointSettings
 from infra.settings.error import ConfigurationError
 from infra.settings.image import MAX_REPOSITORY

@@ -13,7 +13,7 @@ import pytest
 from infra.image.copy import copy_image
 from infra.image.reference import ImageReference
 from infra.image.registry import Registries
-from infra.release.endpoint import OWNER_TAG
+from infra.release.request import OWNER_TAG
 from infra.triton.repository import ModelRepository
 from sandbox.stacks import StackFailed
 from tests.lifecycle.account import BROKEN, Account, Asking, Config, consistent, development, operations, production

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from infra.release.freeze import OVERRIDE_VARIABLE
-from infra.release.history import ReleaseHistory, ReleaseRecord
+from infra.release.records import ReleaseHistory, ReleaseRecord
 from sandbox.stacks import StackFailed
 from tests.lifecycle.account import Account, changing, consistent, development, write_model
 

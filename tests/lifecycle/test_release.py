@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.release.endpoint import OWNER_TAG
+from infra.release.request import OWNER_TAG
 from sandbox import aftermath
 from sandbox.stacks import Stack, StackFailed
 from tests.lifecycle.account import (

@@ -18,14 +18,14 @@ from botocore.exceptions import ClientError
 from infra.__main__ import main
 from infra.cli.stack_file import StackFile
 from infra.release import waiting
-from infra.release.endpoint import OWNER_TAG
-from infra.release.history import ReleaseRecord
 from infra.release.policy import BatchSize, ReleasePolicy, deployment_config
+from infra.release.records import ReleaseRecord
+from infra.release.request import OWNER_TAG
 from tests.infra.cli.test_stack_file import BASE, project
 from tests.infra.mock_runtime import ROOT
 from tests.infra.release.fake_aws import CREATING, NEW, OLD, ROLLING_BACK, SageMaker, Sts, rolling_out
-from tests.infra.release.test_readings import COMPOSITE, LATENCY, RATE
-from tests.infra.release.test_readings import CloudWatch as Metrics
+from tests.infra.release.test_alarms import COMPOSITE, LATENCY, RATE
+from tests.infra.release.test_alarms import CloudWatch as Metrics
 
 CANARY = ReleasePolicy("canary", wait_seconds=600, batch=BatchSize("percent", 50))
 ROLLING_OUT = {

@@ -18,14 +18,14 @@ from infra.dynamic import endpoint
 from infra.dynamic.endpoint import EndpointProvider
 from infra.dynamic.provider import UNKNOWN
 from infra.release.artifacts import ReleasedArtifacts
-from infra.release.description import EndpointDescription
-from infra.release.endpoint import OWNER_TAG, EndpointRelease, EndpointRequest
+from infra.release.autoscaling import Record, ScalingRecords
+from infra.release.driver import EndpointRelease
 from infra.release.failure import ReleaseFailed
 from infra.release.freeze import OVERRIDE_VARIABLE, FreezeWindow
+from infra.release.live import EndpointDescription, EndpointReader
 from infra.release.policy import BatchSize, ReleasePolicy
-from infra.release.reader import EndpointReader
-from infra.release.scaling_record import Record, ScalingRecords
-from tests.infra.release.test_history import RECORD
+from infra.release.request import OWNER_TAG, EndpointRequest
+from tests.infra.release.test_records import RECORD
 
 ACCOUNT = "123456789012"
 ARN = f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:endpoint/e"

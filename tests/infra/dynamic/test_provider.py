@@ -14,8 +14,8 @@ from tests.infra.mock_runtime import ROOT, run
 
 PROVIDER = """
 import time
-from infra.dynamic.provider import _exit_with_the_engine
-_exit_with_the_engine()
+from infra.dynamic.engine import exit_with_the_engine
+exit_with_the_engine()
 print("watching", flush=True)
 time.sleep(60)
 """

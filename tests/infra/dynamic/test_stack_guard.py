@@ -10,9 +10,8 @@ import pytest
 from infra.aws.session import AwsSession
 from infra.dynamic import stack_guard
 from infra.dynamic.stack_guard import StackGuardProvider, StillProtected, losses
-from infra.release.description import EndpointDescription
 from infra.release.freeze import OVERRIDE_VARIABLE, ReleaseFrozen
-from infra.release.reader import EndpointReader
+from infra.release.live import EndpointDescription, EndpointReader
 from tests.infra.release.fake_aws import ARN, FAILED, OLD, SageMaker
 
 ALWAYS = [

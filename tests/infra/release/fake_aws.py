@@ -11,11 +11,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra.release.endpoint import OWNER_TAG, EndpointRelease, EndpointRequest
-from infra.release.history import ReleaseRecord
+from infra.release.autoscaling import Record, ScalingRecords
+from infra.release.driver import EndpointRelease
 from infra.release.policy import BatchSize, ReleasePolicy
-from infra.release.recorder import ReleaseRecorder
-from infra.release.scaling_record import Record, ScalingRecords
+from infra.release.records import ReleaseRecord, ReleaseRecorder
+from infra.release.request import OWNER_TAG, EndpointRequest
 from infra.release.waiting import Clock
 
 ARN = "arn:aws:sagemaker:ap-northeast-1:123456789012:endpoint/e"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from infra.release.endpoint import OWNER_TAG
 from infra.release.failure import EndpointNotOwned, ReleaseFailed
+from infra.release.request import OWNER_TAG
 from tests.infra.release.fake_aws import NEW, OLD, ROLLING_BACK, UPDATING, SageMaker, release, request
 
 ADOPTING = replace(request(), adopt=True)

@@ -13,8 +13,8 @@ from moto import mock_aws
 from infra.aws.errors import AwsRequestRefused
 from infra.release import artifacts
 from infra.release.artifacts import ReleasedArtifacts, not_needed
-from infra.release.changes import artifacts as served
-from infra.release.history import ReleaseHistory, ReleaseRecord, Result
+from infra.release.live import artifacts as served
+from infra.release.records import ReleaseHistory, ReleaseRecord, Result
 
 ROLE = "arn:aws:iam::123456789012:role/execution-role"
 

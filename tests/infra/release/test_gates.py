@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 
 from infra.aws.errors import AwsRequestRefused
-from infra.release.alarms import AlarmNotReady
+from infra.release.autoscaling import Record
 from infra.release.failure import EndpointNotOwned, ReleaseFailed, ReleaseTimeout
 from infra.release.freeze import FreezeWindow, ReleaseFrozen
-from infra.release.guardrails import VariantsDiffer
-from infra.release.history import ReleaseRecord
+from infra.release.gates import AlarmNotReady, VariantsDiffer
 from infra.release.policy import BatchSize, ReleasePolicy
-from infra.release.scaling_record import Record
+from infra.release.records import ReleaseRecord
 from tests.infra.release.fake_aws import (
     CREATING,
     ELSEWHERE,

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from infra.cli.release_view import status_view
-from infra.release import arithmetic
-from infra.release.alarms import AlarmState
-from infra.release.arithmetic import Duration
-from infra.release.description import EndpointDescription
-from infra.release.history import ReleaseRecord, Result
+from infra.release import estimate
+from infra.release.alarms import AlarmReading, AlarmState
+from infra.release.estimate import Duration
+from infra.release.live import EndpointDescription
 from infra.release.policy import BatchSize, ReleasePolicy, deployment_config
-from infra.release.readings import AlarmReading
+from infra.release.progress import CurrentStep, Requests
+from infra.release.records import ReleaseRecord, Result
 from infra.release.status import (
     EXIT_CODES,
     Observation,
@@ -26,7 +26,6 @@ from infra.release.status import (
     status,
     verdict,
 )
-from infra.release.step import CurrentStep, Requests
 from tests.infra.release.fake_aws import ARN, CREATING, FAILED, OLD, ROLLING_BACK
 
 BEGAN = 10_020.0
@@ -221,7 +220,7 @@ def test_what_is_left_is_never_more_than_sagemaker_takes(
 def test_what_remains_after_the_first_step_is_less_than_the_whole_release(
     policy: ReleasePolicy, fleet: int, waited: float
 ) -> None:
-    remaining, whole = arithmetic.remaining(policy, fleet, START, 1, waited), arithmetic.rollout(policy, fleet, START)
+    remaining, whole = estimate.remaining(policy, fleet, START, 1, waited), estimate.rollout(policy, fleet, START)
     assert remaining.minimum <= whole.minimum and remaining.maximum <= whole.maximum
     assert remaining.minimum >= policy.termination_wait_seconds
 

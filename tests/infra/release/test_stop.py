@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from infra.release.description import EndpointDescription
 from infra.release.failure import ReleaseTimeout
+from infra.release.live import EndpointDescription
 from infra.release.policy import deployment_config
 from infra.release.stop import CannotStop, ReleaseStop
 from tests.infra.release.fake_aws import (

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
+
+from botocore.exceptions import ClientError
+
+from infra.release import failure
 
 IN_PROGRESS = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
 """Statuses (API `EndpointStatus`) that end by themselves. SageMaker refuses changes while they last."""
@@ -192,3 +196,141 @@ def _edited(key: str, live: Mapping[str, Any], requested: Mapping[str, Any]) -> 
         for config in (live, requested)
     )
     return any(before[name] != after[name] for name in before.keys() & after.keys())
+
+
+class EndpointReader:
+    """Reads endpoints.
+
+    Args:
+        sagemaker: boto3's `sagemaker` client.
+    """
+
+    def __init__(self, sagemaker: Any) -> None:
+        self._sagemaker = sagemaker
+
+    def endpoint(self, name: str) -> EndpointDescription | None:
+        """The endpoint as it is now; None if there is none."""
+        found = _unless_gone(lambda: self._sagemaker.describe_endpoint(EndpointName=name))
+        return EndpointDescription.of(found) if found is not None else None
+
+    def tags(self, endpoint: EndpointDescription) -> dict[str, str]:
+        """The endpoint's tags."""
+        pages = self._sagemaker.get_paginator("list_tags").paginate(ResourceArn=endpoint.arn)
+        return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+
+    def configuration(self, name: str) -> Mapping[str, Any] | None:
+        """An endpoint configuration; None if somebody deleted it, which must not keep the endpoint from its next
+        release."""
+        return _unless_gone(lambda: self._sagemaker.describe_endpoint_config(EndpointConfigName=name))
+
+    def models(self, prefix: str) -> list[str]:
+        """The names of all models that begin like this, whatever the case: AWS's own is not always the one given."""
+        pages = self._sagemaker.get_paginator("list_models").paginate(NameContains=prefix)
+        names = [each["ModelName"] for page in pages for each in page["Models"]]
+        return [name for name in names if name.lower().startswith(prefix.lower())]
+
+    def model(self, name: str) -> Mapping[str, Any] | None:
+        """A model; None if somebody deleted it."""
+        return _unless_gone(lambda: self._sagemaker.describe_model(ModelName=name))
+
+
+def _unless_gone(describe: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    try:
+        return describe()
+    except ClientError as error:
+        if failure.not_found(error):
+            return None
+        raise
+
+
+_WORDS = {
+    "InstanceType": "instance type",
+    "InitialInstanceCount": "initial instance count",
+    "InitialVariantWeight": "weight",
+}
+"""Members of API `ProductionVariant`; any other goes by its own name."""
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """What `new` brings, one change a line that begins with the variant.
+
+    Of environment variables the names only: values may be secrets.
+
+    Args:
+        old: an answer of DescribeEndpointConfig.
+        new: another one.
+        models: the answers of DescribeModel, as far as there are any, by name.
+    """
+    before, after = _variants(old), _variants(new)
+    gone = [f"{name}: removed" for name in before if name not in after]
+    added = [f"{name}: added" for name in after if name not in before]
+    changed = [
+        f"{name}: {change}"
+        for name, variant in after.items()
+        if name in before
+        for change in (*_of_fleet(before[name], variant), *_of_model(before[name], variant, models))
+    ]
+    return (*gone, *added, *changed)
+
+
+def artifacts(config: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """The addresses of the artifacts that a configuration serves; none at all unless every one of its models is known.
+
+    Args:
+        config: an answer of DescribeEndpointConfig.
+        models: the answers of DescribeModel, as far as there are any, by name.
+    """
+    names = [variant.get("ModelName", "") for variant in config["ProductionVariants"]]
+    if not all(name in models for name in names):
+        return ()
+    return tuple(sorted({url for name in names if (url := _model_data(_container(models[name])))}))
+
+
+def _model_data(container: Mapping[str, Any]) -> str | None:
+    """The address of what it serves: a .tar.gz, or a prefix (API `ContainerDefinition`)."""
+    source = container.get("ModelDataSource", {}).get("S3DataSource", {})
+    address: str | None = container.get("ModelDataUrl") or source.get("S3Uri")
+    return address
+
+
+def _variants(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {variant["VariantName"]: variant for variant in config["ProductionVariants"]}
+
+
+def _of_fleet(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    for key in dict.fromkeys((*_WORDS, *sorted(old.keys() | new.keys()))):
+        if key != "ModelName" and old.get(key) != new.get(key):
+            yield f"{_WORDS.get(key, key)} {_shown(old.get(key))} -> {_shown(new.get(key))}"
+
+
+def _of_model(old: Mapping[str, Any], new: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    names = old.get("ModelName", ""), new.get("ModelName", "")
+    if not all(name in models for name in names):
+        if names[0] != names[1]:
+            yield f"model {names[0]} -> {names[1]}"
+        return
+    before, after = (_container(models[name]) for name in names)
+    images = before.get("Image", ""), after.get("Image", "")
+    if images[0] != images[1]:
+        yield f"image {_digest(images[0])} -> {_digest(images[1])}"
+    if before.get("ModelDataUrl") != after.get("ModelDataUrl"):
+        yield f"model data {_shown(before.get('ModelDataUrl'))} -> {_shown(after.get('ModelDataUrl'))}"
+    variables = before.get("Environment", {}), after.get("Environment", {})
+    if changed := sorted({key for key, _ in variables[0].items() ^ variables[1].items()}):
+        yield f"environment variables {', '.join(changed)}"
+
+
+def _container(model: Mapping[str, Any]) -> Mapping[str, Any]:
+    container: Mapping[str, Any] = model.get("PrimaryContainer") or next(iter(model.get("Containers", [])), {})
+    return container
+
+
+def _digest(image: str) -> str:
+    """`sha256:…` alone where the image is named by it."""
+    return image.rpartition("@")[2]
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)

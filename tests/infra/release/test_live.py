@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.release.changes import changes
+from infra.release.live import changes
 
 REPOSITORY = "123456789012.dkr.ecr.ap-northeast-1.amazonaws.com/sagemaker-tritonserver"
 

@@ -9,94 +9,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.aws.errors import AwsRequestRefused, aws_calls
-from infra.release import alarms, failure, freeze, guardrails
-from infra.release.alarms import AlarmState, MinimumInvocations
-from infra.release.description import EndpointDescription, excluded_properties, missing_counts
+from infra.release import alarms, failure, freeze, gates
+from infra.release.alarms import AlarmState
+from infra.release.autoscaling import EndpointAutoscaling, ScalingRecords, refused_under_autoscaling
+from infra.release.failure import container_log, has_gpu, telling, too_slow
 from infra.release.freeze import FreezeWindow
-from infra.release.gate import ReleaseRefused
-from infra.release.log import container_log, telling
-from infra.release.policy import ReleasePolicy, deployment_config
-from infra.release.reader import EndpointReader
-from infra.release.recorder import ReleaseRecorder
-from infra.release.rollout import Rollout
-from infra.release.scaling import EndpointAutoscaling, refused_under_autoscaling
-from infra.release.scaling_record import ScalingRecords
-from infra.release.startup import has_gpu, too_slow
+from infra.release.gates import ReleaseRefused
+from infra.release.live import EndpointDescription, EndpointReader, excluded_properties, missing_counts
+from infra.release.policy import deployment_config
+from infra.release.progress import Rollout
+from infra.release.records import ReleaseRecorder
+from infra.release.request import OWNER_TAG, EndpointRequest
 from infra.release.waiting import Clock, Waiting
-
-OWNER_TAG = "triton-sagemaker:stack"
-"""Tag that says which stack an endpoint belongs to: `<project>/<stack>`."""
-
-
-@dataclass(frozen=True)
-class EndpointRequest:
-    """What an endpoint is asked to be."""
-
-    name: str
-    config_name: str
-    owner: str
-    tags: Mapping[str, str]
-    autoscaled: bool
-    """Whether a scalable target moves the instance count, so that an edited initial count must not reset it."""
-    deadline_seconds: int
-    """How long to wait for SageMaker, for each change that is waited for."""
-    policy: ReleasePolicy
-    rollback_alarms: tuple[str, ...] = ()
-    """Names of the alarms that roll an update back."""
-    minimum_invocations: MinimumInvocations | None = None
-    former_config_name: str | None = None
-    """What it was last known to serve; None if nothing was."""
-    former_owner: str | None = None
-    """What the owning stack was called before it was renamed."""
-    formerly_autoscaled: bool = False
-    """Whether a scalable target moved the instance count so far."""
-    former_tags: Mapping[str, str] = field(default_factory=dict)
-    """Tags that an earlier request put there; those that are no longer asked for go."""
-    adopt: bool = False
-    """Whether an endpoint that belongs to no stack is taken over."""
-    freeze_windows: tuple[FreezeWindow, ...] = ()
-    """When an endpoint that serves is not updated."""
-    freeze_override: str | None = None
-    """Why it is updated in such a window nevertheless."""
-
-    @property
-    def owned_tags(self) -> dict[str, str]:
-        """The tags with that of ownership."""
-        return {**self.tags, OWNER_TAG: self.owner}
-
-    @property
-    def holders(self) -> set[str | None]:
-        """Whom the endpoint may belong to so far; None is nobody."""
-        return {self.owner, self.former_owner or self.owner, *((None,) if self.adopt else ())}
-
-    @property
-    def keeps_autoscaling(self) -> bool:
-        """Whether autoscaling that is off is put back. What the settings end is over with the release, and what they
-        begin, or a refresh found missing, Pulumi registers after it."""
-        return self.adopt or self.autoscaled == self.formerly_autoscaled
-
-    @property
-    def begins_autoscaling(self) -> bool:
-        """Whether Pulumi registers what is put back too, and would be refused."""
-        return self.autoscaled and not self.keeps_autoscaling
-
-    @property
-    def changes_tags_of_targets(self) -> bool:
-        """Whether the scalable targets, which exist already, get other tags. The `aws` provider cannot change them: it
-        tags by the ARN in its state, and a target registered anew for a release has another one."""
-        return self.autoscaled and self.keeps_autoscaling and self.tags != self.former_tags
-
-    @property
-    def fixes_counts(self) -> bool:
-        """Whether the fleet that autoscaling sized so far becomes the one of the settings."""
-        return self.formerly_autoscaled and not self.autoscaled
 
 
 class EndpointRelease:
@@ -326,10 +256,10 @@ class EndpointRelease:
             self._report(f"{request.name}: {window}; it is overridden: {rollout.override}")
         serving = {variant.name for variant in live.live_variants}
         requested = {variant["VariantName"] for variant in new["ProductionVariants"]}
-        guarded = guardrails.guard(request.name, request.policy, serving, requested)
+        guarded = gates.guard(request.name, request.policy, serving, requested)
         rollout.alarm_names = request.rollback_alarms if guarded else ()
         found = alarms.states(self._cloudwatch, rollout.alarm_names)
-        alarms.require_ready(request.name, request.config_name, rollout.alarm_names, found, live.where)
+        gates.require_ready(request.name, request.config_name, rollout.alarm_names, found, live.where)
         return guarded
 
     def _delete(

@@ -9,11 +9,12 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from infra.aws.errors import AwsRequestRefused
-from infra.release.alarms import AlarmNotReady, MinimumInvocations
-from infra.release.endpoint import OWNER_TAG, EndpointRequest
+from infra.release.alarms import MinimumInvocations
+from infra.release.autoscaling import Record
 from infra.release.failure import EndpointNotOwned, ReleaseFailed, ReleaseTimeout
-from infra.release.history import ReleaseRecord
-from infra.release.scaling_record import Record
+from infra.release.gates import AlarmNotReady
+from infra.release.records import ReleaseRecord
+from infra.release.request import OWNER_TAG, EndpointRequest
 from tests.infra.release.fake_aws import (
     ARN,
     CREATING,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.release import arithmetic
-from infra.release.arithmetic import Duration, Steps
+from infra.release import estimate
+from infra.release.estimate import Duration, Steps
 from infra.release.policy import BatchSize, ReleasePolicy, Strategy
 
 START = Duration(100, 400)
@@ -45,22 +45,22 @@ def policy(strategy: Strategy, size: str = "", wait: int = 300, **changes: int) 
     ],
 )
 def test_steps(of: ReleasePolicy, fleet: int, steps: tuple[int, int]) -> None:
-    assert arithmetic.steps(of, fleet) == Steps(*steps)
+    assert estimate.steps(of, fleet) == Steps(*steps)
 
 
 def test_a_canary_waits_twice_and_starts_its_instances_once() -> None:
     canary = policy("canary", "50%", wait=600, termination_wait_seconds=30)
-    assert arithmetic.rollout(canary, 2, START) == Duration(100 + 2 * 600 + 30, 400 + 2 * 660 + 30)
+    assert estimate.rollout(canary, 2, START) == Duration(100 + 2 * 600 + 30, 400 + 2 * 660 + 30)
 
 
 def test_rolling_starts_instances_for_each_batch() -> None:
-    assert arithmetic.rollout(policy("rolling", "1"), 4, START) == Duration(4 * 400, 4 * (400 + 360))
+    assert estimate.rollout(policy("rolling", "1"), 4, START) == Duration(4 * 400, 4 * (400 + 360))
 
 
 def test_the_estimate_spans_every_fleet_size() -> None:
     each = policy("linear", "1", wait=60)
-    assert arithmetic.estimate(each, range(2, 11), START) == Duration(
-        arithmetic.rollout(each, 2, START).minimum, arithmetic.rollout(each, 10, START).maximum
+    assert estimate.estimate(each, range(2, 11), START) == Duration(
+        estimate.rollout(each, 2, START).minimum, estimate.rollout(each, 10, START).maximum
     )
 
 
@@ -70,18 +70,18 @@ def test_minutes_are_rounded_up_and_said_once_when_they_are_the_same() -> None:
 
 
 def test_the_deadline_is_sagemakers_own_and_rollings_rollback() -> None:
-    settling = arithmetic.SETTLING_SECONDS
-    assert arithmetic.deadline_seconds(policy("canary", "10%", timeout_seconds=3600), START) == 3600 + settling
+    settling = estimate.SETTLING_SECONDS
+    assert estimate.deadline_seconds(policy("canary", "10%", timeout_seconds=3600), START) == 3600 + settling
     rolling = policy("rolling", "10%", wait=60, rollback_percent=50, timeout_seconds=3600)
-    assert arithmetic.deadline_seconds(rolling, START) == 3600 + 2 * (400 + 60 + 60) + settling
+    assert estimate.deadline_seconds(rolling, START) == 3600 + 2 * (400 + 60 + 60) + settling
 
 
 def test_the_share_of_the_traffic_follows_the_steps() -> None:
     canary, linear = policy("canary", "10%"), policy("linear", "30%")
-    assert [arithmetic.shifted_percent(canary, 10, step) for step in (0, 1, 2)] == [0, 10, 100]
-    assert [arithmetic.shifted_percent(linear, 10, step) for step in (1, 2, 3, 4)] == [30, 60, 90, 100]
-    assert arithmetic.shifted_percent(policy("allAtOnce"), 3, 1) == 100
-    assert arithmetic.shifted_percent(policy("linear", "10%"), 2, 1) is None, "it depends on how AWS rounds"
+    assert [estimate.shifted_percent(canary, 10, step) for step in (0, 1, 2)] == [0, 10, 100]
+    assert [estimate.shifted_percent(linear, 10, step) for step in (1, 2, 3, 4)] == [30, 60, 90, 100]
+    assert estimate.shifted_percent(policy("allAtOnce"), 3, 1) == 100
+    assert estimate.shifted_percent(policy("linear", "10%"), 2, 1) is None, "it depends on how AWS rounds"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_the_share_of_the_traffic_follows_the_steps() -> None:
     ],
 )
 def test_a_step_that_sagemaker_refuses_is_said_in_whole_instances(of: ReleasePolicy, fleet: int, words: str) -> None:
-    assert arithmetic.batch_problem(of, fleet) == words
+    assert estimate.batch_problem(of, fleet) == words
 
 
 @pytest.mark.parametrize(
@@ -111,13 +111,13 @@ def test_a_step_that_sagemaker_refuses_is_said_in_whole_instances(of: ReleasePol
     ],
 )
 def test_a_step_within_awss_range_is_no_problem(of: ReleasePolicy, fleet: int) -> None:
-    assert arithmetic.batch_problem(of, fleet) is None
+    assert estimate.batch_problem(of, fleet) is None
 
 
 @given(POLICIES, FLEETS)
 def test_all_traffic_has_moved_after_the_last_step_and_never_moves_back(of: ReleasePolicy, fleet: int) -> None:
-    count = arithmetic.steps(of, fleet)
-    shares = [arithmetic.shifted_percent(of, fleet, step) for step in range(count.most + 1)]
+    count = estimate.steps(of, fleet)
+    shares = [estimate.shifted_percent(of, fleet, step) for step in range(count.most + 1)]
     if count.fewest == count.most:
         known = [share for share in shares if share is not None]
         assert (known[0], known[-1]) == (0, 100)
@@ -129,7 +129,7 @@ def test_all_traffic_has_moved_after_the_last_step_and_never_moves_back(of: Rele
 @given(POLICIES, FLEETS)
 def test_a_step_is_no_problem_only_if_it_moves_at_most_half(of: ReleasePolicy, fleet: int) -> None:
     assert of.batch is not None
-    if arithmetic.batch_problem(of, fleet) is None:
+    if estimate.batch_problem(of, fleet) is None:
         assert 1 <= of.batch.of(fleet) <= fleet / 2
 
 
@@ -137,11 +137,11 @@ def test_a_step_is_no_problem_only_if_it_moves_at_most_half(of: ReleasePolicy, f
 def test_a_release_takes_at_least_its_waits_and_the_worst_is_no_better_than_the_best(
     of: ReleasePolicy, fleet: int
 ) -> None:
-    takes = arithmetic.rollout(of, fleet, START)
-    waits = arithmetic.steps(of, fleet).fewest * of.wait_seconds + of.termination_wait_seconds
+    takes = estimate.rollout(of, fleet, START)
+    waits = estimate.steps(of, fleet).fewest * of.wait_seconds + of.termination_wait_seconds
     assert waits + START.minimum <= takes.minimum <= takes.maximum
 
 
 @given(POLICIES)
 def test_the_deadline_leaves_sagemaker_its_own(of: ReleasePolicy) -> None:
-    assert arithmetic.deadline_seconds(of, START) > of.timeout_seconds
+    assert estimate.deadline_seconds(of, START) > of.timeout_seconds

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.aws.errors import AwsRequestRefused
-from infra.release.scaling_record import Record, ScalingRecords, checked
+from infra.release.autoscaling import Record, ScalingRecords, checked
 from tests.infra.release.fake_aws import POLICY, S3, TARGET
 
 ACTION = {
