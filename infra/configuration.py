@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from infra import models
+from infra.diagnostics.problem import ConfigurationError
 from infra.models import Models
-from infra.settings.error import ConfigurationError
 from infra.settings.load import load, valid_endpoints
 from infra.settings.stack import Settings
 

@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 
 from infra import names
-from infra.settings.error import ConfigurationError, Problem
+from infra.diagnostics.problem import ConfigurationError, Problem
 
 Where = Mapping[str, Any]
 """`accountId` and `region`."""

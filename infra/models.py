@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.aws import instance_types
+from infra.diagnostics.location import Location
+from infra.diagnostics.problem import ConfigurationError, Problem
 from infra.settings.endpoint import EndpointSettings
-from infra.settings.error import ConfigurationError, Problem
-from infra.settings.location import Location
 from infra.settings.model import ModelArtifactSettings
 from infra.settings.variant import VariantSettings
 from infra.triton import problem as triton

@@ -93,7 +93,7 @@ def matching(known: Sequence[Key], name: str) -> list[Key]:
 
 def question(known: Iterable[Key], name: str) -> str:
     """A question after the key that was meant, if one is spelled like it."""
-    from infra.settings.spelling import nearest
+    from infra.diagnostics.suggest import nearest
 
     ends = {each.path[-1]: each.name for each in sorted(known, key=lambda each: -len(each.path))}
     names = ends | {each.name: each.name for each in known}

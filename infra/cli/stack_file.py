@@ -15,7 +15,7 @@ from infra.printable import printable
 
 if TYPE_CHECKING:
     from infra.aws.session import AwsSession
-    from infra.settings.error import Problem
+    from infra.diagnostics.problem import Problem
     from infra.settings.stack import Settings
 
 
@@ -62,7 +62,7 @@ class StackFile:
         Raises:
             StackFileError: with every problem of the configuration at once, each with its place.
         """
-        from infra.settings.error import ConfigurationError
+        from infra.diagnostics.problem import ConfigurationError
         from infra.settings.load import load
 
         if (endpoints := f"{self.text.project}:endpoints") in self.text.secret_as_a_whole:

@@ -17,10 +17,10 @@ from infra.cli.project import Project, content
 from infra.cli.yaml_document import ExcessiveError, compose
 from infra.cli.yaml_error import mistake
 from infra.cli.yaml_scalar import misread, misread_key, value_of
-from infra.settings.error import Problem, key_of, path_of
-from infra.settings.location import Location
-from infra.settings.message import command_to_encrypt
-from infra.settings.spelling import nearest
+from infra.diagnostics.location import Location
+from infra.diagnostics.messages import command_to_encrypt
+from infra.diagnostics.problem import Problem, key_of, path_of
+from infra.diagnostics.suggest import nearest
 
 SECRET = "(a secret)"
 """What a secret below a setting is read as: only the engine can decrypt it."""
@@ -320,7 +320,7 @@ class StackText:
 
 
 def _names() -> Collection[str]:
-    from infra.settings.location import keys_at
+    from infra.diagnostics.location import keys_at
     from infra.settings.stack import Settings
 
     return keys_at(Settings, ())

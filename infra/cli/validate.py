@@ -16,7 +16,7 @@ from infra.printable import printable
 if TYPE_CHECKING:
     from infra.cli.place import Place
     from infra.cli.stack_text import StackText
-    from infra.settings.error import Problem
+    from infra.diagnostics.problem import Problem
 
 
 class Format(StrEnum):
@@ -122,7 +122,7 @@ def findings(path: Path) -> list[Finding]:
 
 def _of_settings(text: StackText) -> Iterable[tuple[Place, Problem]]:
     from infra import configuration
-    from infra.settings.error import ConfigurationError
+    from infra.diagnostics.problem import ConfigurationError
     from infra.settings.load import MISPLACED_SECRET
 
     try:

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from infra.diagnostics.suggest import nearest
 from infra.settings.quantity import number_meant
-from infra.settings.spelling import nearest
 
 _TRUTH = {"true": True, "yes": True, "on": True, "y": True, "false": False, "no": False, "off": False, "n": False}
 """What YAML 1.1 and people take for true and false."""

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 
+from infra.diagnostics.suggest import nearest
 from infra.settings.section import violation
-from infra.settings.spelling import nearest
 
 MAX_ENVIRONMENT = 100
 """Environment variables of a container (API ``EnvironmentMap``)."""

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import json
 import shlex
 from collections.abc import Collection, Iterator, Mapping
-from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
 
-from infra.settings import message, reading
+from infra.diagnostics import messages, partial
+from infra.diagnostics.location import Location, nesting
+from infra.diagnostics.messages import command_to_encrypt
+from infra.diagnostics.problem import ConfigurationError, Problem, key_of, path_of
+from infra.diagnostics.suggest import nearest
 from infra.settings.bounds import MAX_DEPTH, MAX_DIGITS, too_deep
 from infra.settings.endpoint import EndpointSettings
-from infra.settings.error import ConfigurationError, Problem, key_of, path_of
-from infra.settings.location import Location, nesting
-from infra.settings.message import command_to_encrypt
 from infra.settings.provider import AWS_KEYS, refusals
-from infra.settings.spelling import nearest
 from infra.settings.stack import Settings
 
 _PROVIDERS = ("aws", "pulumi")
@@ -61,9 +61,9 @@ def load(config: Mapping[str, str], project: str, secret: Collection[str] = (), 
         raise ConfigurationError(deep)
     given = _values(config, project)
     values = {name: value for name, (_, value) in given.items()}
-    words = partial(message.mistakes, model=Settings, namespace=project, secret=secret, stack=stack)
+    words = functools.partial(messages.mistakes, model=Settings, namespace=project, secret=secret, stack=stack)
     wrong = []
-    for (first, *below), said in reading.mistakes(values, Settings, words):
+    for (first, *below), said in partial.mistakes(values, Settings, words):
         key = given[str(first)][0] if first in given else path_of((first,), project)[0]
         wrong.append(Problem((key, *below), said))
     told = {each.path for each in wrong}
@@ -83,11 +83,11 @@ def load(config: Mapping[str, str], project: str, secret: Collection[str] = (), 
 def valid_endpoints(config: Mapping[str, str], project: str) -> dict[str, EndpointSettings]:
     """The endpoints in ``config`` whose models and instances are valid, whatever else is wrong."""
     given = {name: value for name, (_, value) in _values(config, project).items()}
-    words = partial(message.mistakes, model=Settings, namespace=project)
-    values, of_nobody = reading.as_meant(given, Settings, words)
+    words = functools.partial(messages.mistakes, model=Settings, namespace=project)
+    values, of_nobody = partial.as_meant(given, Settings, words)
     endpoints = {}
     for name, value in values.get("endpoints", {}).items():
-        written = any(reading.has(given, ("endpoints", name, key)) for key in ("model", "variants"))
+        written = any(partial.has(given, ("endpoints", name, key)) for key in ("model", "variants"))
         if written and not any(_tells_what_runs(place, name) for place in of_nobody):
             with contextlib.suppress(ValidationError):
                 endpoints[name] = EndpointSettings.model_validate(value)

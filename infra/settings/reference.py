@@ -10,8 +10,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from infra.diagnostics.location import is_mapping, nesting, sections_in
 from infra.settings.effect import Effect
-from infra.settings.location import is_mapping, nesting, sections_in
 from infra.settings.stack import Settings
 
 Path = tuple[str, ...]

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
+from infra.diagnostics.suggest import nearest
 from infra.release.policy import ReleasePolicy, Strategy
 from infra.settings.section import Section, rule
 from infra.settings.source import according_to
-from infra.settings.spelling import nearest
 
 # API WaitIntervalInSeconds, TerminationWaitInSeconds, MaximumExecutionTimeoutInSeconds
 _WaitSeconds = Annotated[int, Field(ge=0, le=3600)]

@@ -15,6 +15,8 @@ from pydantic import (
 )
 
 from infra.aws import gpus, instance_types
+from infra.diagnostics.messages import command_to_encrypt
+from infra.diagnostics.problem import Problem, key_of, path_of
 from infra.image.aws_images import aws_triton_images, release_warning
 from infra.image.reference import ImageReference
 from infra.names import variant_resource
@@ -35,10 +37,8 @@ from infra.settings.environment import (
     environment_problem,
     option_warning,
 )
-from infra.settings.error import Problem, key_of, path_of
 from infra.settings.freeze import FreezeWindowSettings
 from infra.settings.image import ImageSettings
-from infra.settings.message import command_to_encrypt
 from infra.settings.network import VpcSettings
 from infra.settings.notifications import NotificationSettings
 from infra.settings.role import RoleSettings

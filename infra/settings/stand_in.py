@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from infra.settings.location import Location, field_of, is_entry, is_mapping, nesting, sections_at, sections_in
+from infra.diagnostics.location import Location, field_of, is_entry, is_mapping, nesting, sections_at, sections_in
 
 LEFT_OUT: Final = object()
 """In place of a value: its key is not given."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from infra import __main__ as command_line
+from infra.diagnostics.problem import ConfigurationError
 from infra.errors import UserError
-from infra.settings.error import ConfigurationError
 
 
 @pytest.mark.parametrize(("error", "code"), [(UserError("the cause\nthe way out\x1b"), 1), (ConfigurationError([]), 2)])

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from infra import models
+from infra.diagnostics.problem import ConfigurationError
 from infra.models import MAX_SHOWN
 from infra.settings.endpoint import EndpointSettings
-from infra.settings.error import ConfigurationError
 
 CONFIG = """
 backend: "python"

@@ -14,13 +14,13 @@ import pytest
 from botocore.loaders import Loader
 
 from infra import names
+from infra.diagnostics.problem import ConfigurationError
 from infra.dynamic.released_artifact import released_key
 from infra.image.aws_images import NEWER
 from infra.image.reference import EcrRegistry
 from infra.release.policy import BatchSize, ReleasePolicy
 from infra.release.request import OWNER_TAG
 from infra.settings.endpoint import MAX_NAME, EndpointSettings
-from infra.settings.error import ConfigurationError
 from infra.settings.image import MAX_REPOSITORY
 from infra.settings.load import load
 from infra.settings.model import MAX_ARTIFACT_KEY, ModelArtifactSettings

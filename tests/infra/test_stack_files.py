@@ -19,8 +19,8 @@ from pulumi.runtime.proto.source_pb2 import StackTrace
 
 from infra.cli.stack_text import StackText
 from infra.cli.validate import Finding, findings
-from infra.settings.error import Problem
-from infra.settings.location import Location
+from infra.diagnostics.location import Location
+from infra.diagnostics.problem import Problem
 from infra.settings.schema import stack_schema
 from tests.infra.mock_runtime import ROOT, run
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from pulumi import automation
 
+from infra.diagnostics.problem import ConfigurationError
 from infra.policies.document import Policy
 from infra.policies.principals import StackNames, deployer, release_operator
-from infra.settings.error import ConfigurationError
 from infra.settings.load import SECRET_KEYS, load
 from sandbox.aws.policy import Verdict, evaluate
 from sandbox.stacks import Stack

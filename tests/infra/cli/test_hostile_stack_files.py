@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from infra.cli.validate import findings
+from infra.diagnostics.problem import ConfigurationError, Problem, key_of
 from infra.printable import printable
 from infra.settings.bounds import MAX_BYTES, MAX_DEPTH, MAX_DIGITS, MAX_VALUES
-from infra.settings.error import ConfigurationError, Problem, key_of
 from infra.settings.load import load
 
 HEAD = """config:
@@ -216,8 +216,8 @@ def test_no_finding_has_control_characters_or_line_breaks(found: Validate, text:
 def test_commands_are_quoted(key: str) -> None:
     import shlex
 
+    from infra.diagnostics.messages import command_to_encrypt
     from infra.dynamic.released_artifact import ArtifactMissing
-    from infra.settings.message import command_to_encrypt
 
     assert shlex.split(command_to_encrypt(f"p:secretEnvironment.{key}", key)) == [
         *("pulumi", "config", "set", "--secret", "-s", key, "--path", f"p:secretEnvironment.{key}"),

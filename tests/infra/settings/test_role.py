@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra.settings.error import ConfigurationError
+from infra.diagnostics.problem import ConfigurationError
 from tests.infra.mock_runtime import stack_file
 from tests.infra.policies.stack_settings import KEY, settings
 

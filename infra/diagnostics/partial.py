@@ -17,9 +17,19 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from infra.diagnostics.location import (
+    Location,
+    at,
+    field_of,
+    home,
+    is_entry,
+    is_mapping_at,
+    keys_at,
+    meant,
+    variants_with,
+)
+from infra.diagnostics.messages import BESIDE_NAMES, EMPTY, NAMELESS, Mistake, is_secret
 from infra.settings.correction import correction
-from infra.settings.location import Location, at, field_of, home, is_entry, is_mapping_at, keys_at, meant, variants_with
-from infra.settings.message import BESIDE_NAMES, EMPTY, NAMELESS, Mistake, is_secret
 from infra.settings.stand_in import LEFT_OUT, fresh_names, stand_ins
 
 MAX_READINGS = 16

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from infra.diagnostics.location import Location
+from infra.diagnostics.suggest import nearest
 from infra.errors import UserError
 from infra.printable import printable
-from infra.settings.location import Location
-from infra.settings.spelling import nearest
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _ENDPOINT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")

@@ -13,10 +13,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from infra.diagnostics.location import Location, at, field_at, field_of, home, keys_at, keys_of, meant, variants_with
+from infra.diagnostics.problem import key_of, path_of
+from infra.diagnostics.suggest import nearest
 from infra.settings.correction import correction
-from infra.settings.error import key_of, path_of
-from infra.settings.location import Location, at, field_at, field_of, home, keys_at, keys_of, meant, variants_with
-from infra.settings.spelling import nearest
 
 _SAME_WAIT = {"bakeSeconds": "intervalSeconds", "intervalSeconds": "bakeSeconds"}
 """One wait of the API (`WaitIntervalInSeconds`) has the name of what it is in a strategy."""

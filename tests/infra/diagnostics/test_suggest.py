@@ -9,10 +9,10 @@ from typing import Any
 import botocore.session
 import pytest
 
-from infra.settings.error import ConfigurationError
+from infra.diagnostics.problem import ConfigurationError
+from infra.diagnostics.suggest import AWS_WORDS, nearest
 from infra.settings.load import load
 from infra.settings.reference import Key, keys
-from infra.settings.spelling import AWS_WORDS, nearest
 
 FLEET: dict[str, Any] = {
     "instanceType": "ml.p3.2xlarge",

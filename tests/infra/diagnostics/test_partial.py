@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infra.settings.error import ConfigurationError
+from infra.diagnostics.problem import ConfigurationError
 from infra.settings.load import load
 from infra.settings.reference import keys
 from infra.settings.stack import Settings

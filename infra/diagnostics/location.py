@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, Tag
 from pydantic.fields import FieldInfo
 
-from infra.settings.spelling import nearest, same
+from infra.diagnostics.suggest import nearest, same
 
 Location = tuple[str | int, ...]
 """As pydantic gives it; as a place, without the names of a union's variants."""
