@@ -51,7 +51,7 @@ class Registered:
     @property
     def aliases(self) -> list[str]:
         """The names, or else the URNs, that this one had."""
-        return [alias.urn or alias.spec.name for alias in self.request.aliases]
+        return [name for alias in self.request.aliases if (name := alias.urn or alias.spec.name)]
 
 
 @dataclass
