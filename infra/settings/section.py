@@ -1,13 +1,14 @@
-"""What every part of the configuration has in common: strict camelCase keys, and rules across keys that are
+"""What every part of the configuration has in common: documented camelCase keys, and rules across keys that are
 reported together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from functools import cache
 from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
@@ -35,6 +36,63 @@ def violation(message: str, at: str | None = None) -> PydanticCustomError:
         at: the top-level key that is wrong, if it is not the one whose validator found out.
     """
     return PydanticCustomError("rule", "{message}", {"message": message, "at": at})
+
+
+class Effect(StrEnum):
+    """What `pulumi up` does to an endpoint in service after a change of one setting."""
+
+    NOTHING = "nothing"
+    IN_PLACE = "in place"
+    NEW_RELEASE = "new release"
+    REPLACEMENT = "replacement"
+    REFUSED = "refused"
+
+    @property
+    def explanation(self) -> str:
+        """The same in a sentence."""
+        return _EXPLANATIONS[self]
+
+
+_EXPLANATIONS = {
+    Effect.NOTHING: "the endpoint does not change; settings of releases apply from the next release on",
+    Effect.IN_PLACE: "tags, alarms or autoscaling change; the fleet does not",
+    Effect.NEW_RELEASE: "a new fleet takes over as `release` describes, and is rolled back if it fails",
+    Effect.REPLACEMENT: "a resource is created under the new name, endpoints are released with it, and then the old "
+    "resource is deleted; see the description",
+    Effect.REFUSED: "`pulumi preview` and `pulumi up` fail before anything changes; see the description",
+}
+
+
+def setting(
+    description: str,
+    *,
+    source: str,
+    effect: Effect | None = None,
+    example: Any = None,
+    secret: bool = False,
+    schema: Mapping[str, Any] | None = None,
+    **field: Any,
+) -> Any:
+    """A documented key of a section.
+
+    Args:
+        description: what the value is for, with its unit and the API's name for it. The default and the range are
+            documented from `field`.
+        source: whose rule the values follow: a shape of an API (`ECR API RepositoryName`), a page of a guide, or
+            `this project: ` with the reason. After a semicolon, `this project` is stricter than the source before it.
+        effect: what a change does; that of the section around the key by default.
+        example: a valid value; only sections have none.
+        secret: whether the values may be Pulumi secrets.
+        schema: more keywords for the JSON Schema.
+        field: the default and the constraints of `pydantic.Field`.
+    """
+    extra: dict[str, Any] = {"rule_source": source, **(schema or {})}
+    if effect is not None:
+        extra["effect"] = effect.value
+    if secret:
+        extra["secret"] = True
+    examples = None if example is None else [example]
+    return Field(description=description, examples=examples, json_schema_extra=extra, **field)
 
 
 class Section(BaseModel):
