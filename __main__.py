@@ -5,8 +5,8 @@ from pathlib import Path
 import pulumi
 
 from infra import configuration, program
+from infra.components.pulumi_config import secret_keys, stack_config
 from infra.errors import UserError
-from infra.pulumi_config import secret_keys, stack_config
 
 try:
     settings, models = configuration.read(

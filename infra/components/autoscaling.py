@@ -1,4 +1,4 @@
-"""Autoscaling of an endpoint's variant by the invocations each instance answers."""
+"""Autoscaling of an endpoint's variant by the invocations of each instance."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import appautoscaling
 
+from infra.components.context import StackContext
 from infra.release.autoscaling import DIMENSION
 from infra.settings.autoscaling import AutoscalingSettings
 
 
 @dataclass(frozen=True)
 class VariantAutoscalingArgs:
+    """
+    Attributes:
+        adopt_from: the endpoint that has a scalable target already: AWS registers it with tags only once.
+    """
+
+    context: StackContext
     endpoint_name: pulumi.Input[str]
     variant_name: str
     settings: AutoscalingSettings
-    tags: dict[str, str]
-    protect: bool
-    """Whether the engine refuses to delete the scalable target, with which AWS deletes scheduled actions of others."""
     adopt_from: str | None = None
-    """The endpoint whose scalable target is there already: AWS registers none with tags a second time."""
 
 
 class VariantAutoscaling(pulumi.ComponentResource):
@@ -31,10 +34,10 @@ class VariantAutoscaling(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
 
         imported = f"sagemaker/endpoint/{args.adopt_from}/variant/{args.variant_name}/{DIMENSION}"
-        of_target = pulumi.ResourceOptions(
-            protect=args.protect,
+        target_options = pulumi.ResourceOptions(
+            protect=args.context.production,  # AWS deletes the scheduled actions of others with it
             import_=imported if args.adopt_from else None,
-            # once the target exists, `Endpoint` tags it: a release may register it anew, under another ARN
+            # once the target exists, `Endpoint` tags it: a release may register it again, under another ARN
             ignore_changes=["tags", "tagsAll"],
         )
         target = appautoscaling.Target(
@@ -44,8 +47,8 @@ class VariantAutoscaling(pulumi.ComponentResource):
             resource_id=pulumi.Output.concat("endpoint/", args.endpoint_name, "/variant/", args.variant_name),
             min_capacity=args.settings.min,
             max_capacity=args.settings.max,
-            tags=args.tags,
-            opts=pulumi.ResourceOptions.merge(child, of_target),
+            tags=args.context.tags,
+            opts=pulumi.ResourceOptions.merge(child, target_options),
         )
         appautoscaling.Policy(
             f"{name}-invocations",
@@ -60,7 +63,7 @@ class VariantAutoscaling(pulumi.ComponentResource):
                 "scale_in_cooldown": args.settings.scale_in_cooldown,
                 "scale_out_cooldown": args.settings.scale_out_cooldown,
             },
-            # AWS refuses a second one: "Only one TargetTrackingScaling policy for a given metric specification is
+            # AWS rejects a second one: "Only one TargetTrackingScaling policy for a given metric specification is
             # allowed" (Application Auto Scaling guide, "Multiple target tracking scaling policies")
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(delete_before_replace=True)),
         )

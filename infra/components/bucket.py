@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import s3
 
-from infra import existing, names
+from infra import names
+from infra.components import existing
+from infra.components.context import StackContext
 from infra.policies.execution import protect_bucket
 from infra.settings.adopt import AdoptSettings
 from infra.settings.bucket import BucketSettings
@@ -16,47 +18,44 @@ from infra.settings.bucket import BucketSettings
 
 @dataclass(frozen=True)
 class ModelBucketArgs:
+    context: StackContext
     settings: BucketSettings
-    default_name: str
-    """What Pulumi makes the bucket's name of, where the settings give none."""
-    tags: dict[str, str]
-    protect: bool
-    """Whether the engine refuses to delete or replace the bucket. What it is set to, one call restores."""
     adopt: AdoptSettings
 
 
 class ModelBucket(pulumi.ComponentResource):
-    """A versioned, encrypted, private bucket that outlives the stack.
+    """A versioned, encrypted, private bucket that outlives the stack, and keeps all its settings then.
 
-    Its settings are kept on delete together with it: a bucket that stays behind must not lose its versioning or its
-    locks.
+    Only the bucket itself is protected: one call restores any of its settings.
     """
 
     name: pulumi.Output[str]
     arn: pulumi.Output[str]
     kms_key_arn: str | None
-    """The key that encrypts what is put into the bucket from now on; None is S3's own."""
+    """The key that encrypts new objects; None is S3's own."""
 
     def __init__(self, name: str, args: ModelBucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("triton-sagemaker:infra:ModelBucket", name, None, opts)
         child = pulumi.ResourceOptions(parent=self, retain_on_delete=True)
 
-        def adopted(there: bool) -> pulumi.ResourceOptions:
-            """What is not there is made; what is there without being adopted would be overwritten unseen."""
-            import_ = args.settings.name if there else None
+        def adopted(adopt: bool) -> pulumi.ResourceOptions:
+            """An import shows in the preview what the program's own settings overwrite; a create would not."""
+            import_ = args.settings.name if adopt else None
             return pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(import_=import_))
 
-        # one resource, whichever of the two it is called: a name given later, or not any more, is a change of the same
-        called, formerly = (name, args.default_name) if args.settings.name else (args.default_name, name)
+        # Pulumi generates a physical name from the resource's; the alias keeps it one resource when the settings begin
+        # or cease to name the bucket
+        generated = names.bucket(args.context.stack)
+        resource, alias = (name, generated) if args.settings.name else (generated, name)
         self.bucket = s3.Bucket(
-            called,
+            resource,
             bucket=args.settings.name,
-            tags=args.tags,
+            tags=args.context.tags,
             opts=pulumi.ResourceOptions.merge(
                 adopted(args.adopt.bucket),
                 pulumi.ResourceOptions(
-                    protect=args.protect,
-                    aliases=[pulumi.Alias(name=formerly)],
+                    protect=args.context.production,
+                    aliases=[pulumi.Alias(name=alias)],
                     hooks=existing.refused(existing.BUCKET, args.settings.name),
                 ),
             ),
@@ -83,7 +82,7 @@ class ModelBucket(pulumi.ComponentResource):
             f"{name}-policy",
             bucket=self.bucket.id,
             policy=self.bucket.arn.apply(lambda arn: json.dumps(protect_bucket(arn, names.RELEASED))),
-            # S3 refuses two changes of a bucket's access settings at the same time (OperationAborted)
+            # S3 rejects concurrent changes of a bucket's access settings (OperationAborted)
             opts=pulumi.ResourceOptions.merge(
                 adopted(args.adopt.bucket_policy), pulumi.ResourceOptions(depends_on=[public_access_block])
             ),
@@ -92,7 +91,7 @@ class ModelBucket(pulumi.ComponentResource):
             f"{name}-lifecycle",
             bucket=self.bucket.id,
             rules=_lifecycle(args.settings),
-            # a rule about noncurrent versions wants versioning to be on first
+            # a rule about noncurrent versions requires versioning
             opts=pulumi.ResourceOptions.merge(
                 adopted(args.adopt.bucket_lifecycle), pulumi.ResourceOptions(depends_on=[self.versioning])
             ),
@@ -113,7 +112,7 @@ def _encryption(kms_key_arn: str | None) -> s3.BucketServerSideEncryptionConfigu
 
 
 def _lifecycle(settings: BucketSettings) -> list[s3.BucketLifecycleConfigurationRuleArgsDict]:
-    """Current versions never expire: a Model that is live may name any of them."""
+    """Current versions never expire, because a live Model may name any of them."""
     return [
         {
             "id": "expire-noncurrent-versions",

@@ -10,63 +10,41 @@ from typing import Any
 import pulumi
 from pulumi_aws import sagemaker
 
+from infra import names
 from infra.components.alarms import StopAlarmArgs, VariantAlarms, VariantAlarmsArgs, stop_alarm
 from infra.components.autoscaling import VariantAutoscaling, VariantAutoscalingArgs
+from infra.components.context import StackContext
 from infra.components.execution_role import ExecutionRole
+from infra.components.model import ModelArgs, ServedModel, triton_model
 from infra.dynamic.endpoint import Endpoint
-from infra.names import rollback_resource, variant_resource
 from infra.settings.endpoint import EndpointSettings
-from infra.settings.network import VpcSettings
+from infra.settings.stack import Settings
 from infra.settings.variant import VariantSettings
 
 
 @dataclass(frozen=True)
-class ServedModel:
-    """What a variant serves."""
-
-    data_url: pulumi.Input[str]
-    """The artifact, as `s3://bucket/key`."""
-    default_model_name: str | None
-    """The model that answers; None lets Triton take the only one in the artifact."""
-
-
-@dataclass(frozen=True)
 class TritonEndpointArgs:
-    settings: EndpointSettings
+    """
+    Attributes:
+        stack: the settings of the whole stack; the endpoint has its own among them, by its name.
+        models: by variant.
+        image_uri: the image by digest.
+        bucket_name: the bucket of the artifacts and of the history of releases.
+    """
+
+    context: StackContext
+    stack: Settings
     models: Mapping[str, ServedModel]
-    """By variant."""
     image_uri: pulumi.Input[str]
-    """The image by digest."""
     role: ExecutionRole
-    vpc: VpcSettings | None
-    account_id: pulumi.Input[str]
     bucket_name: pulumi.Input[str]
-    """Where the artifacts and the history of the releases are kept."""
-    releases_kept: int
-    """Of how many releases the artifacts are kept."""
-    freeze_windows: list[dict[str, Any]]
-    """When the endpoint is not released anew, by the keys of the stack file."""
-    notification_topic_arn: str | None
-    """The SNS topic that hears of releases and of the alarms on the whole endpoint."""
-    tags: dict[str, str]
-    secret_environment: Mapping[str, str]
-    """Environment variables of every variant's container, beside those in the settings."""
-    environment_is_secret: bool
-    """Whether the stack's configuration marks the settings, and so the environment in them, as secret."""
-    protect: bool
-    """Whether the engine refuses to delete the endpoint and its scalable targets."""
-    adopt: bool
-    """Whether the endpoint exists, belongs to no stack, and is taken over."""
-    adopt_autoscaling: bool
-    """Whether the scalable targets of its variants are there already."""
 
 
 class TritonEndpoint(pulumi.ComponentResource):
     """A SageMaker endpoint called `name` whose variants serve Triton model repositories.
 
-    Model and EndpointConfiguration have no name of their own: they cannot be changed, so every release makes new
-    ones beside the old, points the Endpoint at them, and deletes the old ones last. A fixed name would collide with
-    itself.
+    Pulumi names Model and EndpointConfiguration. They cannot be changed, so every release creates new ones, updates the
+    Endpoint to them, and deletes the old ones last. Under a fixed name the new ones would collide with the old ones.
     """
 
     name: pulumi.Output[str]
@@ -75,100 +53,90 @@ class TritonEndpoint(pulumi.ComponentResource):
     def __init__(self, name: str, args: TritonEndpointArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("triton-sagemaker:infra:TritonEndpoint", name, None, opts)
         self._name, self._args = name, args
-        child = pulumi.ResourceOptions(parent=self)
-        settings, variants = args.settings, args.settings.production_variants
+        self._settings = settings = args.stack.endpoints[name]
+        self._child = pulumi.ResourceOptions(parent=self)
 
         configuration = sagemaker.EndpointConfiguration(
             name,
             production_variants=[
                 _production_variant(variant, each, self._model(variant, each).name)
-                for variant, each in variants.items()
+                for variant, each in settings.production_variants.items()
             ],
             kms_key_arn=settings.volume_kms_key_arn,
-            tags=args.tags,
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(ignore_changes=_scaled(settings))),
+            tags=args.context.tags,
+            opts=pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(ignore_changes=_scaled(settings))),
         )
         endpoint = Endpoint(
             name,
             endpoint_name=name,
             endpoint_config_name=configuration.name,
-            account_id=args.account_id,
-            tags=args.tags,
+            account_id=args.context.account_id,
+            tags=args.context.tags,
             autoscaled=bool(settings.scaled_variants),
             deployment=deployment(settings),
             rollback_alarms=self._rollback_alarms(configuration.name),
-            freeze_windows=args.freeze_windows,
+            freeze_windows=[each.inputs for each in args.stack.freeze_windows],
             bucket=args.bucket_name,
-            releases_kept=args.releases_kept,
-            notification_topic_arn=args.notification_topic_arn,
-            adopt=args.adopt,
-            opts=pulumi.ResourceOptions.merge(self._with_policies, pulumi.ResourceOptions(protect=args.protect)),
+            releases_kept=args.stack.bucket.releases_kept,
+            notification_topic_arn=args.stack.notification_topic_arn,
+            adopt=name in args.stack.adopt.endpoints,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=args.role.policies, protect=args.context.production),
         )
-        for variant, each in variants.items():
-            resource = variant_resource(name, variant)
+        for variant, each in settings.production_variants.items():
+            resource = names.variant_resource(name, variant)
             if settings.alarms.made:
-                of_endpoint = VariantAlarmsArgs(
-                    endpoint.name, variant, None, settings.alarms, args.tags, notify=self._topics
-                )
-                VariantAlarms(resource, of_endpoint, opts=child)
+                VariantAlarms(resource, self._alarms(endpoint.name, variant, None), opts=self._child)
             if each.autoscaling:
                 scaling = VariantAutoscalingArgs(
+                    context=args.context,
                     endpoint_name=endpoint.name,
                     variant_name=variant,
                     settings=each.autoscaling,
-                    tags=args.tags,
-                    protect=args.protect,
-                    adopt_from=name if args.adopt_autoscaling else None,
+                    adopt_from=name if args.stack.adopt.autoscaling and name in args.stack.adopt.endpoints else None,
                 )
-                VariantAutoscaling(resource, scaling, opts=child)
+                VariantAutoscaling(resource, scaling, opts=self._child)
 
         self.name, self.arn = endpoint.name, endpoint.arn
         self.register_outputs({"name": self.name, "arn": self.arn})
 
-    @property
-    def _with_policies(self) -> pulumi.ResourceOptions:
-        """The role is of no use before its policies are there."""
-        return pulumi.ResourceOptions(parent=self, depends_on=self._args.role.policies)
-
-    @property
-    def _topics(self) -> list[str]:
-        return [self._args.notification_topic_arn] if self._args.notification_topic_arn else []
-
     def _model(self, variant: str, settings: VariantSettings) -> sagemaker.Model:
-        args, served = self._args, self._args.models[variant]
-        environment = {**container_environment(settings, served.default_model_name), **args.secret_environment}
-        secret = args.environment_is_secret or bool(args.secret_environment)
-        return sagemaker.Model(
-            variant_resource(self._name, variant),
-            execution_role_arn=args.role.arn,
-            primary_container={
-                "image": args.image_uri,
-                "model_data_url": served.data_url,
-                "environment": pulumi.Output.secret(environment) if secret else environment,
-            },
-            vpc_config=_vpc_config(args.vpc),
-            enable_network_isolation=settings.enable_network_isolation or None,
-            tags=args.tags,
-            # the provider would update these in place, which tells AWS nothing: a Model cannot be changed
-            opts=pulumi.ResourceOptions.merge(
-                self._with_policies, pulumi.ResourceOptions(replace_on_changes=["vpcConfig"])
-            ),
+        args = self._args
+        model = ModelArgs(
+            context=args.context,
+            settings=settings,
+            served=args.models[variant],
+            image_uri=args.image_uri,
+            role=args.role,
+            vpc=args.stack.vpc,
+            secret_environment=args.stack.secret_environment.get(self._name, {}),
         )
+        return triton_model(names.variant_resource(self._name, variant), model, self._child)
 
     def _rollback_alarms(self, configuration_name: pulumi.Output[str]) -> list[pulumi.Input[str]]:
-        """Those that were there, those on the fleet of this configuration alone, and the one that stops its release."""
-        settings, child = self._args.settings, pulumi.ResourceOptions(parent=self)
-        names: list[pulumi.Input[str]] = [*settings.alarms.existing]
-        for variant in settings.production_variants if settings.alarms.made else ():
-            of_release = VariantAlarmsArgs(self._name, variant, configuration_name, settings.alarms, self._args.tags)
-            names += VariantAlarms(
-                rollback_resource(variant_resource(self._name, variant)), of_release, opts=child
-            ).alarm_names
-        if settings.can_be_stopped:
-            names.append(
-                stop_alarm(self._name, StopAlarmArgs(self._name, configuration_name, self._args.tags), child).name
-            )
-        return names
+        """The existing alarms, those on the fleet of this configuration, and the one that stops its release."""
+        alarms: list[pulumi.Input[str]] = [*self._settings.alarms.existing]
+        for variant in self._settings.production_variants if self._settings.alarms.made else ():
+            resource = names.rollback_resource(names.variant_resource(self._name, variant))
+            of_fleet = self._alarms(self._name, variant, configuration_name)
+            alarms += VariantAlarms(resource, of_fleet, opts=self._child).alarm_names
+        if self._settings.can_be_stopped:
+            args = StopAlarmArgs(self._name, configuration_name, self._args.context.tags)
+            alarms.append(stop_alarm(self._name, args, self._child).name)
+        return alarms
+
+    def _alarms(
+        self, endpoint_name: pulumi.Input[str], variant: str, configuration_name: pulumi.Output[str] | None
+    ) -> VariantAlarmsArgs:
+        """Operators are notified of the alarms on the whole endpoint; those on one fleet only roll it back."""
+        topic = self._args.stack.notification_topic_arn
+        return VariantAlarmsArgs(
+            endpoint_name=endpoint_name,
+            variant_name=variant,
+            configuration_name=configuration_name,
+            settings=self._settings.alarms,
+            tags=self._args.context.tags,
+            notify=[topic] if topic and configuration_name is None else [],
+        )
 
 
 def deployment(settings: EndpointSettings) -> dict[str, Any]:
@@ -181,40 +149,27 @@ def deployment(settings: EndpointSettings) -> dict[str, Any]:
     }
 
 
-def container_environment(settings: VariantSettings, default_model_name: str | None) -> dict[str, str]:
-    """Triton's options. Verbose logging is off unless asked for: AWS's image logs every request by default, and
-    logs cost."""
-    environment = {"SAGEMAKER_TRITON_LOG_VERBOSE": "false"}
-    if default_model_name is not None:
-        environment["SAGEMAKER_TRITON_DEFAULT_MODEL_NAME"] = default_model_name
-    return environment | settings.environment
-
-
 def _production_variant(
     name: str, settings: VariantSettings, model_name: pulumi.Input[str]
-) -> sagemaker.EndpointConfigurationProductionVariantArgs:
-    return sagemaker.EndpointConfigurationProductionVariantArgs(
-        variant_name=name,
-        model_name=model_name,
-        instance_type=settings.instance_type,
-        initial_instance_count=settings.instance_count,
+) -> sagemaker.EndpointConfigurationProductionVariantArgsDict:
+    return {
+        "variant_name": name,
+        "model_name": model_name,
+        "instance_type": settings.instance_type,
+        "initial_instance_count": settings.instance_count,
         # pulumi-aws reads it back in single precision: another value would be replaced at every deployment
-        initial_variant_weight=c_float(settings.initial_variant_weight).value,
-        container_startup_health_check_timeout_in_seconds=settings.startup_health_check_seconds,
-        model_data_download_timeout_in_seconds=settings.model_data_download_seconds,
-        volume_size_in_gb=settings.volume_size_gb,
-        inference_ami_version=settings.inference_ami_version,
-    )
+        "initial_variant_weight": c_float(settings.initial_variant_weight).value,
+        "container_startup_health_check_timeout_in_seconds": settings.startup_health_check_seconds,
+        "model_data_download_timeout_in_seconds": settings.model_data_download_seconds,
+        "volume_size_in_gb": settings.volume_size_gb,
+        "inference_ami_version": settings.inference_ami_version,
+    }
 
 
 def _scaled(settings: EndpointSettings) -> list[str]:
-    """A new autoscaling minimum is no release: the live count is autoscaling's, and the initial one is for the first.
-    Of several variants it is one, because a path is by position: a variant put before another would get its count."""
+    """The initial count of the only variant, if autoscaling changes the live one: a new minimum is not a release.
+
+    Of several variants it is not ignored: a path is by position, so an inserted variant would get the count of another.
+    """
     scaled = settings.variants is None and settings.autoscaling is not None
     return ["productionVariants[0].initialInstanceCount"] if scaled else []
-
-
-def _vpc_config(vpc: VpcSettings | None) -> sagemaker.ModelVpcConfigArgs | None:
-    if vpc is None:
-        return None
-    return sagemaker.ModelVpcConfigArgs(subnets=vpc.subnet_ids, security_group_ids=vpc.security_group_ids)

@@ -10,7 +10,9 @@ from functools import partial
 import pulumi
 from pulumi_aws import iam
 
-from infra import existing
+from infra import names
+from infra.components import existing
+from infra.components.context import StackContext
 from infra.policies import execution
 from infra.policies.document import Policy
 from infra.settings.stack import Settings
@@ -18,64 +20,61 @@ from infra.settings.stack import Settings
 
 @dataclass(frozen=True)
 class ExecutionRoleArgs:
+    context: StackContext
     settings: Settings
-    default_name: str
-    """What Pulumi makes the role's name of, where the settings give none."""
-    account_id: pulumi.Input[str]
-    partition: pulumi.Input[str]
     bucket_arn: pulumi.Input[str]
     repository_arn: pulumi.Input[str]
 
 
 class ExecutionRole(pulumi.ComponentResource):
-    """An IAM role for `sagemaker.amazonaws.com`, acting for this account only.
+    """An IAM role that SageMaker assumes on behalf of this account only.
 
-    Guides often grant `sagemaker:*` on `*` here. A serving container calls no SageMaker API, so it is left out.
+    Guides often grant `sagemaker:*` on `*` here. A serving container calls no SageMaker API, so this role allows none.
     """
 
     arn: pulumi.Output[str]
     policies: list[pulumi.Resource]
-    """What Model and Endpoint have to wait for: the role alone may not read or pull yet."""
+    """Model and Endpoint depend on them: without them the role can neither read artifacts nor pull the image."""
 
     def __init__(self, name: str, args: ExecutionRoleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("triton-sagemaker:infra:ExecutionRole", name, None, opts)
-        if (existing := args.settings.role.arn) is not None:
-            self.arn = pulumi.Output.from_input(args.account_id).apply(partial(require_account, existing))
+        if (role_arn := args.settings.role.arn) is not None:
+            self.arn = args.context.account_id.apply(partial(require_account, role_arn))
             self.policies = []
         else:
-            self._make(name, args, pulumi.ResourceOptions(parent=self))
+            self._create(name, args, pulumi.ResourceOptions(parent=self))
         self.register_outputs({"arn": self.arn})
 
-    def _make(self, name: str, args: ExecutionRoleArgs, child: pulumi.ResourceOptions) -> None:
-        settings, role_name = args.settings.role, args.settings.role.name
-        account = pulumi.Output.all(partition=args.partition, account_id=args.account_id)
+    def _create(self, name: str, args: ExecutionRoleArgs, child: pulumi.ResourceOptions) -> None:
+        context, settings, role_name = args.context, args.settings.role, args.settings.role.name
+        generated = names.execution_role(context.stack)
+        resource, alias = (name, generated) if role_name else (generated, name)  # as for the bucket
 
-        # of an adopted role this stays as it is, also once `adopt` is gone; with another path it would be another role
+        # an adopted role keeps these, also after `adopt` is removed; a new path would replace the role
         kept = ["path", "maxSessionDuration", *([] if settings.permissions_boundary else ["permissionsBoundary"])]
-        called, formerly = (name, args.default_name) if role_name else (args.default_name, name)
-        of_role = pulumi.ResourceOptions(
+        role_options = pulumi.ResourceOptions(
             import_=role_name if args.settings.adopt.role else None,
             hooks=existing.refused(existing.ROLE, role_name),
             ignore_changes=kept,
-            aliases=[pulumi.Alias(name=formerly)],
+            aliases=[pulumi.Alias(name=alias)],
         )
         role = iam.Role(
-            called,
+            resource,
             name=role_name,
             description="Runs Triton containers on SageMaker endpoints",
-            assume_role_policy=account.apply(
-                lambda a: json.dumps(execution.trust(a["partition"], args.settings.region, a["account_id"]))
+            assume_role_policy=pulumi.Output.all(context.partition, context.region, context.account_id).apply(
+                lambda place: json.dumps(execution.trust(*place))
             ),
             permissions_boundary=settings.permissions_boundary,
-            tags=args.settings.tags,
-            opts=pulumi.ResourceOptions.merge(child, of_role),
+            tags=context.tags,
+            opts=pulumi.ResourceOptions.merge(child, role_options),
         )
-        documents = pulumi.Output.all(args.partition, args.account_id, args.bucket_arn, args.repository_arn).apply(
-            lambda arns: execution.documents(args.settings, *arns)
-        )
+        documents = pulumi.Output.all(
+            context.partition, context.account_id, args.bucket_arn, args.repository_arn
+        ).apply(lambda arns: execution.documents(args.settings, *arns))
 
-        # A changed permission is a new policy next to the former one, which is deleted once the endpoints have moved:
-        # the live fleet keeps access to its own bucket, repository and key, after a rollback too.
+        # A changed permission is a new policy; the previous one is deleted after the endpoints are updated. So the live
+        # fleet keeps access to its own bucket, repository and key, also after a rollback.
         replaced = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(replace_on_changes=["policy"]))
         self.policies = [
             iam.RolePolicy(
@@ -91,15 +90,15 @@ def _document(purpose: str, documents: Mapping[str, Policy]) -> str:
 
 
 def require_account(role_arn: str, account_id: str) -> str:
-    """The role's ARN; a role is passed within its account (IAM guide, Grant a user permissions to pass a role to an AWS
-    service).
+    """The role's ARN. A role can only be passed within its account (IAM guide, "Grant a user permissions to pass a role
+    to an AWS service").
 
     Raises:
-        pulumi.RunError: it is a role of another account.
+        pulumi.RunError: the role belongs to another account.
     """
     if role_arn.split(":")[4] != account_id:
         raise pulumi.RunError(
-            f"role.arn: {role_arn} is not a role of account {account_id}, and SageMaker accepts no other account's "
-            "role (CreateModel). Use a role of that account."
+            f"{pulumi.get_project()}:role.arn: {role_arn} is not a role of account {account_id}, and SageMaker only "
+            "accepts a role of the endpoint's account (CreateModel). Set it to a role of that account."
         )
     return role_arn

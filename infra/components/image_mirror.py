@@ -8,30 +8,26 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import ecr
 
-from infra import existing
+from infra import names
+from infra.components import existing
+from infra.components.context import StackContext
 from infra.dynamic.mirrored_image import MirroredImage
 from infra.image.copy import REPLACED
 from infra.image.reference import ImageReference
+from infra.settings.stack import Settings
 
 
 @dataclass(frozen=True)
 class ImageMirrorArgs:
-    repository_name: str
-    sources: list[ImageReference]
-    """Where the image may be, in the order to try."""
-    follows_tag: bool
-    """Whether a new image behind a source's tag is mirrored too."""
-    untagged_image_expiration_days: int
-    account_id: pulumi.Input[str]
-    tags: dict[str, str]
-    production: bool
-    """Immutable tags, and a repository that stays with its images when the stack goes; elsewhere they go too."""
-    adopt: bool
-    """Whether the repository exists and is taken over."""
+    context: StackContext
+    settings: Settings
 
 
 class ImageMirror(pulumi.ComponentResource):
-    """An ECR repository and the one image in it that the Models name by digest."""
+    """An ECR repository, and the image in it that the Models name by digest.
+
+    In production its tags are immutable, and the repository and its images outlive the stack.
+    """
 
     repository_arn: pulumi.Output[str]
     image_uri: pulumi.Output[str]
@@ -40,40 +36,43 @@ class ImageMirror(pulumi.ComponentResource):
         super().__init__("triton-sagemaker:infra:ImageMirror", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
 
-        of_repository = pulumi.ResourceOptions(
-            protect=args.production,
-            retain_on_delete=args.production,
-            import_=args.repository_name if args.adopt else None,
-            hooks=existing.refused(existing.REPOSITORY, args.repository_name),
+        production, image = args.context.production, args.settings.image
+        physical_name = image.repository or names.repository(args.context.stack, production)
+        sources = args.settings.image_sources
+        repository_options = pulumi.ResourceOptions(
+            protect=production,
+            retain_on_delete=production,
+            import_=physical_name if args.settings.adopt.repository else None,
+            hooks=existing.refused(existing.REPOSITORY, physical_name),
         )
         repository = ecr.Repository(
             name,
-            name=args.repository_name,
-            image_tag_mutability="IMMUTABLE" if args.production else "MUTABLE",
+            name=physical_name,
+            image_tag_mutability="IMMUTABLE" if production else "MUTABLE",
             image_scanning_configuration={"scan_on_push": True},
-            force_delete=not args.production,
-            tags=args.tags,
-            opts=pulumi.ResourceOptions.merge(child, of_repository),
+            force_delete=not production,
+            tags=args.context.tags,
+            opts=pulumi.ResourceOptions.merge(child, repository_options),
         )
         ecr.LifecyclePolicy(
             f"{name}-lifecycle",
             repository=repository.name,
-            policy=json.dumps(lifecycle_policy(args.untagged_image_expiration_days)),
-            # it goes with its repository; deleting a replaced one by itself would delete its successor, because a
-            # repository has one (ECR API PutLifecyclePolicy)
+            policy=json.dumps(lifecycle_policy(image.untagged_image_expiration_days)),
+            # deleted with its repository: deleting a replaced one would delete its successor, because a repository has
+            # only one (ECR API PutLifecyclePolicy)
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(retain_on_delete=True)),
         )
-        image = MirroredImage(
+        mirrored = MirroredImage(
             name,
-            sources=[str(source) for source in args.sources],
-            follows_tag=args.follows_tag,
-            destination=pulumi.Output.concat(repository.repository_url, ":", mirrored_tag(args.sources[0])),
-            account_id=args.account_id,
+            sources=[str(source) for source in sources],
+            follows_tag=image.source is not None,
+            destination=pulumi.Output.concat(repository.repository_url, ":", mirrored_tag(sources[0])),
+            account_id=args.context.account_id,
             opts=child,
         )
 
         self.repository_arn = repository.arn
-        self.image_uri = pulumi.Output.concat(repository.repository_url, "@", image.digest)
+        self.image_uri = pulumi.Output.concat(repository.repository_url, "@", mirrored.digest)
         self.register_outputs({"repository_arn": self.repository_arn, "image_uri": self.image_uri})
 
 
@@ -83,12 +82,12 @@ def mirrored_tag(source: ImageReference) -> str:
 
 
 MAX_REPLACED = 10
-"""Images that are kept after their tag moved to another one."""
+"""Images that are kept after another image got their tag."""
 
 
 def lifecycle_policy(days: int) -> dict[str, object]:
-    """An ECR lifecycle policy that removes images without a tag that were pushed more than `days` ago, and the oldest
-    of those whose tag moved."""
+    """An ECR lifecycle policy that removes untagged images `days` after their push, and the oldest of those whose tag
+    moved."""
     return {
         "rules": [
             {

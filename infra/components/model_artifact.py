@@ -8,6 +8,7 @@ from hashlib import sha256
 import pulumi
 
 from infra.components.bucket import ModelBucket
+from infra.components.context import StackContext
 from infra.dynamic.packed_model import PackedModel
 from infra.dynamic.released_artifact import ReleasedArtifact
 from infra.triton.repository import ModelRepository
@@ -15,30 +16,33 @@ from infra.triton.repository import ModelRepository
 
 @dataclass(frozen=True)
 class ModelArtifactArgs:
+    """
+    Attributes:
+        source: a model repository on disk, or the key of an artifact in the bucket.
+        prefix: the prefix of the released artifact's key.
+    """
+
+    context: StackContext
     source: ModelRepository | str
-    """A model repository on disk, or the key of an artifact in the bucket."""
     prefix: str
-    """Where in the bucket the artifact goes."""
     bucket: ModelBucket
-    account_id: pulumi.Input[str]
-    tags: dict[str, str]
 
 
 class ModelArtifact(pulumi.ComponentResource):
-    """A .tar.gz in the bucket under a key that is never written again, for a Model to name."""
+    """A .tar.gz in the bucket, under a key that is never overwritten. A Model names it."""
 
     key: pulumi.Output[str]
     url: pulumi.Output[str]
-    """`s3://bucket/key`, as SageMaker's `ModelDataUrl` takes it."""
+    """`s3://bucket/key`, the form of SageMaker's `ModelDataUrl`."""
 
     def __init__(self, name: str, args: ModelArtifactArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("triton-sagemaker:infra:ModelArtifact", name, None, opts)
-        # not before the bucket encrypts and keeps versions
+        # only after the bucket encrypts objects and keeps versions
         child = pulumi.ResourceOptions(parent=self, depends_on=[args.bucket.versioning, args.bucket.encryption])
-        # S3 takes 10 tags an object, fewer than other services: those that costs are booked by
-        tags = {key: args.tags[key] for key in ("CostEnv", "CostService")}
+        # S3 accepts only 10 tags on an object: those that allocate costs
+        tags = {key: args.context.tags[key] for key in ("CostEnv", "CostService")}
 
-        # Another KMS key means another copy: the live fleet downloads the former one until it is gone
+        # another KMS key requires another copy, because the live fleet still downloads the previous one
         encrypted = f"{sha256(key_arn.encode()).hexdigest()[:8]}/" if (key_arn := args.bucket.kms_key_arn) else ""
         prefix = f"{args.prefix}{encrypted}"
 
@@ -52,7 +56,7 @@ class ModelArtifact(pulumi.ComponentResource):
                 path=str(args.source.path),
                 digest=digest,
                 tags=tags,
-                account_id=args.account_id,
+                account_id=args.context.account_id,
                 opts=child,
             )
         else:
@@ -62,7 +66,7 @@ class ModelArtifact(pulumi.ComponentResource):
                 artifact=args.source,
                 prefix=prefix,
                 tags=tags,
-                account_id=args.account_id,
+                account_id=args.context.account_id,
                 opts=child,
             )
 

@@ -14,9 +14,6 @@ from infra.settings.section import violation
 MAX_ENVIRONMENT = 100
 """Environment variables of a container (API ``EnvironmentMap``)."""
 
-SET_BY_THE_PROGRAM = 2
-"""How many of these the program sets: the default model's name and the log level."""
-
 MAX_ENVIRONMENT_BYTES = 31_500
 """Names and values together: SageMaker's 32 KB (API ``ContainerDefinition``) less what the program sets."""
 
@@ -27,6 +24,22 @@ MULTI_MODEL = "SAGEMAKER_MULTI_MODEL"
 OVERRIDE_PING_MODE, PING_MODE = "SAGEMAKER_TRITON_OVERRIDE_PING_MODE", "SAGEMAKER_TRITON_PING_MODE"
 LOOKED_AT = frozenset({DEFAULT_MODEL_NAME, DISABLE_MODEL_NAMESPACING, MULTI_MODEL, OVERRIDE_PING_MODE, PING_MODE})
 """The variables that a rule is about."""
+
+
+def program_environment(default_model_name: str | None) -> dict[str, str]:
+    """The variables that the program sets unless the settings do.
+
+    Verbose logging is off: AWS's image logs every request by default, and logs cost money.
+
+    Args:
+        default_model_name: the model that answers; None lets Triton serve the only one in the artifact.
+    """
+    chosen = {} if default_model_name is None else {DEFAULT_MODEL_NAME: default_model_name}
+    return {"SAGEMAKER_TRITON_LOG_VERBOSE": "false"} | chosen
+
+
+SET_BY_THE_PROGRAM = len(program_environment("default"))
+"""Variables of a container that the program sets at most."""
 
 NAMED_BESIDE_THE_MODEL = f"{DEFAULT_MODEL_NAME} is set from model.defaultModelName; give the name there."
 

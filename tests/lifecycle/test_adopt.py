@@ -228,7 +228,7 @@ def test_what_cloudformation_made_is_adopted_under_traffic_and_released_as_any_o
         *("Repository", "Role", "Target"),
     ]
     assert operations(preview).keys() == {"import", "create", "update"}
-    assert f"{name}: one that is there and belongs to no stack is updated" in preview.output
+    assert f"{name}: adopting the existing endpoint" in preview.output
 
     with Asking(account, name) as asking:
         stack.up()

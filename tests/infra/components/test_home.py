@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra import home
+from infra.components import home
 
 CREATED = {"accountId": "123456789012", "region": "ap-northeast-1"}
 

@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.aws.errors import code
 from infra.aws.session import AwsSession
-from infra.pulumi_config import stack_config
+from infra.components.pulumi_config import stack_config
 
 
 class AlreadyExists(Exception):
