@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import runpy
 import sys
@@ -19,7 +20,7 @@ from pulumi.runtime import config
 from pulumi.runtime._callbacks import _CallbackServicer
 from pulumi.runtime.proto.language_pb2 import RunResponse
 
-from sandbox.settings_files import PLACEHOLDER
+from sandbox.settings_files import PLACEHOLDER, SECRET_VARIABLE
 
 _END_SECONDS = 10.0
 
@@ -99,7 +100,9 @@ class Program:
 def _mark_placeholders() -> None:
     """What is secret in the stack file is secret to the program, though the sandbox's copy holds a placeholder."""
     values = config.CONFIG.get()
-    secret = {key for key in values if config.is_config_secret(key) or PLACEHOLDER in values[key]}
+    replaced = [PLACEHOLDER, *(text for name, text in os.environ.items() if name.startswith(SECRET_VARIABLE) and text)]
+    in_json = [json.dumps(text)[1:-1] for text in replaced]
+    secret = {key for key in values if config.is_config_secret(key) or any(text in values[key] for text in in_json)}
     config.set_all_config(values, list(secret))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ from typing import Any
 from ruamel.yaml import YAML
 
 PLACEHOLDER = "sandbox-placeholder"
-"""What a secret of a stack file becomes: the sandbox has no key to decrypt it."""
+"""The value of a secret of a stack file in the sandbox, which has no key to decrypt it."""
+
+SECRET_VARIABLE = "SANDBOX_SECRET_"
+"""`SANDBOX_SECRET_LICENSE_KEY` in the shell's environment is the sandbox's value of each secret called LICENSE_KEY."""
 
 _ENCRYPTION = ("encryptionsalt", "secretsprovider", "encryptedkey")
 _IDENTITY = (
@@ -42,14 +46,21 @@ def stack_copy(original: Path) -> tuple[str, list[str]]:
     for key in _ENCRYPTION:
         settings.pop(key, None)
     config = settings.get("config") or {}
-    if secrets := [".".join(map(str, path)) for path in _replace_secrets(config)]:
-        notes.append(f"{original.name}: these secrets are placeholders here: {', '.join(secrets)}")
+    if secrets := [path for path in _replace_secrets(config) if secret_value(path[-1]) == PLACEHOLDER]:
+        names = ", ".join(".".join(map(str, path)) for path in secrets)
+        variable = f"{SECRET_VARIABLE}{secrets[0][-1]}"
+        notes.append(f"{original.name}: these secrets are placeholders here: {names}. Set a value with {variable}=…")
     unused = [key for key in (f"aws:{name}" for name in _IDENTITY) if config.pop(key, None) is not None]
     if settings.pop("environment", None) is not None:
         unused.append("environment")
     if unused:
         notes.append(f"{original.name}: not used here: {', '.join(unused)}")
     return _dump(settings), notes
+
+
+def secret_value(key: str | int) -> str:
+    """The value of a secret in the sandbox, by the last key that leads to it."""
+    return os.environ.get(f"{SECRET_VARIABLE}{str(key).rpartition(':')[2]}", PLACEHOLDER)
 
 
 def stack_file_of(config: Mapping[str, Any]) -> str:
@@ -68,7 +79,7 @@ def _replace_secrets(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[t
     items = value.items() if isinstance(value, MutableMapping) else enumerate(value) if isinstance(value, list) else ()
     for key, child in list(items):
         if isinstance(child, Mapping) and set(child) == {"secure"}:
-            value[key] = PLACEHOLDER
+            value[key] = secret_value(key)
             yield (*path, key)
         else:
             yield from _replace_secrets(child, (*path, key))

@@ -49,14 +49,19 @@ def test_two_stacks_live_side_by_side_and_neither_takes_what_is_the_others(accou
     assert account.ask(names[1]) == 1
 
 
-def test_a_secret_of_a_stack_file_is_a_placeholder_that_the_state_encrypts(account: Account) -> None:
+def test_a_model_with_a_secret_is_encrypted_in_the_state(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SANDBOX_SECRET_LICENSE_KEY", 'of"a-test')
     name = account.name()
     endpoints = {name: {"model": {"path": str(account.model(1))}}}
-    stack = account.stack(development(endpoints, secretEnvironment={name: {"LICENSE_KEY": PLACEHOLDER}}))
+    secrets = {"LICENSE_KEY": 'of"a-test', "TOKEN": PLACEHOLDER}
+    stack = account.stack(development(endpoints, secretEnvironment={name: secrets}))
     stack.up()
     assert account.ask(name) == 1
     (model,) = state(stack, ":Model")
     assert "ciphertext" in str(model["inputs"]["primaryContainer"])
+    assert not any(value in str(model) for value in ("a-test", PLACEHOLDER))
 
 
 def test_production_loses_nothing_by_mistake_and_all_of_it_on_purpose(account: Account) -> None:

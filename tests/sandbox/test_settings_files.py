@@ -54,6 +54,15 @@ def test_a_copy_holds_what_the_stack_file_holds_but_what_only_the_real_account_c
     assert stack_file.read_text() == STACK_FILE
 
 
+def test_the_shell_can_give_a_secret_a_value(stack_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SANDBOX_SECRET_key", "of-a-test")
+    text, notes = stack_copy(stack_file)
+
+    assert YAML(typ="safe").load(text)["config"]["triton-sagemaker:key"] == "of-a-test"
+    assert "triton-sagemaker:key" not in "".join(notes)
+    assert "SANDBOX_SECRET_value=" in "".join(notes)
+
+
 def test_scalars_stay_as_they_are_written(stack_file: Path) -> None:
     assert "{version: 23.10}" in stack_copy(stack_file)[0]
 
