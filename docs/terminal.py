@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -59,7 +60,7 @@ def drawn(lines: list[str], shown: re.Pattern[str]) -> list[Text]:
 
 
 def main() -> None:
-    console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"), force_terminal=True)
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     for command, shown in COMMANDS.items():
         console.print(Text(f"$ {command}", "bold"))
         for text in drawn(run(command), shown):
