@@ -16,8 +16,9 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from infra.triton import digest_cache
 from infra.triton.config import CONFIG_FILE
-from infra.triton.pack import ChangedWhilePackingError, Progress, content_digest, write_archive
+from infra.triton.pack import ChangedWhilePackingError, Progress, write_archive
 from infra.triton.problem import ModelRepositoryError, Problem
 
 MAX_ENTRIES = 100_000
@@ -73,7 +74,7 @@ class ModelRepository:
 
     def digest(self) -> str:
         """SHA-256 (hex) over paths and contents; independent of times, permissions and gzip's bytes."""
-        return content_digest(self.directories, self.files)
+        return digest_cache.digest(self.path, self.directories, self.files)
 
     def pack(
         self, target: Path | BinaryIO, progress: Progress | None = None, *, expected_digest: str | None = None
