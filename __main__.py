@@ -4,20 +4,15 @@ from pathlib import Path
 
 import pulumi
 
-from infra import configuration, program
+from infra import program
 from infra.components.pulumi_config import secret_keys, stack_config
 from infra.errors import UserError
+from infra.stack import Stack
 
 try:
-    settings, models = configuration.read(
-        stack_config(),
-        pulumi.get_project(),
-        secret_keys(),
-        Path(__file__).parent,
-        pulumi.get_stack(),
-    )
+    stack = Stack.read(stack_config(), pulumi.get_project(), secret_keys(), Path(__file__).parent, pulumi.get_stack())
 except UserError as error:
     raise pulumi.RunError(str(error)) from None
 
-for name, value in program.deploy(settings, models).items():
+for name, value in program.deploy(stack).items():
     pulumi.export(name, value)

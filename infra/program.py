@@ -21,24 +21,24 @@ from infra.components.home import unmoved
 from infra.components.image_mirror import ImageMirror, ImageMirrorArgs
 from infra.components.model import ServedModel
 from infra.components.model_artifact import ModelArtifact, ModelArtifactArgs
-from infra.components.pulumi_config import secret_keys
 from infra.components.replacement import keep_until_replaced
 from infra.dynamic.stack_guard import Held, StackGuard
-from infra.models import Models
 from infra.release import freeze
 from infra.settings.endpoint import EndpointSettings
 from infra.settings.stack import Settings
+from infra.stack import Stack
 from infra.triton.sample_request import SampleRequest
 
 MAX_SHOWN_REQUEST = 2_000
 """Bytes of a request that one would still paste into a terminal."""
 
 
-def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
+def deploy(stack: Stack) -> Mapping[str, Any]:
     """Register every resource of the stack, and return the stack's outputs."""
+    settings = stack.settings
     _keep_outputs()
     pulumi.runtime.register_stack_transformation(keep_until_replaced)
-    _announce(settings, models)
+    _announce(stack)
     if settings.adopt.bucket and settings.bucket.name:
         existing.require_region(settings.bucket.name, settings.region)
 
@@ -54,7 +54,7 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
     outputs = {}
     for name in settings.endpoints:
         served: dict[str, ServedModel] = {}
-        for variant, model in models.by_endpoint[name].items():
+        for variant, model in stack.models[name].items():
             artifact = ModelArtifact(
                 names.variant_resource(name, variant),
                 ModelArtifactArgs(context, model.source, names.released(name, variant), bucket),
@@ -66,7 +66,7 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
             name, TritonEndpointArgs(context, settings, served, mirror.image_uri, role, bucket.name), guarded
         )
         registered.append(endpoint)
-        sample = next(iter(models.by_endpoint[name].values())).sample_request
+        sample = next(iter(stack.models[name].values())).sample_request
         outputs[name] = {
             "name": endpoint.name,
             "arn": endpoint.arn,
@@ -78,9 +78,10 @@ def deploy(settings: Settings, models: Models) -> Mapping[str, Any]:
     return {"endpoints": outputs, "bucket": bucket.name, "image": mirror.image_uri, "roleArn": role.arn}
 
 
-def _announce(settings: Settings, models: Models) -> None:
+def _announce(stack: Stack) -> None:
     """Log the warnings, and what the preview cannot show: freeze windows, releases and adopted endpoints."""
-    for warning in (*models.warnings, *settings.warnings(pulumi.get_project(), secret_keys())):
+    settings = stack.settings
+    for warning in stack.warnings:
         pulumi.log.warn(str(warning))
     windows = [each.window for each in settings.freeze_windows]
     if frozen := freeze.warning(windows, datetime.now(UTC), freeze.override(os.environ)):

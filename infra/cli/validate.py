@@ -121,13 +121,13 @@ def findings(path: Path) -> list[Finding]:
 
 
 def _of_settings(text: StackText) -> Iterable[tuple[Place, Problem]]:
-    from infra import configuration
     from infra.diagnostics.problem import ConfigurationError
     from infra.settings.load import MISPLACED_SECRET
+    from infra.stack import Stack
 
     try:
-        settings, models = configuration.read(text.pulumis_config, text.project, text.secret, text.root, text.stack)
-        problems = [*settings.warnings(text.project, text.secret), *models.warnings]
+        stack = Stack.read(text.pulumis_config, text.project, text.secret, text.root, text.stack)
+        problems = [*stack.warnings]
     except ConfigurationError as error:
         problems = list(error.problems)
     problems = [each for each in problems if each.message != MISPLACED_SECRET]  # the file shows which part is secret

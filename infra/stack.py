@@ -1,0 +1,124 @@
+"""A stack as it is read: its settings, and the model repositories that they name."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.aws import instance_types
+from infra.diagnostics.location import Location
+from infra.diagnostics.problem import ConfigurationError, Problem
+from infra.settings.load import load, valid_endpoints
+from infra.settings.model import ModelArtifactSettings
+from infra.settings.stack import Settings
+from infra.settings.variant import VariantSettings
+from infra.triton import problem as triton
+from infra.triton.check import check_repository
+from infra.triton.problem import ModelRepositoryError
+from infra.triton.repository import ModelRepository
+from infra.triton.sample_request import SampleRequest, UnsupportedModel, request_for_repository
+
+MAX_SHOWN = 20
+"""Problems of one model repository."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a variant serves.
+
+    Attributes:
+        source: a model repository on disk, or the key of an artifact in the bucket.
+        default_model_name: the model that answers; None lets Triton serve the only one in the artifact.
+        sample_request: a request that the model answers, if it could be made from its configuration.
+    """
+
+    source: ModelRepository | str
+    default_model_name: str | None
+    sample_request: SampleRequest | None = None
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A valid stack.
+
+    Attributes:
+        models: by endpoint and variant.
+        warnings: what SageMaker or Triton would accept or ignore, but is probably a mistake.
+    """
+
+    settings: Settings
+    models: Mapping[str, Mapping[str, Model]]
+    warnings: tuple[Problem, ...]
+
+    @classmethod
+    def read(
+        cls, config: Mapping[str, str], project: str, secret: Collection[str], root: Path, stack: str | None = None
+    ) -> Stack:
+        """Read the settings in Pulumi's `config`, and check every model repository that they name, relative to `root`.
+
+        Args:
+            secret: the keys of `config` that hold a secret, at any depth.
+            stack: its name, for the commands in errors.
+
+        Raises:
+            ConfigurationError: with every problem of the settings and of the repositories.
+        """
+        problems: list[Problem] = []
+        settings: Settings | None = None
+        try:
+            settings = load(config, project, secret, stack)
+        except ConfigurationError as error:
+            problems += error.problems
+        endpoints = settings.endpoints if settings else valid_endpoints(config, project)
+        models: dict[str, dict[str, Model]] = {name: {} for name in endpoints}
+        for name, endpoint in endpoints.items():
+            for variant, served in endpoint.production_variants.items():
+                key = f"{project}:endpoints", name, *endpoint.key(variant, "model.path").split(".")
+                model, found = _read(served, root, key)
+                problems += found
+                if model is not None:
+                    models[name][variant] = model
+        errors = [each for each in problems if each.severity == "error"]
+        if errors or settings is None:
+            raise ConfigurationError(errors)
+        return cls(settings, models, (*problems, *settings.warnings(project, secret)))
+
+
+def _read(variant: VariantSettings, root: Path, key: Location) -> tuple[Model | None, list[Problem]]:
+    """The model of a variant, unless there are errors; and its problems. An artifact in the bucket is not read."""
+    default = variant.model.default_model_name
+    if isinstance(variant.model, ModelArtifactSettings):
+        return Model(variant.model.artifact, default), []
+    path = variant.model.path
+    try:
+        repository = ModelRepository.read(root / path)
+        default = default or repository.default_model_name()
+    except ModelRepositoryError as error:
+        return None, _shown(key, path, error.problems)
+    except OSError as error:
+        return None, [Problem(key, f"{path} cannot be read: {error}")]
+    found = check_repository(
+        repository, default, gpu=instance_types.has_gpu(variant.instance_type), environment=variant.environment
+    )
+    if errors := [each for each in found if each.severity == "error"]:
+        return None, _shown(key, path, errors)
+    sample_request = None
+    with contextlib.suppress(UnsupportedModel):
+        sample_request = request_for_repository(repository, default)
+    return Model(repository, default, sample_request), [Problem(key, _at(path, each), "warning") for each in found]
+
+
+def _shown(key: Location, path: str, problems: Sequence[triton.Problem]) -> list[Problem]:
+    """The first of many: a directory that is not a model repository has as many problems as files."""
+    shown = [Problem(key, _at(path, each)) for each in problems[:MAX_SHOWN]]
+    if left := len(problems) - len(shown):
+        shown.append(Problem(key, f"{path}: and {left} more problems. Is it the intended model repository?"))
+    return shown
+
+
+def _at(path: str, problem: triton.Problem) -> str:
+    """A problem after its place as the stack file spells it: `examples/models/iris/config.pbtxt:3: …`."""
+    place = path if problem.file == "." else f"{path}/{problem.file}"
+    return f"{place}{'' if problem.line is None else f':{problem.line}'}: {problem.message}"

@@ -1,0 +1,96 @@
+"""Model repositories are checked before any resource is registered, for the instances that they will run on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.diagnostics.problem import ConfigurationError, Problem
+from infra.stack import MAX_SHOWN, Stack
+
+CONFIG = """
+backend: "python"
+input [{ name: "x", data_type: TYPE_FP32, dims: [1] }]
+output [{ name: "y", data_type: TYPE_FP32, dims: [1] }]
+"""
+BROKEN = CONFIG.replace("dims: [1]", "dims: [1")
+
+
+def write(root: Path, model: str, config: str = CONFIG) -> None:
+    (root / model / "1").mkdir(parents=True)
+    (root / model / "1" / "model.py").write_text("")
+    (root / model / "config.pbtxt").write_text(config)
+
+
+def read(root: Path, **endpoint: Any) -> Stack:
+    endpoints = {"e": {"model": {"path": "models"}, **endpoint}}
+    if "variants" in endpoint:
+        del endpoints["e"]["model"]
+    settings = {"environment": "staging", "tags": {"CostEnv": "x", "CostService": "x"}, "endpoints": endpoints}
+    config = {f"p:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}
+    return Stack.read({"aws:region": "ap-northeast-1", **config}, "p", (), root)
+
+
+def problems(root: Path, **endpoint: Any) -> list[Problem]:
+    with pytest.raises(ConfigurationError) as refused:
+        read(root, **endpoint)
+    return [*refused.value.problems]
+
+
+def test_the_only_model_of_a_repository_answers(tmp_path: Path) -> None:
+    write(tmp_path / "models", "iris")
+    assert read(tmp_path).models["e"]["AllTraffic"].default_model_name == "iris"
+
+
+def test_with_several_models_one_must_be_named(tmp_path: Path) -> None:
+    write(tmp_path / "models", "a")
+    write(tmp_path / "models", "b")
+    (problem,) = problems(tmp_path)
+    assert problem.key == "p:endpoints.e.model.path" and "defaultModelName" in problem.message
+    named = read(tmp_path, model={"path": "models", "defaultModelName": "b"})
+    assert named.models["e"]["AllTraffic"].default_model_name == "b"
+
+
+def test_an_error_in_a_model_configuration_is_reported_with_its_line(tmp_path: Path) -> None:
+    write(tmp_path / "models", "iris", BROKEN)
+    assert problems(tmp_path)[0].message.startswith("models/iris/config.pbtxt:3: ")
+
+
+def test_errors_in_settings_and_models_are_reported_together(tmp_path: Path) -> None:
+    write(tmp_path / "models", "iris", BROKEN)
+    keys = {each.key for each in problems(tmp_path, volumeSizeGb=0)}
+    assert keys == {"p:endpoints.e.model.path", "p:endpoints.e.volumeSizeGb"}
+
+
+def test_a_model_for_gpus_is_refused_on_instances_without(tmp_path: Path) -> None:
+    write(tmp_path / "models", "iris", CONFIG + "instance_group [{ kind: KIND_GPU }]")
+    assert "KIND_GPU" in problems(tmp_path, instanceType="ml.c5.xlarge")[0].message
+    assert read(tmp_path, instanceType="ml.g5.xlarge").models
+
+
+def test_what_triton_ignores_is_a_warning(tmp_path: Path) -> None:
+    write(tmp_path / "models", "iris")
+    (tmp_path / "models" / "iris" / "01").mkdir()
+    (warning,) = read(tmp_path).warnings
+    assert (warning.key, warning.severity) == ("p:endpoints.e.model.path", "warning")
+    assert warning.message.startswith("models/iris: ")
+
+
+def test_of_many_problems_the_first_are_shown_and_the_others_counted(tmp_path: Path) -> None:
+    for number in range(MAX_SHOWN + 5):
+        write(tmp_path / "models", f"m{number}", BROKEN)
+    *shown, last = problems(tmp_path, model={"path": "models", "defaultModelName": "m0"})
+    assert len({each.message for each in shown}) == MAX_SHOWN
+    assert "and 5 more" in last.message
+
+
+def test_each_variant_has_its_model_and_its_problems_their_place(tmp_path: Path) -> None:
+    write(tmp_path / "a", "iris")
+    variants = {"A": {"model": {"path": "a"}}, "B": {"model": {"path": "missing"}}}
+    assert [each.key for each in problems(tmp_path, variants=variants)] == ["p:endpoints.e.variants.B.model.path"]
+    write(tmp_path / "missing", "other")
+    models = read(tmp_path, variants=variants).models["e"]
+    assert {variant: model.default_model_name for variant, model in models.items()} == {"A": "iris", "B": "other"}
