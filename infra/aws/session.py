@@ -16,9 +16,9 @@ from botocore.config import Config
 from botocore.session import Session
 
 from infra.aws.errors import aws_calls
+from infra.aws.provider import ENDPOINT_KEYS, refusals
 from infra.aws.proxies import Proxies
 from infra.errors import UserError
-from infra.settings.provider import ENDPOINT_KEYS, refusals
 
 _ROLE_ARGUMENTS = {
     "sessionName": "RoleSessionName",

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from infra.aws.provider import AWS_KEYS, refusals
 from infra.diagnostics import messages, partial
 from infra.diagnostics.location import Location, nesting
 from infra.diagnostics.messages import command_to_encrypt
@@ -19,7 +20,6 @@ from infra.diagnostics.problem import ConfigurationError, Problem, key_of, path_
 from infra.diagnostics.suggest import nearest
 from infra.settings.bounds import MAX_DEPTH, MAX_DIGITS, too_deep
 from infra.settings.endpoint import EndpointSettings
-from infra.settings.provider import AWS_KEYS, refusals
 from infra.settings.stack import Settings
 
 _PROVIDERS = ("aws", "pulumi")

@@ -14,6 +14,7 @@ import pytest
 from botocore.loaders import Loader
 
 from infra import names
+from infra.aws.provider import AWS_KEYS
 from infra.diagnostics.problem import ConfigurationError
 from infra.dynamic.released_artifact import released_key
 from infra.image.aws_images import NEWER
@@ -24,7 +25,6 @@ from infra.settings.endpoint import MAX_NAME, EndpointSettings
 from infra.settings.image import MAX_REPOSITORY
 from infra.settings.load import load
 from infra.settings.model import MAX_ARTIFACT_KEY, ModelArtifactSettings
-from infra.settings.provider import AWS_KEYS
 from infra.settings.stack import Settings
 from tests.infra.mock_runtime import run
 
@@ -691,7 +691,7 @@ def test_a_misspelt_key_of_the_provider_is_refused() -> None:
 
 
 def test_what_our_own_aws_calls_cannot_follow_is_refused_before_anything_is_made() -> None:
-    assert "cannot follow it" in problems(VALID | {"aws:somethingQuiteNew": "x"})["aws:somethingQuiteNew"]
+    assert "cannot honour it" in problems(VALID | {"aws:somethingQuiteNew": "x"})["aws:somethingQuiteNew"]
     assert "lists 2 files" in problems(VALID | {"aws:sharedConfigFiles": ["a", "b"]})["aws:sharedConfigFiles"]
     settings(VALID | {"aws:sharedConfigFiles": ["a"]})
 

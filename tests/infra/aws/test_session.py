@@ -15,8 +15,8 @@ import pulumi_aws
 import pytest
 from moto import mock_aws
 
+from infra.aws.provider import AWS_KEYS, ENDPOINT_KEYS
 from infra.aws.session import AwsSession, AwsSessionRefused
-from infra.settings.provider import AWS_KEYS, ENDPOINT_KEYS
 
 KEYS = {"aws:region": "ap-northeast-1", "aws:accessKey": "AKIDEXAMPLE", "aws:secretKey": "secret", "aws:token": "token"}
 

@@ -1,11 +1,11 @@
-"""The configuration of the `aws` provider: what our own AWS calls make of each of its keys."""
+"""The configuration of the `aws` provider: which of its keys the program's own AWS calls honour, ignore or refuse."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-FOLLOWED = frozenset(
+HONOURED = frozenset(
     {
         *("accessKey", "secretKey", "token", "profile", "region", "sharedConfigFiles", "sharedCredentialsFiles"),
         *("assumeRoles", "assumeRoleWithWebIdentity", "allowedAccountIds", "forbiddenAccountIds", "stsRegion"),
@@ -14,7 +14,7 @@ FOLLOWED = frozenset(
         *("ec2MetadataServiceEndpoint", "ec2MetadataServiceEndpointMode", "defaultTags"),
     }
 )
-"""Our calls do as the provider does."""
+"""The calls honour these as the provider does."""
 
 WITHOUT_EFFECT = frozenset(
     {
@@ -22,9 +22,9 @@ WITHOUT_EFFECT = frozenset(
         *("skipCredentialsValidation", "skipMetadataApiCheck", "skipRegionValidation", "skipRequestingAccountId"),
     }
 )
-"""They change nothing of where our calls go, in whose name and through what."""
+"""These change neither the address nor the credentials nor the connection of a call."""
 
-AWS_KEYS = FOLLOWED | WITHOUT_EFFECT
+AWS_KEYS = HONOURED | WITHOUT_EFFECT
 """Keys of pulumi-aws (pulumi.com/registry/packages/aws/installation-configuration). Any other one is refused."""
 
 ENDPOINT_KEYS = {
@@ -37,22 +37,22 @@ ENDPOINT_KEYS = {
     "sns": ("sns",),
     "sts": ("sts",),
 }
-"""By boto3's name of each service that is called: its keys in `endpoints`, the first of which that is given counts
+"""The keys in `endpoints` of each service that is called, by boto3's name. The first one given counts
 (terraform-provider-aws, names/data/names_data.hcl)."""
 
 
 def refusals(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The keys in the provider's configuration that our calls cannot follow, each with the reason and the way out."""
+    """The keys that the calls cannot honour, each with the reason and the way out."""
     for key in sorted(config.keys() - AWS_KEYS):
         yield (
             key,
-            "is not a key of this version of the aws provider, so the image mirror, artifacts and endpoints cannot "
-            "follow it. Remove it, or set what it does through the environment or an AWS profile, which they follow.",
+            "is not a key of this version of the aws provider, so image mirror, artifacts and endpoints "
+            "cannot honour it. Remove it, or use an environment variable or an AWS profile instead, which they honour.",
         )
     for key in ("sharedConfigFiles", "sharedCredentialsFiles"):
         if isinstance(files := config.get(key), list) and len(files) > 1:
             yield (
                 key,
-                f"lists {len(files)} files, and the image mirror, artifacts and endpoints read only one (boto3). Put "
-                "the profiles into one file.",
+                f"lists {len(files)} files, but image mirror, artifacts and endpoints can read only one (boto3). Merge "
+                "the files.",
             )
