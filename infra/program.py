@@ -82,7 +82,7 @@ def _announce(stack: Stack) -> None:
     """Log the warnings, and what the preview cannot show: freeze windows, releases and adopted endpoints."""
     settings = stack.settings
     for warning in stack.warnings:
-        pulumi.log.warn(str(warning))
+        pulumi.log.warn(f"{warning.position} {warning.text}".strip())
     windows = [each.window for each in settings.freeze_windows]
     if frozen := freeze.warning(windows, datetime.now(UTC), freeze.override(os.environ)):
         pulumi.log.warn(frozen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infra.aws import instance_types
@@ -14,7 +14,6 @@ from infra.settings.load import load, valid_endpoints
 from infra.settings.model import ModelArtifactSettings
 from infra.settings.stack import Settings
 from infra.settings.variant import VariantSettings
-from infra.triton import problem as triton
 from infra.triton.check import check_repository
 from infra.triton.problem import ModelRepositoryError
 from infra.triton.repository import ModelRepository
@@ -98,7 +97,7 @@ def _read(variant: VariantSettings, root: Path, key: Location) -> tuple[Model | 
     except ModelRepositoryError as error:
         return None, _shown(key, path, error.problems)
     except OSError as error:
-        return None, [Problem(key, f"{path} cannot be read: {error}")]
+        return None, [Problem("model-unreadable", f"{path} cannot be read: {error}", path=key)]
     found = check_repository(
         repository, default, gpu=instance_types.has_gpu(variant.instance_type), environment=variant.environment
     )
@@ -107,18 +106,21 @@ def _read(variant: VariantSettings, root: Path, key: Location) -> tuple[Model | 
     sample_request = None
     with contextlib.suppress(UnsupportedModel):
         sample_request = request_for_repository(repository, default)
-    return Model(repository, default, sample_request), [Problem(key, _at(path, each), "warning") for each in found]
+    return Model(repository, default, sample_request), [_at(key, path, problem) for problem in found]
 
 
-def _shown(key: Location, path: str, problems: Sequence[triton.Problem]) -> list[Problem]:
+def _shown(key: Location, path: str, problems: Sequence[Problem]) -> list[Problem]:
     """The first of many: a directory that is not a model repository has as many problems as files."""
-    shown = [Problem(key, _at(path, each)) for each in problems[:MAX_SHOWN]]
+    shown = [_at(key, path, problem) for problem in problems[:MAX_SHOWN]]
     if left := len(problems) - len(shown):
-        shown.append(Problem(key, f"{path}: and {left} more problems. Is it the intended model repository?"))
+        shown.append(
+            Problem("more", f"{path} has {left} more problems. Is it the intended model repository?", path=key)
+        )
     return shown
 
 
-def _at(path: str, problem: triton.Problem) -> str:
-    """A problem after its place as the stack file spells it: `examples/models/iris/config.pbtxt:3: …`."""
-    place = path if problem.file == "." else f"{path}/{problem.file}"
-    return f"{place}{'' if problem.line is None else f':{problem.line}'}: {problem.message}"
+def _at(key: Location, path: str, problem: Problem) -> Problem:
+    """A problem of the repository at `path`, with the key that names it and a file relative to Pulumi.yaml."""
+    if problem.file == ".":  # the repository as a whole: the stack file may name another one
+        return replace(problem, path=key, file=None, message=f"{path} {problem.message}")
+    return replace(problem, path=key, file=f"{path}/{problem.file}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from infra.diagnostics.problem import Problem
 
 MERGE = "tag:yaml.org,2002:merge"
 """What the key `<<` is."""
@@ -28,6 +30,11 @@ class Place:
     def in_text(cls, text: str, at: int) -> Place:
         """That of a character."""
         return cls(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
+
+
+def located(problem: Problem, place: Place, stack_file: Path) -> Problem:
+    """The problem with its position in the stack file, or in the file that the place names."""
+    return replace(problem, file=str(place.file or stack_file), line=place.line, column=place.column)
 
 
 def entries(node: Node | None) -> dict[str, tuple[Node, Node]]:

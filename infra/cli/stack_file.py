@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.cli.place import Place
+from infra.cli.place import Place, located
 from infra.cli.project import Project, StackFileError
 from infra.cli.stack_text import StackText
-from infra.printable import printable
 
 if TYPE_CHECKING:
     from infra.aws.session import AwsSession
@@ -53,7 +52,7 @@ class StackFile:
         if text.problems:
             raise _refused(text.path, text.problems)
         for place, warning in text.not_checked:
-            print(f"{text.path}:{place.line}:{place.column}: warning: {warning}", file=sys.stderr)
+            print(located(warning, place, text.path), file=sys.stderr)
         return cls(stack.rpartition("/")[2], text)
 
     def settings(self) -> Settings:
@@ -116,6 +115,5 @@ def _refused(path: Path, placed: Sequence[tuple[Place, Problem]]) -> StackFileEr
     """As `validate` shows it."""
     count = "1 problem" if len(placed) == 1 else f"{len(placed)} problems"
     ordered = sorted(placed, key=lambda each: (each[0].line, each[0].column))
-    named = ((printable(str(place.file or path)), place, problem) for place, problem in ordered)
-    lines = "\n".join(f"  {file}:{place.line}:{place.column}: {problem}" for file, place, problem in named)
+    lines = "\n".join(f"  {located(problem, place, path)}" for place, problem in ordered)
     return StackFileError(f"the stack file has {count}:\n{lines}")

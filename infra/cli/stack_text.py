@@ -130,7 +130,11 @@ class StackText:
         """Settings that a secret hides from whoever checks them."""
         from infra.settings.load import MISPLACED_SECRET
 
-        return [Problem(path, MISPLACED_SECRET) for path in self.secrets if self._is_misplaced(path)]
+        return [
+            Problem("misplaced-secret", MISPLACED_SECRET, path=path)
+            for path in self.secrets
+            if self._is_misplaced(path)
+        ]
 
     @property
     def doubtful_secrets(self) -> list[Problem]:
@@ -138,7 +142,7 @@ class StackText:
         form = "v1:NONCE:CIPHERTEXT, or base64 from Pulumi Cloud"
         message = f"is nothing that Pulumi encrypted ({form}), and may be the secret itself. Take it out and type: "
         return [
-            Problem(path, message + command_to_encrypt(key_of(path), self.stack))
+            Problem("not-encrypted", message + command_to_encrypt(key_of(path), self.stack), path=path)
             for path, ciphertext in self.secrets.items()
             if not self._is_misplaced(path) and not _CIPHERTEXT.fullmatch(ciphertext)
         ]
@@ -202,7 +206,7 @@ class StackText:
         except (YAMLError, ValueError) as error:
             at, said = mistake(error, content)
             said = f"this is no YAML: {said}."
-        self.problems.append((Place.in_text(content, at), Problem((), said)))
+        self.problems.append((Place.in_text(content, at), Problem("yaml-syntax", said)))
         self._has_config = False
         return None
 
@@ -212,7 +216,9 @@ class StackText:
         if isinstance(elsewhere, CollectionNode) and elsewhere.value:
             self.environments = _environments(elsewhere)
             place = Place.of(entries(document)["environment"][0])
-            self.not_checked.append((place, Problem(("environment",), NOT_CHECKED % self.environments, "warning")))
+            self.not_checked.append(
+                (place, Problem("environment-values", NOT_CHECKED % self.environments, "warning", ("environment",)))
+            )
         is_setting = isinstance(elsewhere, ScalarNode) and elsewhere.value
         for key in keys:
             if key not in _PULUMIS_KEYS or (key == "environment" and is_setting):
@@ -316,7 +322,9 @@ class StackText:
 
     def _problem(self, path: Location, message: str, at: Node | None = None) -> None:
         file = self.of.file if path and path[0] in self._of_project else None
-        self.problems.append((Place.of(at, file) if at else self.place(path), Problem(path, message)))
+        self.problems.append(
+            (Place.of(at, file) if at else self.place(path), Problem("stack-file", message, path=path))
+        )
 
 
 def _names() -> Collection[str]:

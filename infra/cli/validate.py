@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infra.cli.place import located
 from infra.printable import printable
 
 if TYPE_CHECKING:
-    from infra.cli.place import Place
     from infra.cli.stack_text import StackText
     from infra.diagnostics.problem import Problem
 
@@ -35,28 +35,6 @@ As = Annotated[Format, typer.Option("--format", help="github: annotations of Git
 Directory = Annotated[Path, typer.Option("--cwd", help="A directory in the Pulumi project.")]
 
 
-@dataclass(frozen=True)
-class Finding:
-    """A problem and its place in a file."""
-
-    file: str
-    line: int
-    column: int
-    key: str
-    message: str
-    severity: str
-
-    def __str__(self) -> str:
-        warning = "warning: " if self.severity == "warning" else ""
-        return f"{self.file}:{self.line}:{self.column}: {warning}{self.key}: {self.message}"
-
-    @property
-    def annotation(self) -> str:
-        """As a workflow command of GitHub Actions."""
-        place = f"file={_escaped(self.file, ':,')},line={self.line},col={self.column},title={_escaped(self.key, ':,')}"
-        return f"::{self.severity} {place}::{_escaped(self.message)}"
-
-
 def validate(files: Files = None, as_json: AsJson = False, as_: As = Format.TEXT, cwd: Directory = Path()) -> None:
     """Report every problem of stack files, and of the model repositories that they name, with its place.
 
@@ -68,20 +46,20 @@ def validate(files: Files = None, as_json: AsJson = False, as_: As = Format.TEXT
     paths, found, unreadable = files or stack_files(cwd), [], []
     for path in paths:
         try:
-            found += findings(path)
+            found += check(path)
         except StackFileError as error:
             unreadable.append(str(error))
     if as_json or as_ is Format.JSON:
-        print(json.dumps([asdict(each) for each in found], indent=2, ensure_ascii=False))
+        print(json.dumps([_facts(problem) for problem in found], indent=2, ensure_ascii=False))
     else:
-        for each in found:
-            print(each.annotation if as_ is Format.GITHUB else each)
+        for problem in found:
+            print(_annotation(problem) if as_ is Format.GITHUB else problem)
     if unreadable:
         raise StackFileError("\n".join(unreadable))
-    if any(each.severity == "error" for each in found):
+    if any(problem.severity == "error" for problem in found):
         raise typer.Exit(1)
     if not as_json and as_ is Format.TEXT:
-        incomplete = {each.file for each in found if each.key == "environment"}
+        incomplete = {str(problem.file) for problem in found if problem.rule == "environment-values"}
         if valid := [str(path) for path in paths if str(path) not in incomplete]:
             print(f"{', '.join(valid)}: valid")
         for file in sorted(incomplete):
@@ -102,8 +80,8 @@ def stack_files(directory: Path) -> list[Path]:
     raise StackFileError(f"there is no stack file (Pulumi.STACK.yaml) in {files}.")
 
 
-def findings(path: Path) -> list[Finding]:
-    """Every problem of a stack file, in the order of its lines.
+def check(path: Path) -> list[Problem]:
+    """Every problem of a stack file and of the model repositories that it names, in the order of files and lines.
 
     Raises:
         StackFileError: there is no such file, or no project that it belongs to.
@@ -111,28 +89,46 @@ def findings(path: Path) -> list[Finding]:
     from infra.cli.stack_text import StackText
 
     text = StackText.read(path)
-    placed = [*text.problems, *text.not_checked, *_of_settings(text)]
-    files = [str(relative(place.file) if place.file else path) for place, _ in placed]
-    found = {
-        Finding(printable(file), place.line, place.column, each.key, printable(each.message), each.severity)
-        for file, (place, each) in zip(files, placed, strict=True)
-    }
-    return sorted(found, key=lambda each: (each.line, each.column, each.key, each.message))
+    found = {located(problem, place, path) for place, problem in (*text.problems, *text.not_checked)}
+    for problem in _of_settings(text):
+        if problem.file is None:
+            found.add(located(problem, text.place(problem.path), path))
+        else:
+            found.add(replace(problem, file=str(relative(text.root / problem.file))))
+    return sorted(found, key=lambda problem: (problem.file != str(path), _position(problem)))
 
 
-def _of_settings(text: StackText) -> Iterable[tuple[Place, Problem]]:
+def _position(problem: Problem) -> tuple[str | int, ...]:
+    return problem.file or "", problem.line or 0, problem.column or 0, problem.key, problem.message
+
+
+def _of_settings(text: StackText) -> Iterable[Problem]:
     from infra.diagnostics.problem import ConfigurationError
-    from infra.settings.load import MISPLACED_SECRET
     from infra.stack import Stack
 
     try:
         stack = Stack.read(text.pulumis_config, text.project, text.secret, text.root, text.stack)
-        problems = [*stack.warnings]
+        found = [*stack.warnings]
     except ConfigurationError as error:
-        problems = list(error.problems)
-    problems = [each for each in problems if each.message != MISPLACED_SECRET]  # the file shows which part is secret
-    problems = [each for each in (*problems, *text.plain_secrets) if text.can_tell(each)]
-    return [(text.place(each.path), each) for each in (*problems, *text.misplaced_secrets, *text.doubtful_secrets)]
+        found = list(error.problems)
+    found = [each for each in found if each.rule != "misplaced-secret"]  # the file shows which part is secret
+    found = [each for each in (*found, *text.plain_secrets) if text.can_tell(each)]
+    return [*found, *text.misplaced_secrets, *text.doubtful_secrets]
+
+
+def _facts(problem: Problem) -> dict[str, Any]:
+    """A problem as JSON has it."""
+    return {
+        **{"file": printable(problem.file or ""), "line": problem.line, "column": problem.column, "key": problem.key},
+        **{"rule": problem.rule, "severity": problem.severity, "message": printable(problem.message)},
+    }
+
+
+def _annotation(problem: Problem) -> str:
+    """A problem as a workflow command of GitHub Actions."""
+    place = {"file": printable(problem.file or ""), "line": problem.line, "col": problem.column, "title": problem.key}
+    parts = (f"{name}={_escaped(str(part), ':,')}" for name, part in place.items() if part is not None)
+    return f"::{problem.severity} {','.join(parts)}::{_escaped(f'{printable(problem.message)} [{problem.rule}]')}"
 
 
 def relative(path: Path) -> Path:

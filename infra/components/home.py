@@ -41,18 +41,20 @@ def problems(created: Where, now: Where) -> list[Problem]:
     if created["region"] != now["region"]:
         found.append(
             Problem(
-                ("aws:region",),
+                "region-changed",
                 f"is {now['region']}, but the stack was created in {created['region']}, and an endpoint cannot move. "
                 f"Set it back to {created['region']}. To serve from {now['region']}, create another stack (`pulumi "
                 "stack init`), and destroy this one when its callers have moved.",
+                path=("aws:region",),
             )
         )
     if created["accountId"] != now["accountId"]:
         found.append(
             Problem(
-                ("aws",),
+                "account-changed",
                 f"the credentials are of account {now['accountId']}, but the stack was created in account "
                 f"{created['accountId']}. Use credentials of that account; another account requires another stack.",
+                path=("aws",),
             )
         )
     return found

@@ -7,11 +7,12 @@ import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
+from pydantic_core.core_schema import ErrorType
 
 from infra.diagnostics.location import Location, at, field_at, field_of, home, keys_at, keys_of, meant, variants_with
 from infra.diagnostics.problem import key_of, path_of
@@ -44,11 +45,48 @@ class Mistake:
     Attributes:
         place: where the values are wrong.
         message: what is wrong there; None where another mistake says it.
+        plain: whether it is text where a secret must be.
     """
 
     place: Location
     message: str | None
     error: ErrorDetails
+    plain: bool = False
+
+    @property
+    def rule(self) -> str:
+        """The id of the rule that is broken."""
+        return "plaintext-secret" if self.plain else _rule_of(self.error)
+
+
+_RULES = {
+    "missing": "missing",
+    "extra_forbidden": "unknown-key",
+    EMPTY: "empty",
+    NAMELESS: "missing-name",
+    BESIDE_NAMES: "missing-name",
+    "string_pattern_mismatch": "wrong-form",
+    "enum": "unknown-value",
+    "literal_error": "unknown-value",
+    "union_tag_invalid": "unknown-value",
+}
+"""The rules of pydantic's own types of errors."""
+
+
+_PYDANTICS = frozenset(get_args(ErrorType)) | {EMPTY, NAMELESS, BESIDE_NAMES}
+
+
+def is_own(error: ErrorDetails) -> bool:
+    """Whether the error is a broken rule of the project, whose type is the rule's id and whose message is complete."""
+    return error["type"] not in _PYDANTICS
+
+
+def _rule_of(error: ErrorDetails) -> str:
+    """The id of the rule behind an error: of the project's own rules, or of a type of pydantic's errors."""
+    kind = error["type"]
+    if is_own(error):
+        return kind
+    return _RULES.get(kind) or ("wrong-type" if kind.endswith("_type") or kind == "int_from_float" else "out-of-range")
 
 
 def mistakes(
@@ -80,7 +118,7 @@ def mistakes(
             place, field = location, field_of(model, location)
         path = path_of(place, namespace)
         if error["type"] == "string_type" and _should_be_secret(model, field, given):
-            yield Mistake(place, _no_secret(key_of(path), stack), error)
+            yield Mistake(place, _no_secret(key_of(path), stack), error, plain=True)
         elif error["type"] != "extra_forbidden":
             hidden = is_secret(field) or any(each in secret for each in path[:1])
             message = _message(error, given, field, place, hidden)
@@ -222,7 +260,7 @@ def _of_another_type(
 
 
 def _message(error: ErrorDetails, given: Any, field: FieldInfo | None, place: Location, hidden: bool) -> str:
-    if error["type"] == "rule":
+    if is_own(error):
         return str(error["msg"])
     value, hint = ("the value", "") if hidden else (_shown(given), _hint(error, given, field, place))
     expected = str(error["msg"]).replace("Input should be", "must be").replace("String should", "must")

@@ -28,7 +28,7 @@ from infra.diagnostics.location import (
     meant,
     variants_with,
 )
-from infra.diagnostics.messages import BESIDE_NAMES, EMPTY, NAMELESS, Mistake, is_secret
+from infra.diagnostics.messages import BESIDE_NAMES, EMPTY, NAMELESS, Mistake, is_own, is_secret
 from infra.settings.correction import correction
 from infra.settings.stand_in import LEFT_OUT, fresh_names, stand_ins
 
@@ -54,8 +54,8 @@ class _Edit:
     meant: bool = False
 
 
-def mistakes(values: Mapping[str, Any], model: type[BaseModel], words: Words) -> list[tuple[Location, str]]:
-    """Every mistake of the values, as its place in them and a message."""
+def mistakes(values: Mapping[str, Any], model: type[BaseModel], words: Words) -> list[tuple[Location, str, str]]:
+    """Every mistake of the values, as its place in them, the rule's id and a message."""
     first = _Reading(values, model, words)
     as_it_stands, *behind = first.rounds()
     told, number = [each for found in behind for each in found], 1
@@ -86,12 +86,12 @@ class _Reading:
         self._written: dict[Location, Location] = {}
         self.of_nobody: set[Location] = set()
 
-    def rounds(self) -> Iterator[list[tuple[Location, str]]]:
+    def rounds(self) -> Iterator[list[tuple[Location, str, str]]]:
         """What is wrong, then what is wrong behind it, and so on."""
         for _ in range(MAX_ROUNDS):
             found = list(self._words(self._errors(), self.values))
-            told = ((each.place, each.message) for each in found if not self._is_of_nobody(each))
-            yield [(self._as_written(place), message) for place, message in told if message]
+            told = ((each.place, each.rule, each.message) for each in found if not self._is_of_nobody(each))
+            yield [(self._as_written(place), rule, message) for place, rule, message in told if message]
             changed: set[Location] = set()
             for each in found:
                 if not _within(each.place, changed) and (place := self._stand_in(each.place, each)):
@@ -151,7 +151,7 @@ class _Reading:
                 return [[_Edit(place, instead, meant=True)]]
         found = [[_Edit(place, value)] for value in stand_ins(self._model, place)]
         section = place[:-1]
-        if mistake and mistake.error["type"] == "rule" and section and not is_entry(self._model, section):
+        if mistake and is_own(mistake.error) and section and not is_entry(self._model, section):
             found += [[_Edit(section, value)] for value in stand_ins(self._model, section)]  # another key may be wrong
         return found
 

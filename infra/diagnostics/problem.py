@@ -1,4 +1,4 @@
-"""What is wrong with a stack's configuration, said to the person who edits it."""
+"""One problem of a stack: in its settings, in the text of its file or in a model repository that it names."""
 
 from __future__ import annotations
 
@@ -23,26 +23,50 @@ _TOKEN = re.compile(
 _PLAIN = re.compile(r"[^.\[\]\"\s]+")
 
 
+Severity = Literal["error", "warning"]
+
+
 @dataclass(frozen=True)
 class Problem:
-    """One wrong place, or, as a warning, one that hardly was meant like this.
+    """A mistake, or, as a warning, something valid that is probably a mistake.
 
     Attributes:
-        path: the keys that lead there in the stack file: ``("triton-sagemaker:endpoints", "ranking", "autoscaling")``.
-        message: what is wrong there, the rule and the way out.
+        rule: the kebab-case id of the rule that it violates: `min-over-max`.
+        message: the value, the rule and the way out.
+        path: the keys that lead to it in the stack file: `("triton-sagemaker:endpoints", "ranking", "autoscaling")`.
+        file: the file that it is in, where that is known: a file of a model repository, or the stack file.
+        line: the line of the file, from 1.
+        column: the column of the line, from 1.
     """
 
-    path: Location
+    rule: str
     message: str
-    severity: Literal["error", "warning"] = "error"
+    severity: Severity = "error"
+    path: Location = ()
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
 
     @property
     def key(self) -> str:
-        """The place as Pulumi spells it: ``triton-sagemaker:endpoints.ranking.autoscaling.min``."""
+        """The path as Pulumi spells it: `triton-sagemaker:endpoints.ranking.autoscaling.min`."""
         return key_of(self.path)
 
+    @property
+    def position(self) -> str:
+        """`FILE:LINE:COLUMN`, as far as it is known."""
+        return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+
+    @property
+    def text(self) -> str:
+        """`KEY: message [rule]`."""
+        key = [self.key] if self.path or not self.file else []
+        return printable(": ".join([*key, f"{self.message} [{self.rule}]"]))
+
     def __str__(self) -> str:
-        return f"{self.key}: {printable(self.message)}"
+        """`FILE:LINE:COLUMN: warning: KEY: message [rule]`, without the parts that it does not have."""
+        severity = "warning" if self.severity == "warning" else ""
+        return printable(": ".join(filter(None, (self.position, severity, self.text))))
 
 
 class ConfigurationError(UserError):

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from infra.names import ERROR_RATE, P99_MODEL_LATENCY, SERVER_ERROR_RATE, alarm, rollback_resource
 from infra.settings.effect import Effect, on_change
-from infra.settings.section import Section, rule, violation
+from infra.settings.section import Section, rule, violation, warning
 from infra.settings.source import according_to
 
 LEAST_USUAL_PERCENT = 0.1
@@ -23,11 +23,14 @@ def _alarm_name(name: str) -> str:
     if name.startswith("arn:"):
         region, account = (name.split(":") + [""] * 6)[3:5]
         raise violation(
+            "alarm-arn",
             f"{name} is an ARN (region {region}, account {account}); SageMaker finds alarms by name in the endpoint's "
-            "own region and account only. Give the name of an alarm there."
+            "own region and account only. Give the name of an alarm there.",
         )
     if not name.strip() or len(name) > 255:
-        raise violation(f"{name!r} is no alarm name: 1 to 255 characters, not only spaces (API AlarmName).")
+        raise violation(
+            "alarm-name", f"{name!r} is no alarm name: 1 to 255 characters, not only spaces (API AlarmName)."
+        )
     return name
 
 
@@ -145,20 +148,23 @@ class AlarmSettings(Section):
             ("MetricAlarm", alarm(group, purpose)) for group in groups for purpose in self.purposes
         }
 
-    @property
-    def warnings(self) -> dict[str, str]:
-        """What CloudWatch takes and the person who wrote it may not have meant, by key below the endpoint."""
-        rates = {
-            "errorRatePercent": self.error_rate_percent,
-            "serverErrorRatePercent": self.server_error_rate_percent,
-        }
-        return {
-            f"alarms.{key}": f"{rate:g} is {rate:g} % of the requests. If a fraction is meant, write {100 * rate:g}."
-            for key, rate in rates.items()
-            if rate is not None and rate < LEAST_USUAL_PERCENT
-        }
+    @warning("errorRatePercent")
+    def error_rate_fraction(self) -> str | None:
+        """This project: so low a percentage is more likely a fraction."""
+        return _fraction(self.error_rate_percent)
+
+    @warning("serverErrorRatePercent")
+    def server_error_rate_fraction(self) -> str | None:
+        """This project: so low a percentage is more likely a fraction."""
+        return _fraction(self.server_error_rate_percent)
 
     @rule("existing")
     def each_is_named_once(self) -> str | None:
         repeated = {name for name in self.existing if self.existing.count(name) > 1}
         return f"{', '.join(sorted(repeated))}: named more than once." if repeated else None
+
+
+def _fraction(percent: float | None) -> str | None:
+    if percent is None or percent >= LEAST_USUAL_PERCENT:
+        return None
+    return f"{percent:g} is {percent:g} % of the requests. If a fraction is meant, write {100 * percent:g}."

@@ -25,7 +25,9 @@ def _bucket_name(name: str) -> str:
         "S3 keeps its end for itself": name.endswith(_RESERVED_ENDS),
     }
     if reason := next((reason for reason, holds in broken.items() if holds), None):
-        raise violation(f"{name!r} is no bucket name: {reason} (S3 guide, General purpose bucket naming rules).")
+        raise violation(
+            "bucket-name", f"{name!r} is no bucket name: {reason} (S3 guide, General purpose bucket naming rules)."
+        )
     return name
 
 

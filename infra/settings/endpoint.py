@@ -18,7 +18,7 @@ from infra.settings.effect import Effect, on_change
 from infra.settings.kms import KMS_KEY_ARN
 from infra.settings.model import ModelSettings
 from infra.settings.release import MAX_TIMEOUT_SECONDS, AllAtOnce, ReleaseSettings
-from infra.settings.section import Broken, rule, violation
+from infra.settings.section import Broken, rule, violation, warning
 from infra.settings.source import according_to
 from infra.settings.variant import BURSTABLE_TYPES_DO_NOT_SCALE, Fleet, VariantSettings
 
@@ -31,16 +31,21 @@ _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
 
 def _endpoint_name(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise violation(f"{name!r} is no endpoint name: letters, digits and hyphens between them (API EndpointName).")
+        raise violation(
+            "endpoint-name",
+            f"{name!r} is no endpoint name: letters, digits and hyphens between them (API EndpointName).",
+        )
     if len(name) > MAX_NAME:
         room = "so that the names of Model and EndpointConfiguration, which end in 8 more, fit in SageMaker's 63"
-        raise violation(f"the name has {len(name)} characters; at most {MAX_NAME}, {room}.")
+        raise violation("endpoint-name-length", f"the name has {len(name)} characters; at most {MAX_NAME}, {room}.")
     return name
 
 
 def _variant_name(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise violation(f"{name!r} is no variant name: letters, digits and hyphens between them (API VariantName).")
+        raise violation(
+            "variant-name", f"{name!r} is no variant name: letters, digits and hyphens between them (API VariantName)."
+        )
     return name
 
 
@@ -153,43 +158,6 @@ class EndpointSettings(Fleet):
         return f"variants.{variant}.{key}" if self.variants else key
 
     @property
-    def warnings(self) -> Mapping[str, str]:
-        """What SageMaker takes and the person who wrote it may not have meant, by key."""
-        return {**self.alarms.warnings, **self._alarm_warnings, **self._release_warnings}
-
-    @property
-    def _alarm_warnings(self) -> dict[str, str]:
-        policy, alarms = self.release.policy, self.alarms
-        if not self.watching_alarms and (policy.strategy != "allAtOnce" or policy.wait_seconds):
-            return {
-                "alarms": "none is given, so nothing is watched while traffic moves: only a model that does not start "
-                "is rolled back."
-            }
-        if self.watching_alarms and not policy.wait_seconds:
-            key = "bakeSeconds" if policy.strategy in ("allAtOnce", "canary") else "intervalSeconds"
-            return {f"release.{key}": "is 0, so the release is over before an alarm can fire."}
-        if alarms.made and policy.wait_seconds < 60 * alarms.evaluation_minutes:
-            return {
-                "alarms.evaluationMinutes": f"{alarms.evaluation_minutes} is longer than a bake of "
-                f"{policy.wait_seconds} s, so the release goes on before an alarm can fire."
-            }
-        return {}
-
-    @property
-    def _release_warnings(self) -> dict[str, str]:
-        policy, warnings = self.release.policy, {}
-        between = (estimate.batch_problem(policy, fleet) for fleet in self.fleet_sizes)
-        if problem := next(filter(None, between), None):
-            key, _, message = problem.partition(": ")
-            warnings[f"release.{key}"] = f"{message} SageMaker may refuse a release while the fleet has this size."
-        if self.release_estimate.maximum > policy.timeout_seconds:
-            warnings["release.timeoutSeconds"] = (
-                f"{policy.timeout_seconds} may be too short: a release takes {self.release_estimate}, and SageMaker "
-                f"rolls back one that is not over in time. {self._longer_timeout}"
-            )
-        return warnings
-
-    @property
     def _longer_timeout(self) -> str:
         policy, enough = self.release.policy, self.release_estimate.maximum
         way_out = f"Set {enough}" if enough <= MAX_TIMEOUT_SECONDS else "Take larger or shorter steps"
@@ -197,12 +165,59 @@ class EndpointSettings(Fleet):
             return f"{way_out}."
         return f"{way_out}, or count in instances: AWS does not say to how many steps it rounds {policy.batch}."
 
+    @warning("alarms")
+    def no_alarms(self) -> str | None:
+        """SageMaker guide, Auto-Rollback Configuration and Monitoring."""
+        policy = self.release.policy
+        if self.watching_alarms or (policy.strategy == "allAtOnce" and not policy.wait_seconds):
+            return None
+        return "no alarm is set, so SageMaker rolls a release back only if the new model does not start."
+
+    @warning("release")
+    def no_bake(self) -> Broken:
+        """SageMaker API WaitIntervalInSeconds: the alarms are watched in this time."""
+        policy = self.release.policy
+        if not self.watching_alarms or policy.wait_seconds:
+            return None
+        key = "bakeSeconds" if policy.strategy in ("allAtOnce", "canary") else "intervalSeconds"
+        return {key: "is 0, so the release ends before an alarm can fire."}
+
+    @warning("alarms.evaluationMinutes")
+    def short_bake(self) -> str | None:
+        """CloudWatch API EvaluationPeriods: an alarm fires after all of these minutes."""
+        wait, minutes = self.release.policy.wait_seconds, self.alarms.evaluation_minutes
+        if not self.alarms.made or not wait or wait >= 60 * minutes:
+            return None
+        return f"{minutes} is longer than a bake of {wait} s, so the release continues before an alarm can fire."
+
+    @warning("release")
+    def step_size_between(self) -> Broken:
+        """SageMaker API TrafficRoutingConfig, RollingUpdatePolicy: autoscaling may give the fleet such a size."""
+        policy = self.release.policy
+        problems = (estimate.batch_problem(policy, fleet) for fleet in self.fleet_sizes)
+        if (problem := next(filter(None, problems), None)) is None:
+            return None
+        key, _, message = problem.partition(": ")
+        return {key: f"{message} SageMaker may reject a release while the fleet has this size."}
+
+    @warning("release.timeoutSeconds")
+    def timeout_may_be_short(self) -> str | None:
+        """SageMaker API MaximumExecutionTimeoutInSeconds."""
+        timeout, duration = self.release.policy.timeout_seconds, self.release_estimate
+        if duration.maximum <= timeout:
+            return None
+        return (
+            f"{timeout} may be too short: a release takes {duration}, and SageMaker rolls back a release that exceeds "
+            f"it. {self._longer_timeout}"
+        )
+
     @field_validator("model")
     @classmethod
     def model_or_variants(cls, model: ModelSettings | None, info: ValidationInfo) -> ModelSettings | None:
         if model is None and info.data.get("variants", ...) is None:
             raise violation(
-                "is required: {path: …}, a directory to pack, or {artifact: …}, a key in the bucket. Or give variants."
+                "model-missing",
+                "is required: {path: …}, a directory to pack, or {artifact: …}, a key in the bucket. Or give variants.",
             )
         return model
 

@@ -74,11 +74,15 @@ _ENVIRONMENT_KEY = r"[a-zA-Z_][a-zA-Z0-9_]*"
 def _environment_key(name: str) -> str:
     if not re.fullmatch(_ENVIRONMENT_KEY, name):
         raise violation(
+            "variable-name",
             "is no name of an environment variable: it has letters, digits and underscores, and begins with no digit "
-            f"(API EnvironmentKey, {_ENVIRONMENT_KEY})."
+            f"(API EnvironmentKey, {_ENVIRONMENT_KEY}).",
         )
     if len(name) > 1024:
-        raise violation(f"the variable's name has {len(name)} characters; at most 1024 (API EnvironmentKey).")
+        raise violation(
+            "variable-name-length",
+            f"the variable's name has {len(name)} characters; at most 1024 (API EnvironmentKey).",
+        )
     return name
 
 

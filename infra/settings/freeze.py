@@ -23,13 +23,19 @@ def _schedule(schedule: str) -> str:
     fields = "minute, hour, day of the month, month, day of the week"
     if (count := len(schedule.split())) != 5:
         example = "as in 0 18 * * FRI"
-        raise violation(f"{schedule!r}: cron has five fields ({fields}), {example}, and here are {count}.")
+        raise violation(
+            "cron-fields", f"{schedule!r}: cron has five fields ({fields}), {example}, and here are {count}."
+        )
     try:
         never = next(CronSim(schedule, _SOME_WINTER), None) is None
     except CronSimError as error:
-        raise violation(f"{schedule!r}: {str(error).lower()}; the fields are {fields}, such as 0 18 * * FRI.") from None
+        raise violation(
+            "cron-schedule", f"{schedule!r}: {str(error).lower()}; the fields are {fields}, such as 0 18 * * FRI."
+        ) from None
     if never:
-        raise violation(f"{schedule!r} names a day that does not come in 50 years; the fields are {fields}.")
+        raise violation(
+            "cron-never", f"{schedule!r} names a day that does not come in 50 years; the fields are {fields}."
+        )
     return schedule
 
 
@@ -39,7 +45,7 @@ def _time_zone(name: str) -> str:
     except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a directory of zones, such as Asia
         nearest = _nearest_time_zone(name)
         hint = f" Did you mean {nearest}?" if nearest else " Give one such as Asia/Tokyo."
-        raise violation(f"{name!r} is no IANA time zone.{hint}") from None
+        raise violation("time-zone", f"{name!r} is no IANA time zone.{hint}") from None
     return name
 
 

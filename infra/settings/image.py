@@ -22,7 +22,10 @@ _REPOSITORY = r"(?:[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*/)*[a-z0-9]+(?:(?:[._]|_
 def _repository_name(name: str) -> str:
     """ECR API RepositoryName takes dots and slashes, and so a whole image's address too."""
     if ".dkr.ecr." in name:
-        raise violation(f"{name!r} has a registry in it. Give the name alone, such as ml/sagemaker-tritonserver.")
+        raise violation(
+            "registry-in-name",
+            f"{name!r} has a registry in it. Give the name alone, such as ml/sagemaker-tritonserver.",
+        )
     return name
 
 

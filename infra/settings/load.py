@@ -63,14 +63,18 @@ def load(config: Mapping[str, str], project: str, secret: Collection[str] = (), 
     values = {name: value for name, (_, value) in given.items()}
     words = functools.partial(messages.mistakes, model=Settings, namespace=project, secret=secret, stack=stack)
     wrong = []
-    for (first, *below), said in partial.mistakes(values, Settings, words):
+    for (first, *below), rule, message in partial.mistakes(values, Settings, words):
         key = given[str(first)][0] if first in given else path_of((first,), project)[0]
-        wrong.append(Problem((key, *below), said))
+        wrong.append(Problem(rule, message, path=(key, *below)))
     told = {each.path for each in wrong}
     found = [
         *(*_misplaced(config, project), *_refused(config, project)),
         *(*_plain_credentials(config, secret, stack), *_autonaming(config, stack)),
-        *(Problem((key,), MISPLACED_SECRET) for key in sorted(secret) if _is_misplaced_secret(key, project)),
+        *(
+            Problem("misplaced-secret", MISPLACED_SECRET, path=(key,))
+            for key in sorted(secret)
+            if _is_misplaced_secret(key, project)
+        ),
     ]
     for name in SECRET_KEYS.keys() & values.keys():
         if (key := f"{project}:{name}") not in secret:
@@ -117,7 +121,7 @@ def in_plain_text(key: str, value: Any, stack: str | None, *below: str) -> Itera
         path = (key, *below)
         command = command_to_encrypt(key_of(path), stack)
         message = f"stands here in plain text; only a Pulumi secret is taken. Take it out and type: {command}"
-        yield Problem(path, message)
+        yield Problem("plaintext-secret", message, path=path)
 
 
 def _plain_credentials(config: Mapping[str, str], secret: Collection[str], stack: str | None) -> Iterator[Problem]:
@@ -126,9 +130,10 @@ def _plain_credentials(config: Mapping[str, str], secret: Collection[str], stack
         if key in config and key not in secret:
             command = command_to_encrypt(key, stack)
             yield Problem(
-                (key,),
+                "plaintext-credentials",
                 "stands here in plain text. Take it out, and give credentials through the environment (AWS_PROFILE, "
                 f"AWS_ACCESS_KEY_ID, …), or type: {command}",
+                path=(key,),
             )
 
 
@@ -142,10 +147,11 @@ def _autonaming(config: Mapping[str, str], stack: str | None) -> Iterator[Proble
     if any("pattern" in each or each.get("mode", "default") != "default" for each in namings):
         command = f"pulumi config set{f' -s {shlex.quote(stack)}' if stack else ''} --path '{_AUTONAMING}.mode' default"
         yield Problem(
-            (_AUTONAMING,),
+            "autonaming",
             "must leave names to Pulumi: with fixed names a release deletes the live endpoint's configuration, Model "
             "and role before it creates their replacements. Remove the key here or, if the project or the organization "
             f"sets it, override it for this stack: {command}",
+            path=(_AUTONAMING,),
         )
 
 
@@ -175,7 +181,7 @@ def _misplaced(config: Mapping[str, str], project: str) -> Iterator[Problem]:
     for key in config:
         if (right := _meant(key, config, project)) != key:
             what = "key" if right == _REGION or key.startswith("aws:") else "namespace"
-            yield Problem((key,), f"unknown {what}; did you mean {right}?")
+            yield Problem("unknown-key", f"unknown {what}; did you mean {right}?", path=(key,))
 
 
 def _refused(config: Mapping[str, str], project: str) -> Iterator[Problem]:
@@ -183,7 +189,7 @@ def _refused(config: Mapping[str, str], project: str) -> Iterator[Problem]:
     of_provider = {key.removeprefix("aws:"): _value(text) for key, text in config.items() if key.startswith("aws:")}
     for name, reason in refusals(of_provider):
         if _meant(key := f"aws:{name}", config, project) == key:
-            yield Problem((key,), reason)
+            yield Problem("provider-key", reason, path=(key,))
 
 
 def _meant(key: str, config: Collection[str], project: str) -> str:
@@ -234,4 +240,4 @@ def _too_deep(config: Mapping[str, str]) -> Iterator[Problem]:
         except ValueError:
             deep = False
         if deep:
-            yield Problem((key,), f"mappings and lists are nested deeper than {MAX_DEPTH} levels.")
+            yield Problem("too-deep", f"mappings and lists are nested deeper than {MAX_DEPTH} levels.", path=(key,))

@@ -30,24 +30,34 @@ _ARTIFACT_SCHEMA = {
 
 def _artifact_key(key: str) -> str:
     if not PurePosixPath(key).name.removesuffix(".tar.gz") or not key.endswith(".tar.gz"):
-        raise violation(f"{key!r} does not name a .tar.gz; SageMaker unpacks nothing else (CreateModel, ModelDataUrl).")
+        raise violation(
+            "not-tar-gz",
+            f"{key!r} does not name a .tar.gz; SageMaker unpacks nothing else (CreateModel, ModelDataUrl).",
+        )
     if ":" in key or not {"", ".", ".."}.isdisjoint(key.split("/")):
         raise violation(
+            "artifact-key",
             f"{key!r} must be a key inside the model bucket, such as artifacts/model_7.tar.gz: no address, and without "
-            "empty parts, . and .. between its slashes."
+            "empty parts, . and .. between its slashes.",
         )
     if not key.isprintable():  # Amazon S3 User Guide, "Object key naming guidelines": characters to avoid
-        raise violation(f"{key!r} has a control character, or another one that is not printed. Rename the object.")
+        raise violation(
+            "artifact-key", f"{key!r} has a control character, or another one that is not printed. Rename the object."
+        )
     if "${" in key:
-        raise violation(f"{key!r}: nothing is put in for ${{…}} in a stack file. Write the key out.")
+        raise violation(
+            "expression-in-key", f"{key!r}: nothing is put in for ${{…}} in a stack file. Write the key out."
+        )
     if key.startswith(names.RESERVED):
         raise violation(
-            f"{key!r} lies under {key.partition('/')[0]}/, where the program alone writes; upload under artifacts/."
+            "reserved-prefix",
+            f"{key!r} lies under {key.partition('/')[0]}/, where the program alone writes; upload under artifacts/.",
         )
     if (size := len(key.encode())) > MAX_ARTIFACT_KEY:
         raise violation(
+            "artifact-key-length",
             f"the key has {size} bytes; at most {MAX_ARTIFACT_KEY}, so that the address of the released copy fits in "
-            "SageMaker's 1024 characters (CreateModel, ModelDataUrl)."
+            "SageMaker's 1024 characters (CreateModel, ModelDataUrl).",
         )
     return key
 
@@ -101,7 +111,7 @@ ModelSettings = Annotated[
     Annotated[ModelRepositorySettings, Tag("path")] | Annotated[ModelArtifactSettings, Tag("artifact")],
     Discriminator(
         _source,
-        custom_error_type="rule",
+        custom_error_type="path-or-artifact",
         custom_error_message="give exactly one of path (a directory to pack) and artifact (a key in the model bucket).",
     ),
     refuse_unknown_keys(ModelRepositorySettings, ModelArtifactSettings),

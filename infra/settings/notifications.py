@@ -16,11 +16,14 @@ _TOPIC_ARN = re.compile(rf"{_TOPIC}(\.fifo)?")
 
 def _standard_topic_arn(arn: str) -> str:
     if not (found := _TOPIC_ARN.fullmatch(arn)):
-        raise violation(f"{arn!r} is no ARN of an SNS topic, such as arn:aws:sns:ap-northeast-1:123456789012:releases.")
+        raise violation(
+            "topic-arn", f"{arn!r} is no ARN of an SNS topic, such as arn:aws:sns:ap-northeast-1:123456789012:releases."
+        )
     if found[1]:
         raise violation(
+            "fifo-topic",
             f"{arn} is a FIFO topic, which reaches neither mail nor chat nor Lambda (SNS guide, FIFO topics). Give a "
-            "standard topic."
+            "standard topic.",
         )
     return arn
 

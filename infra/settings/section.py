@@ -1,9 +1,9 @@
-"""What every part of the configuration has in common: documented camelCase keys, and rules across keys that are
-reported together."""
+"""What all sections of a stack file share: documented camelCase keys, and rules that are reported together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from typing import Any, Self, TypeVar
@@ -12,30 +12,52 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from infra.diagnostics.location import Location
+from infra.diagnostics.problem import Problem, Severity
+
 Broken = str | Mapping[str | tuple[str, ...], str] | None
-"""What a rule says: what is wrong with its key, or with keys below it, each with the way out; nothing if it holds. A
-key below is ``inner.innermost``, or a tuple where it may have dots."""
+"""The result of a rule: a message about its key, or about keys below it; nothing if the rule holds. A key below is
+`inner.innermost`, or a tuple where a name may have dots."""
 
 _Rule = TypeVar("_Rule", bound=Callable[[Any], Broken])
 
 
-def rule(key: str) -> Callable[[_Rule], _Rule]:
-    """Mark a method as a rule about ``key``, or ``key.inner``."""
+@dataclass(frozen=True)
+class _Mark:
+    """What makes a method a rule."""
 
+    id: str
+    path: Location
+    severity: Severity
+
+
+def rule(key: str) -> Callable[[_Rule], _Rule]:
+    """Mark a method as a rule about `key`, or `key.inner`; its name with hyphens is the rule's id."""
+    return _marking(key, "error")
+
+
+def warning(key: str) -> Callable[[_Rule], _Rule]:
+    """The same for a rule that a stack may break."""
+    return _marking(key, "warning")
+
+
+def _marking(key: str, severity: Severity) -> Callable[[_Rule], _Rule]:
     def mark(method: _Rule) -> _Rule:
-        method.rule_key = key  # type: ignore[attr-defined]
+        id_ = method.__name__.strip("_").replace("_", "-")
+        method.rule = _Mark(id_, tuple(key.split(".")), severity)  # type: ignore[attr-defined]
         return method
 
     return mark
 
 
-def violation(message: str, at: str | None = None) -> PydanticCustomError:
-    """A broken rule, as pydantic's validators raise it.
+def violation(rule: str, message: str, at: str | None = None) -> PydanticCustomError:
+    """A broken rule, as a validator of pydantic raises it.
 
     Args:
-        at: the top-level key that is wrong, if it is not the one whose validator found out.
+        rule: the rule's id, such as `arm-instance`.
+        at: the top-level key that is wrong, if it is not the key of the validator.
     """
-    return PydanticCustomError("rule", "{message}", {"message": message, "at": at})
+    return PydanticCustomError(rule, "{message}", {"message": message, "at": at})
 
 
 class Effect(StrEnum):
@@ -96,8 +118,8 @@ def setting(
 
 
 class Section(BaseModel):
-    """One mapping of the stack file. Keys are camelCase, unknown keys are refused, and all broken rules are raised
-    at once."""
+    """One mapping of the stack file. Keys are camelCase, unknown keys are invalid, and all broken rules are raised at
+    once."""
 
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, alias_generator=to_camel, validate_by_name=False
@@ -106,22 +128,52 @@ class Section(BaseModel):
     @model_validator(mode="after")
     def _rules_hold(self) -> Self:
         broken = [
-            InitErrorDetails(type=violation(message), loc=location, input=None)
-            for method in _rules_of(type(self))
-            for location, message in _located(method.rule_key, method(self))
+            InitErrorDetails(type=violation(problem.rule, problem.message), loc=problem.path, input=None)
+            for problem in self.broken_rules("error")
         ]
         if broken:
             raise ValidationError.from_exception_data(type(self).__name__, broken)
         return self
 
+    def broken_rules(self, severity: Severity) -> Iterator[Problem]:
+        """The problems that the section's own rules of a severity find, with paths that begin in the section."""
+        for method in _rules_of(type(self), severity):
+            yield from _problems(method.rule, method(self))
+
+    def broken_warnings(self) -> Iterator[Problem]:
+        """The warnings of the section and of all sections below it, with paths that begin in the section."""
+        yield from self.broken_rules("warning")
+        for name, field in type(self).model_fields.items():
+            for path, section in _sections(getattr(self, name), (str(field.alias),)):
+                yield from (replace(problem, path=(*path, *problem.path)) for problem in section.broken_warnings())
+
+
+def _sections(value: Any, path: Location) -> Iterator[tuple[Location, Section]]:
+    """The sections in a field's value, each with the path to it."""
+    if isinstance(value, Section):
+        yield path, value
+    elif isinstance(value, Mapping | list):
+        for key, below in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _sections(below, (*path, key))
+
 
 @cache
-def _rules_of(section: type[Section]) -> tuple[Any, ...]:
-    return tuple(method for each in section.__mro__ for method in vars(each).values() if hasattr(method, "rule_key"))
+def _rules_of(section: type[Section], severity: Severity) -> tuple[Any, ...]:
+    methods = (method for class_ in section.__mro__ for method in vars(class_).values() if hasattr(method, "rule"))
+    return tuple(method for method in methods if method.rule.severity == severity)
+
+
+def _problems(rule: _Mark, broken: Broken) -> Iterator[Problem]:
+    if isinstance(broken, Mapping):
+        for key, message in broken.items():
+            below = tuple(key.split(".")) if isinstance(key, str) else key
+            yield Problem(rule.id, message, rule.severity, (*rule.path, *below))
+    elif broken:
+        yield Problem(rule.id, broken, rule.severity, rule.path)
 
 
 def refuse_unknown_keys(*sections: type[Section]) -> BeforeValidator:
-    """For a union of sections that are told apart by their keys, so that one nobody knows has to be refused before."""
+    """For a union of sections that keys tell apart: an unknown key must be reported before the union is resolved."""
     known = {field.alias for section in sections for field in section.model_fields.values()}
 
     def refuse(value: Any) -> Any:
@@ -131,11 +183,3 @@ def refuse_unknown_keys(*sections: type[Section]) -> BeforeValidator:
         return value
 
     return BeforeValidator(refuse)
-
-
-def _located(key: str, broken: Broken) -> list[tuple[tuple[str, ...], str]]:
-    at = tuple(key.split("."))
-    if isinstance(broken, Mapping):
-        parts = ((below.split(".") if isinstance(below, str) else below, said) for below, said in broken.items())
-        return [((*at, *below), said) for below, said in parts]
-    return [(at, broken)] if broken else []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Set
+from dataclasses import replace
 from enum import StrEnum
-from itertools import chain
 from typing import TypeVar
 
 from pydantic import (
@@ -42,7 +42,7 @@ from infra.settings.image import ImageSettings
 from infra.settings.network import VpcSettings
 from infra.settings.notifications import NotificationSettings
 from infra.settings.role import RoleSettings
-from infra.settings.section import Broken, Section, rule, violation
+from infra.settings.section import Broken, Section, rule, violation, warning
 from infra.settings.source import according_to
 from infra.settings.tags import COST_TAGS, MAX_TAGS, RESERVED_TAGS, TagKey, TagValue
 from infra.settings.variant import VariantSettings
@@ -197,18 +197,8 @@ class Settings(Section):
         Args:
             secret: the keys of the configuration that hold a secret, at any depth.
         """
-        by_key = {
-            f"{name}.{key}": message
-            for name, endpoint in self.endpoints.items()
-            for key, message in endpoint.warnings.items()
-        }
-        of_endpoints = [
-            Problem(path_of(("endpoints", *key.split(".")), project), message, "warning")
-            for key, message in {**by_key, **self._driver_warnings, **self._neuron_warnings}.items()
-        ]
-        plain_text = () if f"{project}:endpoints" in secret else self._plain_text_warnings(project)
-        others = (self._image_warnings(project), self._role_warnings(project), self._option_warnings(project))
-        return [*of_endpoints, *chain.from_iterable(others), *plain_text]
+        found = [replace(problem, path=path_of(problem.path, project)) for problem in self.broken_warnings()]
+        return found if f"{project}:endpoints" in secret else [*found, *self._plain_text_warnings(project)]
 
     @property
     def volume_key_arns(self) -> list[str]:
@@ -233,39 +223,39 @@ class Settings(Section):
         ]
         return sorted(named, key=lambda each: each[1] != each[0])
 
-    def _image_warnings(self, project: str) -> list[Problem]:
-        message = None if self.image.source else release_warning(self.region, self.image.version)
-        return [Problem(path_of(("image", "version"), project), message, "warning")] if message else []
+    @warning("image.version")
+    def triton_end_of_support(self) -> str | None:
+        """AWS Deep Learning Containers, Framework support policy."""
+        return None if self.image.source else release_warning(self.region, self.image.version)
 
-    def _role_warnings(self, project: str) -> list[Problem]:
+    @warning("endpoints")
+    def shared_log_access(self) -> str | None:
+        """IAM guide, IAM and AWS STS quotas: the inline policies of a role."""
         if self.role.arn is not None or fit_in_role([*self.endpoints], self.region):
-            return []
-        message = (
+            return None
+        return (
             f"the inline policies of a role (10,240 characters, IAM quotas) have no room for {len(self.endpoints)} log "
             "groups, so the execution role may write to the log group of every endpoint of the region. Divide the "
             "stack where others serve there too."
         )
-        return [Problem(path_of(("endpoints",), project), message, "warning")]
 
-    @property
-    def _driver_warnings(self) -> dict[str, str]:
-        release = gpus.release_of(self.image.tag)
-        if release is None:
-            return {}
+    @warning("endpoints")
+    def gpu_driver(self) -> Broken:
+        """NVIDIA Deep Learning Frameworks Support Matrix: the driver that a release of Triton requires."""
+        if (release := gpus.release_of(self.image.tag)) is None:
+            return None
         images = ((key, each, gpus.MachineImage.of(each.inference_ami_version or "")) for key, each in self._variants)
-        found = (
-            (f"{key}{'inferenceAmiVersion' if image else 'instanceType'}", each.instance_type, image)
+        return {
+            f"{key}{'inferenceAmiVersion' if image else 'instanceType'}": message
             for key, each, image in images
-        )
-        warned = (
-            (key, gpus.driver_warning(release, instance_types.family(type_), image)) for key, type_, image in found
-        )
-        return {key: message for key, message in warned if message}
+            if (message := gpus.driver_warning(release, instance_types.family(each.instance_type), image))
+        }
 
-    @property
-    def _neuron_warnings(self) -> dict[str, str]:
+    @warning("endpoints")
+    def neuron_runtime(self) -> Broken:
+        """Triton docs, Using Triton with Inferentia."""
         if self.image.source is not None:
-            return {}
+            return None
         return {
             f"{key}instanceType": f"{each.instance_type} has Inferentia or Trainium, which Triton uses through a "
             "Neuron runtime in its container (Triton docs, Using Triton with Inferentia), and AWS's image has none. "
@@ -274,21 +264,15 @@ class Settings(Section):
             if instance_types.has_neuron(each.instance_type)
         }
 
-    def _option_warnings(self, project: str) -> Iterator[Problem]:
-        """Of plain variables and of secret ones: their names are none."""
-        plain = (
-            (("endpoints", *f"{key}environment".split("."), variable), variable)
-            for key, each in self._variants
-            for variable in each.environment
-        )
-        secret = (
-            (("secretEnvironment", name, variable), variable)
+    @warning("secretEnvironment")
+    def unknown_triton_option(self) -> Broken:
+        """Triton, docker/sagemaker/serve."""
+        return {
+            f"{name}.{variable}": message
             for name, variables in self.secret_environment.items()
             for variable in variables
-        )
-        for path, variable in (*plain, *secret):
-            if message := option_warning(variable):
-                yield Problem(path_of(path, project), message, "warning")
+            if (message := option_warning(variable))
+        }
 
     def _plain_text_warnings(self, project: str) -> Iterator[Problem]:
         """Pulumi tells the program of the endpoints together whether there is a secret among them."""
@@ -298,10 +282,11 @@ class Settings(Section):
                     path = ("endpoints", name, *endpoint.key(variant, "environment").split("."), variable)
                     secret = key_of((f"{project}:secretEnvironment", name, variable))
                     yield Problem(
-                        path_of(path, project),
+                        "plaintext-variable",
                         "has the name of a secret, and stands in plain text here and in Pulumi's state. If it is one, "
                         f"take it out and type: {command_to_encrypt(secret, None)}",
                         "warning",
+                        path_of(path, project),
                     )
 
     @rule("tags")
@@ -384,7 +369,9 @@ class Settings(Section):
             try:
                 aws_triton_images(region, image.version)
             except ValueError as error:
-                raise violation(f"{error} Or mirror another image with image.source.", at="region") from None
+                raise violation(
+                    "image-not-in-region", f"{error} Or mirror another image with image.source.", at="region"
+                ) from None
         return image
 
     @rule("bucket.kmsKeyArn")

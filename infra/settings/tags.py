@@ -28,22 +28,28 @@ _NO_TAG_CHARACTERS = r"\x00-\x1f!\x22#$%&'()*,;<>?\[\\\]\^`{|}~\x7f"
 def _tag_key(key: str) -> str:
     if key.lower().startswith(_RESERVED_TAG_PREFIXES):
         whose = "AWS" if key.lower().startswith("aws:") else "the program, which keeps an endpoint's owner there"
-        raise violation(f"{key}: no tag begins with {key.partition(':')[0]}:, which is for {whose}.")
+        raise violation("reserved-tag", f"{key}: no tag begins with {key.partition(':')[0]}:, which is for {whose}.")
     if not 1 <= len(key) <= 128:
-        raise violation(f"the tag's key has {len(key)} characters; AWS takes 1 to 128 (AWS tagging rules).")
+        raise violation(
+            "tag-key-length", f"the tag's key has {len(key)} characters; AWS takes 1 to 128 (AWS tagging rules)."
+        )
     return _of_tag_characters(key)
 
 
 def _tag_value(value: str) -> str:
     if len(value) > 256:
-        raise violation(f"the tag's value has {len(value)} characters; AWS takes at most 256 (AWS tagging rules).")
+        raise violation(
+            "tag-value-length",
+            f"the tag's value has {len(value)} characters; AWS takes at most 256 (AWS tagging rules).",
+        )
     return _of_tag_characters(value)
 
 
 def _of_tag_characters(text: str) -> str:
     if not re.fullmatch(f"{_TAG_CHARACTERS}*", text):
         raise violation(
-            f"{text!r}: only letters, digits, spaces and _ . : / = + - @ are taken by all services (AWS tagging rules)."
+            "tag-characters",
+            f"{text!r}: all services accept letters, digits, spaces and _ . : / = + - @ only (AWS tagging rules).",
         )
     return text
 

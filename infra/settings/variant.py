@@ -32,9 +32,10 @@ from infra.settings.environment import (
     EnvironmentKey,
     EnvironmentValue,
     environment_problem,
+    option_warning,
 )
 from infra.settings.model import ModelSettings
-from infra.settings.section import Broken, Section, rule, violation
+from infra.settings.section import Broken, Section, rule, violation, warning
 from infra.settings.source import according_to
 
 ASSUMED_DOWNLOAD_SECONDS = 300
@@ -46,26 +47,33 @@ _TimeoutSeconds = Annotated[int, Field(ge=60, le=3600)]
 def _instance_type(name: str) -> str:
     if instance_types.is_arm(name):
         alternative = instance_types.amd64_alternative(name)
-        raise violation(f"{name} is an Arm type, and AWS's Triton image is amd64 only. Take {alternative}.")
+        raise violation(
+            "arm-instance", f"{name} is an Arm type, and AWS's Triton image is amd64 only. Take {alternative}."
+        )
     if name not in instance_types.hosting_instance_types():
         near = instance_types.nearest_instance_type(name)
-        raise _unknown(name, "a SageMaker hosting instance type", f"Did you mean {near}?" if near else "")
+        raise _unknown(
+            "unknown-instance-type", name, "a SageMaker hosting instance type", f"Did you mean {near}?" if near else ""
+        )
     return name
 
 
 def _machine_image(name: str) -> str:
     if gpus.MachineImage.of(name) is None:
-        raise _unknown(name, "a SageMaker InferenceAmiVersion", f"Use one of {', '.join(gpus.MACHINE_IMAGES)}.")
+        raise _unknown(
+            "unknown-ami", name, "a SageMaker InferenceAmiVersion", f"Use one of {', '.join(gpus.MACHINE_IMAGES)}."
+        )
     return name
 
 
-def _unknown(name: str, what: str, way_out: str) -> PydanticCustomError:
+def _unknown(rule: str, name: str, what: str, way_out: str) -> PydanticCustomError:
     """The aws provider accepts the values that AWS's SDK for Go listed at its release, and refuses all others in the
     preview with that list alone (terraform-provider-aws, internal/service/sagemaker/endpoint_configuration.go)."""
     pins = " and ".join(f"{package} {version(package)}" for package in ("boto3", "pulumi-aws"))
     return violation(
+        rule,
         f"{name!r} is not {what} that {pins} know. {way_out}{' ' if way_out else ''}If AWS added it later, raise both "
-        "in requirements.in, and run `make lock`."
+        "in requirements.in, and run `make lock`.",
     )
 
 
@@ -209,7 +217,8 @@ class Fleet(Section):
         instance_type = info.data.get("instance_type", "")
         if scaling and instance_types.is_burstable(instance_type):
             raise violation(
-                f"{instance_type} is a burstable type, which SageMaker does not auto scale. Take ml.m5.large or larger."
+                "burstable-autoscaling",
+                f"{instance_type} is a burstable type, which SageMaker does not scale. Use ml.m5.large or larger.",
             )
         return scaling
 
@@ -219,7 +228,7 @@ class Fleet(Section):
         scaling = info.data.get("autoscaling")
         if scaling and count and not scaling.min <= count <= scaling.max:
             outside = f"{count} is outside the autoscaling range {scaling.min} to {scaling.max}."
-            raise violation(f"{outside} Leave the key out to start with the minimum.")
+            raise violation("count-outside-autoscaling", f"{outside} Leave the key out to start with the minimum.")
         return count
 
     @field_validator("volume_size_gb")
@@ -228,8 +237,9 @@ class Fleet(Section):
         instance_type = info.data.get("instance_type")
         if size is not None and instance_type and instance_types.has_local_disks(instance_type):
             raise violation(
+                "volume-on-local-disks",
                 f"{instance_type} has local disks, and SageMaker rejects a volume size for it (CreateEndpointConfig, "
-                "VolumeSizeInGB). Remove the key: the container uses the local disks."
+                "VolumeSizeInGB). Remove the key: the container uses the local disks.",
             )
         return size
 
@@ -243,12 +253,18 @@ class Fleet(Section):
         for_gpu = image.accelerator == "gpu"
         if not (instance_types.has_gpu if for_gpu else instance_types.has_neuron)(instance_type):
             raise violation(
+                "ami-accelerator",
                 f"{name} is for instances with {'NVIDIA GPUs' if for_gpu else 'Inferentia or Trainium'}, which "
-                f"{instance_type} has not. Leave the key out, or take another instanceType (InferenceAmiVersion)."
+                f"{instance_type} has not. Leave the key out, or take another instanceType (InferenceAmiVersion).",
             )
         if problem := gpus.driver_problem(image, instance_types.family(instance_type)):
-            raise violation(problem)
+            raise violation("ami-driver", problem)
         return name
+
+    @warning("environment")
+    def unknown_triton_option(self) -> Broken:
+        """Triton, docker/sagemaker/serve."""
+        return {variable: message for variable in self.environment if (message := option_warning(variable))}
 
     @rule("environment")
     def the_default_model_is_named_beside_the_model(self) -> Broken:

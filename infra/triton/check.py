@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from infra.diagnostics.problem import Problem
 from infra.triton import ensemble
 from infra.triton.config import messages
 from infra.triton.model import BACKEND_FILES, FOLDERS, Model, read_models
-from infra.triton.problem import Problem, named
+from infra.triton.problem import named
 from infra.triton.repository import ModelRepository
 
 ADDITIONAL_ARGS = "SAGEMAKER_TRITON_ADDITIONAL_ARGS"
@@ -47,7 +48,7 @@ def check_repository(
     for model in models:
         problems += check_model(model, gpu)
         problems += ensemble.check_ensemble(model, by_name)
-    return sorted(set(problems), key=lambda problem: (problem.file, problem.line or 0, problem.message))
+    return sorted(set(problems), key=lambda problem: (problem.file or "", problem.line or 0, problem.message))
 
 
 def check_model(model: Model, gpu: bool | None) -> Iterator[Problem]:
@@ -74,9 +75,9 @@ def default_model_is_one_of_the_models(repository: ModelRepository, default_mode
     names = ", ".join(repository.model_names)
     if default_model is None and len(repository.model_names) > 1:
         message = f"holds several models ({names}): name the one that answers in `defaultModelName`"
-        yield Problem("error", ".", None, message, "")
+        yield Problem("", message, file=".")
     if default_model is not None and default_model not in repository.model_names:
-        yield Problem("error", ".", None, f"has no model {default_model!r} (defaultModelName); it has {names}", "")
+        yield Problem("", f"has no model {default_model!r} (defaultModelName); it has {names}", file=".")
 
 
 def stray_directories(repository: ModelRepository) -> Iterator[Problem]:
@@ -84,7 +85,7 @@ def stray_directories(repository: ModelRepository) -> Iterator[Problem]:
     for directory in repository.directories:
         if "/" not in directory and directory not in models:
             message = "is no model directory (neither config.pbtxt nor a version directory), and is packed all the same"
-            yield Problem("warning", directory, None, message, "")
+            yield Problem("", message, "warning", file=directory)
 
 
 def models_that_are_not_loaded(

@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from infra.diagnostics.problem import Problem
 from infra.triton.model import ENSEMBLE, Model
-from infra.triton.problem import Problem, named
+from infra.triton.problem import named
 
 STEPS = "ensemble_scheduling.step"
 

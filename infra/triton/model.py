@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from infra.diagnostics.problem import Problem
 from infra.triton.config import (
     CONFIG_FILE,
     MAX_CONFIG_BYTES,
@@ -18,7 +19,6 @@ from infra.triton.config import (
     messages,
     parse_config,
 )
-from infra.triton.problem import Problem
 from infra.triton.repository import ModelRepository
 
 # Subdirectories of a model directory that are never versions: kWarmupDataFolder and its kin in Triton's constants.h.
@@ -130,8 +130,8 @@ class Model:
     def _problem(self, severity: Literal["error", "warning"], message: str, at: str) -> Problem:
         """A finding about a field of the configuration, or about the directory when there is none to point at."""
         if self.configured and at:
-            return Problem(severity, self.config_file, self.line(at), message, rule="")
-        return Problem(severity, self.name, None, message, rule="")
+            return Problem("", message, severity, file=self.config_file, line=self.line(at))
+        return Problem("", message, severity, file=self.name)
 
     def _in_versions(self) -> set[str]:
         in_versions = (file.split("/") for file in self.files if file.count("/") >= 1)
@@ -153,9 +153,9 @@ def _read_model(repository: ModelRepository, name: str, below: Collection[str], 
                 text = file.read(MAX_CONFIG_BYTES + 1).decode()
             config, lines = parse_config(text, filename), field_lines(text)
         except ConfigError as error:
-            unparsed = Problem("error", filename, error.line, error.reason, "config-syntax")
+            unparsed = Problem("config-syntax", error.reason, file=filename, line=error.line)
         except UnicodeDecodeError as error:
-            unparsed = Problem("error", filename, None, f"is not UTF-8: {error.reason}", "config-syntax")
+            unparsed = Problem("config-syntax", f"is not UTF-8: {error.reason}", file=filename)
     return Model(name, files, directories, config, CONFIG_FILE in files, lines, unparsed)
 
 

@@ -1,31 +1,14 @@
-"""What is wrong with a model repository."""
+"""Problems of a model repository."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
+from infra.diagnostics.problem import Problem
 from infra.errors import UserError
-from infra.printable import printable
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One finding. `file` is relative to the repository, `rule` the name of the rule that found it."""
-
-    severity: Literal["error", "warning"]
-    file: str
-    line: int | None
-    message: str
-    rule: str
-
-    def __str__(self) -> str:
-        place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return printable(f"{place}: {self.severity}: {self.message} [{self.rule}]")
-
 
 MAX_OF_A_RULE = 1000
 """Findings of one rule about one model: each step of an ensemble may lack each input of its model."""

@@ -16,10 +16,11 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from infra.diagnostics.problem import Problem
 from infra.triton import digest_cache
 from infra.triton.config import CONFIG_FILE
 from infra.triton.pack import ChangedWhilePackingError, Progress, write_archive
-from infra.triton.problem import ModelRepositoryError, Problem
+from infra.triton.problem import ModelRepositoryError
 
 MAX_ENTRIES = 100_000
 """Files and directories of a repository, those behind a symbolic link counted wherever it leads to them."""
@@ -185,4 +186,4 @@ def _is_model(name: str, with_version: Collection[str], files: Mapping[str, Path
 
 
 def _error(file: str, message: str, rule: str) -> Problem:
-    return Problem("error", file, None, message, rule)
+    return Problem(rule, message, file=file)

@@ -47,6 +47,7 @@ RANKING = VALID["triton-sagemaker:endpoints"]["ranking"]
 def settings(config: dict[str, Any]) -> Settings:
     return load({k: v if isinstance(v, str) else json.dumps(v) for k, v in config.items()}, "triton-sagemaker")
 
+
 def changed(path: str, value: Any) -> dict[str, Any]:
     """VALID with one value set; `path` is a Pulumi key such as `endpoints.ranking.instanceType`. None removes it."""
     config = deepcopy(VALID)
@@ -108,14 +109,14 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     ("tags.aws:x", "y", "tags.aws:x", "no tag begins with aws:"),
     ("tags.AWS:x", "y", "tags.AWS:x", "no tag begins with AWS:"),
     (f"tags.{OWNER_TAG}", "y", f"tags.{OWNER_TAG}", "keeps an endpoint's owner there"),
-    ("tags.x", "a<b", "tags.x", "only letters, digits"),
-    ("tags.a<b", "x", "tags.a<b", "only letters, digits"),
+    ("tags.x", "a<b", "tags.x", "letters, digits, spaces"),
+    ("tags.a<b", "x", "tags.a<b", "letters, digits, spaces"),
     ("tags." + "x" * 129, "y", "tags." + "x" * 129, "takes 1 to 128"),
     ("tags.x", "y" * 257, "tags.x", "at most 256"),
     ("tags", {f"x{n}": "y" for n in range(33)} | VALID_TAGS, "tags", "35 tags; AWS takes 50"),
     ("endpoint", {}, "endpoint", "did you mean endpoints?"),
     ("endpoints", {}, "endpoints", "at least 1 item"),
-    ("tags.x", "two\nlines", "tags.x", "only letters, digits"),
+    ("tags.x", "two\nlines", "tags.x", "letters, digits, spaces"),
     ("bucket.name", "Models", "bucket.name", "of the form of"),
     ("bucket.name", "ab", "bucket.name", "at least 3 characters"),
     ("bucket.name", "a..b", "bucket.name", "two dots in a row"),
@@ -374,8 +375,8 @@ def test_a_wrong_value_is_refused_at_its_key_with_the_rule(path: str, value: Any
 def test_a_strategy_in_the_words_of_aws_is_answered_with_ours() -> None:
     key = "triton-sagemaker:endpoints.ranking.release.type"
     assert told(changed("endpoints.ranking.release", {"type": "CANARY", "percent": 10})) == [
-        f"{key}: unknown key; did you mean strategy?",
-        f"{key}: 'CANARY' is none of 'allAtOnce', 'canary', 'linear', 'rolling'. Did you mean canary?",
+        f"{key}: unknown key; did you mean strategy? [unknown-key]",
+        f"{key}: 'CANARY' is none of 'allAtOnce', 'canary', 'linear', 'rolling'. Did you mean canary? [unknown-value]",
     ]
 
 
@@ -444,7 +445,8 @@ def test_the_error_text_lists_key_and_message_a_line() -> None:
         settings(changed("endpoints.ranking.autoscaling.min", 12))
     assert str(caught.value) == (
         "the stack's configuration has 1 problem; nothing was changed:\n"
-        "  triton-sagemaker:endpoints.ranking.autoscaling.min: 12 is more than max (10). Raise max or lower min."
+        "  triton-sagemaker:endpoints.ranking.autoscaling.min: 12 is more than max (10). Raise max or "
+        f"lower min. [{caught.value.problems[0].rule}]"
     )
 
 
@@ -525,12 +527,13 @@ def test_the_estimate_counts_starts_waits_and_termination() -> None:
     ],
 )
 def test_what_sagemaker_takes_but_hardly_was_meant_is_a_warning(keys: dict[str, Any], warned: list[str]) -> None:
-    assert list(endpoint(**keys).warnings) == warned
+    assert [".".join(map(str, each.path)) for each in endpoint(**keys).broken_warnings()] == warned
 
 
 def test_a_rate_that_is_rather_a_fraction_is_answered_with_its_percent() -> None:
-    warned = endpoint(alarms={"errorRatePercent": 0.02}, release={"bakeSeconds": 60}).warnings
-    assert warned == {"alarms.errorRatePercent": "0.02 is 0.02 % of the requests. If a fraction is meant, write 2."}
+    (warned,) = endpoint(alarms={"errorRatePercent": 0.02}, release={"bakeSeconds": 60}).broken_warnings()
+    assert (warned.rule, warned.path) == ("error-rate-fraction", ("alarms", "errorRatePercent"))
+    assert "0.02 % of the requests. If a fraction is meant, write 2." in warned.message
 
 
 MODEL = {"path": "examples/models"}
@@ -892,7 +895,7 @@ def test_a_variable_that_is_no_option_of_tritons_container_is_a_warning() -> Non
     plain = changed("endpoints.ranking.environment", {"SAGEMAKER_TRITON_LOG_VERBSE": "true", "OMP_NUM_THREADS": "1"})
     config = plain | {"triton-sagemaker:secretEnvironment": {"ranking": {"SAGEMAKER_TRITON_PORT_NUMBERS": "x"}}}
     texts = {key: each if isinstance(each, str) else json.dumps(each) for key, each in config.items()}
-    verbose, port = load(texts, "triton-sagemaker", {"triton-sagemaker:secretEnvironment"}).warnings("p")
+    port, verbose = load(texts, "triton-sagemaker", {"triton-sagemaker:secretEnvironment"}).warnings("p")
     assert verbose.path == ("p:endpoints", "ranking", "environment", "SAGEMAKER_TRITON_LOG_VERBSE")
     assert verbose.message.endswith("Did you mean SAGEMAKER_TRITON_LOG_VERBOSE?")
     assert port.path == ("p:secretEnvironment", "ranking", "SAGEMAKER_TRITON_PORT_NUMBERS")
@@ -1026,7 +1029,7 @@ def test_what_is_no_secret_is_told_once_with_a_command_for_its_variable(value: A
         assert str(problem) == (
             "triton-sagemaker:secretEnvironment.ranking.LICENSE_KEY: is no Pulumi secret, which stands as {secure: …}, "
             "encrypted. Take it out and type: pulumi config set --secret -s prod --path "
-            "'triton-sagemaker:secretEnvironment.ranking.LICENSE_KEY'"
+            "'triton-sagemaker:secretEnvironment.ranking.LICENSE_KEY' [plaintext-secret]"
         )
 
 

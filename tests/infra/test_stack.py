@@ -56,7 +56,8 @@ def test_with_several_models_one_must_be_named(tmp_path: Path) -> None:
 
 def test_an_error_in_a_model_configuration_is_reported_with_its_line(tmp_path: Path) -> None:
     write(tmp_path / "models", "iris", BROKEN)
-    assert problems(tmp_path)[0].message.startswith("models/iris/config.pbtxt:3: ")
+    (problem,) = problems(tmp_path)
+    assert (problem.rule, problem.file, problem.line) == ("config-syntax", "models/iris/config.pbtxt", 3)
 
 
 def test_errors_in_settings_and_models_are_reported_together(tmp_path: Path) -> None:
@@ -75,16 +76,16 @@ def test_what_triton_ignores_is_a_warning(tmp_path: Path) -> None:
     write(tmp_path / "models", "iris")
     (tmp_path / "models" / "iris" / "01").mkdir()
     (warning,) = read(tmp_path).warnings
-    assert (warning.key, warning.severity) == ("p:endpoints.e.model.path", "warning")
-    assert warning.message.startswith("models/iris: ")
+    assert (warning.rule, warning.key, warning.severity) == ("version-ignored", "p:endpoints.e.model.path", "warning")
+    assert warning.file == "models/iris"
 
 
 def test_of_many_problems_the_first_are_shown_and_the_others_counted(tmp_path: Path) -> None:
     for number in range(MAX_SHOWN + 5):
         write(tmp_path / "models", f"m{number}", BROKEN)
     *shown, last = problems(tmp_path, model={"path": "models", "defaultModelName": "m0"})
-    assert len({each.message for each in shown}) == MAX_SHOWN
-    assert "and 5 more" in last.message
+    assert len({problem.file for problem in shown}) == MAX_SHOWN
+    assert last.rule == "more" and "5 more" in last.message
 
 
 def test_each_variant_has_its_model_and_its_problems_their_place(tmp_path: Path) -> None:

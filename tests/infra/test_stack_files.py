@@ -18,9 +18,9 @@ from jsonschema import Draft202012Validator
 from pulumi.runtime.proto.source_pb2 import StackTrace
 
 from infra.cli.stack_text import StackText
-from infra.cli.validate import Finding, findings
+from infra.cli.validate import check
 from infra.diagnostics.location import Location
-from infra.diagnostics.problem import Problem
+from infra.diagnostics.problem import key_of
 from infra.settings.schema import stack_schema
 from tests.infra.mock_runtime import ROOT, run
 
@@ -279,7 +279,7 @@ layouts = st.integers(1, 8)
 @settings(many, max_examples=VALID, phases=[Phase.generate])  # a smaller example is not worth minutes
 def test_a_valid_stack_deploys_and_the_schema_takes_it(file: Path, document: dict[str, Any], layout: int) -> None:
     file.write_text(Written(document, layout).text, encoding="utf-8")
-    assert [str(each) for each in findings(file) if each.severity == "error"] == []
+    assert [str(each) for each in check(file) if each.severity == "error"] == []
     assert [error.json_path for error in SCHEMA.iter_errors(document)] == []
     text = StackText.read(file)
     deployed = run("x", text.config, [*text.secret])
@@ -377,8 +377,8 @@ def test_a_broken_stack_is_told_of_at_its_key_and_line(
     for document, place in broken:
         written = Written(document, layout)
         file.write_text(written.text, encoding="utf-8")
-        errors = [each for each in findings(file) if each.severity == "error"]
-        key = Problem(place, "").key
+        errors = [each for each in check(file) if each.severity == "error"]
+        key = key_of(place)
         at_the_place = [each for each in errors if each.key == key or each.key.startswith((f"{key}.", f"{key}["))]
         assert at_the_place, (key, [str(each) for each in errors])
         assert written.line_of(("config", *place)) in {each.line for each in at_the_place}
@@ -398,4 +398,4 @@ def test_a_mangled_text_never_ends_in_a_traceback(
     for where, cut, inserted in changes:
         at = round(where * len(text))
         file.write_text(text[:at] + inserted + text[at + cut :], encoding="utf-8", errors="surrogatepass")
-        assert all(isinstance(each, Finding) and each.line >= 1 and each.column >= 1 for each in findings(file))
+        assert all(each.line and each.column for each in check(file))

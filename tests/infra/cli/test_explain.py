@@ -174,4 +174,4 @@ def test_the_examples_of_the_documentation_may_stand_in_production(
         {key: each if isinstance(each, str) else json.dumps(each) for key, each in config.items()}, "triton-sagemaker"
     ).endpoints["ranking-v2"]
     assert (endpoint.release.strategy, list(endpoint.production_variants)) == (strategy, variants)
-    assert endpoint.warnings == {}
+    assert not list(endpoint.broken_warnings())

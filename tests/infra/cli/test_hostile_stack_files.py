@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.cli.validate import findings
+from infra.cli.validate import check
 from infra.diagnostics.problem import ConfigurationError, Problem, key_of
 from infra.printable import printable
 from infra.settings.bounds import MAX_BYTES, MAX_DEPTH, MAX_DIGITS, MAX_VALUES
@@ -31,7 +31,7 @@ def found(tmp_path: Path) -> Validate:
 
     def validated(text: str) -> list[str]:
         file.write_text(text)
-        return [str(each).removeprefix(f"{file}:") for each in findings(file)]
+        return [str(each).removeprefix(f"{file}:") for each in check(file)]
 
     return validated
 
@@ -190,7 +190,7 @@ def test_a_name_that_is_one_is_shown(name: str) -> None:
 )
 def test_control_characters_are_escaped(raw: str, shown: str) -> None:
     assert printable(raw) == shown
-    assert str(Problem(("p:x", raw), raw)).isprintable()
+    assert str(Problem("x", raw, path=("p:x", raw))).isprintable()
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_a_missing_project_and_a_missing_stack_are_told_with_the_way_out(tmp_pat
 @pytest.mark.parametrize(("text", "place"), [("config: [", "1:10"), ("just words", "1:1")])
 def test_a_file_that_is_no_mapping_is_refused_at_its_place(tmp_path: Path, text: str, place: str) -> None:
     with pytest.raises(
-        StackFileError, match=rf"^the stack file has 1 problem:\n  .*Pulumi\.dev\.yaml:{place}: config: "
+        StackFileError, match=rf"^the stack file has 1 problem:\n  .*Pulumi\.dev\.yaml:{place}: "
     ):
         StackFile.find("dev", project(tmp_path, text))
 

@@ -15,7 +15,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from infra.__main__ import main
-from infra.cli.validate import findings
+from infra.cli.validate import check
 from tests.infra.mock_runtime import ROOT, run
 
 VALID = """\
@@ -53,12 +53,12 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def found(project: Path) -> Validate:
-    """Validate a text; each problem as `LINE:COLUMN: KEY: MESSAGE`."""
+    """Validate a text; each problem as `LINE:COLUMN: KEY: MESSAGE`, without the rule."""
 
     def validate(text: str) -> list[str]:
         file = project / "Pulumi.x.yaml"
         file.write_text(text, encoding="utf-8")
-        return [str(each).removeprefix(f"{file}:") for each in findings(file)]
+        return [str(each).removeprefix(f"{file}:").removesuffix(f" [{each.rule}]") for each in check(file)]
 
     return validate
 
@@ -121,9 +121,9 @@ def test_what_is_wrong_with_a_file_is_told_at_its_place(found: Validate, old: st
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", "1:1: config: a stack file is a mapping with the key `config`."),
-        ("- a\n", "1:1: config: a stack file is a mapping with the key `config`."),
-        ("config: 5\n", "1:9: config: config is a mapping of keys to values."),
+        ("", "1:1: a stack file is a mapping with the key `config`."),
+        ("- a\n", "1:1: a stack file is a mapping with the key `config`."),
+        ("config: 5\n", "1:9: config is a mapping of keys to values."),
     ],
 )
 def test_a_file_without_configuration_is_told_of_as_a_whole(found: Validate, text: str, expected: str) -> None:
@@ -371,16 +371,16 @@ def test_values_of_the_project_count_and_have_their_place_there(project: Path) -
     (project / "Pulumi.yaml").write_text(PROJECT_VALUES)
     file = project / "Pulumi.x.yaml"
     file.write_text(VALID.replace("  aws:region: ap-northeast-1\n  triton-sagemaker:environment: staging\n", ""))
-    assert findings(file) == []
+    assert check(file) == []
     (project / "Pulumi.yaml").write_text(PROJECT_VALUES.replace("{value: development}", "{default: dev}"))
-    (wrong,) = findings(file)
+    (wrong,) = check(file)
     assert (wrong.file, wrong.line, wrong.key) == (str(project / "Pulumi.yaml"), 7, "triton-sagemaker:environment")
 
 
 def test_a_value_of_the_stack_replaces_that_of_the_project(project: Path) -> None:
     (project / "Pulumi.yaml").write_text(PROJECT_VALUES.replace("development", "dev") + "  tags: {value: {A: b}}\n")
     (project / "Pulumi.x.yaml").write_text(VALID)
-    assert findings(project / "Pulumi.x.yaml") == []
+    assert check(project / "Pulumi.x.yaml") == []
 
 
 def test_a_mapping_of_the_project_needs_its_value_key(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -404,6 +404,7 @@ def test_json_says_the_same(project: Path, capsys: pytest.CaptureFixture[str]) -
             "line": 10,
             "column": 9,
             "key": "triton-sagemaker:endpoints.ranking.autoscaling.min",
+            "rule": "min-is-not-over-max",
             "message": "12 is more than max (10). Raise max or lower min.",
             "severity": "error",
         }
@@ -461,7 +462,7 @@ def test_a_preview_says_the_same_words(found: Validate, changes: dict[str, str],
     said = [line.split(": ", 1)[1] for line in found(text)]
     with pytest.raises(pulumi.RunError) as refused:
         run("x", YAML(typ="safe").load(text)["config"])
-    assert sorted(said) == sorted(line.strip() for line in str(refused.value).splitlines()[1:])
+    assert sorted(said) == sorted(line.strip().rpartition(" [")[0] for line in str(refused.value).splitlines()[1:])
     assert len(said) == count
     assert "hunter2" not in str(refused.value)
 
@@ -496,4 +497,4 @@ def test_a_release_that_may_take_too_long_is_a_warning_with_the_way_out(
 ) -> None:
     lines = found(VALID + f"      release: {{{release}}}\n")
     (line,) = [each for each in lines if "may be too short" in each]
-    assert f"rolls back one that is not over in time. {way_out}" in line
+    assert f"rolls back a release that exceeds it. {way_out}" in line

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.cli.validate import findings
+from infra.cli.validate import check
 from tests.infra.mock_runtime import ROOT
 
 VALID = """\
@@ -31,9 +31,9 @@ def told(directory: Path, text: str) -> str:
     shutil.copy(ROOT / "Pulumi.yaml", directory)
     file = directory / "Pulumi.x.yaml"
     file.write_text(text, encoding="utf-8", newline="")
-    (finding,) = findings(file)
-    place, message = str(finding).removeprefix(f"{file}:").split(" config: this is no YAML: ")
-    return f"{place} {message}"
+    (problem,) = check(file)
+    assert problem.rule == "yaml-syntax"
+    return f"{problem.line}:{problem.column}: {problem.message.removeprefix('this is no YAML: ')}"
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from infra.diagnostics.problem import Problem
 from infra.triton.check import check_repository
-from infra.triton.problem import Problem
 from infra.triton.repository import ModelRepository
 
 from .conftest import Write
@@ -82,7 +82,7 @@ def test_a_model_that_an_argument_loads_is_none(write: Write, arguments: str) ->
 
 def test_text_that_does_not_parse_is_an_error_with_its_line(write: Write) -> None:
     problem = the_only(check(write, iris('name: "iris"\nmax_batchsize: 8\n')), "config-syntax")
-    assert str(problem).startswith("iris/config.pbtxt:2: error: ")
+    assert str(problem).startswith("iris/config.pbtxt:2: ")
     assert "max_batchsize" in problem.message
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from infra.diagnostics.problem import Problem
 from infra.triton.check import check_repository
-from infra.triton.problem import Problem
 from infra.triton.repository import ModelRepository
 
 from .conftest import Write
