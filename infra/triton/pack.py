@@ -102,7 +102,8 @@ def _compressor(target: BinaryIO) -> BinaryIO:
         from isal import igzip_threaded
     except ImportError:  # no wheel for this platform, such as Windows on Arm
         return cast(BinaryIO, gzip.GzipFile(filename="", mode="wb", compresslevel=ZLIB_LEVEL, fileobj=target, mtime=0))
-    return cast(BinaryIO, igzip_threaded.open(target, "wb", compresslevel=ISAL_LEVEL, threads=ISAL_THREADS))
+    stream = igzip_threaded.open(target, "wb", compresslevel=ISAL_LEVEL, threads=ISAL_THREADS)  # type: ignore[no-untyped-call]
+    return cast(BinaryIO, stream)
 
 
 def _add_file(archive: tarfile.TarFile, path: str, file: Path, advance: Callable[[int], None]) -> bytes:
