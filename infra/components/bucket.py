@@ -81,7 +81,7 @@ class ModelBucket(pulumi.ComponentResource):
         s3.BucketPolicy(
             f"{name}-policy",
             bucket=self.bucket.id,
-            policy=self.bucket.arn.apply(lambda arn: json.dumps(protect_bucket(arn, names.RELEASED))),
+            policy=self.bucket.arn.apply(lambda arn: json.dumps(protect_bucket(arn))),
             # S3 rejects concurrent changes of a bucket's access settings (OperationAborted)
             opts=pulumi.ResourceOptions.merge(
                 adopted(args.adopt.bucket_policy), pulumi.ResourceOptions(depends_on=[public_access_block])

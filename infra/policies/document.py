@@ -1,4 +1,4 @@
-"""IAM policy documents as plain data, and the quotas that IAM sets them (IAM guide, "IAM and AWS STS quotas")."""
+"""IAM policy documents as plain data, and the quotas on them (IAM guide, "IAM and AWS STS quotas")."""
 
 from __future__ import annotations
 
@@ -11,27 +11,31 @@ Statement = dict[str, Any]
 Policy = dict[str, Any]
 
 MAX_MANAGED_POLICY = 6144
-"""Characters of a managed policy, white space not counted."""
+"""Characters of a managed policy, without white space."""
 
 MAX_INLINE_POLICIES = 10_240
-"""Characters of all inline policies of a role together, white space not counted."""
+"""Characters of all inline policies of a role together, without white space."""
 
 ATTACHED_BY_DEFAULT, ATTACHED_AT_MOST = 10, 20
-"""Managed policies that a role or user has at most: without, and with a raised quota."""
+"""Managed policies of a role or user: the default quota and the highest one."""
 
 
 def allow(
     sid: str,
     service: str,
-    actions: Sequence[str],
+    actions: str,
     resources: str | Sequence[str],
     condition: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Statement:
-    """A statement that allows a service's actions."""
+    """A statement that allows a service's actions.
+
+    Args:
+        actions: their names, separated by spaces.
+    """
     statement: Statement = {
         "Sid": sid,
         "Effect": "Allow",
-        "Action": [f"{service}:{action}" for action in actions],
+        "Action": [f"{service}:{action}" for action in actions.split()],
         "Resource": resources if isinstance(resources, str) else list(resources),
     }
     return statement | ({"Condition": condition} if condition else {})
@@ -48,8 +52,8 @@ def size(document: Any) -> int:
 
 
 def managed_policies(statements: Iterable[Statement]) -> list[Policy]:
-    """The statements in documents that fit the quota of a managed policy each. A long list of resources is divided;
-    all documents together allow what the statements do."""
+    """Documents that fit the quota of a managed policy, and together allow what the statements do. A long list of
+    resources is divided among several documents."""
     documents: list[list[Statement]] = [[]]
     for statement in statements:
         resources = statement["Resource"]
@@ -61,12 +65,12 @@ def managed_policies(statements: Iterable[Statement]) -> list[Policy]:
                 left = left[count:]
             if left:
                 documents.append([])
-    return [policy(*each) for each in documents]
+    return [policy(*document) for document in documents]
 
 
 def _fitting(before: list[Statement], statement: Statement, resources: list[str]) -> int:
-    """How many of the resources fit after the statements before; at least one, in a document of its own."""
+    """How many of the resources fit after the statements before; at least one in an empty document."""
     room = MAX_MANAGED_POLICY - size(policy(*before, statement | {"Resource": []})) - 1
-    lengths = [len(json.dumps(each)) + 1 for each in resources]
+    lengths = [len(json.dumps(resource)) + 1 for resource in resources]
     totals = [sum(lengths[: count + 1]) for count in range(len(lengths))]
     return max(bisect_left(totals, room + 1), 0 if before else 1)

@@ -1,4 +1,4 @@
-"""The documents of bucket and execution role: what the serving containers may do, on what, and why they need it."""
+"""The policies of the bucket and of the execution role: what the serving containers may do, and why."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from infra.settings.stack import Settings
 
 METRIC_NAMESPACES = [names.LOG_GROUPS, metrics.INVOCATIONS.namespace, "Triton"]
-"""CloudWatch namespaces that the containers may write to: SageMaker's own, and `Triton` for metrics of a model's
-own."""
+"""CloudWatch namespaces that the containers may write to: SageMaker's two, and `Triton` for metrics of a model."""
+
+MAX_LOG_GROUPS = 2_500
+"""Characters of the log groups' ARNs in the role's inline policies, which have 10,240 together (IAM quotas). The other
+documents need the rest, and a release that changes a document keeps both versions of it for a while."""
 
 
-def protect_bucket(bucket_arn: str, released: str) -> Policy:
-    """The bucket's policy: no request without TLS, and no released artifact is overwritten.
+def protect_bucket(bucket_arn: str) -> Policy:
+    """The bucket's policy: it denies requests without TLS, and overwriting a released artifact.
 
-    The second statement follows S3's guide, "Enforce conditional writes on Amazon S3 buckets": it denies what creates
-    an object without If-None-Match, and spares the operations of a multipart upload that accept no such header. A copy
-    under it has to be a multipart upload, because not every page of that guide lets CopyObject carry the header.
-
-    Args:
-        released: the prefix of the released artifacts.
+    The second statement follows S3's guide, "Enforce conditional writes on Amazon S3 buckets": it denies the operations
+    that create an object without If-None-Match, except those of a multipart upload, which accept no such header. A copy
+    to a released artifact must be a multipart upload, because not every page of that guide lets CopyObject send it.
     """
     return policy(
         {
@@ -41,15 +41,15 @@ def protect_bucket(bucket_arn: str, released: str) -> Policy:
             "Effect": "Deny",
             "Principal": "*",
             "Action": "s3:PutObject",
-            "Resource": f"{bucket_arn}/{released}*",
+            "Resource": f"{bucket_arn}/{names.RELEASED}*",
             "Condition": {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}},
         },
     )
 
 
 def trust(partition: str, region: str, account_id: str) -> Policy:
-    """Who may assume the execution role: SageMaker, and only on behalf of resources of this account and region
-    (SageMaker guide, "Cross-service confused deputy prevention")."""
+    """The execution role's trust policy: SageMaker, on behalf of resources of this account and region only (SageMaker
+    guide, "Cross-service confused deputy prevention")."""
     return policy(
         {
             "Effect": "Allow",
@@ -63,150 +63,112 @@ def trust(partition: str, region: str, account_id: str) -> Policy:
     )
 
 
-def read_models(bucket_arn: str, prefix: str) -> Policy:
-    """Read the released artifacts below `prefix`, and nothing else of the bucket."""
+def read_models(bucket_arn: str) -> Policy:
+    """Read the released artifacts. Without ListBucket a missing artifact looks like a forbidden one."""
+    below = {"StringLike": {"s3:prefix": f"{names.RELEASED}*"}}
     return policy(
-        {
-            "Sid": "ReadReleasedArtifacts",
-            "Effect": "Allow",
-            "Action": "s3:GetObject",
-            "Resource": f"{bucket_arn}/{prefix}*",
-        },
-        {
-            "Sid": "ListReleasedArtifacts",  # without it a missing artifact looks like a forbidden one
-            "Effect": "Allow",
-            "Action": "s3:ListBucket",
-            "Resource": bucket_arn,
-            "Condition": {"StringLike": {"s3:prefix": f"{prefix}*"}},
-        },
+        allow("ReadReleasedArtifacts", "s3", "GetObject", f"{bucket_arn}/{names.RELEASED}*"),
+        allow("ListReleasedArtifacts", "s3", "ListBucket", bucket_arn, below),
     )
 
 
 def pull_image(repository_arn: str) -> Policy:
-    """Pull from the one repository. The token is not bound to a repository, so IAM takes only `*` for it."""
+    """Pull from the stack's repository. GetAuthorizationToken accepts no resource."""
+    pull = "BatchCheckLayerAvailability BatchGetImage GetDownloadUrlForLayer"
     return policy(
-        {
-            "Sid": "PullImage",
-            "Effect": "Allow",
-            "Action": ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-            "Resource": repository_arn,
-        },
-        {"Sid": "LogInToEcr", "Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"},
+        allow("PullImage", "ecr", pull, repository_arn), allow("LogInToEcr", "ecr", "GetAuthorizationToken", "*")
     )
 
 
-MAX_LOG_GROUPS = 2_500
-"""Characters that the log groups' ARNs may have in the role's inline policies, which have 10,240 together (IAM quotas).
-The rest is for the other documents, and a release that changes one has two of it for a while."""
-
-
 def fit_in_role(endpoint_names: Sequence[str], region: str) -> bool:
-    """Whether the role's policies have room for the names of so many log groups: about 25."""
+    """Whether the role's policies have room for the log groups of these endpoints: of about 25."""
     return size(_log_groups("aws-us-gov", region, "0" * 12, endpoint_names)) <= MAX_LOG_GROUPS
 
 
 def write_logs_and_metrics(partition: str, region: str, account_id: str, endpoint_names: Sequence[str]) -> Policy:
     """Write the endpoints' own log groups and metrics; read the alarms that may roll a release back.
 
-    Where the endpoints are too many for that (`fit_in_role`), the log groups are those of every endpoint of the account
-    in the region.
+    If the log groups do not fit (`fit_in_role`), those of every endpoint of the account in the region are allowed.
     """
-    if not fit_in_role(endpoint_names, region):
-        endpoint_names = ["*"]
+    groups = _log_groups(
+        partition, region, account_id, endpoint_names if fit_in_role(endpoint_names, region) else ["*"]
+    )
+    in_namespaces = {"StringEquals": {"cloudwatch:namespace": METRIC_NAMESPACES}}
+    write = "CreateLogGroup CreateLogStream DescribeLogStreams PutLogEvents"
     return policy(
-        {
-            "Sid": "WriteOwnLogs",
-            "Effect": "Allow",
-            "Action": ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-            "Resource": _log_groups(partition, region, account_id, endpoint_names),
-        },
-        {
-            "Sid": "WriteMetrics",  # the action accepts no resource; the namespace is what narrows it
-            "Effect": "Allow",
-            "Action": "cloudwatch:PutMetricData",
-            "Resource": "*",
-            "Condition": {"StringEquals": {"cloudwatch:namespace": METRIC_NAMESPACES}},
-        },
-        {
-            "Sid": "ReadRollbackAlarms",  # a narrower scope hides composite alarms (API DescribeAlarms)
-            "Effect": "Allow",
-            "Action": "cloudwatch:DescribeAlarms",
-            "Resource": "*",
-        },
+        allow("WriteOwnLogs", "logs", write, groups),
+        allow("WriteMetrics", "cloudwatch", "PutMetricData", "*", in_namespaces),  # accepts no resource
+        allow("ReadRollbackAlarms", "cloudwatch", "DescribeAlarms", "*"),  # hides composite alarms on a narrower scope
     )
 
 
 def _log_groups(partition: str, region: str, account_id: str, endpoint_names: Sequence[str]) -> list[str]:
-    """The ARNs of the endpoints' log groups with `:*`, as "in IAM policies for all other API actions" than tagging
+    """The ARNs of the endpoints' log groups, with `:*` as "in IAM policies for all other API actions" than tagging
     (CloudWatch Logs API LogGroup)."""
-    arn = f"arn:{partition}:logs:{region}:{account_id}:log-group:"
-    return [f"{arn}{names.log_group(each)}:*" for each in endpoint_names]
+    prefix = f"arn:{partition}:logs:{region}:{account_id}:log-group:"
+    return [f"{prefix}{names.log_group(name)}:*" for name in endpoint_names]
 
 
 def join_vpc(
     partition: str, region: str, account_id: str, subnet_ids: Sequence[str], security_group_ids: Sequence[str]
 ) -> Policy:
-    """Put network interfaces of the containers into the VPC's subnets (SageMaker guide, "Give SageMaker AI Hosted
-    Endpoints Access to Resources in Your Amazon VPC"). The Describe actions accept no resource. A shared subnet or
-    security group belongs to another account."""
+    """Attach the containers' network interfaces to the VPC's subnets (SageMaker guide, "Give SageMaker AI Hosted
+    Endpoints Access to Resources in Your Amazon VPC"). Another account may share a subnet or security group."""
     ec2 = f"arn:{partition}:ec2:{region}"
     interfaces = f"{ec2}:{account_id}:network-interface/*"
-    subnets = [f"{ec2}:*:subnet/{each}" for each in subnet_ids]
-    groups = [f"{ec2}:*:security-group/{each}" for each in security_group_ids]
-    of_interfaces = ["CreateNetworkInterfacePermission", "DeleteNetworkInterface", "DeleteNetworkInterfacePermission"]
+    subnets = [f"{ec2}:*:subnet/{subnet}" for subnet in subnet_ids]
+    groups = [f"{ec2}:*:security-group/{group}" for group in security_group_ids]
+    describe = "DescribeDhcpOptions DescribeNetworkInterfaces DescribeSecurityGroups DescribeSubnets DescribeVpcs"
+    use = "CreateNetworkInterfacePermission DeleteNetworkInterface DeleteNetworkInterfacePermission"
     return policy(
-        allow(
-            "DescribeVpc",
-            "ec2",
-            [
-                *("DescribeDhcpOptions", "DescribeNetworkInterfaces", "DescribeSecurityGroups"),
-                *("DescribeSubnets", "DescribeVpcs"),
-            ],
-            "*",
-        ),
-        allow("CreateNetworkInterfaces", "ec2", ["CreateNetworkInterface"], [interfaces, *subnets, *groups]),
-        allow("UseNetworkInterfaces", "ec2", of_interfaces, interfaces, {"ArnEquals": {"ec2:Subnet": subnets}}),
+        allow("DescribeVpc", "ec2", describe, "*"),  # accept no resource
+        allow("CreateNetworkInterfaces", "ec2", "CreateNetworkInterface", [interfaces, *subnets, *groups]),
+        allow("UseNetworkInterfaces", "ec2", use, interfaces, {"ArnEquals": {"ec2:Subnet": subnets}}),
     )
 
 
 def decrypt_models(key_arn: str) -> Policy:
-    """Decrypt artifacts in a bucket with a KMS key of its own, through S3 alone."""
+    """Decrypt artifacts in a bucket with its own KMS key, through S3 alone."""
     region = key_arn.split(":")[3]
-    via_s3 = {"StringLike": {"kms:ViaService": f"s3.{region}.*"}}
-    return policy(allow("DecryptArtifacts", "kms", ["Decrypt"], key_arn, via_s3))
+    return policy(allow("DecryptArtifacts", "kms", "Decrypt", key_arn, via_s3(region)))
 
 
 def encrypt_volumes(key_arns: Sequence[str]) -> Policy:
-    """Let SageMaker use the keys of the instances' volumes, by grants for AWS's own services alone (SageMaker API
+    """Let SageMaker use the keys of the instances' volumes, through grants to AWS services alone (SageMaker API
     CreateEndpointConfig, `KmsKeyId`: the key's users include the role)."""
-    grants = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+    for_aws = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
     return policy(
-        allow("GrantVolumeKeys", "kms", ["CreateGrant"], key_arns, grants),
-        allow("DescribeVolumeKeys", "kms", ["DescribeKey"], key_arns),
+        allow("GrantVolumeKeys", "kms", "CreateGrant", key_arns, for_aws),
+        allow("DescribeVolumeKeys", "kms", "DescribeKey", key_arns),
     )
+
+
+def via_s3(region: str) -> dict[str, dict[str, str]]:
+    """The condition that a KMS key is used through S3."""
+    return {"StringLike": {"kms:ViaService": f"s3.{region}.*"}}
 
 
 def documents(
     settings: Settings, partition: str, account_id: str, bucket_arn: str, repository_arn: str
 ) -> Mapping[str, Policy]:
     """The inline policies of the execution role by their purpose."""
-    where = (partition, settings.region, account_id)
-    made = {
-        "models": read_models(bucket_arn, names.RELEASED),
+    region = settings.region
+    by_purpose = {
+        "models": read_models(bucket_arn),
         "image": pull_image(repository_arn),
-        "logs-and-metrics": write_logs_and_metrics(*where, list(settings.endpoints)),
+        "logs-and-metrics": write_logs_and_metrics(partition, region, account_id, list(settings.endpoints)),
     }
     if vpc := settings.vpc:
-        made["vpc"] = join_vpc(*where, vpc.subnet_ids, vpc.security_group_ids)
+        by_purpose["vpc"] = join_vpc(partition, region, account_id, vpc.subnet_ids, vpc.security_group_ids)
     if key := settings.bucket.kms_key_arn:
-        made["kms"] = decrypt_models(key)
+        by_purpose["kms"] = decrypt_models(key)
     if keys := settings.volume_key_arns:
-        made["volumes"] = encrypt_volumes(keys)
+        by_purpose["volumes"] = encrypt_volumes(keys)
     if statements := settings.role.statements:
-        made["statements"] = policy(*(each.document for each in statements))
-    return made
+        by_purpose["statements"] = policy(*(statement.document for statement in statements))
+    return by_purpose
 
 
 def purposes(settings: Settings) -> list[str]:
     """The purposes of the execution role's inline policies."""
-    return [*documents(settings, *[""] * 4)]
+    return [*documents(settings, "", "", "", "")]

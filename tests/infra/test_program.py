@@ -310,7 +310,7 @@ def test_the_role_may_do_what_a_serving_container_needs_and_no_more(dev: Deploym
         ("cloudwatch:PutMetricData", "*"),
         ("cloudwatch:DescribeAlarms", "*"),
     }
-    (metrics,) = [each for each in statements(dev) if each["Action"] == "cloudwatch:PutMetricData"]
+    (metrics,) = [each for each in statements(dev) if each["Sid"] == "WriteMetrics"]
     assert "cloudwatch:namespace" in metrics["Condition"]["StringEquals"]
 
 

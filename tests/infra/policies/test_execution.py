@@ -20,7 +20,7 @@ BUCKET = "arn:aws:s3:::models"
 
 
 def test_plain_http_is_refused_on_the_bucket_and_everything_in_it() -> None:
-    assert execution.protect_bucket(BUCKET, "models/")["Statement"][:1] == [
+    assert execution.protect_bucket(BUCKET)["Statement"][:1] == [
         {
             "Sid": "RefusePlainHttp",
             "Effect": "Deny",
@@ -33,9 +33,9 @@ def test_plain_http_is_refused_on_the_bucket_and_everything_in_it() -> None:
 
 
 def test_only_released_artifacts_may_be_read_and_listed() -> None:
-    read, listing = execution.read_models(BUCKET, "models/")["Statement"]
-    assert (read["Action"], read["Resource"]) == ("s3:GetObject", f"{BUCKET}/models/*")
-    assert (listing["Action"], listing["Resource"]) == ("s3:ListBucket", BUCKET)
+    read, listing = execution.read_models(BUCKET)["Statement"]
+    assert (read["Action"], read["Resource"]) == (["s3:GetObject"], f"{BUCKET}/models/*")
+    assert (listing["Action"], listing["Resource"]) == (["s3:ListBucket"], BUCKET)
     assert listing["Condition"] == {"StringLike": {"s3:prefix": "models/*"}}
 
 
@@ -98,7 +98,7 @@ def test_they_reach_no_other_subnet(action: str, resource: str, context: dict[st
 )
 def test_a_released_artifact_is_written_once(context: dict[str, str], expected: Verdict) -> None:
     keys = {"aws:SecureTransport": "true", **context}
-    documents = [execution.protect_bucket(BUCKET, "models/")]
+    documents = [execution.protect_bucket(BUCKET)]
     assert evaluate(documents, "s3:PutObject", f"{BUCKET}/models/e/m.tar.gz", keys) is expected
     assert evaluate(documents, "s3:PutObject", f"{BUCKET}/artifacts/m.tar.gz", keys) is Verdict.NOT_ALLOWED
 
