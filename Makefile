@@ -41,6 +41,10 @@ down: ready ## destroy every stack of the sandbox, stop its servers, delete it
 status: ready ## what runs in the sandbox
 	@$(RUN) sandbox status
 
+.PHONY: check
+check: $(VENV)/installed lint ## lint, types and unit tests: a minute, to run before each commit
+	@$(RUN) pytest -q -n 2 --ignore tests/infra/editor tests/infra
+
 # Three workers on two cores: what asks the sandbox waits for a good part of its time.
 .PHONY: test
 test: ready lint editor ## every check and every test but the long ones of `make soak`
@@ -58,6 +62,10 @@ bridge: $(VENV)/installed ## build the real pulumi-terraform-bridge, which judge
 .PHONY: bench
 bench: ready ## the figures of the README, against the named peers
 	@$(RUN) benchmarks.release_detection
+
+.PHONY: picture
+picture: ready ## run the README's commands and draw what they print: docs/terminal.svg
+	@$(RUN) docs.terminal
 
 .PHONY: lint
 lint: $(VENV)/installed

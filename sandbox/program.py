@@ -20,7 +20,7 @@ from pulumi.runtime import config
 from pulumi.runtime._callbacks import _CallbackServicer
 from pulumi.runtime.proto.language_pb2 import RunResponse
 
-from sandbox.settings_files import PLACEHOLDER, SECRET_VARIABLE
+from sandbox.settings_files import PLACEHOLDER, with_secret_values
 
 _END_SECONDS = 10.0
 
@@ -49,7 +49,7 @@ class Program:
         self._loop = asyncio.get_running_loop()
         if str(self._root) not in sys.path:
             sys.path.insert(0, str(self._root))
-        _mark_placeholders()
+        _fill_placeholders()
         runpy.run_path(str(self._root / "__main__.py"), run_name="__main__")
 
     @contextlib.contextmanager
@@ -97,13 +97,16 @@ class Program:
             self._over.set()
 
 
-def _mark_placeholders() -> None:
-    """What is secret in the stack file is secret to the program, though the sandbox's copy holds a placeholder."""
+def _fill_placeholders() -> None:
+    """Give secrets of the stack file their value in the sandbox, and mark them as the secrets that they are."""
     values = config.CONFIG.get()
-    replaced = [PLACEHOLDER, *(text for name, text in os.environ.items() if name.startswith(SECRET_VARIABLE) and text)]
-    in_json = [json.dumps(text)[1:-1] for text in replaced]
-    secret = {key for key in values if config.is_config_secret(key) or any(text in values[key] for text in in_json)}
-    config.set_all_config(values, list(secret))
+    filled = {key: _filled(key, text) for key, text in values.items() if PLACEHOLDER in text}
+    secret = {key for key in values if config.is_config_secret(key)} | filled.keys()
+    config.set_all_config({**values, **filled}, list(secret))
+
+
+def _filled(key: str, text: str) -> str:
+    return json.dumps(with_secret_values(json.loads(text))) if text[:1] in "{[" else str(with_secret_values(text, key))
 
 
 class ProgramServer(LanguageServer):

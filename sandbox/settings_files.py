@@ -63,6 +63,15 @@ def secret_value(key: str | int) -> str:
     return os.environ.get(f"{SECRET_VARIABLE}{str(key).rpartition(':')[2]}", PLACEHOLDER)
 
 
+def with_secret_values(value: Any, key: str | int = "") -> Any:
+    """A setting with the sandbox's values in place of placeholders; the copy of the stack file never holds them."""
+    if isinstance(value, Mapping):
+        return {name: with_secret_values(inner, name) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [with_secret_values(inner, index) for index, inner in enumerate(value)]
+    return secret_value(key) if value == PLACEHOLDER else value
+
+
 def stack_file_of(config: Mapping[str, Any]) -> str:
     """A stack file that holds `config`."""
     return _dump({"config": dict(config)})
@@ -79,7 +88,7 @@ def _replace_secrets(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[t
     items = value.items() if isinstance(value, MutableMapping) else enumerate(value) if isinstance(value, list) else ()
     for key, child in list(items):
         if isinstance(child, Mapping) and set(child) == {"secure"}:
-            value[key] = secret_value(key)
+            value[key] = PLACEHOLDER
             yield (*path, key)
         else:
             yield from _replace_secrets(child, (*path, key))

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from sandbox.settings_files import PLACEHOLDER, project_copy, stack_copy, stack_file_of, with_salt_of
+from sandbox.settings_files import (
+    PLACEHOLDER,
+    project_copy,
+    stack_copy,
+    stack_file_of,
+    with_salt_of,
+    with_secret_values,
+)
 
 STACK_FILE = """\
 # what production runs
@@ -54,13 +61,18 @@ def test_a_copy_holds_what_the_stack_file_holds_but_what_only_the_real_account_c
     assert stack_file.read_text() == STACK_FILE
 
 
-def test_the_shell_can_give_a_secret_a_value(stack_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shell_can_give_a_secret_a_value_that_no_file_holds(
+    stack_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SANDBOX_SECRET_key", "of-a-test")
     text, notes = stack_copy(stack_file)
 
-    assert YAML(typ="safe").load(text)["config"]["triton-sagemaker:key"] == "of-a-test"
+    assert "of-a-test" not in text
     assert "triton-sagemaker:key" not in "".join(notes)
     assert "SANDBOX_SECRET_value=" in "".join(notes)
+    assert with_secret_values(PLACEHOLDER, "triton-sagemaker:key") == "of-a-test"
+    filled = [{"key": "of-a-test", "other": PLACEHOLDER}]
+    assert with_secret_values([{"key": PLACEHOLDER, "other": PLACEHOLDER}]) == filled
 
 
 def test_scalars_stay_as_they_are_written(stack_file: Path) -> None:
