@@ -1,0 +1,296 @@
+"""Read a model artifact (`.tar.gz`) as a stream: names, sizes, and the first bytes of the files that the caller wants.
+
+Nothing is unpacked to disk. Whatever the archive claims, the reader needs bounded memory and ends after a bounded time.
+"""
+
+from __future__ import annotations
+
+import bisect
+import gzip
+import posixpath
+import tarfile
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Protocol, Self, cast
+
+from infra.diagnostics.problem import Problem
+
+MAX_SECONDS = 900.0
+"""The time for one archive: enough for 90 GB at 100 MB/s."""
+MAX_ENTRIES = 100_000
+MAX_HELD_BYTES = 32 << 20
+"""Names and first bytes, which stay in memory."""
+MAX_HEADER_BYTES = 65_536
+"""A member's long name and attributes, which tarfile reads into memory."""
+MAX_NAME_BYTES = 4_095
+"""Linux, PATH_MAX without its NUL."""
+MAX_LINKS_IN_A_ROW = 40
+"""Linux, MAXSYMLINKS."""
+MAX_PROBLEMS = 20
+HEAD_BYTES = 65_536
+BUFFER_BYTES = 262_144
+MODEL_DIRECTORY = "/opt/ml/model/"
+"""Where SageMaker unpacks the artifact."""
+
+_FORMATS = {
+    b"\xfd7zXZ\0": "compressed with xz",
+    b"PK\x03\x04": "a zip file",
+    b"BZh": "compressed with bzip2",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd",
+}
+_PACK = "pack the repository with `python -m infra model pack` or `tar czf model.tar.gz -C REPOSITORY .`"
+_UPLOAD = "upload the complete file again"
+
+
+class ArchiveError(Exception):
+    """SageMaker cannot unpack the archive, or it exceeds what the reader holds in memory.
+
+    Attributes:
+        rule: the id of the rule that the archive violates.
+    """
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(message)
+        self.rule = rule
+
+
+class Source(Protocol):
+    """The bytes of an archive, on disk or in S3."""
+
+    @property
+    def size(self) -> int:
+        """The number of bytes."""
+
+    def range(self, start: int, count: int) -> bytes:
+        """`count` bytes, fewer at the end."""
+
+    def open(self) -> BinaryIO:
+        """A stream of all bytes."""
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """An archive on disk."""
+
+    path: Path
+
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size
+
+    def range(self, start: int, count: int) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(start)
+            return file.read(count)
+
+    def open(self) -> BinaryIO:
+        return self.path.open("rb")
+
+
+@dataclass
+class Contents:
+    """What an archive holds. Paths are POSIX and relative, without `./` and without a slash at the end.
+
+    Attributes:
+        directories: the directories that have an entry.
+        sizes: the files, with their bytes.
+        heads: the first bytes of the files that the caller wanted.
+        problems: the entries that SageMaker or Triton cannot use.
+        complete: whether the reader reached the end in time.
+    """
+
+    directories: set[str] = field(default_factory=set)
+    sizes: dict[str, int] = field(default_factory=dict)
+    heads: dict[str, bytes] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    complete: bool = True
+
+    def read(self, path: str, count: int) -> bytes:
+        """The first bytes of a file, at most as many as the caller wanted."""
+        return self.heads.get(path, b"")[:count]
+
+    def report(self, problem: Problem) -> None:
+        """Keep the first problems: an archive may have as many as entries."""
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(problem)
+
+
+def identify(source: Source) -> None:
+    """Look at the beginning and the end of an archive, which costs two small reads.
+
+    Raises:
+        ArchiveError: it is not a complete `.tar.gz`.
+    """
+    head = source.range(0, HEAD_BYTES)
+    if not head:
+        raise ArchiveError("archive-format", f"is empty; {_PACK}")
+    if not head.startswith(b"\x1f\x8b"):
+        known = next((name for magic, name in _FORMATS.items() if head.startswith(magic)), "not compressed with gzip")
+        form = "a tar archive without compression" if head[257:262] == b"ustar" else known
+        raise ArchiveError("archive-format", f"is {form}, and SageMaker accepts only .tar.gz; {_PACK}")
+    try:
+        block = zlib.decompressobj(wbits=31).decompress(head, tarfile.BLOCKSIZE)
+    except zlib.error as error:
+        raise ArchiveError("archive-damaged", f"is damaged at its beginning ({error}); {_UPLOAD}") from None
+    if len(block) == tarfile.BLOCKSIZE and block.strip(b"\0"):
+        try:
+            tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        except tarfile.HeaderError:
+            raise ArchiveError("archive-format", f"is compressed with gzip but is not a tar archive; {_PACK}") from None
+    # gzip ends with the length of the content, and tar writes whole blocks. A file with extra fields, such as one of
+    # bgzip, has several parts, and the last one may have any length.
+    length = int.from_bytes(source.range(max(source.size - 4, 0), 4), "little")
+    if length % tarfile.BLOCKSIZE and head[3] & 0x04 == 0:
+        raise ArchiveError("archive-truncated", f"ends before the end of its content; {_UPLOAD}")
+
+
+def read(stream: BinaryIO, wanted: Callable[[str], int], seconds: float = MAX_SECONDS) -> Contents:
+    """Read an archive from the beginning to the end.
+
+    Args:
+        stream: its bytes.
+        wanted: of a path, how many first bytes of that file the caller wants.
+        seconds: after this time the reader stops, and `Contents.complete` is false.
+
+    Raises:
+        ArchiveError: it is not a complete `.tar.gz`, or it exceeds what the reader holds in memory.
+    """
+    contents = Contents()
+    links: dict[str, str | None] = {}
+    held = 0
+    unpacked = _Unpacked(stream, time.monotonic() + seconds)
+    try:
+        for number, (member, head) in enumerate(_members(unpacked, wanted)):
+            path, problem = _path(member.name), _problem_of(member)
+            held += len(path) + len(head)
+            if number >= MAX_ENTRIES:
+                raise ArchiveError("archive-size", f"has more than {MAX_ENTRIES:,} files and directories")
+            if held > MAX_HELD_BYTES:
+                raise ArchiveError("archive-size", f"has names and configurations of over {MAX_HELD_BYTES:,} bytes")
+            if not path and not problem:
+                continue
+            if problem:
+                contents.report(problem)
+            elif member.isreg():
+                contents.sizes[path] = member.size
+                contents.heads[path] = head
+            elif member.isdir():
+                contents.directories.add(path)
+            else:
+                links[path] = _target(member)
+        unpacked.drain()
+    except _TimeIsUpError:
+        contents.complete = False
+    except EOFError:
+        raise ArchiveError("archive-truncated", f"ends before the end of its content; {_UPLOAD}") from None
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, ValueError, OverflowError) as error:
+        raise ArchiveError("archive-damaged", f"is damaged or not a tar archive ({error}); {_PACK}") from None
+    _follow(links, contents)
+    return contents
+
+
+def _members(unpacked: _Unpacked, wanted: Callable[[str], int]) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
+    with tarfile.open(fileobj=cast(BinaryIO, unpacked), mode="r|", bufsize=BUFFER_BYTES, tarinfo=_Header) as archive:
+        while member := archive.next():
+            archive.members = []  # tarfile keeps every member otherwise
+            count = wanted(_path(member.name)) if member.isreg() else 0
+            content = archive.extractfile(member) if count else None
+            yield member, content.read(count) if content else b""
+
+
+def _path(name: str) -> str:
+    """A member's path; empty for the directory around all of them."""
+    return posixpath.normpath(f"/{name}").lstrip("/")
+
+
+def _problem_of(member: tarfile.TarInfo) -> Problem | None:
+    if member.name.startswith("/"):
+        message = f"has an absolute name, {member.name[:MAX_NAME_BYTES]}; {_PACK}"
+    elif ".." in member.name.split("/"):
+        message = f"leads out of the archive; {_PACK}"
+    elif len(member.name.encode(errors="surrogateescape")) > MAX_NAME_BYTES:
+        message = f"has a name of more than {MAX_NAME_BYTES:,} bytes; shorten it"
+    elif not (member.isreg() or member.isdir() or member.islnk() or member.issym()):
+        return Problem("archive-entry", "is neither a file nor a directory; remove it", file=_path(member.name))
+    else:
+        return None
+    return Problem("archive-name", message, file=_path(member.name)[:MAX_NAME_BYTES])
+
+
+def _target(member: tarfile.TarInfo) -> str | None:
+    """The path that a link names; None outside of the archive."""
+    around = "" if member.islnk() else posixpath.dirname(_path(member.name))
+    target = posixpath.normpath(posixpath.join(MODEL_DIRECTORY, around, member.linkname))
+    return target.removeprefix(MODEL_DIRECTORY) if target.startswith(MODEL_DIRECTORY) else None
+
+
+def _follow(links: dict[str, str | None], contents: Contents) -> None:
+    """List a link to a file as that file, and one to a directory with the files in it."""
+    paths = sorted(contents.sizes)
+    for path, target in links.items():
+        for _ in range(MAX_LINKS_IN_A_ROW):
+            target = links.get(target, target) if target else None
+        if target in contents.sizes:
+            linked = [target]
+        else:
+            inside = f"{target}/"
+            start, end = bisect.bisect(paths, inside), bisect.bisect(paths, f"{inside}\U0010ffff")
+            linked = paths[start:end][: MAX_ENTRIES - len(contents.sizes)] if target else []
+            if linked or target in contents.directories:
+                contents.directories.add(path)
+            else:
+                message = "is a link to something that the archive does not hold; the check ignores it"
+                contents.report(Problem("archive-link", message, "warning", file=path))
+        for file in linked:
+            alias = path + file[len(str(target)) :]
+            contents.sizes[alias] = contents.sizes[file]
+            contents.heads[alias] = contents.heads[file]
+
+
+class _TimeIsUpError(Exception):
+    pass
+
+
+class _Header(tarfile.TarInfo):
+    """A header that fits into memory, and an error where tarfile takes a damaged one for the end of the archive."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        try:
+            header = super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if len(buf) == tarfile.BLOCKSIZE and buf.strip(b"\0"):
+                raise tarfile.ReadError(f"a header is invalid: {error}") from None
+            raise
+        if header.type not in tarfile.REGULAR_TYPES and header.size > MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header claims {header.size:,} bytes, more than {MAX_HEADER_BYTES:,}")
+        return header
+
+
+class _Unpacked:
+    """The content of a gzip file. At its end comes an error: tarfile would go on for as long as a header claims."""
+
+    def __init__(self, compressed: BinaryIO, deadline: float) -> None:
+        self._stream = gzip.GzipFile(fileobj=compressed, mode="rb")
+        self._deadline = deadline
+        self._ended = False
+
+    def read(self, size: int) -> bytes:
+        self._require_time()
+        chunk = self._stream.read(size)
+        if not chunk and self._ended:
+            raise EOFError
+        self._ended = not chunk
+        return chunk
+
+    def _require_time(self) -> None:
+        if time.monotonic() > self._deadline:
+            raise _TimeIsUpError
+
+    def drain(self) -> None:
+        """Read what follows the end of the tar archive: only then gzip has compared its checksum."""
+        while self._stream.read(BUFFER_BYTES):
+            self._require_time()

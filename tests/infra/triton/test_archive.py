@@ -1,0 +1,249 @@
+"""Reading a model artifact: what it lists, and what bounds it keeps with hostile ones."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import subprocess
+import tarfile
+import time
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infra.triton import archive as reader
+from infra.triton.archive import ArchiveError, Contents, FileSource, identify, read
+
+from .archives import archive, directory, header, link, member, pax
+
+CONFIG = member("iris/config.pbtxt", b'name: "iris"')
+EXABYTES = 2**62
+SPARSE = ("GNU.sparse.major=1", "GNU.sparse.minor=0")
+
+
+def source(tmp_path: Path, content: bytes) -> FileSource:
+    file = tmp_path / "model.tar.gz"
+    file.write_bytes(content)
+    return FileSource(file)
+
+
+def contents(content: bytes, wanted: int = 100, seconds: float = 60) -> Contents:
+    return read(io.BytesIO(content), lambda path: wanted if path.endswith("config.pbtxt") else 0, seconds)
+
+
+def rule_of(call: Callable[[], object]) -> str:
+    with pytest.raises(ArchiveError) as raised:
+        call()
+    assert str(raised.value).isprintable()
+    return raised.value.rule
+
+
+def zipped() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr("iris/config.pbtxt", "")
+    return buffer.getvalue()
+
+
+# The beginning and the end
+
+
+@pytest.mark.parametrize(
+    ("content", "rule"),
+    [
+        (b"", "archive-format"),
+        (CONFIG + bytes(1024), "archive-format"),
+        (lzma.compress(CONFIG), "archive-format"),
+        (bz2.compress(CONFIG), "archive-format"),
+        (zipped(), "archive-format"),
+        (b"<html>Not found</html>", "archive-format"),
+        (gzip.compress(b"weights" * 1000), "archive-format"),
+        (b"\x1f\x8b" + b"\xff" * 100, "archive-damaged"),
+        (archive(CONFIG, member("iris/1/model.py", bytes(range(256)) * 400))[:-40], "archive-truncated"),
+    ],
+)
+def test_an_archive_of_another_form_is_refused_by_two_small_reads(tmp_path: Path, content: bytes, rule: str) -> None:
+    assert rule_of(lambda: identify(source(tmp_path, content))) == rule
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        archive(CONFIG),
+        archive(),
+        gzip.compress(CONFIG) + gzip.compress(bytes(1024)),  # pigz -i, concatenated files
+        archive(CONFIG) + bytes(512),  # padded
+    ],
+)
+def test_an_archive_that_tar_unpacks_is_accepted(tmp_path: Path, content: bytes) -> None:
+    identify(source(tmp_path, content))
+    assert contents(content).complete
+
+
+def test_the_parts_of_bgzip_may_have_any_length(tmp_path: Path) -> None:
+    tar = CONFIG + bytes(1024)
+
+    def part(content: bytes) -> bytes:
+        """With a field of extra data, as bgzip writes it."""
+        plain = gzip.compress(content)
+        return plain[:3] + b"\x04" + plain[4:10] + b"\x06\0BC\x02\0\0\0" + plain[10:]
+
+    content = part(tar[:700]) + part(tar[700:])
+    identify(source(tmp_path, content))
+    assert set(contents(content).sizes) == {"iris/config.pbtxt"}
+
+
+# The listing
+
+
+def test_names_sizes_and_first_bytes_are_listed() -> None:
+    listed = contents(archive(directory("./"), directory("./iris/"), CONFIG, member("./iris/1/w", bytes(3000))), 4)
+    assert listed.directories == {"iris"}
+    assert listed.sizes == {"iris/config.pbtxt": 12, "iris/1/w": 3000}
+    assert (listed.read("iris/config.pbtxt", 100), listed.read("iris/1/w", 100)) == (b"name", b"")
+    assert listed.problems == []
+
+
+def test_what_gnu_tar_packs_is_listed(tmp_path: Path) -> None:
+    deep = f"iris/1/{'a' * 120}/{'b' * 120}"
+    (tmp_path / "models" / deep).mkdir(parents=True)
+    (tmp_path / "models" / deep / "größe").write_bytes(b"x")
+    for form in ("gnu", "pax"):
+        command = ["tar", "czf", str(tmp_path / "a.tar.gz"), f"--format={form}", "-C", str(tmp_path / "models"), "."]
+        subprocess.run(command, check=True)
+        listed = contents((tmp_path / "a.tar.gz").read_bytes())
+        assert listed.sizes == {f"{deep}/größe": 1}
+        assert {"iris", "iris/1", deep} <= listed.directories
+
+
+def test_a_link_is_listed_as_what_it_leads_to() -> None:
+    content = archive(
+        CONFIG,
+        member("iris/1/w", b"weights"),
+        link("iris/2", "1"),
+        link("iris/w", "/opt/ml/model/iris/1/w"),
+        link("other/config.pbtxt", "../iris/config.pbtxt"),
+        link("iris/hard", "iris/1/w", tarfile.LNKTYPE),
+        link("iris/chain", "hard"),
+    )
+    listed = contents(content)
+    assert {listed.sizes[path] for path in ("iris/2/w", "iris/w", "iris/hard", "iris/chain")} == {7}
+    assert listed.read("other/config.pbtxt", 100) == b'name: "iris"'
+    assert listed.problems == []
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../outside", "missing", "b"])
+def test_a_link_to_nothing_in_the_archive_is_a_warning(target: str) -> None:
+    listed = contents(archive(CONFIG, link("iris/a", target), link("iris/b", "a")))
+    assert {(each.rule, each.severity) for each in listed.problems} == {("archive-link", "warning")}
+
+
+@pytest.mark.parametrize(
+    ("entry", "rule"),
+    [
+        (member("/iris/1/model.py"), "archive-name"),
+        (member("iris/../../etc/passwd"), "archive-name"),
+        (pax(f"path={'a' * 5000}") + member("a"), "archive-name"),
+        (header("iris/fifo", 0, tarfile.FIFOTYPE), "archive-entry"),
+        (header("iris/disk", 0, tarfile.BLKTYPE), "archive-entry"),
+    ],
+)
+def test_an_entry_that_cannot_be_unpacked_is_an_error(entry: bytes, rule: str) -> None:
+    (problem,) = contents(archive(CONFIG, entry)).problems
+    assert (problem.rule, problem.severity) == (rule, "error")
+
+
+# Bounds
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        gzip.compress(CONFIG + header("m/1/model.bin", EXABYTES)),
+        gzip.compress(header("iris/config.pbtxt", EXABYTES)),
+        gzip.compress(header("long", EXABYTES, tarfile.GNUTYPE_LONGNAME)),
+        gzip.compress(header("long", 100_000_000, tarfile.GNUTYPE_LONGNAME) + bytes(100_000_000)),
+        gzip.compress(header("pax", EXABYTES, tarfile.XHDTYPE)),
+        archive(pax(f"size={EXABYTES}"), header("m/1/a", 0)),
+        archive(pax("GNU.sparse.map=" + "9" * 5000 + ",1"), header("m/1/a", 0)),
+        archive(pax(*SPARSE, f"GNU.sparse.realsize={EXABYTES}"), header("m/1/a", 0)),
+        archive(pax(*SPARSE, "GNU.sparse.realsize=9"), header("m/1/a", 512), b"9" * 18 + b"\n" + bytes(493)),
+        gzip.compress(header("m/config.pbtxt", EXABYTES, tarfile.GNUTYPE_SPARSE)),
+        archive(CONFIG, b"\xff" * 512, member("iris/1/model.py")),
+        archive(b"\xff" * 512),
+        archive(CONFIG)[:-5] + b"wrong",
+        archive(CONFIG)[:-8] + bytes(8),
+        archive(CONFIG)[:-20],
+        b"\x1f\x8b",
+        b"",
+    ],
+)
+def test_a_damaged_archive_is_read_to_its_end_and_no_further(content: bytes) -> None:
+    tracemalloc.start()
+    assert rule_of(lambda: contents(content)) in ("archive-damaged", "archive-truncated")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+def bomb(compressed_bytes: int) -> bytes:
+    """Zeros, which deflate shrinks a thousand times, inside of one file that claims them all."""
+    zeros = gzip.compress(bytes(1 << 24))
+    count = compressed_bytes // len(zeros)
+    return gzip.compress(CONFIG + header("iris/1/zeros", count << 24)) + zeros * count + gzip.compress(bytes(1024))
+
+
+def test_a_bomb_costs_the_time_that_is_given_and_no_memory() -> None:
+    content = bomb(2 << 20)  # 2 GB
+    tracemalloc.start()
+    started = time.monotonic()
+    listed = contents(content, seconds=0.3)
+    assert time.monotonic() - started < 5
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert not listed.complete
+    assert peak < 8 << 20
+
+
+def test_what_follows_the_end_of_the_tar_archive_costs_the_time_that_is_given() -> None:
+    content = archive(CONFIG) + gzip.compress(bytes(1 << 24)) * 200
+    assert not contents(content, seconds=0.1).complete
+
+
+def test_many_files_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "MAX_ENTRIES", 100)
+    assert rule_of(lambda: contents(archive(*(member(f"m/{number}") for number in range(200))))) == "archive-size"
+
+
+def test_many_configurations_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "MAX_HELD_BYTES", 10_000)
+    files = [member(f"m{number}/config.pbtxt", bytes(1000)) for number in range(100)]
+    assert rule_of(lambda: contents(archive(*files), wanted=1000)) == "archive-size"
+    assert contents(archive(*files), wanted=0).complete
+
+
+def test_many_names_are_given_up_before_they_fill_the_memory() -> None:
+    names = (member(f"{'n' * 90}/{number}") for number in range(20_000))
+    content = archive(*names)
+    tracemalloc.start()
+    assert contents(content).complete
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 16 << 20
+
+
+def test_links_to_links_do_not_multiply(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of these directories holds the one before it ten times."""
+    monkeypatch.setattr(reader, "MAX_ENTRIES", 1000)
+    levels = [link(f"m/{level}/{number}", f"../{level - 1}") for level in range(1, 8) for number in range(10)]
+    listed = contents(archive(member("m/0/w", b"x"), *levels))
+    assert len(listed.sizes) <= 1000
+
+
+def test_many_problems_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(contents(archive(*(member(f"/m/{number}") for number in range(500)))).problems) == reader.MAX_PROBLEMS
