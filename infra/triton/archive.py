@@ -108,6 +108,12 @@ class Contents:
     problems: list[Problem] = field(default_factory=list)
     complete: bool = True
 
+    @property
+    def top_directories(self) -> list[str]:
+        """The directories that `serve` chooses a model from, hidden ones among them."""
+        inside = (path for path in [*self.directories, *self.sizes] if "/" in path or path in self.directories)
+        return sorted({path.partition("/")[0] for path in inside})
+
     def read(self, path: str, count: int) -> bytes:
         """The first bytes of a file, at most as many as the caller wanted."""
         return self.heads.get(path, b"")[:count]
@@ -195,7 +201,7 @@ def read(stream: BinaryIO, wanted: Callable[[str], int], seconds: float = MAX_SE
 def _members(unpacked: _Unpacked, wanted: Callable[[str], int]) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
     with tarfile.open(fileobj=cast(BinaryIO, unpacked), mode="r|", bufsize=BUFFER_BYTES, tarinfo=_Header) as archive:
         while member := archive.next():
-            archive.members = []  # tarfile keeps every member otherwise
+            vars(archive)["members"].clear()  # tarfile keeps every member otherwise
             count = wanted(_path(member.name)) if member.isreg() else 0
             content = archive.extractfile(member) if count else None
             yield member, content.read(count) if content else b""

@@ -6,34 +6,27 @@ configuration has a warm-up sample, the request repeats it; otherwise the inputs
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 import math
 import struct
-import tarfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, Self, cast
+from pathlib import Path
+from typing import Any
 
 from infra.printable import printable
-from infra.triton.config import MAX_CONFIG_BYTES, ConfigError, ModelConfig, messages, parse_config
+from infra.triton import archive
+from infra.triton.archive import ArchiveError
+from infra.triton.config import CONFIG_FILE, MAX_CONFIG_BYTES, ConfigError, ModelConfig, messages, parse_config
 from infra.triton.repository import ModelRepository
 
 MAX_BODY_BYTES = 6_291_456  # InvokeEndpoint's limit
 MAX_SHORTENED = 100_000
 """Numbers of FP32 that are written in few digits; for more of them it would take seconds."""
-MAX_KEPT_BYTES = 33_554_432
-"""Of an artifact's configurations and warm-up files."""
-MAX_MEMBERS = 100_000
-"""Of an artifact."""
-MAX_UNPACKED_BYTES = 2**32
-"""Of an artifact; to go through more would take minutes."""
-MAX_HEADER_BYTES = 65_536
-"""Of a member's name and attributes, which tarfile holds in memory."""
+MAX_SECONDS = 60.0
+"""For reading an artifact."""
 SHOWN_ELEMENTS = 4
 MAX_LISTED = 20
 
@@ -129,25 +122,33 @@ def request_for_artifact(artifact: Path | bytes, default_model: str | None) -> S
 
     Without a default model, `serve` loads the only directory of the artifact.
     """
+
+    def wanted(path: str) -> int:
+        model, _, file = path.partition("/")
+        if model != (default_model or model):
+            return 0
+        return MAX_CONFIG_BYTES + 1 if file == CONFIG_FILE else MAX_BODY_BYTES + 1 if file.startswith("warmup/") else 0
+
     try:
-        names, contents = _read(artifact, default_model)
-    except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, zlib.error) as error:
+        with io.BytesIO(artifact) if isinstance(artifact, bytes) else artifact.open("rb") as file:
+            contents = archive.read(file, wanted, MAX_SECONDS)
+    except ArchiveError as error:
+        raise UnsupportedModel(f"the artifact {error}") from error
+    except OSError as error:
         raise UnsupportedModel(f"the artifact cannot be read: {error}") from error
+    if not contents.complete:
+        raise UnsupportedModel(f"reading the artifact takes more than {MAX_SECONDS:.0f} s")
+    names = contents.top_directories
     if not default_model and len(names) != 1:
-        listed = ", ".join(sorted(names)[:MAX_LISTED])
-        raise UnsupportedModel(f"the artifact has several models ({listed}) and no default model")
+        raise UnsupportedModel(f"several models ({', '.join(names[:MAX_LISTED])}) and no default model")
     return _request_for_files(
-        default_model or next(iter(names)), {path: partial(_first, content) for path, content in contents.items()}
+        default_model or names[0], {path: partial(contents.read, path) for path in contents.sizes}
     )
 
 
 def _head(file: Path, size: int) -> bytes:
     with file.open("rb") as opened:
         return opened.read(size)
-
-
-def _first(content: bytes, size: int) -> bytes:
-    return content[:size]
 
 
 def _request_for_files(model: str, contents: Mapping[str, Callable[[int], bytes]]) -> SampleRequest:
@@ -249,63 +250,6 @@ def _shortest(value: float) -> float:
         return value
     candidates = (float(f"{value:.{digits}g}") for digits in range(1, 9))
     return next((each for each in candidates if struct.pack("<f", each) == struct.pack("<f", value)), value)
-
-
-class _Header(tarfile.TarInfo):
-    """A member's header, of a size that fits into memory: names and attributes come in members of their own."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        header = super().frombuf(buf, encoding, errors)
-        if header.type not in tarfile.REGULAR_TYPES and header.size > MAX_HEADER_BYTES:
-            raise tarfile.ReadError(f"a header claims {header.size:,} bytes, more than {MAX_HEADER_BYTES:,}")
-        return header
-
-
-class _Unpacked:
-    """The bytes of an archive: as many as are gone through, and an error behind the end, where tarfile would seek on
-    for as long as a header claims."""
-
-    def __init__(self, compressed: BinaryIO) -> None:
-        self._stream = gzip.GzipFile(fileobj=compressed, mode="rb")
-        self._read = 0
-        self._ended = False
-
-    def read(self, size: int) -> bytes:
-        chunk = self._stream.read(size)
-        self._read += len(chunk)
-        if self._read > MAX_UNPACKED_BYTES:
-            raise tarfile.ReadError(f"it unpacks to more than {MAX_UNPACKED_BYTES:,} bytes")
-        if not chunk and self._ended:
-            raise tarfile.ReadError("it ends before the end of its last file")
-        self._ended = not chunk
-        return chunk
-
-
-def _read(artifact: Path | bytes, default_model: str | None) -> tuple[set[str], dict[str, bytes]]:
-    """The top-level directories of an artifact, and its configurations and warm-up files by path."""
-    names: set[str] = set()
-    contents: dict[str, bytes] = {}
-    kept = 0
-    with (
-        io.BytesIO(artifact) if isinstance(artifact, bytes) else artifact.open("rb") as file,
-        tarfile.open(fileobj=cast(BinaryIO, _Unpacked(file)), mode="r|", tarinfo=_Header) as archive,
-    ):
-        for number, member in enumerate(archive):
-            if number >= MAX_MEMBERS:
-                raise tarfile.ReadError(f"it has more than {MAX_MEMBERS:,} files and directories")
-            parts = PurePosixPath(member.name).parts
-            if len(parts) > 1 or (parts and member.isdir()):
-                names.add(parts[0])
-            wanted = parts[1:] == ("config.pbtxt",) or parts[1:-1] == ("warmup",)
-            if wanted and member.isfile() and parts[0] == (default_model or parts[0]):
-                kept += member.size
-                if kept > MAX_KEPT_BYTES:
-                    raise tarfile.ReadError(f"its warm-up files hold more than {MAX_KEPT_BYTES:,} bytes")
-                content = archive.extractfile(member)
-                assert content is not None
-                contents["/".join(parts)] = content.read()
-    return names, contents
 
 
 def _type_name(data_type: int) -> str:

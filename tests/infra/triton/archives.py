@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import tarfile
+from functools import partial
+
+compress = partial(gzip.compress, mtime=0)  # parallel workers of pytest must collect the same parameters
 
 
 def header(name: str, size: int, kind: bytes = tarfile.REGTYPE, linkname: str = "") -> bytes:
@@ -37,4 +40,4 @@ def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> bytes:
 
 
 def archive(*parts: bytes) -> bytes:
-    return gzip.compress(b"".join([*parts, bytes(1024)]))
+    return compress(b"".join([*parts, bytes(1024)]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bz2
-import gzip
 import io
 import lzma
 import subprocess
@@ -19,7 +18,7 @@ import pytest
 from infra.triton import archive as reader
 from infra.triton.archive import ArchiveError, Contents, FileSource, identify, read
 
-from .archives import archive, directory, header, link, member, pax
+from .archives import archive, compress, directory, header, link, member, pax
 
 CONFIG = member("iris/config.pbtxt", b'name: "iris"')
 EXABYTES = 2**62
@@ -62,7 +61,7 @@ def zipped() -> bytes:
         (bz2.compress(CONFIG), "archive-format"),
         (zipped(), "archive-format"),
         (b"<html>Not found</html>", "archive-format"),
-        (gzip.compress(b"weights" * 1000), "archive-format"),
+        (compress(b"weights" * 1000), "archive-format"),
         (b"\x1f\x8b" + b"\xff" * 100, "archive-damaged"),
         (archive(CONFIG, member("iris/1/model.py", bytes(range(256)) * 400))[:-40], "archive-truncated"),
     ],
@@ -76,7 +75,7 @@ def test_an_archive_of_another_form_is_refused_by_two_small_reads(tmp_path: Path
     [
         archive(CONFIG),
         archive(),
-        gzip.compress(CONFIG) + gzip.compress(bytes(1024)),  # pigz -i, concatenated files
+        compress(CONFIG) + compress(bytes(1024)),  # pigz -i, concatenated files
         archive(CONFIG) + bytes(512),  # padded
     ],
 )
@@ -90,7 +89,7 @@ def test_the_parts_of_bgzip_may_have_any_length(tmp_path: Path) -> None:
 
     def part(content: bytes) -> bytes:
         """With a field of extra data, as bgzip writes it."""
-        plain = gzip.compress(content)
+        plain = compress(content)
         return plain[:3] + b"\x04" + plain[4:10] + b"\x06\0BC\x02\0\0\0" + plain[10:]
 
     content = part(tar[:700]) + part(tar[700:])
@@ -164,16 +163,16 @@ def test_an_entry_that_cannot_be_unpacked_is_an_error(entry: bytes, rule: str) -
 @pytest.mark.parametrize(
     "content",
     [
-        gzip.compress(CONFIG + header("m/1/model.bin", EXABYTES)),
-        gzip.compress(header("iris/config.pbtxt", EXABYTES)),
-        gzip.compress(header("long", EXABYTES, tarfile.GNUTYPE_LONGNAME)),
-        gzip.compress(header("long", 100_000_000, tarfile.GNUTYPE_LONGNAME) + bytes(100_000_000)),
-        gzip.compress(header("pax", EXABYTES, tarfile.XHDTYPE)),
+        compress(CONFIG + header("m/1/model.bin", EXABYTES)),
+        compress(header("iris/config.pbtxt", EXABYTES)),
+        compress(header("long", EXABYTES, tarfile.GNUTYPE_LONGNAME)),
+        compress(header("long", 100_000_000, tarfile.GNUTYPE_LONGNAME) + bytes(100_000_000)),
+        compress(header("pax", EXABYTES, tarfile.XHDTYPE)),
         archive(pax(f"size={EXABYTES}"), header("m/1/a", 0)),
         archive(pax("GNU.sparse.map=" + "9" * 5000 + ",1"), header("m/1/a", 0)),
         archive(pax(*SPARSE, f"GNU.sparse.realsize={EXABYTES}"), header("m/1/a", 0)),
         archive(pax(*SPARSE, "GNU.sparse.realsize=9"), header("m/1/a", 512), b"9" * 18 + b"\n" + bytes(493)),
-        gzip.compress(header("m/config.pbtxt", EXABYTES, tarfile.GNUTYPE_SPARSE)),
+        compress(header("m/config.pbtxt", EXABYTES, tarfile.GNUTYPE_SPARSE)),
         archive(CONFIG, b"\xff" * 512, member("iris/1/model.py")),
         archive(b"\xff" * 512),
         archive(CONFIG)[:-5] + b"wrong",
@@ -193,9 +192,9 @@ def test_a_damaged_archive_is_read_to_its_end_and_no_further(content: bytes) -> 
 
 def bomb(compressed_bytes: int) -> bytes:
     """Zeros, which deflate shrinks a thousand times, inside of one file that claims them all."""
-    zeros = gzip.compress(bytes(1 << 24))
+    zeros = compress(bytes(1 << 24))
     count = compressed_bytes // len(zeros)
-    return gzip.compress(CONFIG + header("iris/1/zeros", count << 24)) + zeros * count + gzip.compress(bytes(1024))
+    return compress(CONFIG + header("iris/1/zeros", count << 24)) + zeros * count + compress(bytes(1024))
 
 
 def test_a_bomb_costs_the_time_that_is_given_and_no_memory() -> None:
@@ -211,7 +210,7 @@ def test_a_bomb_costs_the_time_that_is_given_and_no_memory() -> None:
 
 
 def test_what_follows_the_end_of_the_tar_archive_costs_the_time_that_is_given() -> None:
-    content = archive(CONFIG) + gzip.compress(bytes(1 << 24)) * 200
+    content = archive(CONFIG) + compress(bytes(1 << 24)) * 200
     assert not contents(content, seconds=0.1).complete
 
 

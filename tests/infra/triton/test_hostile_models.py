@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import tarfile
 from collections import Counter
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from infra.triton import archive as reader
 from infra.triton import problem, repository, sample_request
 from infra.triton.check import check_repository
 from infra.triton.config import MAX_CONFIG_BYTES, ConfigError, parse_config
 from infra.triton.problem import ModelRepositoryError
 from infra.triton.repository import MAX_DEPTH, ModelRepository
-from infra.triton.sample_request import MAX_KEPT_BYTES, UnsupportedModel, request_for_artifact, request_for_repository
+from infra.triton.sample_request import UnsupportedModel, request_for_artifact, request_for_repository
+
+from .archives import archive, compress, header, member
 
 CONFIG = """
 name: "m" backend: "python"
@@ -178,86 +179,31 @@ def test_warm_up_files_that_are_too_large_are_no_question(tmp_path: Path) -> Non
 # The artifact
 
 
-def header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
-    """Of a member that claims a size, whatever follows."""
-    member = tarfile.TarInfo(name)
-    member.size, member.type = size, kind
-    return member.tobuf(tarfile.GNU_FORMAT)
-
-
-def pax(*records: str) -> bytes:
-    """A header of attributes."""
-    body = b""
-    for record in records:
-        length = len(record) + 3
-        while len(line := f"{length} {record}\n".encode()) != length:
-            length = len(line)
-        body += line
-    return header("pax", len(body), tarfile.XHDTYPE) + body.ljust(-(-len(body) // 512) * 512, b"\0")
-
-
-def member(name: str, content: bytes) -> bytes:
-    return header(name, len(content)) + content.ljust(-(-len(content) // 512) * 512, b"\0")
-
-
-def archive(*parts: bytes) -> bytes:
-    return gzip.compress(b"".join(parts))
-
-
 WITH_CONFIG = member("m/config.pbtxt", CONFIG.encode())
-EXABYTES = 2**62
-SPARSE = ("GNU.sparse.major=1", "GNU.sparse.minor=0")
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        lambda: archive(WITH_CONFIG, header("m/1/model.bin", EXABYTES)),
-        lambda: archive(WITH_CONFIG, header("m/warmup/x", EXABYTES)),
-        lambda: archive(header("m/config.pbtxt", EXABYTES)),
-        lambda: archive(header("m/config.pbtxt", MAX_KEPT_BYTES)),
-        lambda: archive(header("long", EXABYTES, tarfile.GNUTYPE_LONGNAME)),
-        lambda: archive(header("long", 100_000_000, tarfile.GNUTYPE_LONGNAME), bytes(100_000_000)),
-        lambda: archive(header("pax", EXABYTES, tarfile.XHDTYPE)),
-        lambda: archive(pax(f"size={EXABYTES}"), header("m/1/a", 0)),
-        lambda: archive(pax("size=" + "9" * 5000), header("m/1/a", 0)),
-        lambda: archive(pax("GNU.sparse.map=" + "9" * 5000 + ",1"), header("m/1/a", 0)),
-        lambda: archive(pax(*SPARSE, f"GNU.sparse.realsize={EXABYTES}"), header("m/1/a", 0)),
-        lambda: archive(pax(*SPARSE, "GNU.sparse.realsize=9"), header("m/1/a", 512), b"9" * 18 + b"\n" + bytes(493)),
-        lambda: archive(header("m/config.pbtxt", EXABYTES, tarfile.GNUTYPE_SPARSE)),
-        lambda: archive(WITH_CONFIG)[:-40],
-        lambda: gzip.compress(WITH_CONFIG)[:10] + b"\xff" * 100,
-        lambda: b"",
-        lambda: archive(b"\xff" * 512),
-    ],
-)
-def test_an_artifact_whose_headers_lie_is_read_to_its_end_and_no_further(content: Callable[[], bytes]) -> None:
+@pytest.mark.parametrize("content", [b"", b"zip", archive(WITH_CONFIG)[:-40], compress(header("a", 2**62))])
+def test_a_damaged_artifact_has_no_sample_request(content: bytes) -> None:
     with pytest.raises(UnsupportedModel) as refused:
-        request_for_artifact(content(), "m")
+        request_for_artifact(content, "m")
     assert str(refused.value).isprintable()
 
 
-def test_an_artifact_of_too_many_members_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sample_request, "MAX_MEMBERS", 100)
-    with pytest.raises(UnsupportedModel, match="more than 100 files and directories"):
-        request_for_artifact(archive(*(header(f"d{number}/f", 0) for number in range(200))), "m")
-
-
-def test_an_artifact_that_unpacks_to_too_much_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sample_request, "MAX_UNPACKED_BYTES", 1_000_000)
-    with pytest.raises(UnsupportedModel, match="unpacks to more than 1,000,000 bytes"):
-        request_for_artifact(archive(member("m/1/zeros", bytes(2_000_000))), "m")
+def test_an_artifact_that_takes_too_long_has_no_sample_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample_request, "MAX_SECONDS", 0)
+    with pytest.raises(UnsupportedModel, match="more than 0 s"):
+        request_for_artifact(archive(WITH_CONFIG), "m")
 
 
 def test_an_artifact_of_thousands_of_warm_up_files_is_read_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sample_request, "MAX_KEPT_BYTES", 10_000)
+    monkeypatch.setattr(reader, "MAX_HELD_BYTES", 10_000)
     files = [member(f"m/warmup/{number}", bytes(1000)) for number in range(100)]
-    with pytest.raises(UnsupportedModel, match="warm-up files hold more than 10,000 bytes"):
+    with pytest.raises(UnsupportedModel, match="over 10,000 bytes"):
         request_for_artifact(archive(WITH_CONFIG, *files), "m")
 
 
 def test_the_files_of_other_models_count_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sample_request, "MAX_KEPT_BYTES", 10_000)
+    monkeypatch.setattr(reader, "MAX_HELD_BYTES", 10_000)
     files = [member(f"other/warmup/{number}", bytes(1000)) for number in range(100)]
     assert request_for_artifact(archive(WITH_CONFIG, *files), "m").text == "x=[1, 1, 1, 1]"
 

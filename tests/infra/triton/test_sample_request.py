@@ -145,7 +145,7 @@ def test_an_artifact_without_a_usable_configuration_cannot_be_asked(files: dict[
 
 
 def test_an_artifact_that_is_no_archive_cannot_be_asked() -> None:
-    with pytest.raises(UnsupportedModel, match="cannot be read"):
+    with pytest.raises(UnsupportedModel, match="is damaged or not a tar archive"):
         request_for_artifact(b"not an archive", None)
 
 
