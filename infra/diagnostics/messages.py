@@ -59,6 +59,8 @@ class Mistake:
         return "plaintext-secret" if self.plain else _rule_of(self.error)
 
 
+WRONG_TYPE, OUT_OF_RANGE = "wrong-type", "out-of-range"
+
 _RULES = {
     "missing": "missing",
     "extra_forbidden": "unknown-key",
@@ -71,6 +73,9 @@ _RULES = {
     "union_tag_invalid": "unknown-value",
 }
 """The rules of pydantic's own types of errors."""
+
+RULES = frozenset(_RULES.values()) | {WRONG_TYPE, OUT_OF_RANGE, "plaintext-secret"}
+"""The ids of the rules that pydantic checks."""
 
 
 _PYDANTICS = frozenset(get_args(ErrorType)) | {EMPTY, NAMELESS, BESIDE_NAMES}
@@ -86,7 +91,7 @@ def _rule_of(error: ErrorDetails) -> str:
     kind = error["type"]
     if is_own(error):
         return kind
-    return _RULES.get(kind) or ("wrong-type" if kind.endswith("_type") or kind == "int_from_float" else "out-of-range")
+    return _RULES.get(kind) or (WRONG_TYPE if kind.endswith("_type") or kind == "int_from_float" else OUT_OF_RANGE)
 
 
 def mistakes(

@@ -224,8 +224,8 @@ class Settings(Section):
         return sorted(named, key=lambda each: each[1] != each[0])
 
     @warning("image.version")
-    def triton_end_of_support(self) -> str | None:
-        """AWS Deep Learning Containers, Framework support policy."""
+    def unknown_image_version(self) -> str | None:
+        """AWS Deep Learning Containers, NVIDIA Triton Inference Containers."""
         return None if self.image.source else release_warning(self.region, self.image.version)
 
     @warning("endpoints")

@@ -1,0 +1,10 @@
+"""`python -m tests.messages`: rewrite the golden file of messages."""
+
+from __future__ import annotations
+
+from tests.messages import golden, settings, stack_yaml, triton
+
+SOURCES = (settings, stack_yaml, triton)
+
+if __name__ == "__main__":
+    golden.GOLDEN.write_text(golden.text(SOURCES), encoding="utf-8")
