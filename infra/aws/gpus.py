@@ -1,4 +1,4 @@
-"""What NVIDIA's GPUs and drivers, SageMaker's machine images and Triton's releases need of each other."""
+"""Which NVIDIA GPUs, drivers, SageMaker inference AMIs and Triton releases work together."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ COMPUTE_CAPABILITY = {
 """Of the GPUs of each instance family (NVIDIA, "CUDA GPU Compute Capability" and its page of legacy GPUs)."""
 
 BLACKWELL = 10.0
-"""The first compute capability of this architecture. CUDA 12.8, of driver branch 570, is the first that knows it (CUDA
-12.8 release notes); NVIDIA asks for 570.133.20 on HGX B200 (GPU Operator, "Platform Support")."""
+"""The lowest compute capability of this architecture. CUDA 12.8, of driver branch 570, is the first to support it (CUDA
+12.8 release notes); NVIDIA requires 570.133.20 on HGX B200 (GPU Operator, "Platform Support")."""
 
 DEFAULT_DRIVERS = dict.fromkeys(("p2", "p3", "p4d", "p4de", "g4dn", "g5"), 470) | {
     "p5": 535,
@@ -34,23 +34,27 @@ DEFAULT_DRIVERS = dict.fromkeys(("p2", "p3", "p4d", "p4de", "g4dn", "g5"), 470) 
     "p5e": 550,
     "p5en": 550,
 }
-"""Driver branches where no `InferenceAmiVersion` is given (SageMaker guide, "Best practices to minimize interruptions
-during GPU driver upgrades"). AWS upgrades them over time, so what follows from them is a warning."""
+"""Driver branches without an `InferenceAmiVersion` (SageMaker guide, "Best practices to minimize interruptions during
+GPU driver upgrades"). AWS upgrades them over time, so a conflict with them is only a warning."""
 
 
 @dataclass(frozen=True)
-class MachineImage:
-    """A machine image of SageMaker's instances with accelerators (API `ProductionVariantInferenceAmiVersion`)."""
+class InferenceAmi:
+    """An AMI of SageMaker's instances with accelerators (API `ProductionVariantInferenceAmiVersion`).
+
+    Attributes:
+        accelerator: `gpu` or `neuron`.
+        driver: NVIDIA's driver branch, if known.
+    """
 
     name: str
     accelerator: str
     driver: int | None
-    """NVIDIA's driver branch, if it is known."""
 
     @classmethod
-    def of(cls, name: str) -> MachineImage | None:
-        """The one called so."""
-        if name not in MACHINE_IMAGES:
+    def of(cls, name: str) -> InferenceAmi | None:
+        """The AMI of that name, if it exists."""
+        if name not in INFERENCE_AMIS:
             return None
         return cls(name, "gpu" if name in _DRIVERS else "neuron", _DRIVERS.get(name))
 
@@ -61,64 +65,68 @@ _DRIVERS = {
     "al2-ami-sagemaker-inference-gpu-3-1": 550,
     "al2023-ami-sagemaker-inference-gpu-4-1": 580,
 }
-MACHINE_IMAGES = (*_DRIVERS, "al2-ami-sagemaker-inference-neuron-2")
-"""What `ProductionVariantInferenceAmiVersion` lists."""
+INFERENCE_AMIS = (*_DRIVERS, "al2-ami-sagemaker-inference-neuron-2")
+"""The values of `ProductionVariantInferenceAmiVersion`."""
 
 
 def release_of(tag: str) -> str | None:
     """The Triton release in an image's tag: `24.05` of `24.05-py3-cpu`."""
-    found = re.match(r"(\d\d\.\d\d)-", tag)
-    return found[1] if found else None
+    match = re.match(r"(\d\d\.\d\d)-", tag)
+    return match[1] if match else None
 
 
 def release_problem(release: str, family: str) -> str | None:
     """Why a Triton release does not run on the GPUs of a family, and the way out.
 
-    The notes of the releases say so under "GPU Requirements": up to 24.10 compute capability 6.0 without Blackwell,
-    from 25.01 on 7.5 with Blackwell.
+    The release notes list them under "GPU Requirements": up to 24.10 compute capability 6.0 without Blackwell, from
+    25.01 on 7.5 with Blackwell.
     """
     capability = COMPUTE_CAPABILITY.get(family)
     if capability is None:
         return None
-    needed = 7.5 if release >= "25.01" else 6.0
-    if capability < needed:
+    required = 7.5 if release >= "25.01" else 6.0
+    if capability < required:
         older = " or an image older than 25.01" if capability >= 6.0 else ""
         return (
-            f"its GPUs have compute capability {capability}, and Triton {release} needs {needed}. Take ml.g4dn or newer"
-            f"{older}."
+            f"its GPUs have compute capability {capability}, and Triton {release} requires {required}. Use ml.g4dn or "
+            f"newer{older}."
         )
     if capability >= BLACKWELL and release < "25.01":
-        return f"its Blackwell GPUs are newer than Triton {release}. Take image.version 25.04-py3 or later."
+        return f"its Blackwell GPUs are newer than Triton {release}. Use image.version 25.04-py3 or later."
     return None
 
 
-def driver_problem(image: MachineImage, family: str) -> str | None:
-    """Why a machine image's driver does not know the GPUs of a family, and the way out."""
-    if image.driver and image.driver < 570 and COMPUTE_CAPABILITY.get(family, 0) >= BLACKWELL:
+def driver_problem(ami: InferenceAmi, family: str) -> str | None:
+    """Why the driver of an AMI does not support the GPUs of a family, and the way out."""
+    if ami.driver and ami.driver < 570 and COMPUTE_CAPABILITY.get(family, 0) >= BLACKWELL:
         return (
-            f"{image.name} has NVIDIA driver {image.driver}, and the Blackwell GPUs of ml.{family} need 570 or later. "
-            "Take al2023-ami-sagemaker-inference-gpu-4-1."
+            f"{ami.name} has NVIDIA driver {ami.driver}, and the Blackwell GPUs of ml.{family} require 570 or later. "
+            "Use al2023-ami-sagemaker-inference-gpu-4-1."
         )
     return None
 
 
-def driver_warning(release: str, family: str, image: MachineImage | None) -> str | None:
-    """What is to be said if a Triton release runs on a driver by CUDA's forward compatibility only."""
-    driver = image.driver if image else DEFAULT_DRIVERS.get(family)
-    cuda, needed = _cuda(release)
-    if driver is None or driver >= needed:
+def driver_warning(release: str, family: str, ami: InferenceAmi | None) -> str | None:
+    """The warning that a Triton release runs on the driver only through CUDA's forward compatibility, if it does.
+
+    Args:
+        ami: None for SageMaker's default.
+    """
+    driver = ami.driver if ami else DEFAULT_DRIVERS.get(family)
+    cuda, required = _cuda(release)
+    if driver is None or driver >= required:
         return None
-    where = image.name if image else f"ml.{family} without inferenceAmiVersion"
-    way_out = next(name for name, branch in _DRIVERS.items() if branch >= needed)
+    where = ami.name if ami else f"ml.{family} without inferenceAmiVersion"
+    newer = next(name for name, branch in _DRIVERS.items() if branch >= required)
     return (
-        f"{where} may have NVIDIA driver {driver}, and Triton {release} is built on CUDA {cuda}, which needs {needed} "
-        f"unless its compatibility package works there. {way_out} has a driver that does."
+        f"{where} may have NVIDIA driver {driver}, and Triton {release} is built on CUDA {cuda}, which requires driver "
+        f"{required} unless its compatibility package works there. {newer} has such a driver."
     )
 
 
 def _cuda(release: str) -> tuple[int, int]:
     """The major CUDA version of a release (its notes, "Driver Requirements": 11.8 in 22.12, 12.1 in 23.03, 12.9 in
-    25.06, 13.0 in 25.08), and the first driver branch that runs all of it (CUDA Compatibility, "Minor Version
+    25.06, 13.0 in 25.08), and the first driver branch that supports it (CUDA Compatibility, "Minor Version
     Compatibility")."""
     if release >= "25.08":
         return 13, 580

@@ -8,16 +8,13 @@ from functools import cache
 
 from botocore.loaders import Loader
 
-# Processor letter right after the generation: g is Graviton (c7g, m6gd, r8g). Grace-based types say so after a dash
-# (p6e-gb200).
+# The letter after the generation is the processor: g is Graviton (c7g, m6gd, r8g). Grace follows a dash (p6e-gb200).
 _ARM = re.compile(r"ml\.(?:[a-z]+\d+g|[a-z0-9]+-g[bh]\d+)")
 _GPU = re.compile(r"ml\.[gp]\d")
 _NEURON = re.compile(r"ml\.(?:inf|trn)\d")
-_LOCAL_DISKS = frozenset(
-    {
-        *("c5d", "c6gd", "m5d", "m6gd", "r5d", "r6gd", "r7gd", "g4dn", "g5", "g6", "g6e", "g7", "g7e"),
-        *("p4d", "p4de", "p5", "p5e", "p5en", "p6-b200", "p6-b300", "p6e-gb200", "dl1", "trn1", "trn1n", "trn2"),
-    }
+_LOCAL_DISKS = re.compile(
+    r"ml\.(?:c5d|c6gd|m5d|m6gd|r5d|r6gd|r7gd|g4dn|g5|g6|g6e|g7|g7e|p4d|p4de|p5|p5e|p5en|p6-b200|p6-b300|p6e-gb200"
+    r"|dl1|trn1|trn1n|trn2)\."
 )
 """Families with instance store volumes (EC2 API `InstanceTypeInfo`, `instanceStorageSupported`)."""
 _BURSTABLE = re.compile(r"ml\.t\d")
@@ -25,7 +22,7 @@ _BURSTABLE = re.compile(r"ml\.t\d")
 
 @cache
 def hosting_instance_types() -> frozenset[str]:
-    """Every instance type an endpoint may have: the enum ``ProductionVariantInstanceType`` of botocore's SageMaker
+    """Every instance type an endpoint may have: the enum `ProductionVariantInstanceType` of botocore's SageMaker
     model."""
     model = Loader().load_service_model("sagemaker", "service-2")
     return frozenset(model["shapes"]["ProductionVariantInstanceType"]["enum"])
@@ -37,20 +34,20 @@ def family(instance_type: str) -> str:
 
 
 def is_arm(instance_type: str) -> bool:
-    """Whether the processor is Arm, on which an amd64 image does not start."""
+    """Whether the processor is Arm. An amd64 image does not start there."""
     return _ARM.match(instance_type) is not None
 
 
 def is_burstable(instance_type: str) -> bool:
-    """Whether the type is ``ml.t*``, which cannot be auto scaled (SageMaker guide, "Autoscaling prerequisites")."""
+    """Whether the type is `ml.t*`, which cannot be auto scaled (SageMaker guide, "Autoscaling prerequisites")."""
     return _BURSTABLE.match(instance_type) is not None
 
 
 def has_local_disks(instance_type: str) -> bool:
-    """Whether the instance has disks of its own. SageMaker attaches no volume to it then, and CreateEndpointConfig
-    rejects `VolumeSizeInGB` (SageMaker release notes, "Host instance storage volumes table"; SageMaker Python SDK,
+    """Whether the instance has its own disks. SageMaker attaches no volume to it then, and CreateEndpointConfig rejects
+     `VolumeSizeInGB` (SageMaker release notes, "Host instance storage volumes table"; SageMaker Python SDK,
     `volume_size_supported`)."""
-    return family(instance_type) in _LOCAL_DISKS
+    return _LOCAL_DISKS.match(instance_type) is not None
 
 
 def has_gpu(instance_type: str) -> bool:
@@ -59,25 +56,25 @@ def has_gpu(instance_type: str) -> bool:
 
 
 def has_neuron(instance_type: str) -> bool:
-    """Whether the type has AWS's own accelerators with the Neuron driver: Inferentia and Trainium."""
+    """Whether the type has AWS's accelerators with the Neuron driver: Inferentia and Trainium."""
     return _NEURON.match(instance_type) is not None
 
 
 def amd64_alternative(instance_type: str) -> str:
-    """The amd64 type of the same class and size, of the newest generation not newer: ``ml.c8g.xlarge`` →
-    ``ml.c7i.xlarge``, ``ml.g5g.xlarge`` → ``ml.g5.xlarge``; if there is none, one with GPUs if it has some."""
-    processor, otherwise = ("", "ml.g5.xlarge") if has_gpu(instance_type) else ("i", "ml.c7i.xlarge")
+    """The amd64 type of the same class and size, of the same generation or the newest before it: `ml.c8g.xlarge` →
+    `ml.c7i.xlarge`, `ml.g5g.xlarge` → `ml.g5.xlarge`. Otherwise a common type, with GPUs if the given one has any."""
+    processor, default = ("", "ml.g5.xlarge") if has_gpu(instance_type) else ("i", "ml.c7i.xlarge")
     parts = re.fullmatch(r"ml\.([a-z]+)(\d+)g[a-z]*\.(\w+)", instance_type)
     if parts is None:
-        return otherwise
+        return default
     family, generation, size = parts[1], int(parts[2]), parts[3]
     candidates = (f"ml.{family}{older}{processor}.{size}" for older in range(generation, 4, -1))
-    return next((each for each in candidates if each in hosting_instance_types()), otherwise)
+    return next((candidate for candidate in candidates if candidate in hosting_instance_types()), default)
 
 
 @cache
 def nearest_instance_type(instance_type: str) -> str | None:
-    """The existing type that is spelled most like ``instance_type``."""
+    """The valid type with the most similar spelling, if any is similar."""
     known = hosting_instance_types()
     spelled = f"ml.{instance_type.lower().removeprefix('ml.')}"
     return spelled if spelled in known else next(iter(difflib.get_close_matches(spelled, sorted(known), n=1)), None)

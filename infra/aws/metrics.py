@@ -40,7 +40,7 @@ SERVER_ERRORS = Metric("Invocation5XXErrors", "Sum", "Count")
 """Requests that were answered with 5xx."""
 
 MODEL_LATENCY = Metric("ModelLatency", "p99", "Microseconds")
-"""How long the container takes to answer."""
+"""The time until the container answers."""
 
 OVERHEAD_LATENCY = Metric("OverheadLatency", "p99", "Microseconds")
 """What SageMaker adds to it."""

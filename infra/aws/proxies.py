@@ -13,14 +13,16 @@ from urllib.parse import urlsplit
 class Proxies:
     """The proxies of the provider's configuration and, where it has none, of the environment.
 
-    The rules are those of aws-sdk-go-base (`HTTPTransportOptions`) and of Go's `httpproxy`: `httpProxy` serves HTTPS
-    too unless there is another proxy for it, and this machine is always asked directly.
+    The rules are those of aws-sdk-go-base (`HTTPTransportOptions`) and of Go's `httpproxy`: `httpProxy` also serves
+    HTTPS unless HTTPS has its own proxy, and requests to this machine never use a proxy.
+
+    Attributes:
+        no_proxy: comma-separated hosts and domains, or `*`.
     """
 
     http: str
     https: str
-    not_for: str
-    """Comma-separated hosts and domains, or `*`."""
+    no_proxy: str
 
     @classmethod
     def of(cls, config: Mapping[str, Any], environment: Mapping[str, str]) -> Proxies:
@@ -30,24 +32,25 @@ class Proxies:
         """
         http = config.get("httpProxy", _variable(environment, "HTTP_PROXY"))
         https = _variable(environment, "HTTPS_PROXY") or config.get("httpProxy", "")
-        not_for = config.get("noProxy") or _variable(environment, "NO_PROXY")
-        return cls(http, config.get("httpsProxy", https), not_for)
+        no_proxy = config.get("noProxy") or _variable(environment, "NO_PROXY")
+        return cls(http, config.get("httpsProxy", https), no_proxy)
 
     def of_url(self, url: str) -> str | None:
-        """The proxy for an address; None to ask it directly."""
+        """The proxy for a URL; None to connect directly."""
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
         proxy = self.https if parts.scheme == "https" else self.http
-        if not proxy or _on_this_machine(host) or any(_means(each, host, port) for each in self.not_for.split(",")):
+        excluded = any(_matches(entry, host, port) for entry in self.no_proxy.split(","))
+        if not proxy or excluded or _on_this_machine(host):
             return None
         return proxy if "://" in proxy else f"http://{proxy}"
 
 
-def _means(entry: str, host: str, port: int) -> bool:
-    """Whether an entry of NO_PROXY (`*`, a host or domain, also with a port) is or holds the host."""
+def _matches(entry: str, host: str, port: int) -> bool:
+    """Whether an entry of NO_PROXY (`*`, a host or domain, optionally with a port) matches the host."""
     domain, _, only_port = entry.strip().lower().lstrip(".").partition(":")
-    found = domain != "" and f".{host}".endswith(f".{domain}")
-    return domain == "*" or (found and only_port in ("", str(port)))
+    below = domain != "" and f".{host}".endswith(f".{domain}")
+    return domain == "*" or (below and only_port in ("", str(port)))
 
 
 def _variable(environment: Mapping[str, str], name: str) -> str:

@@ -1,4 +1,4 @@
-"""The one place that makes boto3 clients: they act exactly as the stack's `aws` provider does, or not at all."""
+"""The only place that creates boto3 clients: they act exactly as the stack's `aws` provider does, or not at all."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _SESSION_VARIABLES = {
     "ec2MetadataServiceEndpoint": "ec2_metadata_service_endpoint",
     "ec2MetadataServiceEndpointMode": "ec2_metadata_service_endpoint_mode",
 }
-"""botocore's names of what it keeps itself."""
+"""botocore's names of these settings of its session."""
 
 
 class AwsSessionRefused(UserError):
-    """The provider's configuration holds something that these calls cannot follow, or names another account."""
+    """The clients cannot honour the provider's configuration, or act in another account."""
 
     exit_code = 2
 
@@ -48,7 +48,7 @@ class AwsSession:
         stack_config: Pulumi's flat configuration; only its `aws:*` keys are read.
 
     Raises:
-        AwsSessionRefused: for an `aws:*` key that the provider may follow and these clients would not.
+        AwsSessionRefused: an `aws:*` key has an effect on the provider but not on these clients.
     """
 
     def __init__(self, stack_config: Mapping[str, Any]) -> None:
@@ -58,14 +58,13 @@ class AwsSession:
         for key, reason in refusals(self._config):
             raise AwsSessionRefused(f"aws:{key}: {reason}")
         self.proxies = Proxies.of(self._config, os.environ)
-        """What every client goes through."""
         self._clients: dict[tuple[str, str | None], Any] = {}
-        self._making = threading.Lock()  # resources are made side by side, and boto3's sessions are not thread-safe
+        self._lock = threading.Lock()  # the engine creates resources in parallel; boto3's sessions are not thread-safe
 
     @property
     def verify(self) -> bool | str | None:
-        """How certificates are checked: the file of those that are trusted, False for not at all, None for botocore's
-        own way (`AWS_CA_BUNDLE`, then its bundle)."""
+        """How certificates are verified: a file of trusted ones, False for not at all, None for botocore's default
+        (`AWS_CA_BUNDLE`, then its own bundle)."""
         if self._config.get("insecure"):
             return False
         bundle = self._config.get("customCaBundle")
@@ -73,15 +72,15 @@ class AwsSession:
 
     def client(self, service: str, region: str | None = None) -> Any:
         """A client of `service`, in the stack's region unless another one is given."""
-        with self._making:
-            if (service, region) not in self._clients:  # making one takes longer than most calls
+        with self._lock:
+            if (service, region) not in self._clients:  # slower than most calls
                 self._clients[service, region] = self._session.client(service, region_name=region)
             return self._clients[service, region]
 
     @property
     def region(self) -> str | None:
         """The stack's region."""
-        with self._making:
+        with self._lock:
             region: str | None = self._session.region_name
             return region
 
@@ -97,18 +96,21 @@ class AwsSession:
         allowed, forbidden = self._config.get("allowedAccountIds"), self._config.get("forbiddenAccountIds") or []
         if allowed and account not in map(str, allowed):
             raise AwsSessionRefused(
-                f"aws:allowedAccountIds: the credentials are of account {account}, not of {allowed}."
+                f"aws:allowedAccountIds: the credentials belong to account {account}, not to {allowed}."
             )
         if account in map(str, forbidden):
-            raise AwsSessionRefused(f"aws:forbiddenAccountIds: the credentials are of account {account}.")
+            raise AwsSessionRefused(f"aws:forbiddenAccountIds: the credentials belong to account {account}.")
         return account
 
     def require_account(self, expected: str) -> None:
-        """Refuse to act when the `aws` provider works in another account than these clients."""
+        """
+        Raises:
+            AwsSessionRefused: the `aws` provider works in another account than these clients.
+        """
         if self.account_id != expected:
             raise AwsSessionRefused(
                 f"the aws provider works in account {expected}, but boto3 finds credentials of {self.account_id}. "
-                "Give both the same: credentials in the environment, AWS_PROFILE or aws:profile."
+                "Use a source that both read: credentials in the environment, AWS_PROFILE or aws:profile."
             )
 
     @cached_property
@@ -130,32 +132,31 @@ class AwsSession:
 
 
 class _Session(Session):  # type: ignore[misc]  # botocore has no types
-    """Makes every client as the provider does, also those of STS that get credentials.
+    """Creates every client as the provider does, also those of STS that get credentials.
 
     Args:
         config: the provider's configuration by its keys.
-        proxies: what the clients go through.
-        verify: how they check certificates.
+        verify: as botocore's `verify`.
     """
 
     def __init__(self, config: Mapping[str, Any], proxies: Proxies, verify: bool | str | None) -> None:
         super().__init__(profile=config.get("profile"))
         self._provider, self._proxies, self._verify = config, proxies, verify
 
-    def create_client(self, service_name: str, **given: Any) -> Any:
-        given["config"] = self._config_of_clients.merge(given.get("config") or Config())
-        given["endpoint_url"] = given.get("endpoint_url") or self._endpoint(service_name)
-        given["verify"] = self._verify
+    def create_client(self, service_name: str, **options: Any) -> Any:
+        options["config"] = self._provider_client_config.merge(options.get("config") or Config())
+        options["endpoint_url"] = options.get("endpoint_url") or self._endpoint(service_name)
+        options["verify"] = self._verify
         if service_name == "sts" and (region := self._provider.get("stsRegion")):
-            given["region_name"] = region
-        client = super().create_client(service_name, **given)
+            options["region_name"] = region
+        client = super().create_client(service_name, **options)
         if (proxy := self._proxies.of_url(client.meta.endpoint_url)) is None:
             return client
-        given["config"] = given["config"].merge(Config(proxies={urlsplit(client.meta.endpoint_url).scheme: proxy}))
-        return super().create_client(service_name, **given)
+        options["config"] = options["config"].merge(Config(proxies={urlsplit(client.meta.endpoint_url).scheme: proxy}))
+        return super().create_client(service_name, **options)
 
     @cached_property
-    def _config_of_clients(self) -> Config:
+    def _provider_client_config(self) -> Config:
         s3 = {
             "addressing_style": "path" if self._provider.get("s3UsePathStyle") else None,
             "us_east_1_regional_endpoint": self._provider.get("s3UsEast1RegionalEndpoint"),
@@ -166,7 +167,7 @@ class _Session(Session):  # type: ignore[misc]  # botocore has no types
                 "mode": self._provider.get("retryMode", "standard"),
                 "total_max_attempts": int(self._provider.get("maxRetries", 10)),
             },
-            proxies={},  # botocore would look into the environment itself, by other rules
+            proxies={},  # botocore would read the environment itself, by other rules
             use_dualstack_endpoint=self._provider.get("useDualstackEndpoint"),
             use_fips_endpoint=self._provider.get("useFipsEndpoint"),
             s3={key: value for key, value in s3.items() if value} or None,
@@ -174,12 +175,12 @@ class _Session(Session):  # type: ignore[misc]  # botocore has no types
 
     def _endpoint(self, service: str) -> str | None:
         keys = ENDPOINT_KEYS.get(service, (service,))
-        given = (each[key] for each in self._provider.get("endpoints") or [] for key in keys if each.get(key))
-        return next(given, None)
+        endpoints = self._provider.get("endpoints") or []
+        return next((urls[key] for urls in endpoints for key in keys if urls.get(key)), None)
 
 
 def _assume(session: Session, role: Mapping[str, Any]) -> None:
-    """Act as the role from here on; the credentials refresh themselves, so that a rollout may outlast them."""
+    """Act as the role from now on. The credentials refresh themselves, because a rollout may outlast them."""
     fetcher = credentials.AssumeRoleCredentialFetcher(
         session.create_client, session.get_credentials(), role["roleArn"], extra_args=_role_arguments(role)
     )
@@ -213,7 +214,7 @@ def _role_arguments(role: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _seconds(duration: str) -> int:
-    """Go's durations, as the provider takes them: `1h`, `30m`, `1h30m`, `900s`."""
+    """Go's durations, which the provider accepts: `1h`, `30m`, `1h30m`, `900s`."""
     units = {"h": 3600, "m": 60, "s": 1}
     total, number = 0, ""
     for character in duration:
@@ -223,18 +224,18 @@ def _seconds(duration: str) -> int:
             total, number = total + int(number) * units[character], ""
         else:
             raise AwsSessionRefused(
-                f"aws:assumeRoles duration {duration!r}: give hours, minutes and seconds such as 1h30m."
+                f"aws:assumeRoles: {duration!r} is not a valid duration: use hours, minutes and seconds such as 1h30m."
             )
     return total
 
 
-def _path(written: str) -> str:
-    """A path as the provider reads it: variables of the environment and `~` are expanded."""
-    return os.path.expanduser(os.path.expandvars(written))
+def _path(path: str) -> str:
+    """A path as the provider reads it: environment variables and `~` are expanded."""
+    return os.path.expanduser(os.path.expandvars(path))
 
 
 def _value(value: Any) -> Any:
-    """Configuration values arrive as text; lists, maps, numbers and booleans as JSON."""
+    """A value of Pulumi's configuration, which is text: JSON for lists, maps and booleans."""
     if not isinstance(value, str):
         return value
     try:

@@ -77,7 +77,7 @@ def _hint(settings: Schema, definitions: Schema) -> None:
         properties["instanceType"] |= _instance_type()
         properties["inferenceAmiVersion"] |= {
             "type": "string",
-            "enum": [*gpus.MACHINE_IMAGES],
+            "enum": [*gpus.INFERENCE_AMIS],
         }
         environment = properties["environment"]["patternProperties"]
         for key, value in environment.items():

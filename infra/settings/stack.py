@@ -244,7 +244,7 @@ class Settings(Section):
         """NVIDIA Deep Learning Frameworks Support Matrix: the driver that a release of Triton requires."""
         if (release := gpus.release_of(self.image.tag)) is None:
             return None
-        images = ((key, each, gpus.MachineImage.of(each.inference_ami_version or "")) for key, each in self._variants)
+        images = ((key, each, gpus.InferenceAmi.of(each.inference_ami_version or "")) for key, each in self._variants)
         return {
             f"{key}{'inferenceAmiVersion' if image else 'instanceType'}": message
             for key, each, image in images

@@ -59,9 +59,9 @@ def _instance_type(name: str) -> str:
 
 
 def _machine_image(name: str) -> str:
-    if gpus.MachineImage.of(name) is None:
+    if gpus.InferenceAmi.of(name) is None:
         raise _unknown(
-            "unknown-ami", name, "a SageMaker InferenceAmiVersion", f"Use one of {', '.join(gpus.MACHINE_IMAGES)}."
+            "unknown-ami", name, "a SageMaker InferenceAmiVersion", f"Use one of {', '.join(gpus.INFERENCE_AMIS)}."
         )
     return name
 
@@ -155,7 +155,7 @@ class Fleet(Section):
     inference_ami_version: Annotated[str, AfterValidator(_machine_image)] | None = Field(
         None,
         description="The machine image of GPU instances, which sets the NVIDIA driver (InferenceAmiVersion): "
-        f"{', '.join(gpus.MACHINE_IMAGES)}. SageMaker's choice if not given, which is an old driver on some families.",
+        f"{', '.join(gpus.INFERENCE_AMIS)}. SageMaker's choice if not given, which is an old driver on some families.",
         examples=["al2-ami-sagemaker-inference-gpu-3-1"],
         json_schema_extra=according_to("SageMaker API ProductionVariantInferenceAmiVersion"),
     )
@@ -247,7 +247,7 @@ class Fleet(Section):
     @classmethod
     def the_machine_image_is_for_the_instances_accelerators(cls, name: str | None, info: ValidationInfo) -> str | None:
         instance_type = info.data.get("instance_type")
-        image = gpus.MachineImage.of(name) if name else None
+        image = gpus.InferenceAmi.of(name) if name else None
         if image is None or instance_type is None:
             return name
         for_gpu = image.accelerator == "gpu"

@@ -274,9 +274,7 @@ def test_several_files_of_which_boto3_reads_one_are_refused(key: str) -> None:
 def test_a_file_in_the_home_directory_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "mine").write_text("[prod]\naws_access_key_id = AKIDHOME\naws_secret_access_key = s\n")
-    session = AwsSession(
-        {"aws:region": "eu-west-1", "aws:profile": "prod", "aws:sharedCredentialsFiles": '["~/mine"]'}
-    )
+    session = AwsSession({"aws:region": "eu-west-1", "aws:profile": "prod", "aws:sharedCredentialsFiles": '["~/mine"]'})
     assert credentials(session).access_key == "AKIDHOME"
 
 

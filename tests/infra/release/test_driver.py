@@ -440,7 +440,7 @@ def test_autoscaling_comes_back_when_aws_cannot_be_reached(said: list[str]) -> N
     sagemaker.types["new"] = "ml.m5.large"
     sagemaker.autoscaling.register()
     sagemaker.update_errors = iter([EndpointConnectionError(endpoint_url="https://sagemaker")])
-    with pytest.raises(AwsRequestRefused, match="could not be asked"):
+    with pytest.raises(AwsRequestRefused, match="could not reach AWS"):
         release(sagemaker, said).release(request(autoscaled=True))
     assert {"register", "policy", "forget"} <= set(sagemaker.operations)
 
