@@ -1,8 +1,7 @@
-"""AWS's own Triton image: the accounts that publish it, by region and version.
+"""The accounts that publish AWS's Triton image, by region and version.
 
-Older tags are published by the accounts of SageMaker Neo, newer ones by those of the AWS Deep Learning Containers.
-Both tables are the SageMaker Python SDK's: ``TRITON_IMAGE_ACCOUNT_ID_MAP`` and
-``image_uri_config/sagemaker-tritonserver.json``.
+The accounts of SageMaker Neo publish older tags, those of the AWS Deep Learning Containers newer ones. Both tables are
+from the SageMaker Python SDK: `TRITON_IMAGE_ACCOUNT_ID_MAP` and `image_uri_config/sagemaker-tritonserver.json`.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _VERSION = re.compile(r"(?P<year>\d\d)\.(?P<month>0[1-9]|1[0-2])-py3(?:-cpu)?")
 
 @dataclass(frozen=True)
 class ImageAccounts:
-    """A family of AWS accounts that publish the image: the releases they hold and, by region, the account."""
+    """A family of AWS accounts that publish the image: the releases, and the account of each region."""
 
     first_release: str
     last_release: str
@@ -103,30 +102,31 @@ NEWER = ImageAccounts(
 
 
 def aws_triton_images(region: str, version: str) -> list[ImageReference]:
-    """Where AWS may publish a version (``23.10-py3``, ``23.10-py3-cpu``) in a region, the likeliest place first.
+    """Where AWS may publish a version (`23.10-py3`, `23.10-py3-cpu`) in a region, the likeliest place first.
 
-    Raises UnknownImage (a ValueError) for a version of another form and for a region that has none of the accounts.
+    Raises:
+        UnknownImage: a version of another form, or a region with none of the accounts. It is a ValueError too.
     """
     match = _VERSION.fullmatch(version)
     if match is None:
-        raise UnknownImage(f"{version!r} is no version of AWS's Triton image; those are YY.MM-py3 and YY.MM-py3-cpu.")
+        raise UnknownImage(f"{version!r} is not a valid version of AWS's Triton image: use YY.MM-py3 or YY.MM-py3-cpu.")
     families = (OLDER, NEWER) if _release(match) <= OLDER.last_release else (NEWER, OLDER)
     accounts = [family.by_region[region] for family in families if region in family.by_region]
     if not accounts:
         regions = sorted({*OLDER.by_region, *NEWER.by_region})
-        near = [each for each in regions if each[:2] == region[:2]] or regions
-        raise UnknownImage(f"AWS publishes no Triton image in region {region!r}; it does in {', '.join(near)}.")
+        near = [known for known in regions if known[:2] == region[:2]] or regions
+        raise UnknownImage(f"AWS does not publish its Triton image in {region!r}, but in {', '.join(near)}.")
     return [ImageReference.in_ecr(account, region, REPOSITORY, tag=version) for account in accounts]
 
 
 def release_warning(region: str, version: str) -> str | None:
-    """What is to be said if the accounts of a region are not known to publish a version.
+    """The warning that the accounts of a region are not known to publish a version, if they are not.
 
-    No error, for what is known grows old: AWS publishes releases after `NEWER.last_release`.
+    It is not an error, because the tables age: AWS publishes releases after `NEWER.last_release`.
 
     Args:
         region: one that has the image.
-        version: one that has the form of a version.
+        version: one of the valid form.
     """
     match = _VERSION.fullmatch(version)
     families = [family for family in (OLDER, NEWER) if region in family.by_region]
@@ -135,18 +135,18 @@ def release_warning(region: str, version: str) -> str | None:
     last = families[-1]
     if _release(match) > last.last_release:
         return (
-            f"{version} is later than {last.last_release}, the last release that AWS is known to publish in {region} "
-            f"(from {last.first_release} on). Right if it came out later."
+            f"{version} is newer than {last.last_release}, the newest release known in {region} (from "
+            f"{last.first_release} on). Ignore this if AWS has published it since."
         )
-    older = "".join(f"from {each.first_release} to {each.last_release} and " for each in families[:-1])
+    older = "".join(f"from {family.first_release} to {family.last_release} and " for family in families[:-1])
     return (
-        f"AWS publishes its image in {region} {older}from {last.first_release} on ({last.last_release} is the last one "
-        f"known), and {version} is none of those. Take one of them, or mirror another image with image.source."
+        f"AWS does not publish {version} in {region}, only versions {older}from {last.first_release} on "
+        f"({last.last_release} is the newest one known). Use one of them, or mirror another image with image.source."
     )
 
 
 def image_accounts(reference: ImageReference) -> ImageAccounts | None:
-    """The family of AWS's accounts that an image is in, or None for anybody else's image."""
+    """The family of AWS's accounts that publishes an image; None for an image of others."""
     registry = reference.ecr
     if registry is None or reference.repository != REPOSITORY:
         return None
@@ -155,5 +155,5 @@ def image_accounts(reference: ImageReference) -> ImageAccounts | None:
 
 
 def _release(version: re.Match[str]) -> str:
-    """``23.10``; two digits each, so that text order is the order of time."""
+    """`23.10`: two digits each, so that text sorts by time."""
     return f"{version['year']}.{version['month']}"

@@ -1,7 +1,7 @@
-"""Copying an image into a repository in ECR, through the ECR API, without docker.
+"""Copy an image to a repository in ECR, through the ECR API, without docker.
 
-Everything that can refuse the copy comes first: the source's manifest and configuration, then the destination's tag.
-Then the missing layers are copied one after the other, and the manifest last: until then, nobody sees the image.
+Everything that can refuse the copy is checked first: the source's manifest and configuration, then the destination's
+tag. The missing layers follow one after the other, and the manifest last: until then the image is invisible.
 """
 
 from __future__ import annotations
@@ -36,20 +36,22 @@ from infra.image.reference import ImageReference
 from infra.image.registry import ImageSource, Registries
 
 MAX_CONFIG_BYTES = 8 * 1024 * 1024
-"""Largest configuration that is read; real ones have some kilobytes."""
+"""Largest accepted configuration; common ones have some kilobytes."""
 
 REPLACED = "replaced-"
-"""How the tag begins that an image gets whose own tag moves to another one."""
+"""Prefix of the tag of an image whose own tag moved to another one."""
 
-# A source that refuses so does not have the image for us; another one may.
 _TRY_THE_NEXT = frozenset({"RepositoryNotFoundException", "AccessDeniedException"})
+"""Errors of a source without the image; another one may have it."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a copy is: bytes that the destination holds, of how many; the layer being copied, from 1, of how many.
+    """The progress of a copy. The configuration counts as a layer, as in ECR.
 
-    The configuration counts as a layer, as in ECR. Bytes go back where the upload of a layer begins again.
+    Attributes:
+        bytes_done: bytes that the destination has; fewer again when the upload of a layer restarts.
+        layer: the one being copied, from 1.
     """
 
     bytes_done: int
@@ -60,7 +62,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class SourceImage:
-    """An image that can be copied: where it was found, and the manifest of the copy."""
+    """An image that can be copied, and the manifest of the copy."""
 
     reference: ImageReference
     source: ImageSource
@@ -69,7 +71,12 @@ class SourceImage:
 
 @dataclass(frozen=True)
 class CopiedImage:
-    """The image as the destination holds it. ``uri`` names it by digest; ``bytes_copied`` is 0 where all was there."""
+    """The image in the destination.
+
+    Attributes:
+        uri: the image by digest.
+        bytes_copied: 0 if the destination already had all layers.
+    """
 
     digest: str
     uri: str
@@ -86,22 +93,25 @@ def copy_image(
     registries: Registries,
     progress: Callable[[Progress], None] = lambda progress: None,
 ) -> CopiedImage:
-    """Copy the linux/amd64 image of the first source that has it to ``destination``, a tag in ECR, as Docker schema 2.
+    """Copy the linux/amd64 image of the first source that has it to `destination`, a tag in ECR, as Docker schema 2.
 
-    A tag that holds the image already is left alone. Raises ImageCopyError: for an image that SageMaker cannot run, and
-    for a tag of an immutable repository that holds another image, before a byte is copied.
+    A tag that already names the image is left unchanged.
+
+    Raises:
+        ImageCopyError: SageMaker cannot run the image, or the tag is immutable and names another image; both before a
+            byte is copied. Or the copy fails.
     """
     repository = registries.ecr(destination)
     if destination.tag is None or destination.digest is not None:
-        raise InvalidImageReference(f"{destination} is no destination; an image is copied to REGISTRY/REPOSITORY:TAG.")
+        raise InvalidImageReference(f"{destination} is not a valid destination: use REGISTRY/REPOSITORY:TAG.")
     image = read_image(sources, registries)
     blobs = image.manifest.blobs
     bytes_copied = 0
-    held = _held(repository, destination.tag, image)
-    if held != image.manifest.digest:
+    tagged = _tagged(repository, destination.tag, image)
+    if tagged != image.manifest.digest:
         bytes_copied = _copy_layers(image, repository, registries, progress)
-        if held is not None:
-            _keep_replaced(repository, held)
+        if tagged is not None:
+            _keep_replaced(repository, tagged)
         _put_image(repository, destination.tag, image)
     return CopiedImage(
         digest=image.manifest.digest,
@@ -115,9 +125,12 @@ def copy_image(
 
 
 def read_image(sources: Sequence[ImageReference], registries: Registries) -> SourceImage:
-    """The image of the first source that has it, checked: linux/amd64, and a manifest in the form that SageMaker runs.
+    """The image of the first source that has it, for linux/amd64 and with a manifest that SageMaker accepts.
 
-    Raises ImageCopyError: ImageNotFound where no source has it, UnsupportedImage where SageMaker cannot run it.
+    Raises:
+        ImageNotFound: no source has it.
+        UnsupportedImage: SageMaker cannot run it.
+        ImageCopyError: a source fails.
     """
     failures: list[tuple[ImageReference, ImageCopyError]] = []
     for reference in sources:
@@ -134,7 +147,11 @@ def read_image(sources: Sequence[ImageReference], registries: Registries) -> Sou
 
 
 def digest_of_copy(reference: ImageReference, registries: Registries) -> str:
-    """The digest that a copy of the image would have now, from its manifests alone. Raises ImageCopyError."""
+    """The digest that a copy of the image would have now. It only reads manifests.
+
+    Raises:
+        ImageCopyError: the source does not have the image, or fails.
+    """
     name = str(reference)
     manifest = _image_manifest(registries.source(reference), reference.digest or reference.tag or "", name)
     return as_docker_schema2(manifest, name).digest
@@ -149,13 +166,13 @@ def _manifest_of_copy(reference: ImageReference, source: ImageSource, registries
 
 
 def _image_manifest(source: ImageSource, tag_or_digest: str, image: str) -> ImageManifest:
-    """The manifest of the one image, behind an index if there is one."""
-    found = parse_manifest(*source.manifest(tag_or_digest), image)
-    if isinstance(found, ImageIndex):
-        found = parse_manifest(*source.manifest(choose_platform(found, image).digest), image)
-    if isinstance(found, ImageIndex):
+    """The image's manifest, through an index if it has one."""
+    manifest = parse_manifest(*source.manifest(tag_or_digest), image)
+    if isinstance(manifest, ImageIndex):
+        manifest = parse_manifest(*source.manifest(choose_platform(manifest, image).digest), image)
+    if isinstance(manifest, ImageIndex):
         raise UnsupportedImage(f"{image} is an index within an index. Choose one of its images by digest.")
-    return found
+    return manifest
 
 
 def _config(source: ImageSource, config: Descriptor, image: str, registries: Registries) -> bytes:
@@ -171,16 +188,20 @@ def _config(source: ImageSource, config: Descriptor, image: str, registries: Reg
     return content
 
 
-def _held(repository: EcrRepository, tag: str, image: SourceImage) -> str | None:
-    """The digest that the tag names. Raises ImageTagConflict if that is another image and the tag cannot be moved."""
-    held = repository.tagged_digest(tag)
-    if held is not None and held != image.manifest.digest and repository.is_immutable(tag):
-        raise _conflict(repository, tag, held, image)
-    return held
+def _tagged(repository: EcrRepository, tag: str, image: SourceImage) -> str | None:
+    """The digest that the tag names.
+
+    Raises:
+        ImageTagConflict: it is another image, and the tag is immutable.
+    """
+    digest = repository.tagged_digest(tag)
+    if digest is not None and digest != image.manifest.digest and repository.is_immutable(tag):
+        raise _conflict(repository, tag, digest, image)
+    return digest
 
 
 def _keep_replaced(repository: EcrRepository, digest: str) -> None:
-    """Tag an image that is about to lose its tag: a live Model may name it, and images without a tag expire."""
+    """Tag an image whose tag moves: a live Model may name it, and untagged images expire."""
     manifest = parse_manifest(*repository.manifest(digest), f"{repository}: {digest}")
     if isinstance(manifest, ImageManifest):
         repository.put_image(manifest, f"{REPLACED}{digest.removeprefix('sha256:')[:12]}")
@@ -189,7 +210,7 @@ def _keep_replaced(repository: EcrRepository, digest: str) -> None:
 def _copy_layers(
     image: SourceImage, repository: EcrRepository, registries: Registries, progress: Callable[[Progress], None]
 ) -> int:
-    """Copy the layers that are missing. Returns their size in bytes."""
+    """Copy the missing layers, and return their size in bytes."""
     blobs = image.manifest.blobs
     missing = repository.missing_layers([blob.digest for blob in blobs])
     to_copy = [(number, blob) for number, blob in enumerate(blobs, start=1) if blob.digest in missing]
@@ -213,28 +234,28 @@ def _put_image(repository: EcrRepository, tag: str, image: SourceImage) -> None:
     except EcrRefused as refused:
         if refused.code != "ImageTagAlreadyExistsException":
             raise
-        # Somebody else has put an image under the tag since it was looked at.
+        # another image got the tag since the check
         raise _conflict(repository, tag, repository.tagged_digest(tag) or "another image", image) from None
 
 
-def _conflict(repository: EcrRepository, tag: str, held: str, image: SourceImage) -> ImageTagConflict:
+def _conflict(repository: EcrRepository, tag: str, digest: str, image: SourceImage) -> ImageTagConflict:
     return ImageTagConflict(
-        f"{repository}: tag {tag} is immutable and names {held}; the image of {image.reference} is "
-        f"{image.manifest.digest}. The tag was left alone. Choose another version or tag; or, if nothing runs "
-        "the image there any more, delete it (`aws ecr batch-delete-image`) and run it again."
+        f"{repository}: tag {tag} is immutable and names {digest}, but the image of {image.reference} is "
+        f"{image.manifest.digest}. The tag is unchanged. Choose another version or tag; or, if nothing runs the tagged "
+        "image any more, delete it (`aws ecr batch-delete-image`) and run the command again."
     )
 
 
 def _found_nowhere(failures: Sequence[tuple[ImageReference, ImageCopyError]]) -> ImageCopyError:
-    """The one source's own error, or one that lists what every source said and which of AWS's tags it has."""
+    """The error of the only source, or one that lists every source with its error."""
     if len(failures) == 1 and image_accounts(failures[0][0]) is None:
         return failures[0][1]
     lines = []
     for reference, error in failures:
         family = image_accounts(reference)
         lines.append(f"\n  {reference}{f' (AWS publishes {family} there)' if family else ''}: {error}")
-    way_out = "Choose a version that is published in the region, or another image."
-    return ImageNotFound(f"no source gives the image:{''.join(lines)}\n{way_out}")
+    way_out = "Choose a version that AWS publishes in the region, or another image."
+    return ImageNotFound(f"no source has the image:{''.join(lines)}\n{way_out}")
 
 
 def _size(blobs: Iterable[Descriptor]) -> int:

@@ -1,7 +1,7 @@
-"""A repository in Amazon ECR, through its API: reading images, uploading layers, putting manifests.
+"""A repository in Amazon ECR, through its API: read images, upload layers, put manifests.
 
-Limits of the API: 100 digests in BatchCheckLayerAvailability; parts of a layer in order, of 5 MiB (the last one may be
-smaller) to 20,971,520 bytes (LayerPartTooSmallException, shape ``LayerPartBlob``).
+Limits of the API: 100 digests in BatchCheckLayerAvailability; a layer's parts in order, each of 5 MiB (the last one may
+be smaller) to 20,971,520 bytes (LayerPartTooSmallException, shape `LayerPartBlob`).
 """
 
 from __future__ import annotations
@@ -25,25 +25,29 @@ MAX_PART_BYTES = 20_971_520
 MAX_DIGESTS_A_CALL = 100
 
 _VPC_HINT = (
-    "Where S3 is reached through a VPC endpoint, its policy must allow s3:GetObject on ECR's layers "
+    "If S3 is reached through a VPC endpoint, its policy must allow s3:GetObject on ECR's layers "
     "(arn:aws:s3:::prod-{region}-starport-layer-bucket/*)."
 )
 
 
 class UploadLost(Exception):
-    """An upload of a layer that cannot be gone on with; another one may be begun."""
+    """The upload of a layer cannot continue; another one can be started."""
 
 
 @dataclass(frozen=True)
 class LayerUpload:
-    """A layer's upload in progress: its id and the size in bytes of its parts."""
+    """A layer's upload in progress: its ID and the bytes of a part."""
 
     id: str
     part_bytes: int
 
 
 class EcrRepository:
-    """One repository of one account in one region. ``client`` is a boto3 client of ECR in that region."""
+    """A repository of an account in a region.
+
+    Args:
+        client: boto3's client of ECR in that region.
+    """
 
     def __init__(self, registry: EcrRegistry, name: str, client: Any, http: Http) -> None:
         self._registry = registry
@@ -55,9 +59,10 @@ class EcrRepository:
         return f"ECR repository {self._name} of account {self._registry.account} in {self._registry.region}"
 
     def manifest(self, tag_or_digest: str) -> tuple[bytes, str | None]:
-        """A manifest's exact bytes, digest checked, and its media type.
+        """A manifest's exact bytes, with a verified digest, and its media type.
 
-        Raises ImageNotFound, EcrRefused, DigestMismatch.
+        Raises:
+            ImageNotFound, EcrRefused, DigestMismatch: with the image and the way out.
         """
         image = self._image(tag_or_digest)
         body = image["imageManifest"].encode()
@@ -66,43 +71,46 @@ class EcrRepository:
         return body, image.get("imageManifestMediaType")
 
     def tagged_digest(self, tag: str) -> str | None:
-        """The digest of the image that a tag names now; None if the tag is free. Raises EcrRefused."""
+        """The digest of the image that a tag names now; None if the tag is unused."""
         try:
             return str(self._image(tag)["imageId"]["imageDigest"])
         except ImageNotFound:
             return None
 
     def is_immutable(self, tag: str) -> bool:
-        """Whether the repository's settings keep the tag from naming another image."""
+        """Whether the repository's settings prevent that the tag names another image."""
         answer = self._call("DescribeRepositories", repositoryNames=[self._name])["repositories"][0]
-        filters = [each["filter"] for each in answer.get("imageTagMutabilityExclusionFilters", [])]
+        filters = [exclusion["filter"] for exclusion in answer.get("imageTagMutabilityExclusionFilters", [])]
         return tag_is_immutable(tag, answer.get("imageTagMutability", "MUTABLE"), filters)
 
     def open_blob(self, digest: str, start: int) -> BaseHTTPResponse:
-        """A blob's bytes from ``start`` on, by a fresh address: one expires, a download that has begun does not."""
-        address = self._call("GetDownloadUrlForLayer", repositoryName=self._name, layerDigest=digest)["downloadUrl"]
-        response = self._http.get(address, from_byte(start))
-        check_status(response, address, if_refused=_VPC_HINT.format(region=self._registry.region))
+        """The response with a blob's bytes from `start` on, from a new URL: URLs expire, started downloads do not."""
+        url = self._call("GetDownloadUrlForLayer", repositoryName=self._name, layerDigest=digest)["downloadUrl"]
+        response = self._http.get(url, from_byte(start))
+        check_status(response, url, if_refused=_VPC_HINT.format(region=self._registry.region))
         return response
 
     def missing_layers(self, digests: Sequence[str]) -> set[str]:
-        """Those of the digests that the repository does not hold."""
-        held: set[str] = set()
+        """The digests that the repository does not have."""
+        available: set[str] = set()
         for batch in _batches(digests, MAX_DIGESTS_A_CALL):
             answer = self._call("BatchCheckLayerAvailability", repositoryName=self._name, layerDigests=batch)
             layers = answer.get("layers", [])
-            held |= {layer["layerDigest"] for layer in layers if layer["layerAvailability"] == "AVAILABLE"}
-        return set(digests) - held
+            available |= {layer["layerDigest"] for layer in layers if layer["layerAvailability"] == "AVAILABLE"}
+        return set(digests) - available
 
     def initiate_layer_upload(self) -> LayerUpload:
-        """Begin to upload a layer, in parts of the size that ECR asks for."""
+        """Start the upload of a layer, in parts of the size that ECR requests."""
         answer = self._call("InitiateLayerUpload", repositoryName=self._name)
         return LayerUpload(answer["uploadId"], min(max(answer["partSize"], MIN_PART_BYTES), MAX_PART_BYTES))
 
     def upload_layer_part(self, upload: LayerUpload, first_byte: int, part: bytearray) -> int:
-        """Upload the bytes from ``first_byte`` on. Returns the last byte that ECR holds now. Raises UploadLost.
+        """Upload the bytes from `first_byte` on, and return the last byte that ECR has received.
 
-        ECR may hold less than was sent, and also all of it where the answer to a first try of botocore's was lost.
+        That may be fewer bytes than sent, or all of them at a retry of botocore's whose first response was lost.
+
+        Raises:
+            UploadLost: ECR does not know the upload any more.
         """
         try:
             answer = self._call(
@@ -122,7 +130,11 @@ class EcrRepository:
             raise
 
     def complete_layer_upload(self, upload: LayerUpload, digest: str) -> None:
-        """End a layer's upload; ECR checks its digest. A layer that is there meanwhile is fine. Raises UploadLost."""
+        """End a layer's upload; ECR verifies its digest. The layer may exist by then.
+
+        Raises:
+            UploadLost: ECR does not know the upload any more.
+        """
         try:
             self._call("CompleteLayerUpload", repositoryName=self._name, uploadId=upload.id, layerDigests=[digest])
         except EcrRefused as refused:
@@ -132,11 +144,17 @@ class EcrRepository:
                 case "UploadNotFoundException":
                     raise UploadLost(str(refused)) from None
                 case "InvalidLayerException":
-                    raise DigestMismatch(f"{refused} Layer {digest} was changed on its way; run it again.") from None
+                    raise DigestMismatch(
+                        f"{refused} Layer {digest} was changed in transit. Run the command again."
+                    ) from None
             raise
 
     def put_image(self, manifest: ImageManifest, tag: str) -> None:
-        """Put the manifest under the tag; ECR checks its digest. Raises EcrRefused, DigestMismatch."""
+        """Put the manifest under the tag; ECR verifies its digest.
+
+        Raises:
+            EcrRefused, DigestMismatch: naming the repository.
+        """
         try:
             self._call(
                 "PutImage",
@@ -151,7 +169,7 @@ class EcrRepository:
                 case "ImageAlreadyExistsException":  # same image, same tag
                     return
                 case "ImageDigestDoesNotMatchException":
-                    raise DigestMismatch(f"{refused} The manifest was changed on its way; run it again.") from None
+                    raise DigestMismatch(f"{refused} It was changed in transit. Run the command again.") from None
             raise
 
     def _image(self, tag_or_digest: str) -> dict[str, Any]:
@@ -169,27 +187,30 @@ class EcrRepository:
         code = failure.get("failureCode", "ImageNotFound")
         if code in ("ImageNotFound", "ImageInaccessible"):
             archived = " (it is archived)" if code == "ImageInaccessible" else ""
-            raise ImageNotFound(f"{self} holds no image {tag_or_digest}{archived}.")
+            raise ImageNotFound(f"{self} does not have the image {tag_or_digest}{archived}.")
         raise EcrRefused("BatchGetImage", str(self), code, failure.get("failureReason", ""))
 
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        """One call of an operation of ECR's. Throttling and lost connections are retried by botocore."""
+        """Call an operation of ECR; botocore retries throttling and lost connections."""
         method = getattr(self._client, xform_name(operation))
         try:
             answer: dict[str, Any] = method(registryId=self._registry.account, **parameters)
             return answer
         except ClientError as error:
-            said = error.response["Error"]
-            raise EcrRefused(operation, str(self), said["Code"], said.get("Message", ""), error.response) from None
+            answer = error.response["Error"]
+            raise EcrRefused(operation, str(self), answer["Code"], answer.get("Message", ""), error.response) from None
         except NoCredentialsError as error:
             raise EcrRefused(operation, str(self), "NoCredentials", str(error)) from None
         except BotoCoreError as error:
-            raise TransferFailed(f"{self}: {operation} failed: {error}. Run it again: complete layers stay.") from None
+            raise TransferFailed(
+                f"{self}: {operation} failed: {error}. Run the command again: complete layers are kept."
+            ) from None
 
 
 def tag_is_immutable(tag: str, mutability: str, exclusion_filters: Iterable[str]) -> bool:
-    """ECR's rule: the repository's setting; for tags that match one of the filters (``*``: any text) its opposite."""
-    excluded = mutability.endswith("_WITH_EXCLUSION") and any(fnmatchcase(tag, each) for each in exclusion_filters)
+    """ECR's rule: the repository's setting, or its opposite for tags that match a filter (`*` is any text)."""
+    matches = any(fnmatchcase(tag, pattern) for pattern in exclusion_filters)
+    excluded = matches and mutability.endswith("_WITH_EXCLUSION")
     return mutability.startswith("IMMUTABLE") != excluded
 
 

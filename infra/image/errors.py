@@ -1,18 +1,17 @@
-"""How the copy of an image can fail, in words for the person who asked for it, without signed addresses and tokens."""
+"""The errors of copying an image. No message contains a signed URL or a token."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from infra.errors import UserError
 from infra.printable import printable
 
 
-class ImageCopyError(Exception):
-    """The image was not copied. The message names the image, the rule and the way out.
-
-    What a registry sends is not printed as it is: see ``printable``.
-    """
+class ImageCopyError(UserError):
+    """The image was not copied. The message names the image, the rule and the way out, and escapes what a registry sent
+    (`printable`)."""
 
     def __init__(self, message: str) -> None:
         super().__init__("\n".join(map(printable, message.split("\n"))))
@@ -23,11 +22,11 @@ class InvalidImageReference(ImageCopyError, ValueError):
 
 
 class UnknownImage(ImageCopyError, ValueError):
-    """AWS offers no Triton image of that version or in that region."""
+    """AWS does not publish that version of the Triton image, or none in that region."""
 
 
 class ImageNotFound(ImageCopyError):
-    """The registry answers, but holds no such image."""
+    """The registry does not have the image."""
 
 
 class UnsupportedImage(ImageCopyError):
@@ -35,25 +34,27 @@ class UnsupportedImage(ImageCopyError):
 
 
 class ImageTagConflict(ImageCopyError):
-    """The tag of an immutable repository already holds another image."""
+    """The tag of an immutable repository already names another image."""
 
 
 class DigestMismatch(ImageCopyError):
-    """Bytes arrived that are not the ones their digest names."""
+    """The received bytes do not have the expected digest."""
 
 
 class TransferFailed(ImageCopyError):
-    """A download or upload broke more often than is retried."""
+    """A download or upload still failed after all retries."""
 
 
 class RegistryRefused(ImageCopyError):
-    """A registry that is not ECR refused a request."""
+    """A registry other than ECR refused a request."""
 
 
 class EcrRefused(ImageCopyError):
-    """ECR refused a call: operation, repository, AWS's own code and words, and what to do.
+    """ECR refused a call. The message names operation, repository, AWS's code and message, and the way out.
 
-    ``code`` is AWS's error code; ``details`` holds the modelled fields of the error, such as ``lastValidByteReceived``.
+    Attributes:
+        code: AWS's error code.
+        details: the modelled fields of the error, such as `lastValidByteReceived`.
     """
 
     def __init__(
@@ -63,28 +64,28 @@ class EcrRefused(ImageCopyError):
         self.code = code
         self.details = dict(details or {})
         way_out = next((hint.format(operation=operation) for codes, hint in _WAYS_OUT if code in codes), "")
-        said = printable(message).rstrip(".")
-        super().__init__(f"{resource}: {operation} was refused: {code}: {said}. {way_out}".rstrip())
+        reason = printable(message).rstrip(".")
+        super().__init__(f"{resource}: {operation} was refused: {code}: {reason}. {way_out}".rstrip())
 
 
 _WAYS_OUT = (
     (
         {"AccessDeniedException", "AccessDenied"},
-        "Account and region must be the image's own, and ecr:{operation} must be allowed to the caller; "
-        "across accounts by the repository's policy too.",
+        "Check account and region, and allow the caller ecr:{operation}; across accounts, the repository's policy must "
+        "allow it too.",
     ),
     (
         {"RepositoryNotFoundException"},
-        "Account, region and name must be right; a destination repository must exist before an image is copied to it.",
+        "Check account, region and name. A destination repository must exist before the copy.",
     ),
     (
         {"ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException", "NoCredentials"},
-        "Renew the AWS credentials and run it again.",
+        "Renew the AWS credentials and run the command again.",
     ),
     (
         {"LayerInaccessibleException"},
         "Push the image again, or, if it is archived, restore it with `aws ecr update-image-storage-class`.",
     ),
-    ({"KmsException", "KmsError"}, "The caller must be allowed to use the repository's KMS key."),
-    ({"LimitExceededException"}, "Raise the quota of Amazon ECR that is named here, or delete images."),
+    ({"KmsException", "KmsError"}, "Allow the caller to use the repository's KMS key."),
+    ({"LimitExceededException"}, "Request a higher quota of Amazon ECR, or delete images."),
 )

@@ -1,6 +1,6 @@
-"""Downloading a blob over connections that break: tried again with a bound, gone on with by Range.
+"""Download a blob over unreliable connections: with a bounded number of retries, each resumed by Range.
 
-Addresses of blobs are signed or go with a token, so no message and no exception from here carries one.
+URLs of blobs are signed or go with a token, so no message and no exception contains one.
 """
 
 from __future__ import annotations
@@ -35,13 +35,17 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _METADATA_IPV6 = ipaddress.ip_address("fd00:ec2::254")  # EC2 User Guide, "Use the Instance Metadata Service"
 _LENGTH = r"\d{1,18}"
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
-# S3's answers to an address that has expired, or whose credentials have; a fresh address mends that, or nothing does.
+# S3's responses to an expired URL or expired credentials: a new URL works, or nothing does
 _EXPIRED = frozenset({400, 403})
 _EXPIRED_TRIES = 3
 
 
 class Broken(Exception):
-    """A request failed; another try may mend it. ``tries`` bounds them where fewer than usual make sense."""
+    """A request failed, but a retry may succeed.
+
+    Args:
+        tries: at most so many in all, if fewer than usual make sense.
+    """
 
     def __init__(self, reason: str, tries: int | None = None) -> None:
         super().__init__(reason)
@@ -50,7 +54,11 @@ class Broken(Exception):
 
 @dataclass(frozen=True)
 class Retry:
-    """How often (``tries`` in all) and how patiently (pauses that double, in seconds) what broke is tried again."""
+    """How often a failed request is repeated, after pauses (in seconds) that double.
+
+    Attributes:
+        tries: including the first one.
+    """
 
     tries: int = 8
     first_pause: float = 0.5
@@ -58,29 +66,33 @@ class Retry:
     sleep: Callable[[float], None] = time.sleep
 
     def call(self, action: Callable[[], T], what: str) -> T:
-        """What ``action`` returns once it does not raise Broken. Raises TransferFailed, naming ``what``, in the end."""
+        """The result of `action`, repeated while it raises Broken.
+
+        Raises:
+            TransferFailed: after the last try; the message names `what`.
+        """
         attempt = 1
         while True:
             try:
                 return action()
             except Broken as broken:
                 if attempt >= min(self.tries, broken.tries or self.tries):
-                    tried = f" Tried {attempt} times; run it again: complete layers stay." if attempt > 1 else ""
-                    raise TransferFailed(f"{what}: {broken}{tried}") from None
+                    again = f" Tried {attempt} times. Run the command again: complete layers are kept."
+                    raise TransferFailed(f"{what}: {broken}{again if attempt > 1 else ''}") from None
             self.sleep(self._pause(attempt))
             attempt += 1
 
     def _pause(self, attempt: int) -> float:
-        # The spread keeps clients that were cut off together from coming back together.
+        # random, so that clients which were disconnected together do not reconnect together
         return min(self.max_pause, self.first_pause * 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.0)
 
 
 class Http:
-    """HTTPS through the proxies and with the certificates of the AWS calls.
+    """HTTPS with the proxies and certificates of the AWS calls.
 
     Args:
         proxies: by default the environment's (HTTPS_PROXY, NO_PROXY).
-        verify: a file of certificates that are trusted, False to trust all, or None for botocore's way (AWS_CA_BUNDLE).
+        verify: a file of trusted certificates, False to trust all, or None for botocore's default (AWS_CA_BUNDLE).
     """
 
     def __init__(self, proxies: Proxies | None = None, verify: bool | str | None = None) -> None:
@@ -89,10 +101,13 @@ class Http:
         self._managers: dict[str | None, urllib3.PoolManager] = {}
 
     def get(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
-        """The answer, whatever its status, with its body unread. Raises Broken where there is none.
+        """The response of any status, with its body unread.
 
-        Redirects are followed, without the token where the host changes; not from HTTPS to HTTP, and not to link-local
-        addresses, where a machine of AWS gives credentials to every caller.
+        Redirects are followed, without the token to another host; not from HTTPS to HTTP, and not to link-local
+        addresses, where AWS's instances return credentials to every caller.
+
+        Raises:
+            Broken: the request fails, or a redirect is not followed.
         """
         for _ in range(_MAX_REDIRECTS + 1):
             response = self._get(url, headers)
@@ -108,20 +123,21 @@ class Http:
         raise Broken(f"{_host(url)}: more than {_MAX_REDIRECTS} redirects.", tries=1)
 
     def refuse_link_local(self, url: str) -> None:
-        """Raise Broken, once and for all, where a registry's address is, or resolves to, a link-local one.
+        """Refuse a host that is, or resolves to, a link-local address. A proxy resolves the name itself.
 
-        Behind a proxy its name is not resolved here, and link-local addresses are the proxy's own.
+        Raises:
+            Broken: without a retry.
         """
         host = urlsplit(url).hostname or ""
         try:
-            found = [] if self._proxies.of_url(url) else [each[4][0] for each in socket.getaddrinfo(host, None)]
-            addresses = [ipaddress.ip_address(str(each).partition("%")[0]) for each in found]
+            resolved = [] if self._proxies.of_url(url) else [info[4][0] for info in socket.getaddrinfo(host, None)]
+            addresses = [ipaddress.ip_address(str(address).partition("%")[0]) for address in resolved]
         except (OSError, ValueError):
-            return  # the request says so in its own words
+            return  # the request reports it
         for address in addresses:
             address = getattr(address, "ipv4_mapped", None) or address
             if address.is_link_local or address == _METADATA_IPV6:
-                raise Broken(f"the registry sends to {printable(host)}, a link-local address. Choose another.", tries=1)
+                raise Broken(f"the registry redirects to {printable(host)}, a link-local address.", tries=1)
 
     def _get(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
         try:
@@ -135,7 +151,7 @@ class Http:
                 retries=_ONCE,
                 timeout=_TIMEOUT,
             )
-        except (HTTPError, OSError, ValueError) as error:  # ValueError: an address that is none
+        except (HTTPError, OSError, ValueError) as error:  # ValueError: an invalid URL
             raise Broken(f"{_host(url)}: {_without_address(error)}.") from None
 
     def _manager(self, proxy: str | None) -> urllib3.PoolManager:
@@ -152,9 +168,10 @@ class Http:
 
 
 class BlobReader:
-    """Reads a blob of known size from any byte on, over one connection, and over another one where that breaks.
+    """Reads a blob of known size from any byte on, over one connection, and over another one if that breaks.
 
-    ``open_blob`` asks for the blob from a byte on and gives the answer, its body unread.
+    Args:
+        open_blob: requests the blob from a byte on, and returns the response with its body unread.
     """
 
     def __init__(self, open_blob: Callable[[int], BaseHTTPResponse], size: int, what: str, retry: Retry) -> None:
@@ -166,7 +183,11 @@ class BlobReader:
         self._position = 0
 
     def read(self, position: int, length: int) -> bytearray:
-        """``length`` bytes from ``position`` on. Raises TransferFailed when they took too many tries."""
+        """`length` bytes from `position` on.
+
+        Raises:
+            TransferFailed: after the last try.
+        """
         part = bytearray(length)
         filled = 0
 
@@ -181,7 +202,7 @@ class BlobReader:
         return part
 
     def close(self) -> None:
-        """Give the connection up."""
+        """Close the connection."""
         if self._response is not None:
             self._response.close()
             self._response = None
@@ -209,61 +230,69 @@ class BlobReader:
         if total is not None and total != self._size:
             response.close()
             raise DigestMismatch(
-                f"{self._what}: the registry has {total} bytes, the manifest says {self._size}. Push it again."
+                f"{self._what} has {total} bytes in the registry, but {self._size} in the manifest. Push the image "
+                "again."
             )
         if first > position:
             response.close()
-            raise Broken(f"the registry answered from byte {first} on, not from {position}.")
+            raise Broken(f"the registry sent the bytes from {first} on instead of {position}.")
         self._response, self._position = response, first
-        while self._position < position:  # a server that knows no Range sends the blob from its beginning
+        while self._position < position:  # a server without Range sends the blob from its beginning
             self._read_chunk(self._position, min(_CHUNK_BYTES, position - self._position))
 
 
 def from_byte(start: int) -> dict[str, str]:
-    """The header that asks for a blob from a byte on."""
+    """The header that requests a blob from a byte on."""
     return {"Range": f"bytes={start}-"} if start else {}
 
 
 def check_status(response: BaseHTTPResponse, url: str, if_refused: str = "") -> None:
-    """Raise Broken, with the tries that make sense, unless the answer is content.
+    """
+    Args:
+        if_refused: the way out if access is refused repeatedly.
 
-    ``if_refused`` is what to tell the reader when access is refused again and again.
+    Raises:
+        Broken: the response is not content; with the number of tries that make sense.
     """
     if response.status in (200, 206):
         return
     response.close()
-    said = f"{_host(url)} answered HTTP {response.status}."
+    reason = f"{_host(url)} answered HTTP {response.status}."
     if response.status in _BUSY:
-        raise Broken(said)
+        raise Broken(reason)
     if response.status in _EXPIRED:
-        raise Broken(f"{said} {if_refused}".rstrip(), tries=_EXPIRED_TRIES)
-    raise Broken(f"{said} Push the image again, or choose another one.", tries=1)
+        raise Broken(f"{reason} {if_refused}".rstrip(), tries=_EXPIRED_TRIES)
+    raise Broken(f"{reason} Push the image again, or choose another one.", tries=1)
 
 
 def _extent(response: BaseHTTPResponse) -> tuple[int, int | None]:
-    """First byte that the body holds, and the blob's size where the answer says it."""
+    """The first byte of the body, and the blob's size if the response has it."""
     if response.status == 206:
         extent = re.fullmatch(rf"bytes ({_LENGTH})-{_LENGTH}/({_LENGTH}|\*)", response.headers.get("Content-Range", ""))
         if extent is None:
             response.close()
-            raise Broken("the registry answered with a part, but not which.")
+            raise Broken("the registry sent a part without a valid Content-Range.")
         return int(extent[1]), None if extent[2] == "*" else int(extent[2])
     length = response.headers.get("Content-Length", "")
     if length and not re.fullmatch(_LENGTH, length):
         response.close()
-        raise Broken("the registry answered with a Content-Length that is no length.")
+        raise Broken("the registry sent an invalid Content-Length.")
     return 0, int(length) if length else None
 
 
 def _redirected(url: str, location: str) -> str:
-    """Where a redirect leads. Raises Broken where it is not followed."""
+    """The target of a redirect.
+
+    Raises:
+        Broken: it is not followed.
+    """
     try:
         target = urljoin(url, location)
         scheme, host = urlsplit(target).scheme, urlsplit(target).hostname
     except ValueError:
         scheme, host = "", None
     if scheme not in ("http", "https") or not host:
-        raise Broken(f"{_host(url)} redirects to what is no address.", tries=1)
+        raise Broken(f"{_host(url)} redirects to an invalid URL.", tries=1)
     if scheme == "http" and urlsplit(url).scheme == "https":
         raise Broken(f"{_host(url)} redirects from HTTPS to HTTP ({printable(host)}). Choose another image.", tries=1)
     return target
@@ -279,7 +308,7 @@ def _host(url: str) -> str:
 
 
 def _without_address(error: Exception) -> str:
-    """What an error says, without addresses."""
+    """The message of an error, without URLs."""
     reason = getattr(error, "reason", None) or error
-    said = re.sub(r"\S*(?:://|\?)\S*", "", str(next(iter(reason.args), ""))).strip(" :")
-    return f"{type(reason).__name__}: {printable(said)}" if said else type(reason).__name__
+    message = re.sub(r"\S*(?:://|\?)\S*", "", str(next(iter(reason.args), ""))).strip(" :")
+    return f"{type(reason).__name__}: {printable(message)}" if message else type(reason).__name__

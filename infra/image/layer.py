@@ -1,4 +1,4 @@
-"""Copying one layer (or the configuration, a layer too to ECR) into a repository in ECR, in bounded memory."""
+"""Copying one layer (or the configuration, which is a layer in ECR) to a repository in ECR, in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from infra.image.manifest import Descriptor
 from infra.image.registry import ImageSource
 
 MAX_UPLOADS = 3
-"""How often the upload of a layer is begun before the copy is given up."""
+"""How often the upload of a layer is started before the copy fails."""
 
 
 @dataclass(frozen=True)
 class PartRange:
-    """Bytes ``first`` to ``last``, both included, as UploadLayerPart counts them."""
+    """Bytes `first` to `last`, both inclusive, as in UploadLayerPart."""
 
     first: int
     last: int
@@ -30,7 +30,7 @@ class PartRange:
 
 
 def next_part(position: int, size: int, part_bytes: int) -> PartRange:
-    """The part to upload when everything before ``position`` of a layer of ``size`` bytes is there."""
+    """The part to upload after the first `position` bytes of a layer of `size` bytes."""
     return PartRange(position, min(position + part_bytes, size) - 1)
 
 
@@ -41,9 +41,13 @@ def copy_layer(
     retry: Retry,
     on_bytes: Callable[[int], None],
 ) -> None:
-    """Copy one layer, holding one part of it in memory. ``on_bytes`` hears how many bytes of it ECR holds.
+    """Copy one layer, with one part of it in memory.
 
-    Raises TransferFailed, DigestMismatch, EcrRefused; then nothing of the layer is in the destination.
+    Args:
+        on_bytes: called with the bytes that ECR has received.
+
+    Raises:
+        TransferFailed, DigestMismatch, EcrRefused: the destination then contains nothing of the layer.
     """
     name = f"{source}: layer {layer.digest}"
     for _ in range(MAX_UPLOADS):
@@ -52,12 +56,12 @@ def copy_layer(
             return _upload(reader, destination, layer, name, on_bytes)
         except UploadLost as error:
             lost = error
-            # The answer to CompleteLayerUpload may have been lost; asked again, ECR knows the upload no more.
+            # if the response to CompleteLayerUpload was lost, ECR does not find the upload at the retry
             if not destination.missing_layers([layer.digest]):
                 return None
         finally:
             reader.close()
-    raise TransferFailed(f"{name}: its upload was lost {MAX_UPLOADS} times ({lost}). Run it again.")
+    raise TransferFailed(f"{name}: ECR lost its upload {MAX_UPLOADS} times ({lost}). Run the command again.")
 
 
 def _upload(
@@ -68,11 +72,11 @@ def _upload(
     position = 0
 
     def copy_part(part: PartRange) -> int:
-        """Position after what ECR holds now. On return the part's memory is given back, before the next is read."""
+        """The position after the bytes that ECR has received. On return the memory of the part is freed."""
         data = reader.read(part.first, part.length)
         last = destination.upload_layer_part(upload, part.first, data)
         if not part.first <= last <= part.last:
-            raise UploadLost(f"ECR holds the bytes up to {last}, after bytes {part.first} to {part.last} were sent")
+            raise UploadLost(f"ECR has the bytes up to {last} after bytes {part.first} to {part.last} were sent")
         content.update(memoryview(data)[: last + 1 - part.first])
         return last + 1
 
@@ -81,5 +85,7 @@ def _upload(
         on_bytes(position)
     digest = f"sha256:{content.hexdigest()}"
     if digest != layer.digest:
-        raise DigestMismatch(f"{name}: the bytes that arrived have digest {digest}. They were not kept; run it again.")
+        raise DigestMismatch(
+            f"{name}: the received bytes have digest {digest} and were discarded. Run the command again."
+        )
     destination.complete_layer_upload(upload, layer.digest)

@@ -1,9 +1,8 @@
 """Image manifests: reading them, choosing linux/amd64, and the one form that SageMaker runs.
 
-SageMaker takes a single Docker schema 2 manifest and refuses OCI media types (CreateModel: "Unsupported manifest media
-type"). An OCI manifest says the same in other words: where its layers are gzip, it is rewritten; configuration and
-layers stay the same bytes. Formats: OCI image-spec, ``manifest.md`` and ``image-index.md``; distribution, "Image
-Manifest Version 2, Schema 2".
+SageMaker accepts a single Docker schema 2 manifest and rejects OCI media types (CreateModel: "Unsupported manifest
+media type"). An OCI manifest whose layers are gzip is rewritten; configuration and layers remain the same bytes.
+Formats: OCI image-spec, `manifest.md` and `image-index.md`; distribution, "Image Manifest Version 2, Schema 2".
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 READABLE_MEDIA_TYPES = (DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_MANIFEST, OCI_INDEX)
-"""What a registry is asked for; everything else is refused with a message."""
+"""The accepted manifests; any other one is an UnsupportedImage."""
 
 MAX_MANIFEST_BYTES = 4_194_304
-"""Largest manifest that ECR takes (shape ``ImageManifest``)."""
+"""Largest manifest that ECR accepts (shape `ImageManifest`)."""
 
 _ATTESTATION = "unknown/unknown"
-"""The platform of a manifest that says how an image was built (Docker docs, Image attestation storage)."""
+"""The platform of a manifest that describes how an image was built (Docker docs, Image attestation storage)."""
 
 MAX_BLOB_BYTES = 2**40
 """Of a layer. ECR's quotas end at 4,200 parts of 10 MiB (Amazon ECR User Guide, "Service quotas")."""
@@ -43,7 +42,7 @@ MAX_NAME = 255
 """Characters of a media type (RFC 6838, section 4.2) and of the parts of a platform."""
 
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
-"""What a document of a registry raises that is not what it should be: no JSON, other types, a thousand levels."""
+"""What a malformed document raises: invalid JSON, other types, a thousand levels."""
 
 _WAY_OUT = (
     "Build it with `docker buildx build --platform linux/amd64 --provenance=false --output "
@@ -53,7 +52,7 @@ _WAY_OUT = (
 
 @dataclass(frozen=True)
 class Platform:
-    """Operating system and processor, ``linux/amd64`` or ``linux/arm64/v8``."""
+    """Operating system and processor, `linux/amd64` or `linux/arm64/v8`."""
 
     os: str
     architecture: str
@@ -64,13 +63,13 @@ class Platform:
 
     @property
     def runs_on_sagemaker(self) -> bool:
-        """Whether AWS's amd64 instances run it."""
+        """Whether amd64 instances run it."""
         return (self.os, self.architecture) == ("linux", "amd64")
 
 
 @dataclass(frozen=True)
 class Descriptor:
-    """A reference to a blob or to another manifest: what it is, its digest and its size in bytes."""
+    """A reference to a blob or to another manifest: media type, digest and size in bytes."""
 
     media_type: str
     digest: str
@@ -80,7 +79,11 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class ImageManifest:
-    """One image for one platform. ``body`` is the manifest's exact bytes, whose sha256 is the image's digest."""
+    """One image for one platform.
+
+    Attributes:
+        body: the manifest's exact bytes, whose sha256 is the image's digest.
+    """
 
     media_type: str
     body: bytes
@@ -93,7 +96,7 @@ class ImageManifest:
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
-        """Every blob once: the layers in order, then the configuration."""
+        """Every blob without repetition: the layers in order, then the configuration."""
         return tuple({blob.digest: blob for blob in (*self.layers, self.config)}.values())
 
 
@@ -105,75 +108,87 @@ class ImageIndex:
 
 
 def digest_of(body: bytes) -> str:
-    """``sha256:…`` of the bytes."""
+    """`sha256:…` of the bytes."""
     return f"sha256:{hashlib.sha256(body).hexdigest()}"
 
 
 def verify_digest(body: bytes, digest: str, what: str) -> None:
-    """Raise DigestMismatch unless the bytes are the ones that the digest names."""
-    found = digest_of(body)
-    if found != digest:
-        raise DigestMismatch(f"{what}: the bytes that arrived have digest {found}, not {digest}. Run it again.")
+    """
+    Raises:
+        DigestMismatch: the bytes have another digest.
+    """
+    received = digest_of(body)
+    if received != digest:
+        raise DigestMismatch(f"{what}: the received bytes have digest {received}, not {digest}. Run the command again.")
 
 
 def parse_manifest(body: bytes, media_type: str | None, image: str) -> ImageManifest | ImageIndex:
-    """Read a manifest. ``media_type`` is what the registry calls it; what it says of itself comes second.
+    """Read a manifest.
 
-    Raises UnsupportedImage for another kind of document, naming ``image``.
+    Args:
+        media_type: the one that the registry declares; it takes precedence over the manifest's own.
+
+    Raises:
+        UnsupportedImage: the document is not a manifest; the message names `image`.
     """
     try:
         document = json.loads(body)
         named = media_type if media_type in READABLE_MEDIA_TYPES else document.get("mediaType")
         declared = named or _media_type_by_content(document)
         if declared in (DOCKER_MANIFEST_LIST, OCI_INDEX):
-            return ImageIndex(tuple(_descriptor(each) for each in document["manifests"]))
+            return ImageIndex(tuple(_descriptor(part) for part in document["manifests"]))
         if declared in (DOCKER_MANIFEST, OCI_MANIFEST):
-            layers = tuple(_descriptor(each) for each in document["layers"])
+            layers = tuple(_descriptor(part) for part in document["layers"])
             return ImageManifest(declared, body, _descriptor(document["config"]), layers)
     except UNREADABLE:
         kind = printable(media_type or "an image manifest")
-        raise UnsupportedImage(f"{image}: its manifest cannot be read as {kind}. Push it again.") from None
+        raise UnsupportedImage(f"{image}: its manifest cannot be read as {kind}. Push the image again.") from None
     kind = printable(str(declared))[:MAX_NAME]
     raise UnsupportedImage(f"{image} is {kind}; only Docker schema 2 and OCI images can be copied. {_WAY_OUT}")
 
 
 def choose_platform(index: ImageIndex, image: str) -> Descriptor:
-    """The linux/amd64 image of an index, or its only one if the index does not say its platform.
+    """The linux/amd64 image of an index, or its only one if that has no platform.
 
-    Raises UnsupportedImage that lists what the index has instead.
+    Raises:
+        UnsupportedImage: the index has other platforms, which the message lists.
     """
     images = [
-        each
-        for each in index.manifests
-        if each.media_type in (DOCKER_MANIFEST, OCI_MANIFEST) and str(each.platform) != _ATTESTATION
+        manifest
+        for manifest in index.manifests
+        if manifest.media_type in (DOCKER_MANIFEST, OCI_MANIFEST) and str(manifest.platform) != _ATTESTATION
     ]
-    fitting = [(each.platform.variant, each) for each in images if each.platform and each.platform.runs_on_sagemaker]
-    if fitting:  # without a variant (x86-64-v3 …) comes first: it runs on every instance type
+    fitting = [(one.platform.variant, one) for one in images if one.platform and one.platform.runs_on_sagemaker]
+    if fitting:  # the one without a variant (x86-64-v3 …) runs on every instance type, and sorts first
         return min(fitting, key=lambda pair: pair[0])[1]
     only = images[0] if len(images) == 1 else None
-    if only and only.platform is None:  # docker reads it from the configuration, which is checked later on
+    if only and only.platform is None:  # docker reads it from the configuration, which is checked later
         return only
-    platforms = {str(each.platform) for each in images if each.platform}
-    raise _wrong_platform(image, ", ".join(sorted(platforms)) or "no platform at all")
+    platforms = {str(manifest.platform) for manifest in images if manifest.platform}
+    raise _wrong_platform(image, ", ".join(sorted(platforms)) or "an unknown platform")
 
 
 def check_config(config: bytes, image: str) -> None:
-    """Refuse an image whose configuration does not say linux/amd64. Raises UnsupportedImage."""
+    """
+    Raises:
+        UnsupportedImage: the image's configuration is not one for linux/amd64.
+    """
     try:
         platform = _platform(json.loads(config))
     except UNREADABLE:
-        raise UnsupportedImage(f"{image} is no container image: its configuration names no platform.") from None
+        raise UnsupportedImage(f"{image} is not a container image: its configuration has no platform.") from None
     if not platform.runs_on_sagemaker:
         raise _wrong_platform(image, str(platform))
 
 
 def as_docker_schema2(manifest: ImageManifest, image: str) -> ImageManifest:
-    """The manifest in the form that SageMaker accepts: itself where it has it, else rewritten, with another digest.
+    """The manifest in the form that SageMaker accepts: unchanged, or rewritten with another digest.
 
-    Raises UnsupportedImage for a layer that is not a gzip tar in the registry, naming the layer.
+    Raises:
+        UnsupportedImage: a layer is not a gzip tar in the registry; the message names it.
     """
     if manifest.config.media_type not in (DOCKER_CONFIG, OCI_CONFIG):
-        raise UnsupportedImage(f"{image} is no container image: its configuration is {manifest.config.media_type}.")
+        raise UnsupportedImage(f"{image} is not a container image: its configuration is {manifest.config.media_type}.")
     for position, layer in enumerate(manifest.layers, start=1):
         _check_layer(layer, f"{image}: layer {position} of {len(manifest.layers)} ({layer.digest})")
     config = replace(manifest.config, media_type=DOCKER_CONFIG)
@@ -184,7 +199,7 @@ def as_docker_schema2(manifest: ImageManifest, image: str) -> ImageManifest:
 
 
 def _write(config: Descriptor, layers: tuple[Descriptor, ...]) -> bytes:
-    # Image digests follow from these very bytes: another order or spacing would make every rewritten image a new one.
+    # the digest depends on these bytes: another order or spacing would make every rewritten image a new one
     document = {
         "schemaVersion": 2,
         "mediaType": DOCKER_MANIFEST,
@@ -200,21 +215,19 @@ def _written(descriptor: Descriptor) -> dict[str, Any]:
 
 def _check_layer(layer: Descriptor, name: str) -> None:
     if "foreign" in layer.media_type or "nondistributable" in layer.media_type:
-        raise UnsupportedImage(f"{name} is not kept in the registry ({layer.media_type}). Choose another image.")
+        raise UnsupportedImage(f"{name} is not stored in the registry ({layer.media_type}). Choose another image.")
     if layer.media_type not in (DOCKER_LAYER, OCI_LAYER):
         raise UnsupportedImage(
-            f"{name} is {layer.media_type}; Docker schema 2 knows layers of gzip tar only. {_WAY_OUT}"
+            f"{name} is {layer.media_type}, and Docker schema 2 accepts only gzip tar layers. {_WAY_OUT}"
         )
 
 
-def _wrong_platform(image: str, found: str) -> UnsupportedImage:
-    return UnsupportedImage(
-        f"{image} is for {found}; the instance types that are deployed to run linux/amd64. {_WAY_OUT}"
-    )
+def _wrong_platform(image: str, platforms: str) -> UnsupportedImage:
+    return UnsupportedImage(f"{image} is for {platforms}, but the endpoints' instances run linux/amd64. {_WAY_OUT}")
 
 
 def _media_type_by_content(document: dict[str, Any]) -> str:
-    """The media type of a document that does not say it; OCI leaves that open."""
+    """The media type of a document without one, which OCI allows."""
     if document.get("schemaVersion") != 2:
         return "Docker schema 1"
     return OCI_INDEX if "manifests" in document else OCI_MANIFEST
@@ -229,11 +242,11 @@ def _descriptor(document: dict[str, Any]) -> Descriptor:
 
 
 def _platform(document: dict[str, Any]) -> Platform:
-    return Platform(*(_text(each) for each in (document["os"], document["architecture"], document.get("variant", ""))))
+    return Platform(*(_text(part) for part in (document["os"], document["architecture"], document.get("variant", ""))))
 
 
 def _text(value: Any) -> str:
-    """A name that a registry gives; it is compared and printed."""
+    """A name from a registry, safe to print."""
     if not re.fullmatch(rf"[!-~]{{0,{MAX_NAME}}}", value):
-        raise ValueError("no name")
+        raise ValueError("not a name")
     return str(value)

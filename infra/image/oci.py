@@ -1,6 +1,6 @@
-"""A repository in a registry other than ECR (NVIDIA's nvcr.io, for instance), by the OCI distribution API over HTTPS.
+"""A repository in a registry other than ECR, such as NVIDIA's nvcr.io, through the OCI distribution API over HTTPS.
 
-Formats: OCI distribution-spec, "Pull"; tokens by the distribution project's "Token Authentication Specification".
+Formats: OCI distribution-spec, "Pull"; the distribution project's "Token Authentication Specification".
 """
 
 from __future__ import annotations
@@ -8,10 +8,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
-import urllib3
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
@@ -25,42 +23,36 @@ _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 _LOOPBACK = re.compile(r"(?:localhost|127(?:\.\d+){3})(?::\d+)?")
 
 
-@dataclass(frozen=True)
-class RegistryCredentials:
-    """User and password of a registry; for nvcr.io the user is ``$oauthtoken`` and the password an NGC API key."""
-
-    username: str
-    password: str = field(repr=False)
-
-
 class DistributionRepository:
-    """One repository of a registry, read only; anonymous unless there are credentials."""
+    """A repository of a registry, read anonymously."""
 
-    def __init__(
-        self, reference: ImageReference, http: Http, retry: Retry, credentials: RegistryCredentials | None = None
-    ) -> None:
+    def __init__(self, reference: ImageReference, http: Http, retry: Retry) -> None:
         host = _API_HOSTS.get(reference.registry, reference.registry)
-        # As docker does: a registry on this machine speaks plain HTTP.
+        # as docker: HTTP for a registry on this machine
         self._scheme = "http" if _LOOPBACK.fullmatch(host) else "https"
         self._host = host
         self._name = reference.repository
         self._http = http
         self._retry = retry
-        self._credentials = credentials
         self._authorization: dict[str, str] = {}
 
     def __str__(self) -> str:
         return f"{self._host}/{self._name}"
 
     def manifest(self, tag_or_digest: str) -> tuple[bytes, str | None]:
-        """A manifest's exact bytes, checked against its digest, and its media type.
+        """A manifest's exact bytes, with a verified digest, and its media type.
 
-        Raises ImageNotFound, RegistryRefused, DigestMismatch, TransferFailed.
+        Raises:
+            ImageNotFound, RegistryRefused, DigestMismatch, TransferFailed: with the image and the way out.
         """
         return self._retry.call(lambda: self._manifest(tag_or_digest), f"{self}: manifest of {tag_or_digest}")
 
     def open_blob(self, digest: str, start: int) -> BaseHTTPResponse:
-        """A blob's bytes from ``start`` on. Raises RegistryRefused."""
+        """The response with a blob's bytes from `start` on, its body unread.
+
+        Raises:
+            RegistryRefused: the image is not public.
+        """
         url = self._url(f"blobs/{digest}")
         response = self._get(url, from_byte(start))
         check_status(response, url)
@@ -70,18 +62,18 @@ class DistributionRepository:
         url = self._url(f"manifests/{tag_or_digest}")
         response = self._get(url, {"Accept": ", ".join(READABLE_MEDIA_TYPES)})
         if response.status == 404:
-            raise ImageNotFound(f"{self} holds no image {tag_or_digest}.")
+            raise ImageNotFound(f"{self} does not have the image {tag_or_digest}.")
         if response.status == 403:
             raise self._refusal(response)
         check_status(response, url)
         body = _read(response, MAX_MANIFEST_BYTES, f"{self}: manifest of {tag_or_digest}")
-        named = tag_or_digest if tag_or_digest.startswith("sha256:") else response.headers.get("Docker-Content-Digest")
-        if named:
-            verify_digest(body, named, f"{self}: manifest of {tag_or_digest}")
+        digest = tag_or_digest if tag_or_digest.startswith("sha256:") else response.headers.get("Docker-Content-Digest")
+        if digest:
+            verify_digest(body, digest, f"{self}: manifest of {tag_or_digest}")
         return body, response.headers.get("Content-Type", "").partition(";")[0].strip() or None
 
     def _get(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
-        """The answer to a request, made again with a new token where one is wanted. Raises RegistryRefused."""
+        """The response to a request, which is repeated with a new token if the registry requires one."""
         response = self._http.get(url, {**headers, **self._authorization})
         if response.status == 401:
             response.close()
@@ -92,24 +84,22 @@ class DistributionRepository:
         return response
 
     def _authenticate(self, response: BaseHTTPResponse) -> dict[str, str]:
-        """The header that a registry's challenge asks for."""
+        """The header that a registry's challenge requires."""
         challenge = response.headers.get("WWW-Authenticate", "")
         bearer = re.search(r"\bbearer\s+(.*)", challenge, re.IGNORECASE)
         if bearer:
             return {"Authorization": f"Bearer {self._token(dict(_PARAMETER.findall(bearer[1])))}"}
-        if self._credentials and "basic" in challenge.lower():
-            return self._basic()
         raise self._refusal(response)
 
     def _token(self, challenge: Mapping[str, str]) -> str:
         realm = challenge.get("realm", "")
         if not realm.startswith(f"{self._scheme}://"):
             raise RegistryRefused(
-                f"{self}: the registry sends for a token to an address without {self._scheme}. Choose another."
+                f"{self}: the registry's token service does not use {self._scheme}. Choose another registry."
             )
         query = {"scope": f"repository:{self._name}:pull", "service": challenge.get("service", self._host)}
         self._http.refuse_link_local(realm)
-        response = self._http.get(f"{realm}?{urlencode(query)}", self._basic() if self._credentials else {})
+        response = self._http.get(f"{realm}?{urlencode(query)}", {})
         if response.status in (400, 401, 403):
             raise self._refusal(response)
         check_status(response, realm)
@@ -120,19 +110,13 @@ class DistributionRepository:
                 raise ValueError
             return str(token)
         except UNREADABLE:
-            raise RegistryRefused(f"{self}: {urlsplit(realm).hostname} gave no token. Choose another.") from None
-
-    def _basic(self) -> dict[str, str]:
-        assert self._credentials is not None
-        login = f"{self._credentials.username}:{self._credentials.password}"
-        return {"Authorization": urllib3.make_headers(basic_auth=login)["authorization"]}
+            raise RegistryRefused(f"{self}: {urlsplit(realm).hostname} did not return a token.") from None
 
     def _refusal(self, response: BaseHTTPResponse) -> RegistryRefused:
         response.close()
-        way_out = "Check user and password" if self._credentials else "Give a user and password for the registry"
         return RegistryRefused(
-            f"{self}: access was refused (HTTP {response.status}). The image is private, or does not exist. "
-            f"{way_out}, or choose another image."
+            f"{self}: access was refused (HTTP {response.status}): the image is private or does not exist. Images of "
+            "this registry are read anonymously. Push the image to Amazon ECR, or choose another one."
         )
 
     def _url(self, path: str) -> str:
@@ -140,7 +124,12 @@ class DistributionRepository:
 
 
 def _read(response: BaseHTTPResponse, limit: int, what: str) -> bytes:
-    """A small body, whole. Raises Broken if the connection breaks, UnsupportedImage beyond ``limit`` bytes."""
+    """A small body.
+
+    Raises:
+        Broken: the connection breaks.
+        UnsupportedImage: the body has more than `limit` bytes.
+    """
     try:
         body = response.read(limit + 1)
     except (HTTPError, OSError) as error:

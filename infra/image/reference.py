@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from infra.image.errors import InvalidImageReference
 
 DIGEST = r"sha256:[0-9a-f]{64}"
-"""Pattern of a digest; registries use no other algorithm for images."""
+"""Pattern of a digest. Registries use no other algorithm for images."""
 
-# Grammar of https://github.com/distribution/reference; a registry is told from a path by its dot, port or `localhost`.
+# Grammar of https://github.com/distribution/reference. A dot, a port or `localhost` marks a registry.
 _REGISTRY = r"(?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+|[A-Za-z0-9-]+(?=:))(?::\d{1,5})?"
 _NAME = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = rf"{_NAME}(?:/{_NAME})*"
@@ -35,14 +35,14 @@ class EcrRegistry:
 
     @property
     def host(self) -> str:
-        """``123456789012.dkr.ecr.us-east-1.amazonaws.com``"""
+        """`123456789012.dkr.ecr.us-east-1.amazonaws.com`"""
         suffix = _DNS_SUFFIXES.get(self.region.split("-")[0], "amazonaws.com")
         return f"{self.account}.dkr.ecr.{self.region}.{suffix}"
 
 
 @dataclass(frozen=True)
 class ImageReference:
-    """``registry/repository``, with ``:tag``, ``@digest`` or both; where both are given, the digest decides."""
+    """`registry/repository` with `:tag`, `@digest` or both; the digest takes precedence."""
 
     registry: str
     repository: str
@@ -51,15 +51,16 @@ class ImageReference:
 
     @classmethod
     def parse(cls, text: str) -> ImageReference:
-        """Read ``registry/repository:tag`` or ``…@sha256:…``; neither registry nor tag has a default.
+        """Read `registry/repository:tag` or `…@sha256:…`. Neither registry nor tag has a default.
 
-        Raises InvalidImageReference (a ValueError).
+        Raises:
+            InvalidImageReference: the text has another form. It is a ValueError too.
         """
         match = _REFERENCE.fullmatch(text)
         if match is None:
-            raise InvalidImageReference(f"{text!r} is not an image reference. {_reason(text)}")
+            raise InvalidImageReference(f"{text!r} is not a valid image reference. {_reason(text)}")
         if match["tag"] is None and match["digest"] is None:
-            raise InvalidImageReference(f"{text} names no tag and no digest; write {text}:TAG or {text}@sha256:DIGEST.")
+            raise InvalidImageReference(f"{text} requires a tag or digest: {text}:TAG or {text}@sha256:DIGEST.")
         return cls(match["registry"], match["repository"], match["tag"], match["digest"])
 
     @classmethod
@@ -76,7 +77,7 @@ class ImageReference:
         return EcrRegistry(match["account"], match["region"]) if match else None
 
     def at(self, digest: str) -> ImageReference:
-        """The same repository's image by digest alone: what it names never changes."""
+        """The same repository's image by digest alone, which never changes."""
         return replace(self, tag=None, digest=digest)
 
     def __str__(self) -> str:
@@ -86,15 +87,15 @@ class ImageReference:
 
 
 def _reason(text: str) -> str:
-    """What is wrong with a text that is no reference, by the part that is wrong most often."""
+    """What is wrong with an invalid reference: the most common mistake first."""
     name, at, digest = text.partition("@")
     if at and not re.fullmatch(DIGEST, digest):
-        return f"A digest is sha256: and 64 lowercase hex digits, not {digest!r}."
+        return f"{digest!r} is not a valid digest: sha256: and 64 lowercase hexadecimal digits."
     registry, slash, path = name.partition("/")
     if "://" in text:
-        return "It begins with the registry's host, without https://."
+        return "Remove https://: a reference begins with the registry's host."
     if not slash or not re.fullmatch(_REGISTRY, registry):
-        return "It begins with the registry's host, as in nvcr.io/nvidia/tritonserver:23.10-py3."
+        return "A reference begins with the registry's host, as in nvcr.io/nvidia/tritonserver:23.10-py3."
     if path != path.lower() and not re.fullmatch(rf"{_REPOSITORY}(?::.*)?", path):
-        return "The repository's name is in lowercase letters."
-    return "Its form is registry/repository:tag or registry/repository@sha256:digest."
+        return "The repository's name must be in lowercase letters."
+    return "Use registry/repository:tag or registry/repository@sha256:digest."

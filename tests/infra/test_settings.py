@@ -141,7 +141,7 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
         "the bucket is in ap-northeast-1",
     ),
     ("image.version", "latest", "image.version", "of the form of"),
-    ("image.source", "nonsense", "image.source", "not an image reference"),
+    ("image.source", "nonsense", "image.source", "not a valid image reference"),
     ("image", {"version": "23.10-py3", "source": "nvcr.io/nvidia/tritonserver:23.10-py3"}, "image.source", "both"),
     ("role.name", "a role", "role.name", "of the form of"),
     ("vpc", {"subnetIds": ["subnet-1"]}, "vpc.securityGroupIds", "is required"),
@@ -211,7 +211,7 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
         "is for instances with Inferentia or Trainium",
     ),
     ("ranking.instanceType", "ml.p2.xlarge", "ranking.instanceType", "compute capability 3.7, and Triton 23.10"),
-    ("ranking.instanceType", "ml.p6-b200.48xlarge", "ranking.instanceType", "Take image.version 25.04-py3"),
+    ("ranking.instanceType", "ml.p6-b200.48xlarge", "ranking.instanceType", "Use image.version 25.04-py3"),
     ("ranking.environment", {f"k{i}": "v" for i in range(99)}, "ranking.environment", "SageMaker takes 100"),
     ("ranking.environment", {f"k{i}": "v" * 1024 for i in range(10, 42)}, "ranking.environment", "32864 bytes"),
     ("ranking.initialVariantWeight", float("inf"), "ranking.initialVariantWeight", "finite number"),
@@ -821,7 +821,7 @@ def test_an_image_without_gpu_support_is_refused_on_gpus() -> None:
 @pytest.mark.parametrize(
     ("image", "instance_type", "words"),
     [
-        ("25.01-py3", "ml.p3.2xlarge", "compute capability 7.0, and Triton 25.01 needs 7.5"),
+        ("25.01-py3", "ml.p3.2xlarge", "compute capability 7.0, and Triton 25.01 requires 7.5"),
         ("nvcr.io/nvidia/tritonserver:25.08-py3", "ml.p3.2xlarge", "or an image older than 25.01"),
         ("24.12-py3", "ml.g7.2xlarge", "Blackwell GPUs are newer than Triton 24.12"),
         ("24.03-py3", "ml.g7e.2xlarge", "Blackwell GPUs are newer than Triton 24.03"),
@@ -841,7 +841,7 @@ def test_a_driver_has_to_know_the_gpus() -> None:
     keys = {"instanceType": "ml.p6-b200.48xlarge", "inferenceAmiVersion": "al2-ami-sagemaker-inference-gpu-3-1"}
     ((key, message),) = problems(with_image("25.08-py3", **keys)).items()
     assert key.endswith("inferenceAmiVersion")
-    assert "need 570 or later" in message
+    assert "require 570 or later" in message
 
 
 @pytest.mark.parametrize(
@@ -905,13 +905,13 @@ def test_a_variable_that_is_no_option_of_tritons_container_is_a_warning() -> Non
 @pytest.mark.parametrize(
     ("region", "image", "words"),
     [
-        ("eu-central-2", {}, "in eu-central-2 from 23.12 on (26.05 is the last one known), and 23.10-py3 is none of"),
+        ("eu-central-2", {}, "23.10-py3 in eu-central-2, only versions from 23.12 on (26.05 is the newest one known)"),
         ("us-east-1", {"version": "23.11-py3"}, "from 22.07 to 23.10 and from 23.12 on (26.05 is"),
-        ("us-east-1", {"version": "21.01-py3-cpu"}, "21.01-py3-cpu is none of those"),
+        ("us-east-1", {"version": "21.01-py3-cpu"}, "does not publish 21.01-py3-cpu in us-east-1"),
         (
             "us-east-1",
             {"version": "99.01-py3"},
-            "later than 26.05, the last release that AWS is known to publish in us-",
+            "newer than 26.05, the newest release known in us-",
         ),
         ("us-east-1", {"version": "22.07-py3"}, None),
         ("eu-central-2", {"version": "26.05-py3"}, None),

@@ -43,7 +43,7 @@ def test_china_has_hosts_of_its_own() -> None:
     "version", ["23.10", "23.13-py3", "23.00-py3", "2023.10-py3", "latest", "23.10-py3-gpu", "23.1-py3"]
 )
 def test_a_version_of_another_form_is_refused(version: str) -> None:
-    with pytest.raises(UnknownImage, match=re.escape(repr(version)) + r".*YY\.MM-py3 and YY\.MM-py3-cpu"):
+    with pytest.raises(UnknownImage, match=re.escape(repr(version)) + r".*YY\.MM-py3 or YY\.MM-py3-cpu"):
         aws_triton_images("us-east-1", version)
 
 
@@ -52,7 +52,7 @@ def test_a_version_of_another_form_is_refused(version: str) -> None:
     [("us-gov-west-1", r"us-east-1, us-east-2, us-west-1, us-west-2\."), ("xx-east-1", r"af-south-1, .*us-west-2\.")],
 )
 def test_a_region_without_the_image_is_refused_with_those_near_it_that_have_it(region: str, others: str) -> None:
-    with pytest.raises(UnknownImage, match=f"'{region}'; it does in {others}"):
+    with pytest.raises(UnknownImage, match=f"'{region}', but in {others}"):
         aws_triton_images(region, "23.10-py3")
 
 

@@ -142,7 +142,7 @@ def test_a_blob_that_is_not_there_is_not_asked_for_again(blobs: BlobServer, blob
 
 
 def test_a_blob_of_another_size_than_the_manifest_says_is_refused(blobs: BlobServer, blob: Path, retry: Retry) -> None:
-    with pytest.raises(DigestMismatch, match="the registry has 10240 bytes, the manifest says 10239"):
+    with pytest.raises(DigestMismatch, match="has 10240 bytes in the registry, but 10239 in the manifest"):
         reader_of(blobs, blob, len(CONTENT) - 1, retry).read(0, 10)
 
 

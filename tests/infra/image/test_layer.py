@@ -153,7 +153,7 @@ def test_a_part_after_which_ecr_holds_less_or_more_than_was_sent_is_given_up(
             raise refusal("UploadLayerPart", "InvalidLayerPartException", "refused by the test", **received)
 
     ecr.before["UploadLayerPart"] = claim
-    says = rf"lost 3 times \(ECR holds the bytes up to {held}, after bytes 5242880 to 10485759 were sent\)"
+    says = rf"3 times \(ECR has the bytes up to {held} after bytes 5242880 to 10485759 were sent\)"
     with pytest.raises(TransferFailed, match=says):
         copy(registries, layer)
     assert ecr.operations()["UploadLayerPart"] == 2 * MAX_UPLOADS
@@ -173,7 +173,7 @@ def test_an_upload_that_is_always_lost_is_given_up(
     ecr: FakeEcr, registries: Registries, destination: Repository, layer: Descriptor
 ) -> None:
     lose_uploads(ecr, destination, "CompleteLayerUpload", 1, 2, 3, 4)
-    with pytest.raises(TransferFailed, match=rf"layer {DIGEST}: its upload was lost 3 times .*UploadNotFoundException"):
+    with pytest.raises(TransferFailed, match=rf"layer {DIGEST}: ECR lost its upload 3 times .*UploadNotFoundException"):
         copy(registries, layer)
     assert ecr.operations()["InitiateLayerUpload"] == MAX_UPLOADS
     assert not destination.layers
@@ -199,7 +199,7 @@ def test_other_bytes_than_the_digest_names_are_not_completed(
     ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository, layer: Descriptor
 ) -> None:
     source.layers[DIGEST].write_bytes(LAYER[:-1] + b"?")
-    with pytest.raises(DigestMismatch, match=rf"layer {DIGEST}: the bytes that arrived have digest sha256:"):
+    with pytest.raises(DigestMismatch, match=rf"layer {DIGEST}: the received bytes have digest sha256:"):
         copy(registries, layer)
     assert ecr.operations()["CompleteLayerUpload"] == 0
     assert not destination.layers
@@ -212,7 +212,7 @@ def test_bytes_that_change_on_their_way_to_ecr_are_noticed(
         parameters["layerPartBlob"] = bytes(len(parameters["layerPartBlob"]))
 
     ecr.before["UploadLayerPart"] = damage
-    with pytest.raises(DigestMismatch, match=rf"InvalidLayerException.*Layer {DIGEST} was changed on its way"):
+    with pytest.raises(DigestMismatch, match=rf"InvalidLayerException.*Layer {DIGEST} was changed in transit"):
         copy(registries, layer)
 
 

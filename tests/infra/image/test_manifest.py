@@ -84,7 +84,7 @@ def test_the_only_image_of_an_index_may_leave_its_platform_to_the_configuration(
     """containerd and docker do the same, for instance with what `buildah manifest` and `crane index` write."""
     nameless = {"mediaType": OCI_MANIFEST, "digest": digest("a"), "size": 500}
     assert choose_platform(index(nameless, *others), IMAGE).digest == digest("a")
-    with pytest.raises(UnsupportedImage, match="no platform at all"):
+    with pytest.raises(UnsupportedImage, match="an unknown platform"):
         choose_platform(index(nameless, nameless | {"digest": digest("b")}), IMAGE)
 
 
@@ -93,21 +93,21 @@ def test_an_index_for_arm_alone_is_refused_with_what_it_has() -> None:
         entry("a", "linux", "arm64", "v8"), entry("b", "linux", "arm", "v7"), entry("d", "unknown", "unknown")
     )
     with pytest.raises(
-        UnsupportedImage, match=rf"{IMAGE} is for linux/arm/v7, linux/arm64/v8; .*--platform linux/amd64"
+        UnsupportedImage, match=rf"{IMAGE} is for linux/arm/v7, linux/arm64/v8, .*--platform linux/amd64"
     ):
         choose_platform(found, IMAGE)
 
 
 def test_an_image_that_is_configured_for_arm_is_refused() -> None:
     config = json.dumps({"os": "linux", "architecture": "arm64", "variant": "v8"}).encode()
-    with pytest.raises(UnsupportedImage, match=rf"{IMAGE} is for linux/arm64/v8; "):
+    with pytest.raises(UnsupportedImage, match=rf"{IMAGE} is for linux/arm64/v8, "):
         check_config(config, IMAGE)
     check_config(json.dumps({"os": "linux", "architecture": "amd64"}).encode(), IMAGE)
 
 
 @pytest.mark.parametrize("config", [b"{}", b"[]", b"not JSON", b'{"os": "linux"}'])
 def test_a_configuration_without_platform_is_refused(config: bytes) -> None:
-    with pytest.raises(UnsupportedImage, match="its configuration names no platform"):
+    with pytest.raises(UnsupportedImage, match="its configuration has no platform"):
         check_config(config, IMAGE)
 
 
@@ -154,7 +154,7 @@ def test_a_layer_that_is_not_gzip_is_refused_by_name(media_type: str) -> None:
     found = parsed(image(OCI_MANIFEST, OCI_CONFIG, (OCI_LAYER, media_type, OCI_LAYER)))
     with pytest.raises(UnsupportedImage) as refused:
         as_docker_schema2(found, IMAGE)
-    assert str(refused.value).startswith(f"{IMAGE}: layer 2 of 3 ({digest('2')}) is {media_type}; ")
+    assert str(refused.value).startswith(f"{IMAGE}: layer 2 of 3 ({digest('2')}) is {media_type}, ")
     assert "compression=gzip" in str(refused.value)
 
 
@@ -166,13 +166,15 @@ def test_a_layer_that_is_not_gzip_is_refused_by_name(media_type: str) -> None:
     ],
 )
 def test_a_foreign_layer_is_refused_by_name(media_type: str) -> None:
-    with pytest.raises(UnsupportedImage, match=rf"layer 1 of 1 \({digest('1')}\) is not kept in the registry"):
+    with pytest.raises(UnsupportedImage, match=rf"layer 1 of 1 \({digest('1')}\) is not stored in the registry"):
         as_docker_schema2(parsed(image(layers=(media_type,))), IMAGE)
 
 
 def test_what_is_no_container_image_is_refused() -> None:
     chart = parsed(image(OCI_MANIFEST, "application/vnd.cncf.helm.config.v1+json", (OCI_LAYER,)))
-    with pytest.raises(UnsupportedImage, match=r"no container image: its configuration is application/vnd\.cncf\.helm"):
+    with pytest.raises(
+        UnsupportedImage, match=r"not a container image: its configuration is application/vnd\.cncf\.helm"
+    ):
         as_docker_schema2(chart, IMAGE)
 
 
@@ -218,7 +220,5 @@ def test_a_blob_that_occurs_twice_is_one_blob() -> None:
 
 def test_other_bytes_than_the_digest_names_are_refused() -> None:
     verify_digest(b"abc", manifest.digest_of(b"abc"), IMAGE)
-    with pytest.raises(
-        DigestMismatch, match=rf"{IMAGE}: the bytes that arrived have digest sha256:\w+, not {digest('0')}"
-    ):
+    with pytest.raises(DigestMismatch, match=rf"{IMAGE}: the received bytes have digest sha256:\w+, not {digest('0')}"):
         verify_digest(b"abc", digest("0"), IMAGE)
