@@ -1,26 +1,44 @@
-"""`python -m infra`: what people and CI do with a stack besides `pulumi up`."""
+"""Validate, explain and operate the stacks of this project, next to `pulumi up`."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
 
-import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
 
-from infra.cli import explain, policy, release, schema, validate
 from infra.errors import UserError
 from infra.printable import printable
 
-app = typer.Typer(help=__doc__, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-app.add_typer(release.app, name="release")
-for command in (validate.validate, explain.explain, schema.schema, policy.policy):
-    app.command()(command)
+COMMANDS = {
+    "validate": "Validate stack files and the model repositories that they name.",
+    "explain": "Explain a key of stack files.",
+    "schema": "Write the JSON Schema of stack files.",
+    "policy": "Print the IAM policies that a principal of a stack requires.",
+    "release": "Observe and stop releases.",
+}
+"""The modules of `infra.cli` that are commands, each with the first sentence of its help."""
+
+
+class CommandGroup(TyperGroup):
+    """Imports the module of a command when that command runs: the help of the group requires none of them."""
+
+    def __init__(self, **attributes: Any) -> None:
+        commands = [TyperCommand(name, help=summary) for name, summary in COMMANDS.items()]
+        super().__init__(commands=commands, no_args_is_help=True, **attributes)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, get_command(import_module(f"infra.cli.{name}").app), rest
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command, by default that of the command line."""
     try:
-        app(arguments, prog_name="python -m infra")
+        CommandGroup(help=__doc__).main(arguments, prog_name="python -m infra")
     except UserError as error:
         print("\n".join(map(printable, f"error: {error}".split("\n"))), file=sys.stderr)
         sys.exit(error.exit_code)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from infra.settings.reference import Key
+from infra.cli.options import Directory
+from infra.cli.project import Project
+from infra.diagnostics.suggest import nearest
+from infra.settings.effect import Effect
+from infra.settings.reference import Key, keys, written
+from infra.settings.section import Section
 
 _PART = re.compile(r'\["(?:[^"\\]|\\.)*"\]|\[[^\]]*\]|[^.\[\]]+')
 """Of a key as Pulumi writes it: a name, one in brackets and quotes, or a position."""
@@ -51,17 +55,19 @@ TWO_VARIANTS = """\
 
 KeyName = Annotated[str | None, typer.Argument(metavar="KEY", help="Such as endpoints.*.release.bakeSeconds.")]
 Write = Annotated[bool, typer.Option("--write", help=f"Write {FILE}, with all keys.")]
-Directory = Annotated[Path, typer.Option("--cwd", help="A directory in the Pulumi project.")]
+
+app = typer.Typer(add_completion=False)
 
 
+@app.command()
 def explain(key: KeyName = None, write: Write = False, cwd: Directory = Path()) -> None:
-    """Explain a key of stack files: type, default, range, example, and what a change does to a running endpoint.
+    """Explain a key of stack files.
 
-    Without a key, all keys are listed. Exits with 1 when there is no such key.
+    Prints its type, default, range, an example, and what a change does to an endpoint in service. Without KEY, lists
+    all keys.
+
+    Exit codes: 0, or 1 if the key does not exist.
     """
-    from infra.cli.project import Project
-    from infra.settings.reference import keys
-
     at = Project.at(cwd.absolute())
     project = at.name
     if write:
@@ -75,7 +81,7 @@ def explain(key: KeyName = None, write: Write = False, cwd: Directory = Path()) 
     if found:
         print("\n\n".join(in_words(each, project, known) for each in found))
     elif key:
-        print(f"there is no key {key}.{question(known, key)}")
+        print(f"{key} is not a key of stack files.{question(known, key)}")
         raise typer.Exit(1)
     else:
         print("\n".join(dict.fromkeys(full_name(each, project) for each in known)))
@@ -93,8 +99,6 @@ def matching(known: Sequence[Key], name: str) -> list[Key]:
 
 def question(known: Iterable[Key], name: str) -> str:
     """A question after the key that was meant, if one is spelled like it."""
-    from infra.diagnostics.suggest import nearest
-
     ends = {each.path[-1]: each.name for each in sorted(known, key=lambda each: -len(each.path))}
     names = ends | {each.name: each.name for each in known}
     found = nearest(name, names) or nearest(name.rpartition(".")[2], names)
@@ -128,9 +132,6 @@ def in_words(key: Key, project: str, known: Sequence[Key]) -> str:
 
 def _default(key: Key) -> str:
     """What counts where the key is left out; of a section, what counts of its keys."""
-    from infra.settings.reference import written
-    from infra.settings.section import Section
-
     section = key.field.get_default(call_default_factory=True)
     if not isinstance(section, Section):
         return key.default
@@ -140,9 +141,6 @@ def _default(key: Key) -> str:
 
 def markdown(project: str) -> str:
     """The documentation of all keys."""
-    from infra.settings.effect import Effect
-    from infra.settings.reference import keys
-
     known = keys()
     effects = "\n".join(f"| {each.value} | {each.explanation} |" for each in Effect)
     text = f"""\

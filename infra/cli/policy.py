@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import botocore.session
 import typer
+from pydantic import TypeAdapter, ValidationError
 
+from infra.cli.options import Directory, Stack
 from infra.cli.project import StackFileError
+from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile
+from infra.policies import principals
+from infra.policies.document import ATTACHED_AT_MOST, ATTACHED_BY_DEFAULT
+from infra.settings.endpoint import EndpointName
 
-if TYPE_CHECKING:
-    from infra.policies.document import Policy
+app = typer.Typer(add_completion=False)
 
 
 class Principal(StrEnum):
@@ -26,38 +34,41 @@ class Principal(StrEnum):
     EXECUTION_ROLE = "execution-role"
 
 
-def policy(
-    principal: Annotated[
-        Principal,
-        typer.Argument(
-            help="What runs `pulumi up`, `python -m infra release` alone, or the upload of artifacts; or the role of "
-            "the containers."
-        ),
-    ],
-    stack: Annotated[str, typer.Option("--stack", "-s", help="The stack, as in Pulumi.STACK.yaml.")],
-    account: Annotated[
-        str | None, typer.Option(metavar="ID", help="The stack's account; that of your credentials if not given.")
-    ] = None,
-    also: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ENDPOINT[.VARIANT]",
-            help="One that the file does not have any more: removing it needs permissions on it. Can be repeated.",
-        ),
-    ] = None,
-    cwd: Annotated[Path, typer.Option("--cwd", help="A directory in the Pulumi project.")] = Path(),
-) -> None:
-    """Print the least that lets a principal work on a stack: a JSON array of documents for managed policies."""
-    import botocore.session
+Of = Annotated[
+    Principal,
+    typer.Argument(
+        metavar="PRINCIPAL",
+        help="deployer runs pulumi up, refresh and destroy. release-operator runs `python -m infra release` only. "
+        "uploader uploads model artifacts. execution-role is the role of the containers.",
+    ),
+]
+Account = Annotated[
+    str | None,
+    typer.Option(metavar="ID", help="The account of the stack.", show_default="the account of your credentials"),
+]
+Also = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ENDPOINT[.VARIANT]",
+        help="An endpoint or variant that the stack file no longer has: deleting it requires permissions too. Can be "
+        "repeated.",
+    ),
+]
 
-    from infra.policies import principals
 
+@app.command()
+def policy(principal: Of, stack: Stack, account: Account = None, also: Also = None, cwd: Directory = Path()) -> None:
+    """Print the IAM policies that a principal of a stack requires.
+
+    The output is a JSON array of least-privilege policy documents, each within the size limit of a managed policy.
+    """
+    _check(account, also or [])
     file = StackFile.find(stack, cwd)
     settings = file.settings()
     partition = botocore.session.get_session().get_partition_for_region(settings.region)
-    account = account or file.session().account_id
-    _require_names(also or [])
-    names = principals.StackNames.of(settings, file.stack, partition, account, also or [])
+    names = principals.StackNames.of(
+        settings, file.stack, partition, account or aws_session(file).account_id, also or []
+    )
     match principal:
         case Principal.DEPLOYER:
             documents = principals.deployer(names)
@@ -68,37 +79,35 @@ def policy(
         case Principal.EXECUTION_ROLE:
             documents = principals.execution_role(settings, names)
     print(json.dumps(documents, indent=2))
-    _note_quota(documents)
+    if note := _quota_note(len(documents)):
+        print(note, file=sys.stderr)
 
 
-def _require_names(also: list[str]) -> None:
-    from pydantic import TypeAdapter, ValidationError
-
-    from infra.settings.endpoint import EndpointName
-
-    for each in also:
-        for part in each.split(".", 1):
+def _check(account: str | None, also: Sequence[str]) -> None:
+    """
+    Raises:
+        StackFileError: an argument is not a valid account ID or name.
+    """
+    if account is not None and not re.fullmatch(r"\d{12}", account):
+        raise StackFileError(f"--account {account}: an AWS account ID has 12 digits.")
+    for name in also:
+        for part in name.split(".", 1):
             try:
                 TypeAdapter(EndpointName).validate_python(part)
             except ValidationError as error:
-                raise StackFileError(f"--also {each}: {error.errors()[0]['msg']}") from None
+                raise StackFileError(f"--also {name}: {error.errors()[0]['msg']}.") from None
 
 
-def _note_quota(documents: list[Policy]) -> None:
-    """On stderr: that IAM does not attach so many managed policies."""
-    from infra.policies.document import ATTACHED_AT_MOST, ATTACHED_BY_DEFAULT
-
-    count = len(documents)
+def _quota_note(count: int) -> str | None:
+    """A note if IAM does not attach that many managed policies to a role without a change."""
     if count <= ATTACHED_BY_DEFAULT:
-        return
+        return None
     way_out = (
-        f"ask for a quota of {count} (Service Quotas, L-0DA4ABF3)"
+        f"Request a quota of {count} (Service Quotas, L-0DA4ABF3)."
         if count <= ATTACHED_AT_MOST
-        else "divide the stack, or attach the documents to several roles and deploy as each (`pulumi up --target`)"
+        else "Split the stack, or attach the documents to several roles and deploy as each (`pulumi up --target`)."
     )
-    print(
-        f"{count} documents: IAM attaches {ATTACHED_BY_DEFAULT} managed policies to a role by default and "
-        f"{ATTACHED_AT_MOST} at most (IAM and AWS STS quotas), because a managed policy has 6,144 characters. "
-        f"{way_out[0].upper()}{way_out[1:]}.",
-        file=sys.stderr,
+    return (
+        f"{count} documents: IAM attaches {ATTACHED_BY_DEFAULT} managed policies to a role by default and at most "
+        f"{ATTACHED_AT_MOST} (IAM and AWS STS quotas), and a managed policy has at most 6,144 characters. {way_out}"
     )

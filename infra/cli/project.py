@@ -6,20 +6,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
-from infra.cli.place import entries
-from infra.cli.yaml_document import compose
+from infra.cli.stack_yaml import ConfigReader, InvalidYamlError, compose
 from infra.errors import UserError
 from infra.settings.bounds import MAX_BYTES
+
+Entries = Mapping[str, tuple[ScalarNode, Node]]
+"""The keys of a mapping, each with its own node and that of its value."""
 
 _DECLARATION = frozenset({"type", "description", "items", "default", "value", "secret"})
 """Keys of a mapping below `config` (Pulumi docs, Project file reference, `config`)."""
 
 
 class StackFileError(UserError):
-    """There is no such file or project, or the file cannot be used; the message says why."""
+    """The file or project does not exist, or the file cannot be used; the message says why."""
 
     exit_code = 2
 
@@ -30,14 +31,15 @@ class Project:
 
     Attributes:
         file: its `Pulumi.yaml`.
-        config: the values that count for every stack which does not set the key itself, each with the node of its key:
-            the engine takes a whole key from one of the two, and merges nothing below it.
+        stack_directory: where its stack files are.
+        config: the values that apply to every stack which does not set the key itself: the engine reads a whole key
+            from one of the two files, and merges nothing below it.
     """
 
     name: str
     file: Path
     stack_directory: Path
-    config: Mapping[str, tuple[Node, Node]] = field(default_factory=dict)
+    config: Entries = field(default_factory=dict)
 
     @property
     def root(self) -> Path:
@@ -45,8 +47,8 @@ class Project:
         return self.file.parent
 
     @classmethod
-    def at(cls, directory: Path, way_out: str = "Go to the project, or give --cwd.") -> Project:
-        """The project that a directory lies in, found upwards as pulumi does.
+    def at(cls, directory: Path, way_out: str = "Change to the project's directory, or use --cwd.") -> Project:
+        """The project of a directory, found upwards as Pulumi does.
 
         Raises:
             StackFileError: there is none, or its file cannot be used.
@@ -54,57 +56,68 @@ class Project:
         for root in (directory, *directory.parents):
             if (file := root / "Pulumi.yaml").is_file():
                 return cls._read(file)
-        raise StackFileError(f"there is no Pulumi.yaml in {directory} or above it. {way_out}")
+        raise StackFileError(f"Pulumi.yaml does not exist in {directory} or above it. {way_out}")
 
     @classmethod
     def _read(cls, file: Path) -> Project:
         try:
-            node = compose(content(file))
-        except (YAMLError, ValueError) as error:
-            raise StackFileError(f"{file} is not valid YAML: {error}") from None
-        name, config = _value(node, "name"), _value(node, "config")
-        if not isinstance(name, ScalarNode) or not name.value:
-            raise StackFileError(f"{file} does not name a project.")
-        stacks = config if isinstance(config, ScalarNode) else _value(node, "stackConfigDir")  # as `config` until 2022
-        directory = file.parent / str(stacks.value) if isinstance(stacks, ScalarNode) else file.parent
-        return cls(name.value, file, directory, dict(_config(config, name.value, file)))
+            entries = _entries(compose(content(file), str(relative(file))))
+            name, config = _value(entries, "name"), _value(entries, "config")
+            if not isinstance(name, ScalarNode) or not name.value:
+                raise StackFileError(f"{file} does not name a project.")
+            # `config` was the directory of stack files until 2022
+            stacks = config if isinstance(config, ScalarNode) else _value(entries, "stackConfigDir")
+            directory = file.parent / str(stacks.value) if isinstance(stacks, ScalarNode) else file.parent
+            return cls(name.value, file, directory, dict(_config(_entries(config), name.value, file)))
+        except InvalidYamlError as error:
+            raise StackFileError(f"{':'.join(map(str, error.position))}: {error}") from None
 
 
 def content(path: Path) -> str:
     """The text of a file.
 
     Raises:
-        StackFileError: it cannot be read, is larger than `MAX_BYTES`, or is not UTF-8.
+        StackFileError: the file cannot be read, is larger than `MAX_BYTES`, or is not UTF-8.
     """
     try:
         with path.open("rb") as file:
             read = file.read(MAX_BYTES + 1)
         if len(read) > MAX_BYTES:
-            raise StackFileError(f"{path} is larger than {MAX_BYTES:,} bytes, which is the most that is read.")
+            raise StackFileError(f"{path} is larger than {MAX_BYTES:,} bytes, the maximum.")
         return read.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
-        raise StackFileError(f"{path} cannot be read: {error.strerror}.") from None
+        raise StackFileError(f"cannot read {path}: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise StackFileError(f"{path} is not UTF-8.") from None
 
 
-def _config(config: Node | None, project: str, file: Path) -> Iterator[tuple[str, tuple[Node, Node]]]:
+def relative(path: Path) -> Path:
+    """A path relative to the working directory if it is below it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _config(entries: Entries, project: str, file: Path) -> Iterator[tuple[str, tuple[ScalarNode, Node]]]:
     """Each key with its namespace, its node, and the node of `value`, `default` or, in the short form, the value
     itself."""
-    for key, declared in config.value if isinstance(config, MappingNode) else ():
-        name = key.value if ":" in key.value else f"{project}:{key.value}"
+    for key, (key_node, declared) in entries.items():
+        name = key if ":" in key else f"{project}:{key}"
         if not isinstance(declared, MappingNode):
-            yield name, (key, declared)
+            yield name, (key_node, declared)
             continue
-        if unknown := [each.value for each, _ in declared.value if each.value not in _DECLARATION]:
+        declaration = _entries(declared)
+        if unknown := [part for part in declaration if part not in _DECLARATION]:
             raise StackFileError(
-                f"{file}:{key.start_mark.line + 1}: config.{key.value}: a mapping here declares the key, with "
-                f"{', '.join(sorted(_DECLARATION))}, and {unknown[0]} is none of them. Put the mapping below `value:`."
+                f"{file}:{key_node.start_mark.line + 1}: config.{key}: unknown key {unknown[0]}. A mapping here "
+                f"declares the key, with {', '.join(sorted(_DECLARATION))}. Put the value below `value:`."
             )
         for given in ("default", "value"):
-            if (value := _value(declared, given)) is not None:
-                yield name, (key, value)
+            if (value := _value(declaration, given)) is not None:
+                yield name, (key_node, value)
 
 
-def _value(node: Node | None, key: str) -> Node | None:
-    return entries(node).get(key, (None, None))[1]
+def _entries(node: Node | None) -> Entries:
+    return ConfigReader().entries(node, ()) if isinstance(node, MappingNode) else {}
+
+
+def _value(entries: Entries, key: str) -> Node | None:
+    return entries.get(key, (None, None))[1]

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from infra.cli import salvage
 from infra.cli.project import StackFileError, content
+from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile, stack_path
-from infra.cli.stack_text import StackText
 
 if TYPE_CHECKING:
     from infra.aws.session import AwsSession
@@ -100,7 +100,7 @@ def find(stack: str, endpoint: str | None, directory: Path) -> ReleaseTarget:
     Raises:
         StackFileError: there is no such file, nothing in it says which endpoint or region, or the endpoint is not the
             stack's.
-        AwsSessionRefused: see `StackFile.session`.
+        AwsSessionRefused: see `aws_session`.
     """
     path = stack_path(stack, directory)
     try:
@@ -109,44 +109,44 @@ def find(stack: str, endpoint: str | None, directory: Path) -> ReleaseTarget:
         names = list(settings.endpoints)
     except StackFileError as mistakes:
         _warn(f"warning: {mistakes}\nOnly the region and the endpoint's name are taken from this file.")
-        file, settings = StackFile(stack.rpartition("/")[2], _readable(path)), None
-        names = _names(file.text)
+        file, settings = _readable(path), None
+        names = _names(file)
     if endpoint is None and len(names) != 1:
         which = "several endpoints; name one of them" if names else "no endpoint that can be read; name one"
         raise StackFileError(f"stack {file.stack} has {which}: {', '.join(names) or 'the argument ENDPOINT'}.")
     name = endpoint or names[0]
     target = ReleaseTarget(
         name=name,
-        owner=f"{file.text.project}/{file.stack}",
+        owner=f"{file.project.name}/{file.stack}",
         others=tuple(each for each in names if each != name),
         is_listed=settings is not None and name in names,
         settings=settings.endpoints.get(name) if settings else None,
-        bucket=_bucket(file.text, settings),
-        session=file.session(tolerant=settings is None),
+        bucket=_bucket(file, settings),
+        session=aws_session(file, tolerant=settings is None),
     )
     if not target.is_listed:
         target.require_owned()
     return target
 
 
-def _readable(path: Path) -> StackText:
+def _readable(path: Path) -> StackFile:
     """The file, or the part of it that is YAML."""
-    text = StackText.read(path)
-    return text if text.has_config else StackText.read(path, salvage.readable(content(path)))
+    file = StackFile.read(path)
+    return file if file.has_config else StackFile.read(path, salvage.readable(content(path)))
 
 
-def _names(text: StackText) -> list[str]:
-    key = f"{text.project}:endpoints"
-    endpoints = text.config.get(key)
+def _names(file: StackFile) -> list[str]:
+    key = f"{file.project.name}:endpoints"
+    endpoints = file.config.get(key)
     if isinstance(endpoints, Mapping):
         return [str(name) for name in endpoints]
-    return [] if text.has((key,)) else salvage.names_below(content(text.path), key)
+    return [] if file.has((key,)) else salvage.names_below(content(file.path), key)
 
 
-def _bucket(text: StackText, settings: Settings | None) -> str | None:
+def _bucket(file: StackFile, settings: Settings | None) -> str | None:
     if settings is not None:
         return settings.bucket.name
-    bucket = text.config.get(f"{text.project}:bucket")
+    bucket = file.config.get(f"{file.project.name}:bucket")
     name = bucket.get("name") if isinstance(bucket, Mapping) else None
     return name if isinstance(name, str) else None
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
 
 import typer
+
+from infra.cli.options import Directory
+from infra.cli.project import Project
+from infra.settings.schema import stack_schema
 
 FILE = Path("schema/stack.schema.json")
 """In the project's directory; stack files name it in their first line."""
@@ -14,13 +17,15 @@ FILE = Path("schema/stack.schema.json")
 EDITOR_LINE = f"# yaml-language-server: $schema=./{FILE}"
 """With this as its first line, editors complete and check a stack file."""
 
-Directory = Annotated[Path, typer.Option("--cwd", help="A directory in the Pulumi project.")]
+app = typer.Typer(add_completion=False)
 
 
+@app.command()
 def schema(cwd: Directory = Path()) -> None:
-    """Write the JSON Schema of a stack file into schema/, for the editor line of stack files."""
-    from infra.cli.project import Project
+    """Write the JSON Schema of stack files.
 
+    Editors complete and check stack files by it: their first line names the file that this command writes.
+    """
     project = Project.at(cwd.absolute())
     file = project.root / FILE
     file.parent.mkdir(exist_ok=True)
@@ -30,6 +35,4 @@ def schema(cwd: Directory = Path()) -> None:
 
 def text(project: str) -> str:
     """The file's content."""
-    from infra.settings.schema import stack_schema
-
     return json.dumps(stack_schema(project), indent=2, ensure_ascii=False) + "\n"

@@ -1,119 +1,292 @@
-"""A stack by its name: its settings and its AWS, without the Pulumi engine."""
+"""A stack file: its settings and problems, without the Pulumi engine."""
 
 from __future__ import annotations
 
+import json
+import re
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from infra.cli.place import Place, located
-from infra.cli.project import Project, StackFileError
-from infra.cli.stack_text import StackText
+from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
-if TYPE_CHECKING:
-    from infra.aws.session import AwsSession
-    from infra.diagnostics.problem import Problem
-    from infra.settings.stack import Settings
+from infra.cli.project import Project, StackFileError, content, relative
+from infra.cli.stack_yaml import SECRET, ConfigReader, InvalidYamlError, Position, compose
+from infra.diagnostics.location import Location, at, keys_at
+from infra.diagnostics.messages import command_to_encrypt
+from infra.diagnostics.problem import ConfigurationError, Problem, key_of, path_of
+from infra.diagnostics.suggest import nearest
+from infra.settings.load import MISPLACED_SECRET, SECRET_KEYS, in_plain_text, load
+from infra.settings.stack import Settings
+
+ENVIRONMENT_VALUES = "environment-values"
+"""The rule of the warning that environments add values."""
+
+_SECTIONS = ("config", "environment", "secretsprovider", "encryptedkey", "encryptionsalt")
+"""The keys of a stack file (Pulumi docs, Stack settings file reference)."""
+_BASE64 = r"(?:[A-Za-z0-9+/]{4})%s(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+_CIPHERTEXT = re.compile(rf"v1:{_BASE64 % '+'}:{_BASE64 % '+'}|{_BASE64 % '{5,}'}")
+"""From a passphrase or a cloud's key (AES-GCM: nonce, ciphertext), or from Pulumi Cloud: longer than a block of AES."""
 
 
 def stack_path(stack: str, directory: Path) -> Path:
-    """The stack's file in the project that `directory` lies in.
+    """The path of a stack's file in the project that contains `directory`.
 
     Args:
-        stack: its name, or `organization/project/stack`.
+        stack: the stack's name, or `organization/project/stack`.
 
     Raises:
-        StackFileError: there is no project, or no such file in it.
+        StackFileError: the project or the file does not exist.
     """
     files = Project.at(directory.absolute()).stack_directory
     path = files / f"Pulumi.{stack.rpartition('/')[2]}.yaml"
     if not path.is_file():
-        there = ", ".join(sorted(each.name for each in files.glob("Pulumi.*.yaml"))) or "none"
-        raise StackFileError(f"there is no {path.name} in {files}. Stack files there: {there}.")
+        existing = ", ".join(sorted(file.name for file in files.glob("Pulumi.*.yaml"))) or "none"
+        raise StackFileError(f"{path.name} does not exist in {files}. Stack files: {existing}.")
     return path
 
 
-@dataclass(frozen=True)
+@dataclass
 class StackFile:
-    """`Pulumi.<stack>.yaml` of a project. Values that only the engine knows are warned of on stderr."""
+    """`Pulumi.<stack>.yaml`, with the values that `Pulumi.yaml` gives all stacks.
 
-    stack: str
-    text: StackText
+    Attributes:
+        config: what Pulumi passes to a program: text, and values of other types. A secret below a key is `SECRET`; a
+            key that is secret as a whole is missing.
+        has_config: whether `config` could be read.
+        environments: Pulumi ESC environments, which may add values that only the engine can read; empty if none.
+    """
+
+    path: Path
+    project: Project
+    config: dict[str, Any] = field(default_factory=dict)
+    has_config: bool = True
+    environments: str = ""
+    _yaml: ConfigReader = field(default_factory=ConfigReader)
+
+    @classmethod
+    def read(cls, path: Path, text: str | None = None) -> StackFile:
+        """
+        Args:
+            text: what to read instead of the file's content.
+
+        Raises:
+            StackFileError: the file does not exist, or there is no `Pulumi.yaml` next to it or above it.
+        """
+        file = cls(path, Project.at(path.absolute().parent, "A stack file must be in its project's directory."))
+        try:
+            file._read_stack(compose(content(path) if text is None else text, str(path)))
+            if file.has_config:
+                file._read_project()
+        except InvalidYamlError as error:
+            file.has_config = False
+            problem = Problem(error.rule, str(error), **error.position._asdict())
+            file.problems[:] = [problem]
+        return file
 
     @classmethod
     def find(cls, stack: str, directory: Path) -> StackFile:
-        """
+        """The file of a stack. Values that only the engine can read cause a warning on stderr.
+
         Raises:
-            StackFileError: there is no such stack, or its file is wrong whatever the settings in it are.
+            StackFileError: the stack does not exist, or its file is invalid whatever the settings in it are.
         """
-        text = StackText.read(stack_path(stack, directory))
-        if text.problems:
-            raise _refused(text.path, text.problems)
-        for place, warning in text.not_checked:
-            print(located(warning, place, text.path), file=sys.stderr)
-        return cls(stack.rpartition("/")[2], text)
+        file = cls.read(stack_path(stack, directory))
+        if errors := [problem for problem in file.problems if problem.severity == "error"]:
+            raise _refusal(errors)
+        for warning in file.problems:
+            print(warning, file=sys.stderr)
+        return file
+
+    @property
+    def stack(self) -> str:
+        """The stack's name; empty if the file is not named as Pulumi names it."""
+        match = re.fullmatch(r"Pulumi\.(.+)\.yaml", self.path.name)
+        return match[1] if match else ""
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Problems of the file itself, and a warning if environments add values."""
+        return self._yaml.problems
+
+    @property
+    def pulumi_config(self) -> dict[str, str]:
+        """`config` as Pulumi passes it to a program: text as it is, other values as JSON."""
+        return {key: value if isinstance(value, str) else json.dumps(value) for key, value in self.config.items()}
+
+    @property
+    def secret_keys(self) -> set[str]:
+        """The keys of `config` that hold a secret, also those that are missing in it."""
+        return {str(key) for key, *_ in self._yaml.secrets}
+
+    def has(self, path: Location) -> bool:
+        """Whether `config` has a key."""
+        return path in self._yaml.positions
 
     def settings(self) -> Settings:
-        """The stack's settings; secrets among them read as `stack_text.SECRET`.
+        """The stack's settings; a secret in them is `SECRET`.
 
         Raises:
-            StackFileError: with every problem of the configuration at once, each with its place.
+            StackFileError: with every problem of the settings, each with its position.
         """
-        from infra.diagnostics.problem import ConfigurationError
-        from infra.settings.load import load
-
-        if (endpoints := f"{self.text.project}:endpoints") in self.text.secret_as_a_whole:
+        endpoints = f"{self.project.name}:endpoints"
+        if (endpoints,) in self._yaml.secrets:
             raise StackFileError(
-                f"{self.text.path.name}: {endpoints} is secret as a whole, and only the engine can decrypt it. Make "
-                "the single values in it secret that are: pulumi config set --secret --path "
+                f"{self.path.name}: {endpoints} is secret as a whole, and only the engine can decrypt it. Encrypt only "
+                "the values in it that are secret: pulumi config set --secret --path "
                 f"'{endpoints}.ENDPOINT.environment.KEY'"
             )
         try:
-            return load(self.text.pulumis_config, self.text.project, self.text.secret, self.stack)
+            return load(self.pulumi_config, self.project.name, self.secret_keys, self.stack)
         except ConfigurationError as error:
-            if not (problems := [each for each in error.problems if self.text.can_tell(each)]):
-                missing = ", ".join(each.key for each in error.problems)
-                raise StackFileError(
-                    f"{self.text.path} lacks what this command has to know: {missing}. As the engine alone opens "
-                    f"the environments ({self.text.environments}), give these values in the file, or in Pulumi.yaml."
-                ) from None
-            raise _refused(self.text.path, [(self.text.place(each.path), each) for each in problems]) from None
-
-    def session(self, tolerant: bool = False) -> AwsSession:
-        """AWS as the stack's `aws` provider sees it.
-
-        Args:
-            tolerant: whether misspelt keys of the provider count as what they are like, and unknown ones are left out.
-
-        Raises:
-            StackFileError: a key of the provider is secret, or no region is known.
-            AwsSessionRefused: these calls cannot follow a key of the provider, or are of another account.
-        """
-        from infra.aws.errors import aws_calls
-        from infra.aws.session import AwsSession
-        from infra.settings.load import provider_config
-
-        if secret := sorted(key for key in self.text.secret if key.startswith("aws:")):
+            if problems := self.located(error.problems):
+                raise _refusal(problems) from None
+            missing = ", ".join(problem.key for problem in error.problems)
             raise StackFileError(
-                f"{self.text.path.name}: {', '.join(secret)} is secret, and only the engine can decrypt it. Take it "
-                "out, and give credentials through the environment (AWS_PROFILE, AWS_ACCESS_KEY_ID, …), as pulumi "
-                "takes them too."
-            )
-        config = self.text.pulumis_config
-        aws = provider_config(config, self.text.project) if tolerant else config
-        session = AwsSession({key: value for key, value in aws.items() if key.startswith("aws:")})
-        with aws_calls("credentials"):
-            if session.region is None:
-                raise StackFileError(f"{self.text.path.name} has no aws:region that can be read. Set AWS_REGION.")
-        _ = session.account_id  # refuses credentials of an account that the provider would refuse
-        return session
+                f"{self.path} lacks values that this command requires: {missing}. Only the engine can read the "
+                f"environments ({self.environments}). Set these values in the file or in Pulumi.yaml."
+            ) from None
+
+    def located(self, problems: Iterable[Problem]) -> list[Problem]:
+        """The problems of settings that this file shows, each with its position.
+
+        Left out are consequences of the file's own problems, and of values that only the engine can read.
+        """
+        reported = {problem.path for problem in self.problems}
+        return [self._locate(problem) for problem in problems if self._shows(problem.path, reported)]
+
+    def secret_problems(self) -> list[Problem]:
+        """Secrets where they are not allowed, and secret settings that are not encrypted, each with its position."""
+        found: list[Problem] = []
+        for path, encrypted in self._yaml.secrets.items():
+            if self._is_misplaced(path):
+                found.append(Problem("misplaced-secret", MISPLACED_SECRET, path=path))
+            elif not _CIPHERTEXT.fullmatch(encrypted):
+                message = (
+                    "is not a value that Pulumi encrypted (v1:NONCE:CIPHERTEXT, or base64 from Pulumi Cloud), and may "
+                    f"be the secret itself. Remove it and run: {command_to_encrypt(key_of(path), self.stack)}"
+                )
+                found.append(Problem("not-encrypted", message, path=path))
+        for name in SECRET_KEYS:
+            key = f"{self.project.name}:{name}"
+            if key in self.secret_keys and key in self.config:
+                found += in_plain_text(key, _without_secrets(self.config[key]), self.stack)
+        return [self._locate(problem) for problem in found]
+
+    def _read_stack(self, root: Node | None) -> None:
+        if not isinstance(root, MappingNode | None):
+            self.has_config = False
+            self._yaml.report("not-a-mapping", "a stack file must be a mapping with the key config.", (), root)
+            return
+        sections = self._yaml.entries(root, ()) if root else {}
+        config_key, config = sections.pop("config", (None, None))
+        if config_key:
+            self._yaml.positions[()] = Position.of(config_key.start_mark)
+        if isinstance(config, MappingNode):
+            self._read_config(config)
+        elif config and (isinstance(config, SequenceNode) or config.value):
+            self.has_config = False
+            self._yaml.report("not-a-mapping", "config must be a mapping of keys to values.", (), config)
+        for key, (key_node, node) in sections.items():
+            if key == "environment" and isinstance(node, CollectionNode) and node.value:
+                self.environments = _environments(node)
+                message = (
+                    f"some values come from environments ({self.environments}) that only the engine can open. They are "
+                    "not checked here, and nothing is reported as missing; `pulumi preview` checks them."
+                )
+                self._yaml.report(ENVIRONMENT_VALUES, message, (key,), key_node, "warning")
+            elif key not in _SECTIONS or (key == "environment" and isinstance(node, ScalarNode) and node.value):
+                self._read_misplaced(key, key_node, node)
+
+    def _read_config(self, config: MappingNode) -> None:
+        entries = self._yaml.entries(config, ())
+        for key, (_, node) in entries.items():
+            if key.count(":") == 1:
+                self._set(key, node)
+        for key, (key_node, node) in entries.items():
+            if key.count(":") != 1:
+                meant = self._meant_by(key)
+                did_you_mean = f"; did you mean {meant}?" if meant else "."
+                self._yaml.report("key-form", f"keys must have the form NAMESPACE:NAME{did_you_mean}", (key,), key_node)
+                self._set_meant(meant, key_node, node)
+
+    def _read_misplaced(self, key: str, key_node: ScalarNode, node: Node) -> None:
+        """Report a key next to `config`; a setting that is not indented is read nevertheless."""
+        if section := nearest(key, {*_SECTIONS} - {key}):
+            message = f"unknown key; did you mean {section}?"
+            self.has_config = self.has_config and section != "config"
+        elif meant := self._meant_by(key):
+            message = f"unknown key here; did you mean {meant}, indented below config?"
+            self._set_meant(meant, key_node, node)
+        else:
+            message = f"unknown key; the keys of a stack file are: {', '.join(_SECTIONS)}."
+        self._yaml.report("unknown-key", message, (key,), key_node)
+
+    def _read_project(self) -> None:
+        for key, (key_node, node) in self.project.config.items():
+            if not self.has((key,)):
+                self._set_meant(key, key_node, node)
+
+    def _set_meant(self, key: str | None, key_node: ScalarNode, node: Node) -> None:
+        """Set a key of `config` that another place than `config` gives."""
+        if key and not self.has((key,)):
+            self._yaml.positions[(key,)] = Position.of(key_node.start_mark)
+            self._set(key, node)
+
+    def _set(self, key: str, node: Node) -> None:
+        value = self._yaml.value(node, (key,))
+        if (key,) not in self._yaml.secrets:
+            self.config[key] = "" if value is None else value
+
+    def _meant_by(self, key: str) -> str | None:
+        """The key of `config` that one of another form, or in another place, stands for."""
+        namespace, *below = [part for part in key.split(":") if part] or [key]
+        if below:
+            return f"{namespace}:{below[-1]}"
+        name = nearest(key, keys_at(Settings, ()))
+        return str(path_of((name,), self.project.name)[0]) if name else None
+
+    def _locate(self, problem: Problem) -> Problem:
+        """With the position of the last of its keys that the files have, unless it is in a model repository."""
+        if problem.file is not None:
+            return replace(problem, file=str(relative(self.project.root / problem.file)))
+        path = problem.path
+        while path and path not in self._yaml.positions:
+            path = path[:-1]
+        return replace(problem, **self._yaml.positions.get(path, Position(str(self.path)))._asdict())
+
+    def _shows(self, path: Location, reported: Collection[Location]) -> bool:
+        above = [path[:length] for length in range(1, len(path) + 1)]
+        hidden = (key in self._yaml.secrets and (len(key) == 1 or self._is_misplaced(key)) for key in above)
+        if not self.has_config or any(hidden) or any(key in reported for key in above):
+            return False
+        return not self.environments or (self.has(path) and not isinstance(at(self.config, path), dict))
+
+    def _is_misplaced(self, secret: Location) -> bool:
+        namespace, _, name = str(secret[0]).partition(":")
+        return namespace == self.project.name and name not in SECRET_KEYS and "environment" not in secret[-2:-1]
 
 
-def _refused(path: Path, placed: Sequence[tuple[Place, Problem]]) -> StackFileError:
+def _environments(node: CollectionNode) -> str:
+    """Their names, as far as the file has them: it lists environments, or defines one."""
+    imports = node.value if isinstance(node, SequenceNode) else _imports(node)
+    return ", ".join(item.value for item in imports if isinstance(item, ScalarNode)) or "environment.values"
+
+
+def _imports(environment: CollectionNode) -> Sequence[Node]:
+    return [item for key, node in environment.value if key.value == "imports" for item in node.value]
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: below for key, each in value.items() if (below := _without_secrets(each)) not in (SECRET, {})}
+    return value
+
+
+def _refusal(problems: Sequence[Problem]) -> StackFileError:
     """As `validate` shows it."""
-    count = "1 problem" if len(placed) == 1 else f"{len(placed)} problems"
-    ordered = sorted(placed, key=lambda each: (each[0].line, each[0].column))
-    lines = "\n".join(f"  {located(problem, place, path)}" for place, problem in ordered)
-    return StackFileError(f"the stack file has {count}:\n{lines}")
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    ordered = sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0))
+    return StackFileError("\n".join([f"the stack file has {count}:", *(f"  {problem}" for problem in ordered)]))

@@ -1,22 +1,23 @@
-"""`python -m infra validate`: what is wrong with stack files, without engine, network and credentials."""
+"""`python -m infra validate`: problems of stack files, without the engine, network and credentials."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from infra.cli.place import located
+from infra.cli.options import Directory
+from infra.cli.project import Project, StackFileError, relative
+from infra.cli.stack_file import ENVIRONMENT_VALUES, StackFile
+from infra.diagnostics.problem import ConfigurationError, Problem
 from infra.printable import printable
+from infra.stack import Stack
 
-if TYPE_CHECKING:
-    from infra.cli.stack_text import StackText
-    from infra.diagnostics.problem import Problem
+app = typer.Typer(add_completion=False)
 
 
 class Format(StrEnum):
@@ -28,99 +29,93 @@ class Format(StrEnum):
 
 
 Files = Annotated[
-    list[Path] | None, typer.Argument(metavar="[FILE]...", help="Stack files; all of the project if none is given.")
+    list[Path] | None,
+    typer.Argument(metavar="[FILE]...", help="Stack files.", show_default="all stack files of the project"),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON: the same as --format json.")]
-As = Annotated[Format, typer.Option("--format", help="github: annotations of GitHub Actions.")]
-Directory = Annotated[Path, typer.Option("--cwd", help="A directory in the Pulumi project.")]
+Json = Annotated[bool, typer.Option("--json", help="Same as --format json.")]
+As = Annotated[
+    Format, typer.Option("--format", help="The output format; github prints annotations for GitHub Actions.")
+]
 
 
-def validate(files: Files = None, as_json: AsJson = False, as_: As = Format.TEXT, cwd: Directory = Path()) -> None:
-    """Report every problem of stack files, and of the model repositories that they name, with its place.
+@app.command()
+def validate(files: Files = None, as_json: Json = False, as_: As = Format.TEXT, cwd: Directory = Path()) -> None:
+    """Validate stack files and the model repositories that they name.
 
-    Exits with 0 when there is none, 1 when there is one that `pulumi preview` would refuse, and 2 when a file cannot be
-    read. Warnings are printed too.
+    Reports every problem with file, line and column. Runs without the Pulumi engine, network and credentials.
+
+    Exit codes: 0 if there are no errors (warnings are allowed), 1 if there are, and 2 if a file cannot be read.
     """
-    from infra.cli.project import StackFileError
-
-    paths, found, unreadable = files or stack_files(cwd), [], []
+    paths, problems, unreadable = files or stack_files(cwd), list[Problem](), list[str]()
     for path in paths:
         try:
-            found += check(path)
+            problems += check(path)
         except StackFileError as error:
             unreadable.append(str(error))
-    if as_json or as_ is Format.JSON:
-        print(json.dumps([_facts(problem) for problem in found], indent=2, ensure_ascii=False))
-    else:
-        for problem in found:
-            print(_annotation(problem) if as_ is Format.GITHUB else problem)
+    as_ = Format.JSON if as_json else as_
+    if as_ is Format.JSON:
+        print(json.dumps([_facts(problem) for problem in problems], indent=2, ensure_ascii=False))
+    for problem in problems if as_ is not Format.JSON else ():
+        print(problem if as_ is Format.TEXT else _annotation(problem))
     if unreadable:
         raise StackFileError("\n".join(unreadable))
-    if any(problem.severity == "error" for problem in found):
+    if any(problem.severity == "error" for problem in problems):
         raise typer.Exit(1)
-    if not as_json and as_ is Format.TEXT:
-        incomplete = {str(problem.file) for problem in found if problem.rule == "environment-values"}
+    if as_ is Format.TEXT:
+        incomplete = {problem.file for problem in problems if problem.rule == ENVIRONMENT_VALUES}
         if valid := [str(path) for path in paths if str(path) not in incomplete]:
             print(f"{', '.join(valid)}: valid")
-        for file in sorted(incomplete):
-            print(f"{file}: no mistake found; values from environments were not checked")
+        for path in (path for path in paths if str(path) in incomplete):
+            print(f"{path}: no errors; values from environments were not checked")
 
 
 def stack_files(directory: Path) -> list[Path]:
-    """The stack files of the project that a directory lies in.
+    """The stack files of the project that contains a directory.
 
     Raises:
-        StackFileError: there is no project, or no stack file in it.
+        StackFileError: the directory is not in a project, or the project has no stack file.
     """
-    from infra.cli.project import Project, StackFileError
-
-    files = Project.at(directory.absolute()).stack_directory
-    if found := sorted(files.glob("Pulumi.*.yaml")):
-        return [relative(each) for each in found]
-    raise StackFileError(f"there is no stack file (Pulumi.STACK.yaml) in {files}.")
+    directory = Project.at(directory.absolute()).stack_directory
+    if files := sorted(directory.glob("Pulumi.*.yaml")):
+        return [relative(file) for file in files]
+    raise StackFileError(f"{directory} contains no stack file (Pulumi.STACK.yaml).")
 
 
 def check(path: Path) -> list[Problem]:
     """Every problem of a stack file and of the model repositories that it names, in the order of files and lines.
 
     Raises:
-        StackFileError: there is no such file, or no project that it belongs to.
+        StackFileError: the file does not exist, or is not in a project.
     """
-    from infra.cli.stack_text import StackText
-
-    text = StackText.read(path)
-    found = {located(problem, place, path) for place, problem in (*text.problems, *text.not_checked)}
-    for problem in _of_settings(text):
-        if problem.file is None:
-            found.add(located(problem, text.place(problem.path), path))
-        else:
-            found.add(replace(problem, file=str(relative(text.root / problem.file))))
-    return sorted(found, key=lambda problem: (problem.file != str(path), _position(problem)))
+    file = StackFile.read(path)
+    problems = {*file.problems, *file.located(_of_settings(file)), *file.secret_problems()}
+    return sorted(problems, key=lambda problem: (problem.file != str(path), _order(problem)))
 
 
-def _position(problem: Problem) -> tuple[str | int, ...]:
+def _order(problem: Problem) -> tuple[str | int, ...]:
     return problem.file or "", problem.line or 0, problem.column or 0, problem.key, problem.message
 
 
-def _of_settings(text: StackText) -> Iterable[Problem]:
-    from infra.diagnostics.problem import ConfigurationError
-    from infra.stack import Stack
-
+def _of_settings(file: StackFile) -> Iterable[Problem]:
+    project = file.project
     try:
-        stack = Stack.read(text.pulumis_config, text.project, text.secret, text.root, text.stack)
-        found = [*stack.warnings]
+        stack = Stack.read(file.pulumi_config, project.name, file.secret_keys, project.root, file.stack)
     except ConfigurationError as error:
-        found = list(error.problems)
-    found = [each for each in found if each.rule != "misplaced-secret"]  # the file shows which part is secret
-    found = [each for each in (*found, *text.plain_secrets) if text.can_tell(each)]
-    return [*found, *text.misplaced_secrets, *text.doubtful_secrets]
+        # the file shows which part of a setting is secret, and `secret_problems` reports that
+        return [problem for problem in error.problems if problem.rule != "misplaced-secret"]
+    return stack.warnings
 
 
 def _facts(problem: Problem) -> dict[str, Any]:
-    """A problem as JSON has it."""
+    """A problem as JSON."""
     return {
-        **{"file": printable(problem.file or ""), "line": problem.line, "column": problem.column, "key": problem.key},
-        **{"rule": problem.rule, "severity": problem.severity, "message": printable(problem.message)},
+        "file": printable(problem.file or ""),
+        "line": problem.line,
+        "column": problem.column,
+        "key": problem.key,
+        "rule": problem.rule,
+        "severity": problem.severity,
+        "message": printable(problem.message),
     }
 
 
@@ -129,14 +124,6 @@ def _annotation(problem: Problem) -> str:
     place = {"file": printable(problem.file or ""), "line": problem.line, "col": problem.column, "title": problem.key}
     parts = (f"{name}={_escaped(str(part), ':,')}" for name, part in place.items() if part is not None)
     return f"::{problem.severity} {','.join(parts)}::{_escaped(f'{printable(problem.message)} [{problem.rule}]')}"
-
-
-def relative(path: Path) -> Path:
-    """As one would name it from here."""
-    try:
-        return path.relative_to(Path.cwd())
-    except ValueError:
-        return path
 
 
 def _escaped(text: str, more: str = "") -> str:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pulumi.runtime.proto.source_pb2 import StackTrace
 
-from infra.cli.stack_text import StackText
+from infra.cli.stack_file import StackFile
 from infra.cli.validate import check
 from infra.diagnostics.location import Location
 from infra.diagnostics.problem import key_of
@@ -281,9 +281,9 @@ def test_a_valid_stack_deploys_and_the_schema_takes_it(file: Path, document: dic
     file.write_text(Written(document, layout).text, encoding="utf-8")
     assert [str(each) for each in check(file) if each.severity == "error"] == []
     assert [error.json_path for error in SCHEMA.iter_errors(document)] == []
-    text = StackText.read(file)
-    deployed = run("x", text.config, [*text.secret])
-    assert {each.name for each in deployed.all("dynamic/infra:Endpoint")} == text.config[f"{PROJECT}:endpoints"].keys()
+    read = StackFile.read(file)
+    deployed = run("x", read.config, [*read.secret_keys])
+    assert {each.name for each in deployed.all("dynamic/infra:Endpoint")} == read.config[f"{PROJECT}:endpoints"].keys()
 
 
 @st.composite

@@ -35,7 +35,7 @@ MAX_SHOWN = 3
 """Problems of one rule in one example."""
 
 _RULE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_TAKE_A_RULE = {"Problem", "violation", "named", "unknown"}
+_TAKE_A_RULE = {"Problem", "violation", "named", "unknown", "report", "InvalidYamlError"}
 """Functions whose first argument is the id of a rule."""
 
 

@@ -147,7 +147,7 @@ def test_what_counts_for_nothing_when_left_out_has_no_default(capsys: pytest.Cap
 def test_an_unknown_key_is_answered_with_the_nearest(
     capsys: pytest.CaptureFixture[str], written: str, meant: str | None
 ) -> None:
-    expected = f"there is no key {written}." + (f" Did you mean {meant}?" if meant else "")
+    expected = f"{written} is not a key of stack files." + (f" Did you mean {meant}?" if meant else "")
     assert explained(capsys, written) == (1, expected + "\n")
 
 

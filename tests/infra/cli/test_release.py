@@ -16,7 +16,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.__main__ import main
-from infra.cli.stack_file import StackFile
 from infra.release import waiting
 from infra.release.policy import BatchSize, ReleasePolicy, deployment_config
 from infra.release.records import ReleaseRecord
@@ -115,7 +114,7 @@ class Account:
 @pytest.fixture
 def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Account:
     account = Account(project(tmp_path, f"{BASE}  p:bucket: {{name: models}}\n"))
-    monkeypatch.setattr(StackFile, "session", lambda *_, **__: account)
+    monkeypatch.setattr("infra.cli.release_target.aws_session", lambda *_, **__: account)
     monkeypatch.setattr(waiting.Clock, "pause", lambda _: None)
     return account
 
