@@ -10,8 +10,8 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from infra.diagnostics.printable import printable
 from infra.errors import UserError
-from infra.printable import printable
 
 COMMANDS = {
     "validate": "Validate stack files and the model repositories that they name.",

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from infra.aws.metrics import LATENCIES
-from infra.printable import printable
+from infra.diagnostics.printable import printable
 
 if TYPE_CHECKING:
     from infra.release.alarms import AlarmReading

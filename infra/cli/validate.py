@@ -13,8 +13,8 @@ import typer
 from infra.cli.options import Directory
 from infra.cli.project import Project, StackFileError, relative
 from infra.cli.stack_file import ENVIRONMENT_VALUES, StackFile
+from infra.diagnostics.printable import printable
 from infra.diagnostics.problem import ConfigurationError, Problem
-from infra.printable import printable
 from infra.stack import Stack
 
 app = typer.Typer(add_completion=False)

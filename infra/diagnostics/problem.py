@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from infra.diagnostics.location import Location
+from infra.diagnostics.printable import printable
 from infra.diagnostics.suggest import nearest
 from infra.errors import UserError
-from infra.printable import printable
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _ENDPOINT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")

@@ -13,10 +13,10 @@ from botocore.exceptions import ClientError
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
 from infra.aws.errors import aws_calls, code, refused
+from infra.diagnostics.printable import printable
 from infra.dynamic.engine import report
 from infra.dynamic.packed_model import object_exists, tag_object, write_once
 from infra.dynamic.provider import UNKNOWN, AwsResourceProvider, changed
-from infra.printable import printable
 
 
 class ArtifactMissing(Exception):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from infra.diagnostics.printable import printable
 from infra.errors import UserError
-from infra.printable import printable
 
 
 class ImageCopyError(UserError):

@@ -22,8 +22,8 @@ from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from infra.aws.proxies import Proxies
+from infra.diagnostics.printable import printable
 from infra.image.errors import DigestMismatch, TransferFailed
-from infra.printable import printable
 
 T = TypeVar("T")
 

@@ -13,9 +13,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
+from infra.diagnostics.printable import printable
 from infra.image.errors import DigestMismatch, UnsupportedImage
 from infra.image.reference import DIGEST
-from infra.printable import printable
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_MANIFEST_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"

@@ -12,8 +12,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra import names
 from infra.aws import instance_types
+from infra.diagnostics.printable import printable
 from infra.errors import UserError
-from infra.printable import printable
 from infra.release.alarms import AlarmState
 
 CREATED_ANEW = "mend the cause and run `pulumi up` again; it creates the endpoint anew."

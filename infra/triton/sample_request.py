@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from infra.printable import printable
+from infra.diagnostics.printable import printable
 from infra.triton import archive
 from infra.triton.archive import ArchiveError
 from infra.triton.config import CONFIG_FILE, MAX_CONFIG_BYTES, ConfigError, ModelConfig, messages, parse_config

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from infra.diagnostics.printable import printable
 from infra.diagnostics.problem import ConfigurationError, Problem, key_of
-from infra.printable import printable
 from infra.settings.bounds import MAX_BYTES, MAX_DEPTH
 from infra.settings.load import load
 from tests.infra.cli.conftest import Validate
