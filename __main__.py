@@ -5,7 +5,7 @@ from pathlib import Path
 import pulumi
 
 from infra import program
-from infra.components.pulumi_config import secret_keys, stack_config
+from infra.components.context import secret_keys, stack_config
 from infra.errors import UserError
 from infra.stack import Stack
 

@@ -14,10 +14,9 @@ from pulumi.runtime import get_root_resource
 from infra import names
 from infra.components import existing
 from infra.components.bucket import ModelBucket, ModelBucketArgs
-from infra.components.context import StackContext
+from infra.components.context import StackContext, unmoved
 from infra.components.endpoint import TritonEndpoint, TritonEndpointArgs
 from infra.components.execution_role import ExecutionRole, ExecutionRoleArgs
-from infra.components.home import unmoved
 from infra.components.image_mirror import ImageMirror, ImageMirrorArgs
 from infra.components.model import ServedModel
 from infra.components.model_artifact import ModelArtifact, ModelArtifactArgs
@@ -43,7 +42,7 @@ def deploy(stack: Stack) -> Mapping[str, Any]:
         existing.require_region(settings.bucket.name, settings.region)
 
     context = StackContext.of(settings)
-    first = _guard(names.FIRST_GUARD, settings, context, unmoved(context.account_id, context.region))
+    first = _guard(names.FIRST_GUARD, settings, context, unmoved(context))
     guarded = pulumi.ResourceOptions(depends_on=[first])
     bucket = ModelBucket(names.BUCKET, ModelBucketArgs(context, settings.bucket, settings.adopt), guarded)
     mirror = ImageMirror(names.IMAGE, ImageMirrorArgs(context, settings), guarded)
@@ -83,7 +82,7 @@ def _announce(stack: Stack) -> None:
     settings = stack.settings
     for warning in stack.warnings:
         pulumi.log.warn(f"{warning.position} {warning.text}".strip())
-    windows = [each.window for each in settings.freeze_windows]
+    windows = [setting.window for setting in settings.freeze_windows]
     if frozen := freeze.warning(windows, datetime.now(UTC), freeze.override(os.environ)):
         pulumi.log.warn(frozen)
     for name, endpoint in settings.endpoints.items():
@@ -101,7 +100,7 @@ def _guard(
         production=settings.production,
         bucket=settings.bucket.name,
         repository=settings.image.repository or names.repository(context.stack, context.production),
-        endpoints={name: each.scaled_variants for name, each in settings.endpoints.items()},
+        endpoints={name: endpoint.scaled_variants for name, endpoint in settings.endpoints.items()},
     )
     return StackGuard(name, held, pulumi.ResourceOptions(protect=context.production, depends_on=after))
 

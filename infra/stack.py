@@ -59,7 +59,7 @@ class Stack:
 
         Args:
             secret: the keys of `config` that hold a secret, at any depth.
-            stack: its name, for the commands in errors.
+            stack: its name, which commands in errors contain.
 
         Raises:
             ConfigurationError: with every problem of the settings and of the repositories.
@@ -75,11 +75,11 @@ class Stack:
         for name, endpoint in endpoints.items():
             for variant, served in endpoint.production_variants.items():
                 key = f"{project}:endpoints", name, *endpoint.key(variant, "model.path").split(".")
-                model, found = _read(served, root, key)
-                problems += found
+                model, of_model = _read(served, root, key)
+                problems += of_model
                 if model is not None:
                     models[name][variant] = model
-        errors = [each for each in problems if each.severity == "error"]
+        errors = [problem for problem in problems if problem.severity == "error"]
         if errors or settings is None:
             raise ConfigurationError(errors)
         return cls(settings, models, (*problems, *settings.warnings(project, secret)))
@@ -98,15 +98,15 @@ def _read(variant: VariantSettings, root: Path, key: Location) -> tuple[Model | 
         return None, _shown(key, path, error.problems)
     except OSError as error:
         return None, [Problem("model-unreadable", f"{path} cannot be read: {error}", path=key)]
-    found = check_repository(
+    problems = check_repository(
         repository, default, gpu=instance_types.has_gpu(variant.instance_type), environment=variant.environment
     )
-    if errors := [each for each in found if each.severity == "error"]:
+    if errors := [problem for problem in problems if problem.severity == "error"]:
         return None, _shown(key, path, errors)
     sample_request = None
     with contextlib.suppress(UnsupportedModel):
         sample_request = request_for_repository(repository, default)
-    return Model(repository, default, sample_request), [_at(key, path, problem) for problem in found]
+    return Model(repository, default, sample_request), [_at(key, path, problem) for problem in problems]
 
 
 def _shown(key: Location, path: str, problems: Sequence[Problem]) -> list[Problem]:
@@ -121,6 +121,6 @@ def _shown(key: Location, path: str, problems: Sequence[Problem]) -> list[Proble
 
 def _at(key: Location, path: str, problem: Problem) -> Problem:
     """A problem of the repository at `path`, with the key that names it and a file relative to Pulumi.yaml."""
-    if problem.file == ".":  # the repository as a whole: the stack file may name another one
+    if problem.file == ".":  # all of the repository: perhaps `path` is wrong
         return replace(problem, path=key, file=None, message=f"{path} {problem.message}")
     return replace(problem, path=key, file=f"{path}/{problem.file}")

@@ -1,4 +1,4 @@
-"""CloudWatch alarms on an endpoint's variant: on all of it, for people, or on one release's fleet, to roll it back."""
+"""CloudWatch alarms on an endpoint's variant: on all its fleets, for operators, or on one fleet, to roll it back."""
 
 from __future__ import annotations
 
@@ -20,23 +20,27 @@ _ERRORS = {names.ERROR_RATE: metrics.MODEL_ERRORS, names.SERVER_ERROR_RATE: metr
 
 @dataclass(frozen=True)
 class VariantAlarmsArgs:
+    """
+    Attributes:
+        configuration_name: the endpoint configuration of the fleet to watch; None for every fleet of the endpoint.
+        notify: ARNs of the SNS topics that are notified of ALARM and of OK.
+    """
+
     endpoint_name: pulumi.Input[str]
     variant_name: str
     configuration_name: pulumi.Input[str] | None
-    """The endpoint configuration whose fleet is watched; None watches every fleet of the endpoint."""
     settings: AlarmSettings
     tags: dict[str, str]
     notify: Sequence[pulumi.Input[str]] = ()
-    """ARNs of the SNS topics that hear of ALARM and of OK."""
 
 
 class VariantAlarms(pulumi.ComponentResource):
     """An alarm for each threshold in the settings.
 
-    With a configuration the alarms see that release's fleet only (dimension `EndpointConfigName`), and are new with
-    each configuration: an alarm keeps its state when it is changed, so one that fired for the last release, or for the
-    old fleet, would roll back its own repair. Missing data is no breach: a fleet without requests makes no errors, and
-    `minimumInvocations` is what asks for requests.
+    Alarms with a configuration watch the fleet of one release (dimension `EndpointConfigName`), and each configuration
+    has new ones: a changed alarm keeps its state, so one that fired for an earlier fleet would roll back the release
+    that fixes it. Missing data is not breaching: a fleet without requests has no errors. `minimumInvocations` requires
+    requests.
     """
 
     alarm_names: list[pulumi.Output[str]]

@@ -1,13 +1,28 @@
-"""What all resources of a stack share: where they are deployed, and how they are tagged and protected."""
+"""The stack that the engine runs the program for: its configuration, its place, and what its resources share."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
+from pulumi.runtime import config
 
+from infra import names
+from infra.diagnostics.problem import ConfigurationError, Problem
 from infra.settings.stack import Settings
+
+
+def stack_config() -> dict[str, str]:
+    """The complete configuration. `pulumi.Config` only reads single keys, so it cannot find unknown ones."""
+    return {**config.get_config_env(), **config.CONFIG.get()}
+
+
+def secret_keys() -> set[str]:
+    """The keys of the configuration that contain a secret, at any depth."""
+    return {key for key in stack_config() if config.is_config_secret(key)}
 
 
 @dataclass(frozen=True)
@@ -31,7 +46,7 @@ class StackContext:
 
     @classmethod
     def of(cls, settings: Settings) -> StackContext:
-        """The context of the stack that the engine runs the program for."""
+        """The context of the stack with these settings."""
         return cls(
             stack=pulumi.get_stack(),
             region=settings.region,
@@ -39,4 +54,48 @@ class StackContext:
             account_id=aws.get_caller_identity_output().account_id,
             tags=settings.tags,
             production=settings.production,
+        )
+
+
+def unmoved(context: StackContext) -> pulumi.Output[list[pulumi.Resource]]:
+    """A dependency of every AWS resource: the stack is in the account and Region of its first deployment.
+
+    The engine keeps both in the state as a Stash, whose output remains its first input. AWS resources would compare
+    them too late: the first ones are already replaced when the last one is checked.
+
+    Raises:
+        pulumi.RunError: the credentials or `aws:region` are of another place.
+    """
+    here = pulumi.Output.all(accountId=context.account_id, region=context.region)
+    stash = pulumi.Stash(names.HOME, input=here, opts=pulumi.ResourceOptions(ignore_changes=["input"]))
+
+    def check(places: list[Any]) -> list[pulumi.Resource]:
+        if problems := [*moved(*places)]:
+            raise pulumi.RunError(str(ConfigurationError(problems)))
+        return [stash]
+
+    return pulumi.Output.all(stash.output, here).apply(check)
+
+
+def moved(created: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Problem]:
+    """The problems of a stack that moves, because an endpoint cannot.
+
+    Args:
+        created: `accountId` and `region` of the first deployment.
+        now: those of this deployment.
+    """
+    if created["region"] != now["region"]:
+        yield Problem(
+            "region-changed",
+            f"is {now['region']}, but the stack was created in {created['region']}, and an endpoint cannot move. "
+            f"Set it back to {created['region']}. To serve from {now['region']}, create another stack (`pulumi "
+            "stack init`), move the callers, and destroy this one.",
+            path=("aws:region",),
+        )
+    if created["accountId"] != now["accountId"]:
+        yield Problem(
+            "account-changed",
+            f"the credentials are of account {now['accountId']}, but the stack was created in account "
+            f"{created['accountId']}. Use credentials of that account; another account requires another stack.",
+            path=("aws",),
         )

@@ -26,7 +26,7 @@ from infra.settings.variant import VariantSettings
 class TritonEndpointArgs:
     """
     Attributes:
-        stack: the settings of the whole stack; the endpoint has its own among them, by its name.
+        stack: the settings of the stack, among them those of the endpoint, by its name.
         models: by variant.
         image_uri: the image by digest.
         bucket_name: the bucket of the artifacts and of the history of releases.
@@ -75,7 +75,7 @@ class TritonEndpoint(pulumi.ComponentResource):
             autoscaled=bool(settings.scaled_variants),
             deployment=deployment(settings),
             rollback_alarms=self._rollback_alarms(configuration.name),
-            freeze_windows=[each.inputs for each in args.stack.freeze_windows],
+            freeze_windows=[window.inputs for window in args.stack.freeze_windows],
             bucket=args.bucket_name,
             releases_kept=args.stack.bucket.releases_kept,
             notification_topic_arn=args.stack.notification_topic_arn,

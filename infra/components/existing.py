@@ -1,8 +1,8 @@
-"""What exists already under a name that the stack is about to give: refused with the ways out, in previews too.
+"""Refuses to create a resource under a name that exists on AWS, with the ways out, in previews too.
 
-The aws provider reports BucketAlreadyOwnedByYou, RepositoryAlreadyExists and EntityAlreadyExists as they come, and only
-once `up` has begun to create things. The engine runs these checks for a resource that it is about to create, and for no
-other: not for one that is in the state, and not for one that is imported.
+The aws provider reports BucketAlreadyOwnedByYou, RepositoryAlreadyExists and EntityAlreadyExists unchanged, and only
+after `up` has created other resources. The engine runs these checks for a resource that it is about to create: not for
+one in the state, and not for an import.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.aws.errors import code
 from infra.aws.session import AwsSession
-from infra.components.pulumi_config import stack_config
+from infra.components.context import stack_config
+from infra.errors import UserError
 
 
-class AlreadyExists(Exception):
-    """AWS has a resource of that name, which this stack does not own."""
+class AlreadyExists(UserError):
+    """AWS has a resource of that name."""
 
 
 @dataclass(frozen=True)
 class Named:
-    """A kind of resource with a name that the settings give.
+    """A kind of resource whose name the settings may give.
 
     Attributes:
-        find: raises a ClientError unless there is one of the name.
-        adopt: the key below `adopt` that takes it over.
+        find: raises a ClientError unless a resource of the name exists.
+        adopt: the key below `adopt` that imports it.
         name_key: the key of its name.
     """
 
@@ -53,7 +54,7 @@ ROLE = Named("IAM role", "iam", lambda iam, name: iam.get_role(RoleName=name), "
 
 
 def refused(named: Named, name: str | None) -> pulumi.ResourceHookBinding | None:
-    """The check for the resource that gets the name; none for one that Pulumi names."""
+    """The check for the resource of that name; None for one that Pulumi names."""
     if name is None:
         return None
 
@@ -66,7 +67,7 @@ def refused(named: Named, name: str | None) -> pulumi.ResourceHookBinding | None
 
 
 def existing(named: Named, name: str, client: Any) -> str | None:
-    """What is wrong if AWS has one of that name; None where there is none, or these credentials may not look."""
+    """The problem if AWS has a resource of that name; None if not, or if the credentials cannot read it."""
     project = pulumi.get_project()
     try:
         named.find(client, name)
@@ -74,35 +75,35 @@ def existing(named: Named, name: str, client: Any) -> str | None:
         if named is not BUCKET or code(error) != "403":
             return None
         return (
-            f"the S3 bucket {name} exists and belongs to another account, or these credentials cannot list it. Names "
-            f"of buckets are unique across accounts: set {project}:{named.name_key} to another name."
+            f"the S3 bucket {name} already exists in another account, or these credentials cannot list it. Bucket "
+            f"names are unique across accounts: set {project}:{named.name_key} to another name."
         )
     except BotoCoreError:
         return None
     return (
-        f"the {named.kind} {name} exists already. If the stack does not own it, take it over as it is with "
+        f"the {named.kind} {name} already exists. If it does not belong to this stack, adopt it with "
         f"{project}:adopt.{named.adopt}: true (docs/adopt.md), or set {project}:{named.name_key} to another name. If "
-        "it is the stack's own, from before a release under a new name that was rolled back, return to the new name: "
-        "Pulumi deletes the old one with the next release that succeeds."
+        "it belongs to this stack, from before a rolled-back release under a new name, set the new name again: Pulumi "
+        "deletes the old resource after the next successful release."
     )
 
 
 def require_region(bucket: str, region: str) -> None:
-    """Refuse to adopt a bucket of another region: SageMaker reads models from its own only.
-
+    """
     Raises:
-        pulumi.RunError: it is in another region, or the aws provider cannot read it.
+        pulumi.RunError: the bucket to adopt is in another region, from which SageMaker does not read models; or the
+            aws provider cannot read it.
     """
     key = f"{pulumi.get_project()}:{BUCKET.name_key}"
     try:
-        found = aws.s3.get_bucket(bucket=bucket).bucket_region
-    except Exception as error:  # the engine's own, with what the provider says
+        actual = aws.s3.get_bucket(bucket=bucket).bucket_region
+    except Exception as error:  # the engine's own, with the provider's message
         raise pulumi.RunError(
             f"{key}: the S3 bucket {bucket} cannot be adopted. It must exist in {region}, in this account: {error}"
         ) from None
-    if found != region:
+    if actual != region:
         raise pulumi.RunError(
-            f"{key}: the S3 bucket {bucket} is in {found} and the stack in {region}, and SageMaker reads models from a "
-            "bucket of its own region. Nothing was changed. Adopt a bucket of that region, or let the stack create one "
-            f"(remove adopt.bucket, and set {BUCKET.name_key} to another name)."
+            f"{key}: the S3 bucket {bucket} is in {actual} and the stack in {region}, but SageMaker only reads models "
+            "from a bucket in its own region. Nothing was changed. Adopt a bucket in that region, or let the stack "
+            f"create one: remove adopt.bucket, and set {BUCKET.name_key} to another name."
         )

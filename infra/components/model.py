@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import sagemaker
 
-from infra.components.context import StackContext
+from infra.components.context import StackContext, secret_keys
 from infra.components.execution_role import ExecutionRole
-from infra.components.pulumi_config import secret_keys
 from infra.settings.environment import program_environment
 from infra.settings.network import VpcSettings
 from infra.settings.variant import VariantSettings

@@ -294,7 +294,7 @@ def test_what_exists_already_is_named_with_the_ways_out_before_anything_is_creat
     endpoints = {name: {"model": {"path": str(account.model(1))}}}
     taken = {"bucket": {"name": name}, "image": {"repository": name}, "role": {"name": name}}
     stack, before = account.stack(development(endpoints, **taken)), account.now()
-    with pytest.raises(StackFailed, match="exists already"):
+    with pytest.raises(StackFailed, match="already exists"):
         stack.up()
     kinds = (("bucket", "bucket", "name"), ("repository", "image", "repository"), ("role", "role", "name"))
     for adopt, section, key in kinds:

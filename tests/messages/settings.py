@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
-from infra.components import home
+from infra.components.context import moved
 from infra.diagnostics.problem import ConfigurationError, Problem
 from infra.settings.load import load
 from infra.settings.reference import written
@@ -214,7 +214,7 @@ def examples() -> Iterator[Example]:
         yield Example("\n".join(map(_line, changes.items())), tuple(_problems(_changed(changes))))
     here = {"region": "ap-northeast-1", "accountId": "123456789012"}
     for now in ({"region": "us-east-1"}, {"accountId": "210987654321"}):
-        yield Example(f"{here} at the first deployment, then {now}", (*home.problems(here, here | now),))
+        yield Example(f"{here} at the first deployment, then {now}", (*moved(here, here | now),))
 
 
 def _line(change: tuple[str, Any]) -> str:
