@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from infra.aws import instance_types
 from infra.diagnostics.location import Location
 from infra.diagnostics.problem import ConfigurationError, Problem
 from infra.settings.load import load, valid_endpoints
@@ -15,8 +14,7 @@ from infra.settings.model import ModelArtifactSettings
 from infra.settings.stack import Settings
 from infra.settings.variant import VariantSettings
 from infra.triton.check import check_repository
-from infra.triton.problem import ModelRepositoryError
-from infra.triton.repository import ModelRepository
+from infra.triton.repository import ModelRepository, ModelRepositoryError
 from infra.triton.sample_request import SampleRequest, UnsupportedModel, request_for_repository
 
 MAX_SHOWN = 20
@@ -72,10 +70,11 @@ class Stack:
             problems += error.problems
         endpoints = settings.endpoints if settings else valid_endpoints(config, project)
         models: dict[str, dict[str, Model]] = {name: {} for name in endpoints}
+        image = settings.image.tag or None if settings else None
         for name, endpoint in endpoints.items():
             for variant, served in endpoint.production_variants.items():
                 key = f"{project}:endpoints", name, *endpoint.key(variant, "model.path").split(".")
-                model, of_model = _read(served, root, key)
+                model, of_model = _read(served, root, key, image)
                 problems += of_model
                 if model is not None:
                     models[name][variant] = model
@@ -85,7 +84,7 @@ class Stack:
         return cls(settings, models, (*problems, *settings.warnings(project, secret)))
 
 
-def _read(variant: VariantSettings, root: Path, key: Location) -> tuple[Model | None, list[Problem]]:
+def _read(variant: VariantSettings, root: Path, key: Location, image: str | None) -> tuple[Model | None, list[Problem]]:
     """The model of a variant, unless there are errors; and its problems. An artifact in the bucket is not read."""
     default = variant.model.default_model_name
     if isinstance(variant.model, ModelArtifactSettings):
@@ -93,15 +92,20 @@ def _read(variant: VariantSettings, root: Path, key: Location) -> tuple[Model | 
     path = variant.model.path
     try:
         repository = ModelRepository.read(root / path)
-        default = default or repository.default_model_name()
+        default = default or repository.only_model
     except ModelRepositoryError as error:
         return None, _shown(key, path, error.problems)
     except OSError as error:
         return None, [Problem("model-unreadable", f"{path} cannot be read: {error}", path=key)]
     problems = check_repository(
-        repository, default, gpu=instance_types.has_gpu(variant.instance_type), environment=variant.environment
+        repository.listing,
+        default,
+        instance_type=variant.instance_type,
+        environment=variant.environment,
+        image=image,
     )
-    if errors := [problem for problem in problems if problem.severity == "error"]:
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if errors or default is None:  # without a default model there is an error
         return None, _shown(key, path, errors)
     sample_request = None
     with contextlib.suppress(UnsupportedModel):

@@ -15,8 +15,7 @@ from infra import names
 from infra.aws.errors import aws_calls, code, refused
 from infra.dynamic.engine import report
 from infra.dynamic.provider import AwsResourceProvider, difference
-from infra.triton.problem import ModelRepositoryError
-from infra.triton.repository import ModelRepository
+from infra.triton.repository import ModelRepository, ModelRepositoryError
 
 
 class PackedModelProvider(AwsResourceProvider):

@@ -1,4 +1,4 @@
-"""The data flow of an ensemble: models as steps, tensors between them (ensemble_utils.cc in Triton's core).
+"""The data flow of an ensemble: models as steps, tensors between them (`ValidateEnsembleSchedulingConfig`).
 
 Within a step, `input_map` and `output_map` map the step model's own tensors to tensors of the ensemble.
 """
@@ -6,141 +6,128 @@ Within a step, `input_map` and `output_map` map the step model's own tensors to 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from infra.diagnostics.problem import Problem
-from infra.triton.model import ENSEMBLE, Model
-from infra.triton.problem import named
+from infra.triton.backends import ENSEMBLE
+from infra.triton.deployment import Deployment
+from infra.triton.model import Model
+from infra.triton.rule import Finding, Findings, model_rule
 
 STEPS = "ensemble_scheduling.step"
+VALIDATE = "core: ValidateEnsembleSchedulingConfig"
+GRAPH = "core: BuildEnsembleGraph"
+DEPENDENCIES = "core: ModelRepositoryManager::CheckNode, DependencyGraph"
 
 
-def check_ensemble(model: Model, models: Mapping[str, Model]) -> Iterator[Problem]:
-    """Findings about an ensemble; none for another model. `models` are all of the repository by name."""
+def steps_of(model: Model) -> Iterator[tuple[str, Any]]:
+    """The place and the message of each step; none for a model whose platform is another one."""
+    if model.config.platform != ENSEMBLE:
+        return
+    for index, step in enumerate(model.config.ensemble_scheduling.step):
+        yield f"{STEPS}[{index}]", step
+
+
+@model_rule("ensemble-platform", 'Set platform: "ensemble" and ensemble_scheduling, and no backend', VALIDATE)
+def platform(model: Model, _: Deployment) -> Findings:
+    """An ensemble must have the platform, its scheduling and no backend."""
     if not model.is_ensemble:
         return
-    rules = {
-        "ensemble-settings": settings_an_ensemble_cannot_have(model),
-        "ensemble-steps": missing_steps(model),
-        "ensemble-step-maps": incomplete_steps(model),
-        "ensemble-step-model": missing_step_models(model, models),
-        "ensemble-step-tensor": unknown_step_tensors(model, models),
-        "ensemble-batch-size": smaller_batches_in_a_step(model, models),
-        "ensemble-written-twice": tensors_written_twice(model),
-        "ensemble-dangling": dangling_tensors(model),
-        "ensemble-cycle": cycles(model),
-    }
-    for rule, problems in rules.items():
-        yield from named(rule, problems)
-
-
-def settings_an_ensemble_cannot_have(model: Model) -> Iterator[Problem]:
     if model.config.platform != ENSEMBLE:
-        yield model.error('has ensemble_scheduling without `platform: "ensemble"`', at="ensemble_scheduling")
-    for field in ("backend", "instance_group", "optimization", "model_warmup"):
-        if any(set_field.name == field for set_field, _ in model.config.ListFields()):
-            yield model.error(f"is an ensemble, which cannot have `{field}`", at=field)
+        yield Finding("ensemble_scheduling is set, and platform is not ensemble", "ensemble_scheduling")
+    elif not model.config.HasField("ensemble_scheduling"):
+        yield Finding("platform is ensemble, and ensemble_scheduling is not set", "platform")
+    if model.config.backend:
+        yield Finding(f"an ensemble has the backend {model.config.backend!r}", "backend")
 
 
-def missing_steps(model: Model) -> Iterator[Problem]:
-    if not model.config.ensemble_scheduling.step:
-        yield model.error("is an ensemble without a step", at="ensemble_scheduling")
+@model_rule("ensemble-settings", "Remove the field; set it in the models of the steps", VALIDATE)
+def settings(model: Model, _: Deployment) -> Findings:
+    """An ensemble itself has no instances, optimization and warm-up."""
+    present = {field.name for field, _ in model.config.ListFields()} if model.is_ensemble else set()
+    for field in ("instance_group", "optimization", "model_warmup"):
+        if field in present:
+            yield Finding(f"an ensemble has {field}", field)
 
 
-def incomplete_steps(model: Model) -> Iterator[Problem]:
-    for index, step in enumerate(model.config.ensemble_scheduling.step):
+@model_rule("ensemble-step", "Set model_name, input_map and output_map of each step", GRAPH)
+def steps(model: Model, _: Deployment) -> Findings:
+    """An ensemble must have a step, and each step a model, inputs and outputs."""
+    if model.config.HasField("ensemble_scheduling") and not model.config.ensemble_scheduling.step:
+        yield Finding("the ensemble has no step", "ensemble_scheduling")
+    for at, step in steps_of(model):
         missing = [field for field in ("model_name", "input_map", "output_map") if not getattr(step, field)]
         if missing:
-            yield model.error(f"step {step.model_name or index} lacks {' and '.join(missing)}", at=f"{STEPS}[{index}]")
+            yield Finding(f"step {step.model_name or at} has no {' and no '.join(missing)}", at)
 
 
-def missing_step_models(model: Model, models: Mapping[str, Model]) -> Iterator[Problem]:
-    for index, step in enumerate(model.config.ensemble_scheduling.step):
-        if not step.model_name:
-            continue
-        if step.model_name not in models:
-            message = f"step model {step.model_name!r} is not in the repository"
-            yield model.error(message, at=f"{STEPS}[{index}].model_name")
-        elif step.model_version != -1 and step.model_version not in models[step.model_name].loaded_versions:
-            yield model.error(
-                f"step model {step.model_name!r} has no version {step.model_version} that is loaded: "
-                "model_version is -1 for the newest one, and 0 when it is left out",
-                at=f"{STEPS}[{index}].model_version",
-            )
+@model_rule("ensemble-step-model", "Add the model, or correct model_name and model_version", DEPENDENCIES)
+def step_models(model: Model, deployment: Deployment) -> Findings:
+    """The model of a step must exist in the version that the step names: -1 is the newest, and 0 the default."""
+    for at, step in steps_of(model):
+        used = deployment.models.get(step.model_name)
+        if step.model_name and used is None:
+            yield Finding(f"step model {step.model_name!r} does not exist", f"{at}.model_name")
+        elif used and step.model_version != -1 and step.model_version not in used.loaded_versions:
+            text = f"version {step.model_version} of step model {step.model_name!r} is not loaded"
+            yield Finding(text, f"{at}.model_version")
 
 
-def unknown_step_tensors(model: Model, models: Mapping[str, Model]) -> Iterator[Problem]:
-    """Tensors that a step model does not have, and inputs of it that nobody feeds; nothing where it declares none."""
-    tensors: dict[str, tuple[dict[str, Any], set[str]]] = {}
-    for index, step in enumerate(model.config.ensemble_scheduling.step):
-        used = models.get(step.model_name)
-        if used is None or not used.config.input or not used.config.output:
-            continue
-        if used.name not in tensors:
-            declared = {each.name: each for each in used.config.input}
-            tensors[used.name] = declared, {each.name for each in used.config.output}
-        inputs, outputs = tensors[used.name]
-        at = f"{STEPS}[{index}]"
-        for name in sorted(set(step.input_map) - set(inputs)):
-            yield model.error(f"step model {used.name!r} has no input {name!r}; it has {', '.join(inputs)}", at=at)
-        for name in sorted(set(step.output_map) - outputs):
-            names = ", ".join(sorted(outputs))
-            yield model.error(f"step model {used.name!r} has no output {name!r}; it has {names}", at=at)
-        for name, tensor in inputs.items():
-            if name not in step.input_map and not tensor.optional:
-                yield model.error(f"input {name!r} of step model {used.name!r} is fed by no tensor", at=at)
+@model_rule("ensemble-circle", "Remove the step that leads back", "core: CircularDependencyCheck")
+def circle(model: Model, deployment: Deployment) -> Findings:
+    """An ensemble must not contain itself, also not through another ensemble."""
+    for at, step in steps_of(model):
+        names, reached = [step.model_name], set()
+        while names:
+            name = names.pop()
+            if name not in reached and name in deployment.models:
+                reached.add(name)
+                names += [inner.model_name for _, inner in steps_of(deployment.models[name])]
+        if model.name in reached:
+            yield Finding(f"step {step.model_name!r} leads back to the ensemble", at)
 
 
-def smaller_batches_in_a_step(model: Model, models: Mapping[str, Model]) -> Iterator[Problem]:
-    for index, step in enumerate(model.config.ensemble_scheduling.step):
-        used = models.get(step.model_name)
-        if used and used.config.max_batch_size and used.config.max_batch_size < model.config.max_batch_size:
-            yield model.error(
-                f"takes batches of {model.config.max_batch_size}, its step model {used.name!r} only of "
-                f"{used.config.max_batch_size}",
-                at=f"{STEPS}[{index}]",
-            )
-
-
-def tensors_written_twice(model: Model) -> Iterator[Problem]:
-    writers = Counter(tensor for step in model.config.ensemble_scheduling.step for tensor in step.output_map.values())
-    for index, step in enumerate(model.config.ensemble_scheduling.step):
-        for tensor in sorted(step.output_map.values()):
+@model_rule("ensemble-written-twice", "Give each output a tensor of its own", GRAPH)
+def written_twice(model: Model, _: Deployment) -> Findings:
+    """Only one output of one step may be mapped to a tensor of the ensemble."""
+    writers = Counter(tensor for _, step in steps_of(model) for tensor in step.output_map.values())
+    for at, step in steps_of(model):
+        for tensor in sorted(set(step.output_map.values())):
             if writers[tensor] > 1:
-                yield model.error(f"tensor {tensor!r} is written by {writers[tensor]} steps", at=f"{STEPS}[{index}]")
+                yield Finding(f"tensor {tensor!r} is written {writers[tensor]} times", at)
 
 
-def dangling_tensors(model: Model) -> Iterator[Problem]:
-    """Tensors that are read and never written, or written and never read."""
-    inputs = [tensor.name for tensor in model.config.input]
-    known = set(inputs)
-    outputs = [tensor.name for tensor in model.config.output]
-    written = {tensor for step in model.config.ensemble_scheduling.step for tensor in step.output_map.values()}
-    read = {tensor for step in model.config.ensemble_scheduling.step for tensor in step.input_map.values()}
-    expected = set(outputs)
-    for index, step in enumerate(model.config.ensemble_scheduling.step):
-        for tensor in sorted(set(step.input_map.values()) - written - known):
-            yield model.error(f"tensor {tensor!r} is read, and neither an input nor written", at=f"{STEPS}[{index}]")
-        for tensor in sorted(set(step.output_map.values()) - read - expected):
-            yield model.error(f"tensor {tensor!r} is written, and neither an output nor read", at=f"{STEPS}[{index}]")
-    if not model.config.ensemble_scheduling.step:
+@model_rule("ensemble-dangling", "Connect the tensor, or remove it", VALIDATE)
+def dangling(model: Model, _: Deployment) -> Findings:
+    """Every tensor must be written or an input, and read or an output."""
+    inputs = {tensor.name for tensor in model.config.input}
+    outputs = {tensor.name for tensor in model.config.output}
+    written = {tensor for _, step in steps_of(model) for tensor in step.output_map.values()}
+    read = {tensor for _, step in steps_of(model) for tensor in step.input_map.values()}
+    for at, step in steps_of(model):
+        for tensor in sorted(set(step.input_map.values()) - written - inputs):
+            yield Finding(f"tensor {tensor!r} is read, and is neither an input nor written", at)
+        for tensor in sorted(set(step.output_map.values()) - read - outputs):
+            yield Finding(f"tensor {tensor!r} is written, and is neither an output nor read", at)
+    if not any(steps_of(model)):
         return
-    for index, name in enumerate(inputs):
-        if name not in read:
-            yield model.error(f"input {name!r} is read by no step", at=f"input[{index}]")
-    for index, name in enumerate(outputs):
-        if name not in written:
-            yield model.error(f"output {name!r} is written by no step", at=f"output[{index}]")
+    for index, tensor in enumerate(model.config.input):
+        if tensor.name not in read and tensor.name not in outputs & written:
+            yield Finding(f"input {tensor.name!r} is not read by a step", f"input[{index}]")
+    for index, tensor in enumerate(model.config.output):
+        if tensor.name not in written | (inputs & read):
+            yield Finding(f"output {tensor.name!r} is not written by a step", f"output[{index}]")
 
 
-def cycles(model: Model) -> Iterator[Problem]:
-    """Steps that wait for each other: each has a writer for every tensor it reads, and yet none can begin."""
-    steps = dict(enumerate(model.config.ensemble_scheduling.step))
-    unwritten = {tensor for step in steps.values() for tensor in step.output_map.values()}
-    while ready := [index for index, step in steps.items() if unwritten.isdisjoint(step.input_map.values())]:
-        for index in ready:
-            unwritten -= set(steps.pop(index).output_map.values())
-    if steps:
-        names = ", ".join(step.model_name for step in steps.values())
-        yield model.error(f"steps wait for each other's tensors in a circle: {names}", at=f"{STEPS}[{min(steps)}]")
+@model_rule("ensemble-cycle", "Break the circle of tensors", VALIDATE)
+def cycle(model: Model, _: Deployment) -> Findings:
+    """No step may wait for a tensor that depends on its own output."""
+    left = dict(steps_of(model))
+    inputs = {tensor.name for tensor in model.config.input}
+    unwritten = {tensor for step in left.values() for tensor in step.output_map.values()} - inputs
+    while ready := [at for at, step in left.items() if unwritten.isdisjoint(step.input_map.values())]:
+        for at in ready:
+            unwritten -= set(left.pop(at).output_map.values())
+    if left:
+        names = ", ".join(step.model_name for step in left.values())
+        yield Finding(f"the steps {names} wait for each other's tensors", min(left))

@@ -3,71 +3,78 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, NamedTuple
 
-from infra.diagnostics.problem import Problem
-from infra.triton.config import (
-    CONFIG_FILE,
-    MAX_CONFIG_BYTES,
-    ConfigError,
-    ModelConfig,
-    field_lines,
-    messages,
-    parse_config,
-)
-from infra.triton.repository import ModelRepository
+from infra.triton.backends import BACKENDS, ENSEMBLE, PAIRS, PLATFORMS, Backend
+from infra.triton.config import CONFIG_FILE, ConfigError, ModelConfig, field_lines, messages, parse_config
+from infra.triton.listing import MAX_READ_BYTES, Listing
 
 # Subdirectories of a model directory that are never versions: kWarmupDataFolder and its kin in Triton's constants.h.
-FOLDERS = ("warmup", "initial_state", "configs")
+WARMUP, INITIAL_STATE = "warmup", "initial_state"
+FOLDERS = (WARMUP, INITIAL_STATE, "configs")
 
-# What each backend loads from a version directory when `default_model_filename` names nothing (constants.h).
-BACKEND_FILES: Mapping[str, tuple[str, ...]] = {
-    "tensorrt": ("model.plan",),
-    "onnxruntime": ("model.onnx",),
-    "openvino": ("model.xml",),
-    "pytorch": ("model.pt", "model.pt2"),
-    "python": ("model.py",),
-    "tensorflow": ("model.savedmodel", "model.graphdef"),
-}
-PLATFORM_BACKENDS: Mapping[str, str] = {
-    "tensorrt_plan": "tensorrt",
-    "onnxruntime_onnx": "onnxruntime",
-    "pytorch_libtorch": "pytorch",
-    "tensorflow_savedmodel": "tensorflow",
-    "tensorflow_graphdef": "tensorflow",
-}
-ENSEMBLE = "ensemble"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MAX_VERSION = 2**63 - 1
+
+
+class Tensor(NamedTuple):
+    """A declared input or output: its place in the configuration, whether it is an input, and the message."""
+
+    at: str
+    kind: str
+    config: Any
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind} {self.config.name}" if self.config.name else self.at
 
 
 @dataclass(frozen=True)
 class Model:
     """A model directory: what it holds and what its configuration says.
 
-    `config` is an empty message where there is no `config.pbtxt`, or one that does not parse (`unparsed` says why).
+    Attributes:
+        files: the files by path relative to the model directory, with their bytes.
+        directories: the directories at any depth, relative to the model directory.
+        config: an empty message where there is no `config.pbtxt`, or one that does not parse.
+        configured: whether there is a `config.pbtxt`.
+        lines: the line of each field of it.
+        unparsed: why it does not parse.
+        scripts: the text of `model.py` of each version directory.
     """
 
     name: str
-    files: frozenset[str]
-    """Paths of files, relative to the model directory."""
+    files: Mapping[str, int]
     directories: frozenset[str]
-    """Names of the directories in the model directory."""
     config: ModelConfig
     configured: bool
     lines: Mapping[str, int] = field(default_factory=dict)
-    unparsed: Problem | None = None
+    unparsed: ConfigError | None = None
+    byte_order_mark: bool = False
+    scripts: Mapping[str, str] = field(default_factory=dict)
 
-    @cached_property
-    def _folders(self) -> frozenset[str]:
-        """Every directory that a file is in, at any depth."""
-        found: set[str] = set()
-        for file in self.files:
-            while (file := file.rpartition("/")[0]) and file not in found:
-                found.add(file)
-        return frozenset(found)
+    @classmethod
+    def read(cls, listing: Listing, name: str) -> Model:
+        files = listing.files_of.get(name, {})
+        directories = listing.directories_of.get(name, frozenset())
+        scripts = {
+            version: listing.read(f"{name}/{version}/model.py", MAX_READ_BYTES).decode(errors="replace")
+            for version in directories
+            if f"{version}/model.py" in files and "/" not in version
+        }
+        if CONFIG_FILE not in files:
+            return cls(name, files, directories, messages().ModelConfig(), False, scripts=scripts)
+        content = listing.read(f"{name}/{CONFIG_FILE}", MAX_READ_BYTES)
+        mark = content.startswith(BYTE_ORDER_MARK)
+        text = content.decode("utf-8-sig", errors="replace")
+        try:
+            config, lines = parse_config(text, f"{name}/{CONFIG_FILE}"), field_lines(text)
+        except ConfigError as error:
+            return cls(name, files, directories, messages().ModelConfig(), True, {}, error, mark, scripts)
+        return cls(name, files, directories, config, True, lines, None, mark, scripts)
 
     @property
     def config_file(self) -> str:
@@ -78,9 +85,20 @@ class Model:
         return bool(self.config.platform == ENSEMBLE or self.config.HasField("ensemble_scheduling"))
 
     @cached_property
+    def subdirectories(self) -> list[str]:
+        """Names of the directories in the model directory, sorted as Triton's std::set."""
+        return sorted((path for path in self.directories if "/" not in path), key=str.encode)
+
+    @cached_property
     def versions(self) -> list[int]:
-        """The version directories that Triton counts (VersionsToLoad in model_lifecycle.cc), newest first."""
-        return sorted((int(name) for name in self.directories if re.fullmatch(r"0|[1-9][0-9]*", name)), reverse=True)
+        """The versions that Triton counts, newest first: std::stoll reads `1` of `1.0` and `1_old` as well
+        (VersionsToLoad in model_lifecycle.cc)."""
+        found = set()
+        for name in self.subdirectories:
+            number = re.match(r"\s*[+-]?[0-9]+", name)
+            if number and name not in FOLDERS and not (len(name) > 1 and name.startswith("0")):
+                found.add(int(number[0]))
+        return sorted(found, reverse=True)
 
     @property
     def loaded_versions(self) -> list[int]:
@@ -91,26 +109,53 @@ class Model:
             return [version for version in self.versions if version in wanted]
         if policy.HasField("all"):
             return self.versions
-        return self.versions[: policy.latest.num_versions or 1]
+        return self.versions[: policy.latest.num_versions if policy.HasField("latest") else 1]
 
-    @property
-    def backend(self) -> str | None:
-        """The backend that Triton takes: the named one, or inferred as AutoCompleteBackendFields does; None without."""
+    @cached_property
+    def backend_name(self) -> str | None:
+        """The backend as named or as inferred by `AutoCompleteBackendFields`; None without."""
         if self.config.backend:
             return str(self.config.backend)
         if self.is_ensemble:
             return ENSEMBLE
         if self.config.platform:
-            return PLATFORM_BACKENDS.get(self.config.platform)
-        held = [self.config.default_model_filename] if self.config.default_model_filename else self._in_versions()
-        for backend, files in BACKEND_FILES.items():
-            if any(file in held for file in files):
+            return PLATFORMS.get(self.config.platform)
+        filename = self.config.default_model_filename
+        held = {filename} if filename else self._first_directory
+        for backend, files in _INFERRED_FROM:
+            if not held.isdisjoint(files):
                 return backend
+        if filename:
+            return None
         return self.name.partition(".")[2] or None
 
+    @cached_property
+    def backend(self) -> Backend:
+        return BACKENDS.get(self.backend_name or "", Backend())
+
+    @property
+    def platform(self) -> str:
+        """The platform as given or as `AutoCompleteBackendFields` sets it."""
+        if self.config.platform:
+            return str(self.config.platform)
+        return PAIRS.get(self.backend_name or "", ("",))[0]
+
+    @property
+    def brings_backend(self) -> bool:
+        """Whether the model directory or a version directory has the backend's library."""
+        library = f"libtriton_{self.backend_name}.so"
+        return any(path == library or path.endswith(f"/{library}") for path in self.files)
+
+    @property
+    def tensors(self) -> Iterator[Tensor]:
+        """The declared inputs, then the outputs."""
+        for kind, tensors in (("input", self.config.input), ("output", self.config.output)):
+            for index, tensor in enumerate(tensors):
+                yield Tensor(f"{kind}[{index}]", kind, tensor)
+
     def holds(self, path: str) -> bool:
-        """Whether the model directory has a file, or a directory with files, of this path."""
-        return path in self.files or path in self._folders
+        """Whether the model directory has a file or a directory of this path."""
+        return path in self.files or path in self.directories
 
     def line(self, path: str) -> int | None:
         """The line of a field such as `input[0].dims[1]`, or of the nearest one around it that is written down."""
@@ -121,49 +166,22 @@ class Model:
                 return line
         return None
 
-    def error(self, message: str, at: str = "") -> Problem:
-        return self._problem("error", message, at)
-
-    def warning(self, message: str, at: str = "") -> Problem:
-        return self._problem("warning", message, at)
-
-    def _problem(self, severity: Literal["error", "warning"], message: str, at: str) -> Problem:
-        """A finding about a field of the configuration, or about the directory when there is none to point at."""
-        if self.configured and at:
-            return Problem("", message, severity, file=self.config_file, line=self.line(at))
-        return Problem("", message, severity, file=self.name)
-
-    def _in_versions(self) -> set[str]:
-        in_versions = (file.split("/") for file in self.files if file.count("/") >= 1)
-        return {parts[1] for parts in in_versions if parts[0].isdigit()}
+    @cached_property
+    def _first_directory(self) -> set[str]:
+        """What is in the first subdirectory, the only one from which Triton infers the backend."""
+        if not self.subdirectories:
+            return set()
+        prefix = f"{self.subdirectories[0]}/"
+        below = [path.removeprefix(prefix) for path in (*self.files, *self.directories) if path.startswith(prefix)]
+        return {path for path in below if "/" not in path}
 
 
-def read_models(repository: ModelRepository) -> list[Model]:
-    files, directories = _by_top(repository.files), _by_top(repository.directories)
-    return [_read_model(repository, name, files[name], directories[name]) for name in repository.model_names]
-
-
-def _read_model(repository: ModelRepository, name: str, below: Collection[str], folders: Collection[str]) -> Model:
-    files, directories = frozenset(below), frozenset(path for path in folders if "/" not in path)
-    config, lines, unparsed = messages().ModelConfig(), {}, None
-    if CONFIG_FILE in files:
-        filename = f"{name}/{CONFIG_FILE}"
-        try:
-            with repository.files[filename].open("rb") as file:
-                text = file.read(MAX_CONFIG_BYTES + 1).decode()
-            config, lines = parse_config(text, filename), field_lines(text)
-        except ConfigError as error:
-            unparsed = Problem("config-syntax", error.reason, file=filename, line=error.line)
-        except UnicodeDecodeError as error:
-            unparsed = Problem("config-syntax", f"is not UTF-8: {error.reason}", file=filename)
-    return Model(name, files, directories, config, CONFIG_FILE in files, lines, unparsed)
-
-
-def _by_top(paths: Iterable[str]) -> Mapping[str, list[str]]:
-    """Paths relative to the directory at the top that they are in."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for path in paths:
-        top, _, below = path.partition("/")
-        if below:
-            found[top].append(below)
-    return found
+_INFERRED_FROM = (
+    ("tensorflow", ("model.savedmodel", "model.graphdef")),
+    ("tensorrt", ("model.plan",)),
+    ("onnxruntime", ("model.onnx",)),
+    ("openvino", ("model.xml",)),
+    ("pytorch", ("model.pt", "model.pt2")),
+    ("python", ("model.py",)),
+)
+"""In the order of `AutoCompleteBackendFields`."""

@@ -8,25 +8,34 @@ nothing or in a circle is refused: packed as a link it would be broken, and foll
 from __future__ import annotations
 
 import os
-import re
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from infra.diagnostics.problem import Problem
+from infra.errors import UserError
 from infra.triton import digest_cache
-from infra.triton.config import CONFIG_FILE
+from infra.triton.listing import Listing
+from infra.triton.model import Model
 from infra.triton.pack import ChangedWhilePackingError, Progress, write_archive
-from infra.triton.problem import ModelRepositoryError
 
 MAX_ENTRIES = 100_000
 """Files and directories of a repository, those behind a symbolic link counted wherever it leads to them."""
 
 MAX_DEPTH = 64
 """Directories within each other."""
+
+
+class ModelRepositoryError(UserError):
+    """A directory that cannot be packed as a model repository; the message lists every problem."""
+
+    def __init__(self, path: Path, problems: Sequence[Problem]) -> None:
+        self.path, self.problems = path, tuple(problems)
+        super().__init__("\n  ".join([f"model repository {path}:", *map(str, self.problems)]))
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,9 @@ class ModelRepository:
     directories: tuple[str, ...]
     files: Mapping[str, Path]
     """Relative path -> where the content is."""
-    model_names: tuple[str, ...]
+    added: tuple[str, ...] = ()
+    """Of `directories` those that are packed and do not exist on disk: an ensemble's version directory is empty, and
+    Git does not keep empty directories."""
 
     @classmethod
     def read(cls, path: str | Path) -> ModelRepository:
@@ -57,21 +68,27 @@ class ModelRepository:
         files = {
             entry.path: entry.source for entry in sorted(found, key=lambda each: each.path) if entry.kind == "file"
         }
-        versioned = _with_version(directories)
-        models = tuple(name for name in directories if "/" not in name and _is_model(name, versioned, files))
-        problems = [entry.problem for entry in found if entry.problem]
-        problems += _layout(models, directories, files)
-        if problems:
+        if problems := [entry.problem for entry in found if entry.problem]:
             raise ModelRepositoryError(root, problems)
-        return cls(root, directories, files, models)
+        repository = cls(root, directories, files)
+        added = _missing_versions(repository.listing)
+        return cls(root, tuple(sorted((*directories, *added))), files, added) if added else repository
 
-    def default_model_name(self) -> str:
-        """The one model of the repository; with several, an error that asks for `defaultModelName`."""
-        if len(self.model_names) > 1:
-            names = ", ".join(self.model_names)
-            message = f"holds several models ({names}): set `defaultModelName` to the one that answers"
-            raise ModelRepositoryError(self.path, [_error(".", message, "default-model")])
-        return self.model_names[0]
+    @cached_property
+    def listing(self) -> Listing:
+        """The repository as `check_repository` reads it."""
+        sizes = {path: file.stat().st_size for path, file in self.files.items()}
+        return Listing.of(self.directories, sizes, self._head, self.added)
+
+    @property
+    def only_model(self) -> str | None:
+        """The name of the model if the repository has only one."""
+        names = self.listing.model_names
+        return names[0] if len(names) == 1 else None
+
+    def _head(self, path: str, size: int) -> bytes:
+        with self.files[path].open("rb") as file:
+            return file.read(size)
 
     def digest(self) -> str:
         """SHA-256 (hex) over paths and contents; independent of times, permissions and gzip's bytes."""
@@ -159,30 +176,10 @@ def _refusal(path: str, source: Path, root: Path, above: tuple[Path, ...]) -> Pr
     return None
 
 
-def _layout(models: tuple[str, ...], directories: tuple[str, ...], files: Mapping[str, Path]) -> Iterator[Problem]:
-    """Why the tree is no model repository: what users pass when they mean a directory above or below it."""
-    if CONFIG_FILE in files:
-        message = "belongs into a model directory: `path` is a model directory, and should be the directory around it"
-        yield _error(CONFIG_FILE, message, "model-directory")
-    elif not models:
-        versioned = _with_version(directories)
-        deeper_models = (name for name in directories if name.count("/") == 1 and _is_model(name, versioned, files))
-        wrapped = sorted({name.partition("/")[0] for name in deeper_models})
-        if wrapped:
-            message = f"is a directory around models: `path` should end in {' or '.join(wrapped)}"
-            yield _error(wrapped[0], message, "wrapping-directory")
-        else:
-            message = f"holds no model: a directory with {CONFIG_FILE} and a version directory, such as iris/1"
-            yield _error(".", message, "no-model")
-
-
-def _with_version(directories: Iterable[str]) -> frozenset[str]:
-    """Directories that have a version directory."""
-    return frozenset(path.rpartition("/")[0] for path in directories if re.fullmatch(r".+/[0-9]+", path, re.DOTALL))
-
-
-def _is_model(name: str, with_version: Collection[str], files: Mapping[str, Path]) -> bool:
-    return name in with_version or f"{name}/{CONFIG_FILE}" in files
+def _missing_versions(listing: Listing) -> tuple[str, ...]:
+    """A version directory for each ensemble without one, which Triton would not load."""
+    models = (Model.read(listing, name) for name in listing.model_names if not listing.has_version(name))
+    return tuple(f"{model.name}/1" for model in models if model.is_ensemble and not model.versions)
 
 
 def _error(file: str, message: str, rule: str) -> Problem:

@@ -81,10 +81,10 @@ def test_what_triton_ignores_is_a_warning(tmp_path: Path) -> None:
 
 
 def test_of_many_problems_the_first_are_shown_and_the_others_counted(tmp_path: Path) -> None:
-    for number in range(MAX_SHOWN + 5):
-        write(tmp_path / "models", f"m{number}", BROKEN)
-    *shown, last = problems(tmp_path, model={"path": "models", "defaultModelName": "m0"})
-    assert len({problem.file for problem in shown}) == MAX_SHOWN
+    sizes = ",\n".join(["0"] * (MAX_SHOWN + 5))
+    write(tmp_path / "models", "iris", f"{CONFIG} dynamic_batching {{ preferred_batch_size: [{sizes}] }}")
+    *shown, last = problems(tmp_path)
+    assert len({problem.line for problem in shown}) == MAX_SHOWN
     assert last.rule == "more" and "5 more" in last.message
 
 

@@ -4,7 +4,7 @@ To add an example:
 
 1. Settings: add a change of a valid stack to `EXAMPLES` in `tests/messages/settings.py`.
 2. Text of a stack file: add a file's text to `EXAMPLES` in `tests/messages/stack_yaml.py`.
-3. Model repositories: add the files of a repository to `EXAMPLES` in `tests/messages/triton.py`.
+3. Model repositories: add a case to `tests/infra/triton/corpus.txt`.
 4. Run `python -m tests.messages`, and read the change of `tests/messages.md`: would a colleague say this aloud?
 5. Another checker: a module with `TITLE` and `examples()`, listed in `SOURCES` of `tests/messages/__main__.py`.
 """
@@ -35,7 +35,7 @@ MAX_SHOWN = 3
 """Problems of one rule in one example."""
 
 _RULE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_TAKE_A_RULE = {"Problem", "violation", "named", "unknown", "report", "InvalidYamlError"}
+_TAKE_A_RULE = {"Problem", "violation", "model_rule", "repository_rule", "unknown", "report", "InvalidYamlError"}
 """Functions whose first argument is the id of a rule."""
 
 

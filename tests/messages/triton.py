@@ -1,58 +1,52 @@
-"""Model repositories: each example is the files of one, or the configuration of its only model."""
+"""Model repositories: for each rule the first repository of the corpus that it finds."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any
 
-from infra.diagnostics.problem import Problem
 from infra.triton.check import check_repository
-from infra.triton.problem import ModelRepositoryError
-from infra.triton.repository import ModelRepository
+from tests.infra.triton.corpus import BASES, CASES, PLAIN, STEP_MODELS, Case, Files, listing, python
 from tests.messages.golden import Example
 
 TITLE = "Model repositories"
 
-IRIS = """\
-name: "iris"
-backend: "python"
-max_batch_size: 8
-input [ { name: "x" data_type: TYPE_FP32 dims: [ 4 ] } ]
-output [ { name: "y" data_type: TYPE_FP32 dims: [ 1 ] } ]
-"""
-
-EXAMPLES: list[Mapping[str, str]] = [
-    {"iris/config.pbtxt": IRIS.replace("dims: [ 4 ]", "dims: [ 4"), "iris/1/model.py": ""},
-    {"iris/config.pbtxt": IRIS.replace('"iris"', '"flower"'), "iris/1/model.py": ""},
-    {"iris/1/model.pt": ""},
-    {"iris/config.pbtxt": IRIS},
-    {"iris/config.pbtxt": IRIS, "iris/1/model.onnx": ""},
-    {"iris/config.pbtxt": IRIS.replace("8", "-1", 1), "iris/1/model.py": ""},
-]
-"""Each the files of a repository with a problem."""
+ARGUMENTS = {"environment": {"SAGEMAKER_TRITON_ADDITIONAL_ARGS": "--load-model=helper"}}
+OTHERS: tuple[tuple[str, Files, dict[str, Any]], ...] = (
+    ("backend-not-in-image", {"m/config.pbtxt": 'backend: "vllm"', "m/1/model.json": ""}, {"image": "24.09-py3"}),
+    (
+        "batch-strategy",
+        python(f'{PLAIN} sequence_batching {{ }} parameters {{ key: "TRITON_BATCH_STRATEGY_PATH" value {{ }} }}'),
+        {},
+    ),
+    ("config-at-top", {"config.pbtxt": "", "1/model.py": ""}, {}),
+    ("load-model", python(PLAIN), ARGUMENTS),
+    ("no-model", {"README.md": ""}, {}),
+    ("not-loaded", python(PLAIN) | python(PLAIN, "other"), {}),
+    ("stray-directory", python(PLAIN) | {"docs/readme.txt": ""}, {}),
+    ("template-leftover", python(f'{PLAIN} metric_tags {{ key: "team" value: "${{team}}" }}'), {}),
+    ("version-ignored", python(PLAIN) | {"m/v2/model.py": ""}, {}),
+    ("version-policy", python(f"{PLAIN} version_policy {{ specific {{ versions: [ 1, 2 ] }} }}"), {}),
+    ("wrapping-directory", {f"models/{path}": text for path, text in python(PLAIN).items()}, {}),
+)
+"""Warnings and layouts, which the corpus does not have."""
 
 
 def examples() -> Iterator[Example]:
     """Every example with its problems."""
-    for files in EXAMPLES:
-        with tempfile.TemporaryDirectory() as directory:
-            for path, content in files.items():
-                file = Path(directory) / "models" / path
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(content, encoding="utf-8")
-            yield Example("\n".join(map(_line, files.items())), tuple(_problems(Path(directory) / "models")))
+    cases = [*CASES, *(Case(rule, rule, files, files, target) for rule, files, target in OTHERS)]
+    for rule in sorted({case.rule for case in cases}):
+        case = next(case for case in cases if case.rule == rule)
+        problems = check_repository(listing(case.broken), case.default_model, **case.target)
+        yield Example(_written(case), tuple(problem for problem in problems if problem.rule == rule))
 
 
-def _line(file: tuple[str, str]) -> str:
-    """A file; of a configuration the lines that differ from that of a valid one."""
-    path, content = file
-    changed = [line for line in content.splitlines() if line not in IRIS.splitlines()]
-    return "\n".join([path, *(f"    {line}" for line in changed)])
-
-
-def _problems(root: Path) -> list[Problem]:
-    try:
-        return check_repository(ModelRepository.read(root), "iris", gpu=False)
-    except ModelRepositoryError as error:
-        return [*error.problems]
+def _written(case: Case) -> str:
+    """The configurations without what all have in common, or the files if those are unusual."""
+    written = []
+    for path, content in sorted(case.broken.items()):
+        for base in sorted((*BASES.values(), *STEP_MODELS.values()), key=len, reverse=True):
+            content = content.replace(base, "")
+        if path.endswith("config.pbtxt") and content.strip():
+            written.append(f"{path}\n    {' '.join(content.split())}")
+    return "\n".join(written) or "\n".join(sorted(case.broken))

@@ -15,8 +15,7 @@ from moto import mock_aws
 
 from infra.aws.session import AwsSession
 from infra.dynamic.packed_model import PackedModelProvider, write_once
-from infra.triton.problem import ModelRepositoryError
-from infra.triton.repository import ModelRepository
+from infra.triton.repository import ModelRepository, ModelRepositoryError
 
 
 @pytest.fixture

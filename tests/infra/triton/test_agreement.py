@@ -47,20 +47,20 @@ MODELS = [
     (None, CONFIG + 'name: "model" version_policy { specific { versions: [ 1, 3 ] } }'),
     ("model-name", CONFIG + 'name: "another"'),
     ("version-missing", CONFIG + "version_policy { specific { versions: [ 3 ] } }"),
-    ("backend", CONFIG.replace('backend: "python"', 'platform: "caffe2"')),
+    ("backend-missing", CONFIG.replace('backend: "python"', 'platform: "caffe2"')),
     ("max-batch-size", CONFIG.replace("max_batch_size: 8", "max_batch_size: -1")),
-    ("tensor", CONFIG + 'input [ { name: "z" dims: [ 1 ] } ]'),
+    ("tensor-incomplete", CONFIG + 'input [ { name: "z" dims: [ 1 ] } ]'),
     ("dims", CONFIG.replace("[ 4 ]", "[ 0 ]", 1)),
     ("preferred-batch-size", CONFIG + "dynamic_batching { preferred_batch_size: [ 16 ] }"),
-    ("instance-group", CONFIG + "instance_group { kind: KIND_CPU gpus: [ 0 ] }"),
-    ("named-file", CONFIG.replace('name: "y"', 'name: "y" label_filename: "labels.txt"')),
+    ("gpus-of-cpu-kind", CONFIG + "instance_group { kind: KIND_CPU gpus: [ 0 ] }"),
+    ("label-file-missing", CONFIG.replace('name: "y"', 'name: "y" label_filename: "labels.txt"')),
 ]
 
 # The rule that finds it, and what the ensemble of two such models says.
 ENSEMBLES = [
     (None, ENSEMBLE),
     ("ensemble-settings", ENSEMBLE + "instance_group { kind: KIND_CPU }"),
-    ("ensemble-steps", ENSEMBLE.partition("ensemble_scheduling")[0] + "ensemble_scheduling { }"),
+    ("ensemble-step", ENSEMBLE.partition("ensemble_scheduling")[0] + "ensemble_scheduling { }"),
     ("ensemble-step-model", ENSEMBLE.replace('"two"', '"three"')),
     ("ensemble-step-model", ENSEMBLE.replace("model_version: -1", "", 1)),
     ("ensemble-step-tensor", ENSEMBLE.replace('key: "x" value: "t"', 'key: "z" value: "t"')),
@@ -70,7 +70,7 @@ ENSEMBLES = [
 
 
 def rules(repository: ModelRepository, default_model: str) -> set[str]:
-    problems = check_repository(repository, default_model, gpu=False)
+    problems = check_repository(repository.listing, default_model)
     return {problem.rule for problem in problems if problem.severity == "error"}
 
 

@@ -1,284 +1,175 @@
-"""Each rule that finds what Triton would refuse or pass over, with the place it names."""
+"""The check of model repositories: the corpus, and what the corpus cannot show."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from typing import Any
 
 import pytest
 
 from infra.diagnostics.problem import Problem
-from infra.triton.check import check_repository
-from infra.triton.repository import ModelRepository
+from infra.triton.check import RULES, check_repository
+from infra.triton.listing import Listing
+from tests.infra.triton.corpus import BATCHING, CASES, COMPLETING, MODEL, PLAIN, TENSORS, Case, Files, listing, python
 
-from .conftest import Write
-
-GOOD = """name: "iris"
-backend: "python"
-max_batch_size: 8
-input [ { name: "x" data_type: TYPE_FP32 dims: [ 4 ] } ]
-output [ { name: "y" data_type: TYPE_FP32 dims: [ 1 ] } ]
-"""
+PARTIAL = PLAIN.replace('"y" data_type: TYPE_FP32 dims: 4', '"y"')
+TYPES = ("ml.c5.xlarge", "ml.c5.2xlarge")
 
 
-def check(
-    write: Write,
-    files: Mapping[str, str],
-    default_model: str | None = "iris",
-    gpu: bool | None = None,
-    environment: Mapping[str, str] | None = None,
-) -> list[Problem]:
-    return check_repository(ModelRepository.read(write(files)), default_model, gpu=gpu, environment=environment)
+def environment(path: str) -> Files:
+    return python(f'{PLAIN} parameters {{ key: "EXECUTION_ENV_PATH" value {{ string_value: "{path}" }} }}')
 
 
-def iris(config: str, **others: str) -> dict[str, str]:
-    """The model `iris` with a configuration, and more files of it by path with `__` for a slash."""
-    files = {f"iris/{path.replace('__', '/')}": content for path, content in others.items()}
-    return {"iris/config.pbtxt": config, "iris/1/model.py": "", **files}
+def check(files: Files, default_model: str | None = "m", **target: Any) -> list[Problem]:
+    """The problems of a repository in memory."""
+    return check_repository(listing(files), default_model, **target)
 
 
-def the_only(problems: list[Problem], rule: str) -> Problem:
-    assert [problem.rule for problem in problems] == [rule], problems
-    return problems[0]
+def errors(files: Files, default_model: str | None = "m", **target: Any) -> set[str]:
+    return {problem.rule for problem in check(files, default_model, **target) if problem.severity == "error"}
 
 
-def test_a_good_model_has_no_problem(write: Write) -> None:
-    assert check(write, iris(GOOD)) == []
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_a_repository_that_is_broken_in_one_way_has_one_problem(case: Case) -> None:
+    assert errors(case.broken, case.default_model, **case.target) == {case.rule}
 
 
-def test_the_one_model_needs_no_name(write: Write) -> None:
-    assert check(write, iris(GOOD), default_model=None) == []
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_the_corrected_repository_has_no_error(case: Case) -> None:
+    assert errors(case.good, case.default_model, **case.target) == set()
 
 
-def test_several_models_need_a_default_one(write: Write) -> None:
-    files = {**iris(GOOD), "wine/config.pbtxt": GOOD.replace("iris", "wine"), "wine/1/model.py": ""}
-    problem = the_only(check(write, files, default_model=None), "default-model")
-    assert (problem.severity, problem.line) == ("error", None)
-    assert "iris, wine" in problem.message
-    assert "defaultModelName" in problem.message
-
-
-def test_a_default_model_that_is_not_there_is_an_error(write: Write) -> None:
-    problems = check(write, iris(GOOD), default_model="wine")
-    assert {(each.severity, each.rule) for each in problems} == {("error", "default-model"), ("warning", "not-loaded")}
-
-
-def test_a_stray_directory_is_a_warning(write: Write) -> None:
-    problem = the_only(check(write, {**iris(GOOD), "notebooks/a.ipynb": ""}), "stray-directory")
-    assert (problem.severity, problem.file) == ("warning", "notebooks")
-
-
-def test_a_model_that_nothing_loads_is_a_warning(write: Write) -> None:
-    files = {**iris(GOOD), "child/config.pbtxt": GOOD.replace("iris", "child"), "child/1/model.py": ""}
-    problem = the_only(check(write, files), "not-loaded")
-    assert (problem.severity, problem.file) == ("warning", "child")
-    assert "SAGEMAKER_TRITON_ADDITIONAL_ARGS: --load-model=child" in problem.message
-
-
-@pytest.mark.parametrize("arguments", ["--load-model=child", "--rate-limit=off --load-model child", "--load-model=*"])
-def test_a_model_that_an_argument_loads_is_none(write: Write, arguments: str) -> None:
-    files = {**iris(GOOD), "child/config.pbtxt": GOOD.replace("iris", "child"), "child/1/model.py": ""}
-    assert check(write, files, environment={"SAGEMAKER_TRITON_ADDITIONAL_ARGS": arguments}) == []
-
-
-def test_text_that_does_not_parse_is_an_error_with_its_line(write: Write) -> None:
-    problem = the_only(check(write, iris('name: "iris"\nmax_batchsize: 8\n')), "config-syntax")
-    assert str(problem).startswith("iris/config.pbtxt:2: ")
-    assert "max_batchsize" in problem.message
-
-
-def test_text_that_is_not_utf8_is_an_error(write: Write) -> None:
-    root = write(iris(GOOD))
-    (root / "iris" / "config.pbtxt").write_bytes(b'name: "\xff"')
-    assert "is not UTF-8" in the_only(check_repository(ModelRepository.read(root), "iris"), "config-syntax").message
-
-
-def test_a_name_other_than_the_directory_is_an_error(write: Write) -> None:
-    problem = the_only(check(write, iris(GOOD.replace('"iris"', '"flower"'))), "model-name")
-    assert (problem.severity, problem.line) == ("error", 1)
-    assert "'flower'" in problem.message
-
-
-def test_a_configuration_without_a_name_takes_the_one_of_the_directory(write: Write) -> None:
-    assert check(write, iris(GOOD.replace('name: "iris"', ""))) == []
-
-
-def test_a_name_with_a_blank_is_an_error(write: Write) -> None:
-    files = {"my iris/config.pbtxt": GOOD.replace('"iris"', '"my iris"'), "my iris/1/model.py": ""}
-    assert "blank" in the_only(check(write, files, default_model="my iris"), "model-name").message
+def test_the_corpus_is_large_and_covers_every_rule_with_errors() -> None:
+    assert len(CASES) >= 150
+    without_case = {rule.id for rule in RULES if rule.severity == "error"} - {case.rule for case in CASES}
+    assert without_case == {"config-at-top", "wrapping-directory", "no-model", "load-model"}  # below
 
 
 @pytest.mark.parametrize(
-    ("file", "severity"),
-    [("model.onnx", "warning"), ("model.plan", "warning"), ("model.py", "warning"), ("model.pt", "error")],
+    ("rule", "files"),
+    [
+        ("config-at-top", {"config.pbtxt": PLAIN, "1/model.py": MODEL}),
+        ("wrapping-directory", {f"models/{path}": content for path, content in python(PLAIN).items()}),
+        ("no-model", {"README.md": ""}),
+        ("no-model", {}),
+    ],
 )
-def test_a_missing_configuration_is_an_error_unless_the_backend_derives_it(
-    write: Write, file: str, severity: str
-) -> None:
-    problem = the_only(check(write, {f"iris/1/{file}": ""}), "config-missing")
-    assert (problem.severity, problem.file) == (severity, "iris")
+def test_the_layout_of_a_repository(rule: str, files: Files) -> None:
+    assert errors(files, None) == {rule}
 
 
-def test_a_model_without_a_version_directory_is_an_error(write: Write) -> None:
-    problem = the_only(check(write, {"iris/config.pbtxt": GOOD, "iris/latest/model.py": ""}), "version-missing")
-    assert problem.severity == "error"
-    assert "it has latest" in problem.message
+def test_without_a_default_model_serve_loads_the_only_top_directory() -> None:
+    assert errors(python(PLAIN), None) == set()
+    assert errors(python(PLAIN) | {".ipynb_checkpoints/": ""}, None) == {"default-model"}
+    assert errors(python(PLAIN) | python(PLAIN, "other"), None) == {"default-model"}
 
 
-@pytest.mark.parametrize("directory", ["01", "v2", "version-3", "1.0"])
-def test_a_version_directory_that_triton_ignores_is_a_warning(write: Write, directory: str) -> None:
-    problem = the_only(check(write, {**iris(GOOD), f"iris/{directory}/model.py": ""}), "version-ignored")
-    assert problem.severity == "warning"
-    assert repr(directory) in problem.message
+def test_a_blank_in_a_name_is_an_error() -> None:
+    assert errors(python(PLAIN, "my model"), "my model") == {"model-name"}
 
 
-def test_a_version_with_a_leading_zero_does_not_count(write: Write) -> None:
-    problems = check(write, {"iris/config.pbtxt": GOOD, "iris/01/model.py": ""})
-    assert {(each.severity, each.rule) for each in problems} == {
-        ("error", "version-missing"),
-        ("warning", "version-ignored"),
+# Repositories that Triton serves, and the rules that warn about them.
+SERVED: list[tuple[Files, set[str]]] = [
+    (python(PLAIN), set()),
+    (python(None), {"config-missing"}),
+    (python(None, script=COMPLETING), set()),
+    (python(PARTIAL, script=COMPLETING), {"tensor-incomplete"}),
+    (python(PARTIAL, script="from base import TritonPythonModel"), {"tensor-incomplete"}),
+    (python(f"# caf\u00e9 {PLAIN.strip()}\n{PLAIN}"), set()),
+    ({"m.dali/1/dali.py": ""}, set()),
+    ({"m/1/model.onnx": ""}, set()),
+    ({"m/1/model.plan": "", "m/config.pbtxt": 'output { name: "y" }'}, set()),
+    ({"m/1/model.onnx/weights": ""}, set()),
+    ({"m/1/model.savedmodel/saved_model.pb": ""}, set()),
+    ({"m/1/net.onnx": "", "m/config.pbtxt": 'backend: "onnxruntime" default_model_filename: "net.onnx"'}, set()),
+    ({"m/1/x": "", "m/config.pbtxt": 'backend: "custom" output { name: "y" }'}, {"tensor-incomplete"}),
+    (python(PLAIN) | {"docs/readme.txt": ""}, {"stray-directory"}),
+    (python(PLAIN) | {"m/v2/model.py": MODEL}, {"version-ignored"}),
+    (python(PLAIN) | {"m/warmup/": "", "m/initial_state/": "", "m/configs/": "", "m/assets/": ""}, set()),
+    (python(f"{PLAIN} version_policy {{ specific {{ versions: [ 1, 3 ] }} }}"), {"version-policy"}),
+    ({"m/1/model.py": MODEL, "m/1/config.pbtxt": PLAIN}, {"config-missing"}),
+    ({"m/1/model.onnx": "", "m/config.pbtxt.txt": PLAIN}, {"config-missing"}),
+    ({"m/1/model.onnx": "", "m/Config.pbtxt": PLAIN}, {"config-missing"}),
+    (environment("/opt/envs/env.tar.gz"), {"execution-environment"}),
+    (environment("s3://bucket/env.tar.gz"), set()),
+    (
+        environment("$$TRITON_MODEL_DIRECTORY/../shared/e") | {"shared/e": ""},
+        {"execution-environment", "stray-directory"},
+    ),
+    (python(f'{PLAIN} parameters {{ key: "k" value {{ string_value: "${{dir}}" }} }}'), {"template-leftover"}),
+]
+
+
+@pytest.mark.parametrize(("files", "rules"), SERVED)
+def test_what_triton_serves_has_warnings_at_most(files: Files, rules: set[str]) -> None:
+    problems = check(files, next(iter(files)).partition("/")[0])
+    assert {problem.rule for problem in problems} == rules
+    assert {problem.severity for problem in problems} <= {"warning"}
+
+
+def test_a_model_that_is_not_loaded_has_warnings_at_most() -> None:
+    files = python(PLAIN) | python(f"{PLAIN} instance_group {{ kind: KIND_GPU }}", "gpu")
+    cpu = {"instance_type": "ml.c5.xlarge"}
+    assert {problem.rule: problem.severity for problem in check(files, **cpu)} == {
+        "not-loaded": "warning",
+        "gpu-absent": "warning",
     }
+    loaded = {"SAGEMAKER_TRITON_ADDITIONAL_ARGS": "--load-model=gpu"}
+    assert errors(files, environment=loaded, **cpu) == {"gpu-absent"}
 
 
-@pytest.mark.parametrize("directory", ["warmup", "configs", "initial_state", "tokenizer", "0"])
-def test_other_directories_are_nobodys_business(write: Write, directory: str) -> None:
-    assert check(write, {**iris(GOOD), f"iris/{directory}/file": ""}) == []
+@pytest.mark.parametrize("argument", ["--load-model=helper", "--load-model=/opt/ml/model/m", "--load-model=*"])
+def test_load_model_names_models(argument: str) -> None:
+    assert errors(python(PLAIN), environment={"SAGEMAKER_TRITON_ADDITIONAL_ARGS": argument}) == {"load-model"}
 
 
-def test_a_policy_that_loads_no_version_is_an_error(write: Write) -> None:
-    config = GOOD + "version_policy { specific { versions: [ 3 ] } }"
-    problems = check(write, iris(config))
-    assert {(each.severity, each.line) for each in problems} == {("error", 6), ("warning", 6)}
-    assert {each.rule for each in problems} == {"version-missing"}
-
-
-def test_a_version_of_the_policy_that_is_not_there_is_a_warning(write: Write) -> None:
-    config = GOOD + "version_policy { specific { versions: [ 1, 3 ] } }"
-    problem = the_only(check(write, iris(config)), "version-missing")
-    assert (problem.severity, problem.message) == ("warning", "names version 3, which has no directory")
+def test_without_auto_completion_nothing_is_left_to_the_backend() -> None:
+    strict = {"SAGEMAKER_TRITON_ADDITIONAL_ARGS": "--log-info=true --disable-auto-complete-config"}
+    assert errors(python(PARTIAL, script=COMPLETING), environment=strict) == {"tensor-incomplete"}
+    assert errors(python(None), environment=strict) == {"config-missing"}
 
 
 @pytest.mark.parametrize(
-    ("policy", "complained"),
-    [("", [3]), ("version_policy { latest { num_versions: 2 } }", [2, 3]), ("version_policy { all { } }", [2, 3])],
-)
-def test_versions_that_the_policy_loads_need_their_model_file(write: Write, policy: str, complained: list[int]) -> None:
-    problems = check(write, {**iris(GOOD + policy), "iris/2/": "", "iris/3/": ""})
-    assert [each.message for each in problems] == [
-        f"version {version} has no model.py, which the python backend loads" for version in complained
-    ]
-    assert {(each.rule, each.severity) for each in problems} == {("model-file", "error")}
-
-
-@pytest.mark.parametrize(
-    ("backend", "file"),
+    ("backend", "image", "rule"),
     [
-        ('backend: "onnxruntime"', "model.onnx"),
-        ('platform: "onnxruntime_onnx"', "model.onnx"),
-        ('platform: "tensorrt_plan"', "model.plan"),
-        ('backend: "openvino"', "model.xml"),
-        ('platform: "pytorch_libtorch"', "model.pt"),
-        ('backend: "pytorch"', "model.pt2"),
-        ('backend: "pytorch" runtime: "model.py"', "model.py"),
-        ('platform: "tensorflow_savedmodel"', "model.savedmodel/saved_model.pb"),
-        ('backend: "python" default_model_filename: "serve.py"', "serve.py"),
-        ('backend: "my_own"', "anything"),
+        ("tensorflow", "25.03-py3", "backend-not-in-image"),
+        ("tensorflow", "25.02-py3", None),
+        ("vllm", "24.09-py3", "backend-not-in-image"),
+        ("my_own", "24.09-py3", "backend-not-in-image"),
+        ("my_own", "24.09-vllm-python-py3", None),
+        ("my_own", None, None),
     ],
 )
-def test_each_backend_finds_its_model_file(write: Write, backend: str, file: str) -> None:
-    config = GOOD.replace('backend: "python"', backend)
-    assert check(write, {"iris/config.pbtxt": config, f"iris/1/{file}": ""}) == []
+def test_a_backend_that_the_image_lacks_is_a_warning(backend: str, image: str | None, rule: str | None) -> None:
+    files = {"m/config.pbtxt": f'backend: "{backend}" {TENSORS}', "m/1/model.graphdef": ""}
+    assert {problem.rule for problem in check(files, image=image)} == ({rule} if rule else set())
+    library = {f"m/1/libtriton_{backend}.so": ""}
+    assert check(files | library, image=image) == []
 
 
-@pytest.mark.parametrize("file", ["model.plan", "model.onnx", "model.xml", "model.pt", "model.py", "model.graphdef"])
-def test_a_backend_follows_from_the_model_file(write: Write, file: str) -> None:
-    config = GOOD.replace('backend: "python"', "")
-    assert check(write, {"iris/config.pbtxt": config, f"iris/1/{file}": ""}) == []
+def test_files_larger_than_the_memory_are_a_warning() -> None:
+    sizes = {"m/1/model.onnx": 9 * 2**30, "m/0/model.onnx": 9 * 2**30}
+    large = Listing.of((), sizes, lambda path, size: b"")
+    rules = {name: [problem.rule for problem in check_repository(large, "m", instance_type=name)] for name in TYPES}
+    assert rules == {"ml.c5.xlarge": ["memory"], "ml.c5.2xlarge": []}
 
 
-def test_a_model_without_a_backend_is_an_error(write: Write) -> None:
-    config = GOOD.replace('backend: "python"', "")
-    problem = the_only(check(write, {"iris/config.pbtxt": config, "iris/1/weights.bin": ""}), "backend")
-    assert "names no backend" in problem.message
+def test_a_problem_has_the_line_of_its_field() -> None:
+    config = 'backend: "python"\ninput {\n  name: "x"\n  data_type: TYPE_FP32\n  dims: [ 4,\n 0 ]\n}'
+    (problem,) = check(python(config))
+    assert (problem.rule, problem.file, problem.line) == ("dims", "m/config.pbtxt", 6)
 
 
-def test_an_unknown_platform_is_an_error(write: Write) -> None:
-    problem = the_only(check(write, iris(GOOD.replace('backend: "python"', 'platform: "caffe2"'))), "backend")
-    assert (problem.line, "'caffe2'" in problem.message) == (2, True)
+def test_every_rule_has_a_reason_a_remedy_and_a_source() -> None:
+    for rule in RULES:
+        assert rule.reason.endswith("."), rule.id
+        assert not rule.remedy.endswith("."), rule.id
+        assert rule.remedy[0].isupper(), rule.id
+        assert rule.source, rule.id
 
 
-def test_a_negative_max_batch_size_is_an_error(write: Write) -> None:
-    problem = the_only(check(write, iris(GOOD.replace("max_batch_size: 8", "max_batch_size: -1"))), "max-batch-size")
-    assert problem.line == 3
-
-
-@pytest.mark.parametrize(
-    ("tensor", "lacks"),
-    [
-        ("data_type: TYPE_FP32 dims: [ 1 ]", "input 1 lacks name"),
-        ('name: "z" dims: [ 1 ]', "input z lacks data_type"),
-        ('name: "z" data_type: TYPE_FP32', "input z lacks dims"),
-        ("", "input 1 lacks name and data_type and dims"),
-    ],
-)
-def test_a_tensor_needs_name_type_and_dims(write: Write, tensor: str, lacks: str) -> None:
-    problem = the_only(check(write, iris(f"{GOOD}input [ {{ {tensor} }} ]")), "tensor")
-    assert (problem.message, problem.line) == (lacks, 6)
-
-
-@pytest.mark.parametrize("size", [0, -2])
-def test_a_dimension_is_at_least_one_or_minus_one(write: Write, size: int) -> None:
-    config = GOOD.replace("dims: [ 1 ]", f"dims: [ 1, -1,\n {size} ]")
-    problem = the_only(check(write, iris(config)), "dims")
-    assert (problem.line, f"output y has the dimension {size}" in problem.message) == (6, True)
-
-
-@pytest.mark.parametrize("batcher", ["dynamic_batching {", "sequence_batching { oldest {"])
-def test_preferred_batches_are_within_the_largest(write: Write, batcher: str) -> None:
-    config = f"{GOOD}{batcher}\n preferred_batch_size: [ 0, 4, 16 ] }}{' }' if 'oldest' in batcher else ''}"
-    problems = check(write, iris(config))
-    assert [each.message.split(":")[0] for each in problems] == ["prefers batches of 0", "prefers batches of 16"]
-    assert {(each.rule, each.line) for each in problems} == {("preferred-batch-size", 7)}
-
-
-def test_gpus_of_a_cpu_group_are_an_error(write: Write) -> None:
-    problem = the_only(check(write, iris(f"{GOOD}instance_group {{ kind: KIND_CPU\n gpus: [ 0 ] }}")), "instance-group")
-    assert (problem.line, "KIND_CPU" in problem.message) == (7, True)
-
-
-@pytest.mark.parametrize(("gpu", "count"), [(False, 1), (True, 0), (None, 0)])
-def test_a_gpu_group_is_an_error_where_there_is_known_to_be_none(write: Write, gpu: bool | None, count: int) -> None:
-    problems = check(write, iris(f"{GOOD}instance_group {{ kind: KIND_GPU }}"), gpu=gpu)
-    assert [each.rule for each in problems] == ["instance-group"] * count
-
-
-WARM_UP = (
-    'model_warmup {\n batch_size: 1 inputs { key: "x" value { data_type: TYPE_FP32 dims: 4 input_data_file: "one" } } }'
-)
-LABELS = 'output { name: "z" data_type: TYPE_FP32 dims: 1\n label_filename: "labels.txt" }'
-PYTHON = 'parameters {\n key: "EXECUTION_ENV_PATH" value { string_value: "$$TRITON_MODEL_DIRECTORY/env.tar.gz" } }'
-
-
-@pytest.mark.parametrize(
-    ("config", "file", "line"), [(WARM_UP, "warmup__one", 6), (LABELS, "labels.txt", 7), (PYTHON, "env.tar.gz", 6)]
-)
-def test_a_file_that_the_configuration_names_must_be_there(write: Write, config: str, file: str, line: int) -> None:
-    problem = the_only(check(write, iris(GOOD + config)), "named-file")
-    assert (problem.severity, problem.line) == ("error", line)
-    assert file.replace("__", "/") in problem.message
-    assert check(write, iris(GOOD + config, **{file: ""})) == []
-
-
-def test_a_warm_up_sample_that_is_never_run_needs_no_file(write: Write) -> None:
-    assert check(write, iris(GOOD + WARM_UP.replace("batch_size: 1", ""))) == []
-
-
-def test_all_problems_of_all_models_come_at_once_in_the_order_of_their_places(write: Write) -> None:
-    bad = GOOD.replace("max_batch_size: 8", "max_batch_size: -1").replace("dims: [ 4 ]", "dims: [ 0 ]")
-    files = {**iris(bad), "apple/config.pbtxt": "nonsense: 1", "apple/1/model.py": ""}
-    problems = check(write, files)
-    assert [(each.file, each.line, each.rule) for each in problems] == [
-        ("apple", None, "not-loaded"),
-        ("apple/config.pbtxt", 1, "config-syntax"),
-        ("iris/config.pbtxt", 3, "max-batch-size"),
-        ("iris/config.pbtxt", 4, "dims"),
-    ]
+def test_a_hundred_models_are_checked_within_a_second() -> None:
+    files = {path: text for number in range(100) for path, text in python(BATCHING, f"m{number}").items()}
+    started = time.perf_counter()
+    check(files, "m0")
+    assert time.perf_counter() - started < 1

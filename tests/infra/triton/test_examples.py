@@ -13,7 +13,7 @@ from tests.infra.mock_runtime import ROOT
     ("path", "default_model"), [("models", "iris"), ("ensemble/models", "iris"), ("text/models", "story")]
 )
 def test_the_model_check_finds_nothing(path: str, default_model: str) -> None:
-    assert check_repository(ModelRepository.read(ROOT / "examples" / path), default_model) == []
+    assert check_repository(ModelRepository.read(ROOT / "examples" / path).listing, default_model) == []
 
 
 def test_examples_are_small() -> None:

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from infra.triton import archive as reader
-from infra.triton import problem, repository, sample_request
+from infra.triton import check, repository, sample_request
 from infra.triton.check import check_repository
 from infra.triton.config import MAX_CONFIG_BYTES, ConfigError, parse_config
-from infra.triton.problem import ModelRepositoryError
-from infra.triton.repository import MAX_DEPTH, ModelRepository
+from infra.triton.repository import MAX_DEPTH, ModelRepository, ModelRepositoryError
 from infra.triton.sample_request import UnsupportedModel, request_for_artifact, request_for_repository
 
 from .archives import archive, compress, header, member
@@ -38,7 +37,7 @@ def model(root: Path, config: str = CONFIG) -> Path:
 def findings(root: Path) -> str:
     """What is wrong with a repository, as it is printed."""
     try:
-        found = check_repository(ModelRepository.read(root), "m")
+        found = check_repository(ModelRepository.read(root).listing, "m")
     except ModelRepositoryError as error:
         found = list(error.problems)
     lines = [str(each) for each in found]
@@ -112,14 +111,17 @@ def test_many_inputs_that_fit_one_by_one_are_no_question(tmp_path: Path) -> None
 
 
 def test_findings_that_multiply_are_cut_off_rule_by_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(problem, "MAX_OF_A_RULE", 10)
-    step = "step {{ model_name: 'm' model_version: -1 input_map {{ key: 'a' value: 't{}' }} }}\n"
+    monkeypatch.setattr(check, "MAX_OF_A_RULE", 10)
+    maps = "input_map {{ key: 'a' value: 't{0}' }} output_map {{ key: 'b' value: 'u{0}' }}"
+    step = f"step {{{{ model_name: 'm' model_version: -1 {maps} }}}}\n"
     steps = "".join(map(step.format, range(100)))
     model(tmp_path, CONFIG + "".join(f"input {{ name: 'x{n}' data_type: TYPE_INT8 dims: 1 }}" for n in range(100)))
     (tmp_path / "e" / "1").mkdir(parents=True)
     (tmp_path / "e" / "config.pbtxt").write_text(f"platform: 'ensemble' ensemble_scheduling {{ {steps} }}")
-    found = [each.rule for each in check_repository(ModelRepository.read(tmp_path), "e") if each.severity == "error"]
-    assert Counter(found) == {"ensemble-step-maps": 10, "ensemble-step-tensor": 10, "ensemble-dangling": 10}
+    found = [
+        each.rule for each in check_repository(ModelRepository.read(tmp_path).listing, "e") if each.severity == "error"
+    ]
+    assert Counter(found) == {"ensemble-step-tensor": 10, "ensemble-dangling": 10}
 
 
 # The directory

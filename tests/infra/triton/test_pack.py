@@ -17,8 +17,7 @@ from typing import Any
 import pytest
 
 from infra.triton import pack
-from infra.triton.problem import ModelRepositoryError
-from infra.triton.repository import ModelRepository
+from infra.triton.repository import ModelRepository, ModelRepositoryError
 from tests.infra.mock_runtime import ROOT
 
 from .conftest import Write

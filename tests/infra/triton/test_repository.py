@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.triton.check import check_repository
-from infra.triton.problem import ModelRepositoryError
-from infra.triton.repository import ModelRepository
+from infra.triton.repository import ModelRepository, ModelRepositoryError
 
 from .conftest import Write
 
@@ -29,7 +28,7 @@ def test_files_are_listed_by_sorted_posix_paths(write: Write) -> None:
     assert list(repository.files) == ["README.md", "iris/1/model.py", "iris/config.pbtxt", "iris/warmup/x"]
     assert repository.directories == ("iris", "iris/1", "iris/warmup")
     assert repository.files["iris/1/model.py"] == root / "iris" / "1" / "model.py"
-    assert repository.model_names == ("iris",)
+    assert repository.listing.model_names == ("iris",)
 
 
 def test_hidden_files_and_byte_code_are_left_out(write: Write) -> None:
@@ -43,12 +42,12 @@ def test_hidden_files_and_byte_code_are_left_out(write: Write) -> None:
 def test_an_empty_version_directory_belongs_to_the_repository(write: Write) -> None:
     repository = ModelRepository.read(write({"flow/config.pbtxt": 'platform: "ensemble"', "flow/1/.gitkeep": ""}))
     assert "flow/1" in repository.directories
-    assert repository.model_names == ("flow",)
+    assert repository.listing.model_names == ("flow",)
 
 
 def test_a_model_needs_a_configuration_or_a_version_directory(write: Write) -> None:
     root = write({"a/config.pbtxt": "", "b/1/model.onnx": "", "docs/readme.txt": ""})
-    assert ModelRepository.read(root).model_names == ("a", "b")
+    assert ModelRepository.read(root).listing.model_names == ("a", "b")
 
 
 def test_a_directory_that_does_not_exist_is_refused(tmp_path: Path) -> None:
@@ -58,19 +57,6 @@ def test_a_directory_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 def test_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.tar.gz").touch()
     assert "is not a directory" in refused(tmp_path / "model.tar.gz")
-
-
-def test_a_directory_without_models_is_refused(write: Write) -> None:
-    assert "holds no model" in refused(write({"README.md": ""}))
-
-
-def test_a_model_directory_is_refused_with_the_directory_around_it_as_the_way_out(write: Write) -> None:
-    assert "should be the directory around it" in refused(write(IRIS) / "iris")
-
-
-def test_a_directory_around_the_models_is_refused_with_the_right_one(write: Write) -> None:
-    root = write({f"models/{path}": content for path, content in IRIS.items()})
-    assert "`path` should end in models" in refused(root)
 
 
 def test_a_link_inside_the_repository_is_what_it_points_to(write: Write) -> None:
@@ -109,13 +95,19 @@ def test_a_name_that_is_not_utf8_is_refused(write: Write) -> None:
 
 
 def test_the_only_model_is_the_default_one(write: Write) -> None:
-    assert ModelRepository.read(write(IRIS)).default_model_name() == "iris"
+    assert ModelRepository.read(write(IRIS)).only_model == "iris"
+    assert ModelRepository.read(write({**IRIS, "wine/config.pbtxt": ""})).only_model is None
 
 
-def test_several_models_need_a_default_model_name(write: Write) -> None:
-    repository = ModelRepository.read(write({**IRIS, "wine/config.pbtxt": ""}))
-    with pytest.raises(ModelRepositoryError, match=r"several models \(iris, wine\): set `defaultModelName`"):
-        repository.default_model_name()
+def test_an_ensemble_without_a_version_directory_gets_one(write: Write) -> None:
+    root = write(
+        {"flow/config.pbtxt": 'platform: "ensemble"', "other/config.pbtxt": "", "v/config.pbtxt": "", "v/1/": ""}
+    )
+    repository = ModelRepository.read(root)
+    assert repository.added == ("flow/1",)
+    assert repository.directories == ("flow", "flow/1", "other", "v", "v/1")
+    (root / "flow" / "1").mkdir()
+    assert ModelRepository.read(root).digest() == repository.digest()
 
 
 def test_the_digest_is_over_paths_and_contents(write: Write) -> None:
@@ -148,5 +140,5 @@ def test_what_moves_between_path_and_content_changes_the_digest(write: Write) ->
 
 def test_the_example_repository_is_one_and_has_no_problem() -> None:
     repository = ModelRepository.read(EXAMPLES)
-    assert repository.default_model_name() == "iris"
-    assert check_repository(repository, "iris") == []
+    assert repository.only_model == "iris"
+    assert check_repository(repository.listing, "iris") == []

@@ -1,0 +1,86 @@
+"""What a model repository is deployed on: the container's environment, the instance type and the image."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from infra.aws import gpus, hardware
+from infra.triton import serve_options
+from infra.triton.listing import Listing
+from infra.triton.model import Model
+
+MODEL_DIRECTORY = "/opt/ml/model"
+"""Where SageMaker unpacks the artifact (SageMaker guide, Custom Inference Code with Hosting Services)."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A repository and what is known of its target.
+
+    Attributes:
+        models: by name.
+        default_model: None lets `serve` load the only top directory.
+        environment: of the container.
+        instance_type: such as `ml.g5.xlarge`; None if not known.
+        image: the image's tag, such as `24.09-py3-cpu`; None if not known.
+    """
+
+    listing: Listing
+    models: Mapping[str, Model]
+    default_model: str | None = None
+    environment: Mapping[str, str] | None = None
+    instance_type: str | None = None
+    image: str | None = None
+
+    @property
+    def has_cpu_image(self) -> bool:
+        return bool(self.image and self.image.endswith("-cpu"))
+
+    @property
+    def gpus(self) -> int | None:
+        """The number of GPUs that Triton sees; None if not known."""
+        if self.has_cpu_image:
+            return 0
+        return None if self.instance_type is None else hardware.gpus(self.instance_type)
+
+    @property
+    def target(self) -> str:
+        """The instance type or image, for messages about GPUs."""
+        return f"the image {self.image}" if self.has_cpu_image else str(self.instance_type)
+
+    @property
+    def release(self) -> str | None:
+        """Triton's release: `24.09` of `24.09-py3`."""
+        return gpus.release_of(self.image) if self.image else None
+
+    @property
+    def has_known_backends(self) -> bool:
+        """Whether the image is `YY.MM-py3` or `YY.MM-py3-cpu`, whose backends are known."""
+        return bool(self.image and re.fullmatch(r"\d\d\.\d\d-py3(-cpu)?", self.image))
+
+    @cached_property
+    def arguments(self) -> serve_options.Arguments:
+        return serve_options.Arguments.of(self.environment or {})
+
+    @property
+    def auto_completes(self) -> bool:
+        """Whether backends may complete configurations."""
+        return not self.arguments.disables_auto_complete
+
+    @cached_property
+    def loaded(self) -> frozenset[str]:
+        """The names that Triton loads: explicit control loads the default model, `--load-model` and ensemble steps."""
+        named = {*self.arguments.load_models, *([self.default_model] if self.default_model else [])}
+        if "*" in named or not named:
+            return frozenset(self.models)
+        loaded: set[str] = set()
+        while named:
+            name = named.pop()
+            loaded.add(name)
+            if name in self.models:
+                steps = self.models[name].config.ensemble_scheduling.step
+                named |= {step.model_name for step in steps} - loaded
+        return frozenset(loaded)
