@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import runpy
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,14 @@ from ruamel.yaml import YAML
 
 from tests.infra.recorder import Deployment, Registered, record
 
-__all__ = ["ACCOUNT", "ROOT", "Deployment", "Registered", "run", "stack_file"]
+__all__ = ["ACCOUNT", "ROOT", "Deployment", "Registered", "changed", "run", "stack_file"]
 
 ROOT = Path(__file__).parents[2]
 ACCOUNT = "123456789012"
 
 
 class _Account(mocks.Mocks):
-    """What AWS would add to each resource, as far as others read it."""
+    """AWS's answers, as far as the program reads them."""
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         name = args.inputs.get("name") or args.inputs.get("bucket") or f"{args.name}-1a2b3c4"
@@ -41,17 +42,12 @@ class _Account(mocks.Mocks):
     def call(self, args: mocks.MockCallArgs) -> Any:
         match args.token:
             case "aws:index/getCallerIdentity:getCallerIdentity":
-                return {"accountId": ACCOUNT, "arn": f"arn:aws:iam::{ACCOUNT}:user/ci", "userId": "ci", "id": ACCOUNT}
+                return {"accountId": ACCOUNT}
             case "aws:index/getPartition:getPartition":
-                return {
-                    "partition": "aws",
-                    "dnsSuffix": "amazonaws.com",
-                    "id": "aws",
-                    "reverseDnsPrefix": "com.amazonaws",
-                }
+                return {"partition": "aws"}
             case "aws:s3/getBucket:getBucket":
                 return {"bucketRegion": "ap-northeast-1"}
-        raise AssertionError(f"the program calls {args.token}, which it did not before")
+        raise AssertionError(f"the program calls {args.token}")
 
 
 def stack_file(stack: str) -> dict[str, Any]:
@@ -61,8 +57,22 @@ def stack_file(stack: str) -> dict[str, Any]:
 
 def run(stack: str, config: dict[str, Any] | None = None, secret_keys: list[str] | None = None) -> Deployment:
     """Run the program for a stack; `config` replaces that of the stack file, `secret_keys` of it are marked secret."""
-    values = stack_file(stack) if config is None else config
-    return registered(_program, stack, values, secret_keys)
+    return _of_stack_file(stack) if config is None else registered(_program, stack, config, secret_keys)
+
+
+def changed(
+    stack: str, endpoint: Mapping[str, Any] | None = None, secret_keys: list[str] | None = None, **sections: Any
+) -> Deployment:
+    """Run the program for a stack file with other sections, and other keys of its only endpoint."""
+    config = stack_file(stack) | {f"triton-sagemaker:{section}": value for section, value in sections.items()}
+    for settings in config["triton-sagemaker:endpoints"].values() if endpoint else ():
+        settings |= endpoint
+    return run(stack, config, secret_keys)
+
+
+@cache
+def _of_stack_file(stack: str) -> Deployment:
+    return registered(_program, stack, stack_file(stack))
 
 
 def _program() -> None:

@@ -1,8 +1,8 @@
-"""Alarms as the engine is asked for them."""
+"""Alarms as the program registers them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import pulumi
 import pytest
@@ -11,50 +11,71 @@ from infra.components.alarms import StopAlarmArgs, VariantAlarms, VariantAlarmsA
 from infra.settings.alarms import AlarmSettings
 from tests.infra.mock_runtime import Registered, registered
 
-SETTINGS = AlarmSettings.model_validate({"errorRatePercent": 5, "p99ModelLatencyMilliseconds": 500})
+SETTINGS = AlarmSettings.model_validate(
+    {"errorRatePercent": 5, "serverErrorRatePercent": 1, "p99ModelLatencyMilliseconds": 500, "evaluationMinutes": 2}
+)
 TAGS = {"CostEnv": "dev"}
+TOPIC = "arn:aws:sns:ap-northeast-1:123456789012:pager"
 
 
-def variant_alarms(variant: str, configuration: str | None = None, notify: Sequence[str] = ()) -> list[Registered]:
-    args = VariantAlarmsArgs("iris", variant, configuration, SETTINGS, TAGS, notify=notify)
-    alarms = registered(lambda: VariantAlarms("component", args)).all(":MetricAlarm")
-    return sorted(alarms, key=lambda alarm: alarm.name)
+def alarms(variant: str, configuration: str | None = None) -> dict[str, Registered]:
+    """By the end of their names."""
+    args = VariantAlarmsArgs("iris", variant, configuration, SETTINGS, TAGS, notify=[] if configuration else [TOPIC])
+    resources = registered(lambda: VariantAlarms("component", args)).all(":MetricAlarm")
+    return {resource.name.removeprefix("component-"): resource for resource in resources}
 
 
-def made() -> Registered:
-    args = StopAlarmArgs("iris", pulumi.Output.from_input("iris-1a2b3c4"), TAGS)
-    return registered(lambda: stop_alarm("iris", args, pulumi.ResourceOptions())).one(":MetricAlarm")
+def watched(alarm: dict[str, Any]) -> list[dict[str, str]]:
+    """The dimensions of every metric of an alarm."""
+    if "metricQueries" in alarm:
+        return [query["metric"]["dimensions"] for query in alarm["metricQueries"] if "metric" in query]
+    return [alarm["dimensions"]]
 
 
 @pytest.mark.parametrize(
-    ("variant", "configuration", "names"),
+    ("variant", "configuration", "watches"),
     [
-        ("AllTraffic", None, ["iris-error-rate", "iris-p99-model-latency"]),
-        ("AllTraffic", "iris-1a2b3c4", ["iris-1a2b3c4-error-rate", "iris-1a2b3c4-p99-model-latency"]),
-        ("canary", None, ["iris-canary-error-rate", "iris-canary-p99-model-latency"]),
-        ("canary", "iris-1a2b3c4", ["iris-1a2b3c4-canary-error-rate", "iris-1a2b3c4-canary-p99-model-latency"]),
+        ("AllTraffic", None, "iris"),
+        ("AllTraffic", "iris-1a2b3c4", "iris-1a2b3c4"),
+        ("canary", None, "iris-canary"),
+        ("canary", "iris-1a2b3c4", "iris-1a2b3c4-canary"),
     ],
 )
-def test_alarms_of_one_variant_among_several_are_named_after_it(
-    variant: str, configuration: str | None, names: list[str]
+def test_alarms_are_named_after_the_fleet_that_they_watch(
+    variant: str, configuration: str | None, watches: str
 ) -> None:
-    alarms = variant_alarms(variant, configuration)
-    assert [alarm.inputs["name"] for alarm in alarms] == names
-    assert [alarm.name for alarm in alarms] == ["component-error-rate", "component-p99-model-latency"]
+    created = alarms(variant, configuration)
+    assert {*created} == {"error-rate", "server-error-rate", "p99-model-latency"}
+    dimensions = {"EndpointName": "iris", "VariantName": variant}
+    dimensions |= {"EndpointConfigName": configuration} if configuration else {}
+    for purpose, alarm in created.items():
+        assert alarm.inputs["name"] == f"{watches}-{purpose}"
+        assert alarm.inputs["treatMissingData"] == "notBreaching"
+        assert all(each == dimensions for each in watched(alarm.inputs))
+        topics = [] if configuration else [TOPIC]
+        assert alarm.inputs.get("alarmActions", []) == alarm.inputs.get("okActions", []) == topics
 
 
-def test_people_hear_of_an_alarm_and_of_its_end() -> None:
-    topic = "arn:aws:sns:ap-northeast-1:123456789012:pager"
-    for alarm in variant_alarms("AllTraffic", notify=[topic]):
-        assert alarm.inputs["alarmActions"] == alarm.inputs["okActions"] == [topic]
-    for alarm in variant_alarms("AllTraffic", "iris-1a2b3c4"):
-        assert "alarmActions" not in alarm.inputs and "okActions" not in alarm.inputs
+def test_the_thresholds_are_in_the_units_of_cloudwatch() -> None:
+    created = {purpose: alarm.inputs for purpose, alarm in alarms("AllTraffic").items()}
+    rate = created["error-rate"]
+    assert (rate["threshold"], rate["comparisonOperator"], rate["evaluationPeriods"]) == (5, "GreaterThanThreshold", 2)
+    result, *counts = rate["metricQueries"]
+    assert (result["expression"], result["returnData"]) == ("100 * errors / invocations", True)
+    assert [(count["id"], count["metric"]["metricName"], count["metric"]["stat"]) for count in counts] == [
+        ("errors", "InvocationModelErrors", "Sum"),
+        ("invocations", "Invocations", "Sum"),
+    ]
+    server = created["server-error-rate"]
+    assert (server["threshold"], server["metricQueries"][1]["metric"]["metricName"]) == (1, "Invocation5XXErrors")
+    latency = created["p99-model-latency"]
+    assert (latency["metricName"], latency["extendedStatistic"]) == ("ModelLatency", "p99")
+    assert latency["threshold"] == 500_000, "microseconds"
 
 
-def test_the_stop_alarm_keeps_the_state_that_a_person_gives_it() -> None:
-    alarm = made()
-    assert alarm.inputs["name"] == "iris-1a2b3c4-stop"
-    assert alarm.inputs["treatMissingData"] == "ignore"
-    assert alarm.inputs["dimensions"] == {"EndpointName": "iris", "EndpointConfigName": "iris-1a2b3c4"}
-    assert alarm.inputs["namespace"] == "triton-sagemaker", "where nobody publishes anything"
-    assert alarm.inputs["tags"] == TAGS
+def test_the_stop_alarm_keeps_a_forced_state() -> None:
+    args = StopAlarmArgs("iris", pulumi.Output.from_input("iris-1a2b3c4"), TAGS)
+    alarm = registered(lambda: stop_alarm("iris", args, pulumi.ResourceOptions())).one(":MetricAlarm").inputs
+    assert (alarm["name"], alarm["treatMissingData"], alarm["tags"]) == ("iris-1a2b3c4-stop", "ignore", TAGS)
+    assert alarm["dimensions"] == {"EndpointName": "iris", "EndpointConfigName": "iris-1a2b3c4"}
+    assert alarm["namespace"] == "triton-sagemaker", "where nothing publishes"

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from infra.components.image_mirror import MAX_REPLACED, lifecycle_policy
 from infra.policies import execution
 from infra.policies.document import MAX_INLINE_POLICIES, size
 from sandbox.aws.policy import Verdict, evaluate
@@ -145,20 +142,3 @@ def test_a_model_may_read_its_secret_and_no_other() -> None:
     read = "secretsmanager:GetSecretValue"
     assert evaluate(documents.values(), read, f"{SECRET[:-7]}-a1b2c3") is Verdict.ALLOWED
     assert evaluate(documents.values(), read, arn("secretsmanager", "secret:other-a1b2c3")) is Verdict.NOT_ALLOWED
-
-
-def test_only_untagged_images_and_the_oldest_of_those_replaced_expire() -> None:
-    policy: Any = lifecycle_policy(14)
-    untagged, replaced = policy["rules"]
-    assert replaced["selection"] == {
-        "tagStatus": "tagged",
-        "tagPrefixList": ["replaced-"],
-        "countType": "imageCountMoreThan",
-        "countNumber": MAX_REPLACED,
-    }
-    assert untagged["selection"] == {
-        "tagStatus": "untagged",
-        "countType": "sinceImagePushed",
-        "countUnit": "days",
-        "countNumber": 14,
-    }
