@@ -12,7 +12,7 @@ from infra.diagnostics.problem import ConfigurationError, Problem
 from infra.settings.load import load, valid_endpoints
 from infra.settings.model import ModelArtifactSettings
 from infra.settings.stack import Settings
-from infra.settings.variant import VariantSettings
+from infra.settings.variant import InstanceVariant
 from infra.triton.check import check_repository
 from infra.triton.repository import ModelRepository, ModelRepositoryError
 from infra.triton.sample_request import SampleRequest, UnsupportedModel, request_for_repository
@@ -72,8 +72,8 @@ class Stack:
         models: dict[str, dict[str, Model]] = {name: {} for name in endpoints}
         image = settings.image.tag or None if settings else None
         for name, endpoint in endpoints.items():
-            for variant, served in endpoint.production_variants.items():
-                key = f"{project}:endpoints", name, *endpoint.key(variant, "model.path").split(".")
+            for variant, served in endpoint.variants.items():
+                key = f"{project}:endpoints", name, *endpoint.path(variant, "model", "path")
                 model, of_model = _read(served, root, key, image)
                 problems += of_model
                 if model is not None:
@@ -84,7 +84,9 @@ class Stack:
         return cls(settings, models, (*problems, *settings.warnings(project, secret)))
 
 
-def _read(variant: VariantSettings, root: Path, key: Location, image: str | None) -> tuple[Model | None, list[Problem]]:
+def _read(
+    variant: InstanceVariant, root: Path, key: Location, image: str | None
+) -> tuple[Model | None, list[Problem]]:
     """The model of a variant, unless there are errors; and its problems. An artifact in the bucket is not read."""
     default = variant.model.default_model_name
     if isinstance(variant.model, ModelArtifactSettings):

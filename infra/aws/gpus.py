@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 COMPUTE_CAPABILITY = {
@@ -67,12 +66,6 @@ _DRIVERS = {
 }
 INFERENCE_AMIS = (*_DRIVERS, "al2-ami-sagemaker-inference-neuron-2")
 """The values of `ProductionVariantInferenceAmiVersion`."""
-
-
-def release_of(tag: str) -> str | None:
-    """The Triton release in an image's tag: `24.05` of `24.05-py3-cpu`."""
-    match = re.match(r"(\d\d\.\d\d)-", tag)
-    return match[1] if match else None
 
 
 def release_problem(release: str, family: str) -> str | None:

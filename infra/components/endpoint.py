@@ -19,7 +19,7 @@ from infra.components.model import ModelArgs, ServedModel, triton_model
 from infra.dynamic.endpoint import Endpoint
 from infra.settings.endpoint import EndpointSettings
 from infra.settings.stack import Settings
-from infra.settings.variant import VariantSettings
+from infra.settings.variant import InstanceVariant
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class TritonEndpoint(pulumi.ComponentResource):
             name,
             production_variants=[
                 _production_variant(variant, each, self._model(variant, each).name)
-                for variant, each in settings.production_variants.items()
+                for variant, each in settings.variants.items()
             ],
             kms_key_arn=settings.volume_kms_key_arn,
             tags=args.context.tags,
@@ -82,7 +82,7 @@ class TritonEndpoint(pulumi.ComponentResource):
             adopt=name in args.stack.adopt.endpoints,
             opts=pulumi.ResourceOptions(parent=self, depends_on=args.role.policies, protect=args.context.production),
         )
-        for variant, each in settings.production_variants.items():
+        for variant, each in settings.variants.items():
             resource = names.variant_resource(name, variant)
             if settings.alarms.made:
                 VariantAlarms(resource, self._alarms(endpoint.name, variant, None), opts=self._child)
@@ -99,7 +99,7 @@ class TritonEndpoint(pulumi.ComponentResource):
         self.name, self.arn = endpoint.name, endpoint.arn
         self.register_outputs({"name": self.name, "arn": self.arn})
 
-    def _model(self, variant: str, settings: VariantSettings) -> sagemaker.Model:
+    def _model(self, variant: str, settings: InstanceVariant) -> sagemaker.Model:
         args = self._args
         model = ModelArgs(
             context=args.context,
@@ -115,7 +115,7 @@ class TritonEndpoint(pulumi.ComponentResource):
     def _rollback_alarms(self, configuration_name: pulumi.Output[str]) -> list[pulumi.Input[str]]:
         """The existing alarms, those on the fleet of this configuration, and the one that stops its release."""
         alarms: list[pulumi.Input[str]] = [*self._settings.alarms.existing]
-        for variant in self._settings.production_variants if self._settings.alarms.made else ():
+        for variant in self._settings.variants if self._settings.alarms.made else ():
             resource = names.rollback_resource(names.variant_resource(self._name, variant))
             of_fleet = self._alarms(self._name, variant, configuration_name)
             alarms += VariantAlarms(resource, of_fleet, opts=self._child).alarm_names
@@ -150,7 +150,7 @@ def deployment(settings: EndpointSettings) -> dict[str, Any]:
 
 
 def _production_variant(
-    name: str, settings: VariantSettings, model_name: pulumi.Input[str]
+    name: str, settings: InstanceVariant, model_name: pulumi.Input[str]
 ) -> sagemaker.EndpointConfigurationProductionVariantArgsDict:
     return {
         "variant_name": name,
@@ -171,5 +171,5 @@ def _scaled(settings: EndpointSettings) -> list[str]:
 
     Of several variants it is not ignored: a path is by position, so an inserted variant would get the count of another.
     """
-    scaled = settings.variants is None and settings.autoscaling is not None
+    scaled = [*settings.variants] == [names.ONLY_VARIANT] and bool(settings.scaled_variants)
     return ["productionVariants[0].initialInstanceCount"] if scaled else []

@@ -11,7 +11,7 @@ from infra.components.context import StackContext, secret_keys
 from infra.components.execution_role import ExecutionRole
 from infra.settings.environment import program_environment
 from infra.settings.network import VpcSettings
-from infra.settings.variant import VariantSettings
+from infra.settings.variant import InstanceVariant
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ModelArgs:
     """
 
     context: StackContext
-    settings: VariantSettings
+    settings: InstanceVariant
     served: ServedModel
     image_uri: pulumi.Input[str]
     role: ExecutionRole

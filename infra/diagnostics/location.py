@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,22 +17,36 @@ Location = tuple[str | int, ...]
 """As pydantic gives it; as a place, without the names of a union's variants."""
 
 
-def field_at(model: type[BaseModel], location: Location) -> FieldInfo | None:
+class WrittenModel(BaseModel):
+    """A section of the settings. Its keys and paths are those of the text, even if the model has another shape."""
+
+    @classmethod
+    def fields_by_key(cls) -> dict[str, FieldInfo]:
+        """The fields by the keys that a stack file may have in the section."""
+        return {str(field.alias): field for field in cls.model_fields.values()}
+
+    @classmethod
+    def written_path(cls, path: Location, values: Mapping[str, Any]) -> Location:
+        """Where a setting is written in the section's `values`."""
+        return path
+
+
+def field_at(model: type[WrittenModel], location: Location) -> FieldInfo | None:
     """The field that a location is in."""
     return _walk(model, location)[2]
 
 
-def field_of(model: type[BaseModel], place: Location) -> FieldInfo | None:
+def field_of(model: type[WrittenModel], place: Location) -> FieldInfo | None:
     """The field that a place is in."""
     return _walk(model, place, tagged=False)[2]
 
 
-def keys_at(model: type[BaseModel], location: Location) -> list[str]:
+def keys_at(model: type[WrittenModel], location: Location) -> list[str]:
     """The keys that a section knows."""
     return sorted({key for each in _walk(model, location)[1].values() for key in _aliases(each)})
 
 
-def meant(model: type[BaseModel], location: Location) -> str | None:
+def meant(model: type[WrittenModel], location: Location) -> str | None:
     """The key of the same section that an unknown one stands for, if there is one like it."""
     known = keys_at(model, location[:-1])
     if variants_with(model, location):
@@ -55,7 +69,7 @@ class Home:
     key: str
 
 
-def home(model: type[BaseModel], location: Location) -> Home | None:
+def home(model: type[WrittenModel], location: Location) -> Home | None:
     """Where an unknown key belongs, if that is one other section: below its own, around it, or next to one around."""
     *section, key = keys_of(model, location)
     if variants_with(model, location) or same(str(key), keys_at(model, location[:-1])):
@@ -79,20 +93,20 @@ def home(model: type[BaseModel], location: Location) -> Home | None:
 
 
 @cache
-def _below(section: type[BaseModel], path: tuple[str, ...] = ()) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
+def _below(section: type[WrittenModel], path: tuple[str, ...] = ()) -> Sequence[tuple[tuple[str, ...], Sequence[str]]]:
     """A section with its keys, and those below it."""
-    found = [(path, _aliases(section))]
+    found: list[tuple[tuple[str, ...], Sequence[str]]] = [(path, _aliases(section))]
     for alias, field in _fields(section).items():
         names = ("*",) if field.is_mapping else ()
         found += (each for inner in field.sections.values() for each in _below(inner, (*path, alias, *names)))
-    return tuple(found)
+    return found
 
 
 def _depth(path: tuple[str, ...]) -> int:
     return sum(part != "*" for part in path)
 
 
-def variants_with(model: type[BaseModel], location: Location, *others: Location) -> list[str]:
+def variants_with(model: type[WrittenModel], location: Location, *others: Location) -> list[str]:
     """The variants of a union that know the key, and that of other locations in it; the one in the location does not:
     `percent` is none of `allAtOnce`."""
     if len(location) < 2:
@@ -103,8 +117,8 @@ def variants_with(model: type[BaseModel], location: Location, *others: Location)
 
 
 @cache
-def _aliases(section: type[BaseModel]) -> tuple[str, ...]:
-    return tuple(field.alias or name for name, field in section.model_fields.items())
+def _aliases(section: type[WrittenModel]) -> tuple[str, ...]:
+    return tuple(_fields(section))
 
 
 @dataclass(frozen=True)
@@ -112,31 +126,31 @@ class _Field:
     """A section's key, and what its annotation says of the sections below."""
 
     info: FieldInfo
-    sections: Mapping[str | None, type[BaseModel]]
+    sections: Mapping[str | None, type[WrittenModel]]
     is_mapping: bool
 
 
 @cache
-def _fields(section: type[BaseModel]) -> Mapping[str, _Field]:
+def _fields(section: type[WrittenModel]) -> Mapping[str, _Field]:
     """By key. A file of thousands of mistakes asks thousands of times."""
     return {
-        str(field.alias): _Field(field, sections_in(field.annotation), is_mapping(field.annotation))
-        for field in section.model_fields.values()
+        key: _Field(field, sections_in(field.annotation), is_mapping(field.annotation))
+        for key, field in section.fields_by_key().items()
     }
 
 
-def sections_at(model: type[BaseModel], place: Location) -> Mapping[str | None, type[BaseModel]]:
+def sections_at(model: type[WrittenModel], place: Location) -> Mapping[str | None, type[WrittenModel]]:
     """The section at a place; of a union all, by their tags; of a mapping, that of its values."""
     return _walk(model, place, tagged=False)[1]
 
 
-def is_mapping_at(model: type[BaseModel], place: Location) -> bool:
+def is_mapping_at(model: type[WrittenModel], place: Location) -> bool:
     """Whether the keys below are names that the user chooses."""
     field = field_of(model, place)
     return field is not None and not is_entry(model, place) and is_mapping(field.annotation)
 
 
-def is_entry(model: type[BaseModel], place: Location) -> bool:
+def is_entry(model: type[WrittenModel], place: Location) -> bool:
     """Whether the last part is no key of a section, but a name that the user chose, or a position in a list."""
     return bool(place) and field_of(model, place) is field_of(model, place[:-1])
 
@@ -148,7 +162,7 @@ def at(values: Any, location: Location) -> Any:
     return values
 
 
-def keys_of(model: type[BaseModel], location: Location) -> Location:
+def keys_of(model: type[WrittenModel], location: Location) -> Location:
     """The keys in a location: pydantic puts the name of a union's variant (`canary`) into it, and a mark where a
     mapping's key itself is wrong; the stack file has no such keys."""
     keys = _walk(model, location)[0]
@@ -156,12 +170,12 @@ def keys_of(model: type[BaseModel], location: Location) -> Location:
 
 
 def _walk(
-    model: type[BaseModel], location: Location, tagged: bool = True
-) -> tuple[Location, Mapping[str | None, type[BaseModel]], FieldInfo | None]:
+    model: type[WrittenModel], location: Location, tagged: bool = True
+) -> tuple[Location, Mapping[str | None, type[WrittenModel]], FieldInfo | None]:
     """The keys of a location, the section it ends in (of a union all, by their tags) and the last field on the way. A
     mapping's own keys (an endpoint's name) stay in a section. A place has no tags: `artifact` is one too."""
     keys: list[str | int] = []
-    sections: Mapping[str | None, type[BaseModel]] = {None: model}
+    sections: Mapping[str | None, type[WrittenModel]] = {None: model}
     last: FieldInfo | None = None
     in_mapping = False
     for part in location:
@@ -192,10 +206,10 @@ def nesting(annotation: Any) -> int:
     return max(map(nesting, parts), default=0)
 
 
-def sections_in(annotation: Any, tag: str | None = None) -> dict[str | None, type[BaseModel]]:
+def sections_in(annotation: Any, tag: str | None = None) -> dict[str | None, type[WrittenModel]]:
     """The sections inside ``Section``, ``Section | None``, ``dict[str, Section]`` or ``Annotated[...]`` of those; those
     of a tagged union by their tags."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if isinstance(annotation, type) and issubclass(annotation, WrittenModel):
         return {tag: annotation}
     parts = typing.get_args(annotation)
     tag = next((part.tag for part in parts if isinstance(part, Tag)), tag)

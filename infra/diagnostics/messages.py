@@ -9,12 +9,22 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, get_args
 
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_core.core_schema import ErrorType
 
-from infra.diagnostics.location import Location, at, field_at, field_of, home, keys_at, keys_of, meant, variants_with
+from infra.diagnostics.location import (
+    Location,
+    WrittenModel,
+    at,
+    field_at,
+    field_of,
+    home,
+    keys_at,
+    keys_of,
+    meant,
+    variants_with,
+)
 from infra.diagnostics.problem import key_of, path_of
 from infra.diagnostics.suggest import nearest
 from infra.settings.correction import correction
@@ -97,7 +107,7 @@ def _rule_of(error: ErrorDetails) -> str:
 def mistakes(
     errors: Collection[ErrorDetails],
     values: Mapping[str, Any],
-    model: type[BaseModel],
+    model: type[WrittenModel],
     namespace: str,
     secret: Collection[str] = (),
     stack: str | None = None,
@@ -148,7 +158,11 @@ def _in(stack: str | None) -> str:
 
 
 def _unknown_keys(
-    locations: Sequence[Location], values: Mapping[str, Any], model: type[BaseModel], namespace: str, stack: str | None
+    locations: Sequence[Location],
+    values: Mapping[str, Any],
+    model: type[WrittenModel],
+    namespace: str,
+    stack: str | None,
 ) -> Iterator[tuple[Location, Sequence[Location], str]]:
     """Where to tell of unknown keys, the keys, and the message: one for all of a section that have one way out."""
     together: dict[tuple[Location, Any], list[Location]] = {}
@@ -168,13 +182,13 @@ def _unknown_keys(
             yield place, of_cause, _flat_key(of_cause[0], namespace, stack) or _unknown_key(model, of_cause[0])
 
 
-def _no_strategy(model: type[BaseModel], locations: Sequence[Location]) -> str:
+def _no_strategy(model: type[WrittenModel], locations: Sequence[Location]) -> str:
     keys = _listed([str(each[-1]) for each in locations], "and")
     strategies = variants_with(model, *locations) or variants_with(model, locations[0])
     return f"is missing: {_listed(strategies, 'or')}. Without one {locations[0][-2]} counts, which has no {keys}."
 
 
-def _belongs_elsewhere(model: type[BaseModel], locations: Sequence[Location]) -> str:
+def _belongs_elsewhere(model: type[WrittenModel], locations: Sequence[Location]) -> str:
     """What stands a level too high or too low, as a rule because of its indentation."""
     first, section = home(model, locations[0]), keys_of(model, locations[0])[:-1]
     assert first is not None
@@ -205,7 +219,7 @@ def _flat_key(location: Location, namespace: str, stack: str | None) -> str | No
     )
 
 
-def _unknown_key(model: type[BaseModel], location: Location) -> str:
+def _unknown_key(model: type[WrittenModel], location: Location) -> str:
     written = str(location[-1])
     if others := variants_with(model, location):
         only = f"{_listed(others, 'and')} {'have' if len(others) > 1 else 'has'}"
@@ -230,7 +244,7 @@ def _no_secret(key: str, stack: str | None) -> str:
     return f"is no Pulumi secret, which stands as {{secure: …}}, encrypted. Take it out and type: {command}"
 
 
-def _should_be_secret(model: type[BaseModel], field: FieldInfo | None, given: Any) -> bool:
+def _should_be_secret(model: type[WrittenModel], field: FieldInfo | None, given: Any) -> bool:
     """Whether a value is where a stack has nothing but secrets, or is one but for the spelling of `secure`."""
     misspelt = isinstance(given, dict) and any(nearest(str(key), ["secure"]) for key in given)
     return is_secret(field) and (misspelt or any(field is each for each in model.model_fields.values()))

@@ -14,11 +14,12 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from infra.diagnostics.location import (
     Location,
+    WrittenModel,
     at,
     field_of,
     home,
@@ -54,7 +55,7 @@ class _Edit:
     meant: bool = False
 
 
-def mistakes(values: Mapping[str, Any], model: type[BaseModel], words: Words) -> list[tuple[Location, str, str]]:
+def mistakes(values: Mapping[str, Any], model: type[WrittenModel], words: Words) -> list[tuple[Location, str, str]]:
     """Every mistake of the values, as its place in them, the rule's id and a message."""
     first = _Reading(values, model, words)
     as_it_stands, *behind = first.rounds()
@@ -65,7 +66,9 @@ def mistakes(values: Mapping[str, Any], model: type[BaseModel], words: Words) ->
     return [*as_it_stands, *told]
 
 
-def as_meant(values: Mapping[str, Any], model: type[BaseModel], words: Words) -> tuple[dict[str, Any], set[Location]]:
+def as_meant(
+    values: Mapping[str, Any], model: type[WrittenModel], words: Words
+) -> tuple[dict[str, Any], set[Location]]:
     """Valid values that are as those given but for the mistakes, and the places in them that are of nobody."""
     reading = _Reading(values, model, words)
     list(reading.rounds())
@@ -79,7 +82,7 @@ class _Reading:
         number: which of the possible stand-ins it takes first.
     """
 
-    def __init__(self, values: Mapping[str, Any], model: type[BaseModel], words: Words, number: int = 0) -> None:
+    def __init__(self, values: Mapping[str, Any], model: type[WrittenModel], words: Words, number: int = 0) -> None:
         self.choices = 1
         self.values, self._model, self._words, self._number = deepcopy(dict(values)), model, words, number
         self._taken: Counter[Location] = Counter()
@@ -206,11 +209,11 @@ class _Reading:
         return place
 
 
-def _errors(values: Mapping[str, Any], model: type[BaseModel]) -> list[ErrorDetails]:
+def _errors(values: Mapping[str, Any], model: type[WrittenModel]) -> list[ErrorDetails]:
     try:
         model.model_validate(values)
     except ValidationError as error:
-        return error.errors()
+        return [{**found, "loc": model.written_path(found["loc"], values)} for found in error.errors()]
     return []
 
 
@@ -227,7 +230,7 @@ def _empty(value: Any, place: Location = ()) -> Iterator[ErrorDetails]:
             yield from _empty(each, (*place, key))
 
 
-def _nameless(values: Any, model: type[BaseModel], place: Location = ()) -> Iterator[ErrorDetails]:
+def _nameless(values: Any, model: type[WrittenModel], place: Location = ()) -> Iterator[ErrorDetails]:
     """Mappings by names that have keys of what stands below a name."""
     for key, each in values.items():
         if isinstance(each, Mapping):
@@ -239,7 +242,7 @@ def _nameless(values: Any, model: type[BaseModel], place: Location = ()) -> Iter
                 yield from _nameless(each, model, inner)
 
 
-def _is_value(model: type[BaseModel], section: Location, key: str, value: Any) -> bool:
+def _is_value(model: type[WrittenModel], section: Location, key: str, value: Any) -> bool:
     """Whether it is rather the value of a section's key than a whole section which is called like that."""
     if not isinstance(value, Mapping):
         return value is not None

@@ -6,15 +6,13 @@ from the SageMaker Python SDK: `TRITON_IMAGE_ACCOUNT_ID_MAP` and `image_uri_conf
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from infra.image.errors import UnknownImage
 from infra.image.reference import ImageReference
+from infra.image.triton_version import TritonVersion
 from infra.names import REPOSITORY
-
-_VERSION = re.compile(r"(?P<year>\d\d)\.(?P<month>0[1-9]|1[0-2])-py3(?:-cpu)?")
 
 
 @dataclass(frozen=True)
@@ -107,10 +105,10 @@ def aws_triton_images(region: str, version: str) -> list[ImageReference]:
     Raises:
         UnknownImage: a version of another form, or a region with none of the accounts. It is a ValueError too.
     """
-    match = _VERSION.fullmatch(version)
-    if match is None:
+    parsed = TritonVersion.parse(version)
+    if parsed is None or not parsed.is_published_by_aws:
         raise UnknownImage(f"{version!r} is not a valid version of AWS's Triton image: use YY.MM-py3 or YY.MM-py3-cpu.")
-    families = (OLDER, NEWER) if _release(match) <= OLDER.last_release else (NEWER, OLDER)
+    families = (OLDER, NEWER) if parsed.release <= OLDER.last_release else (NEWER, OLDER)
     accounts = [family.by_region[region] for family in families if region in family.by_region]
     if not accounts:
         regions = sorted({*OLDER.by_region, *NEWER.by_region})
@@ -128,12 +126,12 @@ def release_warning(region: str, version: str) -> str | None:
         region: one that has the image.
         version: one of the valid form.
     """
-    match = _VERSION.fullmatch(version)
+    parsed = TritonVersion.parse(version)
     families = [family for family in (OLDER, NEWER) if region in family.by_region]
-    if match is None or any(family.first_release <= _release(match) <= family.last_release for family in families):
+    if parsed is None or any(family.first_release <= parsed.release <= family.last_release for family in families):
         return None
     last = families[-1]
-    if _release(match) > last.last_release:
+    if parsed.release > last.last_release:
         return (
             f"{version} is newer than {last.last_release}, the newest release known in {region} (from "
             f"{last.first_release} on). Ignore this if AWS has published it since."
@@ -152,8 +150,3 @@ def image_accounts(reference: ImageReference) -> ImageAccounts | None:
         return None
     families = (family for family in (OLDER, NEWER) if family.by_region.get(registry.region) == registry.account)
     return next(families, None)
-
-
-def _release(version: re.Match[str]) -> str:
-    """`23.10`: two digits each, so that text sorts by time."""
-    return f"{version['year']}.{version['month']}"

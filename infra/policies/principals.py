@@ -55,7 +55,7 @@ class StackNames:
         Args:
             also: endpoints that the settings do not contain any more, or not yet; `ENDPOINT.VARIANT` for one variant.
         """
-        endpoints = {name: [*endpoint.production_variants] for name, endpoint in settings.endpoints.items()}
+        endpoints = {name: [*endpoint.variants] for name, endpoint in settings.endpoints.items()}
         for endpoint, _, variant in (name.partition(".") for name in also):
             known = endpoints.setdefault(endpoint, [])
             known += {variant or names.ONLY_VARIANT} - {*known}

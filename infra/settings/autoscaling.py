@@ -1,72 +1,66 @@
-"""The settings of how a variant scales with its traffic."""
+"""The settings of how a variant scales with its traffic: the range of its target and the policy that moves it."""
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
 
-from infra.settings.section import Section, rule
-from infra.settings.source import according_to
+from pydantic import StringConstraints
+
+from infra.settings.section import Section, rule, setting
+
+_ARTICLE = "SageMaker guide, Use AWS CloudFormation to create a scaling policy"
+_PolicyName = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=1, max_length=255)]
 
 
-class AutoscalingSettings(Section):
-    """Target tracking on the invocations an instance answers in a minute."""
+class ScalableTarget(Section):
+    """The range of a variant's capacity (Application Auto Scaling API `RegisterScalableTarget`)."""
 
-    min: int = Field(
+    min: int = setting(
+        "Minimum number of instances. Only asynchronous endpoints and inference components can scale to zero.",
         ge=1,
-        description="Fewest instances; zero works with inference components and asynchronous endpoints only.",
-        examples=[2],
-        json_schema_extra=according_to("SageMaker guide, Register a model"),
+        example=2,
+        source="SageMaker guide, Register a model",
     )
-    max: int = Field(
+    max: int = setting(
+        "Maximum number of instances. The quota of the account may be lower.",
         ge=1,
-        description="Most instances; quotas of the account may be lower.",
-        examples=[10],
-        json_schema_extra=according_to("SageMaker guide, Register a model"),
-    )
-    invocations_per_instance: int = Field(
-        70,
-        ge=1,
-        description="Target of SageMakerVariantInvocationsPerInstance: invocations a minute and instance.",
-        examples=[70],
-        json_schema_extra=according_to(
-            "Application Auto Scaling API MetricScale; this project: whole invocations; the default: "
-            "SageMaker guide, Use AWS CloudFormation to create a scaling policy"
-        ),
-    )
-    scale_in_cooldown: int = Field(
-        600,
-        ge=0,
-        description="Seconds from one scale-in to the next; long, for an instance takes minutes to come back.",
-        examples=[600],
-        json_schema_extra=according_to(
-            "Application Auto Scaling API Cooldown; the default: SageMaker guide, Use AWS CloudFormation to "
-            "create a scaling policy"
-        ),
-    )
-    scale_out_cooldown: int = Field(
-        30,
-        ge=0,
-        description="Seconds from one scale-out to the next; short, for requests wait meanwhile.",
-        examples=[30],
-        json_schema_extra=according_to(
-            "Application Auto Scaling API Cooldown; the default: SageMaker guide, Use AWS CloudFormation to "
-            "create a scaling policy"
-        ),
-    )
-    policy_name: str | None = Field(
-        None,
-        min_length=1,
-        max_length=255,
-        pattern=r"^[^\x00-\x1f\x7f]+$",
-        description="The scaling policy's name (API PolicyName); Pulumi chooses one if not given.",
-        examples=["invocations"],
-        json_schema_extra=according_to(
-            "Application Auto Scaling API PolicyName; this project: 255 characters of the 256, as pulumi-aws takes them"
-        ),
+        example=10,
+        source="SageMaker guide, Register a model",
     )
 
     @rule("min")
-    def min_is_not_over_max(self) -> str | None:
-        if self.min > self.max:
-            return f"{self.min} is more than max ({self.max}). Raise max or lower min."
-        return None
+    def min_over_max(self) -> str | None:
+        return f"{self.min} is more than max ({self.max}). Raise max or lower min." if self.min > self.max else None
+
+
+class AutoscalingSettings(ScalableTarget):
+    """Target tracking on the invocations that each instance answers in a minute."""
+
+    invocations_per_instance: int = setting(
+        "Target value of SageMakerVariantInvocationsPerInstance: invocations per minute and instance.",
+        default=70,
+        ge=1,
+        example=70,
+        source=f"Application Auto Scaling API MetricScale; this project: integers only; the default: {_ARTICLE}",
+    )
+    scale_in_cooldown: int = setting(
+        "Seconds between scale-in activities; long, because a replacement instance takes minutes to start.",
+        default=600,
+        ge=0,
+        example=600,
+        source=f"Application Auto Scaling API Cooldown; the default: {_ARTICLE}",
+    )
+    scale_out_cooldown: int = setting(
+        "Seconds between scale-out activities; short, because requests are waiting.",
+        default=30,
+        ge=0,
+        example=30,
+        source=f"Application Auto Scaling API Cooldown; the default: {_ARTICLE}",
+    )
+    policy_name: _PolicyName | None = setting(
+        "Name of the scaling policy (API PolicyName). Pulumi chooses a name by default.",
+        default=None,
+        example="invocations",
+        source="Application Auto Scaling API PolicyName; this project: 255 characters of the 256, because pulumi-aws "
+        "accepts no more",
+    )

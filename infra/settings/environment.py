@@ -1,4 +1,4 @@
-"""The environment of a serving container: names, limits, and Triton's options in it."""
+"""The environment of a serving container: names, limits, and the options that Triton reads from it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,16 @@ from typing import Annotated
 from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 
 from infra.diagnostics.suggest import nearest
-from infra.settings.section import violation
+from infra.settings.section import Broken, Section, rule, setting, violation, warning
 
-MAX_ENVIRONMENT = 100
-"""Environment variables of a container (API ``EnvironmentMap``)."""
+_PREFIX = "SAGEMAKER_TRITON_"
+DEFAULT_MODEL_NAME = f"{_PREFIX}DEFAULT_MODEL_NAME"
+_DISABLE_MODEL_NAMESPACING = f"{_PREFIX}DISABLE_MODEL_NAMESPACING"
+_MULTI_MODEL = "SAGEMAKER_MULTI_MODEL"
+_OVERRIDE_PING_MODE, _PING_MODE = f"{_PREFIX}OVERRIDE_PING_MODE", f"{_PREFIX}PING_MODE"
 
-MAX_ENVIRONMENT_BYTES = 31_500
-"""Names and values together: SageMaker's 32 KB (API ``ContainerDefinition``) less what the program sets."""
-
-
-DEFAULT_MODEL_NAME = "SAGEMAKER_TRITON_DEFAULT_MODEL_NAME"
-DISABLE_MODEL_NAMESPACING = "SAGEMAKER_TRITON_DISABLE_MODEL_NAMESPACING"
-MULTI_MODEL = "SAGEMAKER_MULTI_MODEL"
-OVERRIDE_PING_MODE, PING_MODE = "SAGEMAKER_TRITON_OVERRIDE_PING_MODE", "SAGEMAKER_TRITON_PING_MODE"
-LOOKED_AT = frozenset({DEFAULT_MODEL_NAME, DISABLE_MODEL_NAMESPACING, MULTI_MODEL, OVERRIDE_PING_MODE, PING_MODE})
-"""The variables that a rule is about."""
+CHECKED = frozenset({DEFAULT_MODEL_NAME, _DISABLE_MODEL_NAMESPACING, _MULTI_MODEL, _OVERRIDE_PING_MODE, _PING_MODE})
+"""The variables whose values a rule reads."""
 
 
 def program_environment(default_model_name: str | None) -> dict[str, str]:
@@ -34,17 +29,22 @@ def program_environment(default_model_name: str | None) -> dict[str, str]:
     Args:
         default_model_name: the model that answers; None lets Triton serve the only one in the artifact.
     """
-    chosen = {} if default_model_name is None else {DEFAULT_MODEL_NAME: default_model_name}
-    return {"SAGEMAKER_TRITON_LOG_VERBOSE": "false"} | chosen
+    model = {} if default_model_name is None else {DEFAULT_MODEL_NAME: default_model_name}
+    return {f"{_PREFIX}LOG_VERBOSE": "false"} | model
 
 
-SET_BY_THE_PROGRAM = len(program_environment("default"))
-"""Variables of a container that the program sets at most."""
+SET_BY_PROGRAM = len(program_environment("default"))
+"""The number of variables that the program sets at most."""
 
-NAMED_BESIDE_THE_MODEL = f"{DEFAULT_MODEL_NAME} is set from model.defaultModelName; give the name there."
+MAX_VARIABLES = 100 - SET_BY_PROGRAM
+"""SageMaker's 100 variables of a container (API `EnvironmentMap`) without those that the program sets."""
 
-_TRITONS_PREFIX = "SAGEMAKER_TRITON_"
-_TRITONS_OPTIONS = (
+MAX_BYTES = 31_500
+"""Names and values together: SageMaker's 32 KB (API `ContainerDefinition`) without what the program sets."""
+
+SET_DEFAULT_MODEL = f"{DEFAULT_MODEL_NAME} is set from model.defaultModelName. Set the name there."
+
+_OPTIONS = (
     "ADDITIONAL_ARGS",
     "ALLOW_GRPC",
     "ALLOW_METRICS",
@@ -66,47 +66,111 @@ _TRITONS_OPTIONS = (
     "TENSORFLOW_VERSION",
     "THREAD_COUNT",
 )
-"""What Triton's container reads of its environment with that prefix (Triton, docker/sagemaker/serve)."""
+"""The variables with this prefix that Triton's container reads (Triton, docker/sagemaker/serve)."""
 
-_ENVIRONMENT_KEY = r"[a-zA-Z_][a-zA-Z0-9_]*"
+_NAME = r"[a-zA-Z_][a-zA-Z0-9_]*"
 
 
-def _environment_key(name: str) -> str:
-    if not re.fullmatch(_ENVIRONMENT_KEY, name):
+def _variable_name(name: str) -> str:
+    if not re.fullmatch(_NAME, name):
         raise violation(
             "variable-name",
-            "is no name of an environment variable: it has letters, digits and underscores, and begins with no digit "
-            f"(API EnvironmentKey, {_ENVIRONMENT_KEY}).",
+            "is not a valid environment variable name: use letters, digits and underscores, not starting with a digit "
+            f"(API EnvironmentKey, {_NAME}).",
         )
     if len(name) > 1024:
         raise violation(
-            "variable-name-length",
-            f"the variable's name has {len(name)} characters; at most 1024 (API EnvironmentKey).",
+            "variable-name-length", f"the name has {len(name)} characters; at most 1024 (API EnvironmentKey)."
         )
     return name
 
 
-EnvironmentKey = Annotated[
+VariableName = Annotated[
     str,
-    AfterValidator(_environment_key),
-    WithJsonSchema({"type": "string", "pattern": f"^{_ENVIRONMENT_KEY}$", "maxLength": 1024}),
+    AfterValidator(_variable_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{_NAME}$", "maxLength": 1024}),
 ]
-EnvironmentValue = Annotated[str, StringConstraints(max_length=1024)]
+VariableValue = Annotated[str, StringConstraints(max_length=1024)]
 
 
-def environment_problem(environment: Mapping[str, str]) -> str | None:
-    """What is wrong with the size of an environment, if anything is."""
+def size_problem(environment: Mapping[str, str]) -> str | None:
+    """Why SageMaker would reject the size of an environment; None if it would not."""
     size = sum(len(text.encode()) for variable in environment.items() for text in variable)
-    if size <= MAX_ENVIRONMENT_BYTES:
+    if size <= MAX_BYTES:
         return None
-    return f"names and values have {size} bytes together; at most {MAX_ENVIRONMENT_BYTES} (API ContainerDefinition)."
+    return f"names and values have {size} bytes; at most {MAX_BYTES} (API ContainerDefinition)."
 
 
 def option_warning(variable: str) -> str | None:
-    """What is to be said of a variable that is called like an option of Triton's container, and is none."""
-    option = variable.removeprefix(_TRITONS_PREFIX)
-    if option == variable or option in _TRITONS_OPTIONS:
+    """The warning about a variable that has the prefix of Triton's options but is not one of them."""
+    option = variable.removeprefix(_PREFIX)
+    if option == variable or option in _OPTIONS:
         return None
-    near = nearest(option, _TRITONS_OPTIONS)
-    meant = f"Did you mean {_TRITONS_PREFIX}{near}?" if near else f"Known are {', '.join(_TRITONS_OPTIONS)}."
-    return f"is no option of Triton's container (docker/sagemaker/serve), unless it came out later. {meant}"
+    near = nearest(option, _OPTIONS)
+    hint = f"Did you mean {_PREFIX}{near}?" if near else f"Known options: {', '.join(_OPTIONS)}."
+    return f"is not a known option of Triton's container (docker/sagemaker/serve). {hint} Ignore this if it is newer."
+
+
+class ContainerSettings(Section):
+    """The container of a variant."""
+
+    environment: dict[VariableName, VariableValue] = setting(
+        f"Environment variables of the container (API EnvironmentMap), at most {MAX_BYTES} bytes in total. "
+        "SAGEMAKER_TRITON_* variables set Triton's options.",
+        default_factory=dict,
+        example={"SAGEMAKER_TRITON_THREAD_COUNT": "16"},
+        source=f"SageMaker API EnvironmentMap; this project: it sets {SET_BY_PROGRAM} of the 100 variables itself",
+        secret=True,
+        schema={"maxProperties": MAX_VARIABLES},
+    )
+
+    @rule("environment")
+    def default_model_in_environment(self) -> Broken:
+        """Triton, docker/sagemaker/serve: it loads the model that this variable names."""
+        return {DEFAULT_MODEL_NAME: SET_DEFAULT_MODEL} if DEFAULT_MODEL_NAME in self.environment else None
+
+    @rule("environment")
+    def multi_model_mode(self) -> Broken:
+        """Triton, docker/sagemaker/serve: with `true` it does not load the artifact."""
+        if self.environment.get(_MULTI_MODEL) != "true":
+            return None
+        return {
+            _MULTI_MODEL: "in multi-model mode, Triton does not load the artifact and waits for requests that name "
+            "others (docker/sagemaker/serve), which these endpoints do not support. Remove the variable."
+        }
+
+    @rule("environment")
+    def too_many_variables(self) -> str | None:
+        if len(self.environment) <= MAX_VARIABLES:
+            return None
+        return (
+            f"{len(self.environment)} variables; SageMaker accepts 100, and the program sets {SET_BY_PROGRAM} of them."
+        )
+
+    @rule("environment")
+    def environment_too_large(self) -> str | None:
+        return size_problem(self.environment)
+
+    @rule("environment")
+    def namespacing_value(self) -> Broken:
+        """Triton, docker/sagemaker/serve."""
+        if self.environment.get(_DISABLE_MODEL_NAMESPACING) in (None, "false", "0"):
+            return None
+        return {
+            _DISABLE_MODEL_NAMESPACING: "is passed on as --model-namespacing (docker/sagemaker/serve), so only 'false' "
+            "disables namespacing. Set 'false', or remove the variable to keep namespacing enabled."
+        }
+
+    @rule("environment")
+    def ping_mode_missing(self) -> Broken:
+        """Triton, docker/sagemaker/serve."""
+        if _OVERRIDE_PING_MODE not in self.environment or _PING_MODE in self.environment:
+            return None
+        return {
+            _OVERRIDE_PING_MODE: f"has no effect without {_PING_MODE} (docker/sagemaker/serve). Set both or neither."
+        }
+
+    @warning("environment")
+    def unknown_option(self) -> Broken:
+        problems = {(variable,): option_warning(variable) for variable in self.environment}
+        return {path: message for path, message in problems.items() if message}

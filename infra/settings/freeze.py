@@ -1,4 +1,4 @@
-"""The settings of the times in which nothing is released."""
+"""The settings of the times when nothing is released."""
 
 from __future__ import annotations
 
@@ -9,33 +9,30 @@ from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from cronsim import CronSim, CronSimError
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 
 from infra.release.freeze import FreezeWindow
-from infra.settings.section import Section, rule, violation
-from infra.settings.source import according_to
+from infra.settings.section import Section, rule, setting, violation
 
-_SOME_WINTER = datetime(2026, 1, 1, tzinfo=UTC)
-"""From here the starts are looked at: no change of the clock follows for two months."""
+_REFERENCE = datetime(2026, 1, 1, tzinfo=UTC)
+"""The date from which starts are checked: no clock changes in the two months after it."""
+
+_FIELDS = "minute, hour, day of the month, month, day of the week"
 
 
 def _schedule(schedule: str) -> str:
-    fields = "minute, hour, day of the month, month, day of the week"
     if (count := len(schedule.split())) != 5:
-        example = "as in 0 18 * * FRI"
         raise violation(
-            "cron-fields", f"{schedule!r}: cron has five fields ({fields}), {example}, and here are {count}."
+            "cron-fields", f"{schedule!r} has {count} fields; cron has five ({_FIELDS}), as in 0 18 * * FRI."
         )
     try:
-        never = next(CronSim(schedule, _SOME_WINTER), None) is None
+        never = next(CronSim(schedule, _REFERENCE), None) is None
     except CronSimError as error:
         raise violation(
-            "cron-schedule", f"{schedule!r}: {str(error).lower()}; the fields are {fields}, such as 0 18 * * FRI."
+            "cron-syntax", f"{schedule!r}: {str(error).lower()}; the fields are {_FIELDS}, as in 0 18 * * FRI."
         ) from None
     if never:
-        raise violation(
-            "cron-never", f"{schedule!r} names a day that does not come in 50 years; the fields are {fields}."
-        )
+        raise violation("cron-never", f"{schedule!r} has no date in the next 50 years; the fields are {_FIELDS}.")
     return schedule
 
 
@@ -43,69 +40,64 @@ def _time_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a directory of zones, such as Asia
-        nearest = _nearest_time_zone(name)
-        hint = f" Did you mean {nearest}?" if nearest else " Give one such as Asia/Tokyo."
-        raise violation("time-zone", f"{name!r} is no IANA time zone.{hint}") from None
+        near = _nearest_time_zone(name)
+        hint = f"Did you mean {near}?" if near else "Use a name such as Asia/Tokyo."
+        raise violation("time-zone", f"{name!r} is not a valid IANA time zone. {hint}") from None
     return name
 
 
 def _nearest_time_zone(name: str) -> str | None:
-    """By the whole name or by its city alone, whatever the case."""
-    known = {written.casefold(): zone for zone in available_timezones() for written in (zone.rpartition("/")[2], zone)}
-    if any(sign in name for sign in "+-0123456789"):  # an offset, which is no place: UTC is not near UTC+9
+    """By the full name or the city alone, ignoring case."""
+    if any(sign in name for sign in "+-0123456789"):  # an offset does not identify a place: UTC is not near UTC+9
         return None
-    found = difflib.get_close_matches(name.casefold(), known, n=1, cutoff=0.7)
-    return known[found[0]] if found else None
+    zones = {text.casefold(): zone for zone in available_timezones() for text in (zone.rpartition("/")[2], zone)}
+    near = difflib.get_close_matches(name.casefold(), zones, n=1, cutoff=0.7)
+    return zones[near[0]] if near else None
 
 
 class FreezeWindowSettings(Section):
-    """A time in which no live endpoint is released anew or deleted."""
+    """A time when live endpoints are neither released nor deleted."""
 
-    schedule: Annotated[str, AfterValidator(_schedule)] = Field(
-        description="When it opens: cron's five fields, in timeZone; `0 18 * * FRI` is Fridays at 18:00.",
+    schedule: Annotated[str, AfterValidator(_schedule)] = setting(
+        "When the window opens: the five fields of cron, in timeZone. `0 18 * * FRI` is Fridays at 18:00.",
         examples=["0 18 * * FRI", "0 0 24 12 *"],
-        json_schema_extra=according_to("crontab(5), without names such as @daily"),
+        source="crontab(5), without names such as @daily",
     )
-    duration_minutes: int = Field(
+    duration_minutes: int = setting(
+        "Minutes that the window stays open. 3720 is Friday 18:00 to Monday 8:00.",
         ge=1,
         le=525_600,
-        description="How long it stays open, in minutes (1 to 525600, a year); 3720 is from Friday 18:00 to Monday "
-        "8:00.",
-        examples=[3720],
-        json_schema_extra=according_to(
-            "this project: a year at most, for a window that never closes would stop all releases"
-        ),
+        example=3720,
+        source="this project: at most a year, because a window that never closes would block all releases",
     )
-    time_zone: Annotated[str, AfterValidator(_time_zone)] = Field(
-        description="IANA time zone, such as Asia/Tokyo.",
-        examples=["Asia/Tokyo"],
-        json_schema_extra=according_to("IANA Time Zone Database"),
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = setting(
+        "IANA time zone.", example="Asia/Tokyo", source="IANA Time Zone Database"
     )
-    reason: str = Field(
+    reason: str = setting(
+        "Why nothing is released; shown when a release is refused.",
         min_length=1,
         max_length=200,
-        description="Why nothing is released then; whoever is refused reads it.",
-        examples=["weekend"],
-        json_schema_extra=according_to("this project: whoever is refused has to be told why, in a line"),
+        example="weekend",
+        source="this project: a refusal must say why, in one line",
     )
 
     @property
     def window(self) -> FreezeWindow:
-        """The same as the release takes it."""
+        """The window as a release checks it."""
         return FreezeWindow.of(self.inputs)
 
     @property
     def inputs(self) -> dict[str, str | int]:
-        """The same by the keys of the stack file."""
+        """The window by the keys of the stack file."""
         return self.model_dump(by_alias=True)
 
     @rule("durationMinutes")
-    def it_closes_before_it_opens_again(self) -> str | None:
+    def window_never_closes(self) -> str | None:
         window = self.window
-        starts = islice(window.starts(_SOME_WINTER), 50)
+        starts = islice(window.starts(_REFERENCE), 50)
         if any(start + window.duration < following for start, following in pairwise(starts)):
             return None
         return (
-            f"{self.duration_minutes} is not less than the time until the schedule opens the window again "
-            f"({self.schedule}), so it would never close. Give fewer minutes, or a schedule with fewer starts."
+            f"{self.duration_minutes} must be less than the time until the window opens again ({self.schedule}), or it "
+            "never closes. Use fewer minutes, or a schedule with fewer starts."
         )

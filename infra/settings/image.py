@@ -4,29 +4,34 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 
 from infra.image.reference import ImageReference
-from infra.settings.effect import Effect, on_change
-from infra.settings.section import Section, rule, violation
-from infra.settings.source import according_to
+from infra.image.triton_version import AWS_VERSION, TritonVersion
+from infra.settings.section import Effect, Section, rule, setting, violation
 
 MAX_REPOSITORY = 128
-"""Characters. ECR takes 256 (API ``RepositoryName``), but SageMaker takes 255 for the whole image (API
-``ContainerImage``), of which registry and digest take up to 125."""
-
+"""Characters. ECR accepts 256 (API `RepositoryName`), but SageMaker limits the address of the image to 255 (API
+`ContainerImage`), of which registry and digest need up to 125."""
 
 _REPOSITORY = r"(?:[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*/)*[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 
 
 def _repository_name(name: str) -> str:
-    """ECR API RepositoryName takes dots and slashes, and so a whole image's address too."""
+    """The pattern of ECR's API accepts the address of an image too."""
     if ".dkr.ecr." in name:
         raise violation(
-            "registry-in-name",
-            f"{name!r} has a registry in it. Give the name alone, such as ml/sagemaker-tritonserver.",
+            "registry-in-repository", f"{name!r} contains a registry. Set the name alone: ml/sagemaker-tritonserver."
         )
     return name
+
+
+def _image_reference(source: str) -> str:
+    try:
+        ImageReference.parse(source)
+    except ValueError as error:
+        raise violation("image-reference", str(error)) from None
+    return source
 
 
 _RepositoryName = Annotated[
@@ -45,71 +50,57 @@ _RepositoryName = Annotated[
 
 
 class ImageSettings(Section):
-    """The Triton image: AWS's own for the region, or another one by ``source``."""
+    """The Triton image: AWS's image of the region, or the image of `source`."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"if": {"required": ["source"]}, "then": {"properties": {"version": False}}}
+    version: str = setting(
+        "Tag of AWS's image sagemaker-tritonserver: YY.MM-py3, or YY.MM-py3-cpu for an image without GPU support.",
+        default="23.10-py3",
+        pattern=f"^{AWS_VERSION}$",
+        example="24.09-py3",
+        source="AWS Deep Learning Containers, NVIDIA Triton Inference Containers; SageMaker Python SDK, "
+        "sagemaker-tritonserver.json",
+        effect=Effect.NEW_RELEASE,
     )
-
-    version: str = Field(
-        "23.10-py3",
-        pattern=r"^\d\d\.(0[1-9]|1[0-2])-py3(-cpu)?$",
-        description="Tag of AWS's image sagemaker-tritonserver, YY.MM-py3 or YY.MM-py3-cpu; those that end in -cpu do "
-        "not use GPUs.",
-        examples=["24.09-py3"],
-        json_schema_extra=on_change(Effect.NEW_RELEASE)
-        | according_to(
-            "AWS Deep Learning Containers, NVIDIA Triton Inference Containers; SageMaker Python SDK, "
-            "sagemaker-tritonserver.json"
-        ),
+    source: Annotated[str, AfterValidator(_image_reference)] | None = setting(
+        "Another image to mirror instead of AWS's image: registry/repository:tag or registry/repository@sha256:… Each "
+        "preview resolves the tag again. If the tag moved, `up` releases the new image; in production, where tags are "
+        "immutable, it warns instead.",
+        default=None,
+        example="nvcr.io/nvidia/tritonserver:24.09-py3",
+        source="github.com/distribution/reference, the grammar of image references",
+        effect=Effect.NEW_RELEASE,
     )
-    source: str | None = Field(
-        None,
-        description="Another image to mirror instead of AWS's, without version: registry/repository:tag or "
-        "registry/repository@sha256:… Each preview looks whether the tag names another image by now: `up` releases it, "
-        "and warns in production, where tags are immutable.",
-        examples=["nvcr.io/nvidia/tritonserver:24.09-py3"],
-        json_schema_extra=on_change(Effect.NEW_RELEASE)
-        | according_to("github.com/distribution/reference, the grammar of image references"),
+    repository: _RepositoryName | None = setting(
+        "Name of the ECR repository: lowercase letters and digits, separated by . _ - or /. Default: "
+        "sagemaker-tritonserver in production, sagemaker-tritonserver-<stack> elsewhere. A new name creates and fills "
+        "a new repository, releases the endpoints from it, and deletes the old repository with its images. In "
+        "production, the old repository is kept, and a new name requires `pulumi up --ignore-protect`.",
+        default=None,
+        example="ml/sagemaker-tritonserver",
+        source="ECR API RepositoryName; this project: 128 characters, because registry, name and digest must fit in "
+        "the 255 of SageMaker's ContainerImage",
+        effect=Effect.REPLACEMENT,
     )
-    repository: _RepositoryName | None = Field(
-        None,
-        description="The ECR repository (2 to 128 lower-case letters and digits, with . _ - and / between them); "
-        "sagemaker-tritonserver in production, else sagemaker-tritonserver-<stack>. Under a new name a new "
-        "repository is made and filled, endpoints are released from it, and then the old one is deleted with its "
-        "images; in production the old one stays, and a new name requires `pulumi up --ignore-protect`.",
-        examples=["ml/sagemaker-tritonserver"],
-        json_schema_extra=on_change(Effect.REPLACEMENT)
-        | according_to(
-            "ECR API RepositoryName; this project: 128 characters, so that with registry and digest they fit "
-            "in the 255 of SageMaker's ContainerImage"
-        ),
-    )
-    untagged_image_expiration_days: int = Field(
-        14,
+    untagged_image_expiration_days: int = setting(
+        "Days that an untagged image is kept after its push.",
+        default=14,
         ge=1,
-        description="Days for which an image without a tag is kept after its push.",
-        examples=[30],
-        json_schema_extra=according_to("ECR guide, Lifecycle policy properties"),
+        example=30,
+        source="ECR guide, Lifecycle policy properties",
     )
 
     @property
     def tag(self) -> str:
-        """The tag that is mirrored; empty if only a digest is given."""
+        """The tag to mirror; empty if `source` has a digest only."""
         return self.version if self.source is None else ImageReference.parse(self.source).tag or ""
 
-    @rule("source")
-    def source_is_an_image_reference(self) -> str | None:
-        if self.source is None:
-            return None
-        try:
-            ImageReference.parse(self.source)
-        except ValueError as error:
-            return str(error)
-        return None
+    @property
+    def triton(self) -> TritonVersion | None:
+        """The version of Triton, where the tag names it."""
+        return TritonVersion.parse(self.tag)
 
     @rule("source")
-    def source_excludes_version(self) -> str | None:
+    def source_with_version(self) -> str | None:
         if self.source is not None and "version" in self.model_fields_set:
-            return f"both source and version ({self.version}) are given; version names AWS's image, source another one."
+            return f"cannot be combined with version ({self.version}), which selects AWS's image. Remove one of them."
         return None

@@ -1,25 +1,24 @@
-"""Every key that a stack file may have, as its documentation shows it."""
+"""The reference of all keys of a stack file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from infra.diagnostics.location import is_mapping, nesting, sections_in
-from infra.settings.effect import Effect
+from infra.diagnostics.location import WrittenModel, is_mapping, nesting, sections_in
+from infra.settings.section import Effect
 from infra.settings.stack import Settings
 
 Path = tuple[str, ...]
 
 _TYPES = {
-    "integer": "whole number",
+    "integer": "integer",
     "number": "number",
-    "string": "text",
+    "string": "string",
     "boolean": "true or false",
     "object": "mapping",
 }
@@ -31,15 +30,15 @@ class Key:
 
     Attributes:
         path: the keys that lead to it; a name that the user chooses is `*`, an item of a list `[]`.
-        section: the section that has the field.
-        tags: of a union (`canary`): the variants that have the key like this; empty if all do.
-        effect: what a change of it does to a running endpoint.
-        below: whether it is a section, which has keys of its own.
-        choices: of the key that tells the variants of a union apart: its values.
+        section: the section that the key is in.
+        tags: the members of a union (`canary`) that have the key like this; empty if all have.
+        effect: what a change does to a running endpoint.
+        below: whether the value is a section.
+        choices: the values of the key that distinguishes the members of a union.
     """
 
     path: Path
-    section: type[BaseModel]
+    section: type[WrittenModel]
     field: FieldInfo
     tags: tuple[str, ...]
     effect: Effect
@@ -48,60 +47,69 @@ class Key:
 
     @property
     def name(self) -> str:
-        """As `pulumi config set --path` takes it, without the project: `endpoints.*.autoscaling.min`."""
+        """As `pulumi config set --path` accepts it, without the project: `endpoints.*.autoscaling.min`."""
         if self.path == ("region",):
             return "aws:region"
         return ".".join(self.path).replace(".[]", "[]")
 
     @property
     def nesting(self) -> int:
-        """How many names or positions that the user chooses may follow."""
+        """The number of names or positions that the user chooses below the key."""
         return nesting(self.field.annotation)
 
     @property
     def type(self) -> str:
-        """What a value is, in words."""
+        """The type of the value, in words."""
         return f"one of {', '.join(self.choices)}" if self.choices else _type(self._schema)
 
     @property
+    def is_required(self) -> bool:
+        """Whether the section is invalid without the key."""
+        return self.path[-1] in _schema_of(self.section).get("required", ())
+
+    @property
     def default(self) -> str:
-        """What counts where the key is left out."""
-        if self.field.is_required():
+        """The value that applies without the key."""
+        if self.is_required:
             return "required"
         value = self._schema.get("default")
         return "" if value is None or isinstance(value, dict | list) else written(value)
 
     @property
     def range(self) -> str:
-        """Which values are taken."""
+        """The accepted values."""
         return _range(self._schema)
 
     @property
     def example(self) -> str:
-        """A value, as one would write it; empty for a section."""
+        """A value as it is written in YAML; empty for a section."""
         return written(self.field.examples[0]) if self.field.examples else ""
 
     @property
     def description(self) -> str:
-        """What it is."""
         return self.field.description or ""
 
     @property
     def source(self) -> str:
-        """Whose rule its values follow."""
+        """Whose rule the values follow."""
         extra = self.field.json_schema_extra
         return str(extra.get("rule_source", "")) if isinstance(extra, dict) else ""
 
     @cached_property
     def _schema(self) -> dict[str, Any]:
-        found = self.section.model_json_schema()
-        schema: dict[str, Any] = found["properties"][self.field.alias]
-        options = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+        section = _schema_of(self.section)
+        schema: dict[str, Any] = section["properties"][self.path[-1]]
+        options = [option for option in schema.get("anyOf", ()) if option != {"type": "null"}]
         if len(options) == 1:
             schema = {**schema, **options[0]}
         if name := schema.get("$ref", "").removeprefix("#/$defs/"):
-            schema = {**found["$defs"][name], **schema}
+            schema = {**section["$defs"][name], **schema}
         return schema
+
+
+@cache
+def _schema_of(section: type[WrittenModel]) -> dict[str, Any]:
+    return section.model_json_schema()
 
 
 def keys() -> list[Key]:
@@ -110,14 +118,14 @@ def keys() -> list[Key]:
 
 
 def by_section() -> dict[tuple[str, str], Key]:
-    """All keys by the name of their section and their own."""
+    """All keys by the names of their section and their own."""
     return {(key.section.__name__, key.path[-1]): key for key in _keys(Settings, (), (), Effect.NOTHING)}
 
 
 def written(value: Any) -> str:
-    """A value as one writes it in YAML, on one line."""
+    """A value as it is written in YAML, on one line."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {written(each)}" for key, each in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {written(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(written, value)) + "]"
     if isinstance(value, bool):
@@ -127,31 +135,31 @@ def written(value: Any) -> str:
     return str(value)
 
 
-def _keys(section: type[BaseModel], above: Path, tags: tuple[str, ...], inherited: Effect) -> Iterator[Key]:
-    for field in section.model_fields.values():
+def _keys(section: type[WrittenModel], above: Path, tags: tuple[str, ...], inherited: Effect) -> Iterator[Key]:
+    for name, field in section.fields_by_key().items():
         extra = field.json_schema_extra
         effect = Effect(str(extra["effect"])) if isinstance(extra, dict) and "effect" in extra else inherited
-        path = (*above, str(field.alias))
+        path = (*above, name)
         inner = sections_in(field.annotation)
         yield Key(path, section, field, tags, effect, bool(inner))
         if inner and is_mapping(field.annotation):
             path = (*path, "*")
         elif inner and _is_list(field.annotation):
             path = (*path, "[]")
-        for tag, each in inner.items():
-            yield from _keys(each, path, (tag,) if tag and len(inner) > 1 else tags, effect)
+        for tag, below in inner.items():
+            yield from _keys(below, path, (tag,) if tag and len(inner) > 1 else tags, effect)
 
 
-def _joined(found: Iterable[Key]) -> Iterator[Key]:
-    """Keys that are the same in several variants of a union are one; it has no tags if all variants have it."""
+def _joined(keys: Iterable[Key]) -> Iterator[Key]:
+    """Keys that are the same in several members of a union are joined, without tags if all members have the key."""
     by_path: dict[Path, list[Key]] = {}
-    variants: dict[Path, set[str]] = {}
-    for key in found:
+    members: dict[Path, set[str]] = {}
+    for key in keys:
         by_path.setdefault(key.path, []).append(key)
-        variants.setdefault(key.path[:-1], set()).update(key.tags)
+        members.setdefault(key.path[:-1], set()).update(key.tags)
     for path, same in by_path.items():
-        told_apart = [str(key.field.annotation) for key in same if get_origin(key.field.annotation) is Literal]
-        if len(told_apart) == len(variants[path[:-1]]) > 1:
+        tagging = [str(key.field.annotation) for key in same if get_origin(key.field.annotation) is Literal]
+        if len(tagging) == len(members[path[:-1]]) > 1:
             yield replace(same[0], tags=(), choices=tuple(tag for key in same for tag in key.tags))
             continue
         alike: dict[tuple[str, ...], list[Key]] = {}
@@ -159,7 +167,7 @@ def _joined(found: Iterable[Key]) -> Iterator[Key]:
             alike.setdefault((key.description, key.default, key.range, key.source), []).append(key)
         for group in alike.values():
             tags = tuple(tag for key in group for tag in key.tags)
-            yield replace(group[0], tags=() if set(tags) == variants[path[:-1]] else tags)
+            yield replace(group[0], tags=() if set(tags) == members[path[:-1]] else tags)
 
 
 def _is_list(annotation: Any) -> bool:

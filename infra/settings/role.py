@@ -1,19 +1,17 @@
-"""The settings of the role that the serving containers run as."""
+"""The settings of the execution role, which the serving containers assume."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import StringConstraints
 
 from infra.policies.document import Statement, size
-from infra.settings.effect import Effect, on_change
-from infra.settings.section import Broken, Section, rule
-from infra.settings.source import according_to
+from infra.settings.section import Effect, Section, rule, setting
 
 MAX_STATEMENTS = 2_000
-"""Characters of the additional statements: of the 10,240 that a role's inline policies have together (IAM quotas), and
-while a release changes them they exist twice."""
+"""Characters of the additional statements. The inline policies of a role share 10,240 (IAM quotas), and while a release
+changes the statements, both versions exist."""
 
 _IAM_ARN = r"^arn:aws[a-z-]*:iam::{account}:{kind}/[\w+=,.@/-]+$"
 
@@ -22,25 +20,25 @@ Resource = Annotated[str, StringConstraints(pattern=r"^(\*|arn:aws[a-z-]*:[^\s]+
 
 
 class StatementSettings(Section):
-    """A statement that allows the serving containers something of their own."""
+    """A statement that allows the serving containers additional actions."""
 
-    actions: list[Action] = Field(
+    actions: list[Action] = setting(
+        "The allowed actions, such as secretsmanager:GetSecretValue. Wildcards for an entire service are not accepted.",
         min_length=1,
-        description="The actions that are allowed, such as secretsmanager:GetSecretValue; never a whole service.",
-        examples=[["secretsmanager:GetSecretValue"]],
-        json_schema_extra=according_to("IAM guide, IAM JSON policy elements: Action; this project: least privilege"),
+        example=["secretsmanager:GetSecretValue"],
+        source="IAM guide, IAM JSON policy elements: Action; this project: least privilege",
     )
-    resources: list[Resource] = Field(
+    resources: list[Resource] = setting(
+        "ARNs of the resources; * for actions without resource-level permissions.",
         min_length=1,
-        description="ARNs of what they are allowed on; * for an action that accepts no resource.",
-        examples=[["arn:aws:secretsmanager:ap-northeast-1:123456789012:secret:ranking-??????"]],
-        json_schema_extra=according_to("IAM guide, IAM JSON policy elements: Resource"),
+        example=["arn:aws:secretsmanager:ap-northeast-1:123456789012:secret:ranking-??????"],
+        source="IAM guide, IAM JSON policy elements: Resource",
     )
-    condition: dict[str, dict[str, str | list[str]]] = Field(
+    condition: dict[str, dict[str, str | list[str]]] = setting(
+        "When the actions are allowed, by operator and condition key; always by default.",
         default_factory=dict,
-        description="When they are allowed, by operator and condition key; always if not given.",
-        examples=[{"StringEquals": {"secretsmanager:VersionStage": "AWSCURRENT"}}],
-        json_schema_extra=according_to("IAM guide, IAM JSON policy elements: Condition"),
+        example={"StringEquals": {"secretsmanager:VersionStage": "AWSCURRENT"}},
+        source="IAM guide, IAM JSON policy elements: Condition",
     )
 
     @property
@@ -50,71 +48,72 @@ class StatementSettings(Section):
         return statement | ({"Condition": self.condition} if self.condition else {})
 
     @rule("resources")
-    def all_resources_need_whole_actions(self) -> str | None:
+    def pattern_on_all_resources(self) -> str | None:
         """This project: a pattern of actions on all resources is more than a model needs."""
-        pattern = next((each for each in self.actions if "*" in each or "?" in each), None)
+        pattern = next((action for action in self.actions if "*" in action or "?" in action), None)
         if "*" not in self.resources or pattern is None:
             return None
-        return f"* cannot be combined with the pattern {pattern} in actions. Name the resources, or each action."
+        return f"* cannot be combined with the pattern {pattern} in actions. List the resources, or each action."
 
 
 class RoleSettings(Section):
-    """The role that the serving containers run as."""
+    """The role that the serving containers assume."""
 
-    name: str | None = Field(
-        None,
+    name: str | None = setting(
+        "Name of the execution role: letters, digits and _+=,.@-. Pulumi chooses a name by default. A new name creates "
+        "a new role, releases the endpoints with it, and then deletes the old role.",
+        default=None,
         min_length=1,
         max_length=64,
         pattern=r"^[A-Za-z0-9_+=,.@-]+$",
-        description="The execution role's name (1 to 64 letters, digits and _+=,.@-); Pulumi chooses one if not given. "
-        "Under a new name a new role is made, endpoints are released with it, and then the old one is deleted.",
-        examples=["sagemaker-triton"],
-        json_schema_extra=on_change(Effect.REPLACEMENT) | according_to("IAM API roleNameType"),
+        example="sagemaker-triton",
+        source="IAM API roleNameType",
+        effect=Effect.REPLACEMENT,
     )
-    arn: str | None = Field(
-        None,
+    arn: str | None = setting(
+        "ARN of an existing role in the stack's account, to use unchanged instead of creating one. `python -m infra "
+        "policy execution-role` prints the policy that it needs.",
+        default=None,
         min_length=20,
         max_length=2048,
         pattern=_IAM_ARN.format(account=r"\d{12}", kind="role"),
-        description="ARN of an existing role of the stack's account, to use as it is instead of making one. `python "
-        "-m infra policy execution-role` prints what it needs.",
-        examples=["arn:aws:iam::123456789012:role/platform/triton-serving"],
-        json_schema_extra=on_change(Effect.NEW_RELEASE)
-        | according_to("SageMaker API RoleArn; IAM guide, Grant a user permissions to pass a role to an AWS service"),
+        example="arn:aws:iam::123456789012:role/platform/triton-serving",
+        source="SageMaker API RoleArn; IAM guide, Grant a user permissions to pass a role to an AWS service",
+        effect=Effect.NEW_RELEASE,
     )
-    permissions_boundary: str | None = Field(
-        None,
+    permissions_boundary: str | None = setting(
+        "ARN of the managed policy that is the role's permissions boundary. The deployer's policy then requires it for "
+        "every change of the role. Without the key, the role keeps its current boundary.",
+        default=None,
         min_length=20,
         max_length=2048,
         pattern=_IAM_ARN.format(account=r"(aws|\d{12})", kind="policy"),
-        description="ARN of the managed policy that bounds the role, whatever its own policies allow. The deployer's "
-        "policy then requires it of every change of the role. Without the key the role keeps the boundary that it has.",
-        examples=["arn:aws:iam::123456789012:policy/triton-serving-boundary"],
-        json_schema_extra=on_change(Effect.NOTHING)
-        | according_to("IAM API arnType; IAM guide, Permissions boundaries for IAM entities"),
+        example="arn:aws:iam::123456789012:policy/triton-serving-boundary",
+        source="IAM API arnType; IAM guide, Permissions boundaries for IAM entities",
+        effect=Effect.NOTHING,
     )
-    statements: list[StatementSettings] = Field(
+    statements: list[StatementSettings] = setting(
+        "Permissions of the serving containers in addition to reading artifacts, pulling the image and writing logs "
+        f"and metrics, such as reading a secret (at most {MAX_STATEMENTS} characters of JSON).",
         default_factory=list,
-        description="What the serving containers may do in addition to reading artifacts, pulling the image and "
-        f"writing logs and metrics (at most {MAX_STATEMENTS} characters as JSON): for example read a secret.",
-        json_schema_extra=on_change(Effect.NOTHING)
-        | according_to("IAM guide, IAM and AWS STS quotas; this project: a container gets no more than it needs"),
+        source="IAM guide, IAM and AWS STS quotas; this project: a container gets only the permissions it needs",
+        effect=Effect.NOTHING,
     )
 
     @rule("arn")
-    def an_existing_role_stays_as_it_is(self) -> str | None:
-        given = sorted(str(type(self).model_fields[each].alias) for each in self.model_fields_set - {"arn"})
-        if self.arn is None or not given:
+    def arn_with_other_keys(self) -> str | None:
+        others = sorted(str(type(self).model_fields[name].alias) for name in self.model_fields_set - {"arn"})
+        if self.arn is None or not others:
             return None
-        return f"cannot be combined with {', '.join(given)}: the role is used as it is. Remove arn, or the others."
+        return f"cannot be combined with {', '.join(others)}: the role is used unchanged. Remove arn, or the others."
 
     @rule("statements")
-    def the_statements_fit_in_the_role(self) -> Broken:
-        """IAM guide, IAM and AWS STS quotas: the inline policies of a role."""
-        needed = size([each.document for each in self.statements])
+    def statements_too_long(self) -> str | None:
+        """IAM guide, IAM and AWS STS quotas."""
+        needed = size([statement.document for statement in self.statements])
         if needed <= MAX_STATEMENTS:
             return None
         return (
-            f"have {needed} characters as JSON; at most {MAX_STATEMENTS}, because the inline policies of a role have "
-            "10,240 together (IAM quotas). Use patterns of resources, or a role of your own with role.arn."
+            f"have {needed} characters of JSON; at most {MAX_STATEMENTS}, because the inline policies of a role share "
+            "10,240 (IAM quotas). Use patterns of resources, or your own role with role.arn."
         )

@@ -1,4 +1,4 @@
-"""The JSON Schema of a stack file, with which editors complete and check it."""
+"""The JSON Schema of a stack file, for completion and checks in editors."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _SECRET: Schema = {
 def stack_schema(project: str) -> Schema:
     """The JSON Schema (2020-12) of a whole `Pulumi.<stack>.yaml`.
 
-    What the schema cannot say (rules across keys) is left to `python -m infra validate`.
+    Rules across keys are left to `python -m infra validate`.
 
     Args:
-        project: the name of the Pulumi project, the namespace of its settings.
+        project: name of the Pulumi project, the namespace of its settings.
     """
     settings = Settings.model_json_schema()
     definitions = settings.pop("$defs")
@@ -37,8 +37,8 @@ def stack_schema(project: str) -> Schema:
         if not key.below:
             properties[name]["description"] += f"\n\nA change: {key.effect.value}; {key.effect.explanation}."
         properties[name]["description"] += f"\n\nSource: {key.source}."
-    for each in (*_schemas(settings), *_schemas(definitions)):
-        _simplify(each)
+    for schema in (*_schemas(settings), *_schemas(definitions)):
+        _simplify(schema)
     names = {name: "aws:region" if name == "region" else f"{project}:{name}" for name in settings["properties"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -46,18 +46,18 @@ def stack_schema(project: str) -> Schema:
         "type": "object",
         "properties": {
             "config": {
-                "description": "The settings of the stack, and of Pulumi's providers.",
+                "description": "The settings of the stack and of Pulumi's providers.",
                 "type": "object",
-                "properties": {names[name]: each for name, each in settings["properties"].items()},
+                "properties": {names[name]: value for name, value in settings["properties"].items()},
                 "patternProperties": {f"^(?!{project.replace('.', '[.]')}:)[^:]+:.+$": True},
                 "additionalProperties": False,
             },
             "environment": {
-                "description": "Environments of Pulumi Cloud to take configuration from.",
+                "description": "Environments of Pulumi Cloud to import configuration from.",
                 "type": ["array", "object"],
             },
             **{
-                key: {"description": "Written by Pulumi: how secrets are encrypted.", "type": "string"}
+                key: {"description": "Written by Pulumi: the encryption of secrets.", "type": "string"}
                 for key in ("secretsprovider", "encryptedkey", "encryptionsalt")
             },
         },
@@ -70,15 +70,12 @@ def stack_schema(project: str) -> Schema:
 
 
 def _hint(settings: Schema, definitions: Schema) -> None:
-    """What the types do not say: names to complete, and where Pulumi's secrets stand."""
+    """Add what types do not express: names to complete, and where Pulumi's secrets are accepted."""
     secret = {"$ref": "#/$defs/Secret"}
-    for name in ("EndpointSettings", "VariantSettings"):
+    for name in ("EndpointSettings", "InstanceVariant"):
         properties = definitions[name]["properties"]
         properties["instanceType"] |= _instance_type()
-        properties["inferenceAmiVersion"] |= {
-            "type": "string",
-            "enum": [*gpus.INFERENCE_AMIS],
-        }
+        properties["inferenceAmiVersion"] |= {"type": "string", "enum": [*gpus.INFERENCE_AMIS]}
         environment = properties["environment"]["patternProperties"]
         for key, value in environment.items():
             environment[key] = {"anyOf": [value, secret]}
@@ -94,42 +91,40 @@ def _hint(settings: Schema, definitions: Schema) -> None:
 
 
 def _instance_type() -> Schema:
-    """A pattern, because editors would repeat a whole enum to somebody who mistypes one."""
+    """A pattern, because editors show all values of an enum for a misspelt one."""
     sizes: dict[str, list[str]] = {}
-    types = sorted(each for each in instance_types.hosting_instance_types() if not instance_types.is_arm(each))
-    for _, family, size in (each.split(".") for each in types):
+    types = sorted(type_ for type_ in instance_types.hosting_instance_types() if not instance_types.is_arm(type_))
+    for _, family, size in (type_.split(".") for type_ in types):
         sizes.setdefault(family, []).append(size)
     known = "|".join(rf"{family}\.(?:{'|'.join(of_family)})" for family, of_family in sizes.items())
     return {
         "pattern": rf"^ml\.(?:{known})$",
-        "patternErrorMessage": "This is no amd64 hosting instance type of SageMaker.",
-        "defaultSnippets": [{"label": each, "body": each} for each in types],
+        "patternErrorMessage": "Not an amd64 hosting instance type of SageMaker.",
+        "defaultSnippets": [{"label": type_, "body": type_} for type_ in types],
     }
 
 
 def _schemas(value: Any) -> Iterator[Schema]:
     """Every schema in a schema, the inner ones first."""
     if isinstance(value, dict):
-        for key, each in value.items():
+        for key, below in value.items():
             if key not in ("default", "defaultSnippets", "examples", "enum", "const"):
-                yield from _schemas(each)
+                yield from _schemas(below)
         yield value
     elif isinstance(value, list):
-        for each in value:
-            yield from _schemas(each)
+        for item in value:
+            yield from _schemas(item)
 
 
 def _simplify(schema: Schema) -> None:
-    """Without what says nothing to a person: generated titles, defaults that are sections, and null for a key that one
-    would leave out."""
+    """Remove what does not help a reader: generated titles, defaults that are sections, and null for optional keys."""
     if isinstance(schema.get("title"), str):
         del schema["title"]
     if schema.get("default", ...) is None or isinstance(schema.get("default"), dict):
         del schema["default"]
-    schema.pop("secret", None)
-    schema.pop("effect", None)
-    schema.pop("rule_source", None)
-    options = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+    for key in ("secret", "effect", "rule_source"):
+        schema.pop(key, None)
+    options = [option for option in schema.get("anyOf", ()) if option != {"type": "null"}]
     if len(options) == 1:
         del schema["anyOf"]
         schema |= options[0] | {key: schema[key] for key in schema.keys() & {"description", "default"}}

@@ -8,14 +8,14 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from infra.diagnostics.location import Location
+from infra.diagnostics.location import Location, WrittenModel
 from infra.diagnostics.problem import Problem, Severity
 
-Broken = str | Mapping[str | tuple[str, ...], str] | None
+Broken = str | Mapping[str | Location, str] | None
 """The result of a rule: a message about its key, or about keys below it; nothing if the rule holds. A key below is
 `inner.innermost`, or a tuple where a name may have dots."""
 
@@ -106,18 +106,19 @@ def setting(
         example: a valid value; only sections have none.
         secret: whether the values may be Pulumi secrets.
         schema: more keywords for the JSON Schema.
-        field: the default and the constraints of `pydantic.Field`.
+        field: the default, the constraints, or several examples of `pydantic.Field`.
     """
     extra: dict[str, Any] = {"rule_source": source, **(schema or {})}
     if effect is not None:
         extra["effect"] = effect.value
     if secret:
         extra["secret"] = True
-    examples = None if example is None else [example]
-    return Field(description=description, examples=examples, json_schema_extra=extra, **field)
+    if example is not None:
+        field["examples"] = [example]
+    return Field(description=description, json_schema_extra=extra, **field)
 
 
-class Section(BaseModel):
+class Section(WrittenModel):
     """One mapping of the stack file. Keys are camelCase, unknown keys are invalid, and all broken rules are raised at
     once."""
 
@@ -172,9 +173,16 @@ def _problems(rule: _Mark, broken: Broken) -> Iterator[Problem]:
         yield Problem(rule.id, broken, rule.severity, rule.path)
 
 
+def unique(values: list[str]) -> list[str]:
+    """A validator of lists that must not have a value twice."""
+    if repeated := sorted({value for value in values if values.count(value) > 1}):
+        raise violation("repeated-value", f"{', '.join(repeated)}: listed more than once.")
+    return values
+
+
 def refuse_unknown_keys(*sections: type[Section]) -> BeforeValidator:
     """For a union of sections that keys tell apart: an unknown key must be reported before the union is resolved."""
-    known = {field.alias for section in sections for field in section.model_fields.values()}
+    known = {key for section in sections for key in section.fields_by_key()}
 
     def refuse(value: Any) -> Any:
         if unknown := [key for key in value if key not in known] if isinstance(value, Mapping) else []:

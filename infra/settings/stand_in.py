@@ -7,16 +7,24 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from infra.diagnostics.location import Location, field_of, is_entry, is_mapping, nesting, sections_at, sections_in
+from infra.diagnostics.location import (
+    Location,
+    WrittenModel,
+    field_of,
+    is_entry,
+    is_mapping,
+    nesting,
+    sections_at,
+    sections_in,
+)
 
 LEFT_OUT: Final = object()
 """In place of a value: its key is not given."""
 
 
-def stand_ins(model: type[BaseModel], place: Location) -> list[Any]:
+def stand_ins(model: type[WrittenModel], place: Location) -> list[Any]:
     """The values that a place may have, as unlike as can be had, or `LEFT_OUT`.
 
     A list's item that is no section has none, for without one the others would have other places.
@@ -35,13 +43,13 @@ def fresh_names(taken: Mapping[str, Any]) -> Iterator[str]:
         yield next(name for length in range(1, len(taken) + 2) if (name := letter * length) not in taken)
 
 
-def _fields(model: type[BaseModel], place: Location) -> list[FieldInfo]:
+def _fields(model: type[WrittenModel], place: Location) -> list[FieldInfo]:
     """Those of all sections of a union, in which a key may be another one."""
     sections = sections_at(model, place[:-1]).values()
-    return [field for each in sections for field in each.model_fields.values() if field.alias == place[-1]]
+    return [field for each in sections for key, field in each.fields_by_key().items() if key == place[-1]]
 
 
-def _of_entry(model: type[BaseModel], place: Location) -> Any:
+def _of_entry(model: type[WrittenModel], place: Location) -> Any:
     field = field_of(model, place)
     depth = next(depth for depth in range(1, len(place)) if not is_entry(model, place[:-depth]))
     return {} if field and nesting(field.annotation) > depth else "x"
@@ -59,7 +67,7 @@ def _of_field(field: FieldInfo) -> Iterator[Any]:
         yield from sections
 
 
-def _section(section: type[BaseModel]) -> dict[str, Any]:
+def _section(section: type[WrittenModel]) -> dict[str, Any]:
     """With what it needs and nothing else."""
     extra: Any = section.model_config.get("json_schema_extra", {})
     needed = extra["oneOf"][0]["required"] if "oneOf" in extra else ()

@@ -10,46 +10,40 @@ from pydantic import AfterValidator, WithJsonSchema
 from infra.settings.section import violation
 
 MAX_TAGS = 50
-"""Tags a resource may have (AWS tagging rules)."""
+"""Tags of a resource (AWS tagging rules)."""
 
 RESERVED_TAGS = 16
-"""What an endpoint needs beside those of the settings: its owner, and in an update the record of its autoscaling."""
-
+"""Tags that an endpoint needs besides those of the settings: its owner and, during an update, its autoscaling."""
 
 COST_TAGS = ("CostEnv", "CostService")
-"""The tags that costs are booked by."""
+"""The cost allocation tags."""
 
-_RESERVED_TAG_PREFIXES = ("aws:", "triton-sagemaker:")
-_TAG_CHARACTERS = r"[\w .:/=+@-]"
-_NO_TAG_CHARACTERS = r"\x00-\x1f!\x22#$%&'()*,;<>?\[\\\]\^`{|}~\x7f"
-"""Those of ASCII: JSON Schema has no word for the letters of all languages."""
+_RESERVED_PREFIXES = ("aws:", "triton-sagemaker:")
+_ACCEPTED = r"[\w .:/=+@-]"
+_REJECTED = r"\x00-\x1f!\x22#$%&'()*,;<>?\[\\\]\^`{|}~\x7f"
+"""The ASCII characters that no tag accepts: JSON Schema has no class for the letters of all languages."""
 
 
 def _tag_key(key: str) -> str:
-    if key.lower().startswith(_RESERVED_TAG_PREFIXES):
-        whose = "AWS" if key.lower().startswith("aws:") else "the program, which keeps an endpoint's owner there"
-        raise violation("reserved-tag", f"{key}: no tag begins with {key.partition(':')[0]}:, which is for {whose}.")
+    if key.lower().startswith(_RESERVED_PREFIXES):
+        owner = "AWS" if key.lower().startswith("aws:") else "this program"
+        raise violation("reserved-tag-key", f"{key}: the prefix {key.partition(':')[0]}: is reserved for {owner}.")
     if not 1 <= len(key) <= 128:
-        raise violation(
-            "tag-key-length", f"the tag's key has {len(key)} characters; AWS takes 1 to 128 (AWS tagging rules)."
-        )
-    return _of_tag_characters(key)
+        raise violation("tag-key-length", f"the key has {len(key)} characters; AWS accepts 1 to 128.")
+    return _tag_text(key)
 
 
 def _tag_value(value: str) -> str:
     if len(value) > 256:
-        raise violation(
-            "tag-value-length",
-            f"the tag's value has {len(value)} characters; AWS takes at most 256 (AWS tagging rules).",
-        )
-    return _of_tag_characters(value)
+        raise violation("tag-value-length", f"the value has {len(value)} characters; AWS accepts at most 256.")
+    return _tag_text(value)
 
 
-def _of_tag_characters(text: str) -> str:
-    if not re.fullmatch(f"{_TAG_CHARACTERS}*", text):
+def _tag_text(text: str) -> str:
+    if not re.fullmatch(f"{_ACCEPTED}*", text):
         raise violation(
             "tag-characters",
-            f"{text!r}: all services accept letters, digits, spaces and _ . : / = + - @ only (AWS tagging rules).",
+            f"{text!r}: use letters, digits, spaces and _ . : / = + - @ only (AWS tagging rules).",
         )
     return text
 
@@ -60,7 +54,7 @@ TagKey = Annotated[
     WithJsonSchema(
         {
             "type": "string",
-            "pattern": rf"^(?![aA][wW][sS]:)(?!triton-sagemaker:)[^{_NO_TAG_CHARACTERS}]+$",
+            "pattern": rf"^(?![aA][wW][sS]:)(?!triton-sagemaker:)[^{_REJECTED}]+$",
             "maxLength": 128,
         }
     ),
@@ -68,5 +62,5 @@ TagKey = Annotated[
 TagValue = Annotated[
     str,
     AfterValidator(_tag_value),
-    WithJsonSchema({"type": "string", "pattern": f"^[^{_NO_TAG_CHARACTERS}]*$", "maxLength": 256}),
+    WithJsonSchema({"type": "string", "pattern": f"^[^{_REJECTED}]*$", "maxLength": 256}),
 ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from infra.aws import gpus, hardware
+from infra.aws import hardware
+from infra.image.triton_version import TritonVersion
 from infra.triton import serve_options
 from infra.triton.listing import Listing
 from infra.triton.model import Model
@@ -36,8 +36,13 @@ class Deployment:
     image: str | None = None
 
     @property
+    def version(self) -> TritonVersion | None:
+        """The version of Triton, if the image's tag names it."""
+        return TritonVersion.parse(self.image or "")
+
+    @property
     def has_cpu_image(self) -> bool:
-        return bool(self.image and self.image.endswith("-cpu"))
+        return bool(self.version and self.version.is_cpu_only)
 
     @property
     def gpus(self) -> int | None:
@@ -54,12 +59,12 @@ class Deployment:
     @property
     def release(self) -> str | None:
         """Triton's release: `24.09` of `24.09-py3`."""
-        return gpus.release_of(self.image) if self.image else None
+        return self.version.release if self.version else None
 
     @property
     def has_known_backends(self) -> bool:
         """Whether the image is `YY.MM-py3` or `YY.MM-py3-cpu`, whose backends are known."""
-        return bool(self.image and re.fullmatch(r"\d\d\.\d\d-py3(-cpu)?", self.image))
+        return bool(self.version and self.version.is_published_by_aws)
 
     @cached_property
     def arguments(self) -> serve_options.Arguments:

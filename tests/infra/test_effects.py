@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from infra.dynamic.stack_guard import losses
-from infra.settings.effect import Effect
 from infra.settings.reference import keys
+from infra.settings.section import Effect
 from tests.infra.changes import CHANGES, CHANGES_OF_AN_ENDPOINT, ENDPOINT, STACK, changed, deployed, name_of
 from tests.infra.mock_runtime import ROOT, Deployment, Registered
 

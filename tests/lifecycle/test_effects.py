@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from infra.settings.effect import Effect
 from infra.settings.reference import keys
+from infra.settings.section import Effect
 from sandbox.settings_files import PLACEHOLDER
 from sandbox.stacks import StackFailed, Step
 from tests.infra.changes import (

@@ -69,7 +69,6 @@ def test_a_setting_is_not_taken_for_environments_of_pulumi_cloud() -> None:
 CONFIG = "config/triton-sagemaker:"
 ENDPOINT = f"{CONFIG}endpoints/sagemaker-endpoint"
 SECRET = {"secure": "AAAB"}
-SCALED = {"min": 1, "max": 2}
 TOPIC = "arn:aws:sns:ap-northeast-1:123456789012:releases"
 
 
@@ -117,7 +116,6 @@ def test_what_may_be_is_accepted(path: str, value: Any) -> None:
             (f"{ENDPOINT}/model/artifact", key, f"{ENDPOINT}/model")
             for key in ("https://b/x.tar.gz", "./x.tar.gz", "a//x.tar.gz", "/x.tar.gz", ".tar.gz", "a/${B}.tar.gz")
         ),
-        (f"{CONFIG}image", {"version": "24.05-py3", "source": "x/y:1"}, f"{CONFIG}image"),
         (f"{CONFIG}vpc", {"subnetIds": ["subnet-1"] * 2, "securityGroupIds": ["sg-1"]}, f"{CONFIG}vpc/subnetIds"),
         (
             f"{CONFIG}vpc",
@@ -125,8 +123,6 @@ def test_what_may_be_is_accepted(path: str, value: Any) -> None:
             f"{CONFIG}vpc/securityGroupIds",
         ),
         (f"{ENDPOINT}/alarms/existing", ["a", "b", "a"], f"{ENDPOINT}/alarms/existing"),
-        (f"{CONFIG}adopt", {"bucketPolicy": True}, f"{CONFIG}adopt"),
-        (f"{CONFIG}adopt", {"bucket": False, "bucketLifecycle": True}, f"{CONFIG}adopt/bucket"),
         (f"{CONFIG}tags", {"CostEnv": "x"}, f"{CONFIG}tags"),
         (f"{CONFIG}tags/CostEnv", "", f"{CONFIG}tags/CostEnv"),
         (f"{CONFIG}tags/aws:x", "x", f"{CONFIG}tags"),
@@ -135,12 +131,6 @@ def test_what_may_be_is_accepted(path: str, value: Any) -> None:
         (f"{CONFIG}tags/x", "x" * 257, f"{CONFIG}tags/x"),
         (f"{CONFIG}notifications", {"topicArn": "releases"}, f"{CONFIG}notifications/topicArn"),
         (f"{CONFIG}notifications", {"topicArn": f"{TOPIC}.fifo"}, f"{CONFIG}notifications/topicArn"),
-        (f"{ENDPOINT}/instanceType", "ml.t2.medium", ENDPOINT),
-        (
-            f"{CONFIG}endpoints/x",
-            {"variants": {"A": {"model": {"path": "x"}, "instanceType": "ml.t2.medium", "autoscaling": SCALED}}},
-            f"{CONFIG}endpoints/x/variants/A",
-        ),
         (f"{CONFIG}image", {"repository": "1.dkr.ecr.x.y/x"}, f"{CONFIG}image/repository"),
         (f"{ENDPOINT}/instanceType", "ml.c5.xlargee", f"{ENDPOINT}/instanceType"),
         (f"{ENDPOINT}/instanceType", "ml.c5.32xlarge", f"{ENDPOINT}/instanceType"),
@@ -151,7 +141,6 @@ def test_what_may_be_is_accepted(path: str, value: Any) -> None:
         (f"{ENDPOINT}/release", {"strategy": "linear", "percent": 9}, f"{ENDPOINT}/release"),
         (f"{ENDPOINT}/environment", {"a-b": "x"}, f"{ENDPOINT}/environment"),
         (f"{ENDPOINT}/alarms/existing", ["arn:aws:x"], f"{ENDPOINT}/alarms/existing/0"),
-        (f"{ENDPOINT}/variants", {"A": {"model": {"path": "x"}}}, ENDPOINT),
     ],
 )
 def test_what_may_not_be_is_refused_at_its_place(path: str, value: Any, at: str) -> None:

@@ -101,7 +101,7 @@ def test_what_environments_keep_from_a_command_is_named(tmp_path: Path, capsys: 
 def test_a_secret_value_leaves_the_rest_readable(tmp_path: Path) -> None:
     stack = BASE + "      environment: {TOKEN: {secure: v1:abc}}\n  p:bucket: {name: my-models}\n"
     settings = StackFile.find("dev", project(tmp_path, stack)).settings()
-    assert settings.endpoints["iris"].environment == {"TOKEN": SECRET}
+    assert settings.endpoints["iris"].variants["AllTraffic"].environment == {"TOKEN": SECRET}
     assert settings.bucket.name == "my-models"
 
 

@@ -1,0 +1,130 @@
+"""docs/configuration.md, the documentation of all keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from infra.settings.reference import Key, keys
+from infra.settings.section import Effect
+from infra.settings.variant import InstanceVariant
+
+SECOND_ENDPOINT = """\
+  triton-sagemaker:endpoints:
+    sagemaker-endpoint:
+      # … unchanged
+    ranking-v2:
+      model: {artifact: artifacts/ranking_v2.tar.gz}
+      instanceType: ml.c5.xlarge
+      autoscaling: {min: 2, max: 6}
+      alarms: {errorRatePercent: 5, p99ModelLatencyMilliseconds: 500}
+      release: {strategy: canary, percent: 10, bakeSeconds: 600}
+"""
+
+TWO_VARIANTS = """\
+    ranking-v2:
+      variants:
+        Stable:
+          model: {artifact: artifacts/ranking_v2.tar.gz}
+          instanceType: ml.c5.xlarge
+          initialInstanceCount: 2
+          initialVariantWeight: 9
+        Trial:
+          model: {artifact: artifacts/ranking_v3.tar.gz}
+          instanceType: ml.c5.xlarge
+          initialInstanceCount: 2
+          initialVariantWeight: 1
+      alarms: {errorRatePercent: 5}
+      release: {bakeSeconds: 600}
+"""
+
+_VARIANT = ("endpoints", "*", "variants", "*")
+
+
+def markdown(project: str) -> str:
+    """The documentation of all keys."""
+    reference = keys()
+    effects = "\n".join(f"| {effect.value} | {effect.explanation} |" for effect in Effect)
+    text = f"""\
+# Configuration
+
+All settings are in `Pulumi.<stack>.yaml`. This page is generated from the program by `make schema`. In an editor with
+the YAML language server, the first line of each stack file enables completion and checks. Before you deploy:
+
+| command | shows |
+|---|---|
+| `python -m infra validate` | every mistake in all stack files, with its line |
+| `python -m infra explain KEY` | one key of this page |
+| `pulumi preview -s STACK` | the changes in the account |
+
+## Add a second endpoint with a canary release
+
+Each key of `{project}:endpoints` is an endpoint. Add one; the others do not change:
+
+```yaml
+{SECOND_ENDPOINT}```
+
+A release of this endpoint starts a new fleet, shifts 10 % of the traffic to it, watches the alarms for ten minutes,
+shifts the rest, and watches again. If an alarm fires, all traffic returns to the old fleet. Run
+`python -m infra validate`, upload the artifact, and run `pulumi up`.
+
+## Effects of a change
+
+| a change | what `pulumi up` does to a running endpoint |
+|---|---|
+{effects}
+
+Several changes at once have the strongest of their effects.
+
+## Keys
+
+Keys are in `config:`. Prefix keys without a namespace with `{project}:`. `*` is a name that you choose, `[]` an item of
+a list. If the default is empty, the description says what applies without the key. The source is whose rule the values
+follow: a shape of an API, such as `ECR API RepositoryName`, with its member in parentheses; a page of a guide; or this
+project, with its reason.
+
+"""
+    for section in dict.fromkeys(_section(key) for key in reference):
+        if section == _VARIANT:
+            text += _variants()
+        elif section[:4] != _VARIANT:
+            text += _table(section, [key for key in reference if _section(key) == section], reference)
+    return text.rstrip("\n") + "\n"
+
+
+def only_with(key: Key) -> tuple[str, ...]:
+    """The members of a union that have the key; none if all have it, or if it is the key that distinguishes them."""
+    return key.tags if key.tags != (key.path[-1],) else ()
+
+
+def _table(section: tuple[str, ...], rows: Sequence[Key], reference: Sequence[Key]) -> str:
+    title = ".".join(section).replace(".[]", "[]")
+    parents = {key.path: key for key in reference}
+    parent = parents.get(tuple(part for part in section if part != "[]")) or parents.get(section[:-1])
+    text = f"### `{title}`\n\n{parent.description}\n\n" if parent and section else "### The stack\n\n"
+    text += "| key | type | default | range | example | a change | | source |\n|---|---|---|---|---|---|---|---|\n"
+    for key in rows:
+        only = f" ({', '.join(only_with(key))})" if only_with(key) else ""
+        example = f"`{key.example}`" if key.example else ""
+        effect = "see below" if key.below else key.effect.value
+        name = key.name if not section else key.path[-1]
+        cells = (f"`{name}`{only}", key.type, key.default, key.range, example, effect, key.description, key.source)
+        text += "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+    return text + "\n"
+
+
+def _variants() -> str:
+    names = ", ".join(f"`{name}`" for name in InstanceVariant.fields_by_key())
+    return f"""\
+### `endpoints.*.variants.*`
+
+Each variant has these keys of the endpoint: {names}. The other keys apply to all variants. Here, `Trial` receives one
+request in ten:
+
+```yaml
+{TWO_VARIANTS}```
+
+"""
+
+
+def _section(key: Key) -> tuple[str, ...]:
+    return () if key.path == ("region",) else key.path[:-1]
