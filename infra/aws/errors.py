@@ -13,6 +13,8 @@ from infra.errors import UserError
 class AwsRequestRefused(UserError):
     """A call to AWS failed. The message names the resource, the operation, and AWS's code and message."""
 
+    exit_code = 2
+
 
 def code(error: ClientError) -> str:
     """AWS's error code, such as `AccessDenied`; for a HEAD request, the HTTP status."""

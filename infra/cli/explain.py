@@ -39,10 +39,7 @@ def explain(key: KeyName = None, write: Write = False, cwd: Directory = Path()) 
     """
     project = Project.at(cwd.absolute())
     if write:
-        file = project.root / FILE
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(markdown(project.name), encoding="utf-8")
-        print(file)
+        project.write(FILE, markdown(project.name))
         return
     known = keys()
     if key is None:

@@ -10,5 +10,12 @@ import typer
 Stack = Annotated[str, typer.Option("--stack", "-s", metavar="NAME", help="The name of the stack.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Directory = Annotated[
-    Path, typer.Option("--cwd", metavar="DIRECTORY", help="Run as if started in this directory of the project.")
+    Path,
+    typer.Option(
+        "--cwd",
+        metavar="DIRECTORY",
+        help="Run as if started in this directory of the project.",
+        exists=True,
+        file_okay=False,
+    ),
 ]

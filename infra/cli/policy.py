@@ -95,7 +95,7 @@ def _check(account: str | None, also: Sequence[str]) -> None:
             try:
                 TypeAdapter(EndpointName).validate_python(part)
             except ValidationError as error:
-                raise StackFileError(f"--also {name}: {error.errors()[0]['msg']}.") from None
+                raise StackFileError(f"--also {name}: {error.errors()[0]['msg'].rstrip('.')}.") from None
 
 
 def _quota_note(count: int) -> str | None:

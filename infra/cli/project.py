@@ -58,6 +58,23 @@ class Project:
                 return cls._read(file)
         raise StackFileError(f"Pulumi.yaml does not exist in {directory} or above it. {way_out}")
 
+    def write(self, file: Path, text: str) -> None:
+        """Write a file of the project, and print its name.
+
+        Args:
+            file: relative to the project's directory.
+
+        Raises:
+            StackFileError: the file cannot be written.
+        """
+        path = self.root / file
+        try:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise StackFileError(f"cannot write {path}: {error.strerror}.") from None
+        print(path)
+
     @classmethod
     def _read(cls, file: Path) -> Project:
         try:

@@ -27,10 +27,7 @@ def schema(cwd: Directory = Path()) -> None:
     Editors complete and check stack files by it: their first line names the file that this command writes.
     """
     project = Project.at(cwd.absolute())
-    file = project.root / FILE
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(text(project.name), encoding="utf-8")
-    print(file)
+    project.write(FILE, text(project.name))
 
 
 def text(project: str) -> str:

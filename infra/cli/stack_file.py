@@ -91,7 +91,7 @@ class StackFile:
         """The file of a stack. Values that only the engine can read cause a warning on stderr.
 
         Raises:
-            StackFileError: the stack does not exist, or its file is invalid whatever the settings in it are.
+            StackFileError: the stack does not exist, or its file has problems other than those of the settings.
         """
         file = cls.read(stack_path(stack, directory))
         if errors := [problem for problem in file.problems if problem.severity == "error"]:
@@ -159,21 +159,21 @@ class StackFile:
 
     def secret_problems(self) -> list[Problem]:
         """Secrets where they are not allowed, and secret settings that are not encrypted, each with its position."""
-        found: list[Problem] = []
+        problems: list[Problem] = []
         for path, encrypted in self._yaml.secrets.items():
             if self._is_misplaced(path):
-                found.append(Problem("misplaced-secret", MISPLACED_SECRET, path=path))
+                problems.append(Problem("misplaced-secret", MISPLACED_SECRET, path=path))
             elif not _CIPHERTEXT.fullmatch(encrypted):
                 message = (
                     "is not a value that Pulumi encrypted (v1:NONCE:CIPHERTEXT, or base64 from Pulumi Cloud), and may "
                     f"be the secret itself. Remove it and run: {command_to_encrypt(key_of(path), self.stack)}"
                 )
-                found.append(Problem("not-encrypted", message, path=path))
+                problems.append(Problem("not-encrypted", message, path=path))
         for name in SECRET_KEYS:
             key = f"{self.project.name}:{name}"
             if key in self.secret_keys and key in self.config:
-                found += in_plain_text(key, _without_secrets(self.config[key]), self.stack)
-        return [self._locate(problem) for problem in found]
+                problems += in_plain_text(key, _without_secrets(self.config[key]), self.stack)
+        return [self._locate(problem) for problem in problems]
 
     def _read_stack(self, root: Node | None) -> None:
         if not isinstance(root, MappingNode | None):
@@ -207,19 +207,19 @@ class StackFile:
                 self._set(key, node)
         for key, (key_node, node) in entries.items():
             if key.count(":") != 1:
-                meant = self._meant_by(key)
-                did_you_mean = f"; did you mean {meant}?" if meant else "."
+                intended = self._intended(key)
+                did_you_mean = f"; did you mean {intended}?" if intended else "."
                 self._yaml.report("key-form", f"keys must have the form NAMESPACE:NAME{did_you_mean}", (key,), key_node)
-                self._set_meant(meant, key_node, node)
+                self._set_elsewhere(intended, key_node, node)
 
     def _read_misplaced(self, key: str, key_node: ScalarNode, node: Node) -> None:
         """Report a key next to `config`; a setting that is not indented is read nevertheless."""
         if section := nearest(key, {*_SECTIONS} - {key}):
             message = f"unknown key; did you mean {section}?"
             self.has_config = self.has_config and section != "config"
-        elif meant := self._meant_by(key):
-            message = f"unknown key here; did you mean {meant}, indented below config?"
-            self._set_meant(meant, key_node, node)
+        elif intended := self._intended(key):
+            message = f"unknown key here; did you mean {intended}, indented below config?"
+            self._set_elsewhere(intended, key_node, node)
         else:
             message = f"unknown key; the keys of a stack file are: {', '.join(_SECTIONS)}."
         self._yaml.report("unknown-key", message, (key,), key_node)
@@ -227,9 +227,9 @@ class StackFile:
     def _read_project(self) -> None:
         for key, (key_node, node) in self.project.config.items():
             if not self.has((key,)):
-                self._set_meant(key, key_node, node)
+                self._set_elsewhere(key, key_node, node)
 
-    def _set_meant(self, key: str | None, key_node: ScalarNode, node: Node) -> None:
+    def _set_elsewhere(self, key: str | None, key_node: ScalarNode, node: Node) -> None:
         """Set a key of `config` that another place than `config` gives."""
         if key and not self.has((key,)):
             self._yaml.positions[(key,)] = Position.of(key_node.start_mark)
@@ -240,7 +240,7 @@ class StackFile:
         if (key,) not in self._yaml.secrets:
             self.config[key] = "" if value is None else value
 
-    def _meant_by(self, key: str) -> str | None:
+    def _intended(self, key: str) -> str | None:
         """The key of `config` that one of another form, or in another place, stands for."""
         namespace, *below = [part for part in key.split(":") if part] or [key]
         if below:

@@ -144,9 +144,9 @@ class ConfigReader:
             else:
                 own[key.value] = key, value
                 self._check_key(key, value, path)
-        found = merged | own
-        self.positions |= {(*path, name): Position.of(key.start_mark) for name, (key, _) in found.items()}
-        return found
+        entries = merged | own
+        self.positions |= {(*path, name): Position.of(key.start_mark) for name, (key, _) in entries.items()}
+        return entries
 
     def report(
         self, rule: str, message: str, path: Location, node: Node | None = None, severity: Severity = "error"

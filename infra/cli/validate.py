@@ -30,7 +30,7 @@ class Format(StrEnum):
 
 Files = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="[FILE]...", help="Stack files.", show_default="all stack files of the project"),
+    typer.Argument(metavar="FILE", help="Stack files.", show_default="all stack files of the project"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Same as --format json.")]
 As = Annotated[

@@ -60,7 +60,7 @@ class Deployment:
 
     resources: list[Registered] = field(default_factory=list)
     outputs: Inputs = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
 
     def all(self, type_: str) -> list[Registered]:
         return [resource for resource in self.resources if resource.type.endswith(type_)]
@@ -77,7 +77,7 @@ class _Log(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         severity = "warning: " if record.levelno == logging.WARNING else ""
-        self._deployment.said.append(severity + record.getMessage())
+        self._deployment.log.append(severity + record.getMessage())
 
 
 class _Monitor(mocks.MockMonitor):

@@ -16,7 +16,7 @@ def test_a_user_error_ends_a_command_with_its_text_and_exit_code(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(command_line, "app", fail)
+    monkeypatch.setattr(command_line.CommandGroup, "main", fail)
     with pytest.raises(SystemExit) as ended:
         command_line.main(["validate"])
     assert ended.value.code == code

@@ -129,7 +129,7 @@ def test_the_state_holds_the_path_of_a_dynamic_provider_and_no_code() -> None:
 
 
 def test_the_release_is_announced_with_its_duration() -> None:
-    (message,) = run("prod").said
+    (message,) = run("prod").log
     assert message.startswith("sagemaker-endpoint: ")
     for part in ("22 to 38 minutes", "canary 10 %", "1 of 2 instances = 50 %", "4 rollback alarms"):
         assert part in message
@@ -138,7 +138,7 @@ def test_the_release_is_announced_with_its_duration() -> None:
 def test_a_warning_names_its_key() -> None:
     config = stack_file("prod") | {"triton-sagemaker:environment": "staging"}
     del config["triton-sagemaker:endpoints"]["sagemaker-endpoint"]["alarms"]
-    warning, _ = run("prod", config).said
+    warning, _ = run("prod", config).log
     assert warning.startswith("warning: triton-sagemaker:endpoints.sagemaker-endpoint.alarms: ")
 
 

@@ -82,7 +82,7 @@ def test_windows_and_topic_reach_endpoint_and_alarms() -> None:
     deployment = changed("prod", notifications={"topicArn": TOPIC}, freezeWindows=windows)
     assert endpoint(deployment)["notificationTopicArn"] == TOPIC
     assert endpoint(deployment)["freezeWindows"] == windows
-    assert [message for message in deployment.said if "stock-taking" in message]
+    assert [message for message in deployment.log if "stock-taking" in message]
     of_endpoint = deployment.one(":MetricAlarm", "sagemaker-endpoint-error-rate").inputs
     of_fleet = deployment.one(":MetricAlarm", "sagemaker-endpoint-rollback-error-rate").inputs
     assert (of_endpoint["alarmActions"], of_endpoint["okActions"]) == ([TOPIC], [TOPIC])
