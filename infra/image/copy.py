@@ -80,9 +80,7 @@ class CopiedImage:
 
     digest: str
     uri: str
-    tag: str
     source: str
-    layers: int
     bytes_total: int
     bytes_copied: int
 
@@ -116,22 +114,14 @@ def copy_image(
     return CopiedImage(
         digest=image.manifest.digest,
         uri=str(destination.at(image.manifest.digest)),
-        tag=destination.tag,
         source=str(image.reference),
-        layers=len(blobs),
         bytes_total=_size(blobs),
         bytes_copied=bytes_copied,
     )
 
 
 def read_image(sources: Sequence[ImageReference], registries: Registries) -> SourceImage:
-    """The image of the first source that has it, for linux/amd64 and with a manifest that SageMaker accepts.
-
-    Raises:
-        ImageNotFound: no source has it.
-        UnsupportedImage: SageMaker cannot run it.
-        ImageCopyError: a source fails.
-    """
+    """The image of the first source that has it, for linux/amd64 and with a manifest that SageMaker accepts."""
     failures: list[tuple[ImageReference, ImageCopyError]] = []
     for reference in sources:
         source = registries.source(reference)
@@ -147,11 +137,7 @@ def read_image(sources: Sequence[ImageReference], registries: Registries) -> Sou
 
 
 def digest_of_copy(reference: ImageReference, registries: Registries) -> str:
-    """The digest that a copy of the image would have now. It only reads manifests.
-
-    Raises:
-        ImageCopyError: the source does not have the image, or fails.
-    """
+    """The digest that a copy of the image would have now. It only reads manifests."""
     name = str(reference)
     manifest = _image_manifest(registries.source(reference), reference.digest or reference.tag or "", name)
     return as_docker_schema2(manifest, name).digest
@@ -189,11 +175,7 @@ def _config(source: ImageSource, config: Descriptor, image: str, registries: Reg
 
 
 def _tagged(repository: EcrRepository, tag: str, image: SourceImage) -> str | None:
-    """The digest that the tag names.
-
-    Raises:
-        ImageTagConflict: it is another image, and the tag is immutable.
-    """
+    """The digest that the tag names; another image's only if the tag is mutable."""
     digest = repository.tagged_digest(tag)
     if digest is not None and digest != image.manifest.digest and repository.is_immutable(tag):
         raise _conflict(repository, tag, digest, image)

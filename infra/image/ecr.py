@@ -15,7 +15,7 @@ from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from urllib3.response import BaseHTTPResponse
 
-from infra.image.errors import DigestMismatch, EcrRefused, ImageNotFound, TransferFailed
+from infra.image.errors import RESUME, RUN_AGAIN, DigestMismatch, EcrRefused, ImageNotFound, TransferFailed
 from infra.image.http import Http, check_status, from_byte
 from infra.image.manifest import READABLE_MEDIA_TYPES, ImageManifest, verify_digest
 from infra.image.reference import EcrRegistry
@@ -31,7 +31,7 @@ _VPC_HINT = (
 
 
 class UploadLost(Exception):
-    """The upload of a layer cannot continue; another one can be started."""
+    """ECR does not know the upload of a layer any more; another one can be started."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,7 @@ class EcrRepository:
         return f"ECR repository {self._name} of account {self._registry.account} in {self._registry.region}"
 
     def manifest(self, tag_or_digest: str) -> tuple[bytes, str | None]:
-        """A manifest's exact bytes, with a verified digest, and its media type.
-
-        Raises:
-            ImageNotFound, EcrRefused, DigestMismatch: with the image and the way out.
-        """
+        """A manifest's exact bytes, with a verified digest, and its media type."""
         image = self._image(tag_or_digest)
         body = image["imageManifest"].encode()
         digest = tag_or_digest if tag_or_digest.startswith("sha256:") else image["imageId"]["imageDigest"]
@@ -130,11 +126,7 @@ class EcrRepository:
             raise
 
     def complete_layer_upload(self, upload: LayerUpload, digest: str) -> None:
-        """End a layer's upload; ECR verifies its digest. The layer may exist by then.
-
-        Raises:
-            UploadLost: ECR does not know the upload any more.
-        """
+        """End a layer's upload; ECR verifies its digest. The layer may exist by then. Raises UploadLost too."""
         try:
             self._call("CompleteLayerUpload", repositoryName=self._name, uploadId=upload.id, layerDigests=[digest])
         except EcrRefused as refused:
@@ -144,17 +136,11 @@ class EcrRepository:
                 case "UploadNotFoundException":
                     raise UploadLost(str(refused)) from None
                 case "InvalidLayerException":
-                    raise DigestMismatch(
-                        f"{refused} Layer {digest} was changed in transit. Run the command again."
-                    ) from None
+                    raise DigestMismatch(f"{refused} Layer {digest} changed in transit. {RUN_AGAIN}") from None
             raise
 
     def put_image(self, manifest: ImageManifest, tag: str) -> None:
-        """Put the manifest under the tag; ECR verifies its digest.
-
-        Raises:
-            EcrRefused, DigestMismatch: naming the repository.
-        """
+        """Put the manifest under the tag; ECR verifies its digest."""
         try:
             self._call(
                 "PutImage",
@@ -169,7 +155,7 @@ class EcrRepository:
                 case "ImageAlreadyExistsException":  # same image, same tag
                     return
                 case "ImageDigestDoesNotMatchException":
-                    raise DigestMismatch(f"{refused} It was changed in transit. Run the command again.") from None
+                    raise DigestMismatch(f"{refused} It changed in transit. {RUN_AGAIN}") from None
             raise
 
     def _image(self, tag_or_digest: str) -> dict[str, Any]:
@@ -202,9 +188,7 @@ class EcrRepository:
         except NoCredentialsError as error:
             raise EcrRefused(operation, str(self), "NoCredentials", str(error)) from None
         except BotoCoreError as error:
-            raise TransferFailed(
-                f"{self}: {operation} failed: {error}. Run the command again: complete layers are kept."
-            ) from None
+            raise TransferFailed(f"{self}: {operation} failed: {error}. {RESUME}") from None
 
 
 def tag_is_immutable(tag: str, mutability: str, exclusion_filters: Iterable[str]) -> bool:

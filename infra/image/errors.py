@@ -1,4 +1,7 @@
-"""The errors of copying an image. No message contains a signed URL or a token."""
+"""The errors of copying an image. No message contains a signed URL or a token.
+
+Whatever goes wrong with a registry or an image, the functions of infra/image raise an `ImageCopyError`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ from typing import Any
 
 from infra.diagnostics.printable import printable
 from infra.errors import UserError
+
+RUN_AGAIN = "Run the command again."
+RESUME = "Run the command again: complete layers are kept."
 
 
 class ImageCopyError(UserError):
@@ -80,7 +86,7 @@ _WAYS_OUT = (
     ),
     (
         {"ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException", "NoCredentials"},
-        "Renew the AWS credentials and run the command again.",
+        f"Renew the AWS credentials. {RUN_AGAIN}",
     ),
     (
         {"LayerInaccessibleException"},

@@ -23,7 +23,7 @@ from urllib3.response import BaseHTTPResponse
 
 from infra.aws.proxies import Proxies
 from infra.diagnostics.printable import printable
-from infra.image.errors import DigestMismatch, TransferFailed
+from infra.image.errors import RESUME, DigestMismatch, TransferFailed
 
 T = TypeVar("T")
 
@@ -66,18 +66,14 @@ class Retry:
     sleep: Callable[[float], None] = time.sleep
 
     def call(self, action: Callable[[], T], what: str) -> T:
-        """The result of `action`, repeated while it raises Broken.
-
-        Raises:
-            TransferFailed: after the last try; the message names `what`.
-        """
+        """The result of `action`, repeated while it raises Broken. The last one becomes a TransferFailed of `what`."""
         attempt = 1
         while True:
             try:
                 return action()
             except Broken as broken:
                 if attempt >= min(self.tries, broken.tries or self.tries):
-                    again = f" Tried {attempt} times. Run the command again: complete layers are kept."
+                    again = f" Tried {attempt} times. {RESUME}"
                     raise TransferFailed(f"{what}: {broken}{again if attempt > 1 else ''}") from None
             self.sleep(self._pause(attempt))
             attempt += 1
@@ -123,11 +119,7 @@ class Http:
         raise Broken(f"{_host(url)}: more than {_MAX_REDIRECTS} redirects.", tries=1)
 
     def refuse_link_local(self, url: str) -> None:
-        """Refuse a host that is, or resolves to, a link-local address. A proxy resolves the name itself.
-
-        Raises:
-            Broken: without a retry.
-        """
+        """Refuse a host that is, or resolves to, a link-local address. A proxy resolves the name itself."""
         host = urlsplit(url).hostname or ""
         try:
             resolved = [] if self._proxies.of_url(url) else [info[4][0] for info in socket.getaddrinfo(host, None)]
@@ -183,11 +175,7 @@ class BlobReader:
         self._position = 0
 
     def read(self, position: int, length: int) -> bytearray:
-        """`length` bytes from `position` on.
-
-        Raises:
-            TransferFailed: after the last try.
-        """
+        """`length` bytes from `position` on."""
         part = bytearray(length)
         filled = 0
 
@@ -281,11 +269,7 @@ def _extent(response: BaseHTTPResponse) -> tuple[int, int | None]:
 
 
 def _redirected(url: str, location: str) -> str:
-    """The target of a redirect.
-
-    Raises:
-        Broken: it is not followed.
-    """
+    """The target of a redirect that may be followed."""
     try:
         target = urljoin(url, location)
         scheme, host = urlsplit(target).scheme, urlsplit(target).hostname

@@ -4,34 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 from infra.image.ecr import EcrRepository, UploadLost
-from infra.image.errors import DigestMismatch, TransferFailed
+from infra.image.errors import RUN_AGAIN, DigestMismatch, TransferFailed
 from infra.image.http import BlobReader, Retry
 from infra.image.manifest import Descriptor
 from infra.image.registry import ImageSource
 
 MAX_UPLOADS = 3
 """How often the upload of a layer is started before the copy fails."""
-
-
-@dataclass(frozen=True)
-class PartRange:
-    """Bytes `first` to `last`, both inclusive, as in UploadLayerPart."""
-
-    first: int
-    last: int
-
-    @property
-    def length(self) -> int:
-        return self.last - self.first + 1
-
-
-def next_part(position: int, size: int, part_bytes: int) -> PartRange:
-    """The part to upload after the first `position` bytes of a layer of `size` bytes."""
-    return PartRange(position, min(position + part_bytes, size) - 1)
 
 
 def copy_layer(
@@ -61,7 +43,7 @@ def copy_layer(
                 return None
         finally:
             reader.close()
-    raise TransferFailed(f"{name}: ECR lost its upload {MAX_UPLOADS} times ({lost}). Run the command again.")
+    raise TransferFailed(f"{name}: ECR lost its upload {MAX_UPLOADS} times ({lost}). {RUN_AGAIN}")
 
 
 def _upload(
@@ -70,22 +52,16 @@ def _upload(
     upload = destination.initiate_layer_upload()
     content = hashlib.sha256()
     position = 0
-
-    def copy_part(part: PartRange) -> int:
-        """The position after the bytes that ECR has received. On return the memory of the part is freed."""
-        data = reader.read(part.first, part.length)
-        last = destination.upload_layer_part(upload, part.first, data)
-        if not part.first <= last <= part.last:
-            raise UploadLost(f"ECR has the bytes up to {last} after bytes {part.first} to {part.last} were sent")
-        content.update(memoryview(data)[: last + 1 - part.first])
-        return last + 1
-
     while position < layer.size:
-        position = copy_part(next_part(position, layer.size, upload.part_bytes))
+        data = reader.read(position, min(upload.part_bytes, layer.size - position))
+        after = destination.upload_layer_part(upload, position, data) + 1
+        if not position < after <= position + len(data):
+            raise UploadLost(f"ECR has {after} bytes after bytes {position} to {position + len(data) - 1} were sent")
+        content.update(memoryview(data)[: after - position])
+        del data  # before the next part is read
+        position = after
         on_bytes(position)
     digest = f"sha256:{content.hexdigest()}"
     if digest != layer.digest:
-        raise DigestMismatch(
-            f"{name}: the received bytes have digest {digest} and were discarded. Run the command again."
-        )
+        raise DigestMismatch(f"{name}: the received bytes have digest {digest} and were discarded. {RUN_AGAIN}")
     destination.complete_layer_upload(upload, layer.digest)

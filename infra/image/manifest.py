@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from infra.diagnostics.printable import printable
-from infra.image.errors import DigestMismatch, UnsupportedImage
+from infra.image.errors import RUN_AGAIN, DigestMismatch, UnsupportedImage
 from infra.image.reference import DIGEST
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -119,17 +119,15 @@ def verify_digest(body: bytes, digest: str, what: str) -> None:
     """
     received = digest_of(body)
     if received != digest:
-        raise DigestMismatch(f"{what}: the received bytes have digest {received}, not {digest}. Run the command again.")
+        raise DigestMismatch(f"{what}: the received bytes have digest {received}, not {digest}. {RUN_AGAIN}")
 
 
 def parse_manifest(body: bytes, media_type: str | None, image: str) -> ImageManifest | ImageIndex:
     """Read a manifest.
 
     Args:
-        media_type: the one that the registry declares; it takes precedence over the manifest's own.
-
-    Raises:
-        UnsupportedImage: the document is not a manifest; the message names `image`.
+        media_type: the one that the registry declares; it has precedence over the manifest's own.
+        image: the name in errors.
     """
     try:
         document = json.loads(body)
@@ -148,11 +146,7 @@ def parse_manifest(body: bytes, media_type: str | None, image: str) -> ImageMani
 
 
 def choose_platform(index: ImageIndex, image: str) -> Descriptor:
-    """The linux/amd64 image of an index, or its only one if that has no platform.
-
-    Raises:
-        UnsupportedImage: the index has other platforms, which the message lists.
-    """
+    """The linux/amd64 image of an index, or its only one if that has no platform."""
     images = [
         manifest
         for manifest in index.manifests
@@ -182,11 +176,8 @@ def check_config(config: bytes, image: str) -> None:
 
 
 def as_docker_schema2(manifest: ImageManifest, image: str) -> ImageManifest:
-    """The manifest in the form that SageMaker accepts: unchanged, or rewritten with another digest.
-
-    Raises:
-        UnsupportedImage: a layer is not a gzip tar in the registry; the message names it.
-    """
+    """The manifest in the form that SageMaker accepts: unchanged, or rewritten with another digest. Layers must be gzip
+    tars in the registry."""
     if manifest.config.media_type not in (DOCKER_CONFIG, OCI_CONFIG):
         raise UnsupportedImage(f"{image} is not a container image: its configuration is {manifest.config.media_type}.")
     for position, layer in enumerate(manifest.layers, start=1):

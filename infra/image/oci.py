@@ -40,19 +40,11 @@ class DistributionRepository:
         return f"{self._host}/{self._name}"
 
     def manifest(self, tag_or_digest: str) -> tuple[bytes, str | None]:
-        """A manifest's exact bytes, with a verified digest, and its media type.
-
-        Raises:
-            ImageNotFound, RegistryRefused, DigestMismatch, TransferFailed: with the image and the way out.
-        """
+        """A manifest's exact bytes, with a verified digest, and its media type."""
         return self._retry.call(lambda: self._manifest(tag_or_digest), f"{self}: manifest of {tag_or_digest}")
 
     def open_blob(self, digest: str, start: int) -> BaseHTTPResponse:
-        """The response with a blob's bytes from `start` on, its body unread.
-
-        Raises:
-            RegistryRefused: the image is not public.
-        """
+        """The response with a blob's bytes from `start` on, its body unread."""
         url = self._url(f"blobs/{digest}")
         response = self._get(url, from_byte(start))
         check_status(response, url)
@@ -124,12 +116,7 @@ class DistributionRepository:
 
 
 def _read(response: BaseHTTPResponse, limit: int, what: str) -> bytes:
-    """A small body.
-
-    Raises:
-        Broken: the connection breaks.
-        UnsupportedImage: the body has more than `limit` bytes.
-    """
+    """A body of at most `limit` bytes."""
     try:
         body = response.read(limit + 1)
     except (HTTPError, OSError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -24,18 +25,15 @@ class ImageSource(Protocol):
         """The response with a blob's bytes from `start` on, its body unread."""
 
 
-class ClientFactory(Protocol):
-    """Creates boto3 clients. The caller decides on session, endpoints and retries (botocore's `Config(retries=…)`)."""
-
-    def __call__(self, service: str, region: str, /) -> Any:
-        """The client of a service in a region."""
-
-
 @dataclass(frozen=True)
 class Registries:
-    """Everything that access to a registry requires."""
+    """Everything that access to a registry requires.
 
-    client: ClientFactory
+    Attributes:
+        client: creates the boto3 client of a service in a region.
+    """
+
+    client: Callable[[str, str], Any]
     retry: Retry = field(default_factory=Retry)
     http: Http = field(default_factory=Http)
 
@@ -46,11 +44,7 @@ class Registries:
         return DistributionRepository(reference, self.http, self.retry)
 
     def ecr(self, reference: ImageReference) -> EcrRepository:
-        """The repository of an image in ECR, in any account and region.
-
-        Raises:
-            InvalidImageReference: the image is in another registry.
-        """
+        """The repository of an image in ECR, in any account and region."""
         registry = reference.ecr
         if registry is None:
             raise InvalidImageReference(
