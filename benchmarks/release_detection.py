@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.release.autoscaling import ScalingRecords
-from infra.release.driver import EndpointRelease
+from infra.release.driver import ReleaseDriver
 from infra.release.policy import ReleasePolicy
 from infra.release.records import ReleaseRecorder
 from infra.release.request import OWNER_TAG, EndpointRequest
@@ -102,7 +102,7 @@ def counted(account: Account, *names: str) -> tuple[dict[str, Any], Callable[[],
 def driver(account: Account, endpoint: str, bake_seconds: int, begun: threading.Event) -> int:
     """Release with the driver of this project; returns how many calls that took. `begun` is set once it is seen."""
     clients, calls = counted(account, "sagemaker", "logs", "application-autoscaling", "cloudwatch")
-    release = EndpointRelease(
+    release = ReleaseDriver(
         sagemaker=clients["sagemaker"],
         logs=clients["logs"],
         autoscaling=clients["application-autoscaling"],

@@ -15,3 +15,7 @@ class UserError(Exception):
     """
 
     exit_code: ClassVar[int] = 1
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.__module__ = "__main__"  # Pulumi prints a provider's error as a traceback does; this omits the module path

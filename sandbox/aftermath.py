@@ -38,4 +38,4 @@ def _serving(stack: Stack, name: str, region: str) -> str:
     except (BotoCoreError, ClientError) as error:
         return f"{name}: {error}"
     endpoint = EndpointDescription.of(answer)
-    return f"{name}: {endpoint.status}, {'serves' if endpoint.is_live else 'does not serve'} {endpoint.config_name}"
+    return f"{name}: {endpoint.status}, {'serves' if endpoint.is_serving else 'does not serve'} {endpoint.config_name}"

@@ -1,4 +1,4 @@
-"""`python -m infra release`: what becomes of a release, and its emergency stop."""
+"""`python -m infra release`: the status of a release, its history, and its emergency stop."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 
-app = typer.Typer(
-    help="Look at the release of a stack's endpoint, at those before it, and stop it.", no_args_is_help=True
-)
+app = typer.Typer(help="Show or stop the release of a stack's endpoint, and list earlier ones.", no_args_is_help=True)
 
 Stack = Annotated[str, typer.Option("--stack", "-s", help="The stack, as in Pulumi.STACK.yaml.")]
 EndpointName = Annotated[str | None, typer.Argument(metavar="ENDPOINT", help="Needed if the stack has several.")]
@@ -34,30 +32,30 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command()
 def status(stack: Stack, endpoint: EndpointName = None, as_json: AsJson = False, cwd: Directory = Path()) -> None:
-    """Show how the endpoint and its release are, and do not wait.
+    """Show the endpoint and the release in progress, then exit.
 
-    Exits with 0 when it serves and its last release succeeded, 1 when a release failed or is being rolled back, 3 while
-    one is under way, and 2 when that cannot be determined.
+    Exits with 0 if it serves and its last release succeeded, 1 if a release failed or is being rolled back, 3 if one is
+    in progress, and 2 if that cannot be determined.
     """
     target = find(stack, endpoint, cwd)
-    found = _look(target, target.observer())
+    current = _poll(target, target.observer())
     if as_json:
-        print(json.dumps(found.facts(), indent=2, ensure_ascii=False))
+        print(json.dumps(current.facts(), indent=2, ensure_ascii=False))
     else:
-        _console().print(status_view(found))
-    raise typer.Exit(found.exit_code)
+        _console().print(status_view(current))
+    raise typer.Exit(current.exit_code)
 
 
 @app.command()
 def watch(stack: Stack, endpoint: EndpointName = None, cwd: Directory = Path()) -> None:
-    """Show the same, live, until nothing is under way, and exit as `status` does then."""
+    """Show the same, live, until no change is in progress, and exit as `status` does then."""
     target = find(stack, endpoint, cwd)
     try:
-        found = _watched(target)
+        last = _watched(target)
     except KeyboardInterrupt:
-        _say(f"{target.name}: no longer watched; what is under way goes on.")
+        _print(f"{target.name}: no longer watched; the change in progress continues.")
         raise typer.Exit(INTERRUPTED) from None
-    raise typer.Exit(found.exit_code)
+    raise typer.Exit(last.exit_code)
 
 
 @app.command()
@@ -68,18 +66,18 @@ def history(
     as_json: AsJson = False,
     cwd: Directory = Path(),
 ) -> None:
-    """List past releases, the newest first."""
+    """List past releases, newest first."""
     target = find(stack, endpoint, cwd)
     observer = target.observer()
     records = observer.history(limit)
     if not records and not target.is_listed and observer.endpoint() is None:
         raise target.no_endpoint()
     if as_json:
-        print(json.dumps([json.loads(each.json()) for each in records], indent=2, ensure_ascii=False))
+        print(json.dumps([json.loads(record.json()) for record in records], indent=2, ensure_ascii=False))
     elif records:
         _console().print(history_view(records))
     else:
-        _say(f"{target.name}: no release is on record.")
+        _print(f"{target.name}: no release is on record.")
 
 
 @app.command()
@@ -89,9 +87,9 @@ def stop(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     cwd: Directory = Path(),
 ) -> None:
-    """Roll back the release under way, by an alarm that is made to fire, and wait until that is over.
+    """Roll back the release in progress by setting an alarm to ALARM, and wait for the end of the rollback.
 
-    Exits with 0 when the old configuration is live again, 1 when the release ended otherwise, and 2 when it cannot be
+    Exits with 0 if the old configuration is live again, 1 if the release ended otherwise, and 2 if it cannot be
     stopped.
     """
     from infra.release.stop import ReleaseStop
@@ -100,77 +98,77 @@ def stop(
     before = target.observer().endpoint()
     if before is None:
         raise target.no_endpoint()
-    stopping = ReleaseStop(target.session.client("sagemaker"), target.session.client("cloudwatch"), _say)
+    stopping = ReleaseStop(target.session.client("sagemaker"), target.session.client("cloudwatch"), _print)
     stopping.alarm(before)
-    _confirm(f"Roll back {target.name} from {before.heading_for} to {before.config_name}?", yes)
+    _confirm(f"Roll back {target.name} from {before.target_config} to {before.config_name}?", yes)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cancelled CI job must not leave the alarm firing
     try:
         after = stopping.run(before, target.caller(), target.deadline_seconds())
     except KeyboardInterrupt:
-        _say(f"{target.name}: no longer stopped, and the alarm is OK again. SageMaker may have seen it: watch it.")
+        _print(f"{target.name}: the stop was cancelled, and the alarm is OK again. SageMaker may roll back still.")
         raise typer.Exit(INTERRUPTED) from None
     if after is None:
-        _fail(f"{target.name} was deleted meanwhile.")
-    because = f": {after.failure_reason}" if after.failure_reason else "."
+        _fail(f"{target.name} was deleted by another party.")
+    reason = f": {after.failure_reason}" if after.failure_reason else "."
     if after.serves(before.config_name):
-        _say(f"{target.name}: the release of {before.heading_for} is stopped; {before.config_name} is live{because}")
+        _print(f"{target.name}: stopped the release of {before.target_config}; {before.config_name} is live{reason}")
         return
-    if after.serves(before.heading_for):
+    if after.serves(before.target_config):
         _fail(
-            f"{target.name}: too late. The release of {before.heading_for} ended before the stop worked, and it is "
-            "live. Release the model before it to go back."
+            f"{target.name}: too late. The release of {before.target_config} ended before the stop took effect, and it "
+            "is live. Release the previous model to go back."
         )
-    _fail(f"{target.name}: {after.status}, heading for {after.heading_for}; {after.config_name} is live{because}")
+    _fail(f"{target.name}: {after.status} to {after.target_config}; {after.config_name} is live{reason}")
 
 
-def _look(target: ReleaseTarget, observer: ReleaseObserver) -> ReleaseStatus:
-    found = observer.look()
-    if found is None:
+def _poll(target: ReleaseTarget, observer: ReleaseObserver) -> ReleaseStatus:
+    current = observer.poll()
+    if current is None:
         raise target.no_endpoint()
-    return found
+    return current
 
 
 def _watched(target: ReleaseTarget) -> ReleaseStatus:
-    """The status once nothing is under way, shown until then: live on a terminal, else a line for each change."""
+    """The status once no change is in progress, shown until then: live on a terminal, else a line for each change."""
     from infra.release.waiting import Clock
 
     clock, console, observer = Clock(), _console(), target.observer()
-    found = _look(target, observer)
+    current = _poll(target, observer)
     if sys.stdout.isatty():
-        with Live(status_view(found), console=console, auto_refresh=False) as live:
-            while found.in_progress:
+        with Live(status_view(current), console=console, auto_refresh=False) as live:
+            while current.in_progress:
                 clock.pause()
-                found = _look(target, observer)
-                live.update(status_view(found), refresh=True)
-        return found
-    said = ""
-    while found.in_progress:
-        if found.line != said:
-            said = found.line
-            _say(f"{found.endpoint}: {said}")
+                current = _poll(target, observer)
+                live.update(status_view(current), refresh=True)
+        return current
+    last_line = ""
+    while current.in_progress:
+        if current.line != last_line:
+            last_line = current.line
+            _print(f"{current.endpoint}: {last_line}")
         clock.pause()
-        found = _look(target, observer)
-    console.print(status_view(found))
-    return found
+        current = _poll(target, observer)
+    console.print(status_view(current))
+    return current
 
 
 def _confirm(question: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise StackFileError("there is no terminal to ask on. Give --yes to go ahead.")
+        raise StackFileError("cannot ask for confirmation without a terminal. Use --yes to confirm.")
     typer.confirm(question, abort=True)
 
 
 def _fail(message: str) -> NoReturn:
-    _say(message)
+    _print(message)
     raise typer.Exit(1)
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, flush=True)
 
 
 def _console() -> Console:
-    """Where there is no terminal, nothing is cut to 80 columns."""
+    """Without a terminal, lines are not cut to 80 columns."""
     return Console(width=None if sys.stdout.isatty() else 200, highlight=False)

@@ -1,7 +1,7 @@
-"""The endpoint that `python -m infra release` is about, also while the stack file has mistakes.
+"""The endpoint of a `python -m infra release` command, even while the stack file has mistakes.
 
-In an incident the file is being edited. All that these commands must have of it are the region and the endpoint's
-name; the rest of the settings only completes what SageMaker says.
+During an incident the file is being edited. These commands only require the region and the endpoint's name; the other
+settings complete what SageMaker returns.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class ReleaseTarget:
 
     name: str
     owner: str
-    """What the endpoint's owner tag has to be where the file does not vouch for the name: `<project>/<stack>`."""
+    """The owner tag that the endpoint must have if a valid file does not list it: `<project>/<stack>`."""
     others: tuple[str, ...]
-    """The stack's endpoints by the file, without this one."""
+    """The other endpoints in the file."""
     is_listed: bool
-    """Whether a file without mistakes has this endpoint."""
+    """Whether a valid file has this endpoint."""
     settings: EndpointSettings | None
     bucket: str | None
     session: AwsSession
@@ -47,7 +47,7 @@ class ReleaseTarget:
             self.session.client,
             self.name,
             bucket=self.bucket,
-            relatives=self.others,
+            siblings=self.others,
             existing_alarms=settings.alarms.existing if settings else [],
             planned=settings.release.policy if settings else None,
             provisioning=settings.provisioning if settings else None,
@@ -57,7 +57,7 @@ class ReleaseTarget:
     def require_owned(self) -> None:
         """
         Raises:
-            StackFileError: the endpoint of this name is not this stack's.
+            StackFileError: the endpoint of this name does not belong to this stack.
         """
         from infra.aws.errors import aws_calls
         from infra.release.live import EndpointReader
@@ -65,22 +65,22 @@ class ReleaseTarget:
 
         reader = EndpointReader(self.session.client("sagemaker"))
         with aws_calls(f"endpoint {self.name}"):
-            found = reader.endpoint(self.name)
-            owner = reader.tags(found).get(OWNER_TAG) if found else self.owner
+            endpoint = reader.endpoint(self.name)
+            owner = reader.tags(endpoint).get(OWNER_TAG) if endpoint else self.owner
         if owner != self.owner:
-            whose = f"belongs to stack {owner}" if owner else f"carries no tag {OWNER_TAG}"
-            raise StackFileError(f"endpoint {self.name} {whose}; it is not an endpoint of {self.owner}.{self._has}")
+            actual = f"belongs to stack {owner}" if owner else f"has no tag {OWNER_TAG}"
+            raise StackFileError(f"endpoint {self.name} {actual}; it is not an endpoint of {self.owner}.{self._listed}")
 
     def no_endpoint(self) -> StackFileError:
-        """That there is none of this name."""
-        way_out = "; `pulumi up` creates it." if self.is_listed else f".{self._has}"
-        return StackFileError(f"there is no endpoint {self.name} in the stack's account and region{way_out}")
+        """The error that the endpoint does not exist."""
+        way_out = "; `pulumi up` creates it." if self.is_listed else f".{self._listed}"
+        return StackFileError(f"endpoint {self.name} does not exist in the stack's account and region{way_out}")
 
     def deadline_seconds(self) -> int:
-        """How long to wait for the end of a release and its rollback."""
-        from infra.settings.release import MAX_TIMEOUT_SECONDS
+        """How long to wait for a release and its rollback."""
+        from infra.release.policy import TIMEOUT_SECONDS
 
-        return self.settings.release_deadline_seconds if self.settings else MAX_TIMEOUT_SECONDS
+        return self.settings.release_deadline_seconds if self.settings else TIMEOUT_SECONDS[1]
 
     def caller(self) -> str:
         """The ARN of the caller."""
@@ -90,16 +90,16 @@ class ReleaseTarget:
             return str(self.session.client("sts").get_caller_identity()["Arn"])
 
     @property
-    def _has(self) -> str:
-        return f" The stack file has: {', '.join(self.others)}." if self.others else ""
+    def _listed(self) -> str:
+        return f" Endpoints in the stack file: {', '.join(self.others)}." if self.others else ""
 
 
 def find(stack: str, endpoint: str | None, directory: Path) -> ReleaseTarget:
     """The endpoint of a stack; by default its only one. Mistakes in the stack file are warnings on stderr.
 
     Raises:
-        StackFileError: there is no such file, nothing in it says which endpoint or region, or the endpoint is not the
-            stack's.
+        StackFileError: the file does not exist or does not give endpoint or region, or the endpoint does not belong to
+            the stack.
         AwsSessionRefused: see `aws_session`.
     """
     path = stack_path(stack, directory)
@@ -108,17 +108,17 @@ def find(stack: str, endpoint: str | None, directory: Path) -> ReleaseTarget:
         settings = file.settings()
         names = list(settings.endpoints)
     except StackFileError as mistakes:
-        _warn(f"warning: {mistakes}\nOnly the region and the endpoint's name are taken from this file.")
+        _warn(f"warning: {mistakes}\nThis command uses only the region and the endpoint names of this file.")
         file, settings = _readable(path), None
         names = _names(file)
     if endpoint is None and len(names) != 1:
-        which = "several endpoints; name one of them" if names else "no endpoint that can be read; name one"
-        raise StackFileError(f"stack {file.stack} has {which}: {', '.join(names) or 'the argument ENDPOINT'}.")
+        problem = f"has several endpoints: {', '.join(names)}" if names else "has no readable endpoint"
+        raise StackFileError(f"stack {file.stack} {problem}. Give the argument ENDPOINT.")
     name = endpoint or names[0]
     target = ReleaseTarget(
         name=name,
         owner=f"{file.project.name}/{file.stack}",
-        others=tuple(each for each in names if each != name),
+        others=tuple(other for other in names if other != name),
         is_listed=settings is not None and name in names,
         settings=settings.endpoints.get(name) if settings else None,
         bucket=_bucket(file, settings),
@@ -130,7 +130,7 @@ def find(stack: str, endpoint: str | None, directory: Path) -> ReleaseTarget:
 
 
 def _readable(path: Path) -> StackFile:
-    """The file, or the part of it that is YAML."""
+    """The file, or the valid YAML in it."""
     file = StackFile.read(path)
     return file if file.has_config else StackFile.read(path, salvage.readable(content(path)))
 

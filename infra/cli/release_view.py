@@ -1,4 +1,4 @@
-"""How the release of an endpoint looks on a terminal."""
+"""The status and history of releases on a terminal."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 _SIGNS = {"Healthy": ("✔", "green"), "Progressing": ("◌", "yellow"), "Degraded": ("✖", "red")}
 
+
 def status_view(status: ReleaseStatus) -> RenderableType:
-    """Everything that is known of a release."""
+    """All facts of a status."""
     sign, color = _SIGNS[status.health]
     facts = Table.grid(padding=(0, 2))
     facts.add_row("Endpoint:", Text(status.endpoint))
@@ -31,7 +32,7 @@ def status_view(status: ReleaseStatus) -> RenderableType:
     facts.add_row("Strategy:", Text(strategy(status.policy)))
     if stage := status.stage:
         number = f", stage {stage.number} of {stage.of}" if stage.number else ""
-        facts.add_row("Stage:", Text(f"{stage.title}{number}"))
+        facts.add_row("Stage:", Text(f"{stage.name}{number}"))
     if status.elapsed_seconds is not None:
         left = f"; about {status.left} left" if status.left else ""
         facts.add_row("Elapsed:", Text(f"{duration(status.elapsed_seconds)}{left}"))
@@ -40,8 +41,8 @@ def status_view(status: ReleaseStatus) -> RenderableType:
 
 def strategy(policy: ReleasePolicy) -> str:
     """A policy in a line, with the keys of the stack file."""
-    wait = "bakeSeconds" if policy.strategy in ("allAtOnce", "canary") else "intervalSeconds"
-    parts = [f"{policy.strategy} {policy.batch}" if policy.batch else policy.strategy, f"{wait} {policy.wait_seconds}"]
+    strategy = f"{policy.strategy} {policy.batch}" if policy.batch else policy.strategy
+    parts = [strategy, f"{policy.wait_key} {policy.wait_seconds}"]
     if policy.strategy == "rolling":
         parts.append(f"rollbackPercent {policy.rollback_percent}")
     elif policy.termination_wait_seconds:
@@ -58,28 +59,28 @@ def duration(seconds: float) -> str:
 def history_view(records: Sequence[ReleaseRecord]) -> RenderableType:
     """Past releases."""
     table = _table("began", "result", "duration", "strategy", "from → to", "who", "reason", "override")
-    for each in records:
-        began = datetime.fromtimestamp(each.began, UTC)
-        color = "green" if each.result == "succeeded" else "red"
+    for record in records:
+        began = datetime.fromtimestamp(record.began, UTC)
+        color = "green" if record.result == "succeeded" else "red"
         table.add_row(
             f"{began:%Y-%m-%d %H:%M:%S}Z",
-            Text(printable(each.result), color),
-            duration(each.seconds) if each.seconds else "",
-            _text(each.strategy),
-            _text(f"{each.from_config or '(nothing)'} → {each.to_config or '(nothing)'}"),
-            _text(each.who),
-            _text(each.reason),
-            _text(each.override or ""),
+            Text(printable(record.result), color),
+            duration(record.seconds) if record.seconds else "",
+            _text(record.strategy),
+            _text(f"{record.from_config or '(nothing)'} → {record.to_config or '(nothing)'}"),
+            _text(record.who),
+            _text(record.reason),
+            _text(record.override or ""),
         )
     return table
 
 
 def _fleets(status: ReleaseStatus) -> list[RenderableType]:
     table = _table("fleet", "configuration", "instances", "traffic", "requests in 3 min")
-    for role, fleet in ((("old" if status.new else "live"), status.old), ("new", status.new)):
-        if fleet is not None:
-            instances = f"{fleet.current_instances} of {fleet.desired_instances}"
-            table.add_row(role, fleet.config_name, instances, status.share(fleet) or "?", str(fleet.recent_requests))
+    for role, fleet in status.fleets:
+        instances = f"{fleet.current_instances} of {fleet.desired_instances}"
+        traffic = "unknown" if fleet.traffic_percent is None else f"{fleet.traffic_percent} %"
+        table.add_row(role, fleet.config_name, instances, traffic, str(fleet.recent_requests))
     return ["", table]
 
 
@@ -87,9 +88,9 @@ def _alarms(readings: Sequence[AlarmReading]) -> list[RenderableType]:
     if not readings:
         return []
     table = _table("rollback alarm", "state", "value", "threshold", "of")
-    for each in readings:
-        color = {"ALARM": "red", "OK": "green"}.get(each.alarm.state, "")
-        table.add_row(Text(each.alarm.name), Text(each.alarm.state, color), *map(Text, _compared(each)))
+    for reading in readings:
+        color = {"ALARM": "red", "OK": "green"}.get(reading.alarm.state, "")
+        table.add_row(Text(reading.alarm.name), Text(reading.alarm.state, color), *map(Text, _compared(reading)))
     return ["", table]
 
 
@@ -103,9 +104,9 @@ def _compared(reading: AlarmReading) -> tuple[str, str, str]:
     return value, threshold, reading.metric or "(composite)"
 
 
-def _text(said: str) -> Text:
-    """Without markup: everyone who may write to the bucket may write a record."""
-    return Text(printable(said))
+def _text(text: str) -> Text:
+    """Without markup: anyone with write access to the bucket can write a record."""
+    return Text(printable(text))
 
 
 def _table(*columns: str) -> Table:

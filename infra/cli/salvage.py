@@ -1,4 +1,4 @@
-"""What can be read of a stack file that is not YAML as a whole."""
+"""The readable parts of a stack file that is not valid YAML."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 _KEY = re.compile(r"""\s+["']?(?P<key>[\w.-]+:[\w.-]+)["']?\s*:(\s|$)""")
-"""A key of `config`: they alone have a namespace."""
+"""A key of `config`: only these have a namespace."""
 
 
 def readable(content: str) -> str:
-    """A stack file of the keys of `config` whose own lines are YAML."""
+    """A stack file with the keys of `config` whose own lines are valid YAML."""
     blocks = [block for _, block in _blocks(content) if _is_yaml(block)]
     return "config:\n" + "".join(textwrap.indent(block, "  ") for block in blocks)
 
 
 def names_below(content: str, key: str) -> list[str]:
-    """The keys right below a key of `config`, by their indentation."""
+    """The keys directly below a key of `config`, by their indentation."""
     lines = next((block.splitlines()[1:] for name, block in _blocks(content) if name == key), [])
-    keys = [found for line in lines if (found := re.match(r"(\s+)([\w-]+)\s*:(\s|$)", line))]
-    return [each[2] for each in keys if each[1] == keys[0][1]]
+    keys = [match for line in lines if (match := re.match(r"(\s+)([\w-]+)\s*:(\s|$)", line))]
+    return [match[2] for match in keys if match[1] == keys[0][1]]
 
 
 def _blocks(content: str) -> Iterator[tuple[str, str]]:
-    """The keys of `config`, each with its lines."""
+    """The keys of `config` with their lines."""
     key, lines = "", list[str]()
     for line in [*content.splitlines(), "end:"]:
-        found = _KEY.match(line)
-        if found or re.match(r"[^\s#]", line):
+        match = _KEY.match(line)
+        if match or re.match(r"[^\s#]", line):
             if key:
                 yield key, textwrap.dedent("\n".join(lines)) + "\n"
-            key, lines = found["key"] if found else "", []
+            key, lines = match["key"] if match else "", []
         lines.append(line)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ctypes import c_float
 from dataclasses import dataclass
-from typing import Any
 
 import pulumi
 from pulumi_aws import sagemaker
@@ -73,11 +72,12 @@ class TritonEndpoint(pulumi.ComponentResource):
             account_id=args.context.account_id,
             tags=args.context.tags,
             autoscaled=bool(settings.scaled_variants),
-            deployment=deployment(settings),
+            policy=settings.release.policy,
+            deadline_seconds=settings.release_deadline_seconds,
             rollback_alarms=self._rollback_alarms(configuration.name),
-            freeze_windows=[window.inputs for window in args.stack.freeze_windows],
             bucket=args.bucket_name,
             releases_kept=args.stack.bucket.releases_kept,
+            minimum_invocations=settings.alarms.minimum,
             notification_topic_arn=args.stack.notification_topic_arn,
             adopt=name in args.stack.adopt.endpoints,
             opts=pulumi.ResourceOptions(parent=self, depends_on=args.role.policies, protect=args.context.production),
@@ -137,16 +137,6 @@ class TritonEndpoint(pulumi.ComponentResource):
             tags=self._args.context.tags,
             notify=[topic] if topic and configuration_name is None else [],
         )
-
-
-def deployment(settings: EndpointSettings) -> dict[str, Any]:
-    """How the endpoint is released, by the keys of the stack file."""
-    minimum = settings.alarms.minimum_invocations
-    return {
-        **settings.release.inputs,
-        "deadlineSeconds": settings.release_deadline_seconds,
-        **({"minimumInvocations": minimum.model_dump(by_alias=True)} if minimum else {}),
-    }
 
 
 def _production_variant(

@@ -1,115 +1,124 @@
-"""The SageMaker endpoint as a resource of our own: a release that was rolled back fails the deployment."""
+"""The SageMaker endpoint as a dynamic resource: a release that was rolled back fails the deployment."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
 from infra.aws.errors import AwsRequestRefused, aws_calls
-from infra.dynamic.engine import report, report_passing, warn
-from infra.dynamic.provider import AwsResourceProvider, difference
+from infra.dynamic.engine import report, report_ephemeral, warn
+from infra.dynamic.provider import AwsResourceProvider, changed, difference
 from infra.release import freeze
-from infra.release.alarms import MinimumInvocations
 from infra.release.artifacts import ReleasedArtifacts
 from infra.release.autoscaling import ScalingRecords
-from infra.release.driver import EndpointRelease
+from infra.release.driver import ReleaseDriver
 from infra.release.freeze import FreezeWindow
+from infra.release.gates import MinimumInvocations
 from infra.release.live import EndpointDescription, EndpointReader
 from infra.release.policy import ReleasePolicy
 from infra.release.records import ReleaseHistory, ReleaseRecord, ReleaseRecorder, ReleaseTopic
-from infra.release.request import OWNER_TAG, EndpointRequest
+from infra.release.request import OWNER_TAG, EndpointRequest, PreviousRelease
+
+_NOW = ["endpointConfigName", "tags", "owner", "autoscaled", "bucket", "releasesKept"]
+"""Inputs whose change is an update on AWS."""
+
+_NEXT_RELEASE = ["policy", "deadlineSeconds", "rollbackAlarms", "minimumInvocations", "notificationTopicArn"]
+"""Inputs that apply from the next release on."""
 
 
 class EndpointProvider(AwsResourceProvider):
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        in_place = [
-            *("endpointConfigName", "tags", "owner", "autoscaled", "deployment", "rollbackAlarms"),
-            *("freezeWindows", "bucket", "notificationTopicArn", "releasesKept"),
-        ]
-        return difference(olds, news, update=in_place, replace=["name", "accountId"])
+        found = difference(olds, news, update=[*_NOW, *_NEXT_RELEASE], replace=["name", "accountId"])
+        if found.changes and not found.replaces and not changed(olds, news, *_NOW):
+            keys = ", ".join(changed(olds, news, *_NEXT_RELEASE))
+            report(f"{news['name']}: the update only saves {keys} for the next release; nothing changes on AWS")
+        return found
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        return CreateResult(props["name"], self._released(props, {}))
+        return CreateResult(props["name"], self._release(props, None))
 
     def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        return UpdateResult(self._released(news, olds))
+        previous = PreviousRelease(olds["endpointConfigName"], olds["owner"], olds["autoscaled"], olds["tags"])
+        return UpdateResult(self._release(news, previous))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """The endpoint as it is. One that another stack owns by now is not ours any more, and must not be deleted
-        as such. One whose autoscaling is off has none: the refresh drops that from the state too, and the next `up`
-        registers it."""
+        """The endpoint as it is now. One that belongs to another stack now is dropped, so that it is not deleted. If an
+        interrupted release has removed its autoscaling, the state drops that too, and the next `up` registers it."""
         reader = EndpointReader(self.client("sagemaker", props))
         with aws_calls(f"endpoint {id_}"):
-            found = reader.endpoint(id_)
-            has = reader.tags(found) if found else {}
-        if found is None or has.get(OWNER_TAG) != props["owner"]:
+            live = reader.endpoint(id_)
+            current = reader.tags(live) if live else {}
+        if live is None or current.get(OWNER_TAG) != props["owner"]:
             return ReadResult("", {})
-        tags = {key: has[key] for key in props["tags"] if key in has}
-        off = ScalingRecords(self.client("s3", props), props.get("bucket"), warn).get(id_)
-        autoscaled = props.get("autoscaled", False) and not off
-        return ReadResult(id_, {**props, **_outputs(found), "tags": tags, "autoscaled": autoscaled})
+        tags = {key: current[key] for key in props["tags"] if key in current}
+        removed = self._scaling_records(props).get(id_)
+        autoscaled = props["autoscaled"] and not removed
+        return ReadResult(id_, {**props, **_outputs(live), "tags": tags, "autoscaled": autoscaled})
 
     def delete(self, id_: str, props: dict[str, Any]) -> None:
-        windows = freeze.windows_in(self.stack_config, props["owner"].partition("/")[0])
-        self._release(props).delete(id_, props["owner"], _deadline_seconds(props), windows, freeze.override(os.environ))
+        deadline, windows = int(props["deadlineSeconds"]), self._freeze_windows(props)
+        self._driver(props).delete(id_, props["owner"], deadline, windows, freeze.override(os.environ))
 
-    def _released(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
-        deployment = props["deployment"]
+    def _release(self, props: dict[str, Any], previous: PreviousRelease | None) -> dict[str, Any]:
+        minimum = props.get("minimumInvocations")
         request = EndpointRequest(
             name=props["name"],
             config_name=props["endpointConfigName"],
             owner=props["owner"],
             tags=props["tags"],
             autoscaled=props["autoscaled"],
-            deadline_seconds=_deadline_seconds(props),
-            policy=ReleasePolicy.of(deployment),
+            deadline_seconds=int(props["deadlineSeconds"]),
+            policy=ReleasePolicy.of(props["policy"]),
             rollback_alarms=tuple(props["rollbackAlarms"]),
-            minimum_invocations=MinimumInvocations.of(deployment.get("minimumInvocations")),
-            former_config_name=olds.get("endpointConfigName") or None,
-            former_owner=olds.get("owner"),
-            formerly_autoscaled=olds.get("autoscaled", False),
-            former_tags=olds.get("tags", {}),
-            adopt=props.get("adopt") or False,
-            freeze_windows=tuple(FreezeWindow.of(each) for each in props.get("freezeWindows") or []),
+            minimum_invocations=MinimumInvocations(int(minimum["count"]), minimum["otherwise"]) if minimum else None,
+            previous=previous,
+            adopt=props["adopt"],
+            freeze_windows=tuple(self._freeze_windows(props)),
             freeze_override=freeze.override(os.environ),
         )
-        endpoint = self._release(props).release(request)
+        live = self._driver(props).release(request)
         self._expire_artifacts(props)
-        return {**props, **_outputs(endpoint)}
+        return {**props, **_outputs(live)}
+
+    def _freeze_windows(self, props: dict[str, Any]) -> list[FreezeWindow]:
+        """Those of the stack file, not of the state: a window that was added must apply to a deletion too."""
+        return freeze.windows_in(self.stack_config, props["owner"].partition("/")[0])
 
     def _expire_artifacts(self, props: dict[str, Any]) -> None:
-        """Whatever keeps it from that is a warning: the release succeeded."""
+        """If that fails, it is a warning: the release succeeded."""
         name, s3 = props["name"], self.client("s3", props)
         released = ReleasedArtifacts(s3, self.client("sagemaker", props), props["bucket"], name)
         try:
-            expired = released.expire(int(props["releasesKept"]))  # a float, as the engine hands numbers over
+            expired = released.expire(int(props["releasesKept"]))
         except AwsRequestRefused as error:
-            warn(f"{name}: released artifacts that nothing needs any more stay in the bucket: {error}")
+            warn(f"{name}: released artifacts that are no longer needed could not be deleted: {error}")
             return
         if expired:
-            report(f"{name}: {len(expired)} released artifacts that nothing needs any more are removed")
+            report(f"{name}: deleted {len(expired)} released artifacts that are no longer needed")
 
-    def _release(self, props: dict[str, Any]) -> EndpointRelease:
-        return EndpointRelease(
+    def _driver(self, props: dict[str, Any]) -> ReleaseDriver:
+        return ReleaseDriver(
             sagemaker=self.client("sagemaker", props),
             logs=self.client("logs", props),
             autoscaling=self.client("application-autoscaling", props),
             cloudwatch=self.client("cloudwatch", props),
-            scaling_records=ScalingRecords(self.client("s3", props), props.get("bucket"), warn),
+            scaling_records=self._scaling_records(props),
             recorder=self._recorder(props),
             report=report,
-            report_passing=report_passing,
+            report_ephemeral=report_ephemeral,
             warn=warn,
         )
 
+    def _scaling_records(self, props: dict[str, Any]) -> ScalingRecords:
+        return ScalingRecords(self.client("s3", props), props["bucket"], warn)
+
     def _recorder(self, props: dict[str, Any]) -> ReleaseRecorder:
-        keep: list[Callable[[ReleaseRecord], None]] = []
-        if bucket := props.get("bucket"):
-            keep.append(ReleaseHistory(self.client("s3", props), bucket).add)
+        keep: list[Callable[[ReleaseRecord], None]] = [ReleaseHistory(self.client("s3", props), props["bucket"]).add]
         if topic := props.get("notificationTopicArn"):
             keep.append(ReleaseTopic(self.client("sns", props), topic).publish)
         return ReleaseRecorder(
@@ -117,20 +126,13 @@ class EndpointProvider(AwsResourceProvider):
         )
 
 
-def _deadline_seconds(props: dict[str, Any]) -> int:
-    """Of a state written before there were strategies too: it holds `timeoutSeconds` and no `deployment`."""
-    deployment = props.get("deployment") or {"deadlineSeconds": props.get("timeoutSeconds", 3600)}
-    return int(deployment["deadlineSeconds"])
-
-
-def _outputs(endpoint: EndpointDescription) -> dict[str, Any]:
-    """A failed endpoint serves no configuration, whatever it was asked to: the next `up` must see a difference."""
-    serves = "" if endpoint.status == "Failed" else endpoint.config_name
-    return {"arn": endpoint.arn, "endpointConfigName": serves}
+def _outputs(live: EndpointDescription) -> dict[str, Any]:
+    """A failed endpoint serves no configuration, so that the next `up` detects a difference."""
+    return {"arn": live.arn, "endpointConfigName": "" if live.status == "Failed" else live.config_name}
 
 
 def _default_tags() -> dict[str, str]:
-    """Tags that the stack's `aws` provider puts on every resource. They are an input, so that a change of them is an
+    """Tags that the stack's `aws` provider sets on every resource. They are an input, so that a change of them is an
     update."""
     default = pulumi.Config("aws").get_object("defaultTags") or {}
     return dict(default.get("tags") or {})
@@ -139,26 +141,24 @@ def _default_tags() -> dict[str, str]:
 class Endpoint(Resource, module="infra", name="Endpoint"):
     """A SageMaker endpoint that serves an endpoint configuration.
 
-    A change of the configuration updates the endpoint in place; a change of `deployment`, `rollback_alarms`,
-    `freeze_windows`, `bucket` or `notification_topic_arn` alone is only remembered for the next one. Deployment fails
-    unless the endpoint is InService *and* serves the configuration that was asked for. `name` is for life.
+    A change of the configuration updates the endpoint in place. Deployment fails unless the endpoint is InService *and*
+    serves the requested configuration. A change of `name` or account replaces the endpoint.
 
     Args:
         endpoint_name: the physical name (at most 63 characters; API `EndpointName`).
-        endpoint_config_name: what to serve.
+        endpoint_config_name: the configuration to serve.
         account_id: the account of the stack's `aws` provider.
-        tags: the endpoint's tags, and those of its scalable targets once these exist. `aws:defaultTags` and that of
-            ownership are added.
-        autoscaled: whether a scalable target moves the instance count.
-        deployment: the setting `release`, with `deadlineSeconds` (how long to wait for a release and its rollback) and
-            `minimumInvocations` if it is set.
+        tags: the tags of the endpoint and of its scalable targets. `aws:defaultTags` and the owner tag are added.
+        autoscaled: whether a scalable target controls the instance count.
+        policy: how a release moves traffic.
+        deadline_seconds: how long to wait for a release and its rollback.
         rollback_alarms: names of the alarms that roll an update back, at most 10.
-        freeze_windows: the setting `freezeWindows`: when the endpoint is not updated.
         bucket: name of the bucket that keeps its artifacts, the history of its releases, and its autoscaling while that
-            is off.
-        releases_kept: of how many successful releases, the newest counted, the artifacts are kept.
-        notification_topic_arn: the SNS topic that is told of each release.
-        adopt: whether an endpoint that belongs to no stack is taken over.
+            is removed.
+        releases_kept: the number of latest successful releases whose artifacts are kept.
+        minimum_invocations: how many requests the new fleet must receive during the bake.
+        notification_topic_arn: the SNS topic that receives the result of each release.
+        adopt: whether an endpoint that belongs to no stack is adopted.
     """
 
     arn: pulumi.Output[str]
@@ -174,11 +174,12 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
         account_id: pulumi.Input[str],
         tags: dict[str, str],
         autoscaled: bool,
-        deployment: dict[str, Any],
+        policy: ReleasePolicy,
+        deadline_seconds: int,
         rollback_alarms: Sequence[pulumi.Input[str]],
         bucket: pulumi.Input[str],
         releases_kept: int,
-        freeze_windows: Sequence[dict[str, Any]] = (),
+        minimum_invocations: MinimumInvocations | None = None,
         notification_topic_arn: str | None = None,
         adopt: bool = False,
         opts: pulumi.ResourceOptions | None = None,
@@ -190,11 +191,12 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
             "owner": f"{pulumi.get_project()}/{pulumi.get_stack()}",
             "tags": {**_default_tags(), **tags},
             "autoscaled": autoscaled,
-            "deployment": deployment,
+            "policy": policy.fields,
+            "deadlineSeconds": deadline_seconds,
             "rollbackAlarms": rollback_alarms,
-            "freezeWindows": list(freeze_windows),
             "bucket": bucket,
             "releasesKept": releases_kept,
+            "minimumInvocations": minimum_invocations and asdict(minimum_invocations),
             "notificationTopicArn": notification_topic_arn,
             "adopt": adopt,
             "arn": None,

@@ -1,4 +1,4 @@
-"""Pulumi's engine, as a dynamic provider sees it: what it prints, and its end."""
+"""Pulumi's engine as a dynamic provider sees it: its output, and its exit."""
 
 from __future__ import annotations
 
@@ -13,25 +13,40 @@ import pulumi
 
 
 def report(message: str) -> None:
-    """A line of progress in the engine's output."""
+    """Print a line of progress."""
     pulumi.log.info(message)
 
 
-def report_passing(message: str) -> None:
-    """A line that the next one replaces on a terminal, and that is left out elsewhere."""
+def report_ephemeral(message: str) -> None:
+    """Print a line that the next one replaces on a terminal; it is left out elsewhere."""
     pulumi.log.info(message, ephemeral=True)
 
 
 def warn(message: str) -> None:
-    """What is wrong although the deployment goes on; the engine repeats it at the end."""
+    """Print a problem that does not stop the deployment; the engine repeats it at the end."""
     pulumi.log.warn(message)
 
 
-def exit_with_the_engine() -> None:
-    """A killed engine leaves this process running; going on without it would act on AWS with nobody recording it.
+class Tenths:
+    """The tenths of a transfer, each of which is worth a line on a terminal and in CI."""
 
-    The parent process tells nothing: it is a shell where Pulumi starts providers by a script. The engine's own address,
-    which it gives to every provider, is refused once it is gone.
+    def __init__(self) -> None:
+        self._passed = 0
+
+    def passed(self, done: int, total: int) -> int | None:
+        """The percentage done if another tenth has passed since the last call; else None."""
+        tenths = done * 10 // max(total, 1)
+        if tenths <= self._passed:
+            return None
+        self._passed = tenths
+        return tenths * 10
+
+
+def exit_with_the_engine() -> None:
+    """Exit when the engine is killed: continuing would change AWS without a record in the state.
+
+    Watching the parent process is not enough: it is a shell where Pulumi starts providers by a script. Every provider
+    knows the engine's own address, which refuses connections once the engine has exited.
     """
     watched = any(thread.name == "engine-watch" for thread in threading.enumerate())
     if watched or not re.fullmatch(r"[\w.-]+:\d+", sys.argv[-1]):  # flags of the engine's log come before it
@@ -44,7 +59,7 @@ def exit_with_the_engine() -> None:
                 socket.create_connection((host, int(port)), timeout=10).close()
             except ConnectionError:
                 os._exit(1)
-            except OSError:  # a slow machine is no dead engine
+            except OSError:  # such as a timeout on a slow machine
                 pass
             time.sleep(1)
 

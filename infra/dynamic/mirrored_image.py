@@ -1,15 +1,14 @@
-"""A container image in the account's own ECR, copied from where it was published."""
+"""A container image in the account's own ECR, copied from its publisher's registry."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from infra.dynamic.engine import report, warn
+from infra.dynamic.engine import Tenths, report, warn
 from infra.dynamic.provider import AwsResourceProvider, difference
 from infra.image.copy import Progress, copy_image, digest_of_copy
 from infra.image.errors import EcrRefused, ImageCopyError
@@ -20,7 +19,7 @@ from infra.image.registry import Registries
 
 class MirroredImageProvider(AwsResourceProvider):
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """A tag of the source that names another image by now is a change, if the mirror's tag can follow it."""
+        """A source tag that now names another image is a change, if the mirror's tag can follow it."""
         found = difference(olds, news, update=["sources", "followsTag"], replace=["destination", "accountId"])
         return DiffResult(changes=self._moved(olds, news)) if not found.changes and news["followsTag"] else found
 
@@ -31,7 +30,7 @@ class MirroredImageProvider(AwsResourceProvider):
         return UpdateResult(self._mirrored(news))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """A tag that was moved to another image no longer holds the mirrored one, which is then mirrored again."""
+        """If the tag was moved to another image, the image is mirrored again."""
         destination = ImageReference.parse(id_)
         try:
             digest = self._registries(props).ecr(destination).tagged_digest(destination.tag or "")
@@ -41,11 +40,11 @@ class MirroredImageProvider(AwsResourceProvider):
             digest = None
         return ReadResult(id_, props) if digest == props["digest"] else ReadResult("", {})
 
-    # No delete: an older Model that is still live, or is rolled back to, may name the image. It goes with the
-    # repository.
+    # No delete: an older Model that is still live, or that a rollback returns to, may name the image. It is deleted
+    # with the repository.
 
     def _moved(self, olds: dict[str, Any], news: dict[str, Any]) -> bool:
-        source, destination = (ImageReference.parse(each) for each in (olds["source"], news["destination"]))
+        source, destination = (ImageReference.parse(reference) for reference in (olds["source"], news["destination"]))
         if source.digest is not None:
             return False
         registries = replace(self._registries(news), retry=Retry(tries=2))  # a preview does not wait for a registry
@@ -54,27 +53,33 @@ class MirroredImageProvider(AwsResourceProvider):
             if digest == olds["digest"]:
                 return False
             if not registries.ecr(destination).is_immutable(destination.tag or ""):
-                report(f"{source} names another image by now: {digest} instead of {olds['digest']}")
+                report(f"{source} now names another image: {digest} instead of {olds['digest']}")
                 return True
             warn(
-                f"{source} names another image by now: {digest}. The tags of this stack's repository are immutable, so "
-                f"{olds['digest']} stays. To release the new image, give it another tag or name it by digest in "
-                "image.source."
+                f"{source} now names another image: {digest}. The tags of this stack's repository are immutable, so "
+                f"{olds['digest']} stays. To release the new image, use another tag or its digest in image.source."
             )
         except ImageCopyError as error:
-            warn(f"{olds['digest']} stays: whether {source} names another image by now could not be checked: {error}")
+            warn(f"{olds['digest']} stays: could not check whether {source} now names another image: {error}")
         return False
 
     def _mirrored(self, props: dict[str, Any]) -> dict[str, Any]:
         sources = [ImageReference.parse(source) for source in props["sources"]]
         destination = ImageReference.parse(props["destination"])
-        image = copy_image(sources, destination, self._registries(props), _tenths())
+        tenths = Tenths()
+
+        def show_progress(progress: Progress) -> None:
+            if percent := tenths.passed(progress.bytes_done, progress.bytes_total):
+                total = f"{progress.bytes_total / 1e6:.0f} MB"
+                report(f"image: {percent} % of {total}, layer {progress.layer} of {progress.layers}")
+
+        image = copy_image(sources, destination, self._registries(props), show_progress)
         copied = (
             f"{image.bytes_copied / 1e6:.1f} of {image.bytes_total / 1e6:.1f} MB copied"
             if image.bytes_copied
-            else "was there already"
+            else "it existed already"
         )
-        report(f"{image.source} is {image.uri}; {copied}")
+        report(f"{image.source} is mirrored as {image.uri}; {copied}")
         return {**props, "digest": image.digest, "source": image.source}
 
     def _registries(self, props: dict[str, Any]) -> Registries:
@@ -82,29 +87,14 @@ class MirroredImageProvider(AwsResourceProvider):
         return Registries(self.aws.client, http=Http(self.aws.proxies, self.aws.verify))
 
 
-def _tenths() -> Callable[[Progress], None]:
-    """Progress at every tenth of the bytes: a line each on a terminal and in CI."""
-    said = 0
-
-    def tell(progress: Progress) -> None:
-        nonlocal said
-        tenths = progress.bytes_done * 10 // max(progress.bytes_total, 1)
-        if tenths > said:
-            said = tenths
-            total = f"{progress.bytes_total / 1e6:.0f} MB"
-            report(f"image: {tenths * 10} % of {total}, layer {progress.layer} of {progress.layers}")
-
-    return tell
-
-
 class MirroredImage(Resource, module="infra", name="MirroredImage"):
-    """An image copied into a repository of the account, as one linux/amd64 manifest that SageMaker runs.
+    """An image copied to a repository of the account, as one linux/amd64 manifest that SageMaker runs.
 
-    The image stays in the repository when the resource is deleted or replaced.
+    The image is kept in the repository when the resource is deleted or replaced.
 
     Args:
         sources: image references, in the order to try.
-        follows_tag: whether a source's tag that moves to another image is followed. AWS's own releases are not.
+        follows_tag: whether to follow a source tag that moves to another image; not for AWS's own releases.
         destination: `<repository URL>:<tag>`.
         account_id: the account of the stack's `aws` provider.
     """

@@ -1,4 +1,4 @@
-"""A Triton model repository on disk, packed and uploaded under a key that its content decides."""
+"""A Triton model repository on disk, packed and uploaded under a key that its content determines."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pulumi
-from botocore.exceptions import ClientError
-from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
+from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
-from infra import names
-from infra.aws.errors import aws_calls, code, refused
-from infra.dynamic.engine import report
-from infra.dynamic.provider import AwsResourceProvider, difference
+from infra.aws.errors import aws_calls
+from infra.dynamic.engine import Tenths, report
+from infra.dynamic.provider import difference
+from infra.dynamic.released_object import ReleasedObjectProvider, head, put_once
 from infra.triton.repository import ModelRepository, ModelRepositoryError
 
+PROGRESS_BYTES = 100e6
+"""A smaller upload is over before its progress would help."""
 
-class PackedModelProvider(AwsResourceProvider):
+
+class PackedModelProvider(ReleasedObjectProvider):
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """An object that somebody removed is uploaded again."""
-        # `path` is where this machine has the files; the digest says what they are
+        """An object that was deleted is uploaded again. `path` is no difference: it is where this machine has the
+        files, and the digest identifies them."""
         found = difference(olds, news, update=["tags"], replace=["bucket", "key", "digest", "accountId"])
-        if not found.changes and not object_exists(self.client("s3", news), news["bucket"], news["key"]):
+        if not found.changes and head(self.client("s3", news), news["bucket"], news["key"]) is None:
             return DiffResult(changes=True)
         return found
 
@@ -35,94 +37,49 @@ class PackedModelProvider(AwsResourceProvider):
         self._upload(news)
         return UpdateResult(news)
 
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        there = object_exists(self.client("s3", props), props["bucket"], props["key"])
-        return ReadResult(id_, props) if there else ReadResult("", {})
-
-    # No delete: an older Model that is still live, or is rolled back to, may name the object (infra.release.artifacts).
-
     def _upload(self, props: dict[str, Any]) -> None:
-        s3 = self.client("s3", props)
-        if object_exists(s3, props["bucket"], props["key"]):
-            report(f"s3://{props['bucket']}/{props['key']} exists already")
-            tag_object(s3, props["bucket"], props["key"], props["tags"])
-        else:
-            _pack_and_upload(s3, props)
+        def pack_and_upload(s3: Any) -> None:
+            with tempfile.TemporaryDirectory(prefix="triton-model-") as directory:
+                _upload(s3, _pack(props, Path(directory) / "model.tar.gz"), props)
+
+        put_once(self.client("s3", props), props["bucket"], props["key"], props["tags"], pack_and_upload)
 
 
-def write_once(s3: Any) -> Any:
-    """The client, whose writes of released artifacts fail where the key exists: the bucket's policy refuses others (S3
-    guide, "Enforce conditional writes on Amazon S3 buckets")."""
-    for operation in ("PutObject", "CompleteMultipartUpload"):
-        event = f"provide-client-params.s3.{operation}"
-        s3.meta.events.register(event, _if_none_match, unique_id=f"write-once-{operation}")
-    return s3
-
-
-def _if_none_match(params: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """As a parameter of the upload boto3 would refuse it, and pass it to operations that have no such parameter."""
-    return {**params, "IfNoneMatch": "*"} if params["Key"].startswith(names.RELEASED) else params
-
-
-def object_exists(s3: Any, bucket: str, key: str) -> bool:
-    """Whether the key has a current version."""
+def _pack(props: dict[str, Any], archive: Path) -> Path:
+    report(f"packing {props['path']}")
     try:
-        s3.head_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if code(error) in ("404", "NoSuchKey", "NoSuchBucket"):
-            return False
-        raise refused(f"s3://{bucket}/{key}", error) from None
-    return True
+        ModelRepository.read(props["path"]).pack(archive, expected_digest=props["digest"])
+    except ModelRepositoryError as error:
+        raise ModelRepositoryError(error.path, error.problems) from None  # the message is complete without its cause
+    return archive
 
 
-def tag_object(s3: Any, bucket: str, key: str, tags: dict[str, str]) -> None:
-    """Give the object these tags in place of those it has."""
-    tag_set = [{"Key": name, "Value": value} for name, value in sorted(tags.items())]
-    with aws_calls(f"s3://{bucket}/{key}"):
-        s3.put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": tag_set})
+def _upload(s3: Any, archive: Path, props: dict[str, Any]) -> None:
+    url, size, tenths, sent = f"s3://{props['bucket']}/{props['key']}", archive.stat().st_size, Tenths(), 0
 
+    def show_progress(transferred: int) -> None:
+        nonlocal sent
+        sent += transferred
+        if size > PROGRESS_BYTES and (percent := tenths.passed(sent, size)):
+            report(f"uploaded {percent} %")
 
-def _pack_and_upload(s3: Any, props: dict[str, Any]) -> None:
-    bucket, key = props["bucket"], props["key"]
-    with tempfile.TemporaryDirectory(prefix="triton-model-") as directory:
-        archive = Path(directory) / "model.tar.gz"
-        report(f"packing {props['path']}")
-        try:
-            ModelRepository.read(props["path"]).pack(archive, expected_digest=props["digest"])
-        except ModelRepositoryError as error:
-            raise ModelRepositoryError(error.path, error.problems) from None  # its cause is no news to the person
-        size = archive.stat().st_size
-        report(f"uploading {size / 1e6:.1f} MB to s3://{bucket}/{key}")
-        arguments = {"Tagging": urlencode(props["tags"]), "ContentType": "application/gzip"}
-        with aws_calls(f"s3://{bucket}/{key}"):
-            write_once(s3).upload_file(str(archive), bucket, key, ExtraArgs=arguments, Callback=_Tenths(size))
-
-
-class _Tenths:
-    """Reports an upload of more than 100 MB at every tenth; smaller ones are over before it would help."""
-
-    def __init__(self, size: int) -> None:
-        self._size, self._sent, self._said = size, 0, 0
-
-    def __call__(self, sent: int) -> None:
-        self._sent += sent
-        tenths = self._sent * 10 // max(self._size, 1)
-        if self._size > 100e6 and tenths > self._said:
-            self._said = tenths
-            report(f"uploaded {tenths * 10} %")
+    report(f"uploading {size / 1e6:.1f} MB to {url}")
+    arguments = {"Tagging": urlencode(props["tags"]), "ContentType": "application/gzip"}
+    with aws_calls(url):
+        s3.upload_file(str(archive), props["bucket"], props["key"], ExtraArgs=arguments, Callback=show_progress)
 
 
 class PackedModel(Resource, module="infra", name="PackedModel"):
     """A model repository, packed as a deterministic .tar.gz and uploaded once for each content.
 
-    The object stays when the resource is deleted or replaced, as the bucket does.
+    The object is kept when the resource is deleted or replaced, as the bucket is.
 
     Args:
-        bucket: where to.
-        key: under which key; it holds the digest, so that no other content is ever found there.
+        bucket: the model bucket.
+        key: the object's key, which contains the digest, so that it never has other content.
         path: the model repository on this machine.
         digest: of the repository's paths and contents, hexadecimal SHA-256.
-        tags: the object's tags (S3 takes 10).
+        tags: the object's tags (S3 accepts 10).
         account_id: the account of the stack's `aws` provider.
     """
 

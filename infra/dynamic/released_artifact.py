@@ -1,4 +1,4 @@
-"""An artifact that somebody uploaded, copied to a key of its own that the Model names and that nobody overwrites."""
+"""An uploaded artifact, copied to a key of its own that the Model names and that is never overwritten."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from urllib.parse import quote, urlencode
 
 import pulumi
 from boto3.s3.transfer import TransferConfig
-from botocore.exceptions import ClientError
-from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
+from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
-from infra.aws.errors import aws_calls, code, refused
+from infra.aws.errors import aws_calls
 from infra.diagnostics.printable import printable
-from infra.dynamic.engine import report
-from infra.dynamic.packed_model import object_exists, tag_object, write_once
-from infra.dynamic.provider import UNKNOWN, AwsResourceProvider, changed
+from infra.dynamic.engine import report, warn
+from infra.dynamic.provider import UNKNOWN, changed
+from infra.dynamic.released_object import ReleasedObjectProvider, head, put_once
+from infra.errors import UserError
 
 
-class ArtifactMissing(Exception):
-    """The key named by `artifact:` holds nothing; the message shows the upload that is missing."""
+class ArtifactMissing(UserError):
+    """The bucket has no object under the key of `artifact:`; the message shows the upload that is missing."""
 
     def __init__(self, bucket: str, key: str) -> None:
         upload = shlex.join(["aws", "s3", "cp", PurePosixPath(key).name, f"s3://{bucket}/{key}"])
         super().__init__(
-            f"artifact {printable(key)}: there is no such object in bucket {bucket}. Upload it, then run `pulumi up` "
-            f"again, which goes on from here:\n\n    {upload}\n"
+            f"artifact {printable(key)} does not exist in bucket {bucket}. Upload it, then run `pulumi up` again, "
+            f"which continues from here:\n\n    {upload}\n"
         )
 
 
-class ReleasedArtifactProvider(AwsResourceProvider):
+class ReleasedArtifactProvider(ReleasedObjectProvider):
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """A new version under the same key is a change, so that a preview shows the release it will cause. So is a copy
-        that somebody removed, which is made again."""
+        """A new version under the same key is a change, so that a preview shows the release that it will cause. So is a
+        deleted copy, which is made again."""
         if changed(olds, news, "accountId"):
             return DiffResult(changes=True, replaces=["accountId"])
         moved = changed(olds, news, "bucket", "artifact", "prefix", "tags")
@@ -41,77 +41,62 @@ class ReleasedArtifactProvider(AwsResourceProvider):
             return DiffResult(changes=True)
         version = _current_version(self.client("s3", news), news["bucket"], news["artifact"])
         if version is None and not moved:
-            pulumi.log.warn(
-                f"artifact {news['artifact']} is gone from {news['bucket']}; {olds['key']}, released from it, stays"
-            )
+            deleted = f"artifact {news['artifact']} was deleted from {news['bucket']}"
+            warn(f"{deleted}; its released copy {olds['key']} stays")
             return DiffResult(changes=False)
         if version is None:
             raise ArtifactMissing(news["bucket"], news["artifact"])
-        gone = not moved and not object_exists(self.client("s3", news), olds["bucket"], olds["key"])
-        return DiffResult(changes=bool(moved) or gone or version != olds["versionId"])
+        copy_gone = not moved and head(self.client("s3", news), olds["bucket"], olds["key"]) is None
+        return DiffResult(changes=bool(moved) or copy_gone or version != olds["versionId"])
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        return CreateResult(f"{props['bucket']}/{props['artifact']}", self._released(props))
+        return CreateResult(f"{props['bucket']}/{props['artifact']}", self._release(props))
 
     def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        return UpdateResult(self._released(news))
+        return UpdateResult(self._release(news))
 
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        there = object_exists(self.client("s3", props), props["bucket"], props["key"])
-        return ReadResult(id_, props) if there else ReadResult("", {})
-
-    # No delete: an older Model that is still live, or is rolled back to, may name the copy (infra.release.artifacts).
-
-    def _released(self, props: dict[str, Any]) -> dict[str, Any]:
+    def _release(self, props: dict[str, Any]) -> dict[str, Any]:
         s3, bucket, artifact = self.client("s3", props), props["bucket"], props["artifact"]
         version = _current_version(s3, bucket, artifact)
         if version is None:
             raise ArtifactMissing(bucket, artifact)
         key = released_key(props["prefix"], artifact, version)
+
+        def copy(s3: Any) -> None:
+            """On the server and in parts, because S3's guide does not always allow CopyObject where writes are
+            conditional."""
+            source = {"Bucket": bucket, "Key": artifact, "VersionId": version}
+            arguments = {"TaggingDirective": "REPLACE", "Tagging": urlencode(props["tags"])}
+            with aws_calls(f"s3://{bucket}/{artifact} to {key}"):
+                s3.copy(source, bucket, key, ExtraArgs=arguments, Config=TransferConfig(multipart_threshold=1))
+
         report(f"releasing version {version} of s3://{bucket}/{artifact} as {key}")
-        _copy(s3, bucket, artifact, version, key, props["tags"])
+        put_once(s3, bucket, key, props["tags"], copy)
         return {**props, "key": key, "versionId": version}
 
 
 def released_key(prefix: str, artifact: str, version: str) -> str:
-    """Where a version of an artifact is kept: `models/ranking/model_7/<version>.tar.gz`."""
+    """The key of the copy of a version: `models/ranking/model_7/<version>.tar.gz`."""
     return f"{prefix}{PurePosixPath(artifact).name.removesuffix('.tar.gz')}/{quote(version, safe='')}.tar.gz"
 
 
 def _current_version(s3: Any, bucket: str, key: str) -> str | None:
-    """The version that a plain read of the key gives now; `null` for what was uploaded before versioning began."""
-    try:
-        head = s3.head_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if code(error) in ("404", "NoSuchKey", "NoSuchBucket"):
-            return None
-        raise refused(f"s3://{bucket}/{key}", error) from None
-    return str(head.get("VersionId", "null"))
-
-
-def _copy(s3: Any, bucket: str, artifact: str, version: str, key: str, tags: dict[str, str]) -> None:
-    """Server side and in parts, because S3's guide does not everywhere allow CopyObject where writes are conditional. A
-    copy that exists already is of this very version."""
-    if object_exists(s3, bucket, key):
-        tag_object(s3, bucket, key, tags)
-        return
-    source = {"Bucket": bucket, "Key": artifact, "VersionId": version}
-    arguments = {"TaggingDirective": "REPLACE", "Tagging": urlencode(tags)}
-    with aws_calls(f"s3://{bucket}/{artifact} to {key}"):
-        write_once(s3).copy(source, bucket, key, ExtraArgs=arguments, Config=TransferConfig(multipart_threshold=1))
+    """The version that a plain read of the key returns now; `null` for one uploaded before versioning began."""
+    current = head(s3, bucket, key)
+    return None if current is None else str(current.get("VersionId", "null"))
 
 
 class ReleasedArtifact(Resource, module="infra", name="ReleasedArtifact"):
-    """The current version of an uploaded artifact, copied server side to a key that holds this version for good.
+    """The current version of an uploaded artifact, copied on the server to a key that keeps this version.
 
-    A Model names an S3 key, not a version: without the copy, whoever overwrites the artifact changes what the next
-    scale-out loads. The copy stays when the resource is deleted or replaced, as the bucket does.
+    A Model names an S3 key, not a version: without the copy, overwriting the artifact would change what the next
+    scale-out loads. The copy is kept when the resource is deleted or replaced, as the bucket is.
 
     Args:
         bucket: the model bucket.
-        artifact: the key that was uploaded to.
-        prefix: where the copies go.
-        tags: the copy's tags (S3 takes 10).
+        artifact: the key of the upload.
+        prefix: of the keys of its copies.
+        tags: the copy's tags (S3 accepts 10).
         account_id: the account of the stack's `aws` provider.
     """
 

@@ -1,4 +1,4 @@
-"""What a stack must not lose by mistake: compared before the stack changes and before anything is deleted."""
+"""Protects what a stack must not lose by mistake, before the stack changes and before anything is deleted."""
 
 from __future__ import annotations
 
@@ -15,32 +15,33 @@ from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 from infra.aws.errors import aws_calls
 from infra.dynamic.engine import warn
 from infra.dynamic.provider import AwsResourceProvider, changed
+from infra.errors import UserError
 from infra.release import freeze
 from infra.release.live import EndpointReader
 
 
 @dataclass(frozen=True)
 class Held:
-    """What a stack holds of what production protects."""
+    """The resources of a stack that production protects."""
 
     production: bool
     bucket: str | None
-    """Its name; None if Pulumi chooses it."""
+    """Its name; None if Pulumi chooses one."""
     repository: str
     endpoints: Mapping[str, Sequence[str]]
     """By endpoint, the variants with autoscaling."""
 
 
-class StillProtected(Exception):
-    """The update takes the stack out of production, and deletes what is protected until that is done."""
+class StillProtected(UserError):
+    """One update cannot both leave production and delete what production protects."""
 
 
 class StackGuardProvider(AwsResourceProvider):
-    """In production a loss is a replacement of this resource, which the engine refuses while it is protected. In any
-    stack a freeze window refuses to delete endpoints that serve."""
+    """In production a loss replaces this resource, which the engine refuses while it is protected. In any stack an open
+    freeze window prevents the deletion of endpoints that serve."""
 
     _is_update = False
-    """Whether the program ran: an update asks for the difference before anything is deleted, and `destroy` does not."""
+    """Whether the program ran: an update calls `diff` before anything is deleted, and `destroy` does not."""
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         self._is_update = True
@@ -52,11 +53,11 @@ class StackGuardProvider(AwsResourceProvider):
         listed = "\n  ".join(lost)
         if not news["production"]:
             raise StillProtected(
-                f"{listed}\n  It is protected until the stack has left production. Change environment alone, run "
-                "`pulumi up`, and make the other changes then."
+                f"{listed}\n  It is protected until the stack has left production. Change only environment, run "
+                "`pulumi up`, and then make the other changes."
             )
         _warn_once(
-            f"{listed}\n  Production protects it: the update is refused before it begins. If you mean it, run:\n\n"
+            f"{listed}\n  Production protects it: the update is refused before it begins. To confirm it, run:\n\n"
             f"    pulumi up -s {news['stack']} --ignore-protect\n"
         )
         return DiffResult(changes=True, replaces=changes)
@@ -74,7 +75,7 @@ class StackGuardProvider(AwsResourceProvider):
     def _require_unfrozen(self, project: str, deleted: Sequence[str]) -> None:
         """
         Raises:
-            ReleaseFrozen: a freeze window is open, nobody overrides it, and one of these endpoints serves.
+            ReleaseFrozen: a freeze window is open and not overridden, and one of these endpoints serves.
         """
         now = datetime.now(UTC)
         if not deleted or freeze.override(os.environ):
@@ -90,16 +91,20 @@ class StackGuardProvider(AwsResourceProvider):
 
 @cache
 def _warn_once(message: str) -> None:
-    """Of the two guards of a stack, the second has nothing to add in the same deployment."""
+    """Once for the two guards of a stack."""
     warn(message)
 
 
 def losses(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    """What an update replaces or deletes of what production protects, each in a sentence; from and to the properties of
-    a `StackGuard`."""
-    # leaving production, a stack replaces bucket and repository without leave: they are registered without protection
+    """What an update replaces or deletes of what production protects, one sentence each.
+
+    Args:
+        before: the properties of a `StackGuard`.
+        after: its new ones.
+    """
+    # a stack that leaves production may replace bucket and repository: they are registered without protection
     for kind in ("bucket", "repository") if after["production"] else ():
-        old, new = (each[kind] or "with a generated name" for each in (before, after))
+        old, new = (props[kind] or "with a generated name" for props in (before, after))
         if old != new:
             yield f"The {kind} {old} is replaced by the {kind} {new}; the old one stays in the account."
     for name, scaled in before["endpoints"].items():
@@ -114,14 +119,14 @@ def losses(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]
 class StackGuard(Resource, module="infra", name="StackGuard"):
     """The first resource of a stack, on which all others depend, and the last one, which depends on all others.
 
-    In production both are protected. Alone, the protection of an endpoint comes too late: an update that deletes it
-    deletes its alarms and scaling policies first, which depend on it, and `pulumi destroy` too.
+    In production both are protected. Protecting the endpoint alone is too late: an update or `pulumi destroy` that
+    deletes it first deletes its alarms and scaling policies, which depend on it.
 
     - An update that would delete or replace what is protected replaces the first guard. The engine refuses that in the
       preview, and before anything changes.
-    - `pulumi destroy` comes to the last guard first. Where a resource cannot be deleted, the engine keeps all that it
+    - `pulumi destroy` begins with the last guard. If a resource cannot be deleted, the engine keeps everything that it
       depends on.
-    - After such an update with `--ignore-protect` that failed, the next one replaces the last guard: without the option
+    - After such an update with `--ignore-protect` has failed, the next one replaces the last guard: without the option
       the engine refuses it before anything is deleted.
     """
 
@@ -130,7 +135,7 @@ class StackGuard(Resource, module="infra", name="StackGuard"):
             "project": pulumi.get_project(),
             "stack": pulumi.get_stack(),
             "production": held.production,
-            "bucket": held.bucket or "",  # Pulumi leaves out None
+            "bucket": held.bucket or "",  # Pulumi drops None
             "repository": held.repository,
             "endpoints": {name: [*variants] for name, variants in held.endpoints.items()},
         }

@@ -1,4 +1,4 @@
-"""The CloudWatch alarms that may roll a release back, and the requests that were seen meanwhile."""
+"""The CloudWatch alarms that may roll a release back, and the requests that a fleet received."""
 
 from __future__ import annotations
 
@@ -6,13 +6,23 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from infra.aws.errors import aws_calls
 from infra.aws.metrics import INVOCATIONS, PERIOD_SECONDS, STOP_RELEASE, dimensions
 
 METRIC_LAG_SECONDS = 60
-"""How long CloudWatch may take to show what has been counted."""
+"""How long CloudWatch may take to show a request."""
+
+_DATAPOINT_PERIODS = 10
+"""Periods that are searched for an alarm's latest datapoint."""
+
+_COMPARISONS = {
+    "GreaterThanThreshold": ">",
+    "GreaterThanOrEqualToThreshold": "≥",
+    "LessThanThreshold": "<",
+    "LessThanOrEqualToThreshold": "≤",
+}
 
 
 @dataclass(frozen=True)
@@ -30,26 +40,44 @@ class AlarmState:
 
 
 @dataclass(frozen=True)
-class MinimumInvocations:
-    """How many requests the new fleet must have answered during the bake."""
+class AlarmReading:
+    """An alarm with the value and threshold that it compares, in the metric's own unit."""
 
-    count: int
-    otherwise: Literal["warn", "fail"] = "warn"
+    alarm: AlarmState
+    metric: str = ""
+    """The metric's name, or the label of an expression; empty for a composite alarm."""
+    comparison: str = ""
+    threshold: float | None = None
+    """None for a composite alarm, and for a band of anomaly detection."""
+    value: float | None = None
+    """The latest datapoint; None if the last ten periods have none."""
 
-    @classmethod
-    def of(cls, setting: Mapping[str, Any] | None) -> MinimumInvocations | None:
-        """From the setting `alarms.minimumInvocations`."""
-        return cls(int(setting["count"]), setting["otherwise"]) if setting else None
+    @property
+    def fires_by_hand_only(self) -> bool:
+        """Whether it is the alarm of `release stop`, which compares nothing."""
+        return self.metric.startswith(STOP_RELEASE.name)
 
 
 def states(cloudwatch: Any, names: Sequence[str]) -> list[AlarmState]:
     """The alarms that exist, in the order of `names` (at most 10)."""
-    return [state(each) for each in described(cloudwatch, names)]
+    return [_state(alarm) for alarm in _describe(cloudwatch, names)]
+
+
+def readings(cloudwatch: Any, names: Sequence[str], now: float) -> list[AlarmReading]:
+    """The alarms that exist with their latest datapoints, in the order of `names` (at most 10)."""
+    return [_reading(cloudwatch, alarm, now) for alarm in _describe(cloudwatch, names)]
+
+
+def names_of_configuration(cloudwatch: Any, config_name: str) -> list[str]:
+    """The alarms of an endpoint configuration, sorted: their names begin with its own."""
+    with aws_calls(f"alarms {config_name}-*"):
+        pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{config_name}-")
+        return sorted(alarm["AlarmName"] for page in pages for alarm in page.get("MetricAlarms", []))
 
 
 def fired_since(cloudwatch: Any, names: Sequence[str], since: float) -> Iterator[AlarmState]:
     """Those of the alarms (at most 10) that went into ALARM after `since` (seconds since 1970), as they were then: they
-    may be OK again. One call an alarm: of more than 100 changes the last ones count.
+    may be OK again. Of more than 100 changes the last ones count.
 
     Raises:
         AwsRequestRefused: naming the alarm.
@@ -69,10 +97,14 @@ def fired_since(cloudwatch: Any, names: Sequence[str], since: float) -> Iterator
 
 
 def last_fired(history: Sequence[Mapping[str, Any]]) -> AlarmState | None:
-    """The alarm as it was when it last went into ALARM, given its StateUpdate items, the newest first; None if it did
-    not. HistoryData is JSON of a form that only examples tell (AWS CLI, describe-alarm-history)."""
-    states = (_new_state(each) for each in history)
-    return next((each for each in states if each and each.firing), None)
+    """The alarm as it was when it last went into ALARM; None if it did not.
+
+    Args:
+        history: its StateUpdate items, the newest first. HistoryData is JSON whose form only examples document (AWS
+            CLI, describe-alarm-history).
+    """
+    updates = (_new_state(item) for item in history)
+    return next((state for state in updates if state and state.firing), None)
 
 
 def _new_state(item: Mapping[str, Any]) -> AlarmState | None:
@@ -85,14 +117,7 @@ def _new_state(item: Mapping[str, Any]) -> AlarmState | None:
 
 
 def invocations(cloudwatch: Any, endpoint: str, variant: str, config_name: str, since: float, until: float) -> int:
-    """The requests that the fleet of `config_name` got between two times (seconds since 1970; whole minutes)."""
-    return sum(invocations_by_minute(cloudwatch, endpoint, variant, config_name, since, until).values())
-
-
-def invocations_by_minute(
-    cloudwatch: Any, endpoint: str, variant: str, config_name: str, since: float, until: float
-) -> dict[float, int]:
-    """The same for each minute that has any, by its beginning."""
+    """The requests that the fleet of `config_name` received between two times (seconds since 1970; whole minutes)."""
     answer = cloudwatch.get_metric_statistics(
         Namespace=INVOCATIONS.namespace,
         MetricName=INVOCATIONS.name,
@@ -104,74 +129,32 @@ def invocations_by_minute(
         Period=PERIOD_SECONDS,
         Statistics=[INVOCATIONS.statistic],
     )
-    return {point["Timestamp"].timestamp(): int(point[INVOCATIONS.statistic]) for point in answer["Datapoints"]}
+    return sum(int(point[INVOCATIONS.statistic]) for point in answer["Datapoints"])
 
 
-def described(cloudwatch: Any, names: Sequence[str]) -> list[Mapping[str, Any]]:
+def _describe(cloudwatch: Any, names: Sequence[str]) -> list[Mapping[str, Any]]:
     """The alarms that exist as DescribeAlarms shows them, in the order of `names`."""
     if not names:
         return []
     with aws_calls(f"alarms {', '.join(names)}"):
         answer = cloudwatch.describe_alarms(AlarmNames=list(names), AlarmTypes=["MetricAlarm", "CompositeAlarm"])
-    found = {each["AlarmName"]: each for each in (*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", []))}
-    return [found[name] for name in names if name in found]
+    alarms = (*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", []))
+    by_name = {alarm["AlarmName"]: alarm for alarm in alarms}
+    return [by_name[name] for name in names if name in by_name]
 
 
-def state(alarm: Mapping[str, Any]) -> AlarmState:
-    """What DescribeAlarms says of an alarm's state."""
+def _state(alarm: Mapping[str, Any]) -> AlarmState:
     return AlarmState(alarm["AlarmName"], alarm["StateValue"], alarm.get("StateReason", ""))
-
-
-_DATAPOINT_PERIODS = 10
-"""Periods that are searched for an alarm's latest datapoint."""
-
-_COMPARISONS = {
-    "GreaterThanThreshold": ">",
-    "GreaterThanOrEqualToThreshold": "≥",
-    "LessThanThreshold": "<",
-    "LessThanOrEqualToThreshold": "≤",
-}
-
-
-@dataclass(frozen=True)
-class AlarmReading:
-    """An alarm with what it compares, in the metric's own unit."""
-
-    alarm: AlarmState
-    metric: str = ""
-    """The metric's name, or the label of an expression; empty for a composite alarm."""
-    comparison: str = ""
-    threshold: float | None = None
-    """None for a composite alarm, and for a band of anomaly detection."""
-    value: float | None = None
-    """The latest datapoint; None if there is none in the last ten periods."""
-
-    @property
-    def fires_by_hand_only(self) -> bool:
-        """Whether it is there for `release stop` and compares nothing."""
-        return self.metric.startswith(STOP_RELEASE.name)
-
-
-def readings(cloudwatch: Any, names: Sequence[str], now: float) -> list[AlarmReading]:
-    """The alarms that exist with their latest datapoints, in the order of `names` (at most 10)."""
-    return [_reading(cloudwatch, each, now) for each in described(cloudwatch, names)]
-
-
-def names_of_configuration(cloudwatch: Any, config_name: str) -> list[str]:
-    """The alarms that were made for an endpoint configuration, sorted: their names begin with its own."""
-    with aws_calls(f"alarms {config_name}-*"):
-        pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{config_name}-")
-        return sorted(each["AlarmName"] for page in pages for each in page.get("MetricAlarms", []))
 
 
 def _reading(cloudwatch: Any, alarm: Mapping[str, Any], now: float) -> AlarmReading:
     queries = _queries(alarm)
     if not queries:
-        return AlarmReading(state(alarm))
+        return AlarmReading(_state(alarm))
     (compared,) = [
-        each for each in queries if each.get("ReturnData", True) and each["Id"] != alarm.get("ThresholdMetricId")
+        query for query in queries if query.get("ReturnData", True) and query["Id"] != alarm.get("ThresholdMetricId")
     ]
-    period = max([each["MetricStat"]["Period"] for each in queries if "MetricStat" in each], default=60)
+    period = max([query["MetricStat"]["Period"] for query in queries if "MetricStat" in query], default=PERIOD_SECONDS)
     with aws_calls(f"alarm {alarm['AlarmName']}"):
         results = cloudwatch.get_metric_data(
             MetricDataQueries=queries,
@@ -179,9 +162,9 @@ def _reading(cloudwatch: Any, alarm: Mapping[str, Any], now: float) -> AlarmRead
             EndTime=datetime.fromtimestamp(now + period, UTC),
             ScanBy="TimestampDescending",
         )["MetricDataResults"]
-    values: list[float] = next((each["Values"] for each in results if each["Id"] == compared["Id"]), [])
+    values: list[float] = next((result["Values"] for result in results if result["Id"] == compared["Id"]), [])
     return AlarmReading(
-        alarm=state(alarm),
+        alarm=_state(alarm),
         metric=_metric(compared),
         comparison=_COMPARISONS.get(alarm["ComparisonOperator"], "outside"),
         threshold=alarm.get("Threshold"),
@@ -190,7 +173,7 @@ def _reading(cloudwatch: Any, alarm: Mapping[str, Any], now: float) -> AlarmRead
 
 
 def _queries(alarm: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a metric alarm watches as GetMetricData takes it; nothing for a composite alarm."""
+    """The metrics of an alarm in the form of GetMetricData; empty for a composite alarm."""
     if alarm.get("Metrics") or "MetricName" not in alarm:
         return list(alarm.get("Metrics", []))
     metric = {key: alarm[key] for key in ("Namespace", "MetricName", "Dimensions") if key in alarm}

@@ -1,9 +1,9 @@
-"""Removes released artifacts that nothing needs any more.
+"""Deletes released artifacts that are no longer needed.
 
 An instance downloads the artifact that its Model names when it starts: in a release, in its rollback, and at every
-scale-out. So whatever a Model of the endpoint names stays, whether its configuration is live, retained, or about to be
-deleted. The artifacts of the last releases stay too, to go back to. Removing writes delete markers: the bucket is
-versioned.
+scale-out. So an artifact that a Model of the endpoint names is kept, whether its configuration is live, retained, or
+about to be deleted. The artifacts of the last releases are kept too, to return to. Deleting writes delete markers: the
+bucket is versioned.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_DELETED = 1000
 
 
 class ReleasedArtifacts:
-    """The released artifacts of an endpoint, of all variants that it has or had.
+    """The released artifacts of an endpoint, of all its present and former variants.
 
     Args:
         s3: boto3's `s3` client.
@@ -37,22 +37,22 @@ class ReleasedArtifacts:
         self._reader = EndpointReader(sagemaker)
 
     def expire(self, releases_kept: int) -> list[str]:
-        """Remove those that no Model names and none of the last successful releases served; return their keys.
+        """Delete those that no Model names and none of the last successful releases served; return their keys.
 
-        What is in the bucket is read first: a Model that is created meanwhile names none of the objects that go. None
-        go where no release is on record, or one of them does not say what it served.
+        The bucket is listed first, so that a Model that is created in the meantime names none of the deleted objects.
+        Nothing is deleted if no release is on record, or if a kept one does not record what it served.
 
         Raises:
             AwsRequestRefused: naming the bucket.
         """
         prefix = names.released(self._endpoint)
         with aws_calls(f"s3://{self._bucket}/{prefix}"):
-            there = set(self._keys(prefix))
+            existing = set(self._keys(prefix))
             history = ReleaseHistory(self._s3, self._bucket).succeeded(self._endpoint)
-            served = [each.artifacts for each in islice(history, releases_kept)] if there else []
+            served = [record.artifacts for record in islice(history, releases_kept)] if existing else []
             if not served or not all(served):
                 return []
-            expired = not_needed(self._bucket, there, {*chain(*served), *self._named()})
+            expired = not_needed(self._bucket, existing, {*chain(*served), *self._named()})
             for first in range(0, len(expired), MAX_DELETED):
                 objects = [{"Key": key} for key in expired[first : first + MAX_DELETED]]
                 self._s3.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
@@ -60,17 +60,17 @@ class ReleasedArtifacts:
 
     def _keys(self, prefix: str) -> Iterator[str]:
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
-        return (each["Key"] for page in pages for each in page.get("Contents", []))
+        return (object_["Key"] for page in pages for object_ in page.get("Contents", []))
 
     def _named(self) -> Iterator[str]:
-        """The addresses in S3 that the endpoint's Models hold anywhere."""
+        """All S3 addresses in the descriptions of the endpoint's Models."""
         for name in self._reader.models(f"{self._endpoint}-"):
             yield from _addresses(self._reader.model(name))
 
 
 def not_needed(bucket: str, keys: Collection[str], needed: Collection[str]) -> list[str]:
-    """The keys whose objects are not needed. Addresses that end in a slash are prefixes (API `S3DataSource`)."""
-    folders = tuple(each for each in needed if each.endswith("/"))
+    """The keys of objects that are not needed. Addresses that end in a slash are prefixes (API `S3DataSource`)."""
+    folders = tuple(address for address in needed if address.endswith("/"))
     addresses = {f"s3://{bucket}/{key}": key for key in keys}
     return sorted(key for url, key in addresses.items() if url not in needed and not url.startswith(folders))
 
@@ -79,5 +79,5 @@ def _addresses(described: Any) -> Iterator[str]:
     if isinstance(described, str) and described.startswith("s3://"):
         yield described
     elif isinstance(described, dict | list):
-        for each in described.values() if isinstance(described, dict) else described:
-            yield from _addresses(each)
+        for value in described.values() if isinstance(described, dict) else described:
+            yield from _addresses(value)

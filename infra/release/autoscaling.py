@@ -1,7 +1,12 @@
-"""What is registered for an endpoint's autoscaling, kept as a JSON object in the model bucket while it is off.
+"""An endpoint's autoscaling, removed for an update that AWS refuses under it, and restored exactly as it was.
 
-It is written before anything is taken off. So it survives a crash of this process and the deletion of an endpoint that
-failed, and is found by whoever releases next. The containers cannot read it: their role reads `models/*` only.
+AWS refuses to change a variant's instance type, or to remove the variant, while it is a scalable target (Application
+Auto Scaling guide, "Update or delete endpoints that use automatic scaling"). And deleting an endpoint deletes its
+targets silently.
+
+What was registered is recorded in the model bucket before it is removed. So it survives a crash of this process and the
+deletion of a failed endpoint, and the next release finds it. The containers cannot read it: their role reads `models/*`
+only.
 """
 
 from __future__ import annotations
@@ -30,7 +35,7 @@ DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 
 TARGET = ("ResourceId", "ScalableDimension", "MinCapacity", "MaxCapacity", "SuspendedState", "Tags")
 CALLED_BY = ("PolicyARN", "Alarms")
-"""Of a step-scaling policy, whose alarms somebody else made: they call it by its ARN."""
+"""Of a step-scaling policy: alarms that the stack does not own call it by its ARN."""
 
 POLICY = (
     *("PolicyName", "ResourceId", "ScalableDimension", "PolicyType"),
@@ -45,32 +50,30 @@ _KINDS = {
     "policies": ("PutScalingPolicy", (*POLICY, *CALLED_BY)),
     "actions": ("PutScheduledAction", ACTION),
 }
-"""What a record has: the operation that registers an entry again, and the keys that it may have."""
+"""The parts of a record: the operation that registers an entry again, and the keys that it may have."""
 
 MAX_RECORD = 1_000_000
-"""Bytes. Ten variants with hundreds of scheduled actions have less."""
+"""Bytes. Ten variants with hundreds of scheduled actions need less."""
 
 
 class ScalingRecords:
-    """The records in a bucket, one an endpoint. All methods raise AwsRequestRefused, naming the object.
+    """The records in a bucket, one per endpoint. All methods raise AwsRequestRefused, naming the object.
 
-    Who can write to the bucket can write a record, so nothing in it is believed: what is not an entry of this
-    endpoint's autoscaling by the API's own rules is left out, with a warning.
+    Anyone with write access to the bucket can write a record, so nothing in it is trusted: an entry that is not part of
+    this endpoint's autoscaling by the API's own rules is left out, with a warning.
 
     Args:
         s3: boto3's `s3` client.
-        bucket: the bucket's name; None in the state of an endpoint that was deployed before there were records.
+        bucket: the bucket's name.
         warn: called once with each part of a record that is left out.
     """
 
-    def __init__(self, s3: Any, bucket: str | None, warn: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, s3: Any, bucket: str, warn: Callable[[str], None] = lambda _: None) -> None:
         self._s3, self._bucket, self._warn = s3, bucket, warn
         self._warned: set[str] = set()
 
     def get(self, endpoint: str) -> Record:
-        """What is valid of the record; empty if there is none."""
-        if self._bucket is None:
-            return {}
+        """The valid part of the record; empty if there is none."""
         key = _key(endpoint)
         with aws_calls(f"s3://{self._bucket}/{key}"):
             try:
@@ -95,7 +98,7 @@ class ScalingRecords:
             self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType="application/json")
 
     def delete(self, endpoint: str) -> None:
-        """Forget a record."""
+        """Delete a record."""
         key = _key(endpoint)
         with aws_calls(f"s3://{self._bucket}/{key}"):
             self._s3.delete_object(Bucket=self._bucket, Key=key)
@@ -107,23 +110,23 @@ class ScalingRecords:
 
 
 def checked(endpoint: str, body: bytes) -> tuple[Record, list[str]]:
-    """The valid part of a record as it was read, and what is wrong with the rest.
+    """The valid part of a record, and the problems of the rest.
 
     Args:
-        body: JSON; it may be anything.
+        body: the object's content: JSON, or anything else.
     """
     if len(body) > MAX_RECORD:
         return {}, [f"the record has more than {MAX_RECORD} bytes"]
     try:
-        found = json.loads(body)
+        content = json.loads(body)
     except (ValueError, RecursionError):
         return {}, ["the record is not valid JSON"]
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         return {}, ["the record is not a JSON object"]
     record: Record = {kind: [] for kind in _KINDS}
-    problems = [f"{json.dumps(kind)[:100]} is not a part of a record" for kind in found if kind not in _KINDS]
+    problems = [f"{json.dumps(kind)[:100]} is not a part of a record" for kind in content if kind not in _KINDS]
     for kind in record:
-        entries = found.get(kind, [])
+        entries = content.get(kind, [])
         if not isinstance(entries, list):
             entries, problems = [], [*problems, f"{kind} is not a list"]
         for number, entry in enumerate(entries):
@@ -143,19 +146,19 @@ def _problems(endpoint: str, kind: str, entry: Any) -> Iterator[str]:
     plain = {key: value for key, value in entry.items() if key not in CALLED_BY}
     report = ParamValidator().validate({"ServiceNamespace": SAGEMAKER, **plain}, _input(operation))
     yield from report.generate_report().splitlines()
-    if not str(entry.get("ResourceId")).startswith(f"endpoint/{endpoint}/variant/"):
+    if not str(entry.get("ResourceId")).startswith(_variants(endpoint)):
         yield f"ResourceId is not a variant of endpoint {endpoint}"
     if entry.get("ScalableDimension") != DIMENSION:
         yield f"ScalableDimension is not {DIMENSION}"
     alarms = entry.get("Alarms", [])
-    named = isinstance(alarms, list) and all(isinstance(each, dict) and "AlarmName" in each for each in alarms)
+    named = isinstance(alarms, list) and all(isinstance(alarm, dict) and "AlarmName" in alarm for alarm in alarms)
     if not named or not isinstance(entry.get("PolicyARN", ""), str):
-        yield f"{' or '.join(CALLED_BY)} is not of the form of a scaling policy's"
+        yield f"{' or '.join(CALLED_BY)} does not have the form of a scaling policy's"
 
 
 @cache
 def _input(operation: str) -> Shape:
-    """The parameters of an operation, as botocore knows the API."""
+    """The parameters of an operation in botocore's model of the API."""
     service = botocore.session.get_session().get_service_model("application-autoscaling")
     return service.operation_model(operation).input_shape
 
@@ -164,16 +167,17 @@ def _key(endpoint: str) -> str:
     return f"{names.AUTOSCALING}{endpoint}.json"
 
 
+def _variants(endpoint: str) -> str:
+    """The beginning of the resource ids of an endpoint's variants."""
+    return f"endpoint/{endpoint}/variant/"
+
+
 def refused_under_autoscaling(live: Mapping[str, Any], requested: Mapping[str, Any]) -> bool:
-    """Whether an update from one endpoint configuration to the other is one that AWS refuses on scalable targets."""
-    wanted = {variant["VariantName"]: variant.get("InstanceType") for variant in requested["ProductionVariants"]}
-    return any(wanted.get(each["VariantName"]) != each.get("InstanceType") for each in live["ProductionVariants"])
-
-
-def of_live_variants(record: Record, endpoint: EndpointDescription) -> Record:
-    """What the record says of the variants in service."""
-    live = {f"endpoint/{endpoint.name}/variant/{variant.name}" for variant in endpoint.live_variants}
-    return {kind: [each for each in entries if each["ResourceId"] in live] for kind, entries in record.items()}
+    """Whether AWS refuses an update from one configuration to the other while variants are scalable targets."""
+    types = {variant["VariantName"]: variant.get("InstanceType") for variant in requested["ProductionVariants"]}
+    return any(
+        types.get(variant["VariantName"]) != variant.get("InstanceType") for variant in live["ProductionVariants"]
+    )
 
 
 class EndpointAutoscaling:
@@ -181,9 +185,9 @@ class EndpointAutoscaling:
 
     Args:
         autoscaling: boto3's `application-autoscaling` client.
-        records: where they are kept while they are off.
+        records: keeps them while they are removed.
         report: called with a line of progress.
-        warn: called with what does not come back as it was.
+        warn: called with each entry that cannot be restored as it was.
     """
 
     def __init__(
@@ -192,33 +196,19 @@ class EndpointAutoscaling:
         self._client, self._records, self._report, self._warn = autoscaling, records, report, warn
 
     def record(self, endpoint: str) -> Record:
-        """Record what is registered for the endpoint, and return it. A record that an interrupted release left is the
-        true one, and stays."""
+        """Record what is registered for the endpoint, and return it. The record of an interrupted release stays: it is
+        the complete one."""
         registered = self._registered(endpoint)
         if registered and not self._records.get(endpoint):
             self._records.put(endpoint, registered)
         return registered
 
-    def _registered(self, endpoint: str) -> Record:
-        mine = f"endpoint/{endpoint}/variant/"
-        targets = self._all("describe_scalable_targets", "ScalableTargets", mine)
-        policies = self._all("describe_scaling_policies", "ScalingPolicies", mine)
-        actions = self._all("describe_scheduled_actions", "ScheduledActions", mine)
-        record = {
-            "targets": [_only(each, TARGET) | self._tags(each) for each in targets],
-            "policies": [
-                _only(each, POLICY + (CALLED_BY if each["PolicyType"] == "StepScaling" else ())) for each in policies
-            ],
-            "actions": [_only(each, ACTION) for each in actions],
-        }
-        return record if record["targets"] else {}
-
-    def take_off(self, endpoint: str) -> None:
-        """Record what is registered, then deregister it, which takes policies and scheduled actions along."""
+    def deregister(self, endpoint: str) -> None:
+        """Record the targets, then deregister them, which deletes their policies and scheduled actions."""
         record = self.record(endpoint)
         if not record:
             return
-        self._report(f"{endpoint}: autoscaling is taken off for this update and put back after it")
+        self._report(f"{endpoint}: removing autoscaling for this update; it is restored afterwards")
         for target in record["targets"]:
             self._client.deregister_scalable_target(
                 ServiceNamespace=SAGEMAKER,
@@ -226,86 +216,116 @@ class EndpointAutoscaling:
                 ScalableDimension=target["ScalableDimension"],
             )
 
-    def put_back(self, endpoint: EndpointDescription) -> None:
-        """Register everything recorded again but that of variants that are gone, and forget the record. Doing so twice
-        changes nothing."""
+    def restore(self, endpoint: EndpointDescription) -> None:
+        """Register what is recorded of the variants in service, and delete the record. It is idempotent."""
         if not (recorded := self._records.get(endpoint.name)):
             return
-        record = of_live_variants(recorded, endpoint)
+        live = {f"{_variants(endpoint.name)}{variant.name}" for variant in endpoint.live_variants}
+        record = {kind: [entry for entry in recorded[kind] if entry["ResourceId"] in live] for kind in recorded}
         for target in record["targets"]:
-            with self._as_recorded(f"{target['ResourceId']}: the scalable target"):
+            with self._warning(f"{target['ResourceId']}: the scalable target"):
                 self._register(target)
         for policy in record["policies"]:
-            with self._as_recorded(f"{policy['ResourceId']}: the scaling policy {policy['PolicyName']}"):
+            with self._warning(f"{policy['ResourceId']}: the scaling policy {policy['PolicyName']}"):
                 self._put_policy(policy)
         for action in record["actions"]:
             what = f"{action['ResourceId']}: the scheduled action {action['ScheduledActionName']}"
-            with self._as_recorded(f"{what} ({action.get('Schedule')})"):
+            with self._warning(f"{what} ({action.get('Schedule')})"):
                 self._client.put_scheduled_action(ServiceNamespace=SAGEMAKER, **action)
         self._records.delete(endpoint.name)
-        self._report(f"{endpoint.name}: autoscaling is back")
+        self._report(f"{endpoint.name}: autoscaling is restored")
 
-    def leave_off(self, endpoint: str) -> None:
-        """Forget what is recorded: the stack ends this endpoint's autoscaling, or registers it itself."""
+    def restore_after_failure(self, endpoint: EndpointDescription, registered_by_stack: bool) -> list[str]:
+        """Restore it where a release failed; a failure to do so is a note on that of the release.
+
+        Args:
+            registered_by_stack: whether Pulumi registers the targets, and would fail on one that exists.
+        """
+        if registered_by_stack:
+            removed = self.is_removed(endpoint.name)
+            return ["Its autoscaling is removed. The next `pulumi up` that succeeds registers it."] if removed else []
+        try:
+            with aws_calls(f"endpoint {endpoint.name}"):
+                self.restore(endpoint)
+        except AwsRequestRefused as error:
+            return [f"Its autoscaling is still removed: {error}. The next `pulumi up` restores it."]
+        return []
+
+    def discard(self, endpoint: str) -> None:
+        """Delete the record of an endpoint whose autoscaling the stack ends or registers itself."""
         if recorded := self.forget(endpoint):
-            actions = ", ".join(each["ScheduledActionName"] for each in recorded.get("actions", ()))
-            lost = f"; these scheduled actions are not put back: {actions}" if actions else ""
-            self._report(f"{endpoint}: autoscaling is left off, for the stack ends it or registers it itself{lost}")
+            actions = ", ".join(action["ScheduledActionName"] for action in recorded.get("actions", ()))
+            lost = f"; these scheduled actions are not restored: {actions}" if actions else ""
+            self._report(f"{endpoint}: autoscaling is not restored: the stack ends it or registers it itself{lost}")
 
-    def is_off(self, endpoint: str) -> bool:
-        """Whether something is recorded; not known, and False, where the record cannot be read."""
+    def is_removed(self, endpoint: str) -> bool:
+        """Whether a record exists; False if it cannot be read."""
         try:
             return bool(self._records.get(endpoint))
         except AwsRequestRefused:
             return False
 
     def forget(self, endpoint: str) -> Record:
-        """Delete the record of an endpoint, and return what it was."""
+        """Delete the record of an endpoint, and return it."""
         if recorded := self._records.get(endpoint):
             self._records.delete(endpoint)
         return recorded
 
-    def tag(self, endpoint: str, tags: Mapping[str, str], former: Mapping[str, str]) -> None:
-        """Bring the tags of the endpoint's scalable targets to what is asked; tags that others put there are kept."""
-        for target in self._all("describe_scalable_targets", "ScalableTargets", f"endpoint/{endpoint}/variant/"):
-            arn, has = target["ScalableTargetARN"], self._tags(target).get("Tags", {})
-            if missing := {key: value for key, value in tags.items() if has.get(key) != value}:
+    def tag(self, endpoint: str, tags: Mapping[str, str], previous: Mapping[str, str]) -> None:
+        """Set the tags of the endpoint's scalable targets, and remove previous ones; other tags are kept."""
+        for target in self._all("describe_scalable_targets", "ScalableTargets", endpoint):
+            arn, current = target["ScalableTargetARN"], self._tags(target).get("Tags", {})
+            if missing := {key: value for key, value in tags.items() if current.get(key) != value}:
                 self._client.tag_resource(ResourceARN=arn, Tags=missing)
-            if gone := sorted(key for key in former if key in has and key not in tags):
-                self._client.untag_resource(ResourceARN=arn, TagKeys=gone)
+            if outdated := sorted(key for key in previous if key in current and key not in tags):
+                self._client.untag_resource(ResourceARN=arn, TagKeys=outdated)
+
+    def _registered(self, endpoint: str) -> Record:
+        targets = self._all("describe_scalable_targets", "ScalableTargets", endpoint)
+        policies = self._all("describe_scaling_policies", "ScalingPolicies", endpoint)
+        actions = self._all("describe_scheduled_actions", "ScheduledActions", endpoint)
+        record = {
+            "targets": [_only(target, TARGET) | self._tags(target) for target in targets],
+            "policies": [
+                _only(policy, POLICY + (CALLED_BY if policy["PolicyType"] == "StepScaling" else ()))
+                for policy in policies
+            ],
+            "actions": [_only(action, ACTION) for action in actions],
+        }
+        return record if record["targets"] else {}
 
     def _register(self, target: Mapping[str, Any]) -> None:
-        """Tags go separately: RegisterScalableTarget takes none for a target that is there already."""
+        """Tags are set separately: RegisterScalableTarget refuses them for a target that exists."""
         plain = {key: value for key, value in target.items() if key != "Tags"}
         arn = self._client.register_scalable_target(ServiceNamespace=SAGEMAKER, **plain)["ScalableTargetARN"]
         if tags := target.get("Tags"):
             self._client.tag_resource(ResourceARN=arn, Tags=tags)
 
     def _put_policy(self, policy: Mapping[str, Any]) -> None:
-        """A policy that is made anew has an ARN of its own."""
+        """A policy that is created again has another ARN."""
         plain = {key: value for key, value in policy.items() if key not in CALLED_BY}
         arn = self._client.put_scaling_policy(ServiceNamespace=SAGEMAKER, **plain)["PolicyARN"]
-        alarms = ", ".join(each["AlarmName"] for each in policy.get("Alarms", ()))
+        alarms = ", ".join(alarm["AlarmName"] for alarm in policy.get("Alarms", ()))
         if alarms and arn != policy.get("PolicyARN"):
             self._warn(
-                f"{policy['ResourceId']}: the scaling policy {policy['PolicyName']} is back as {arn}. Alarms act on "
-                f"the one that it was; have them act on this: {alarms}"
+                f"{policy['ResourceId']}: the scaling policy {policy['PolicyName']} is restored as {arn}. These alarms "
+                f"still call its previous ARN; change their action: {alarms}"
             )
 
     @contextlib.contextmanager
-    def _as_recorded(self, what: str) -> Iterator[None]:
-        """Warn where AWS does not accept what is recorded: a scheduled action whose time has come meanwhile, or values
-        that nobody registered. A policy without its target is an ObjectNotFoundException."""
+    def _warning(self, what: str) -> Iterator[None]:
+        """Warn if AWS refuses an entry: a scheduled action whose time has passed, or values that were never registered.
+        A policy without its target is an ObjectNotFoundException."""
         try:
             yield
         except ClientError as error:
             if code(error) not in ("ValidationException", "ObjectNotFoundException"):
                 raise
-            self._warn(f"{what} is not put back: {error.response['Error']['Message']}")
+            self._warn(f"{what} is not restored: {error.response['Error']['Message']}")
 
-    def _all(self, operation: str, key: str, mine: str) -> list[dict[str, Any]]:
+    def _all(self, operation: str, key: str, endpoint: str) -> list[dict[str, Any]]:
         pages = self._client.get_paginator(operation).paginate(ServiceNamespace=SAGEMAKER)
-        return [each for page in pages for each in page[key] if each["ResourceId"].startswith(mine)]
+        return [entry for page in pages for entry in page[key] if entry["ResourceId"].startswith(_variants(endpoint))]
 
     def _tags(self, target: Mapping[str, Any]) -> dict[str, Any]:
         if "ScalableTargetARN" not in target:

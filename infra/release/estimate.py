@@ -1,4 +1,4 @@
-"""How long a release takes, in how many steps, and which step sizes a fleet allows. Pure numbers; times in seconds."""
+"""How long a release takes, in how many steps, and which step sizes a fleet allows. Times are in seconds."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from infra.release.policy import ReleasePolicy
+from infra.release.policy import BATCH_PERCENT, ReleasePolicy
 
 INSTANCE_START_SECONDS = (120, 600)
-"""What starting instances and pulling the image takes, at best and at worst. AWS promises neither; both are set wide
-of what people report."""
+"""Starting instances and pulling the image, at best and at worst. AWS documents neither; the range is wider than what
+people report."""
 
 SHIFT_SECONDS = (0, 60)
-"""What moving traffic to one step's instances takes."""
+"""Moving traffic to the instances of one step."""
 
 SETTLING_SECONDS = 300
-"""What SageMaker may need beyond its own deadline until the status says how it ended."""
-
-BATCH_PERCENT = {"canary": (0, 50), "linear": (10, 50), "rolling": (5, 50)}
-"""The share of a fleet that one step may move (API `TrafficRoutingConfig`, `RollingUpdatePolicy`)."""
+"""How long after its own deadline SageMaker may take to report the result."""
 
 
 @dataclass(frozen=True)
@@ -38,21 +35,21 @@ class Duration:
 
 
 def provisioning(download_seconds: int, health_check_seconds: int) -> Duration:
-    """Until new instances answer `/ping`: their start, then at most the artifact's download and the model's load."""
+    """Until new instances answer `/ping`: their start, and at most the artifact's download and the model's load."""
     start, slow_start = INSTANCE_START_SECONDS
     return Duration(start, slow_start + download_seconds + health_check_seconds)
 
 
 @dataclass(frozen=True)
 class Steps:
-    """How many times traffic is moved: AWS does not say whether it rounds each step of a percentage, or their sum."""
+    """How many times traffic moves: AWS does not document whether it rounds each step of a percentage, or their sum."""
 
     fewest: int
     most: int
 
 
 def steps(policy: ReleasePolicy, fleet: int) -> Steps:
-    """How many times traffic is moved to a new fleet of `fleet` instances."""
+    """How many times traffic moves to a new fleet of `fleet` instances."""
     if policy.batch is None:
         return Steps(1, 1)
     if policy.strategy == "canary":
@@ -62,50 +59,48 @@ def steps(policy: ReleasePolicy, fleet: int) -> Steps:
 
 
 def shifted_percent(policy: ReleasePolicy, fleet: int, step: int) -> int | None:
-    """The share of the traffic that the new fleet has after `step` steps; None where that depends on how AWS
-    rounds."""
-    of = steps(policy, fleet)
-    if of.fewest != of.most:
+    """The new fleet's share of the traffic after `step` steps; None if it depends on how AWS rounds."""
+    count = steps(policy, fleet)
+    if count.fewest != count.most:
         return None
-    if policy.batch is None or step >= of.most:
+    if policy.batch is None or step >= count.most:
         return 100 if step else 0
     return min(100, step * policy.batch.of(fleet) * 100 // fleet)
 
 
 def rollout(policy: ReleasePolicy, fleet: int, provisioning: Duration) -> Duration:
-    """A release to `fleet` instances from the request to its end. Rolling starts each batch's instances when its turn
-    has come; the others start them all at first."""
-    count, each_step = steps(policy, fleet), _each_step(policy, provisioning)
+    """A release of `fleet` instances from the request to its end. A rolling update starts the instances of each batch
+    when its turn has come; the other strategies start all of them first."""
+    count, step_duration = steps(policy, fleet), _step_duration(policy, provisioning)
     once = Duration(policy.termination_wait_seconds, policy.termination_wait_seconds)
     if policy.strategy != "rolling":
         once += provisioning
-    return once + Duration(each_step.minimum * count.fewest, each_step.maximum * count.most)
+    return once + Duration(step_duration.minimum * count.fewest, step_duration.maximum * count.most)
 
 
 def remaining(policy: ReleasePolicy, fleet: int, provisioning: Duration, step: int, waited: float) -> Duration:
-    """What is left of a release that waits since `waited` seconds after its step number `step`, counted from 1."""
-    count, each_step = steps(policy, fleet), _each_step(policy, provisioning)
+    """The rest of a release that has waited for `waited` seconds after step `step`, counted from 1."""
+    count, step_duration = steps(policy, fleet), _step_duration(policy, provisioning)
     left = policy.termination_wait_seconds + max(0, policy.wait_seconds - int(waited))
-    return Duration(
-        left + each_step.minimum * max(0, count.fewest - step), left + each_step.maximum * max(0, count.most - step)
-    )
+    fewest, most = max(0, count.fewest - step), max(0, count.most - step)
+    return Duration(left + step_duration.minimum * fewest, left + step_duration.maximum * most)
 
 
-def _each_step(policy: ReleasePolicy, provisioning: Duration) -> Duration:
+def _step_duration(policy: ReleasePolicy, provisioning: Duration) -> Duration:
     shift = Duration(*SHIFT_SECONDS) + Duration(policy.wait_seconds, policy.wait_seconds)
     return shift + provisioning if policy.strategy == "rolling" else shift
 
 
-def estimate(policy: ReleasePolicy, fleets: Iterable[int], provisioning: Duration) -> Duration:
-    """A release of a fleet whose size is one of `fleets`: the best of the best and the worst of the worst."""
-    each = [rollout(policy, fleet, provisioning) for fleet in fleets]
-    return Duration(min(one.minimum for one in each), max(one.maximum for one in each))
+def rollouts(policy: ReleasePolicy, fleets: Iterable[int], provisioning: Duration) -> Duration:
+    """A release of a fleet whose size is one of `fleets`: the shortest minimum and the longest maximum."""
+    durations = [rollout(policy, fleet, provisioning) for fleet in fleets]
+    return Duration(min(one.minimum for one in durations), max(one.maximum for one in durations))
 
 
 def deadline_seconds(policy: ReleasePolicy, provisioning: Duration) -> int:
-    """How long to wait for the end: SageMaker's own deadline, and the rollback that follows when it is missed.
+    """How long to wait for the end: SageMaker's own deadline, and the rollback that follows it.
 
-    Blue/green goes back to a fleet that still runs. Rolling starts the old instances again, batch by batch.
+    A blue/green rollback returns to a fleet that still runs. A rolling one starts the old instances again, in batches.
     """
     rollback = 0
     if policy.strategy == "rolling":
@@ -119,12 +114,12 @@ def batch_problem(policy: ReleasePolicy, fleet: int) -> str | None:
     if policy.batch is None:
         return None
     least, most = BATCH_PERCENT[policy.strategy]
-    instances = policy.batch.of(fleet)
+    unit, instances = policy.batch.unit, policy.batch.of(fleet)
     share = f"{instances} of {fleet} instance{'' if fleet == 1 else 's'} = {100 * instances / fleet:.0f} %"
-    said = f"{policy.batch} is {share}" if policy.batch.unit == "percent" else share
+    size = f"{policy.batch} is {share}" if unit == "percent" else share
     if 100 * instances > most * fleet:
-        return f"{policy.batch.unit}: {said}; {policy.strategy} moves at most {most} % at once."
-    # a percentage is compared as given: it is within the range already, whatever whole instances it comes to
-    if policy.batch.unit == "instances" and 100 * instances < least * fleet:
-        return f"{policy.batch.unit}: {said}; {policy.strategy} moves at least {least} % at once."
+        return f"{unit}: {size}; {policy.strategy} moves at most {most} % at once."
+    # a percentage is compared as given, whatever instances it is; a canary in instances has no minimum
+    if unit == "instances" and policy.strategy != "canary" and 100 * instances < least * fleet:
+        return f"{unit}: {size}; {policy.strategy} moves at least {least} % at once."
     return None

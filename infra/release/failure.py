@@ -1,4 +1,4 @@
-"""How a release can end other than well, in words for the person who started it."""
+"""How a release fails: the errors that people read, and the evidence that explains them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,47 @@ from infra.diagnostics.printable import printable
 from infra.errors import UserError
 from infra.release.alarms import AlarmState
 
-CREATED_ANEW = "mend the cause and run `pulumi up` again; it creates the endpoint anew."
+CREATED_AGAIN = "fix the cause and run `pulumi up` again; it creates the endpoint again."
+
+LINES = 12
+"""Lines of a container's log that an error shows."""
+
+MAX_EVENTS = 100_000
+"""Lines of the log that are searched; more would take minutes."""
+
+MAX_STREAMS = 100
+"""Log streams that one search accepts (API `FilterLogEvents`, `logStreamNames`)."""
+
+_WITHOUT_GPU = (
+    "CudaDriverHelper has not been initialized",
+    "Unable to allocate pinned system memory",
+    "CUDA memory pool disabled",
+)
+"""What Triton logs at every start on an instance without GPU, the first one as an error."""
+
+_STARTED = "Started Sagemaker HTTPService"
+"""What Triton logs once it answers."""
+
+_TRITON_LINE = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d(\.\d+ +\d+)?")
+"""Triton's lines begin with a severity letter, month and day, the time and the thread (glog's format)."""
+
+_OTHER_ERRORS = ("ERROR", "error:", "exec ", "Traceback (")
+"""How the errors of the image's `serve` script, of Triton's exit, of the kernel and of Python begin."""
+
+_PING_FAILED = re.compile(r"container for production variant (\S+) did not pass the ping health check")
+"""FailureReason in https://github.com/aws/amazon-sagemaker-examples/issues/210."""
 
 
-class ReleaseFailed(Exception):
+class ReleaseRefused(UserError):
+    """A gate refused a release or a deletion before it started. The message has every problem with its way out."""
+
+    def __init__(self, endpoint: str, problems: Sequence[str], what: str = "the release did not start") -> None:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        super().__init__(f"endpoint {endpoint}: {what}; the live endpoint is unchanged.\n{lines}")
+        self.reason = problems[0]
+
+
+class ReleaseFailed(UserError):
     """SageMaker failed or rolled back; the message says why, what is live now and what to do."""
 
     def __init__(self, message: str, result: Literal["rolledBack", "failed"], reason: str = "") -> None:
@@ -36,57 +73,68 @@ class ReleaseTimeout(UserError):
     def __init__(self, name: str, progress: str, deadline_seconds: int) -> None:
         super().__init__(
             f"endpoint {name}: still {progress} after {deadline_seconds} s, longer than release.timeoutSeconds and a "
-            "rollback allow. SageMaker goes on; nothing was undone. Run the same command again: it attaches to what is "
-            "under way and waits on."
+            "rollback allow. SageMaker continues, and nothing was undone. Run the same command again: it attaches to "
+            "the change in progress and waits for its end."
         )
 
 
-class EndpointNotOwned(Exception):
-    """An endpoint of the requested name belongs to somebody else."""
+class EndpointNotOwned(UserError):
+    """An endpoint of the requested name does not belong to this stack."""
 
     def __init__(self, name: str, owner: str | None, expected: str, tag: str) -> None:
-        holder = f"belongs to stack {owner}, not to {expected}" if owner else f"carries no tag {tag}"
+        actual = f"belongs to stack {owner}, not to {expected}" if owner else f"has no tag {tag}"
         adopt = f"adopt it with adopt.endpoints: [{name}]"
-        way_out = f"take it out of that stack and tag it {tag}={expected}" if owner else adopt
+        way_out = f"remove it from that stack and tag it {tag}={expected}" if owner else adopt
         super().__init__(
-            f"endpoint {name}: one of this name exists in the account and {holder}. It was left alone. Rename the "
+            f"endpoint {name}: the account has an endpoint of this name, which {actual}. It is unchanged. Rename the "
             f"endpoint's key in the settings, or {way_out}."
         )
 
 
-def not_found(error: ClientError) -> bool:
-    """Whether DescribeEndpoint says that there is no such endpoint: a ValidationException told apart by its text
-    only."""
-    answer = error.response["Error"]
-    return answer["Code"] in ("ValidationException", "ResourceNotFound") and "Could not find" in answer["Message"]
-
-
-def in_progress(error: ClientError) -> bool:
-    """Whether a change was refused because another one has begun in the meantime."""
-    return "in-progress" in error.response["Error"]["Message"].lower()
-
-
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of why a release failed."""
+    """What explains a failed release."""
 
     reason: str
     """SageMaker's FailureReason; may be empty."""
-    alarms: Sequence[AlarmState]
+    alarms: Sequence[AlarmState] = ()
     """Those that were in ALARM during the release."""
-    log: Sequence[str]
-    """The last lines of the containers' log."""
+    log: Sequence[str] = ()
+    """Lines of the containers' log."""
     notes: Sequence[str] = ()
-    """What else there is to know."""
-    too_slow: str | None = None
-    """Which limit a container ran into that logged no error."""
+    """Further facts, one a sentence."""
+    health_check: str | None = None
+    """The limit that a container exceeded without logging an error."""
+
+    @classmethod
+    def collect(
+        cls,
+        logs: Any,
+        endpoint: str,
+        config: Mapping[str, Any] | None,
+        since: float,
+        reason: str,
+        alarms: Sequence[AlarmState],
+        notes: Sequence[str],
+    ) -> Evidence:
+        """Add the containers' log, and what it shows, to what is known already.
+
+        Args:
+            logs: boto3's `logs` client.
+            endpoint: the endpoint's name.
+            config: the configuration that failed, as DescribeEndpointConfig returns it; None if it cannot be read.
+            since: when the release began, in seconds since 1970.
+        """
+        log = container_log(logs, endpoint, int(since * 1000))
+        excerpt = log_excerpt(log, has_gpu(config))
+        return cls(reason, alarms, excerpt, notes, health_check_timeout(reason, config, log))
 
 
 def rolled_back(name: str, requested: str, live: str, evidence: Evidence) -> ReleaseFailed:
-    """An update that did not arrive. The old fleet answers."""
+    """An update that was rolled back; the old fleet serves."""
     return ReleaseFailed(
         f"endpoint {name}: the release of {requested} was rolled back; {live} is live and answers as before.\n"
-        + _why(name, evidence)
+        + _explanation(name, evidence)
         + "  Next: fix the model or its settings and run `pulumi up` again. The live endpoint is unchanged.",
         "rolledBack",
         evidence.reason,
@@ -94,84 +142,51 @@ def rolled_back(name: str, requested: str, live: str, evidence: Evidence) -> Rel
 
 
 def failed(name: str, requested: str, status: str, evidence: Evidence, next_step: str) -> ReleaseFailed:
-    """An endpoint that does not serve at all."""
+    """An endpoint that does not serve."""
     what = f"endpoint {name}: {requested} did not come up ({status})."
-    return ReleaseFailed(f"{what}\n{_why(name, evidence)}  Next: {next_step}", "failed", evidence.reason)
+    return ReleaseFailed(f"{what}\n{_explanation(name, evidence)}  Next: {next_step}", "failed", evidence.reason)
 
 
 def stuck(name: str, requested: str, evidence: Evidence) -> ReleaseFailed:
-    """An update whose rollback failed too: SageMaker serves with a mix of both fleets and takes no other update."""
+    """An update whose rollback failed too: SageMaker serves from both fleets and accepts no other update."""
     return ReleaseFailed(
         f"endpoint {name}: the release of {requested} failed, and so did its rollback (UpdateRollbackFailed).\n"
-        + _why(name, evidence)
-        + "  It goes on answering with a mix of old and new instances, so leave it until a replacement serves.\n"
-        "  Next: release under another key, move the callers there, then take this endpoint out; or ask AWS Support.",
+        + _explanation(name, evidence)
+        + "  Old and new instances keep answering, so keep the endpoint until a replacement serves.\n"
+        "  Next: release under another key, move the callers there, then remove this endpoint; or ask AWS Support.",
         "failed",
         evidence.reason,
     )
 
 
 def counts_missed(name: str, counts: str, reason: str) -> ReleaseFailed:
-    """A fleet that did not get the size that the settings give it."""
+    """A fleet that did not reach the instance count of the settings."""
     return ReleaseFailed(
-        f"endpoint {name}: its autoscaling ends, and the instance count of the settings did not arrive ({counts}).\n"
-        + _why(name, Evidence(reason, alarms=[], log=[]))
-        + "  Next: run `pulumi up` again, or name another instance count. It answers as before.",
+        f"endpoint {name}: its autoscaling ended, but it did not reach the instance count of the settings ({counts}).\n"
+        + _explanation(name, Evidence(reason))
+        + "  Next: run `pulumi up` again, or set another instance count. The endpoint answers as before.",
         "failed",
         reason,
     )
 
 
-def too_few_invocations(name: str, requested: str, seen: int, minimum: int) -> str:
-    """A release that went well without the traffic that would have shown that it does not."""
-    return (
-        f"endpoint {name}: {requested} is live, but its fleet saw {seen} of the {minimum} requests that the bake needs "
-        "to prove anything (alarms.minimumInvocations)."
-    )
-
-
-def _why(name: str, evidence: Evidence) -> str:
-    log = evidence.log
-    lines = [f"  SageMaker says: {printable(evidence.reason) or 'nothing (no FailureReason was given).'}"]
-    lines += [f"  {evidence.too_slow}"] if evidence.too_slow else []
-    lines += [f"  Alarm {each.name} fired: {printable(each.reason) or 'no reason given'}" for each in evidence.alarms]
-    if log:
-        ends = f"  The container's log ({names.log_group(name)}) ends:"
-        lines += [ends, *(f"    {printable(line.expandtabs())}" for line in log)]
+def _explanation(name: str, evidence: Evidence) -> str:
+    lines = [f"  SageMaker says: {printable(evidence.reason) or 'nothing (it gave no FailureReason).'}"]
+    if evidence.health_check:
+        lines.append(f"  {evidence.health_check}")
+    for alarm in evidence.alarms:
+        lines.append(f"  Alarm {alarm.name} fired: {printable(alarm.reason) or 'no reason given'}")
+    if evidence.log:
+        lines.append(f"  The container's log ({names.log_group(name)}) ends:")
+        lines += [f"    {printable(line.expandtabs())}" for line in evidence.log]
     lines += [f"  {note}" for note in evidence.notes]
     return "\n".join(lines) + "\n"
 
 
-LINES = 12
-
-MAX_EVENTS = 100_000
-"""Lines of the log that are gone through for them; more would take minutes."""
-
-MAX_STREAMS = 100
-"""Log streams that one search takes (API `FilterLogEvents`, `logStreamNames`)."""
-
-_WITHOUT_GPU = (
-    "CudaDriverHelper has not been initialized",
-    "Unable to allocate pinned system memory",
-    "CUDA memory pool disabled",
-)
-"""What Triton logs at every start on an instance without GPU, the first one as an error."""
-
-_STARTED = "Started Sagemaker HTTPService"
-"""What Triton logs once it answers."""
-
-_TRITON_LINE = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d(\.\d+ +\d+)?")
-"""Triton's lines begin with a severity letter, month and day, the time and the thread (glog's format)."""
-
-_ERRORS_OF_OTHERS = ("ERROR", "error:", "exec ", "Traceback (")
-"""How the errors of the image's `serve` script, of Triton at its end, of the kernel and of Python begin."""
-
-
 def container_log(logs: Any, endpoint_name: str, since_ms: int) -> list[str]:
-    """What the instances that started since `since_ms` (milliseconds since 1970) have logged, which leaves the old
-    fleet out; empty if the log cannot be read.
+    """The log of the instances that started since `since_ms` (milliseconds since 1970), which excludes the old fleet.
 
-    It helps to understand a failure that is reported anyway; not being allowed to read it must not hide that failure.
+    It is empty if it cannot be read: a log that is not accessible must not hide the failure that it would explain.
     """
     group = names.log_group(endpoint_name)
     try:
@@ -196,12 +211,12 @@ def container_log(logs: Any, endpoint_name: str, since_ms: int) -> list[str]:
     return [event["message"].rstrip() for event in sorted(events, key=lambda event: event["timestamp"])]
 
 
-def telling(lines: Sequence[str], gpu: bool = False) -> list[str]:
-    """At most 12 lines that explain a failure: Triton's errors with what belongs to them, else the last lines of a
-    server that started those since then, without its tables of options. Equal messages come once, with their count.
+def log_excerpt(lines: Sequence[str], gpu: bool = False) -> list[str]:
+    """At most 12 lines that explain a failure: Triton's errors with their details. A log without errors gives its last
+    lines since the server started, without tables of options. Equal messages appear once, with their count.
 
     Args:
-        gpu: whether the instances have a GPU, so that what Triton says of its absence is worth knowing.
+        gpu: whether the instances have a GPU; if not, messages about a missing one are left out.
     """
     messages = errors(lines)
     if not messages:
@@ -210,30 +225,30 @@ def telling(lines: Sequence[str], gpu: bool = False) -> list[str]:
         messages = [
             [line]
             for line in lines[started:]
-            if line.strip() and not line.startswith(("|", "+-")) and not any(each in line for each in noise)
+            if line.strip() and not line.startswith(("|", "+-")) and not any(text in line for text in noise)
         ]
     return [line for message in _counted(messages) for line in message][-LINES:]
 
 
 def errors(lines: Sequence[str]) -> list[list[str]]:
     """The errors in a container's log, each with the lines that belong to it."""
-    found: list[list[str]] = []
+    messages: list[list[str]] = []
     in_error = False
     for line in lines:
         begins = bool(_TRITON_LINE.match(line))
         if begins:
-            in_error = line[0] in "EF" and not any(each in line for each in _WITHOUT_GPU)
-        elif line.startswith(_ERRORS_OF_OTHERS):
+            in_error = line[0] in "EF" and not any(text in line for text in _WITHOUT_GPU)
+        elif line.startswith(_OTHER_ERRORS):
             begins, in_error = not in_error, True
         if in_error and line.strip():
             if begins:
-                found.append([])
-            found[-1].append(line)
-    return found
+                messages.append([])
+            messages[-1].append(line)
+    return messages
 
 
 def _counted(messages: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Each message where it came last; one that came several times, but for time and thread, says how often."""
+    """Each message at its last occurrence, with a count if it occurred several times, but for time and thread."""
     counts, latest = Counter(map(_without_time, messages)), dict[tuple[str, ...], Sequence[str]]()
     for message in messages:
         key = _without_time(message)
@@ -250,35 +265,31 @@ def _without_time(message: Sequence[str]) -> tuple[str, ...]:
     return (_TRITON_LINE.sub("", first), *others)
 
 
-_PING_FAILED = re.compile(r"container for production variant (\S+) did not pass the ping health check")
-"""FailureReason in https://github.com/aws/amazon-sagemaker-examples/issues/210."""
-
-
-def too_slow(reason: str, config: Mapping[str, Any] | None, log: Sequence[str]) -> str | None:
-    """Which limit a container ran into that logged no error; None if its log says why it failed.
+def health_check_timeout(reason: str, config: Mapping[str, Any] | None, log: Sequence[str]) -> str | None:
+    """The limit that a container exceeded without logging an error; None if its log says why it failed.
 
     Args:
         reason: SageMaker's FailureReason.
-        config: the answer of DescribeEndpointConfig.
-        log: what the containers logged; empty if it cannot be read.
+        config: the configuration, as DescribeEndpointConfig returns it.
+        log: the containers' log; empty if it cannot be read.
     """
-    found = _PING_FAILED.search(reason)
-    if found is None or errors(log):
+    match = _PING_FAILED.search(reason)
+    if match is None or errors(log):
         return None
     variants = config["ProductionVariants"] if config else []
-    limits = {each["VariantName"]: each.get("ContainerStartupHealthCheckTimeoutInSeconds") for each in variants}
-    limit = limits.get(found[1])
+    key = "ContainerStartupHealthCheckTimeoutInSeconds"
+    limit = next((variant.get(key) for variant in variants if variant["VariantName"] == match[1]), None)
     if limit is None:
         return None
     silent = "logged no error, and " if log else ""
     return (
-        f"The container of variant {found[1]} {silent}did not answer /ping within startupHealthCheckSeconds "
+        f"The container of variant {match[1]} {silent}did not answer /ping within startupHealthCheckSeconds "
         f"({limit} s). If the model needs longer to load, raise startupHealthCheckSeconds."
     )
 
 
 def has_gpu(config: Mapping[str, Any] | None) -> bool:
-    """Whether an instance of the configuration has a GPU; True if that is not known."""
+    """Whether an instance of the configuration has a GPU; True if the configuration is not known."""
     if config is None:
         return True
-    return any(instance_types.has_gpu(each.get("InstanceType", "")) for each in config["ProductionVariants"])
+    return any(instance_types.has_gpu(variant.get("InstanceType", "")) for variant in config["ProductionVariants"])

@@ -1,9 +1,8 @@
-"""Looks at an endpoint, its alarms, its requests and its history, and tells how its release is."""
+"""Reads an endpoint, its alarms, its requests and its history, for the status of its release."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,34 +11,34 @@ from infra.aws.errors import AwsRequestRefused, aws_calls
 from infra.release import alarms
 from infra.release.estimate import Duration
 from infra.release.live import EndpointDescription, EndpointReader
-from infra.release.policy import ReleasePolicy, policy_of, rollback_alarms
-from infra.release.progress import CurrentStep, Requests
+from infra.release.policy import ReleasePolicy, rollback_alarms
+from infra.release.progress import CurrentStep
 from infra.release.records import ReleaseHistory, ReleaseRecord
 from infra.release.status import (
     RECENT_SECONDS,
     Observation,
     ReleaseStatus,
-    policy_under_way,
+    describes_rollout,
+    policy_in_progress,
     status,
-    tells_of_rollout,
 )
 
 _RECORDS = 5
-"""Records that are searched for the last release that was not refused before it began."""
+"""Records that are searched for the last release that started."""
 
 
 class ReleaseObserver:
-    """Looks at one endpoint, once or again and again.
+    """Polls one endpoint.
 
     Args:
-        client: gives boto3's client of a service.
+        client: creates boto3's client of a service.
         name: the endpoint's name.
-        bucket: the model bucket; None takes the one that the live model was loaded from.
-        relatives: other endpoints of the stack, whose models come from the same bucket.
-        existing_alarms: those in the settings that were there before.
-        planned: the policy in the settings; None takes that of the last deployment.
+        bucket: the model bucket; if None, the one that the live model was loaded from.
+        siblings: other endpoints of the stack, which load their models from the same bucket.
+        existing_alarms: those that the settings name.
+        planned: the policy in the settings; if None, that of the last deployment.
         provisioning: how long new instances take to answer; None if it is not known.
-        note: called with what could not be read.
+        note: called with each part that could not be read.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class ReleaseObserver:
         name: str,
         *,
         bucket: str | None,
-        relatives: Sequence[str] = (),
+        siblings: Sequence[str] = (),
         existing_alarms: list[str],
         planned: ReleasePolicy | None,
         provisioning: Duration | None,
@@ -56,7 +55,7 @@ class ReleaseObserver:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._cloudwatch, self._s3 = client("cloudwatch"), client("s3")
-        self.name, self._bucket, self._relatives, self._existing = name, bucket, relatives, existing_alarms
+        self.name, self._bucket, self._siblings, self._existing = name, bucket, siblings, existing_alarms
         self._planned, self._provisioning, self._note, self._now = planned, provisioning, note, now
         self._reader = EndpointReader(client("sagemaker"))
         self._step = CurrentStep()
@@ -64,19 +63,19 @@ class ReleaseObserver:
         self._reason = ""
 
     def endpoint(self) -> EndpointDescription | None:
-        """The endpoint as it is now; None if there is none."""
+        """The endpoint as it is now; None if it does not exist."""
         with aws_calls(f"endpoint {self.name}"):
             return self._reader.endpoint(self.name)
 
-    def look(self) -> ReleaseStatus | None:
-        """How the endpoint's release is now; None if there is no endpoint."""
+    def poll(self) -> ReleaseStatus | None:
+        """The status of the endpoint's release now; None if the endpoint does not exist."""
         endpoint, now = self.endpoint(), self._now()
         if endpoint is None:
             return None
-        endpoint = self._with_what_was_seen(endpoint)
+        endpoint = self._with_last_reason(endpoint)
         with aws_calls(f"metrics of endpoint {self.name}"):
             requests = self._requests(endpoint, now)
-        seen = Observation(
+        observation = Observation(
             endpoint=endpoint,
             alarms=alarms.readings(self._cloudwatch, self._alarms(endpoint), now),
             requests=requests,
@@ -84,40 +83,33 @@ class ReleaseObserver:
             now=now,
             attempted=self._attempted,
         )
-        planned = self._planned or policy_of(endpoint.deployment)
-        self._step.see(endpoint, policy_under_way(endpoint, planned), requests.get(endpoint.heading_for, {}))
-        return status(seen, self._step, planned, self._provisioning)
+        planned = self._planned or ReleasePolicy.of_deployment(endpoint.deployment)
+        self._step.observe(endpoint, policy_in_progress(endpoint, planned))
+        return status(observation, self._step, planned, self._provisioning)
 
     def history(self, limit: int) -> list[ReleaseRecord]:
-        """The last releases, newest first; empty where no bucket is known that could hold any."""
+        """The last releases, newest first; empty if the bucket is not known."""
         return self._records(self.endpoint(), limit)
 
-    def _with_what_was_seen(self, endpoint: EndpointDescription) -> EndpointDescription:
-        """The endpoint with the reason of the rollback that was seen: SageMaker may drop it."""
-        if endpoint.is_rolling_out and endpoint.heading_for != self._attempted:
-            self._attempted, self._reason = endpoint.heading_for, ""
+    def _with_last_reason(self, endpoint: EndpointDescription) -> EndpointDescription:
+        """The endpoint with the reason of the rollback that was observed: SageMaker may clear it."""
+        if endpoint.is_rolling_out and endpoint.target_config != self._attempted:
+            self._attempted, self._reason = endpoint.target_config, ""
         self._reason = endpoint.failure_reason or self._reason
         return endpoint if endpoint.serves(self._attempted or "") else endpoint.with_reason(self._reason)
 
     def _alarms(self, endpoint: EndpointDescription) -> list[str]:
-        if tells_of_rollout(endpoint):
+        if describes_rollout(endpoint):
             return rollback_alarms(endpoint.deployment)
-        return [*self._existing, *alarms.names_of_configuration(self._cloudwatch, endpoint.heading_for)]
+        return [*self._existing, *alarms.names_of_configuration(self._cloudwatch, endpoint.target_config)]
 
-    def _requests(self, endpoint: EndpointDescription, now: float) -> dict[str, Requests]:
-        fleets = {endpoint.config_name: endpoint.live_variants, endpoint.heading_for: endpoint.variants}
-        since = min(now - RECENT_SECONDS, endpoint.rollout_began or now)
-        requests: dict[str, Requests] = {}
-        for config, variants in fleets.items():
-            counted = Counter[float]()
-            for variant in variants:
-                counted.update(
-                    alarms.invocations_by_minute(
-                        self._cloudwatch, endpoint.name, variant.name, config, since, until=now
-                    )
-                )
-            requests[config] = counted
-        return requests
+    def _requests(self, endpoint: EndpointDescription, now: float) -> dict[str, int]:
+        fleets = {endpoint.config_name: endpoint.live_variants, endpoint.target_config: endpoint.variants}
+        since, read = now - RECENT_SECONDS, alarms.invocations
+        return {
+            config: sum(read(self._cloudwatch, endpoint.name, variant.name, config, since, now) for variant in variants)
+            for config, variants in fleets.items()
+        }
 
     def _last_release(self, endpoint: EndpointDescription) -> ReleaseRecord | None:
         try:
@@ -125,14 +117,14 @@ class ReleaseObserver:
         except AwsRequestRefused as refusal:
             self._note(f"the history of releases is left out: {refusal}")
             return None
-        return next((each for each in records if each.result not in ("refused", "deleted")), None)
+        return next((record for record in records if record.result not in ("refused", "deleted")), None)
 
     def _records(self, endpoint: EndpointDescription | None, limit: int) -> list[ReleaseRecord]:
-        bucket = self._bucket or self._bucket_of(endpoint) or next(self._buckets_of_relatives(), None)
+        bucket = self._bucket or self._bucket_of(endpoint) or next(self._buckets_of_siblings(), None)
         return ReleaseHistory(self._s3, bucket, self._note).latest(self.name, limit) if bucket else []
 
-    def _buckets_of_relatives(self) -> Iterator[str]:
-        for name in self._relatives:
+    def _buckets_of_siblings(self) -> Iterator[str]:
+        for name in self._siblings:
             with aws_calls(f"endpoint {name}"):
                 endpoint = self._reader.endpoint(name)
             if bucket := self._bucket_of(endpoint):

@@ -1,13 +1,27 @@
-"""How a release takes over from the live fleet, and the DeploymentConfig that asks SageMaker for it."""
+"""How a release moves traffic to the new fleet, and the DeploymentConfig that asks SageMaker for it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
 
 Strategy = Literal["allAtOnce", "canary", "linear", "rolling"]
+Unit = Literal["percent", "instances"]
+
+BATCH_PERCENT: Mapping[Strategy, tuple[int, int]] = {"canary": (1, 50), "linear": (10, 50), "rolling": (5, 50)}
+"""The share of a fleet that one step may move (API `TrafficRoutingConfig`, `RollingUpdatePolicy`). A canary's minimum
+is that of a percentage (API `CapacitySize`)."""
+
+ROLLBACK_PERCENT = (5, 100)
+"""The share that one step of a rolling update's rollback moves; this project: 5 or more, like a batch."""
+
+WAIT_SECONDS = (0, 3600)
+"""API `WaitIntervalInSeconds`, `TerminationWaitInSeconds`."""
+
+TIMEOUT_SECONDS = (600, 28_800)
+"""API `MaximumExecutionTimeoutInSeconds`."""
 
 _TRAFFIC_ROUTING: Mapping[Strategy, tuple[str, str | None]] = {
     "allAtOnce": ("ALL_AT_ONCE", None),
@@ -19,21 +33,25 @@ _TRAFFIC_ROUTING: Mapping[Strategy, tuple[str, str | None]] = {
 
 @dataclass(frozen=True)
 class BatchSize:
-    """How much of a fleet is moved at once: a percentage or a number of instances (API `CapacitySize`)."""
+    """How much of a fleet moves at once: a percentage or a number of instances (API `CapacitySize`)."""
 
-    unit: Literal["percent", "instances"]
+    unit: Unit
     value: int
 
     def __str__(self) -> str:
         return f"{self.value} %" if self.unit == "percent" else f"{self.value} instances"
 
     def of(self, fleet: int) -> int:
-        """The whole instances that this is of `fleet` instances, rounded up. (AWS does not document how it rounds.)"""
+        """The instances that this is of `fleet` instances, rounded up. (AWS does not document how it rounds.)"""
         return math.ceil(fleet * self.value / 100) if self.unit == "percent" else self.value
 
     @property
     def capacity_size(self) -> dict[str, Any]:
         return {"Type": "CAPACITY_PERCENT" if self.unit == "percent" else "INSTANCE_COUNT", "Value": self.value}
+
+    @classmethod
+    def of_capacity_size(cls, size: Mapping[str, Any]) -> Self:
+        return cls("percent" if size["Type"] == "CAPACITY_PERCENT" else "instances", size["Value"])
 
 
 @dataclass(frozen=True)
@@ -42,96 +60,104 @@ class ReleasePolicy:
 
     strategy: Strategy = "allAtOnce"
     wait_seconds: int = 0
-    """Between two steps and after the last one, while the alarms are watched: SageMaker has one wait for both."""
+    """Between two steps and after the last one, while alarms are watched: SageMaker has one wait for both."""
     batch: BatchSize | None = None
-    """The canary, the step or the rolling batch; None when all of it moves at once."""
+    """The canary, the step or the rolling batch; None if all traffic moves at once."""
     rollback_percent: int = 100
     termination_wait_seconds: int = 0
-    """How long the old fleet stays beside the new one afterwards."""
+    """How long the old fleet stays after the new one has all traffic."""
     timeout_seconds: int = 3600
     """When SageMaker gives up and rolls back."""
 
+    @property
+    def wait_key(self) -> str:
+        """The key of `wait_seconds` in the stack file: a bake follows the first or only shift, an interval each one."""
+        return "bakeSeconds" if self.strategy in ("allAtOnce", "canary") else "intervalSeconds"
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The policy as JSON, the form in which the stack's state keeps it; see `of`."""
+        return {
+            "strategy": self.strategy,
+            "waitSeconds": self.wait_seconds,
+            **({"batch": asdict(self.batch)} if self.batch else {}),
+            "rollbackPercent": self.rollback_percent,
+            "terminationWaitSeconds": self.termination_wait_seconds,
+            "timeoutSeconds": self.timeout_seconds,
+        }
+
     @classmethod
-    def of(cls, release: Mapping[str, Any]) -> ReleasePolicy:
-        """From the keys of the setting `release`. Numbers may be floats, as Pulumi hands them to a provider."""
-        unit = next((unit for unit in ("percent", "instances") if unit in release), None)
-        wait = release.get("bakeSeconds", release.get("intervalSeconds", 0))
+    def of(cls, fields: Mapping[str, Any]) -> Self:
+        """From `fields`, whose numbers Pulumi passes to a provider as floats."""
+        batch = fields.get("batch")
         return cls(
-            strategy=release["strategy"],
-            wait_seconds=int(wait),
-            batch=BatchSize(unit, int(release[unit])) if unit else None,  # type: ignore[arg-type]
-            rollback_percent=int(release.get("rollbackPercent", 100)),
-            termination_wait_seconds=int(release.get("terminationWaitSeconds", 0)),
-            timeout_seconds=int(release["timeoutSeconds"]),
+            strategy=fields["strategy"],
+            wait_seconds=int(fields["waitSeconds"]),
+            batch=BatchSize(batch["unit"], int(batch["value"])) if batch else None,
+            rollback_percent=int(fields["rollbackPercent"]),
+            termination_wait_seconds=int(fields["terminationWaitSeconds"]),
+            timeout_seconds=int(fields["timeoutSeconds"]),
         )
 
-
-def deployment_config(policy: ReleasePolicy, alarms: Sequence[str]) -> dict[str, Any]:
-    """What UpdateEndpoint takes as `DeploymentConfig`. Without alarms there is no AutoRollbackConfiguration: SageMaker
-    then rolls back only what does not start."""
-    update = _rolling_update(policy) if policy.strategy == "rolling" else _blue_green_update(policy)
-    if alarms:
-        update["AutoRollbackConfiguration"] = {"Alarms": [{"AlarmName": name} for name in alarms]}
-    return update
-
-
-def policy_of(deployment: Mapping[str, Any]) -> ReleasePolicy:
-    """The policy that a DeploymentConfig asks for: all at once where it names none (UpdateEndpoint)."""
-    rolling, blue_green = deployment.get("RollingUpdatePolicy"), deployment.get("BlueGreenUpdatePolicy")
-    timeout = (rolling or blue_green or {}).get("MaximumExecutionTimeoutInSeconds", ReleasePolicy.timeout_seconds)
-    if rolling:
-        back = rolling.get("RollbackMaximumBatchSize", {})
-        return ReleasePolicy(
-            strategy="rolling",
-            wait_seconds=rolling["WaitIntervalInSeconds"],
-            batch=_batch(rolling["MaximumBatchSize"]),
-            rollback_percent=back["Value"] if back.get("Type") == "CAPACITY_PERCENT" else 100,
-            timeout_seconds=timeout,
+    @classmethod
+    def of_deployment(cls, deployment: Mapping[str, Any]) -> Self:
+        """From a DeploymentConfig; without a policy it moves all traffic at once (UpdateEndpoint)."""
+        if rolling := deployment.get("RollingUpdatePolicy"):
+            rollback = rolling.get("RollbackMaximumBatchSize", {})
+            return cls(
+                strategy="rolling",
+                wait_seconds=rolling["WaitIntervalInSeconds"],
+                batch=BatchSize.of_capacity_size(rolling["MaximumBatchSize"]),
+                rollback_percent=rollback["Value"] if rollback.get("Type") == "CAPACITY_PERCENT" else 100,
+                timeout_seconds=rolling.get("MaximumExecutionTimeoutInSeconds", cls.timeout_seconds),
+            )
+        if not (blue_green := deployment.get("BlueGreenUpdatePolicy")):
+            return cls()
+        routing = blue_green["TrafficRoutingConfiguration"]
+        strategy, size = next((s, size) for s, (type_, size) in _TRAFFIC_ROUTING.items() if type_ == routing["Type"])
+        return cls(
+            strategy=strategy,
+            wait_seconds=routing["WaitIntervalInSeconds"],
+            batch=BatchSize.of_capacity_size(routing[size]) if size else None,
+            termination_wait_seconds=blue_green.get("TerminationWaitInSeconds", 0),
+            timeout_seconds=blue_green.get("MaximumExecutionTimeoutInSeconds", cls.timeout_seconds),
         )
-    if not blue_green:
-        return ReleasePolicy()
-    routing = blue_green["TrafficRoutingConfiguration"]
-    strategy, size = next((s, size) for s, (type_, size) in _TRAFFIC_ROUTING.items() if type_ == routing["Type"])
-    return ReleasePolicy(
-        strategy=strategy,
-        wait_seconds=routing["WaitIntervalInSeconds"],
-        batch=_batch(routing[size]) if size else None,
-        termination_wait_seconds=blue_green.get("TerminationWaitInSeconds", 0),
-        timeout_seconds=timeout,
-    )
+
+    def deployment_config(self, alarms: Sequence[str]) -> dict[str, Any]:
+        """The `DeploymentConfig` of UpdateEndpoint. Without alarms it has no AutoRollbackConfiguration: SageMaker then
+        rolls back only a fleet that does not start."""
+        update = self._rolling_update if self.strategy == "rolling" else self._blue_green_update
+        rollback = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in alarms]}}
+        return {**update, **(rollback if alarms else {})}
+
+    @property
+    def _blue_green_update(self) -> dict[str, Any]:
+        kind, size = _TRAFFIC_ROUTING[self.strategy]
+        routing: dict[str, Any] = {"Type": kind, "WaitIntervalInSeconds": self.wait_seconds}
+        if size and self.batch:
+            routing[size] = self.batch.capacity_size
+        return {
+            "BlueGreenUpdatePolicy": {
+                "TrafficRoutingConfiguration": routing,
+                "TerminationWaitInSeconds": self.termination_wait_seconds,
+                "MaximumExecutionTimeoutInSeconds": self.timeout_seconds,
+            }
+        }
+
+    @property
+    def _rolling_update(self) -> dict[str, Any]:
+        if self.batch is None:
+            raise ValueError("a rolling release needs a batch size")
+        return {
+            "RollingUpdatePolicy": {
+                "MaximumBatchSize": self.batch.capacity_size,
+                "WaitIntervalInSeconds": self.wait_seconds,
+                "MaximumExecutionTimeoutInSeconds": self.timeout_seconds,
+                "RollbackMaximumBatchSize": BatchSize("percent", self.rollback_percent).capacity_size,
+            }
+        }
 
 
 def rollback_alarms(deployment: Mapping[str, Any]) -> list[str]:
     """The alarms that a DeploymentConfig names."""
-    return [each["AlarmName"] for each in deployment.get("AutoRollbackConfiguration", {}).get("Alarms", [])]
-
-
-def _batch(capacity_size: Mapping[str, Any]) -> BatchSize:
-    return BatchSize("percent" if capacity_size["Type"] == "CAPACITY_PERCENT" else "instances", capacity_size["Value"])
-
-
-def _blue_green_update(policy: ReleasePolicy) -> dict[str, Any]:
-    kind, size = _TRAFFIC_ROUTING[policy.strategy]
-    routing: dict[str, Any] = {"Type": kind, "WaitIntervalInSeconds": policy.wait_seconds}
-    if size and policy.batch:
-        routing[size] = policy.batch.capacity_size
-    return {
-        "BlueGreenUpdatePolicy": {
-            "TrafficRoutingConfiguration": routing,
-            "TerminationWaitInSeconds": policy.termination_wait_seconds,
-            "MaximumExecutionTimeoutInSeconds": policy.timeout_seconds,
-        }
-    }
-
-
-def _rolling_update(policy: ReleasePolicy) -> dict[str, Any]:
-    if policy.batch is None:
-        raise ValueError("a rolling release needs a batch size")
-    return {
-        "RollingUpdatePolicy": {
-            "MaximumBatchSize": policy.batch.capacity_size,
-            "WaitIntervalInSeconds": policy.wait_seconds,
-            "MaximumExecutionTimeoutInSeconds": policy.timeout_seconds,
-            "RollbackMaximumBatchSize": BatchSize("percent", policy.rollback_percent).capacity_size,
-        }
-    }
+    return [alarm["AlarmName"] for alarm in deployment.get("AutoRollbackConfiguration", {}).get("Alarms", [])]

@@ -1,7 +1,7 @@
-"""What became of the releases of an endpoint, kept as JSON objects in the model bucket.
+"""The results of an endpoint's releases: recorded in the model bucket, and published to an SNS topic.
 
-The bucket is versioned, stays when the stack goes, and outlives endpoint and logs; it needs no resource of its own. The
-containers cannot read it: their role reads `models/*` only.
+The bucket is versioned, stays when the stack is destroyed, and outlives endpoint and logs; records need no resource of
+their own. The containers cannot read them: their role reads `models/*` only.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from infra import names
 from infra.aws.errors import aws_calls
-from infra.release.failure import ReleaseFailed, ReleaseTimeout
-from infra.release.gates import ReleaseRefused
+from infra.release.failure import ReleaseFailed, ReleaseRefused, ReleaseTimeout
 from infra.release.live import EndpointDescription, EndpointReader, artifacts, changes
 from infra.release.progress import Rollout
 from infra.release.waiting import Clock
 
+_T = TypeVar("_T")
+
 Result = Literal["succeeded", "rolledBack", "failed", "timedOut", "refused", "deleted"]
-"""How a release ended. `refused`: a gate (a freeze window, an alarm) or AWS kept it from beginning. `deleted` is no
-release: the endpoint is gone."""
+"""How a release ended. `refused`: a gate (a freeze window, an alarm) or AWS refused it before it started. `deleted`
+is the deletion of the endpoint."""
 
 Time = Annotated[float, Field(ge=0, le=253_402_300_799, allow_inf_nan=False)]
 """Seconds since 1970, until the end of the year 9999."""
@@ -36,10 +37,19 @@ Time = Annotated[float, Field(ge=0, le=253_402_300_799, allow_inf_nan=False)]
 MAX_RECORD = 1_000_000
 """Bytes of a record that is read; one of ours has some thousands."""
 
+_SUBJECTS: dict[Result, str] = {
+    "succeeded": "Release of {} succeeded",
+    "rolledBack": "Release of {} was rolled back",
+    "failed": "Release of {} failed",
+    "timedOut": "Release of {} timed out",
+    "refused": "Release of {} was refused",
+    "deleted": "Endpoint {} was deleted",
+}
+
 
 @dataclass(frozen=True)
 class ReleaseRecord:
-    """One release, from the request to its end, or the deletion of an endpoint. Times are in seconds since 1970."""
+    """One release from its request to its end, or the deletion of an endpoint. Times are in seconds since 1970."""
 
     endpoint: str
     result: Result
@@ -54,13 +64,13 @@ class ReleaseRecord:
     strategy: str
     """Empty for a deletion."""
     changes: tuple[str, ...] = ()
-    """What differs between the two configurations; of environment variables the names only."""
+    """The differences between the two configurations; of environment variables the names only."""
     reason: str = ""
-    """SageMaker's FailureReason or the refusal, first line; of a success what else is to be known."""
+    """The first line of SageMaker's FailureReason or of the refusal; of a success, a remark on it."""
     alarms: tuple[str, ...] = ()
     """Names of those that fired."""
     override: str | None = None
-    """The reason given for going through a freeze window."""
+    """The reason given to release during a freeze window."""
     artifacts: tuple[str, ...] = ()
     """The S3 addresses that the Models of `to_config` name; empty if they could not be read."""
 
@@ -75,23 +85,31 @@ class ReleaseRecord:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From `json()`; keys that it does not know are passed over.
+        """From `json()`; unknown keys are ignored.
 
         Raises:
-            ValueError: it is no record.
+            ValueError: it is not a valid record.
         """
         try:
-            found = json.loads(text)
+            content = json.loads(text)
         except RecursionError:
             raise ValueError("not the record of a release: its JSON is nested too deeply") from None
-        if not isinstance(found, dict):
+        if not isinstance(content, dict):
             raise ValueError("not the record of a release: it is not a JSON object")
-        values = {name: found[key] for name, key in _KEYS.items() if key in found}
+        values = {name: content[key] for name, key in _KEYS.items() if key in content}
         try:
             return TypeAdapter(cls).validate_python(values)
         except ValidationError as error:
             first = error.errors()[0]
             raise ValueError(f"not the record of a release: {first['loc'][0]}: {first['msg']}") from None
+
+
+def _camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.title, others))
+
+
+_KEYS = {field.name: _camel_case(field.name) for field in dataclasses.fields(ReleaseRecord)}
 
 
 class ReleaseHistory:
@@ -100,20 +118,21 @@ class ReleaseHistory:
     Args:
         s3: boto3's `s3` client.
         bucket: the bucket's name.
-        warn: called with each object below the prefix that is not a record of the endpoint: who can write to the
-            bucket can put anything there.
+        warn: called with each object under the prefix that is not a record of the endpoint: anyone with write access
+            to the bucket can put an object there.
     """
 
     def __init__(self, s3: Any, bucket: str, warn: Callable[[str], None] = lambda _: None) -> None:
         self._s3, self._bucket, self._warn = s3, bucket, warn
 
     def add(self, record: ReleaseRecord) -> None:
-        """Keep a record. One of the same rollout takes the place of an earlier one, such as `timedOut`.
+        """Keep a record. It replaces an earlier one of the same rollout, such as `timedOut`.
 
         Raises:
             AwsRequestRefused: naming the object.
         """
-        key = _key(record)
+        began = datetime.fromtimestamp(record.began, UTC)
+        key = f"{_prefix(record.endpoint)}{began:%Y%m%dT%H%M%SZ}-{record.to_config or record.result}.json"
         with aws_calls(f"s3://{self._bucket}/{key}"):
             self._s3.put_object(Bucket=self._bucket, Key=key, Body=record.json(), ContentType="application/json")
 
@@ -127,16 +146,16 @@ class ReleaseHistory:
             return list(islice(self._records(endpoint), limit))
 
     def succeeded(self, endpoint: str) -> Iterator[ReleaseRecord]:
-        """The successful releases of an endpoint, newest first, each read when it is asked for."""
-        return (each for each in self._records(endpoint) if each.result == "succeeded")
+        """The successful releases of an endpoint, newest first; each is read on demand."""
+        return (record for record in self._records(endpoint) if record.result == "succeeded")
 
     def _records(self, endpoint: str) -> Iterator[ReleaseRecord]:
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=_prefix(endpoint))
-        keys = sorted((each["Key"] for page in pages for each in page.get("Contents", [])), reverse=True)
+        keys = sorted((object_["Key"] for page in pages for object_ in page.get("Contents", [])), reverse=True)
         return filter(None, (self._read(endpoint, key) for key in keys))
 
     def _read(self, endpoint: str, key: str) -> ReleaseRecord | None:
-        """The record; None, with a warning, for an object that is none of the endpoint's."""
+        """The record; None, with a warning, if the object is not a record of the endpoint."""
         body = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read(MAX_RECORD + 1)
         try:
             if len(body) > MAX_RECORD:
@@ -154,32 +173,9 @@ def _prefix(endpoint: str) -> str:
     return f"{names.HISTORY}{endpoint}/"
 
 
-def _key(record: ReleaseRecord) -> str:
-    began = datetime.fromtimestamp(record.began, UTC)
-    return f"{_prefix(record.endpoint)}{began:%Y%m%dT%H%M%SZ}-{record.to_config or record.result}.json"
-
-
-def _camel_case(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(map(str.title, others))
-
-
-_KEYS = {field.name: _camel_case(field.name) for field in dataclasses.fields(ReleaseRecord)}
-
-
-_SUBJECTS: dict[Result, str] = {
-    "succeeded": "Release of {} succeeded",
-    "rolledBack": "Release of {} was rolled back",
-    "failed": "Release of {} failed",
-    "timedOut": "Release of {} timed out",
-    "refused": "Release of {} was refused",
-    "deleted": "Endpoint {} was deleted",
-}
-
-
 class ReleaseTopic:
-    """An SNS topic that gets a message about each release: the record as JSON, with the message attributes `endpoint`
-    and `result` to filter by.
+    """An SNS topic that receives a message about each release: the record as JSON, with the message attributes
+    `endpoint` and `result` to filter by.
 
     Args:
         sns: boto3's `sns` client.
@@ -190,7 +186,7 @@ class ReleaseTopic:
         self._sns, self._arn = sns, arn
 
     def publish(self, record: ReleaseRecord) -> None:
-        """Tell of a release.
+        """Publish the record of a release.
 
         Raises:
             AwsRequestRefused: naming the topic.
@@ -207,15 +203,12 @@ class ReleaseTopic:
             )
 
 
-_T = TypeVar("_T")
-
-
 class ReleaseRecorder:
-    """Records how releases end. Whatever fails in doing so is a warning: it changes no release's outcome.
+    """Records how releases end. If it fails, it warns: the release's result stays.
 
     Args:
-        sagemaker: boto3's `sagemaker` client, for what the configurations hold.
-        sts: boto3's `sts` client, for who released.
+        sagemaker: boto3's `sagemaker` client, to read the configurations.
+        sts: boto3's `sts` client, to identify the caller.
         keep: called with each record.
         warn: called with what could not be read or kept.
     """
@@ -228,7 +221,7 @@ class ReleaseRecorder:
 
     @contextlib.contextmanager
     def recording(self, endpoint: str, config_name: str, rollout: Rollout, clock: Clock) -> Iterator[None]:
-        """Record how the rollout ends that is made inside; nothing if there was none to make."""
+        """Record how the rollout inside the block ends; nothing if none was needed."""
         try:
             yield
         except Exception as error:
@@ -236,34 +229,11 @@ class ReleaseRecorder:
             raise
         self._record(endpoint, config_name, rollout, clock.now(), None)
 
-    def _record(self, endpoint: str, config_name: str, rollout: Rollout, now: float, error: Exception | None) -> None:
-        ended, resource = result(rollout, error), f"endpoint {endpoint}"
-        if ended is None or not self._keep:
-            return
-        contents = self._or_warn(resource, lambda: self._contents(rollout.from_config, config_name))
-        changed, artifacts = contents or ((), ())
-        record = ReleaseRecord(
-            endpoint=endpoint,
-            result=ended,
-            from_config=rollout.from_config,
-            to_config=config_name,
-            began=rollout.began,
-            ended=now,
-            who=self._or_warn(resource, self._caller) or "unknown",
-            strategy=rollout.policy.strategy,
-            changes=changed,
-            reason=_reason(error) or rollout.note,
-            alarms=tuple(rollout.fired),
-            override=rollout.override,
-            artifacts=artifacts,
-        )
-        self._keep_record(record)
-
     def deleted(self, endpoint: EndpointDescription, began: float, ended: float, override: str | None) -> None:
-        """Record that an endpoint was deleted, which `override` says why it was in a freeze window."""
+        """Record that an endpoint was deleted, with the reason if that was during a freeze window."""
         if not self._keep:
             return
-        self._keep_record(
+        self._add(
             ReleaseRecord(
                 endpoint=endpoint.name,
                 result="deleted",
@@ -271,51 +241,72 @@ class ReleaseRecorder:
                 to_config=None,
                 began=began,
                 ended=ended,
-                who=self._or_warn(f"endpoint {endpoint.name}", self._caller) or "unknown",
+                who=self._caller(endpoint.name),
                 strategy="",
                 override=override,
             )
         )
 
-    def _keep_record(self, record: ReleaseRecord) -> None:
-        for keep in self._keep:
-            self._or_warn(f"endpoint {record.endpoint}", partial(keep, record))
+    def _record(self, endpoint: str, config_name: str, rollout: Rollout, now: float, error: Exception | None) -> None:
+        if (ended := result(rollout, error)) is None or not self._keep:
+            return
+        changed, served = self._or_warn(endpoint, lambda: self._contents(rollout.from_config, config_name)) or ((), ())
+        self._add(
+            ReleaseRecord(
+                endpoint=endpoint,
+                result=ended,
+                from_config=rollout.from_config,
+                to_config=config_name,
+                began=rollout.began,
+                ended=now,
+                who=self._caller(endpoint),
+                strategy=rollout.policy.strategy,
+                changes=changed,
+                reason=_reason(error) or rollout.note,
+                alarms=tuple(rollout.fired),
+                override=rollout.override,
+                artifacts=served,
+            )
+        )
 
-    def _or_warn(self, resource: str, work: Callable[[], _T]) -> _T | None:
+    def _add(self, record: ReleaseRecord) -> None:
+        for keep in self._keep:
+            self._or_warn(record.endpoint, partial(keep, record))
+
+    def _caller(self, endpoint: str) -> str:
+        return self._or_warn(endpoint, lambda: str(self._sts.get_caller_identity()["Arn"])) or "unknown"
+
+    def _or_warn(self, endpoint: str, work: Callable[[], _T]) -> _T | None:
         try:
-            with aws_calls(resource):
+            with aws_calls(f"endpoint {endpoint}"):
                 return work()
         except Exception as error:
-            self._warn(f"the record of a release of {resource} is not complete: {error}")
+            self._warn(f"the record of a release of endpoint {endpoint} is incomplete: {error}")
             return None
 
-    def _caller(self) -> str:
-        return str(self._sts.get_caller_identity()["Arn"])
-
     def _contents(self, old_name: str | None, new_name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What the new configuration changes, and the artifacts that it serves. Nothing is known of a configuration
-        that is gone."""
+        """What the new configuration changes, and the artifacts that it serves, as far as they are still there."""
         old = self._reader.configuration(old_name) if old_name else None
         new = self._reader.configuration(new_name)
         configs = [config for config in (old, new) if config is not None]
-        names = {variant["ModelName"] for config in configs for variant in config["ProductionVariants"]}
-        read = {name: self._reader.model(name) for name in sorted(names)}
-        models = {name: model for name, model in read.items() if model is not None}
+        model_names = {variant["ModelName"] for config in configs for variant in config["ProductionVariants"]}
+        described = {name: self._reader.model(name) for name in sorted(model_names)}
+        models = {name: model for name, model in described.items() if model is not None}
         changed = changes(old, new, models) if old is not None and new is not None else ()
         return changed, artifacts(new, models) if new is not None else ()
 
 
 def result(rollout: Rollout, error: Exception | None) -> Result | None:
-    """How a release ended; None when there was nothing to release."""
-    if not rollout.tried:
+    """How a release ended; None if none was needed."""
+    if not rollout.needed:
         return None
     if isinstance(error, ReleaseFailed):
         return error.result
     if isinstance(error, ReleaseTimeout):
         return "timedOut"
-    if rollout.asked is None:
+    if rollout.requested is None:
         return "refused" if error else None
-    # no longer being able to look at a rollout is not its failure
+    # a rollout that can no longer be observed has not failed
     return "timedOut" if error else "succeeded"
 
 

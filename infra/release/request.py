@@ -1,16 +1,30 @@
-"""What an endpoint is asked to be."""
+"""What an endpoint is asked to be, and how that differs from what it was."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
-from infra.release.alarms import MinimumInvocations
 from infra.release.freeze import FreezeWindow
+from infra.release.gates import MinimumInvocations
 from infra.release.policy import ReleasePolicy
 
 OWNER_TAG = "triton-sagemaker:stack"
-"""Tag that says which stack an endpoint belongs to: `<project>/<stack>`."""
+"""Tag that names the stack that an endpoint belongs to: `<project>/<stack>`."""
+
+
+@dataclass(frozen=True)
+class PreviousRelease:
+    """The endpoint in the stack's state."""
+
+    config_name: str
+    """The configuration that it served; empty if it had failed."""
+    owner: str
+    """The owning stack, which may have been renamed since."""
+    autoscaled: bool
+    tags: Mapping[str, str]
+    """Tags that the stack set; those that are no longer requested are removed."""
 
 
 @dataclass(frozen=True)
@@ -22,25 +36,19 @@ class EndpointRequest:
     owner: str
     tags: Mapping[str, str]
     autoscaled: bool
-    """Whether a scalable target moves the instance count, so that an edited initial count must not reset it."""
+    """Whether a scalable target controls the instance count, so that an edited initial count must not reset it."""
     deadline_seconds: int
-    """How long to wait for SageMaker, for each change that is waited for."""
+    """How long to wait for SageMaker at each change."""
     policy: ReleasePolicy
     rollback_alarms: tuple[str, ...] = ()
     """Names of the alarms that roll an update back."""
     minimum_invocations: MinimumInvocations | None = None
-    former_config_name: str | None = None
-    """What it was last known to serve; None if nothing was."""
-    former_owner: str | None = None
-    """What the owning stack was called before it was renamed."""
-    formerly_autoscaled: bool = False
-    """Whether a scalable target moved the instance count so far."""
-    former_tags: Mapping[str, str] = field(default_factory=dict)
-    """Tags that an earlier request put there; those that are no longer asked for go."""
+    previous: PreviousRelease | None = None
+    """None for an endpoint that is new to the stack."""
     adopt: bool = False
-    """Whether an endpoint that belongs to no stack is taken over."""
+    """Whether an endpoint that belongs to no stack is adopted."""
     freeze_windows: tuple[FreezeWindow, ...] = ()
-    """When an endpoint that serves is not updated."""
+    """When a serving endpoint is not updated."""
     freeze_override: str | None = None
     """Why it is updated in such a window nevertheless."""
 
@@ -50,28 +58,62 @@ class EndpointRequest:
         return {**self.tags, OWNER_TAG: self.owner}
 
     @property
-    def holders(self) -> set[str | None]:
-        """Whom the endpoint may belong to so far; None is nobody."""
-        return {self.owner, self.former_owner or self.owner, *((None,) if self.adopt else ())}
+    def accepted_owners(self) -> set[str | None]:
+        """Owner tags this stack may take over from; None means untagged."""
+        return {
+            self.owner,
+            *([self.previous.owner] if self.previous else []),
+            *([None] if self.adopt else []),
+        }
 
     @property
-    def keeps_autoscaling(self) -> bool:
-        """Whether autoscaling that is off is put back. What the settings end is over with the release, and what they
-        begin, or a refresh found missing, Pulumi registers after it."""
-        return self.adopt or self.autoscaled == self.formerly_autoscaled
+    def was_autoscaled(self) -> bool:
+        return self.previous is not None and self.previous.autoscaled
 
     @property
-    def begins_autoscaling(self) -> bool:
-        """Whether Pulumi registers what is put back too, and would be refused."""
-        return self.autoscaled and not self.keeps_autoscaling
+    def restores_autoscaling(self) -> bool:
+        """Whether autoscaling that was removed is restored. If the settings end it, it stays removed; if they begin it,
+        or a refresh found it missing, Pulumi registers it after the release."""
+        return self.adopt or self.autoscaled == self.was_autoscaled
 
     @property
-    def changes_tags_of_targets(self) -> bool:
-        """Whether the scalable targets, which exist already, get other tags. The `aws` provider cannot change them: it
-        tags by the ARN in its state, and a target registered anew for a release has another one."""
-        return self.autoscaled and self.keeps_autoscaling and self.tags != self.former_tags
+    def registers_autoscaling(self) -> bool:
+        """Whether Pulumi registers it, which AWS refuses for a target that was restored too."""
+        return self.autoscaled and not self.restores_autoscaling
 
     @property
-    def fixes_counts(self) -> bool:
-        """Whether the fleet that autoscaling sized so far becomes the one of the settings."""
-        return self.formerly_autoscaled and not self.autoscaled
+    def retags_targets(self) -> bool:
+        """Whether the existing scalable targets need other tags. The `aws` provider cannot change them: it tags by the
+        ARN in its state, which differs once a release has registered the target again."""
+        return self.autoscaled and self.restores_autoscaling and self.tags != (self.previous and self.previous.tags)
+
+    @property
+    def resets_counts(self) -> bool:
+        """Whether the fleet that autoscaling sized so far gets the instance count of the settings."""
+        return self.was_autoscaled and not self.autoscaled
+
+    def excluded_properties(self, live: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
+        """What an update must not retain of the live fleet (`ExcludeRetainedVariantProperties`).
+
+        Live counts and weights are retained, so that a fleet scaled out to 8 is released as 8. But a count or weight
+        that was edited in the settings must arrive: retaining the live one would hide the edit. So must the count that
+        ends autoscaling. An autoscaled count is never edited there, and an added variant has its own.
+
+        Args:
+            live: the configuration that the endpoint serves, as DescribeEndpointConfig returns it.
+            requested: the one that it is updated to.
+        """
+        excluded = []
+        if self.resets_counts or (not self.autoscaled and _edited("InitialInstanceCount", live, requested)):
+            excluded.append("DesiredInstanceCount")
+        if _edited("InitialVariantWeight", live, requested):
+            excluded.append("DesiredWeight")
+        return excluded
+
+
+def _edited(key: str, live: Mapping[str, Any], requested: Mapping[str, Any]) -> bool:
+    before, after = (
+        {variant["VariantName"]: variant.get(key) for variant in config["ProductionVariants"]}
+        for config in (live, requested)
+    )
+    return any(before[name] != after[name] for name in before.keys() & after.keys())

@@ -1,4 +1,4 @@
-"""What a person is shown of an endpoint's release. Pure: it is told what others have read."""
+"""The status of an endpoint's release, from what has been read of it. No calls are made here."""
 
 from __future__ import annotations
 
@@ -12,50 +12,45 @@ from infra.release import estimate
 from infra.release.alarms import AlarmReading
 from infra.release.estimate import Duration
 from infra.release.live import EndpointDescription, VariantDescription
-from infra.release.policy import ReleasePolicy, policy_of, rollback_alarms
-from infra.release.progress import CurrentStep, Requests
+from infra.release.policy import ReleasePolicy, rollback_alarms
+from infra.release.progress import CurrentStep
 from infra.release.records import ReleaseRecord
 
 Health = Literal["Healthy", "Progressing", "Degraded"]
-"""In the words of Argo Rollouts."""
+"""The terms of Argo Rollouts."""
 
 EXIT_CODES: Mapping[Health, int] = {"Healthy": 0, "Degraded": 1, "Progressing": 3}
 
 RECENT_SECONDS = 180
-"""The time whose requests are told: CloudWatch shows a minute's up to a minute later."""
+"""The time whose requests are shown: CloudWatch shows those of a minute up to a minute later."""
+
+STEP_UNKNOWN = "step unknown (watch began late)"
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What was read in one look at an endpoint."""
+    """What one poll of an endpoint has read."""
 
     endpoint: EndpointDescription
     alarms: Sequence[AlarmReading]
-    """Those that may roll the release back; when none is under way, those of the live configuration."""
-    requests: Mapping[str, Requests]
-    """Of each fleet, by its endpoint configuration."""
+    """Those that may roll the release back; if none is in progress, those of the live configuration."""
+    requests: Mapping[str, int]
+    """Of the last three minutes, by endpoint configuration."""
     record: ReleaseRecord | None
-    """The last release that began. Its record is written a little after its end."""
+    """The last release that started. Its record is written a little after its end."""
     now: float
     """Seconds since 1970."""
     attempted: str | None = None
-    """The configuration that earlier looks saw being rolled out."""
+    """The configuration whose rollout earlier polls observed."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Where a rollout is: its stage `number` of `of`, as far as that is known."""
+    """The stage of a rollout, with its number as far as that is known."""
 
     name: str
     number: int | None = None
     of: int | None = None
-    by_clock: bool = False
-    """Whether the number of its step is inferred from the time that has passed."""
-
-    @property
-    def title(self) -> str:
-        """Its name, with how its step is known if it was not seen."""
-        return f"{self.name} (inferred from the time since its first request)" if self.by_clock else self.name
 
 
 @dataclass(frozen=True)
@@ -66,14 +61,14 @@ class FleetStatus:
     current_instances: int
     desired_instances: int
     traffic_percent: int | None
-    """Its share by the strategy; None where the step is not known."""
+    """Its share by the strategy; None if the step is not known."""
     recent_requests: int
-    """Of the last three minutes."""
+    """In the last three minutes."""
 
 
 @dataclass(frozen=True)
 class ReleaseStatus:
-    """All that `release status` tells."""
+    """Everything that `release status` shows."""
 
     endpoint: str
     health: Health
@@ -81,10 +76,10 @@ class ReleaseStatus:
     """API `EndpointStatus`."""
     message: str
     policy: ReleasePolicy
-    """Of the rollout under way, else of the next one."""
+    """Of the rollout in progress, else of the next one."""
     stage: Stage | None
     old: FleetStatus | None
-    """The fleet in service; the old one while another is coming up."""
+    """The fleet in service; the old one during a rollout."""
     new: FleetStatus | None
     alarms: Sequence[AlarmReading]
     elapsed_seconds: int | None
@@ -97,66 +92,60 @@ class ReleaseStatus:
         return EXIT_CODES[self.health]
 
     @property
+    def fleets(self) -> list[tuple[Literal["live", "old", "new"], FleetStatus]]:
+        """The fleets with their roles."""
+        old: list[tuple[Literal["live", "old", "new"], FleetStatus]] = []
+        if self.old:
+            old.append(("old" if self.new else "live", self.old))
+        return [*old, ("new", self.new)] if self.new else old
+
+    @property
     def line(self) -> str:
-        """The state in words that change only when something happens."""
-        parts = [f"{self.health} ({self.endpoint_status})", self.stage.title if self.stage else self.message]
+        """The status in a line that changes only when something happens."""
+        parts = [f"{self.health} ({self.endpoint_status})", self.stage.name if self.stage else self.message]
         if self.new and self.stage:
             new = f"{self.new.current_instances} of {self.new.desired_instances} new instances"
-            share = self.share(self.new)
-            parts.append(f"{new} with {share} of the traffic" if share else new)
-        parts += [f"alarm {each.alarm.name} fires" for each in self.alarms if each.alarm.firing]
+            share = self.new.traffic_percent
+            parts.append(new if share is None else f"{new} with {share} % of the traffic")
+        parts += [f"alarm {reading.alarm.name} fires" for reading in self.alarms if reading.alarm.firing]
         return "; ".join(parts)
 
-    def share(self, fleet: FleetStatus) -> str | None:
-        """A fleet's share of the traffic in words; None where it is not known."""
-        if fleet.traffic_percent is None:
-            return None
-        return f"{'about ' if self.stage and self.stage.by_clock else ''}{fleet.traffic_percent} %"
-
     def facts(self) -> dict[str, Any]:
-        """The same as JSON's types, by camelCase keys; times in seconds, values in the metrics' own units."""
+        """The same as JSON; times in seconds, values in the metrics' own units."""
         return {
             "endpoint": self.endpoint,
             "status": self.health,
             "endpointStatus": self.endpoint_status,
             "message": self.message,
-            "strategy": {
-                "name": self.policy.strategy,
-                "batch": self.policy.batch and {self.policy.batch.unit: self.policy.batch.value},
-                "waitSeconds": self.policy.wait_seconds,
-                "terminationWaitSeconds": self.policy.termination_wait_seconds,
-                "timeoutSeconds": self.policy.timeout_seconds,
-            },
+            "policy": self.policy.fields,
             "stage": self.stage
             and {
                 "name": self.stage.name,
                 "number": self.stage.number,
                 "of": self.stage.of,
-                "byClock": self.stage.by_clock,
             },
             "fleets": [
                 {
-                    "configuration": each.config_name,
+                    "configuration": fleet.config_name,
                     "role": role,
-                    "currentInstances": each.current_instances,
-                    "desiredInstances": each.desired_instances,
-                    "trafficPercent": each.traffic_percent,
-                    "recentRequests": each.recent_requests,
+                    "currentInstances": fleet.current_instances,
+                    "desiredInstances": fleet.desired_instances,
+                    "trafficPercent": fleet.traffic_percent,
+                    "recentRequests": fleet.recent_requests,
                 }
-                for role, each in (("old" if self.new else "live", self.old), ("new", self.new))
-                if each
+                for role, fleet in self.fleets
             ],
             "alarms": [
                 {
-                    "name": each.alarm.name,
-                    "state": each.alarm.state,
-                    "reason": each.alarm.reason,
-                    "metric": each.metric or None,
-                    "value": each.value,
-                    "comparison": each.comparison or None,
-                    "threshold": each.threshold,
+                    "name": reading.alarm.name,
+                    "state": reading.alarm.state,
+                    "reason": reading.alarm.reason,
+                    "metric": reading.metric or None,
+                    "value": reading.value,
+                    "comparison": reading.comparison or None,
+                    "threshold": reading.threshold,
                 }
-                for each in self.alarms
+                for reading in self.alarms
             ],
             "elapsedSeconds": self.elapsed_seconds,
             "secondsLeft": self.left and dataclasses.asdict(self.left),
@@ -165,20 +154,20 @@ class ReleaseStatus:
 
 
 def status(
-    seen: Observation, step: CurrentStep, planned: ReleasePolicy, provisioning: Duration | None
+    observed: Observation, step: CurrentStep, planned: ReleasePolicy, provisioning: Duration | None
 ) -> ReleaseStatus:
-    """What to show of an observation.
+    """The status that an observation shows.
 
     Args:
-        step: which has seen this observation too.
-        planned: how the settings say that the next release goes.
+        step: it has observed the endpoint too.
+        planned: the policy in the settings.
         provisioning: how long new instances take to answer; None if it is not known.
     """
-    endpoint = seen.endpoint
-    policy = policy_under_way(endpoint, planned)
-    health, message = verdict(endpoint, seen.record, seen.attempted)
-    elapsed = _elapsed(endpoint, seen.now)
-    old, new = _fleets(seen, policy, step if endpoint.is_rolling_out else None)
+    endpoint = observed.endpoint
+    policy = policy_in_progress(endpoint, planned)
+    health, message = verdict(endpoint, observed.record, observed.attempted)
+    elapsed = _elapsed(endpoint, observed.now)
+    old, new = _fleets(observed, policy, step if endpoint.is_rolling_out else None)
     return ReleaseStatus(
         endpoint=endpoint.name,
         health=health,
@@ -188,39 +177,39 @@ def status(
         stage=_stage(endpoint, policy, step if endpoint.is_rolling_out else None),
         old=old,
         new=new,
-        alarms=seen.alarms,
+        alarms=observed.alarms,
         elapsed_seconds=elapsed,
-        left=_left(endpoint, policy, provisioning, step, seen.now) if endpoint.is_rolling_out else None,
+        left=_left(endpoint, policy, provisioning, step, observed.now) if endpoint.is_rolling_out else None,
         in_progress=endpoint.in_progress,
-        record=seen.record,
+        record=observed.record,
     )
 
 
-def tells_of_rollout(endpoint: EndpointDescription) -> bool:
-    """Whether the endpoint's LastDeploymentConfig is certain to be of what is being rolled out, or is live: only that
-    one names alarms of this configuration."""
-    return any(name.startswith(f"{endpoint.heading_for}-") for name in rollback_alarms(endpoint.deployment))
+def describes_rollout(endpoint: EndpointDescription) -> bool:
+    """Whether the endpoint's LastDeploymentConfig certainly belongs to the configuration that is being rolled out or
+    live: only that one names alarms of this configuration."""
+    return any(name.startswith(f"{endpoint.target_config}-") for name in rollback_alarms(endpoint.deployment))
 
 
-def policy_under_way(endpoint: EndpointDescription, planned: ReleasePolicy) -> ReleasePolicy:
-    """The policy of the rollout under way: SageMaker's word where it is certain to be about this one, else the
-    settings'."""
-    return policy_of(endpoint.deployment) if endpoint.in_progress and tells_of_rollout(endpoint) else planned
+def policy_in_progress(endpoint: EndpointDescription, planned: ReleasePolicy) -> ReleasePolicy:
+    """The policy of the rollout in progress: SageMaker's where it certainly belongs to this one, else the settings'."""
+    observed = endpoint.in_progress and describes_rollout(endpoint)
+    return ReleasePolicy.of_deployment(endpoint.deployment) if observed else planned
 
 
 def verdict(
     endpoint: EndpointDescription, record: ReleaseRecord | None, attempted: str | None = None
 ) -> tuple[Health, str]:
-    """How the endpoint and its last release are, with the reason; see `Observation`."""
-    live, new, reason = endpoint.config_name, endpoint.heading_for, endpoint.failure_reason
+    """The health of the endpoint and of its last release, with the reason; see `Observation`."""
+    live, new, reason = endpoint.config_name, endpoint.target_config, endpoint.failure_reason
     match endpoint.status:
         case "Creating":
             return "Progressing", f"the endpoint is being created with {new}"
         case "Updating" if endpoint.is_rolling_out:
             return "Progressing", f"{new} is being released; {live} is live until it has all traffic"
         case "Updating" | "SystemUpdating":
-            what = "the instances of" if endpoint.status == "Updating" else "by SageMaker itself,"
-            return "Progressing", f"no release: {what} {live} are being changed"
+            what = "the instances of" if endpoint.status == "Updating" else "SageMaker updates"
+            return "Progressing", f"{what} {live} are changing; this is not a release"
         case "Deleting":
             return "Progressing", "the endpoint is being deleted"
         case "RollingBack":
@@ -236,8 +225,8 @@ def verdict(
 def _verdict_in_service(
     endpoint: EndpointDescription, record: ReleaseRecord | None, attempted: str
 ) -> tuple[Health, str]:
-    """After a rollback SageMaker is InService too, and it may keep or drop its FailureReason. So the record of the last
-    release decides, if it is about what is live and nothing failed since."""
+    """After a rollback SageMaker is InService too, and it may keep or clear its FailureReason. So the record of the
+    last release decides, if it is about the live configuration and nothing has failed since."""
     live, reason = endpoint.config_name, endpoint.failure_reason
     if attempted != live and (record is None or record.to_config != attempted):
         return "Degraded", f"the release of {attempted} did not arrive; {live} is live{_because(reason)}"
@@ -245,7 +234,7 @@ def _verdict_in_service(
         if reason:
             return "Degraded", f"the last change failed; {live} is live{_because(reason)}"
         return "Healthy", f"{live} is live; no release of it is on record"
-    arrived = live == record.to_config and record.result in ("timedOut", "rolledBack")  # by a later try
+    arrived = live == record.to_config and record.result in ("timedOut", "rolledBack")  # by a later attempt
     if record.result == "succeeded" or arrived:
         if reason and endpoint.modified_since(record.ended):
             return "Degraded", f"the last change failed; {live} is live{_because(reason)}"
@@ -264,47 +253,45 @@ def _stage(endpoint: EndpointDescription, policy: ReleasePolicy, step: CurrentSt
     if step is None:
         return Stage("Creating", 1, 1) if endpoint.status == "Creating" else Stage(endpoint.status)
     rolling, count = policy.strategy == "rolling", estimate.steps(policy, endpoint.desired_instances).most
-    of = count if rolling else count + 2  # the new fleet's start before, and the old one's end after
+    of = count if rolling else count + 2  # creating the new fleet before, terminating the old one after
     stages, number = endpoint.stages, step.number
     if not rolling and "Creating" in stages:
         return Stage("Creating", 1, of)
-    if any("Deleting" in each.stages for each in endpoint.live_variants) and not stages:
+    if any("Deleting" in variant.stages for variant in endpoint.live_variants) and not stages:
         return Stage("Terminating the old fleet", of, of)
-    doing = next((each for each in ("Creating", "ActivatingTraffic", "Baking") if each in stages), None)
-    if doing is None:
+    current = next((stage for stage in ("Creating", "ActivatingTraffic", "Baking") if stage in stages), None)
+    if current is None:
         return Stage(endpoint.status, None, of)
     if number is None:
-        return Stage(f"{doing} {policy.strategy}", None, of)
-    number = min(number if doing == "Baking" else number + 1, count)
-    name = f"{doing} {policy.strategy} {number} of {count}"
-    return Stage(name, number if rolling else number + 1, of, step.by_clock)
+        return Stage(f"{current} {policy.strategy}; {STEP_UNKNOWN}", None, of)
+    number = min(number if current == "Baking" else number + 1, count)
+    return Stage(f"{current} {policy.strategy} {number} of {count}", number if rolling else number + 1, of)
 
 
 def _fleets(
-    seen: Observation, policy: ReleasePolicy, step: CurrentStep | None
+    observed: Observation, policy: ReleasePolicy, step: CurrentStep | None
 ) -> tuple[FleetStatus | None, FleetStatus | None]:
-    """The fleet in service, and the one coming up."""
-    endpoint = seen.endpoint
+    """The fleet in service, and the new one."""
+    endpoint = observed.endpoint
     share = None
     if step is not None and step.number is not None:
         share = estimate.shifted_percent(policy, endpoint.desired_instances, step.number)
 
     def fleet(config: str, variants: Sequence[VariantDescription], percent: int | None) -> FleetStatus:
-        requests, since = seen.requests.get(config, {}), seen.now - RECENT_SECONDS
         return FleetStatus(
             config_name=config,
-            current_instances=sum(each.current_instances for each in variants),
-            desired_instances=sum(each.desired_instances or 0 for each in variants),
+            current_instances=sum(variant.current_instances for variant in variants),
+            desired_instances=sum(variant.desired_instances or 0 for variant in variants),
             traffic_percent=percent,
-            recent_requests=sum(count for minute, count in requests.items() if minute >= since),
+            recent_requests=observed.requests.get(config, 0),
         )
 
-    if endpoint.heading_for == endpoint.config_name:
-        whole = fleet(endpoint.config_name, endpoint.variants, 100 if endpoint.status == "InService" else None)
-        return (None, whole) if endpoint.status == "Creating" else (whole, None)
+    if endpoint.target_config == endpoint.config_name:
+        only = fleet(endpoint.config_name, endpoint.variants, 100 if endpoint.status == "InService" else None)
+        return (None, only) if endpoint.status == "Creating" else (only, None)
     return (
         fleet(endpoint.config_name, endpoint.live_variants, None if share is None else 100 - share),
-        fleet(endpoint.heading_for, endpoint.variants, share),
+        fleet(endpoint.target_config, endpoint.variants, share),
     )
 
 
@@ -317,7 +304,7 @@ def _elapsed(endpoint: EndpointDescription, now: float) -> int | None:
 def _left(
     endpoint: EndpointDescription, policy: ReleasePolicy, provisioning: Duration | None, step: CurrentStep, now: float
 ) -> Duration | None:
-    """An estimate, and never more than SageMaker takes before it gives up."""
+    """An estimate, at most until SageMaker gives up."""
     if endpoint.rollout_began is None or provisioning is None:
         return None
     fleet, elapsed = endpoint.desired_instances, max(0, int(now - endpoint.rollout_began))
@@ -325,7 +312,7 @@ def _left(
         waited = max(0.0, now - endpoint.baking_since)
         left = estimate.remaining(policy, fleet, provisioning, step.number, waited)
     else:
-        whole = estimate.rollout(policy, fleet, provisioning)
-        left = Duration(whole.minimum - elapsed, whole.maximum - elapsed)
+        total = estimate.rollout(policy, fleet, provisioning)
+        left = Duration(total.minimum - elapsed, total.maximum - elapsed)
     until_timeout = policy.timeout_seconds - elapsed
-    return Duration(*(max(0, min(each, until_timeout)) for each in (left.minimum, left.maximum)))
+    return Duration(*(max(0, min(seconds, until_timeout)) for seconds in (left.minimum, left.maximum)))

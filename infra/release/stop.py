@@ -1,4 +1,4 @@
-"""A release stopped by hand: SageMaker has no call for it, so an alarm that rolls the release back is made to fire."""
+"""Stops a release: SageMaker has no call for it, so an alarm that rolls the release back is set to ALARM."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from infra.release import alarms
 from infra.release.failure import ReleaseTimeout
 from infra.release.live import EndpointDescription, EndpointReader
 from infra.release.policy import rollback_alarms
-from infra.release.status import tells_of_rollout
+from infra.release.status import describes_rollout
 from infra.release.waiting import Clock, Waiting
 
 
 class CannotStop(UserError):
-    """There is nothing to stop, or nothing to stop it with."""
+    """No release is in progress, or it has no alarm to stop it with."""
 
     exit_code = 2
 
@@ -28,8 +28,8 @@ class ReleaseStop:
     Args:
         sagemaker: boto3's `sagemaker` client.
         cloudwatch: boto3's `cloudwatch` client.
-        report: called with a line of progress whenever something changed.
-        clock: makes the clock of one stop.
+        report: called with a line of progress after each change.
+        clock: starts with the stop.
     """
 
     def __init__(
@@ -39,55 +39,55 @@ class ReleaseStop:
         self._report, self._new_clock = report, clock
 
     def alarm(self, endpoint: EndpointDescription) -> str:
-        """The alarm that stops the release under way.
+        """The alarm that stops the release in progress.
 
         Raises:
-            CannotStop: saying why.
+            CannotStop: with the reason.
         """
-        name, new = endpoint.name, endpoint.heading_for
+        name, new = endpoint.name, endpoint.target_config
         if not endpoint.is_rolling_out:
             raise CannotStop(f"endpoint {name}: {_why_not(endpoint)}.")
         alarm = names.stop_alarm(new)
-        if tells_of_rollout(endpoint):
-            found = alarm in rollback_alarms(endpoint.deployment)
+        if describes_rollout(endpoint):
+            watches = alarm in rollback_alarms(endpoint.deployment)
         else:
-            found = endpoint.keeps_its_variants and bool(alarms.states(self._cloudwatch, [alarm]))
-        if not found:
+            watches = endpoint.keeps_its_variants and bool(alarms.states(self._cloudwatch, [alarm]))
+        if not watches:
             raise CannotStop(
-                f"endpoint {name}: the release of {new} cannot be stopped. SageMaker has no call for it, and there is "
-                f"no alarm {alarm} that would roll it back: one is made when a release waits anywhere "
-                "(release.bakeSeconds or release.intervalSeconds above 0)."
+                f"endpoint {name}: the release of {new} cannot be stopped. SageMaker has no call for it, and alarm "
+                f"{alarm}, which would roll it back, does not exist: only a release with release.bakeSeconds or "
+                "release.intervalSeconds above 0 has one."
             )
         return alarm
 
     def run(self, endpoint: EndpointDescription, who: str, deadline_seconds: int) -> EndpointDescription | None:
-        """Keep the alarm firing until the rollback is seen, and wait for its end. What is returned is the endpoint
-        then; None if it is gone.
+        """Keep the alarm in ALARM until the rollback begins, and wait for its end. The result is the endpoint then;
+        None if it is deleted.
 
-        SageMaker looks at alarms in a bake, so a release whose instances are still starting is stopped when the first
-        bake begins; and one whose last bake is over goes on to its end.
+        SageMaker evaluates alarms during a bake, so a release whose instances are still starting is stopped when the
+        first bake begins; one whose last bake is over continues to its end.
 
         Raises:
             CannotStop: see `alarm`.
-            ReleaseTimeout: SageMaker did not go back within `deadline_seconds`.
+            ReleaseTimeout: SageMaker did not roll back within `deadline_seconds`.
         """
         alarm, clock = self.alarm(endpoint), self._new_clock()
         waiting = Waiting(self._reader, clock, self._report, lambda _: None, lambda _: [])
-        reason = f"{who} stopped the release of {endpoint.heading_for}"
+        reason = f"{who} stopped the release of {endpoint.target_config}"
         try:
-            self._report(f"{endpoint.name}: alarm {alarm} is kept in ALARM until SageMaker rolls back")
+            self._report(f"{endpoint.name}: keeping alarm {alarm} in ALARM until SageMaker rolls back")
             with aws_calls(f"endpoint {endpoint.name}"):
-                found: EndpointDescription | None = endpoint
-                while found is not None and found.is_rolling_out and found.heading_for == endpoint.heading_for:
+                now: EndpointDescription | None = endpoint
+                while now is not None and now.is_rolling_out and now.target_config == endpoint.target_config:
                     if clock.elapsed > deadline_seconds:
-                        raise ReleaseTimeout(endpoint.name, found.status, deadline_seconds)
+                        raise ReleaseTimeout(endpoint.name, now.status, deadline_seconds)
                     self._set(alarm, "ALARM", reason)
                     clock.pause()
-                    found = self._reader.endpoint(endpoint.name)
-                return waiting.settled(found, deadline_seconds)
+                    now = self._reader.endpoint(endpoint.name)
+                return waiting.wait_until_stable(now, deadline_seconds)
         finally:
-            # an alarm that still fires would keep the same configuration from its next release
-            self._set(alarm, "OK", f"{reason}; that is over")
+            # an alarm that still fires would refuse the next release of the same configuration
+            self._set(alarm, "OK", f"{reason}; the stop is over")
 
     def _set(self, alarm: str, state: str, reason: str) -> None:
         with aws_calls(f"alarm {alarm}"):
@@ -97,10 +97,10 @@ class ReleaseStop:
 def _why_not(endpoint: EndpointDescription) -> str:
     match endpoint.status:
         case "Creating":
-            return "it is being created, with nothing to go back to; `pulumi destroy` takes it away"
+            return "it is being created and has no earlier configuration; `pulumi destroy` deletes it"
         case "RollingBack":
-            return f"the release is being rolled back to {endpoint.config_name} already"
+            return f"the release is already being rolled back to {endpoint.config_name}"
         case status if endpoint.in_progress:
-            return f"{status} is no release, and ends by itself"
+            return f"{status} is not a release; it ends by itself"
         case status:
-            return f"no release is under way ({status}, {endpoint.config_name} is live)"
+            return f"no release is in progress ({status}, {endpoint.config_name} is live)"

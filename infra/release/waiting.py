@@ -1,4 +1,4 @@
-"""Waiting for SageMaker, which reports every change by DescribeEndpoint only."""
+"""Waiting for SageMaker, which reports changes by DescribeEndpoint only."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from infra.release import failure
 from infra.release.alarms import AlarmState
 from infra.release.estimate import SETTLING_SECONDS
+from infra.release.failure import ReleaseTimeout
 from infra.release.live import EndpointDescription, EndpointReader
 from infra.release.progress import Rollout
 
@@ -16,13 +16,13 @@ VISIBLE_WITHIN_SECONDS = 60
 """How long DescribeEndpoint, which is eventually consistent, may show an endpoint as it was before a change."""
 
 LASTING_MINUTES = 5
-"""How often a bake is told of where there is no terminal, on which each minute is."""
+"""How often the progress of a bake is printed where lines stay; a terminal shows each minute."""
 
 
 @dataclass
 class Clock:
-    """Seconds since a release began. Between two looks at SageMaker a tenth of them passes, at least 0.5 and at most
-    10 s, so that a short release is seen to end at once and a long one costs few calls."""
+    """Seconds since a release began. It polls after a tenth of them, at least 0.5 and at most 10 s, so that the end of
+    a short release is seen at once and a long one costs few calls."""
 
     now: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
@@ -41,64 +41,67 @@ class Clock:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Looks at an endpoint again and again, and tells what it sees."""
+    """Polls an endpoint, and reports its progress."""
 
     reader: EndpointReader
     clock: Clock
     report: Callable[[str], None]
-    """Called with a line of progress whenever something changed."""
-    report_passing: Callable[[str], None]
-    """Called with a line that is out of date in a minute."""
+    """Called with a line of progress after each change."""
+    report_ephemeral: Callable[[str], None]
+    """Called with a line that is outdated within a minute."""
     alarms: Callable[[Sequence[str]], list[AlarmState]]
-    """The rollback alarms of these names, as far as they can be read."""
+    """Reads the rollback alarms of these names, as far as it can."""
 
-    def until(self, seen: Callable[[EndpointDescription | None], bool], name: str) -> EndpointDescription | None:
-        """The endpoint once a change of it is visible; a minute at most."""
+    def wait_until(
+        self, condition: Callable[[EndpointDescription | None], bool], name: str
+    ) -> EndpointDescription | None:
+        """The endpoint once it meets a condition, or after a minute."""
         end = self.clock.elapsed + VISIBLE_WITHIN_SECONDS
-        while not seen(found := self.reader.endpoint(name)) and self.clock.elapsed < end:
+        while not condition(endpoint := self.reader.endpoint(name)) and self.clock.elapsed < end:
             self.clock.pause()
-        return found
+        return endpoint
 
-    def begun(self, before: EndpointDescription) -> EndpointDescription | None:
-        """The endpoint once its update shows. Taken too early, the old picture would look like a rollback; instance
-        counts and reasons come and go without an update."""
-        return self.until(lambda found: found is None or found.version != before.version, before.name)
+    def wait_until_changed(self, before: EndpointDescription) -> EndpointDescription | None:
+        """The endpoint once its update is visible: an outdated answer would look like a rollback. Instance counts and
+        reasons are ignored, because they change without an update."""
+        return self.wait_until(lambda endpoint: endpoint is None or endpoint.version != before.version, before.name)
 
-    def later(self, name: str, deadline_seconds: int) -> EndpointDescription | None:
-        """The endpoint a little later, for a change that SageMaker does not take yet."""
+    def poll_once(self, name: str, deadline_seconds: int) -> EndpointDescription | None:
+        """The endpoint after a pause, for a change that SageMaker does not accept yet."""
         if self.clock.elapsed > deadline_seconds:
-            raise failure.ReleaseTimeout(name, "busy with another change", deadline_seconds)
+            raise ReleaseTimeout(name, "busy with another change", deadline_seconds)
         self.clock.pause()
         return self.reader.endpoint(name)
 
-    def settled(
-        self, found: EndpointDescription | None, deadline_seconds: int, rollout: Rollout | None = None
+    def wait_until_stable(
+        self, endpoint: EndpointDescription | None, deadline_seconds: int, rollout: Rollout | None = None
     ) -> EndpointDescription | None:
-        """The endpoint once nothing is in progress on it, with the last reason that was seen; None if it is gone.
+        """The endpoint once no change is in progress, with the last reason that SageMaker gave; None if it is deleted.
 
-        `rollout`, if it is one of ours, takes in what is seen meanwhile.
+        Args:
+            rollout: the rollout in progress if it is ours; it observes the endpoint.
 
         Raises:
-            ReleaseTimeout: it took longer than `deadline_seconds`, or than the rollout that somebody else began may.
+            ReleaseTimeout: it took longer than `deadline_seconds`, or than the timeout of another party's rollout.
         """
-        if found is not None and found.execution_timeout_seconds:
-            deadline_seconds = max(deadline_seconds, found.execution_timeout_seconds + SETTLING_SECONDS)
-        said, passing, reason, end = "", None, "", self.clock.elapsed + deadline_seconds
-        while found is not None and found.in_progress:
-            line = found.progress
+        if endpoint is not None and endpoint.execution_timeout_seconds:
+            deadline_seconds = max(deadline_seconds, endpoint.execution_timeout_seconds + SETTLING_SECONDS)
+        last_line, last_bake, reason, end = "", None, "", self.clock.elapsed + deadline_seconds
+        while endpoint is not None and endpoint.in_progress:
+            line = endpoint.progress
             if rollout is not None:
-                rollout.see(found, self.alarms(rollout.alarm_names), self.clock.now())
-                line = rollout.line(found)
-            if line != said:
-                said = line
-                self.report(f"{found.name}: {line}")
-            if rollout and (bake := rollout.bake(self.clock.now())) and bake != passing:
-                passing = bake
+                rollout.observe(endpoint, self.alarms(rollout.alarm_names), self.clock.now())
+                line = rollout.line(endpoint)
+            if line != last_line:
+                last_line = line
+                self.report(f"{endpoint.name}: {line}")
+            if rollout and (bake := rollout.bake(self.clock.now())) and bake != last_bake:
+                last_bake = bake
                 lasting = bake.passed and not bake.passed % LASTING_MINUTES
-                (self.report if lasting else self.report_passing)(f"{found.name}: {bake}")
+                (self.report if lasting else self.report_ephemeral)(f"{endpoint.name}: {bake}")
             if self.clock.elapsed > end:
-                raise failure.ReleaseTimeout(found.name, found.status, deadline_seconds)
+                raise ReleaseTimeout(endpoint.name, endpoint.status, deadline_seconds)
             self.clock.pause()
-            reason = found.failure_reason or reason
-            found = self.reader.endpoint(found.name)
-        return found and found.with_reason(reason)
+            reason = endpoint.failure_reason or reason
+            endpoint = self.reader.endpoint(endpoint.name)
+        return endpoint and endpoint.with_reason(reason)

@@ -1,19 +1,18 @@
-"""The settings of the alarms on an endpoint: for people, and to roll a release back."""
+"""The settings of the alarms on an endpoint, which notify operators and roll a release back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, WithJsonSchema
 
 from infra.names import ERROR_RATE, P99_MODEL_LATENCY, SERVER_ERROR_RATE, alarm, rollback_resource
-from infra.settings.effect import Effect, on_change
-from infra.settings.section import Section, rule, violation, warning
-from infra.settings.source import according_to
+from infra.release.gates import MinimumInvocations
+from infra.settings.section import Effect, Section, rule, setting, violation, warning
 
 LEAST_USUAL_PERCENT = 0.1
-"""A rate below is rather a fraction that was meant as one."""
+"""A lower rate is probably a fraction."""
 
 MAX_ROLLBACK_ALARMS = 10
 """Alarms that may roll a release back (API `AlarmList`)."""
@@ -24,12 +23,13 @@ def _alarm_name(name: str) -> str:
         region, account = (name.split(":") + [""] * 6)[3:5]
         raise violation(
             "alarm-arn",
-            f"{name} is an ARN (region {region}, account {account}); SageMaker finds alarms by name in the endpoint's "
-            "own region and account only. Give the name of an alarm there.",
+            f"{name} is an ARN (region {region}, account {account}); SageMaker accepts only the names of alarms in the "
+            "endpoint's own region and account. Give the name of an alarm there.",
         )
     if not name.strip() or len(name) > 255:
         raise violation(
-            "alarm-name", f"{name!r} is no alarm name: 1 to 255 characters, not only spaces (API AlarmName)."
+            "alarm-name",
+            f"{name!r} is not a valid alarm name: use 1 to 255 characters, not only spaces (API AlarmName).",
         )
     return name
 
@@ -42,90 +42,92 @@ AlarmName = Annotated[
 
 
 class MinimumInvocationsSettings(Section):
-    """How many requests the new fleet must have answered while the alarms were watched."""
+    """How many requests the new fleet must have received during the bake."""
 
-    count: int = Field(
+    count: int = setting(
+        "Requests that the new fleet must have received during the bake.",
+        example=100,
+        source="this project: without data SageMaker treats a release as successful, even if no request arrived",
         ge=1,
-        description="Requests that the new fleet must have seen during the bake.",
-        examples=[100],
-        json_schema_extra=according_to("this project: SageMaker takes silence for success, also where no request came"),
     )
-    otherwise: Literal["warn", "fail"] = Field(
-        "warn",
-        description="What fewer requests are: a warning, or a failure of the deployment.",
-        examples=["fail"],
-        json_schema_extra=according_to("this project: a release without traffic may be all right"),
+    otherwise: Literal["warn", "fail"] = setting(
+        "What happens with fewer requests: warn, or fail the deployment.",
+        default="warn",
+        example="fail",
+        source="this project: a release without traffic may be intended",
     )
+
+
+_METRICS = "SageMaker guide, Amazon SageMaker AI metrics in Amazon CloudWatch"
+_RATE = f"{_METRICS}; this project: at 0 an alarm fires at the first error, at 100 never"
 
 
 class AlarmSettings(Section):
-    """Thresholds of the alarms that are made with the endpoint. Each is made twice: on the whole endpoint, for people,
-    and on the new fleet of a release alone, to roll it back."""
+    """Thresholds of the stack's own alarms. Each creates two alarms: one on the endpoint, for operators, and one on the
+    new fleet of a release, which triggers rollback."""
 
-    error_rate_percent: float | None = Field(
-        None,
+    error_rate_percent: float | None = setting(
+        "An alarm fires above this percentage of requests that the container did not answer with 2xx "
+        "(InvocationModelErrors); without it there is no such alarm. Recommended for rollback: some Triton releases "
+        "answer 400 when a model fails. Callers' mistakes count too.",
+        default=None,
+        example=5,
+        source=_RATE,
         gt=0,
         lt=100,
-        description="An alarm fires above this percent of requests that the container did not answer with 2xx "
-        "(InvocationModelErrors); there is none if not given. The one for rollbacks: some Triton releases answer 400 "
-        "when a model fails. Callers' mistakes count too.",
-        examples=[5],
-        json_schema_extra=according_to(
-            "SageMaker guide, Amazon SageMaker AI metrics in Amazon CloudWatch; this project: at 0 an alarm "
-            "fires at the first error, at 100 never"
-        ),
     )
-    server_error_rate_percent: float | None = Field(
-        None,
+    server_error_rate_percent: float | None = setting(
+        "An alarm fires above this percentage of requests that were answered with 5xx (Invocation5XXErrors); without "
+        "it there is no such alarm. Next to errorRatePercent, a tighter limit that excludes callers' mistakes.",
+        default=None,
+        example=1,
+        source=_RATE,
         gt=0,
         lt=100,
-        description="An alarm fires above this percent of requests that were answered with 5xx (Invocation5XXErrors); "
-        "there is none if not given. Beside errorRatePercent, a tighter limit on what is not the callers' mistake.",
-        examples=[1],
-        json_schema_extra=according_to(
-            "SageMaker guide, Amazon SageMaker AI metrics in Amazon CloudWatch; this project: at 0 an alarm "
-            "fires at the first error, at 100 never"
-        ),
     )
-    p99_model_latency_milliseconds: float | None = Field(
-        None,
+    p99_model_latency_milliseconds: float | None = setting(
+        "An alarm fires when the slowest of 100 requests takes the model longer than this, in milliseconds "
+        "(ModelLatency); without it there is no such alarm.",
+        default=None,
+        example=500,
+        source=_METRICS,
         gt=0,
         allow_inf_nan=False,
-        description="An alarm fires when the model takes more than these milliseconds for the slowest of 100 requests "
-        "(ModelLatency); there is none if not given.",
-        examples=[500],
-        json_schema_extra=according_to("SageMaker guide, Amazon SageMaker AI metrics in Amazon CloudWatch"),
     )
-    evaluation_minutes: int = Field(
-        1,
+    evaluation_minutes: int = setting(
+        "Consecutive minutes over the threshold after which an alarm fires.",
+        default=1,
+        example=1,
+        source="CloudWatch API EvaluationPeriods; this project: at most 60, because a bake ends after 3600 s "
+        "(SageMaker API WaitIntervalInSeconds)",
         ge=1,
         le=60,
-        description="Minutes in a row over the threshold after which an alarm fires (1 to 60).",
-        examples=[1],
-        json_schema_extra=according_to(
-            "CloudWatch API EvaluationPeriods; this project: 60 at most, for alarms are watched for 3600 s "
-            "at most (SageMaker API WaitIntervalInSeconds)"
-        ),
     )
-    existing: list[AlarmName] = Field(
+    existing: list[AlarmName] = setting(
+        "Names of other alarms that roll a release back too; at most 10 with the stack's own.",
         default_factory=list,
+        example=["pager"],
+        effect=Effect.NOTHING,
+        source="SageMaker API AlarmList; this project: the stack's own alarms are among the 10",
         max_length=MAX_ROLLBACK_ALARMS,
-        description="Names of other alarms that roll a release back too; with those made here at most 10.",
-        examples=[["pager"]],
-        json_schema_extra=on_change(Effect.NOTHING)
-        | {"uniqueItems": True}
-        | according_to("SageMaker API AlarmList; this project: the alarms made here are among the 10"),
+        schema={"uniqueItems": True},
     )
-    minimum_invocations: MinimumInvocationsSettings | None = Field(
-        None,
-        description="How many requests a bake must have seen: alarms without traffic prove nothing.",
-        json_schema_extra=on_change(Effect.NOTHING)
-        | according_to("this project: alarms without traffic prove nothing"),
+    minimum_invocations: MinimumInvocationsSettings | None = setting(
+        "How many requests a bake must have received: without traffic, alarms prove nothing.",
+        default=None,
+        effect=Effect.NOTHING,
+        source="this project: without traffic, alarms prove nothing",
     )
 
     @property
+    def minimum(self) -> MinimumInvocations | None:
+        """The same as `minimum_invocations` for the driver of releases."""
+        minimum = self.minimum_invocations
+        return MinimumInvocations(minimum.count, minimum.otherwise) if minimum else None
+
+    @property
     def purposes(self) -> Mapping[str, float]:
-        """The thresholds that are given, by what the names of their alarms end in."""
+        """The given thresholds by the purpose of their alarms, which ends the alarms' names."""
         thresholds = {
             ERROR_RATE: self.error_rate_percent,
             SERVER_ERROR_RATE: self.server_error_rate_percent,
@@ -135,12 +137,12 @@ class AlarmSettings(Section):
 
     @property
     def made(self) -> int:
-        """How many alarms are made to roll a release back."""
+        """How many alarms of the stack roll a release back, per variant."""
         return len(self.purposes)
 
     def names(self, variant_resource: str) -> set[tuple[str, str]]:
-        """Types and names of what is made for a variant, in the Pulumi program; alarms on the whole endpoint are called
-        so in CloudWatch too."""
+        """Types and names of a variant's resources in the Pulumi program; alarms on the endpoint have the same names in
+        CloudWatch."""
         if not self.made:
             return set()
         groups = variant_resource, rollback_resource(variant_resource)
@@ -150,16 +152,16 @@ class AlarmSettings(Section):
 
     @warning("errorRatePercent")
     def error_rate_fraction(self) -> str | None:
-        """This project: so low a percentage is more likely a fraction."""
+        """This project: a percentage this low is more likely a fraction."""
         return _fraction(self.error_rate_percent)
 
     @warning("serverErrorRatePercent")
     def server_error_rate_fraction(self) -> str | None:
-        """This project: so low a percentage is more likely a fraction."""
+        """This project: a percentage this low is more likely a fraction."""
         return _fraction(self.server_error_rate_percent)
 
     @rule("existing")
-    def each_is_named_once(self) -> str | None:
+    def repeated_alarm(self) -> str | None:
         repeated = {name for name in self.existing if self.existing.count(name) > 1}
         return f"{', '.join(sorted(repeated))}: named more than once." if repeated else None
 

@@ -23,9 +23,10 @@ from infra.diagnostics.location import Location
 from infra.names import ONLY_VARIANT
 from infra.release import estimate
 from infra.release.estimate import Duration
+from infra.release.policy import TIMEOUT_SECONDS
 from infra.settings.alarms import MAX_ROLLBACK_ALARMS, AlarmSettings
 from infra.settings.kms import KmsKeyArn
-from infra.settings.release import MAX_TIMEOUT_SECONDS, AllAtOnce, ReleaseSettings
+from infra.settings.release import AllAtOnce, ReleaseSettings
 from infra.settings.section import Broken, Effect, Section, rule, setting, violation, warning
 from infra.settings.variant import InstanceVariant, Variant
 
@@ -152,7 +153,7 @@ class EndpointSettings(Section):
     @property
     def release_estimate(self) -> Duration:
         """The duration of a release."""
-        return estimate.estimate(self.release.policy, self.fleet_sizes, self.provisioning)
+        return estimate.rollouts(self.release.policy, self.fleet_sizes, self.provisioning)
 
     @property
     def release_deadline_seconds(self) -> int:
@@ -192,8 +193,7 @@ class EndpointSettings(Section):
         policy = self.release.policy
         if policy.wait_seconds or not self.watching_alarms:
             return None
-        key = "bakeSeconds" if policy.strategy in ("allAtOnce", "canary") else "intervalSeconds"
-        return {key: "is 0, so the release ends before an alarm can fire."}
+        return {policy.wait_key: "is 0, so the release ends before an alarm can fire."}
 
     @warning("alarms.evaluationMinutes")
     def evaluation_longer_than_bake(self) -> str | None:
@@ -215,7 +215,7 @@ class EndpointSettings(Section):
         policy, enough = self.release.policy, self.release_estimate.maximum
         if enough <= policy.timeout_seconds:
             return None
-        way_out = f"Set {enough}" if enough <= MAX_TIMEOUT_SECONDS else "Use larger or fewer steps"
+        way_out = f"Set {enough}" if enough <= TIMEOUT_SECONDS[1] else "Use larger or fewer steps"
         if policy.batch and policy.batch.unit == "percent" and policy.strategy != "canary":
             way_out += f", or set instances instead: AWS does not document to how many steps it rounds {policy.batch}"
         return (
@@ -290,7 +290,7 @@ class EndpointSettings(Section):
         return (
             f"{policy.timeout_seconds} is too short: {count} x {policy.wait_seconds} s of waiting, "
             f"{policy.termination_wait_seconds} s until termination and the start of instances take at least {least} "
-            f"s. Set {least} or more (at most {MAX_TIMEOUT_SECONDS}), or use shorter waits or fewer steps."
+            f"s. Set {least} or more (at most {TIMEOUT_SECONDS[1]}), or use shorter waits or fewer steps."
         )
 
     @rule("release.timeoutSeconds")

@@ -84,12 +84,7 @@ class FreezeWindowSettings(Section):
     @property
     def window(self) -> FreezeWindow:
         """The window as a release checks it."""
-        return FreezeWindow.of(self.inputs)
-
-    @property
-    def inputs(self) -> dict[str, str | int]:
-        """The window by the keys of the stack file."""
-        return self.model_dump(by_alias=True)
+        return FreezeWindow.of(self.model_dump(by_alias=True))
 
     @rule("durationMinutes")
     def window_never_closes(self) -> str | None:

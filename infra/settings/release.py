@@ -1,52 +1,97 @@
-"""The settings of how a new release takes over from the live fleet."""
+"""The settings of how a release moves traffic to the new fleet."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import ConfigDict, Discriminator, Field, Tag
+from pydantic import ConfigDict, Discriminator, Tag
 
 from infra.diagnostics.suggest import nearest
-from infra.release.policy import ReleasePolicy, Strategy
-from infra.settings.section import Section, rule
-from infra.settings.source import according_to
+from infra.release.policy import (
+    BATCH_PERCENT,
+    ROLLBACK_PERCENT,
+    TIMEOUT_SECONDS,
+    WAIT_SECONDS,
+    BatchSize,
+    ReleasePolicy,
+    Strategy,
+    Unit,
+)
+from infra.settings.section import Section, rule, setting
 
-# API WaitIntervalInSeconds, TerminationWaitInSeconds, MaximumExecutionTimeoutInSeconds
-_WaitSeconds = Annotated[int, Field(ge=0, le=3600)]
-_STRATEGY = "How traffic moves to the new fleet: allAtOnce, canary, linear or rolling (Deployment guardrails)."
-_STRATEGIES = "SageMaker guide, Deployment guardrails for updating models in production"
-MAX_TIMEOUT_SECONDS = 28_800
-_TimeoutSeconds = Annotated[int, Field(ge=600, le=MAX_TIMEOUT_SECONDS)]
+
+def _range(limits: tuple[int, int]) -> dict[str, Any]:
+    return {"ge": limits[0], "le": limits[1]}
+
+
+def _strategy_setting(**default: Any) -> Any:
+    return setting(
+        "How traffic moves to the new fleet: allAtOnce, canary, linear or rolling (Deployment guardrails).",
+        source="SageMaker guide, Deployment guardrails for updating models in production",
+        **default,
+    )
+
+
+def _wait(strategy: Strategy, default: int, when: str) -> Any:
+    """A bake or an interval."""
+    return setting(
+        f"Seconds for which the alarms are watched {when}.",
+        alias=ReleasePolicy(strategy).wait_key,
+        default=default,
+        example=default or 600,
+        source="SageMaker API WaitIntervalInSeconds",
+        **_range(WAIT_SECONDS),
+    )
+
+
+def _percent(what: str, strategy: Strategy, source: str) -> Any:
+    """A step as a share of the fleet."""
+    return setting(
+        f"{what}, in percent of the fleet. Give this or instances.",
+        default=None,
+        example=10,
+        source=source,
+        **_range(BATCH_PERCENT[strategy]),
+    )
+
+
+def _instances(what: str, share: str, source: str) -> Any:
+    """A step in instances."""
+    return setting(
+        f"{what}, in instances; {share} of the fleet. Give this or percent.",
+        default=None,
+        example=1,
+        source=source,
+        ge=1,
+    )
 
 
 class _Release(Section):
-    timeout_seconds: _TimeoutSeconds = Field(
-        3600,
-        description="Seconds after which SageMaker gives a release up and rolls it back "
-        f"(600 to {MAX_TIMEOUT_SECONDS}).",
-        examples=[7200],
-        json_schema_extra=according_to("SageMaker API MaximumExecutionTimeoutInSeconds"),
+    timeout_seconds: int = setting(
+        "Seconds after which SageMaker gives up a release and rolls it back.",
+        default=ReleasePolicy.timeout_seconds,
+        example=7200,
+        source="SageMaker API MaximumExecutionTimeoutInSeconds",
+        **_range(TIMEOUT_SECONDS),
     )
 
     @property
     def policy(self) -> ReleasePolicy:
-        """The same as the rollout takes it."""
-        return ReleasePolicy.of(self.inputs)
-
-    @property
-    def inputs(self) -> dict[str, Any]:
-        """The same by the keys of the stack file, without those that are not given."""
-        return self.model_dump(by_alias=True, exclude_none=True)
+        """The same for the driver of releases; its fields have the names of these."""
+        given = self.model_dump(exclude_none=True)
+        batch = next((BatchSize(unit, given.pop(unit)) for unit in get_args(Unit) if unit in given), None)
+        return ReleasePolicy(**given, batch=batch)
 
 
 class _BlueGreen(_Release):
-    """The new fleet comes up beside the old one, and takes over the traffic when all of it is healthy."""
+    """The new fleet starts next to the old one, and receives traffic once all of it is healthy."""
 
-    termination_wait_seconds: _WaitSeconds = Field(
-        0,
-        description="Seconds that the old fleet stays after the new one has all traffic (0 to 3600).",
-        examples=[300],
-        json_schema_extra=according_to("SageMaker API TerminationWaitInSeconds"),
+    termination_wait_seconds: int = setting(
+        "Seconds that the old fleet stays after the new one has all traffic.",
+        default=0,
+        example=300,
+        source="SageMaker API TerminationWaitInSeconds",
+        **_range(WAIT_SECONDS),
     )
 
 
@@ -63,112 +108,56 @@ class _InSteps(_Release):
 class AllAtOnce(_BlueGreen):
     """All traffic moves to the new fleet at once."""
 
-    strategy: Literal["allAtOnce"] = Field(
-        "allAtOnce", description=_STRATEGY, json_schema_extra=according_to(_STRATEGIES)
-    )
-    bake_seconds: _WaitSeconds = Field(
-        0,
-        description="Seconds for which the alarms are watched after the shift (0 to 3600).",
-        examples=[600],
-        json_schema_extra=according_to("SageMaker API WaitIntervalInSeconds"),
-    )
+    strategy: Literal["allAtOnce"] = _strategy_setting(default="allAtOnce")
+    wait_seconds: int = _wait("allAtOnce", 0, "after the shift")
+
+
+_CANARY = "SageMaker API TrafficRoutingConfig (CanarySize)"
 
 
 class Canary(_BlueGreen, _InSteps):
-    """A small part of the traffic moves first; the rest when that has gone well."""
+    """A small part of the traffic moves first, and the rest if that goes well."""
 
-    strategy: Literal["canary"] = Field(description=_STRATEGY, json_schema_extra=according_to(_STRATEGIES))
-    percent: int | None = Field(
-        None,
-        ge=1,
-        le=50,
-        description="The canary, in percent of the fleet (1 to 50). Give this or instances.",
-        examples=[10],
-        json_schema_extra=according_to("SageMaker API TrafficRoutingConfig (CanarySize)"),
-    )
-    instances: int | None = Field(
-        None,
-        ge=1,
-        description="The canary, in instances; at most half of the fleet. Give this or percent.",
-        examples=[1],
-        json_schema_extra=according_to("SageMaker API TrafficRoutingConfig (CanarySize)"),
-    )
-    bake_seconds: _WaitSeconds = Field(
-        600,
-        description="Seconds for which the alarms are watched after the canary, and again after the rest (0 to 3600).",
-        examples=[600],
-        json_schema_extra=according_to("SageMaker API WaitIntervalInSeconds"),
-    )
+    strategy: Literal["canary"] = _strategy_setting()
+    percent: int | None = _percent("The canary", "canary", _CANARY)
+    instances: int | None = _instances("The canary", "at most half", _CANARY)
+    wait_seconds: int = _wait("canary", 600, "after the canary, and again after the rest")
+
+
+_STEP = "SageMaker API TrafficRoutingConfig (LinearStepSize)"
 
 
 class Linear(_BlueGreen, _InSteps):
     """Traffic moves in equal steps."""
 
-    strategy: Literal["linear"] = Field(description=_STRATEGY, json_schema_extra=according_to(_STRATEGIES))
-    percent: int | None = Field(
-        None,
-        ge=10,
-        le=50,
-        description="A step, in percent of the fleet (10 to 50). Give this or instances.",
-        examples=[10],
-        json_schema_extra=according_to("SageMaker API TrafficRoutingConfig (LinearStepSize)"),
-    )
-    instances: int | None = Field(
-        None,
-        ge=1,
-        description="A step, in instances; 10 to 50 % of the fleet. Give this or percent.",
-        examples=[1],
-        json_schema_extra=according_to("SageMaker API TrafficRoutingConfig (LinearStepSize)"),
-    )
-    interval_seconds: _WaitSeconds = Field(
-        300,
-        description="Seconds for which the alarms are watched after each step (0 to 3600).",
-        examples=[300],
-        json_schema_extra=according_to("SageMaker API WaitIntervalInSeconds"),
-    )
+    strategy: Literal["linear"] = _strategy_setting()
+    percent: int | None = _percent("A step", "linear", _STEP)
+    instances: int | None = _instances("A step", "{} to {} %".format(*BATCH_PERCENT["linear"]), _STEP)
+    wait_seconds: int = _wait("linear", 300, "after each step")
+
+
+_BATCH = "SageMaker API RollingUpdatePolicy (MaximumBatchSize)"
 
 
 class Rolling(_InSteps):
-    """The fleet is replaced batch by batch, so that it never needs twice the instances."""
+    """The fleet is replaced in batches, so that it never needs twice the instances."""
 
-    strategy: Literal["rolling"] = Field(description=_STRATEGY, json_schema_extra=according_to(_STRATEGIES))
-    percent: int | None = Field(
-        None,
-        ge=5,
-        le=50,
-        description="A batch, in percent of the fleet (5 to 50). Give this or instances.",
-        examples=[10],
-        json_schema_extra=according_to("SageMaker API RollingUpdatePolicy (MaximumBatchSize)"),
-    )
-    instances: int | None = Field(
-        None,
-        ge=1,
-        description="A batch, in instances; 5 to 50 % of the fleet. Give this or percent.",
-        examples=[1],
-        json_schema_extra=according_to("SageMaker API RollingUpdatePolicy (MaximumBatchSize)"),
-    )
-    interval_seconds: _WaitSeconds = Field(
-        300,
-        description="Seconds for which the alarms are watched after each batch (0 to 3600).",
-        examples=[300],
-        json_schema_extra=according_to("SageMaker API WaitIntervalInSeconds"),
-    )
-    rollback_percent: int = Field(
-        100,
-        ge=5,
-        le=100,
-        description="A batch of the way back, in percent of the fleet (5 to 100); 100 brings the old fleet back at "
-        "once.",
-        examples=[100],
-        json_schema_extra=according_to(
-            "SageMaker API RollingUpdatePolicy (RollbackMaximumBatchSize); this project: 5 or more, like a batch"
-        ),
+    strategy: Literal["rolling"] = _strategy_setting()
+    percent: int | None = _percent("A batch", "rolling", _BATCH)
+    instances: int | None = _instances("A batch", "{} to {} %".format(*BATCH_PERCENT["rolling"]), _BATCH)
+    wait_seconds: int = _wait("rolling", 300, "after each batch")
+    rollback_percent: int = setting(
+        "A batch of the rollback, in percent of the fleet; 100 restores the old fleet at once.",
+        default=ReleasePolicy.rollback_percent,
+        example=100,
+        source="SageMaker API RollingUpdatePolicy (RollbackMaximumBatchSize); this project: 5 or more, like a batch",
+        **_range(ROLLBACK_PERCENT),
     )
 
 
 def _strategy(release: Any) -> Any:
-    """A release without a strategy moves all traffic at once. A misspelt `strategy` is refused as a key of the one that
-    is meant."""
+    """A release without a strategy moves all traffic at once. With a misspelt `strategy`, the key is reported in the
+    section of the intended one."""
     if not isinstance(release, dict):
         return getattr(release, "strategy", "allAtOnce")
     if "strategy" in release:

@@ -58,7 +58,7 @@ def test_a_release_in_a_freeze_window_needs_a_reason_which_is_kept_and_told(
     before = account.now()
     with pytest.raises(StackFailed) as failed:
         stack.up()
-    (error,) = [text for text in failed.value.errors if "the release was not begun" in text]
+    (error,) = [text for text in failed.value.errors if "the release did not start" in text]
     assert "end of the quarter" in error
     assert f"{OVERRIDE_VARIABLE}=" in error
     assert [call for call in account.calls(before) if call["operation"] == "UpdateEndpoint"] == []

@@ -87,7 +87,7 @@ def test_a_canary_is_stopped_and_the_same_release_goes_through_later(account: Ac
         assert code == 0, printed
         assert "instanceTyp: unknown key" in printed, "a mistake in the file is a warning"
         commands.write(stack.config)
-        assert f"the release of {new} is stopped; {live} is live" in printed
+        assert f"stopped the release of {new}; {live} is live" in printed
         with pytest.raises(StackFailed) as failed:
             update.result()
     assert f"Alarm {new}-stop fired: arn:aws:" in failed.value.output, "and who did it"

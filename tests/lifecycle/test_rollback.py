@@ -59,7 +59,7 @@ def fails(stack: Stack) -> str:
     with pytest.raises(StackFailed) as failed:
         stack.up()
     assert "Traceback" not in failed.value.output
-    told = [text for text in failed.value.errors if "Next: " in text or "was not begun" in text]
+    told = [text for text in failed.value.errors if "Next: " in text or "did not start" in text]
     assert len(told) == 1, failed.value.errors
     return told[0]
 
@@ -143,7 +143,7 @@ def test_a_release_is_not_begun_while_a_rollback_alarm_is_missing_or_fires(accou
 
     write_model(model, answer=2)
     error = fails(stack)
-    assert f"endpoint {name}: the release was not begun; nothing live was changed." in error
+    assert f"endpoint {name}: the release did not start; the live endpoint is unchanged." in error
     assert f"alarm {alarm} does not exist in ap-northeast-1, account 123456789012" in error
     consistent(account, stack)
 

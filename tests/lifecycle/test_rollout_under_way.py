@@ -34,7 +34,7 @@ def test_a_rollout_that_somebody_else_began_is_waited_out_and_found_by_refresh_o
     write_model(model, answer=2)
     with account.once("DescribeEndpoint", provisioningSeconds=0):
         release = stack.up()
-    assert f"{name}: Updating, heading for {by_hand}; it is waited out first" in release.output
+    assert f"{name}: Updating to {by_hand}; waiting for it to finish first" in release.output
     assert account.ask(name) == 2
     consistent(account, stack)
 
@@ -106,7 +106,7 @@ def test_a_kill_during_a_canary_is_seen_by_refresh_and_ended_by_the_next_up(acco
 
     with account.once("DescribeEndpoint", timeFactor=600):
         release = stack.up()
-    assert "it is attached to" in release.output
+    assert "; attaching" in release.output
     assert account.ask(name) == 2
     assert len([call for call in account.calls(before) if call["operation"] == "UpdateEndpoint"]) == 1
     consistent(account, stack)

@@ -34,7 +34,7 @@ def test_two_stacks_live_side_by_side_and_neither_takes_what_is_the_others(accou
     second.config = development(settings[0] | settings[1])
     with pytest.raises(StackFailed) as failed:
         second.up()
-    assert "one of this name exists in the account and belongs to stack triton-sagemaker/" in failed.value.output
+    assert "the account has an endpoint of this name, which belongs to stack triton-sagemaker/" in failed.value.output
     assert [account.ask(name) for name in names] == [0, 1]
     second.config = development(settings[1])
     second.up()

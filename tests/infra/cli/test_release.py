@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from infra.__main__ import main
 from infra.release import waiting
-from infra.release.policy import BatchSize, ReleasePolicy, deployment_config
+from infra.release.policy import BatchSize, ReleasePolicy
 from infra.release.records import ReleaseRecord
 from infra.release.request import OWNER_TAG
 from tests.infra.cli.test_stack_file import BASE, project
@@ -29,7 +29,7 @@ from tests.infra.release.test_alarms import CloudWatch as Metrics
 CANARY = ReleasePolicy("canary", wait_seconds=600, batch=BatchSize("percent", 50))
 ROLLING_OUT = {
     **rolling_out("Creating"),
-    "LastDeploymentConfig": deployment_config(CANARY, ["new-rate", "new-latency", "new-stop"]),
+    "LastDeploymentConfig": CANARY.deployment_config(["new-rate", "new-latency", "new-stop"]),
 }
 GONE_BACK = {**OLD, "FailureReason": "an alarm fired"}
 ROLLED_BACK = ReleaseRecord(
@@ -247,7 +247,7 @@ def test_watch_draws_the_whole_status_again_on_a_terminal(
 def test_an_interrupted_watch_leaves_the_release_alone(account: Account, capsys: Capture, interrupted: None) -> None:
     account.becomes(ROLLING_OUT)
     assert account.run("watch") == 130
-    assert "what is under way goes on" in capsys.readouterr().out
+    assert "the change in progress continues" in capsys.readouterr().out
     assert account.sagemaker.calls == []
 
 
@@ -283,19 +283,19 @@ def test_stop_rolls_back_and_tells_what_is_live(account: Account, capsys: Captur
     account.becomes(ROLLING_OUT, ROLLING_OUT, ROLLING_BACK, GONE_BACK)
     assert account.run("stop", "--yes") == 0
     assert account.cloudwatch.set == [("new-stop", "ALARM"), ("new-stop", "ALARM"), ("new-stop", "OK")]
-    assert "the release of new is stopped; old is live: an alarm fired" in capsys.readouterr().out
+    assert "stopped the release of new; old is live: an alarm fired" in capsys.readouterr().out
 
 
 def test_stop_that_comes_too_late_says_what_is_live(account: Account, capsys: Capture) -> None:
     account.becomes(ROLLING_OUT, NEW)
     assert account.run("stop", "--yes") == 1
-    assert "too late. The release of new ended before the stop worked, and it is live" in capsys.readouterr().out
+    assert "too late. The release of new ended before the stop took effect, and it is live" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("ended", "words"),
     [
-        (None, "iris was deleted meanwhile"),
+        (None, "iris was deleted by another party"),
         ({**OLD, "EndpointStatus": "UpdateRollbackFailed", "FailureReason": "x"}, "UpdateRollbackFailed"),
     ],
 )
@@ -320,7 +320,7 @@ def test_stop_in_ci_needs_yes(account: Account, capsys: Capture, monkeypatch: py
     monkeypatch.setattr("sys.stdin", io.StringIO())
     account.becomes(ROLLING_OUT)
     assert account.run("stop") == 2
-    assert "Give --yes" in capsys.readouterr().err
+    assert "Use --yes" in capsys.readouterr().err
     assert account.cloudwatch.set == []
 
 
@@ -333,13 +333,13 @@ def test_an_interrupted_stop_leaves_the_alarm_ok(account: Account, capsys: Captu
 
 def test_stop_without_a_release_says_that_there_is_none(account: Account, capsys: Capture) -> None:
     assert account.run("stop", "--yes") == 2
-    assert "error: endpoint iris: no release is under way" in capsys.readouterr().err
+    assert "error: endpoint iris: no release is in progress" in capsys.readouterr().err
 
 
 def test_a_first_creation_cannot_be_stopped(account: Account, capsys: Capture) -> None:
     account.becomes(CREATING)
     assert account.run("stop", "--yes") == 2
-    assert "nothing to go back to" in capsys.readouterr().err
+    assert "no earlier configuration" in capsys.readouterr().err
 
 
 # ---- what a person may do wrong
@@ -350,7 +350,7 @@ def test_an_endpoint_that_does_not_exist_is_told_in_a_line(account: Account, cap
     account.becomes(None)
     assert account.run(command) == 2
     assert capsys.readouterr().err == (
-        "error: there is no endpoint iris in the stack's account and region; `pulumi up` creates it.\n"
+        "error: endpoint iris does not exist in the stack's account and region; `pulumi up` creates it.\n"
     )
 
 
@@ -358,18 +358,18 @@ def test_an_endpoint_that_does_not_exist_is_told_in_a_line(account: Account, cap
 def test_one_of_several_endpoints_has_to_be_named(account: Account, capsys: Capture, command: str) -> None:
     (account.directory / "Pulumi.dev.yaml").write_text(f"{BASE}    rose: {{model: {{path: models}}}}\n")
     assert account.run(command) == 2
-    assert "has several endpoints; name one of them: iris, rose" in capsys.readouterr().err
+    assert "has several endpoints: iris, rose" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["status", "watch", "history", "stop"])
 def test_an_endpoint_of_another_stack_is_refused(account: Account, capsys: Capture, command: str) -> None:
     assert account.run(command, "rose") == 2
-    assert "endpoint rose belongs to stack p/s; it is not an endpoint of p/dev. The stack file has: iris." in (
+    assert "endpoint rose belongs to stack p/s; it is not an endpoint of p/dev. Endpoints in the stack file: iris." in (
         capsys.readouterr().err
     )
     account.sagemaker.tags = {}
     assert account.run(command, "rose") == 2
-    assert "endpoint rose carries no tag triton-sagemaker:stack" in capsys.readouterr().err
+    assert "endpoint rose has no tag triton-sagemaker:stack" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["status", "watch", "history", "stop"])
@@ -378,7 +378,7 @@ def test_an_endpoint_that_neither_the_file_nor_the_account_has_is_refused(
 ) -> None:
     account.becomes(None)
     assert account.run(command, "rose") == 2
-    assert "there is no endpoint rose in the stack's account and region. The stack file has: iris." in (
+    assert "endpoint rose does not exist in the stack's account and region. Endpoints in the stack file: iris." in (
         capsys.readouterr().err
     )
 
@@ -421,7 +421,7 @@ def test_mistakes_in_the_stack_file_are_warnings_and_stop_nothing(
     assert "rolledBack" in capsys.readouterr().out
     account.becomes(ROLLING_OUT, ROLLING_OUT, ROLLING_BACK, GONE_BACK)
     assert account.run("stop", "iris", "--yes") == 0
-    assert "the release of new is stopped" in capsys.readouterr().out
+    assert "stopped the release of new" in capsys.readouterr().out
 
 
 def test_the_only_endpoint_of_a_file_with_mistakes_needs_no_name(account: Account) -> None:
@@ -434,10 +434,10 @@ def test_the_only_endpoint_of_a_file_with_mistakes_needs_no_name(account: Accoun
 def test_without_a_name_that_can_be_read_one_has_to_be_given(account: Account, capsys: Capture) -> None:
     (account.directory / "Pulumi.dev.yaml").write_text(MISTAKES["secret as a whole"])
     assert account.run("status") == 2
-    assert "no endpoint that can be read; name one" in capsys.readouterr().err
+    assert "has no readable endpoint" in capsys.readouterr().err
     (account.directory / "Pulumi.dev.yaml").write_text(MISTAKES["two endpoints in one"])
     assert account.run("status") == 2
-    assert "several endpoints; name one of them: iris, rose" in capsys.readouterr().err
+    assert "several endpoints: iris, rose" in capsys.readouterr().err
 
 
 def test_a_file_with_mistakes_leads_to_no_endpoint_of_another_stack(account: Account, capsys: Capture) -> None:

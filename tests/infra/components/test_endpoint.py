@@ -57,15 +57,16 @@ def test_the_endpoint_belongs_to_the_stack_and_serves_the_configuration() -> Non
     prod = endpoint(run("prod"))
     assert (prod["name"], prod["endpointConfigName"]) == ("sagemaker-endpoint", "sagemaker-endpoint-1a2b3c4")
     assert (prod["owner"], prod["autoscaled"], prod["bucket"]) == ("triton-sagemaker/prod", True, "sagemaker-models")
-    assert prod["deployment"] == {
+    assert prod["policy"] == {
         "strategy": "canary",
-        "percent": 10,
-        "bakeSeconds": 600,
+        "waitSeconds": 600,
+        "batch": {"unit": "percent", "value": 10},
+        "rollbackPercent": 100,
         "terminationWaitSeconds": 0,
         "timeoutSeconds": 3600,
-        "deadlineSeconds": 3900,
-        "minimumInvocations": {"count": 100, "otherwise": "warn"},
     }
+    assert prod["deadlineSeconds"] == 3900
+    assert prod["minimumInvocations"] == {"count": 100, "otherwise": "warn"}
 
 
 def test_default_tags_are_an_input_of_the_endpoint() -> None:
@@ -74,14 +75,13 @@ def test_default_tags_are_an_input_of_the_endpoint() -> None:
     assert endpoint(deployment)["tags"] == {"Team": "ml", "CostEnv": "prod", "CostService": "ranking"}
 
 
-def test_windows_and_topic_reach_endpoint_and_alarms() -> None:
+def test_the_topic_reaches_endpoint_and_alarms_and_open_windows_are_announced() -> None:
     windows = [
         {"schedule": f"0 {hour} * * *", "durationMinutes": 1439, "timeZone": "UTC", "reason": "stock-taking"}
         for hour in (0, 12)
     ]
     deployment = changed("prod", notifications={"topicArn": TOPIC}, freezeWindows=windows)
     assert endpoint(deployment)["notificationTopicArn"] == TOPIC
-    assert endpoint(deployment)["freezeWindows"] == windows
     assert [message for message in deployment.log if "stock-taking" in message]
     of_endpoint = deployment.one(":MetricAlarm", "sagemaker-endpoint-error-rate").inputs
     of_fleet = deployment.one(":MetricAlarm", "sagemaker-endpoint-rollback-error-rate").inputs

@@ -8,7 +8,6 @@ import pytest
 
 from infra.dynamic import mirrored_image
 from infra.dynamic.mirrored_image import MirroredImageProvider
-from infra.image.copy import Progress
 from infra.image.errors import EcrRefused, ImageCopyError, TransferFailed
 from infra.image.reference import ImageReference
 from infra.image.registry import Registries
@@ -95,7 +94,7 @@ def moved(monkeypatch: pytest.MonkeyPatch, now: str | ImageCopyError, immutable:
 def test_an_image_pushed_again_behind_the_tag_is_an_update(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
     found = moved(monkeypatch, OTHER).diff("id", FOLLOWING, dict(FOLLOWING))
     assert (found.changes, found.replaces) == (True, None)
-    assert said == [f"{SOURCE} names another image by now: {OTHER} instead of {DIGEST}"]
+    assert said == [f"{SOURCE} now names another image: {OTHER} instead of {DIGEST}"]
     assert moved(monkeypatch, DIGEST).diff("id", FOLLOWING, dict(FOLLOWING)).changes is False
 
 
@@ -119,12 +118,3 @@ def test_awss_releases_and_images_named_by_digest_are_not_looked_at(
 ) -> None:
     assert moved(monkeypatch, TransferFailed("looked at")).diff("id", props, dict(props)).changes is False
     assert said == []
-
-
-def test_progress_is_told_at_every_tenth(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(mirrored_image, "report", said.append)
-    tell = mirrored_image._tenths()
-    for done in range(0, 1001, 5):
-        tell(Progress(done, 1000, 1, 2))
-    assert [line.split()[1] for line in said] == [str(tenth) for tenth in range(10, 101, 10)]

@@ -14,7 +14,8 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from infra.aws.session import AwsSession
-from infra.dynamic.packed_model import PackedModelProvider, write_once
+from infra.dynamic.packed_model import PackedModelProvider
+from infra.dynamic.released_object import write_once
 from infra.triton.repository import ModelRepository, ModelRepositoryError
 
 

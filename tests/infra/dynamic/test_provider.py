@@ -7,9 +7,12 @@ import pickle
 import socket
 import subprocess
 import sys
+import traceback
 
 import pytest
 
+from infra.dynamic.engine import Tenths
+from infra.release.failure import ReleaseFailed
 from tests.infra.mock_runtime import ROOT, run
 
 PROVIDER = """
@@ -37,6 +40,19 @@ def test_a_provider_ends_with_its_engine_whose_address_is_the_last_argument(flag
     finally:
         provider.kill()
         provider.wait()
+
+
+def test_progress_is_worth_a_line_at_every_tenth() -> None:
+    tenths = Tenths()
+    assert [percent for done in range(0, 1001, 5) if (percent := tenths.passed(done, 1000))] == [*range(10, 101, 10)]
+
+
+def test_an_error_is_printed_without_the_path_of_its_module() -> None:
+    """The host of dynamic providers hands `traceback.format_exc()` to the engine."""
+    try:
+        raise ReleaseFailed("endpoint e: rolled back", "rolledBack")
+    except ReleaseFailed as error:
+        assert traceback.format_exception_only(error) == ["ReleaseFailed: endpoint e: rolled back\n"]
 
 
 def test_the_path_of_each_provider_is_the_one_in_the_state_of_every_stack() -> None:

@@ -110,7 +110,7 @@ def test_an_artifact_that_was_cleaned_up_after_its_release_changes_nothing(
     assert olds is not None
     s3.delete_object(Bucket="models", Key=PROPS["artifact"])
     assert provider.diff("id", olds, dict(PROPS)).changes is False
-    assert "is gone from models" in warnings[0]
+    assert "was deleted from models" in warnings[0]
 
 
 def test_a_bucket_that_is_not_there_yet_is_not_asked(provider: ReleasedArtifactProvider) -> None:

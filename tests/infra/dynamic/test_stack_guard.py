@@ -127,7 +127,7 @@ def test_an_update_that_deletes_a_live_endpoint_in_a_freeze_window_is_refused_be
 ) -> None:
     for more in ((), ("renamed",)):
         after: dict[str, list[str]] = {name: [] for name in ("b", "c", *more)}
-        with pytest.raises(ReleaseFrozen, match="endpoint a: it was not deleted; nothing live was changed"):
+        with pytest.raises(ReleaseFrozen, match="endpoint a: it was not deleted"):
             guard.diff("s", STAGING, STAGING | {"endpoints": after})
 
 

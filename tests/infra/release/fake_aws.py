@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,10 +12,10 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from infra.release.autoscaling import Record, ScalingRecords
-from infra.release.driver import EndpointRelease
+from infra.release.driver import ReleaseDriver
 from infra.release.policy import BatchSize, ReleasePolicy
 from infra.release.records import ReleaseRecord, ReleaseRecorder
-from infra.release.request import OWNER_TAG, EndpointRequest
+from infra.release.request import OWNER_TAG, EndpointRequest, PreviousRelease
 from infra.release.waiting import Clock
 
 ARN = "arn:aws:sagemaker:ap-northeast-1:123456789012:endpoint/e"
@@ -323,13 +323,17 @@ class FakeTime:
         return Clock(now=lambda: self.at, sleep=self.sleep)
 
 
-def request(**changes: Any) -> EndpointRequest:
-    """Of an endpoint that is autoscaled as it was before."""
-    changes.setdefault("formerly_autoscaled", changes.get("autoscaled", False))
+def request(before: Mapping[str, Any] | None = None, **changes: Any) -> EndpointRequest:
+    """Of an endpoint that is autoscaled as it was before.
+
+    Args:
+        before: fields of `PreviousRelease` that differ.
+    """
+    previous = PreviousRelease("", "p/s", changes.get("autoscaled", False), {})
     plain = EndpointRequest(
         "e", "new", "p/s", {"CostEnv": "prod"}, autoscaled=False, deadline_seconds=600, policy=ReleasePolicy()
     )
-    return replace(plain, **changes)
+    return replace(plain, previous=replace(previous, **(before or {})), **changes)
 
 
 def release(
@@ -339,8 +343,8 @@ def release(
     *,
     keep: Sequence[Callable[[ReleaseRecord], None]] = (),
     **reports: Any,
-) -> EndpointRelease:
-    return EndpointRelease(
+) -> ReleaseDriver:
+    return ReleaseDriver(
         sagemaker=sagemaker,
         logs=Logs(),
         autoscaling=sagemaker.autoscaling,
@@ -348,7 +352,7 @@ def release(
         scaling_records=ScalingRecords(sagemaker.s3, "b"),
         recorder=ReleaseRecorder(sagemaker=sagemaker, sts=Sts(), keep=keep, warn=said.append),
         report=said.append,
-        clock=FakeTime().clock,
+        clock=FakeTime().clock(),
         **reports,
     )
 

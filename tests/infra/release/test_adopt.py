@@ -27,7 +27,7 @@ def test_an_adopted_endpoint_is_updated_then_tagged_and_its_other_tags_stay() ->
     assert sagemaker.operations == ["update", "tag"]
     assert sagemaker.calls[0][1]["RetainAllVariantProperties"] is True
     assert sagemaker.tags == {**CLOUDFORMATION, OWNER_TAG: "p/s", "CostEnv": "prod"}
-    assert said[0] == "e: it belongs to no stack and serves old; it is adopted"
+    assert said[0] == "e: adopting the existing endpoint, which serves old"
 
 
 def test_an_adoption_that_is_rolled_back_leaves_the_endpoint_to_nobody() -> None:
@@ -54,7 +54,7 @@ def test_an_endpoint_of_another_stack_is_not_adopted() -> None:
 
 def test_who_meets_an_endpoint_of_nobody_is_told_how_to_adopt_it() -> None:
     sagemaker = cloudformations(OLD)
-    with pytest.raises(EndpointNotOwned, match=r"carries no tag .* adopt it with adopt\.endpoints: \[e\]"):
+    with pytest.raises(EndpointNotOwned, match=r"has no tag .* adopt it with adopt\.endpoints: \[e\]"):
         release(sagemaker, []).release(request())
     assert sagemaker.operations == []
 

@@ -47,10 +47,6 @@ def test_times_of_scheduled_actions_are_kept_as_aws_takes_them() -> None:
     assert records.get("e")["actions"] == [{**ACTION, "StartTime": "2026-11-22 06:15:00+00:00"}]
 
 
-def test_an_endpoint_deployed_before_there_were_records_has_none() -> None:
-    assert ScalingRecords(S3([]), None).get("e") == {}
-
-
 @pytest.mark.parametrize(
     ("method", "operation"), [("get", "GetObject"), ("put", "PutObject"), ("delete", "DeleteObject")]
 )

@@ -9,10 +9,9 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from infra.aws.errors import AwsRequestRefused
-from infra.release.alarms import MinimumInvocations
 from infra.release.autoscaling import Record
 from infra.release.failure import EndpointNotOwned, ReleaseFailed, ReleaseTimeout
-from infra.release.gates import AlarmNotReady
+from infra.release.gates import AlarmNotReady, MinimumInvocations
 from infra.release.records import ReleaseRecord
 from infra.release.request import OWNER_TAG, EndpointRequest
 from tests.infra.release.fake_aws import (
@@ -72,7 +71,7 @@ def test_a_failed_first_create_says_why_though_aws_cannot_be_reached_any_more(
 
     sagemaker = SageMaker(None, created=[CREATING, FAILED])
     monkeypatch.setattr(sagemaker, "delete_endpoint", unreachable)
-    with pytest.raises(ReleaseFailed, match=r"ping failed[\s\S]*could not be deleted now"):
+    with pytest.raises(ReleaseFailed, match=r"ping failed[\s\S]*Deleting the failed endpoint failed"):
         release(sagemaker, said).release(request())
 
 
@@ -81,10 +80,10 @@ def test_a_release_that_nobody_saw_end_is_recorded_once_it_is_found_live(
     said: list[str], former: str | None, recorded: list[str]
 ) -> None:
     kept: list[ReleaseRecord] = []
-    release(SageMaker(NEW), said, keep=[kept.append]).release(request(former_config_name=former))
+    release(SageMaker(NEW), said, keep=[kept.append]).release(request(before={"config_name": former or ""}))
     assert [each.result for each in kept] == recorded
     assert [(each.from_config, each.seconds) for each in kept] == [("old", 0)] * len(recorded)
-    assert all("how long it took is not known" in each.reason for each in kept)
+    assert all("its duration is not known" in each.reason for each in kept)
 
 
 def test_a_failed_endpoint_found_at_the_start_is_deleted_and_created_again(said: list[str]) -> None:
@@ -129,7 +128,7 @@ def test_a_fleet_that_loses_its_autoscaling_gets_the_count_of_the_settings(said:
     busy = {**serving("new", "AllTraffic", count=8), "EndpointStatus": "Updating"}
     sagemaker = SageMaker(serving("new", "AllTraffic", count=8), updated=[busy, serving("new", "AllTraffic", count=2)])
     sagemaker.counts["new"] = 2
-    fixed = request(formerly_autoscaled=True)
+    fixed = request(before={"autoscaled": True})
     (variant,) = release(sagemaker, said).release(fixed).variants
     scaled = {"DesiredWeightsAndCapacities": [{"VariantName": "AllTraffic", "DesiredInstanceCount": 2}]}
     assert sagemaker.calls[0] == ("scale", scaled)
@@ -143,13 +142,15 @@ def test_a_count_of_the_settings_that_does_not_arrive_is_a_failure(said: list[st
     unable = {**before, "FailureReason": "no capacity", "LastModifiedTime": datetime.fromtimestamp(1, UTC)}
     sagemaker = SageMaker(before, updated=[unable])
     sagemaker.counts["new"] = 2
-    with pytest.raises(ReleaseFailed, match=r"did not arrive \(AllTraffic 2\)[\s\S]*no capacity"):
-        release(sagemaker, said).release(request(formerly_autoscaled=True))
+    with pytest.raises(
+        ReleaseFailed, match=r"did not reach the instance count of the settings \(AllTraffic 2\)[\s\S]*no capacity"
+    ):
+        release(sagemaker, said).release(request(before={"autoscaled": True}))
 
 
 def test_a_release_that_ends_autoscaling_brings_the_count_of_the_settings(said: list[str]) -> None:
     sagemaker = SageMaker(OLD, updated=[NEW])
-    release(sagemaker, said).release(request(formerly_autoscaled=True))
+    release(sagemaker, said).release(request(before={"autoscaled": True}))
     sent = sagemaker.calls[0][1]["ExcludeRetainedVariantProperties"]
     assert [each["VariantPropertyType"] for each in sent] == ["DesiredInstanceCount"]
     assert "scale" not in sagemaker.operations
@@ -168,7 +169,7 @@ def test_an_update_under_way_to_the_same_configuration_is_attached_to(said: list
     sagemaker = SageMaker(UPDATING, UPDATING, NEW)
     assert release(sagemaker, said).release(request()).serves("new")
     assert "update" not in sagemaker.operations
-    assert "attached to" in said[0]
+    assert said[0] == "e: Updating to new; attaching"
 
 
 def lost_answer(*after: dict[str, Any]) -> SageMaker:
@@ -215,7 +216,7 @@ def test_the_failure_of_an_attached_update_is_reported_and_not_tried_again(said:
 def test_an_update_to_another_configuration_is_waited_out_and_named(said: list[str]) -> None:
     sagemaker = SageMaker(ELSEWHERE, OLD, updated=[UPDATING, NEW])
     assert release(sagemaker, said).release(request()).serves("new")
-    assert "heading for other; it is waited out first" in said[0]
+    assert said[0] == "e: Updating to other; waiting for it to finish first"
     assert sagemaker.operations[0] == "update"
 
 
@@ -271,7 +272,7 @@ def test_a_rollback_that_failed_is_final(said: list[str]) -> None:
 
 def test_an_endpoint_deleted_meanwhile_is_a_failure(said: list[str]) -> None:
     sagemaker = SageMaker(OLD, updated=[UPDATING, None])
-    with pytest.raises(ReleaseFailed, match="deleted by somebody else"):
+    with pytest.raises(ReleaseFailed, match="deleted by another party"):
         release(sagemaker, said).release(request())
 
 
@@ -310,7 +311,7 @@ def test_changed_tags_reach_the_scalable_target_that_a_release_registered_anew(s
     sagemaker = SageMaker(NEW)
     sagemaker.autoscaling.register()
     sagemaker.autoscaling.tags = {"CostEnv": "dev", "Gone": "x", "Theirs": "y"}
-    release(sagemaker, said).release(request(autoscaled=True, former_tags={"CostEnv": "dev", "Gone": "x"}))
+    release(sagemaker, said).release(request(autoscaled=True, before={"tags": {"CostEnv": "dev", "Gone": "x"}}))
     assert sagemaker.calls[-2:] == [
         ("tag target", {"ResourceARN": "arn:target", "Tags": {"CostEnv": "prod"}}),
         ("untag target", {"ResourceARN": "arn:target", "TagKeys": ["Gone"]}),
@@ -320,9 +321,9 @@ def test_changed_tags_reach_the_scalable_target_that_a_release_registered_anew(s
 @pytest.mark.parametrize(
     "asked",
     [
-        request(autoscaled=True, former_tags={"CostEnv": "prod"}),
-        request(autoscaled=True, formerly_autoscaled=False),
-        request(autoscaled=False, formerly_autoscaled=False),
+        request(autoscaled=True, before={"tags": {"CostEnv": "prod"}}),
+        request(autoscaled=True, before={"autoscaled": False}),
+        request(autoscaled=False, before={"autoscaled": False}),
     ],
 )
 def test_scalable_targets_are_left_alone_where_nothing_changes_or_pulumi_has_yet_to_register_them(
@@ -366,7 +367,7 @@ def test_autoscaling_that_the_settings_end_is_not_put_back(said: list[str]) -> N
     sagemaker = SageMaker(OLD, updated=[UPDATING, NEW])
     sagemaker.types["new"] = "ml.t2.medium"  # on which AWS would refuse it
     sagemaker.autoscaling.register()
-    release(sagemaker, said).release(request(formerly_autoscaled=True))
+    release(sagemaker, said).release(request(before={"autoscaled": True}))
     assert sagemaker.operations == ["record", "deregister", "update", "forget", "tag"]
 
 
@@ -375,7 +376,7 @@ def test_autoscaling_that_the_settings_end_comes_back_with_a_rollback(said: list
     sagemaker.types["new"] = "ml.t2.medium"
     sagemaker.autoscaling.register()
     with pytest.raises(ReleaseFailed):
-        release(sagemaker, said).release(request(formerly_autoscaled=True))
+        release(sagemaker, said).release(request(before={"autoscaled": True}))
     assert {"register", "policy", "forget"} <= set(sagemaker.operations)
 
 
@@ -383,16 +384,18 @@ def test_autoscaling_that_a_refresh_found_missing_is_left_to_pulumi(said: list[s
     action = {**VARIANT, "ScheduledActionName": "nights", "Schedule": "cron(0 0 * * ? *)"}
     sagemaker = SageMaker(OLD, updated=[UPDATING, NEW])
     sagemaker.recorded({"targets": [TARGET], "policies": [POLICY], "actions": [action]})
-    release(sagemaker, said).release(request(autoscaled=True, formerly_autoscaled=False))
+    release(sagemaker, said).release(request(autoscaled=True, before={"autoscaled": False}))
     assert sagemaker.operations == ["update", "forget", "tag"]
-    assert "these scheduled actions are not put back: nights" in said[-1]
+    assert "these scheduled actions are not restored: nights" in said[-1]
 
 
 def test_autoscaling_that_a_refresh_found_missing_stays_recorded_after_a_rollback(said: list[str]) -> None:
     sagemaker = SageMaker(OLD, updated=[UPDATING, ROLLING_BACK, OLD])
     sagemaker.recorded({"targets": [TARGET], "policies": [POLICY], "actions": []})
-    with pytest.raises(ReleaseFailed, match=r"autoscaling is off\. The next `pulumi up` that succeeds registers it"):
-        release(sagemaker, said).release(request(autoscaled=True, formerly_autoscaled=False))
+    with pytest.raises(
+        ReleaseFailed, match=r"autoscaling is removed\. The next `pulumi up` that succeeds registers it"
+    ):
+        release(sagemaker, said).release(request(autoscaled=True, before={"autoscaled": False}))
     assert sagemaker.operations == ["update"]
 
 
@@ -407,7 +410,7 @@ def test_alarms_of_a_step_scaling_policy_are_told_to_act_on_the_one_made_anew(sa
     release(sagemaker, said).release(request(autoscaled=True))
     assert dict(sagemaker.calls)["policy"] == {"ServiceNamespace": "sagemaker", **step}
     (told,) = [line for line in said if "cpu-high" in line]
-    assert "busy is back as arn:policy-made-anew" in told
+    assert "busy is restored as arn:policy-made-anew" in told
 
 
 def test_a_scheduled_action_whose_time_has_passed_keeps_nothing_from_coming_back(said: list[str]) -> None:
@@ -417,7 +420,7 @@ def test_a_scheduled_action_whose_time_has_passed_keeps_nothing_from_coming_back
     sagemaker.recorded({"targets": [TARGET], "policies": [POLICY], "actions": [over, nights]})
     release(sagemaker, said).release(request(autoscaled=True))
     assert sagemaker.operations[-5:] == ["register", "policy", "action", "forget", "tag"]
-    assert any("the scheduled action launch (at(2000-01-01T00:00:00)) is not put back" in line for line in said)
+    assert any("the scheduled action launch (at(2000-01-01T00:00:00)) is not restored" in line for line in said)
 
 
 def test_another_release_under_autoscaling_leaves_it_alone(said: list[str]) -> None:
@@ -448,8 +451,8 @@ def test_autoscaling_comes_back_when_aws_cannot_be_reached(said: list[str]) -> N
 @pytest.mark.parametrize(
     ("ends", "error", "told"),
     [
-        ({**OLD, "EndpointStatus": "UpdateRollbackFailed"}, ReleaseFailed, "Its autoscaling is still off"),
-        (UPDATING, ReleaseTimeout, "its autoscaling is off until"),
+        ({**OLD, "EndpointStatus": "UpdateRollbackFailed"}, ReleaseFailed, "Its autoscaling is still removed"),
+        (UPDATING, ReleaseTimeout, "its autoscaling is removed until"),
     ],
 )
 def test_autoscaling_that_has_to_stay_off_is_told(
@@ -492,20 +495,20 @@ def test_waiting_for_somebody_elses_change_ends_with_the_timeout(said: list[str]
 
 def test_a_renamed_stack_keeps_its_endpoint(said: list[str]) -> None:
     sagemaker = SageMaker(NEW, owner="p/before")
-    release(sagemaker, said).release(request(former_owner="p/before"))
+    release(sagemaker, said).release(request(before={"owner": "p/before"}))
     assert sagemaker.tags[OWNER_TAG] == "p/s"
 
 
 def test_a_renamed_stack_is_told_of_a_foreign_endpoint_under_its_new_name(said: list[str]) -> None:
     sagemaker = SageMaker(NEW, owner="p/other")
     with pytest.raises(EndpointNotOwned, match="not to p/s"):
-        release(sagemaker, said).release(request(former_owner="p/before"))
+        release(sagemaker, said).release(request(before={"owner": "p/before"}))
 
 
 def test_a_tag_that_is_no_longer_asked_for_goes(said: list[str]) -> None:
     sagemaker = SageMaker(NEW)
     sagemaker.tags |= {"CostEnv": "prod", "Old": "x", "Foreign": "y"}
-    release(sagemaker, said).release(request(former_tags={"CostEnv": "prod", "Old": "x"}))
+    release(sagemaker, said).release(request(before={"tags": {"CostEnv": "prod", "Old": "x"}}))
     assert sagemaker.calls == [("untag", {"keys": ["Old"]})]
 
 
@@ -516,7 +519,7 @@ def test_a_failed_endpoint_that_cannot_be_deleted_does_not_hide_why_it_failed(sa
         raise ClientError({"Error": {"Code": "AccessDenied", "Message": "not you"}}, "DeleteEndpoint")
 
     sagemaker.delete_endpoint = denied  # type: ignore[method-assign]
-    with pytest.raises(ReleaseFailed, match=r"ping failed[\s\S]*could not be deleted now: .*not you"):
+    with pytest.raises(ReleaseFailed, match=r"ping failed[\s\S]*Deleting the failed endpoint failed: .*not you"):
         release(sagemaker, said).release(request())
 
 
@@ -571,7 +574,7 @@ def test_a_missing_alarm_is_an_error_before_anything_is_changed(said: list[str])
 
 def test_an_alarm_that_fires_already_is_an_error_before_anything_is_changed(said: list[str]) -> None:
     sagemaker = SageMaker(OLD)
-    with pytest.raises(AlarmNotReady, match=r"alarm rate is in ALARM already \(rate is ALARM\).* off alarms.existing"):
+    with pytest.raises(AlarmNotReady, match=r"alarm rate is in ALARM already \(rate is ALARM\).* from alarms.existing"):
         release(sagemaker, said, CloudWatch(rate=["ALARM"], latency=["OK"])).release(watched())
     assert sagemaker.operations == []
 
@@ -579,7 +582,7 @@ def test_an_alarm_that_fires_already_is_an_error_before_anything_is_changed(said
 def test_an_alarm_of_this_very_configuration_that_still_fires_says_what_brings_a_new_one(said: list[str]) -> None:
     cloudwatch = CloudWatch()
     cloudwatch.alarms["new-error-rate"] = ["ALARM"]
-    with pytest.raises(AlarmNotReady, match=r"when this very configuration was released before\. Change the model"):
+    with pytest.raises(AlarmNotReady, match=r"earlier release of this same configuration\. Change the model"):
         release(SageMaker(OLD), said, cloudwatch).release(watched(rollback_alarms=("new-error-rate",)))
 
 
@@ -668,7 +671,7 @@ def test_progress_tells_stage_traffic_and_alarms_and_the_bake_in_passing(said: l
         ],
     )
     cloudwatch = CloudWatch(rate=["OK"], latency=["OK"])
-    release(sagemaker, said, cloudwatch, report_passing=passing.append).release(watched(deadline_seconds=9_000))
+    release(sagemaker, said, cloudwatch, report_ephemeral=passing.append).release(watched(deadline_seconds=9_000))
     assert said == [
         "e: updating from old to new",
         "e: Updating; AllTraffic Creating, 2 of 2 instances; alarms: 2 OK",
@@ -730,7 +733,7 @@ def test_a_bake_with_too_few_requests_is_a_warning_or_where_asked_a_failure(said
         if otherwise == "warn":
             assert driver.release(wanted).serves("new")
         else:
-            with pytest.raises(ReleaseFailed, match="new is live, but its fleet saw 7 of the 100 requests"):
+            with pytest.raises(ReleaseFailed, match="new is live, but its fleet received 7 of the 100 requests"):
                 driver.release(wanted)
     assert len(warned) == 1
     assert "7 of the 100" in warned[0]
@@ -767,7 +770,7 @@ def test_a_failed_endpoint_whose_targets_are_off_already_gets_what_was_recorded(
 def test_a_record_survives_a_failed_endpoint_and_the_one_created_anew_that_failed_too(said: list[str]) -> None:
     sagemaker = SageMaker(FAILED, created=[CREATING, FAILED])
     sagemaker.autoscaling.register()
-    with pytest.raises(ReleaseFailed, match="it creates the endpoint anew"):
+    with pytest.raises(ReleaseFailed, match="it creates the endpoint again"):
         release(sagemaker, said).release(request())
     assert sagemaker.operations == ["record", "delete", "create", "delete"]
     sagemaker.created = [CREATING, NEW]
@@ -822,4 +825,4 @@ def test_autoscaling_that_cannot_come_back_does_not_hide_the_rollback(said: list
     with pytest.raises(ReleaseFailed) as caught:
         release(sagemaker, said).release(request())
     assert "old is live" in str(caught.value)
-    assert "Its autoscaling is still off" in str(caught.value)
+    assert "Its autoscaling is still removed" in str(caught.value)

@@ -59,7 +59,7 @@ def test_rolling_starts_instances_for_each_batch() -> None:
 
 def test_the_estimate_spans_every_fleet_size() -> None:
     each = policy("linear", "1", wait=60)
-    assert estimate.estimate(each, range(2, 11), START) == Duration(
+    assert estimate.rollouts(each, range(2, 11), START) == Duration(
         estimate.rollout(each, 2, START).minimum, estimate.rollout(each, 10, START).maximum
     )
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.release.failure import LINES, container_log, has_gpu, telling, too_slow
+from infra.release.failure import LINES, container_log, has_gpu, health_check_timeout, log_excerpt
 
 LOADING = "I1122 03:30:00.000001 7 server.cc:604] loading"
 ERROR = "E1122 03:30:00.000002 7 model_lifecycle.cc:654] failed to load 'iris' version 1: Internal: ModuleNotFoundError"
 
 
 def test_errors_are_kept_with_the_lines_that_belong_to_them() -> None:
-    assert telling([LOADING, ERROR, "At:", "  model.py(3): initialize", LOADING]) == [
+    assert log_excerpt([LOADING, ERROR, "At:", "  model.py(3): initialize", LOADING]) == [
         ERROR,
         "At:",
         "  model.py(3): initialize",
@@ -24,18 +24,18 @@ def test_errors_are_kept_with_the_lines_that_belong_to_them() -> None:
 
 def test_what_triton_says_at_every_start_explains_nothing() -> None:
     harmless = 'E1122 03:30:00.000001 7 server.cc:241] "CudaDriverHelper has not been initialized."'
-    assert telling([harmless, ERROR]) == [ERROR]
+    assert log_excerpt([harmless, ERROR]) == [ERROR]
 
 
 def test_what_triton_says_of_a_missing_gpu_explains_nothing_where_there_is_none() -> None:
     no_driver = 'W1122 03:30:00.000001 7 pinned_memory_manager.cc:273] "Unable to allocate pinned system memory, …"'
     no_pool = 'I1122 03:30:00.000001 7 cuda_memory_manager.cc:117] "CUDA memory pool disabled"'
-    assert telling([no_driver, no_pool, LOADING]) == [LOADING]
-    assert telling([no_driver, no_pool, LOADING], gpu=True) == [no_driver, no_pool, LOADING]
+    assert log_excerpt([no_driver, no_pool, LOADING]) == [LOADING]
+    assert log_excerpt([no_driver, no_pool, LOADING], gpu=True) == [no_driver, no_pool, LOADING]
 
 
 def test_without_errors_the_last_lines_are_kept() -> None:
-    assert telling([f"line {i}" for i in range(30)]) == [f"line {i}" for i in range(30 - LINES, 30)]
+    assert log_excerpt([f"line {i}" for i in range(30)]) == [f"line {i}" for i in range(30 - LINES, 30)]
 
 
 def at(second: int, thread: int, line: str) -> str:
@@ -45,17 +45,17 @@ def at(second: int, thread: int, line: str) -> str:
 
 def test_equal_messages_come_once_with_their_count() -> None:
     again = at(9, 311, ERROR)
-    assert telling([ERROR, "At:", LOADING, at(5, 8, ERROR), "At:", LOADING, again, "At:"]) == [
+    assert log_excerpt([ERROR, "At:", LOADING, at(5, 8, ERROR), "At:", LOADING, again, "At:"]) == [
         f"{again} (3 times)",
         "At:",
     ]
-    assert telling([ERROR, "At: a", LOADING, again, "At: b"]) == [ERROR, "At: a", again, "At: b"]
-    assert telling(["waiting"] * 20) == ["waiting (20 times)"]
+    assert log_excerpt([ERROR, "At: a", LOADING, again, "At: b"]) == [ERROR, "At: a", again, "At: b"]
+    assert log_excerpt(["waiting"] * 20) == ["waiting (20 times)"]
 
 
 @pytest.mark.parametrize("line", ["ERROR: no model", "exec /opt/x.sh: exec format error", "Traceback (most"])
 def test_errors_of_others_than_triton_are_errors(line: str) -> None:
-    assert telling([LOADING, line]) == [line]
+    assert log_excerpt([LOADING, line]) == [line]
 
 
 def test_a_log_that_may_not_be_read_hides_nothing_else() -> None:
@@ -102,13 +102,13 @@ def test_only_instances_of_the_new_fleet_have_a_say() -> None:
 
 
 def test_tables_of_options_explain_nothing() -> None:
-    assert telling(["+------+", "| Option | Value |", "Signal (15) received."]) == ["Signal (15) received."]
+    assert log_excerpt(["+------+", "| Option | Value |", "Signal (15) received."]) == ["Signal (15) received."]
 
 
 def test_the_start_of_a_server_that_started_explains_nothing() -> None:
     started = 'I1122 03:30:00.000003 7 sagemaker_server.cc:293] "Started Sagemaker HTTPService at 0.0.0.0:8080"'
-    assert telling([LOADING, started, "the model says"]) == ["the model says"]
-    assert telling([LOADING, started]) == []
+    assert log_excerpt([LOADING, started, "the model says"]) == ["the model says"]
+    assert log_excerpt([LOADING, started]) == []
 
 
 REASON = (
@@ -124,13 +124,13 @@ def config(*variants: str, seconds: int | None = 90, instance_type: str = "ml.c5
 
 
 def test_a_container_that_was_silent_until_its_time_was_over_is_put_down_to_the_limit() -> None:
-    said = too_slow(REASON, config("green", "blue"), [LOADING]) or ""
+    said = health_check_timeout(REASON, config("green", "blue"), [LOADING]) or ""
     assert "variant blue logged no error" in said
     assert "startupHealthCheckSeconds (90 s)" in said
 
 
 def test_a_log_that_cannot_be_read_is_not_said_to_hold_no_error() -> None:
-    said = too_slow(REASON, config("blue"), []) or ""
+    said = health_check_timeout(REASON, config("blue"), []) or ""
     assert "startupHealthCheckSeconds (90 s)" in said
     assert "logged" not in said
 
@@ -147,7 +147,7 @@ def test_a_log_that_cannot_be_read_is_not_said_to_hold_no_error() -> None:
     ],
 )
 def test_any_other_failure_is_not(reason: str, found: dict[str, Any] | None, log: list[str]) -> None:
-    assert too_slow(reason, found, log) is None
+    assert health_check_timeout(reason, found, log) is None
 
 
 def test_the_instances_of_a_configuration_have_a_gpu_or_not() -> None:

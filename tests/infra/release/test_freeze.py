@@ -96,7 +96,7 @@ def test_a_refusal_names_window_end_reason_and_the_way_through() -> None:
     with pytest.raises(ReleaseFrozen) as caught:
         freeze.require_none_open("e", [WEEKEND], SATURDAY, None)
     message = str(caught.value)
-    assert "endpoint e: the release was not begun; nothing live was changed." in message
+    assert "endpoint e: the release did not start; the live endpoint is unchanged." in message
     assert "open until Mon 2026-11-23 08:00 Asia/Tokyo: weekend (0 18 * * FRI)" in message
     assert 'TRITON_SAGEMAKER_OVERRIDE_FREEZE="INC-42: revert broken model" pulumi up' in message
 
@@ -120,7 +120,7 @@ def test_an_override_needs_a_reason_and_is_kept_on_one_line(value: str, reason: 
 def test_a_warning_comes_while_a_window_is_open_and_says_whether_it_is_overridden() -> None:
     assert freeze.warning([WEEKEND], tokyo(11, 18, 12), None) is None
     refused = freeze.warning([WEEKEND], SATURDAY, None) or ""
-    assert "Updates and deletions of live endpoints are refused." in refused
+    assert "Updates and deletions of serving endpoints are refused." in refused
     assert "OVERRIDE_FREEZE" in refused
     overridden = freeze.warning([WEEKEND], SATURDAY, "INC-42") or ""
     assert overridden.endswith("It is overridden for this run, and this reason is recorded: INC-42")

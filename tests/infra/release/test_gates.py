@@ -100,9 +100,11 @@ def test_the_deletion_of_a_live_endpoint_is_refused_in_a_freeze_window(
     said: list[str], records: list[ReleaseRecord], live: dict[str, Any]
 ) -> None:
     sagemaker = SageMaker(live)
-    with pytest.raises(ReleaseFrozen, match=r"endpoint e: it was not deleted; nothing live was changed") as caught:
+    with pytest.raises(
+        ReleaseFrozen, match=r"endpoint e: it was not deleted; the live endpoint is unchanged"
+    ) as caught:
         release(sagemaker, said, keep=[records.append]).delete("e", "p/s", 600, [NIGHT])
-    assert "old is live. To keep it, put its key back into the stack file." in str(caught.value)
+    assert "old is live. To keep it, restore its key in the stack file." in str(caught.value)
     assert sagemaker.operations == []
     assert records == []
 
@@ -375,7 +377,7 @@ def test_a_configuration_that_was_deleted_or_may_not_be_read_keeps_no_release_fr
         sagemaker.describe_endpoint_config = gone  # type: ignore[method-assign]
         release(sagemaker, said, keep=[records.append]).release(request())
     assert [(record.result, record.changes) for record in records] == [("succeeded", ())] * 2
-    (warning,) = [line for line in said if "not complete" in line]
+    (warning,) = [line for line in said if "is incomplete" in line]
     assert "DescribeEndpointConfig was refused" in warning, "what was deleted is nothing to warn of"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 
-from infra.release.policy import BatchSize, ReleasePolicy, deployment_config, policy_of, rollback_alarms
+from infra.release.policy import BatchSize, ReleasePolicy, rollback_alarms
 
 CAPACITY = {"Type": "CAPACITY_PERCENT", "Value": 10}
 POLICIES = [
@@ -24,7 +25,7 @@ POLICIES = [
 @pytest.mark.parametrize("alarms", [[], ["a", "b"]])
 def test_every_deployment_config_is_of_awss_shape(policy: ReleasePolicy, alarms: list[str]) -> None:
     shape = ServiceModel(Loader().load_service_model("sagemaker", "service-2")).shape_for("DeploymentConfig")
-    report = ParamValidator().validate(deployment_config(policy, alarms), shape)
+    report = ParamValidator().validate(policy.deployment_config(alarms), shape)
     assert not report.has_errors(), report.generate_report()
 
 
@@ -45,7 +46,7 @@ def test_every_deployment_config_is_of_awss_shape(policy: ReleasePolicy, alarms:
     ids=["allAtOnce", "canary", "linear"],
 )
 def test_blue_green_strategies_route_traffic(policy: ReleasePolicy, routing: dict[str, Any]) -> None:
-    assert deployment_config(policy, []) == {
+    assert policy.deployment_config([]) == {
         "BlueGreenUpdatePolicy": {
             "TrafficRoutingConfiguration": routing,
             "TerminationWaitInSeconds": policy.termination_wait_seconds,
@@ -55,7 +56,7 @@ def test_blue_green_strategies_route_traffic(policy: ReleasePolicy, routing: dic
 
 
 def test_rolling_has_a_policy_of_its_own() -> None:
-    assert deployment_config(POLICIES[3], []) == {
+    assert POLICIES[3].deployment_config([]) == {
         "RollingUpdatePolicy": {
             "MaximumBatchSize": CAPACITY,
             "WaitIntervalInSeconds": 120,
@@ -66,28 +67,15 @@ def test_rolling_has_a_policy_of_its_own() -> None:
 
 
 def test_alarms_roll_back_and_without_them_nothing_is_sent() -> None:
-    assert deployment_config(POLICIES[1], ["a"])["AutoRollbackConfiguration"] == {"Alarms": [{"AlarmName": "a"}]}
-    assert "AutoRollbackConfiguration" not in deployment_config(POLICIES[1], [])
+    assert POLICIES[1].deployment_config(["a"])["AutoRollbackConfiguration"] == {"Alarms": [{"AlarmName": "a"}]}
+    assert "AutoRollbackConfiguration" not in POLICIES[1].deployment_config([])
 
 
-def test_a_policy_is_read_from_the_settings_keys_though_pulumi_makes_numbers_floats() -> None:
-    release = {
-        "strategy": "rolling",
-        "percent": 10.0,
-        "intervalSeconds": 120.0,
-        "rollbackPercent": 50.0,
-        "timeoutSeconds": 7200.0,
-    }
-    assert ReleasePolicy.of(release) == POLICIES[3]
-    assert type(ReleasePolicy.of(release).timeout_seconds) is int, "botocore takes no float for an integer"
-    canary = {
-        "strategy": "canary",
-        "instances": 1,
-        "bakeSeconds": 60,
-        "terminationWaitSeconds": 5,
-        "timeoutSeconds": 600,
-    }
-    assert ReleasePolicy.of(canary) == ReleasePolicy("canary", 60, BatchSize("instances", 1), 100, 5, 600)
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.strategy)
+def test_a_policy_is_read_from_the_state_though_pulumi_makes_numbers_floats(policy: ReleasePolicy) -> None:
+    stored = json.loads(json.dumps(policy.fields), parse_int=float)
+    assert ReleasePolicy.of(stored) == policy
+    assert type(ReleasePolicy.of(stored).timeout_seconds) is int, "botocore accepts no float for an integer"
 
 
 @pytest.mark.parametrize(("percent", "fleet", "instances"), [(10, 2, 1), (10, 10, 1), (10, 11, 2), (50, 3, 2)])
@@ -97,11 +85,11 @@ def test_a_percentage_is_rounded_up_to_whole_instances(percent: int, fleet: int,
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.strategy)
 def test_a_policy_is_read_back_from_what_sagemaker_was_sent(policy: ReleasePolicy) -> None:
-    sent = deployment_config(policy, ["a", "b"])
-    assert policy_of(sent) == policy
+    sent = policy.deployment_config(["a", "b"])
+    assert ReleasePolicy.of_deployment(sent) == policy
     assert rollback_alarms(sent) == ["a", "b"]
 
 
 def test_without_a_policy_sagemaker_moves_all_at_once() -> None:
-    assert policy_of({}) == ReleasePolicy("allAtOnce")
+    assert ReleasePolicy.of_deployment({}) == ReleasePolicy("allAtOnce")
     assert rollback_alarms({}) == []

@@ -8,21 +8,20 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 
-from infra.cli.release_view import status_view
 from infra.release import estimate
 from infra.release.alarms import AlarmReading, AlarmState
 from infra.release.estimate import Duration
 from infra.release.live import EndpointDescription
-from infra.release.policy import BatchSize, ReleasePolicy, deployment_config
-from infra.release.progress import CurrentStep, Requests
+from infra.release.policy import BatchSize, ReleasePolicy
+from infra.release.progress import CurrentStep
 from infra.release.records import ReleaseRecord, Result
 from infra.release.status import (
     EXIT_CODES,
+    STEP_UNKNOWN,
     Observation,
     ReleaseStatus,
-    policy_under_way,
+    policy_in_progress,
     status,
     verdict,
 )
@@ -65,7 +64,7 @@ def rolling_out(*stages: str, since: float | None = None, current: int = 4, old:
 def shown(
     *looks: EndpointDescription,
     policy: ReleasePolicy = CANARY,
-    new: Requests | None = None,
+    requests: int = 0,
     now: float = BEGAN,
     record: ReleaseRecord | None = None,
     alarms: tuple[AlarmReading, ...] = (),
@@ -73,8 +72,8 @@ def shown(
     """What is shown at the last of these looks."""
     step = CurrentStep()
     for endpoint in looks:
-        step.see(endpoint, policy, new or {})
-    return status(Observation(looks[-1], alarms, {"new": new or {}}, record, now), step, policy, START)
+        step.observe(endpoint, policy)
+    return status(Observation(looks[-1], alarms, {"new": requests}, record, now), step, policy, START)
 
 
 def record(result: Result = "succeeded", from_config: str | None = "older", to_config: str = "old") -> ReleaseRecord:
@@ -112,7 +111,7 @@ CREATING_NEW = rolling_out("Creating", current=0)
         (IN_TWOS, [rolling_out("Creating", current=1)], "Creating rolling 1 of 2", 1, 2),
         (ROLLING, [rolling_out("ActivatingTraffic", current=3)], "ActivatingTraffic rolling 3 of 4", 3, 4),
         (ROLLING, [rolling_out("Baking", since=1, current=3)], "Baking rolling 3 of 4", 3, 4),
-        (CANARY, [rolling_out("Baking", since=1)], "Baking canary", None, 4),
+        (CANARY, [rolling_out("Baking", since=1)], f"Baking canary; {STEP_UNKNOWN}", None, 4),
         (CANARY, [rolling_out()], "Updating", None, 4),
         (CANARY, [described(**CREATING)], "Creating", 1, 1),
         (CANARY, [described(**ROLLING_BACK)], "RollingBack", None, None),
@@ -123,55 +122,22 @@ def test_the_stage_is_named_and_numbered_as_far_as_it_is_known(
 ) -> None:
     stage = shown(*looks, policy=policy).stage
     assert stage is not None
-    assert (stage.name, stage.number, stage.of, stage.by_clock) == (name, number, of, False)
+    assert (stage.name, stage.number, stage.of) == (name, number, of)
 
 
-@pytest.mark.parametrize(("minutes", "step"), [(0.2, 1), (1.9, 1), (10.5, 2), (12, 2), (40, 2)])
-def test_a_bake_whose_predecessors_were_missed_is_placed_by_the_new_fleets_first_request(
-    minutes: float, step: int
-) -> None:
-    now = BEGAN + 60 * minutes
-    stage = shown(rolling_out("Baking", since=now), new={BEGAN - 60: 0, BEGAN: 3, now: 4}, now=now).stage
-    assert stage is not None
-    assert (stage.name, stage.by_clock) == (f"Baking canary {step} of 2", True)
-
-
-def test_a_step_that_is_inferred_and_its_share_of_traffic_are_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
-    found = shown(rolling_out("Baking", since=BEGAN), new={BEGAN: 3})
-    inferred = "Baking canary 1 of 2 (inferred from the time since its first request)"
-    assert found.line == f"Progressing (Updating); {inferred}; 4 of 4 new instances with about 25 % of the traffic"
-    Console(width=200).print(status_view(found))
-    printed = capsys.readouterr().out
-    assert f"{inferred}, stage 2 of 4" in printed
-    assert "about 25 %" in printed and "about 75 %" in printed
-
-
-def test_the_first_request_may_show_after_the_first_look() -> None:
-    step, bake = CurrentStep(), rolling_out("Baking", since=BEGAN)
-    step.see(bake, CANARY, {})
-    assert step.number is None
-    step.see(bake, CANARY, {BEGAN: 5})
-    assert step.number == 1
-
-
-def test_bakes_as_short_as_a_shift_are_not_placed_by_the_clock() -> None:
-    short = ReleasePolicy("canary", wait_seconds=120, batch=BatchSize("percent", 25))
-    stage = shown(rolling_out("Baking", since=BEGAN), policy=short, new={BEGAN: 5}).stage
-    assert stage is not None and stage.number is None
+def test_a_watch_that_begins_during_a_bake_does_not_guess_step_or_share() -> None:
+    late = shown(rolling_out("Baking", since=BEGAN))
+    assert late.stage is not None and late.old is not None and late.new is not None
+    assert (late.stage.name, late.stage.number) == (f"Baking canary; {STEP_UNKNOWN}", None)
+    assert (late.old.traffic_percent, late.new.traffic_percent) == (None, None)
+    assert late.line == f"Progressing (Updating); Baking canary; {STEP_UNKNOWN}; 4 of 4 new instances"
 
 
 def test_both_fleets_are_shown_with_their_share_of_traffic_and_requests() -> None:
-    requests = {BEGAN - 600: 50, BEGAN - 60: 7, BEGAN: 3}
-    found = shown(CREATING_NEW, rolling_out("Baking", since=BEGAN), new=requests)
+    found = shown(CREATING_NEW, rolling_out("Baking", since=BEGAN), requests=10)
     assert found.old is not None and found.new is not None
     assert (found.old.config_name, found.old.current_instances, found.old.traffic_percent) == ("old", 4, 75)
     assert (found.new.config_name, found.new.traffic_percent, found.new.recent_requests) == ("new", 25, 10)
-
-
-def test_a_share_that_is_not_known_is_not_guessed() -> None:
-    found = shown(rolling_out("Baking", since=BEGAN))
-    assert found.old is not None and found.new is not None
-    assert (found.old.traffic_percent, found.new.traffic_percent) == (None, None)
 
 
 def test_a_batch_has_its_share_of_traffic_once_it_is_activated() -> None:
@@ -251,7 +217,7 @@ REVERTED = described(**OLD, FailureReason="ping failed")
         (described(**ROLLING_BACK), None, "Degraded", "rolled back to old: ping failed"),
         (rolling_out("Baking"), record(), "Progressing", "new is being released; old is live"),
         (described(**{**OLD, "EndpointStatus": "Updating"}), None, "Progressing", "the instances of old"),
-        (described(**{**OLD, "EndpointStatus": "SystemUpdating"}), None, "Progressing", "by SageMaker itself"),
+        (described(**{**OLD, "EndpointStatus": "SystemUpdating"}), None, "Progressing", "SageMaker updates old"),
     ],
 )
 def test_the_verdict(endpoint: EndpointDescription, last: ReleaseRecord | None, health: str, words: str) -> None:
@@ -285,10 +251,10 @@ def test_exit_codes_tell_served_failed_and_under_way_apart() -> None:
 def test_the_policy_is_sagemakers_where_its_alarms_show_that_it_is_of_this_rollout() -> None:
     answer = {"EndpointStatus": "Updating", "EndpointConfigName": "old"}
     pending = {"PendingDeploymentSummary": {"EndpointConfigName": "new"}}
-    this = described(**answer, **pending, LastDeploymentConfig=deployment_config(LINEAR, ["pager", "new-stop"]))
-    before = described(**answer, **pending, LastDeploymentConfig=deployment_config(LINEAR, ["pager", "old-stop"]))
-    assert policy_under_way(this, CANARY) == LINEAR
-    assert policy_under_way(before, CANARY) == CANARY
+    this = described(**answer, **pending, LastDeploymentConfig=LINEAR.deployment_config(["pager", "new-stop"]))
+    before = described(**answer, **pending, LastDeploymentConfig=LINEAR.deployment_config(["pager", "old-stop"]))
+    assert policy_in_progress(this, CANARY) == LINEAR
+    assert policy_in_progress(before, CANARY) == CANARY
 
 
 def test_the_line_changes_when_something_happens_and_not_with_time() -> None:
@@ -302,8 +268,8 @@ def test_the_line_changes_when_something_happens_and_not_with_time() -> None:
 def test_facts_are_those_that_are_shown() -> None:
     reading = AlarmReading(AlarmState("new-error-rate", "OK", "fine"), "errors", ">", 5.0, 1.5)
     facts = shown(CREATING_NEW, rolling_out("Baking", since=BEGAN), alarms=(reading,)).facts()
-    assert facts["stage"] == {"name": "Baking canary 1 of 2", "number": 2, "of": 4, "byClock": False}
-    assert facts["strategy"]["batch"] == {"percent": 25}
+    assert facts["stage"] == {"name": "Baking canary 1 of 2", "number": 2, "of": 4}
+    assert facts["policy"]["batch"] == {"unit": "percent", "value": 25}
     assert [each["role"] for each in facts["fleets"]] == ["old", "new"]
     assert facts["alarms"][0]["value"] == 1.5 and facts["alarms"][0]["threshold"] == 5.0
     assert shown(LIVE, record=record()).facts()["lastRelease"]["toConfig"] == "old"

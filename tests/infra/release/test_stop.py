@@ -8,7 +8,6 @@ import pytest
 
 from infra.release.failure import ReleaseTimeout
 from infra.release.live import EndpointDescription
-from infra.release.policy import deployment_config
 from infra.release.stop import CannotStop, ReleaseStop
 from tests.infra.release.fake_aws import (
     ARN,
@@ -25,7 +24,7 @@ from tests.infra.release.fake_aws import (
     SageMaker,
 )
 
-STOPPABLE = {**UPDATING, "LastDeploymentConfig": deployment_config(CANARY, ["new-rate", "new-stop"])}
+STOPPABLE = {**UPDATING, "LastDeploymentConfig": CANARY.deployment_config(["new-rate", "new-stop"])}
 GONE_BACK = {**OLD, "FailureReason": "alarm new-stop"}
 
 
@@ -100,15 +99,18 @@ def test_an_interrupted_stop_leaves_the_alarm_ok() -> None:
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (OLD, r"no release is under way \(InService, old is live\)"),
-        (FAILED, "no release is under way"),
-        (CREATING, "nothing to go back to"),
-        (ROLLING_BACK, "being rolled back to old already"),
-        ({**UPDATING, "EndpointStatus": "RollingBack"}, "being rolled back to old already"),
-        ({**OLD, "EndpointStatus": "Updating"}, "Updating is no release"),
-        ({**OLD, "EndpointStatus": "SystemUpdating"}, "SystemUpdating is no release"),
-        ({**UPDATING, "LastDeploymentConfig": deployment_config(CANARY, ["new-rate"])}, "no alarm new-stop"),
-        (UPDATING, "no alarm new-stop that would roll it back"),
+        (OLD, r"no release is in progress \(InService, old is live\)"),
+        (FAILED, "no release is in progress"),
+        (CREATING, "no earlier configuration"),
+        (ROLLING_BACK, "already being rolled back to old"),
+        ({**UPDATING, "EndpointStatus": "RollingBack"}, "already being rolled back to old"),
+        ({**OLD, "EndpointStatus": "Updating"}, "Updating is not a release"),
+        ({**OLD, "EndpointStatus": "SystemUpdating"}, "SystemUpdating is not a release"),
+        (
+            {**UPDATING, "LastDeploymentConfig": CANARY.deployment_config(["new-rate"])},
+            "new-stop, .* does not exist",
+        ),
+        (UPDATING, "new-stop, .* does not exist"),
     ],
 )
 def test_what_cannot_be_stopped_is_said_with_the_reason(answer: dict[str, Any], why: str) -> None:
@@ -118,6 +120,6 @@ def test_what_cannot_be_stopped_is_said_with_the_reason(answer: dict[str, Any], 
 
 def test_an_alarm_that_sagemaker_does_not_name_yet_is_found_by_its_own_name() -> None:
     """Which rollout LastDeploymentConfig is of is not documented: it may be that of the release before."""
-    before = {**UPDATING, "LastDeploymentConfig": deployment_config(CANARY, ["old-rate", "old-stop"])}
+    before = {**UPDATING, "LastDeploymentConfig": CANARY.deployment_config(["old-rate", "old-stop"])}
     stopping = ReleaseStop(SageMaker(before), Alarms(**{"new-stop": ["OK"]}), lambda _: None)
     assert stopping.alarm(described(before)) == "new-stop"
