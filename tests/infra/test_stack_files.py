@@ -1,14 +1,14 @@
-"""Thousands of stack files: the valid ones deploy, each broken one is told of at its key and line, and none ends in a
-traceback."""
+"""Hundreds of stack files, and thousands with `make soak`: valid ones deploy, broken ones are reported at their key and
+line, and none ends in a traceback."""
 
 from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pulumi
 import pytest
@@ -29,13 +29,26 @@ SCHEMA = Draft202012Validator(stack_schema("triton-sagemaker"))
 PROJECT = "triton-sagemaker"
 DRIVERS = ["al2-ami-sagemaker-inference-gpu-2-1", "al2-ami-sagemaker-inference-gpu-3-1"]
 
-VALID, BROKEN, MANGLED = 150, 160, 75
-"""Stacks that are generated for each test."""
-
 TIMES = 8
-"""How often each of them is broken or mangled, each time at another place."""
+"""How often a stack is broken or mangled, each time at another place."""
 
-many = settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+for_stacks = pytest.mark.parametrize("stacks_generated", [30, pytest.param(300, marks=pytest.mark.soak)])
+
+Value = TypeVar("Value")
+
+
+def for_many(count: int, values: st.SearchStrategy[Value], check: Callable[[Value], None]) -> None:
+    """Check generated values, the same ones in every run; a smaller counterexample is not worth minutes."""
+    given(values)(
+        settings(
+            max_examples=count,
+            phases=[Phase.generate],
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )(lambda value: check(value))
+    )()
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +62,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def quick() -> Iterator[None]:
-    """Without what takes half of a deployment's time and nobody sees here: where in the program each resource is made,
-    what Pulumi logs of itself, and the search for garbage among all that was imported."""
+    """Turn off what takes half of a deployment's time and does not matter here: the position in the program of each
+    resource, Pulumi's own logs, and garbage collection of everything imported."""
     thresholds = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
@@ -216,7 +229,7 @@ def of_region(config: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def adoptions(config: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """What of a stack has the name that it needs to be adopted."""
+    """Adopts resources that have the names this requires."""
     options: dict[str, Any] = {"repository": st.booleans()}
     if "name" in config.get(f"{PROJECT}:role", {}):
         options["role"] = st.booleans()
@@ -224,7 +237,7 @@ def adoptions(config: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     sections = [some({}, options)]
     if named:
         sections.append(some({"endpoints": st.just(named)}, options | {"autoscaling": st.booleans()}))
-    if "name" in config.get(f"{PROJECT}:bucket", {}):
+    if "name" in config.get(f"{PROJECT}:bucket", {}) and config["aws:region"] == "ap-northeast-1":  # the mock's region
         inside = {"bucketPolicy": st.booleans(), "bucketLifecycle": st.booleans()}
         sections.append(some({"bucket": st.just(True)}, options | inside))
     adopted = some({}, {f"{PROJECT}:adopt": st.one_of(sections)})
@@ -275,15 +288,19 @@ class Written:
 layouts = st.integers(1, 8)
 
 
-@given(stacks, layouts)
-@settings(many, max_examples=VALID, phases=[Phase.generate])  # a smaller example is not worth minutes
-def test_a_valid_stack_deploys_and_the_schema_takes_it(file: Path, document: dict[str, Any], layout: int) -> None:
-    file.write_text(Written(document, layout).text, encoding="utf-8")
-    assert [str(each) for each in check(file) if each.severity == "error"] == []
-    assert [error.json_path for error in SCHEMA.iter_errors(document)] == []
-    read = StackFile.read(file)
-    deployed = run("x", read.config, [*read.secret_keys])
-    assert {each.name for each in deployed.all("dynamic/infra:Endpoint")} == read.config[f"{PROJECT}:endpoints"].keys()
+@for_stacks
+def test_a_valid_stack_deploys_and_the_schema_accepts_it(file: Path, stacks_generated: int) -> None:
+    def check_valid(generated: tuple[dict[str, Any], int]) -> None:
+        document, layout = generated
+        file.write_text(Written(document, layout).text, encoding="utf-8")
+        assert [str(problem) for problem in check(file) if problem.severity == "error"] == []
+        assert [error.json_path for error in SCHEMA.iter_errors(document)] == []
+        stack = StackFile.read(file)
+        deployed = run("x", stack.config, [*stack.secret_keys])
+        endpoints = stack.config[f"{PROJECT}:endpoints"]
+        assert {endpoint.name for endpoint in deployed.all("dynamic/infra:Endpoint")} == endpoints.keys()
+
+    for_many(stacks_generated, st.tuples(stacks, layouts), check_valid)
 
 
 @st.composite
@@ -369,33 +386,36 @@ def _at(value: Any, place: Location) -> Any:
     return value
 
 
-@given(broken_stacks(), layouts)
-@settings(many, max_examples=BROKEN, phases=[Phase.generate])
-def test_a_broken_stack_is_told_of_at_its_key_and_line(
-    file: Path, broken: list[tuple[dict[str, Any], Location]], layout: int
-) -> None:
-    for document, place in broken:
-        written = Written(document, layout)
-        file.write_text(written.text, encoding="utf-8")
-        errors = [each for each in check(file) if each.severity == "error"]
-        key = key_of(place)
-        at_the_place = [each for each in errors if each.key == key or each.key.startswith((f"{key}.", f"{key}["))]
-        assert at_the_place, (key, [str(each) for each in errors])
-        assert written.line_of(("config", *place)) in {each.line for each in at_the_place}
+@for_stacks
+def test_a_broken_stack_is_reported_at_its_key_and_line(file: Path, stacks_generated: int) -> None:
+    def check_broken(generated: tuple[list[tuple[dict[str, Any], Location]], int]) -> None:
+        broken, layout = generated
+        for document, place in broken:
+            written = Written(document, layout)
+            file.write_text(written.text, encoding="utf-8")
+            errors = [problem for problem in check(file) if problem.severity == "error"]
+            key = key_of(place)
+            there = [
+                problem for problem in errors if problem.key == key or problem.key.startswith((f"{key}.", f"{key}["))
+            ]
+            assert there, (key, list(map(str, errors)))
+            assert written.line_of(("config", *place)) in {problem.line for problem in there}
+
+    for_many(stacks_generated, st.tuples(broken_stacks(), layouts), check_broken)
 
 
 snippets = st.one_of(st.text(max_size=5), st.sampled_from(["\t", ": ", "- ", "{", "*a ", "&a ", "!x ", "|", "<<: "]))
+changes = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 10), snippets), min_size=TIMES, max_size=TIMES)
 
 
-@given(
-    stacks, layouts, st.lists(st.tuples(st.floats(0, 1), st.integers(0, 10), snippets), min_size=TIMES, max_size=TIMES)
-)
-@settings(many, max_examples=MANGLED, phases=[Phase.generate])
-def test_a_mangled_text_never_ends_in_a_traceback(
-    file: Path, document: dict[str, Any], layout: int, changes: list[tuple[float, int, str]]
-) -> None:
-    text = Written(document, layout).text
-    for where, cut, inserted in changes:
-        at = round(where * len(text))
-        file.write_text(text[:at] + inserted + text[at + cut :], encoding="utf-8", errors="surrogatepass")
-        assert all(each.line and each.column for each in check(file))
+@for_stacks
+def test_a_mangled_text_never_ends_in_a_traceback(file: Path, stacks_generated: int) -> None:
+    def check_mangled(generated: tuple[dict[str, Any], int, list[tuple[float, int, str]]]) -> None:
+        document, layout, mangled = generated
+        text = Written(document, layout).text
+        for where, cut, inserted in mangled:
+            at = round(where * len(text))
+            file.write_text(text[:at] + inserted + text[at + cut :], encoding="utf-8", errors="surrogatepass")
+            assert all(problem.line and problem.column for problem in check(file))
+
+    for_many(stacks_generated, st.tuples(stacks, layouts, changes), check_mangled)
