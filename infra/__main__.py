@@ -18,6 +18,7 @@ COMMANDS = {
     "explain": "Explain a key of stack files.",
     "schema": "Write the JSON Schema of stack files.",
     "policy": "Print the IAM policies that a principal of a stack requires.",
+    "model": "Check, run, list and pack model repositories.",
     "release": "Show or stop the release of a stack's endpoint, and list earlier ones.",
 }
 """The modules of `infra.cli` that are commands, each with the first sentence of its help."""

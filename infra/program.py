@@ -56,7 +56,7 @@ def deploy(stack: Stack) -> Mapping[str, Any]:
         for variant, model in stack.models[name].items():
             artifact = ModelArtifact(
                 names.variant_resource(name, variant),
-                ModelArtifactArgs(context, model.source, names.released(name, variant), bucket),
+                ModelArtifactArgs(context, model.source, names.released(name, variant), bucket, model.check_for),
                 guarded,
             )
             served[variant] = ServedModel(artifact.url, model.default_model_name)

@@ -13,6 +13,7 @@ from infra.settings.load import load, valid_endpoints
 from infra.settings.model import ModelArtifactSettings
 from infra.settings.stack import Settings
 from infra.settings.variant import InstanceVariant
+from infra.triton.artifact import ArtifactTarget
 from infra.triton.check import check_repository
 from infra.triton.repository import ModelRepository, ModelRepositoryError
 from infra.triton.sample_request import SampleRequest, UnsupportedModel, request_for_repository
@@ -29,11 +30,13 @@ class Model:
         source: a model repository on disk, or the key of an artifact in the bucket.
         default_model_name: the model that answers; None lets Triton serve the only one in the artifact.
         sample_request: a request that the model answers, if it could be made from its configuration.
+        check_for: what an artifact is checked for before it is released; None skips the check.
     """
 
     source: ModelRepository | str
     default_model_name: str | None
     sample_request: SampleRequest | None = None
+    check_for: ArtifactTarget | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,8 @@ def _read(
     """The model of a variant, unless there are errors; and its problems. An artifact in the bucket is not read."""
     default = variant.model.default_model_name
     if isinstance(variant.model, ModelArtifactSettings):
-        return Model(variant.model.artifact, default), []
+        target = ArtifactTarget(default, variant.instance_type, variant.environment, image)
+        return Model(variant.model.artifact, default, check_for=target if variant.model.check_artifact else None), []
     path = variant.model.path
     try:
         repository = ModelRepository.read(root / path)

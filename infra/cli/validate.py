@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from infra.cli.options import Directory
+from infra.cli.problems import As, Format, Json, print_problems
 from infra.cli.project import Project, StackFileError, relative
 from infra.cli.stack_file import ENVIRONMENT_VALUES, StackFile
-from infra.diagnostics.printable import printable
 from infra.diagnostics.problem import ConfigurationError, Problem
 from infra.stack import Stack
 
 app = typer.Typer(add_completion=False)
 
 
-class Format(StrEnum):
-    """How problems are printed."""
-
-    TEXT = "text"
-    JSON = "json"
-    GITHUB = "github"
-
-
 Files = Annotated[
     list[Path] | None,
     typer.Argument(metavar="FILE", help="Stack files.", show_default="all stack files of the project"),
-]
-Json = Annotated[bool, typer.Option("--json", help="Same as --format json.")]
-As = Annotated[
-    Format, typer.Option("--format", help="The output format; github prints annotations for GitHub Actions.")
 ]
 
 
@@ -53,10 +39,7 @@ def validate(files: Files = None, as_json: Json = False, as_: As = Format.TEXT, 
         except StackFileError as error:
             unreadable.append(str(error))
     as_ = Format.JSON if as_json else as_
-    if as_ is Format.JSON:
-        print(json.dumps([_facts(problem) for problem in problems], indent=2, ensure_ascii=False))
-    for problem in problems if as_ is not Format.JSON else ():
-        print(problem if as_ is Format.TEXT else _annotation(problem))
+    print_problems(problems, as_)
     if unreadable:
         raise StackFileError("\n".join(unreadable))
     if any(problem.severity == "error" for problem in problems):
@@ -104,29 +87,3 @@ def _of_settings(file: StackFile) -> Iterable[Problem]:
         # the file shows which part of a setting is secret, and `secret_problems` reports that
         return [problem for problem in error.problems if problem.rule != "misplaced-secret"]
     return stack.warnings
-
-
-def _facts(problem: Problem) -> dict[str, Any]:
-    """A problem as JSON."""
-    return {
-        "file": printable(problem.file or ""),
-        "line": problem.line,
-        "column": problem.column,
-        "key": problem.key,
-        "rule": problem.rule,
-        "severity": problem.severity,
-        "message": printable(problem.message),
-    }
-
-
-def _annotation(problem: Problem) -> str:
-    """A problem as a workflow command of GitHub Actions."""
-    place = {"file": printable(problem.file or ""), "line": problem.line, "col": problem.column, "title": problem.key}
-    parts = (f"{name}={_escaped(str(part), ':,')}" for name, part in place.items() if part is not None)
-    return f"::{problem.severity} {','.join(parts)}::{_escaped(f'{printable(problem.message)} [{problem.rule}]')}"
-
-
-def _escaped(text: str, more: str = "") -> str:
-    for character in "%\r\n" + more:
-        text = text.replace(character, f"%{ord(character):02X}")
-    return text

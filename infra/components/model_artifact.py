@@ -9,8 +9,10 @@ import pulumi
 
 from infra.components.bucket import ModelBucket
 from infra.components.context import StackContext
+from infra.components.uploaded_artifact import checked
 from infra.dynamic.packed_model import PackedModel
 from infra.dynamic.released_artifact import ReleasedArtifact
+from infra.triton.artifact import ArtifactTarget
 from infra.triton.repository import ModelRepository
 
 
@@ -20,12 +22,14 @@ class ModelArtifactArgs:
     Attributes:
         source: a model repository on disk, or the key of an artifact in the bucket.
         prefix: the prefix of the released artifact's key.
+        check_for: what an uploaded artifact is checked for before it is released; None skips the check.
     """
 
     context: StackContext
     source: ModelRepository | str
     prefix: str
     bucket: ModelBucket
+    check_for: ArtifactTarget | None = None
 
 
 class ModelArtifact(pulumi.ComponentResource):
@@ -67,7 +71,7 @@ class ModelArtifact(pulumi.ComponentResource):
                 prefix=prefix,
                 tags=tags,
                 account_id=args.context.account_id,
-                opts=child,
+                opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(hooks=checked(name, args.check_for))),
             )
 
         self.key = artifact.key

@@ -39,7 +39,7 @@ class ReleasedArtifactProvider(ReleasedObjectProvider):
         moved = changed(olds, news, "bucket", "artifact", "prefix", "tags")
         if news["bucket"] == UNKNOWN:
             return DiffResult(changes=True)
-        version = _current_version(self.client("s3", news), news["bucket"], news["artifact"])
+        version = current_version(self.client("s3", news), news["bucket"], news["artifact"])
         if version is None and not moved:
             deleted = f"artifact {news['artifact']} was deleted from {news['bucket']}"
             warn(f"{deleted}; its released copy {olds['key']} stays")
@@ -57,7 +57,7 @@ class ReleasedArtifactProvider(ReleasedObjectProvider):
 
     def _release(self, props: dict[str, Any]) -> dict[str, Any]:
         s3, bucket, artifact = self.client("s3", props), props["bucket"], props["artifact"]
-        version = _current_version(s3, bucket, artifact)
+        version = current_version(s3, bucket, artifact)
         if version is None:
             raise ArtifactMissing(bucket, artifact)
         key = released_key(props["prefix"], artifact, version)
@@ -80,7 +80,7 @@ def released_key(prefix: str, artifact: str, version: str) -> str:
     return f"{prefix}{PurePosixPath(artifact).name.removesuffix('.tar.gz')}/{quote(version, safe='')}.tar.gz"
 
 
-def _current_version(s3: Any, bucket: str, key: str) -> str | None:
+def current_version(s3: Any, bucket: str, key: str) -> str | None:
     """The version that a plain read of the key returns now; `null` for one uploaded before versioning began."""
     current = head(s3, bucket, key)
     return None if current is None else str(current.get("VersionId", "null"))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Discriminator, StringConstraints, Tag, WithJsonSchema
 
 from infra import names
-from infra.settings.section import Section, refuse_unknown_keys, setting, violation
+from infra.settings.section import Effect, Section, refuse_unknown_keys, setting, violation
 
 MAX_ARTIFACT_KEY = 800
 """Bytes of an artifact's key. A ModelDataUrl has 1024 characters (API `Url`). That of the released copy precedes the
@@ -94,6 +94,14 @@ class ModelArtifactSettings(_ServedModel):
         example="artifacts/model_7.tar.gz",
         source="SageMaker API Url; this project: 800 bytes of the 1024, because the address of the released copy is "
         "longer",
+    )
+    check_artifact: bool = setting(
+        "Whether previews and deployments check each new version of the artifact, as the files of a path are checked. "
+        "The check downloads the artifact once.",
+        default=True,
+        example=False,
+        source="this project: a link may be too slow for a large artifact",
+        effect=Effect.NOTHING,
     )
 
 

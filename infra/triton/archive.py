@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, Self, cast
 
 from infra.diagnostics.problem import Problem
+from infra.triton.rule import Rule
 
 MAX_SECONDS = 900.0
 """The time for one archive: enough for 90 GB at 100 MB/s."""
@@ -41,20 +42,49 @@ _FORMATS = {
     b"BZh": "compressed with bzip2",
     b"\x28\xb5\x2f\xfd": "compressed with zstd",
 }
-_PACK = "pack the repository with `python -m infra model pack` or `tar czf model.tar.gz -C REPOSITORY .`"
-_UPLOAD = "upload the complete file again"
+_PACK = "Pack the repository with `python -m infra model pack` or `tar czf model.tar.gz -C REPOSITORY .`"
+_UNPACKED = "SageMaker, CreateModel: ModelDataUrl"
+
+FORMAT = Rule("archive-format", "error", "SageMaker unpacks only gzip-compressed tar archives.", _PACK, _UNPACKED)
+TRUNCATED = Rule(
+    "archive-truncated", "error", "An archive that ends early cannot be unpacked.", "Upload it again", "gzip"
+)
+DAMAGED = Rule("archive-damaged", "error", "A damaged archive cannot be unpacked.", _PACK, "gzip, tar")
+SIZE = Rule(
+    "archive-size",
+    "error",
+    "The check holds the names and configurations of an archive in memory, and refuses to hold more.",
+    "Remove what the models do not need, or set `checkArtifact: false`",
+    "this project",
+)
+NAME = Rule("archive-name", "error", "A name that leads out of the archive is not unpacked.", _PACK, "tar")
+ENTRY = Rule("archive-entry", "error", "Devices, sockets and pipes are not part of a model.", "Remove it", "tar")
+LINK = Rule("archive-link", "warning", "A link out of the archive leads to nothing in the container.", _PACK, _UNPACKED)
+UNREAD = Rule(
+    "archive-unread",
+    "warning",
+    "The check of an archive ends after a quarter of an hour.",
+    "Check it where the link to S3 is faster, or set `checkArtifact: false`",
+    "this project",
+)
+ARCHIVE_RULES = (FORMAT, TRUNCATED, DAMAGED, SIZE, NAME, ENTRY, LINK, UNREAD)
+
+
+def problem(rule: Rule, text: str, file: str | None = None) -> Problem:
+    """A problem of an archive as a whole, or of one of its entries."""
+    return Problem(rule.id, f"{text}. {rule.remedy}.", rule.severity, file=file)
 
 
 class ArchiveError(Exception):
-    """SageMaker cannot unpack the archive, or it exceeds what the reader holds in memory.
+    """SageMaker cannot unpack the archive, or the reader refuses to hold so much of it.
 
     Attributes:
-        rule: the id of the rule that the archive violates.
+        problem: which rule it violates, and how.
     """
 
-    def __init__(self, rule: str, message: str) -> None:
-        super().__init__(message)
-        self.rule = rule
+    def __init__(self, rule: Rule, text: str) -> None:
+        self.problem = problem(rule, text)
+        super().__init__(self.problem.message)
 
 
 class Source(Protocol):
@@ -120,8 +150,7 @@ class Contents:
 
     def report(self, problem: Problem) -> None:
         """Keep the first problems: an archive may have as many as entries."""
-        if len(self.problems) < MAX_PROBLEMS:
-            self.problems.append(problem)
+        self.problems += [problem] if len(self.problems) < MAX_PROBLEMS else []
 
 
 def identify(source: Source) -> None:
@@ -132,25 +161,25 @@ def identify(source: Source) -> None:
     """
     head = source.range(0, HEAD_BYTES)
     if not head:
-        raise ArchiveError("archive-format", f"is empty; {_PACK}")
+        raise ArchiveError(FORMAT, "the archive is empty")
     if not head.startswith(b"\x1f\x8b"):
         known = next((name for magic, name in _FORMATS.items() if head.startswith(magic)), "not compressed with gzip")
         form = "a tar archive without compression" if head[257:262] == b"ustar" else known
-        raise ArchiveError("archive-format", f"is {form}, and SageMaker accepts only .tar.gz; {_PACK}")
+        raise ArchiveError(FORMAT, f"the archive is {form}")
     try:
         block = zlib.decompressobj(wbits=31).decompress(head, tarfile.BLOCKSIZE)
     except zlib.error as error:
-        raise ArchiveError("archive-damaged", f"is damaged at its beginning ({error}); {_UPLOAD}") from None
+        raise ArchiveError(DAMAGED, f"the archive is damaged at its beginning: {error}") from None
     if len(block) == tarfile.BLOCKSIZE and block.strip(b"\0"):
         try:
             tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
         except tarfile.HeaderError:
-            raise ArchiveError("archive-format", f"is compressed with gzip but is not a tar archive; {_PACK}") from None
+            raise ArchiveError(FORMAT, "the archive is compressed with gzip, but is not a tar archive") from None
     # gzip ends with the length of the content, and tar writes whole blocks. A file with extra fields, such as one of
     # bgzip, has several parts, and the last one may have any length.
     length = int.from_bytes(source.range(max(source.size - 4, 0), 4), "little")
     if length % tarfile.BLOCKSIZE and head[3] & 0x04 == 0:
-        raise ArchiveError("archive-truncated", f"ends before the end of its content; {_UPLOAD}")
+        raise ArchiveError(TRUNCATED, "the archive ends before the end of its content")
 
 
 def read(stream: BinaryIO, wanted: Callable[[str], int], seconds: float = MAX_SECONDS) -> Contents:
@@ -170,16 +199,16 @@ def read(stream: BinaryIO, wanted: Callable[[str], int], seconds: float = MAX_SE
     unpacked = _Unpacked(stream, time.monotonic() + seconds)
     try:
         for number, (member, head) in enumerate(_members(unpacked, wanted)):
-            path, problem = _path(member.name), _problem_of(member)
+            path, refused = _path(member.name), _problem_of(member)
             held += len(path) + len(head)
             if number >= MAX_ENTRIES:
-                raise ArchiveError("archive-size", f"has more than {MAX_ENTRIES:,} files and directories")
+                raise ArchiveError(SIZE, f"the archive has more than {MAX_ENTRIES:,} files and directories")
             if held > MAX_HELD_BYTES:
-                raise ArchiveError("archive-size", f"has names and configurations of over {MAX_HELD_BYTES:,} bytes")
-            if not path and not problem:
+                raise ArchiveError(SIZE, f"names and configurations have over {MAX_HELD_BYTES:,} bytes")
+            if not path and not refused:
                 continue
-            if problem:
-                contents.report(problem)
+            if refused:
+                contents.report(refused)
             elif member.isreg():
                 contents.sizes[path] = member.size
                 contents.heads[path] = head
@@ -191,9 +220,9 @@ def read(stream: BinaryIO, wanted: Callable[[str], int], seconds: float = MAX_SE
     except _TimeIsUpError:
         contents.complete = False
     except EOFError:
-        raise ArchiveError("archive-truncated", f"ends before the end of its content; {_UPLOAD}") from None
+        raise ArchiveError(TRUNCATED, "the archive ends before the end of its content") from None
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, ValueError, OverflowError) as error:
-        raise ArchiveError("archive-damaged", f"is damaged or not a tar archive ({error}); {_PACK}") from None
+        raise ArchiveError(DAMAGED, f"the archive is damaged or not a tar archive: {error}") from None
     _follow(links, contents)
     return contents
 
@@ -213,17 +242,16 @@ def _path(name: str) -> str:
 
 
 def _problem_of(member: tarfile.TarInfo) -> Problem | None:
+    path = _path(member.name)[:MAX_NAME_BYTES]
     if member.name.startswith("/"):
-        message = f"has an absolute name, {member.name[:MAX_NAME_BYTES]}; {_PACK}"
-    elif ".." in member.name.split("/"):
-        message = f"leads out of the archive; {_PACK}"
-    elif len(member.name.encode(errors="surrogateescape")) > MAX_NAME_BYTES:
-        message = f"has a name of more than {MAX_NAME_BYTES:,} bytes; shorten it"
-    elif not (member.isreg() or member.isdir() or member.islnk() or member.issym()):
-        return Problem("archive-entry", "is neither a file nor a directory; remove it", file=_path(member.name))
-    else:
-        return None
-    return Problem("archive-name", message, file=_path(member.name)[:MAX_NAME_BYTES])
+        return problem(NAME, "the name is absolute", path)
+    if ".." in member.name.split("/"):
+        return problem(NAME, "the name contains `..`", path)
+    if len(member.name.encode(errors="surrogateescape")) > MAX_NAME_BYTES:
+        return problem(NAME, f"the name has more than {MAX_NAME_BYTES:,} bytes", path)
+    if not (member.isreg() or member.isdir() or member.islnk() or member.issym()):
+        return problem(ENTRY, "is neither a file nor a directory", path)
+    return None
 
 
 def _target(member: tarfile.TarInfo) -> str | None:
@@ -248,8 +276,7 @@ def _follow(links: dict[str, str | None], contents: Contents) -> None:
             if linked or target in contents.directories:
                 contents.directories.add(path)
             else:
-                message = "is a link to something that the archive does not hold; the check ignores it"
-                contents.report(Problem("archive-link", message, "warning", file=path))
+                contents.report(problem(LINK, "links to something outside of the archive, or to nothing", path))
         for file in linked:
             alias = path + file[len(str(target)) :]
             contents.sizes[alias] = contents.sizes[file]

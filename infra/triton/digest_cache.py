@@ -5,22 +5,19 @@ its ctime, so a write that keeps size and mtime is noticed. The cache never trus
 `SETTLED_SECONDS` before it was read (one that Git calls "racy"): a later write could get the same timestamp, or none,
 because a page that a process has mapped gets a timestamp only after the kernel has written it back.
 
-The cache holds one line for each repository, in `$XDG_CACHE_HOME/triton-sagemaker/digests` (`~/.cache` by default). If
-it cannot be read or written, the files are read. A wrong line could hide a new model, but never release a wrong one:
-packing compares the digest of what it packs.
+A wrong entry of the cache could hide a new model, but never release a wrong one: packing compares the digest of what it
+packs.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import re
-import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from infra import cache
 from infra.triton import pack
 
 SETTLED_SECONDS = 60
@@ -32,18 +29,18 @@ def digest(root: Path, directories: Iterable[str], files: Mapping[str, Path]) ->
     """The digest of a repository's content, hexadecimal: from the cache if nothing changed, else from its files.
 
     Args:
-        root: where the repository is, the key of its line in the cache.
+        root: where the repository is, the key in the cache.
         directories: their paths in the repository.
         files: the path in the repository and the file on disk.
     """
     directories, started = tuple(directories), time.time()
     metadata, newest = _metadata(directories, files)
-    line = _line(root)
-    if known := _read(line, metadata):
-        return known
+    key = str(root.resolve())
+    if known := re.fullmatch(rf"{metadata} ([0-9a-f]{{64}})", cache.recall("digests", key)):
+        return known[1]
     computed = pack.content_digest(directories, files)
     if newest < started - SETTLED_SECONDS and _metadata(directories, files)[0] == metadata:
-        _write(line, f"{metadata} {computed}\n")
+        cache.remember("digests", key, f"{metadata} {computed}")
     return computed
 
 
@@ -58,29 +55,3 @@ def _metadata(directories: Iterable[str], files: Mapping[str, Path]) -> tuple[st
         identity.update(f"{stat.st_mtime_ns} {stat.st_ctime_ns}\0".encode())
         newest = max(newest, stat.st_mtime, stat.st_ctime)
     return identity.hexdigest(), newest
-
-
-def _line(root: Path) -> Path | None:
-    try:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:  # no home directory
-        return None
-    return cache / "triton-sagemaker" / "digests" / hashlib.sha256(os.fsencode(root.resolve())).hexdigest()
-
-
-def _read(line: Path | None, metadata: str) -> str | None:
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        if line and (known := re.fullmatch(rf"{metadata} ([0-9a-f]{{64}})\n", line.read_text())):
-            return known[1]
-    return None
-
-
-def _write(line: Path | None, text: str) -> None:
-    """Write all or nothing, even if two commands write at once."""
-    if line is None:
-        return
-    with contextlib.suppress(OSError):
-        line.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=line.parent, delete=False) as partial:
-            partial.write(text)
-        Path(partial.name).replace(line)

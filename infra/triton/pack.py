@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO, cast
 
-ISAL_LEVEL, ISAL_THREADS = 3, 2
-"""Level 3 of ISA-L compresses weights as far as zlib's level 6, and text to about 120 % of it, ten times faster."""
+ISAL_LEVEL, ISAL_THREADS = 2, 2
+"""Level 2 of ISA-L makes weights as small as gzip does, 30 times faster, and text a quarter larger, 15 times faster."""
 
 ZLIB_LEVEL = 1
 """Level 6 makes weights no smaller than level 1, and everything else three times slower."""

@@ -133,7 +133,7 @@ def request_for_artifact(artifact: Path | bytes, default_model: str | None) -> S
         with io.BytesIO(artifact) if isinstance(artifact, bytes) else artifact.open("rb") as file:
             contents = archive.read(file, wanted, MAX_SECONDS)
     except ArchiveError as error:
-        raise UnsupportedModel(f"the artifact {error}") from error
+        raise UnsupportedModel(str(error)) from error
     except OSError as error:
         raise UnsupportedModel(f"the artifact cannot be read: {error}") from error
     if not contents.complete:

@@ -105,6 +105,7 @@ CHANGES_OF_AN_ENDPOINT: dict[str, Any] = {
     "model.defaultModelName": ({}, "iris"),
     "model.path": ({"model": {"path": "examples/models"}}, "a copy with another file in it"),
     "model.artifact": ({}, "artifacts/b.tar.gz"),
+    "model.checkArtifact": ({}, False),
     "alarms.errorRatePercent": ({"alarms": {"errorRatePercent": 5}}, 6),
     "alarms.serverErrorRatePercent": ({}, 6),
     "alarms.p99ModelLatencyMilliseconds": ({}, 6),

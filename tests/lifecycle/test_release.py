@@ -255,6 +255,14 @@ def test_an_artifact_is_missed_then_deployed_then_released_at_its_next_version(a
         ModelRepository.read(account.model(answer)).pack(archive)
         account.client("s3").upload_file(str(archive), bucket, key)
 
+    account.client("s3").put_object(Bucket=bucket, Key=key, Body=b"PK\x03\x04 a zip file")
+    for command in (stack.preview, stack.up):
+        with pytest.raises(StackFailed) as failed:
+            command()
+        assert "[archive-format]" in failed.value.output
+        assert "Traceback" not in failed.value.output
+    assert state(stack, "model:Model") == []
+
     upload(7)
     stack.up()
     assert account.ask(name) == 7

@@ -39,7 +39,7 @@ def rule_of(call: Callable[[], object]) -> str:
     with pytest.raises(ArchiveError) as raised:
         call()
     assert str(raised.value).isprintable()
-    return raised.value.rule
+    return raised.value.problem.rule
 
 
 def zipped() -> bytes:

@@ -1,0 +1,222 @@
+"""`python -m infra model`: check, run, list and pack a model repository, without a stack."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from infra.cli.problems import As, Format, Json, print_problems
+from infra.diagnostics.printable import printable
+from infra.diagnostics.problem import Problem
+from infra.errors import UserError
+from infra.triton.archive import FileSource, Source
+from infra.triton.check import REPOSITORY, check_repository
+from infra.triton.config import messages
+from infra.triton.model import Model
+from infra.triton.repository import ModelRepository
+
+app = typer.Typer(help="Check, run, list and pack model repositories.", add_completion=False, no_args_is_help=True)
+
+READY_SECONDS = 300.0
+LOG_LINES = 20
+
+Repository = Annotated[Path, typer.Argument(metavar="PATH", help="A model repository: a directory of models.")]
+DefaultModel = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The model that answers.", show_default="the only one"),
+]
+Environment = Annotated[
+    list[str] | None,
+    typer.Option("--env", "-e", metavar="NAME=VALUE", help="A variable of the container. Can be repeated."),
+]
+
+
+class ModelTestFailed(UserError):
+    """Triton cannot run here, does not load the model, or answers the sample request with an error."""
+
+
+class CannotPack(UserError):
+    """A file cannot be read, or the archive cannot be written."""
+
+    exit_code = 2
+
+
+@app.command()
+def check(
+    source: Annotated[
+        str, typer.Argument(metavar="PATH|ARCHIVE|s3://BUCKET/KEY", help="A model repository, or a .tar.gz of one.")
+    ],
+    default_model: DefaultModel = None,
+    instance_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="Where it is deployed, such as ml.g5.xlarge.")
+    ] = None,
+    image: Annotated[str | None, typer.Option(metavar="TAG", help="The image's tag, such as 24.09-py3.")] = None,
+    env: Environment = None,
+    as_json: Json = False,
+    as_: As = Format.TEXT,
+) -> None:
+    """Report what keeps Triton from serving a model repository on SageMaker.
+
+    Exit codes: 0 if there are no errors (warnings are allowed), 1 if there are, and 2 if the source cannot be read.
+    """
+    environment = _variables(env)
+    if source.startswith("s3://") or Path(source).is_file():
+        from infra.triton.artifact import ArtifactTarget, check_artifact
+
+        target = ArtifactTarget(default_model, instance_type, environment, image)
+        problems = check_artifact(_archive(source), target, _Progress(source))
+    else:
+        repository = ModelRepository.read(source)
+        problems = check_repository(
+            repository.listing,
+            default_model or repository.only_model,
+            instance_type=instance_type,
+            environment=environment,
+            image=image,
+        )
+    print_problems([_placed(problem, source) for problem in problems], Format.JSON if as_json else as_)
+    if any(problem.severity == "error" for problem in problems):
+        raise typer.Exit(1)
+    if not as_json and as_ is Format.TEXT:
+        print(f"{source}: no errors")
+
+
+@app.command("list")
+def list_models(path: Repository) -> None:
+    """List the models, and what each accepts and returns."""
+    listing = ModelRepository.read(path).listing
+    table = Table("model", "backend", "versions", "max batch", "inputs", "outputs")
+    for model in (Model.read(listing, name) for name in listing.model_names):
+        config = model.config
+        table.add_row(
+            printable(model.name),
+            printable(model.backend_name or "unknown"),
+            ", ".join(str(version) for version in model.versions) or "none",
+            str(config.max_batch_size or "none"),
+            _tensors(config.input),
+            _tensors(config.output),
+        )
+    Console().print(table)
+
+
+@app.command()
+def pack(
+    path: Repository,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .tar.gz to write.")],
+) -> None:
+    """Pack a model repository for `model.artifact`, as `pulumi up` packs a `model.path`."""
+    try:
+        digest = ModelRepository.read(path).pack(output, _Progress(str(path)))
+    except OSError as error:
+        raise CannotPack(f"{output} cannot be written: {error.strerror}") from None
+    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, content sha256:{digest}")
+
+
+@app.command("test")
+def run(path: Repository, default_model: DefaultModel = None, env: Environment = None) -> None:
+    """Run a model repository on a Triton of this machine, send the sample request, and print the response.
+
+    Triton comes from the package nvidia-pytriton, with the Python backend only.
+    """
+    from infra.triton.sample_request import UnsupportedModel, request_for_repository
+    from infra.triton.serve_script import ServeError
+    from infra.triton.server import TritonServer, unavailable
+
+    if reason := unavailable():
+        raise ModelTestFailed(f"Triton cannot run here: {reason}")
+    repository = ModelRepository.read(path)
+    model = default_model or repository.only_model
+    variables = _variables(env) | ({"SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": model} if model else {})
+    log: deque[str] = deque(maxlen=LOG_LINES)
+    with tempfile.TemporaryDirectory(prefix="triton-model-") as directory:
+        archive = Path(directory, "model.tar.gz")
+        repository.pack(archive, _Progress(str(path)))
+        server = TritonServer(archive, variables, Path(directory, "container"), log.append)
+        started = time.monotonic()
+        try:
+            server.start()
+            while not server.ping():
+                if server.exited is not None or time.monotonic() > started + READY_SECONDS:
+                    raise ModelTestFailed(_failure("Triton did not become ready", log))
+                time.sleep(0.1)
+            print(f"ready after {time.monotonic() - started:.1f} s")
+            try:
+                request = request_for_repository(repository, model or repository.listing.model_names[0])
+            except UnsupportedModel as error:
+                print(f"no sample request: {error}")
+                return
+            print(f"request:  {request.text}")
+            status, _, body = server.invoke(request.body, {"Content-Type": request.content_type})
+            if status != 200:
+                raise ModelTestFailed(_failure(f"the answer is {status}: {body[:1000].decode(errors='replace')}", log))
+            print(f"response: {request.answer(body)}")
+        except ServeError as error:
+            raise ModelTestFailed(str(error)) from None
+        finally:
+            server.stop(grace_seconds=0)
+
+
+def _placed(problem: Problem, source: str) -> Problem:
+    """The problem with a file relative to the working directory."""
+    return replace(problem, file=source if problem.file in (None, REPOSITORY) else f"{source}/{problem.file}")
+
+
+def _archive(source: str) -> Source:
+    if not source.startswith("s3://"):
+        return FileSource(Path(source))
+    from infra.aws.s3_object import S3Object
+    from infra.aws.session import AwsSession
+
+    bucket, _, key = source.removeprefix("s3://").partition("/")
+    if not bucket or not key:
+        raise typer.BadParameter(f"{source} is not s3://BUCKET/KEY")
+    return S3Object.find(AwsSession({}).client("s3"), bucket, key)
+
+
+def _variables(env: list[str] | None) -> dict[str, str]:
+    variables = {}
+    for assignment in env or ():
+        name, separator, value = assignment.partition("=")
+        if not separator or not name:
+            raise typer.BadParameter(f"{name or assignment} is not NAME=VALUE", param_hint="--env")
+        variables[name] = value
+    return variables
+
+
+def _tensors(tensors: Any) -> str:
+    """A line for each tensor: `measurements FP32 [4]`."""
+    types = messages().DataType
+    lines = [
+        f"{tensor.name} {types.Name(tensor.data_type).removeprefix('TYPE_')} {list(tensor.dims)}"
+        + (" optional" if getattr(tensor, "optional", False) else "")
+        for tensor in tensors
+    ]
+    return "\n".join(map(printable, lines)) or "not declared"
+
+
+def _failure(what: str, log: Iterable[str]) -> str:
+    return "\n".join([f"{what}. The last lines of its log:", *(f"  {line}" for line in log)])
+
+
+class _Progress:
+    """A line on a terminal, which the next one overwrites; nothing elsewhere."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._percent = printable(what), -1
+
+    def __call__(self, done: int, total: int) -> None:
+        percent = done * 100 // max(total, 1)
+        if percent > self._percent and sys.stderr.isatty():
+            self._percent = percent
+            end = "\n" if percent == 100 else ""
+            print(f"\r{self._what}: {percent} %", end=end, file=sys.stderr, flush=True)

@@ -1,0 +1,98 @@
+"""The check of an uploaded artifact before it is released, in previews too.
+
+The engine runs it for a copy that it is about to create or update: for each new version of the artifact. The check runs
+in the program, so that the environment of the container, which may hold secrets, does not become part of the state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+
+from infra import cache
+from infra.aws.s3_object import S3Object
+from infra.aws.session import AwsSession
+from infra.components.context import stack_config
+from infra.diagnostics.printable import printable
+from infra.diagnostics.problem import Problem
+from infra.dynamic.provider import UNKNOWN
+from infra.dynamic.released_artifact import current_version, released_key
+from infra.dynamic.released_object import head
+from infra.triton.artifact import ArtifactTarget, check_artifact
+from infra.triton.check import REPOSITORY
+
+REPORTED_BYTES = 100_000_000
+"""The reading of a larger artifact is reported at every tenth."""
+
+
+class ArtifactRejected(Exception):
+    """SageMaker or Triton would reject the artifact."""
+
+
+def checked(name: str, target: ArtifactTarget | None) -> pulumi.ResourceHookBinding | None:
+    """The check for the resource of that name; None without a target."""
+    if target is None:
+        return None
+
+    async def check(hook: pulumi.ResourceHookArgs) -> None:
+        await asyncio.to_thread(require_valid, AwsSession(stack_config()).client("s3"), hook.new_inputs or {}, target)
+
+    hook = pulumi.ResourceHook(f"the artifact of {name} is valid", check, pulumi.ResourceHookOptions(on_dry_run=True))
+    return pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])
+
+
+def require_valid(s3: Any, inputs: Mapping[str, Any], target: ArtifactTarget) -> None:
+    """Check the version that would be released, unless it was released or checked before; log warnings.
+
+    Args:
+        inputs: of the `ReleasedArtifact`.
+
+    Raises:
+        ArtifactRejected: the artifact has errors.
+        AwsRequestRefused: it cannot be read.
+    """
+    bucket, artifact = inputs["bucket"], inputs["artifact"]
+    version = None if bucket == UNKNOWN else current_version(s3, bucket, artifact)
+    if version is None or head(s3, bucket, released_key(inputs["prefix"], artifact, version)):
+        return
+    source = S3Object.find(s3, bucket, artifact)
+    identity = _identity(version, source, target)
+    if cache.recall("checked", source.url) == identity:
+        return
+    problems = check_artifact(source, target, _Tenths(artifact))
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if errors:
+        lines = "".join(f"\n  {_line(problem)}" for problem in errors)
+        raise ArtifactRejected(f"artifact {artifact} would fail to deploy; nothing was released:{lines}")
+    for problem in problems:
+        pulumi.log.warn(f"artifact {artifact}: {_line(problem)}")
+    cache.remember("checked", source.url, identity)
+
+
+def _identity(version: str, source: S3Object, target: ArtifactTarget) -> str:
+    """What the outcome depends on. Of the environment only what configures Triton: the rest may hold secrets."""
+    triton = {name: value for name, value in (target.environment or {}).items() if name.startswith("SAGEMAKER_")}
+    identity = version, source.etag, target.default_model, target.instance_type, target.image, sorted(triton.items())
+    return hashlib.sha256(repr(identity).encode()).hexdigest()
+
+
+def _line(problem: Problem) -> str:
+    place = "" if problem.file in (None, REPOSITORY) else f"{problem.position}: "
+    return printable(f"{place}{problem.message} [{problem.rule}]")
+
+
+class _Tenths:
+    """Reports the reading of a large artifact at every tenth."""
+
+    def __init__(self, artifact: str) -> None:
+        self._artifact, self._reported = artifact, 0
+
+    def __call__(self, done: int, total: int) -> None:
+        tenths = done * 10 // max(total, 1)
+        if total > REPORTED_BYTES and tenths > self._reported:
+            self._reported = tenths
+            pulumi.log.info(f"checking {self._artifact}: read {tenths * 10} % of {total / 1e9:.1f} GB")
