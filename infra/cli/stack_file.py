@@ -13,7 +13,7 @@ from typing import Any
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
 from infra.cli.project import Project, StackFileError, content, relative
-from infra.cli.stack_yaml import SECRET, ConfigReader, InvalidYamlError, Position, compose
+from infra.cli.stack_yaml import ConfigReader, InvalidYamlError, Position, compose
 from infra.diagnostics.location import Location, at, keys_at
 from infra.diagnostics.messages import command_to_encrypt
 from infra.diagnostics.problem import ConfigurationError, Problem, key_of, path_of
@@ -56,14 +56,14 @@ class StackFile:
         config: what Pulumi passes to a program: text, and values of other types. A secret below a key is `SECRET`; a
             key that is secret as a whole is missing.
         has_config: whether `config` could be read.
-        environments: Pulumi ESC environments, which may add values that only the engine can read; empty if none.
+        has_environments: whether Pulumi ESC environments may add values, which only the engine can read.
     """
 
     path: Path
     project: Project
     config: dict[str, Any] = field(default_factory=dict)
     has_config: bool = True
-    environments: str = ""
+    has_environments: bool = False
     _yaml: ConfigReader = field(default_factory=ConfigReader)
 
     @classmethod
@@ -131,22 +131,15 @@ class StackFile:
         Raises:
             StackFileError: with every problem of the settings, each with its position.
         """
-        endpoints = f"{self.project.name}:endpoints"
-        if (endpoints,) in self._yaml.secrets:
-            raise StackFileError(
-                f"{self.path.name}: {endpoints} is secret as a whole, and only the engine can decrypt it. Encrypt only "
-                "the values in it that are secret: pulumi config set --secret --path "
-                f"'{endpoints}.ENDPOINT.environment.KEY'"
-            )
         try:
             return load(self.pulumi_config, self.project.name, self.secret_keys, self.stack)
         except ConfigurationError as error:
-            if problems := self.located(error.problems):
+            if problems := [*self.located(error.problems), *self.secret_problems()]:
                 raise _refusal(problems) from None
             missing = ", ".join(problem.key for problem in error.problems)
             raise StackFileError(
-                f"{self.path} lacks values that this command requires: {missing}. Only the engine can read the "
-                f"environments ({self.environments}). Set these values in the file or in Pulumi.yaml."
+                f"{self.path} lacks values that this command requires: {missing}. Only the engine can read "
+                "environments. Set these values in the file or in Pulumi.yaml."
             ) from None
 
     def located(self, problems: Iterable[Problem]) -> list[Problem]:
@@ -169,10 +162,9 @@ class StackFile:
                     f"be the secret itself. Remove it and run: {command_to_encrypt(key_of(path), self.stack)}"
                 )
                 problems.append(Problem("not-encrypted", message, path=path))
-        for name in SECRET_KEYS:
-            key = f"{self.project.name}:{name}"
-            if key in self.secret_keys and key in self.config:
-                problems += in_plain_text(key, _without_secrets(self.config[key]), self.stack)
+        for key in {f"{self.project.name}:{name}" for name in SECRET_KEYS} & self.secret_keys & self.config.keys():
+            plain = in_plain_text(key, self.config[key], self.stack)
+            problems += [problem for problem in plain if problem.path not in self._yaml.secrets]
         return [self._locate(problem) for problem in problems]
 
     def _read_stack(self, root: Node | None) -> None:
@@ -191,22 +183,20 @@ class StackFile:
             self._yaml.report("not-a-mapping", "config must be a mapping of keys to values.", (), config)
         for key, (key_node, node) in sections.items():
             if key == "environment" and isinstance(node, CollectionNode) and node.value:
-                self.environments = _environments(node)
+                self.has_environments = True
                 message = (
-                    f"some values come from environments ({self.environments}) that only the engine can open. They are "
-                    "not checked here, and nothing is reported as missing; `pulumi preview` checks them."
+                    "some values come from Pulumi ESC environments, which only the engine can open. They are not "
+                    "checked here, and no value is reported as missing; `pulumi preview` checks them."
                 )
                 self._yaml.report(ENVIRONMENT_VALUES, message, (key,), key_node, "warning")
             elif key not in _SECTIONS or (key == "environment" and isinstance(node, ScalarNode) and node.value):
                 self._read_misplaced(key, key_node, node)
 
     def _read_config(self, config: MappingNode) -> None:
-        entries = self._yaml.entries(config, ())
-        for key, (_, node) in entries.items():
+        for key, (key_node, node) in self._yaml.entries(config, ()).items():
             if key.count(":") == 1:
                 self._set(key, node)
-        for key, (key_node, node) in entries.items():
-            if key.count(":") != 1:
+            else:
                 intended = self._intended(key)
                 did_you_mean = f"; did you mean {intended}?" if intended else "."
                 self._yaml.report("key-form", f"keys must have the form NAMESPACE:NAME{did_you_mean}", (key,), key_node)
@@ -262,27 +252,11 @@ class StackFile:
         hidden = (key in self._yaml.secrets and (len(key) == 1 or self._is_misplaced(key)) for key in above)
         if not self.has_config or any(hidden) or any(key in reported for key in above):
             return False
-        return not self.environments or (self.has(path) and not isinstance(at(self.config, path), dict))
+        return not self.has_environments or (self.has(path) and not isinstance(at(self.config, path), dict))
 
     def _is_misplaced(self, secret: Location) -> bool:
         namespace, _, name = str(secret[0]).partition(":")
         return namespace == self.project.name and name not in SECRET_KEYS and "environment" not in secret[-2:-1]
-
-
-def _environments(node: CollectionNode) -> str:
-    """Their names, as far as the file has them: it lists environments, or defines one."""
-    imports = node.value if isinstance(node, SequenceNode) else _imports(node)
-    return ", ".join(item.value for item in imports if isinstance(item, ScalarNode)) or "environment.values"
-
-
-def _imports(environment: CollectionNode) -> Sequence[Node]:
-    return [item for key, node in environment.value if key.value == "imports" for item in node.value]
-
-
-def _without_secrets(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: below for key, each in value.items() if (below := _without_secrets(each)) not in (SECRET, {})}
-    return value
 
 
 def _refusal(problems: Sequence[Problem]) -> StackFileError:

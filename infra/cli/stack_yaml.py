@@ -114,8 +114,8 @@ class ConfigReader:
         """
         self._visit(node, len(path))
         if isinstance(node, MappingNode):
-            if is_secret(node):
-                self.secrets[path] = ciphertext(node)
+            if _is_secret(node):
+                self.secrets[path] = _ciphertext(node)
                 return SECRET
             return {key: self.value(below, (*path, key)) for key, (_, below) in self.entries(node, path).items()}
         if isinstance(node, SequenceNode):
@@ -193,12 +193,12 @@ def scalar(node: ScalarNode) -> Any:
     return text
 
 
-def is_secret(node: Node) -> bool:
+def _is_secret(node: Node) -> bool:
     """Whether a node is `{secure: …}`, as Pulumi writes secrets."""
     return isinstance(node, MappingNode) and [key.value for key, _ in node.value] == ["secure"]
 
 
-def ciphertext(secret: MappingNode) -> str:
+def _ciphertext(secret: MappingNode) -> str:
     _, value = secret.value[0]
     return str(value.value) if isinstance(value, ScalarNode) else ""
 

@@ -11,6 +11,7 @@ from infra.cli.project import StackFileError
 from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile
 from infra.cli.stack_yaml import SECRET
+from infra.cli.validate import check
 
 BASE = """
 config:
@@ -37,37 +38,33 @@ def _account(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_stack_is_found_upwards(tmp_path: Path) -> None:
     below = project(tmp_path) / "infra" / "cli"
     below.mkdir(parents=True)
-    found = StackFile.find("dev", below)
-    assert (found.project.name, found.stack, found.path) == ("p", "dev", tmp_path / "Pulumi.dev.yaml")
-    assert list(found.settings().endpoints) == ["iris"]
+    file = StackFile.find("dev", below)
+    assert (file.project.name, file.stack, file.path) == ("p", "dev", tmp_path / "Pulumi.dev.yaml")
+    assert list(file.settings().endpoints) == ["iris"]
 
 
 def test_a_stack_may_be_named_in_full(tmp_path: Path) -> None:
     assert StackFile.find("acme/p/dev", project(tmp_path)).stack == "dev"
 
 
-def test_a_missing_project_and_a_missing_stack_are_told_with_the_way_out(tmp_path: Path) -> None:
+def test_a_missing_project_and_a_missing_stack_are_errors_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(StackFileError, match=r"Pulumi\.yaml does not exist in .* --cwd"):
         StackFile.find("dev", tmp_path)
     with pytest.raises(StackFileError, match=r"Pulumi\.prod\.yaml does not exist in .*Stack files: Pulumi\.dev\.yaml"):
         StackFile.find("prod", project(tmp_path))
 
 
-@pytest.mark.parametrize(("text", "place"), [("config: [", "1:10"), ("just words", "1:1")])
-def test_a_file_that_is_no_mapping_is_refused_at_its_place(tmp_path: Path, text: str, place: str) -> None:
-    with pytest.raises(StackFileError, match=rf"^the stack file has 1 problem:\n  .*Pulumi\.dev\.yaml:{place}: "):
+@pytest.mark.parametrize("text", ["config: [", "just words"])
+def test_a_file_with_problems_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(StackFileError, match=r"^the stack file has 1 problem:\n  .*Pulumi\.dev\.yaml:1:"):
         StackFile.find("dev", project(tmp_path, text))
 
 
-def test_wrong_settings_are_refused_at_their_places(tmp_path: Path) -> None:
-    wrong = BASE.replace("development", "dev").replace("path", "pth")
+def test_settings_with_problems_are_refused_as_validate_shows_them(tmp_path: Path) -> None:
+    file = StackFile.find("dev", project(tmp_path, BASE.replace("development", "dev").replace("path", "pth")))
     with pytest.raises(StackFileError) as refused:
-        StackFile.find("dev", project(tmp_path, wrong)).settings()
-    first, *others = str(refused.value).splitlines()
-    assert first == "the stack file has 2 problems:"
-    file = tmp_path / "Pulumi.dev.yaml"
-    assert others[0].startswith(f"  {file}:4:3: p:environment: 'dev': must be")
-    assert others[1].startswith(f"  {file}:8:15: p:endpoints.iris.model.pth: unknown key; did you mean path?")
+        file.settings()
+    assert str(refused.value).splitlines()[1:] == [f"  {problem}" for problem in check(file.path)]
 
 
 def test_stack_files_may_be_in_a_directory_of_their_own(tmp_path: Path) -> None:
@@ -78,22 +75,22 @@ def test_stack_files_may_be_in_a_directory_of_their_own(tmp_path: Path) -> None:
     assert StackFile.find("dev", tmp_path).project.root == tmp_path
 
 
-def test_values_of_the_project_count(tmp_path: Path) -> None:
+def test_values_of_the_project_apply(tmp_path: Path) -> None:
     project(tmp_path, BASE.replace("  aws:region: ap-northeast-1\n  p:environment: development\n", ""))
     values = "  aws:region: ap-northeast-1\n  p:environment: {default: staging, type: string}\n"
     (tmp_path / "Pulumi.yaml").write_text(f"name: p\nruntime: python\nconfig:\n{values}")
-    found = StackFile.find("dev", tmp_path)
-    assert (found.settings().region, found.settings().environment) == ("ap-northeast-1", "staging")
-    assert aws_session(found).region == "ap-northeast-1"
+    file = StackFile.find("dev", tmp_path)
+    assert (file.settings().region, file.settings().environment) == ("ap-northeast-1", "staging")
+    assert aws_session(file).region == "ap-northeast-1"
 
 
-def test_what_environments_keep_from_a_command_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = StackFile.find("dev", project(tmp_path, "environment: [triton/base]\n"))
+def test_an_error_names_the_values_that_only_environments_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = StackFile.find("dev", project(tmp_path, "environment: [triton/base]\n"))
     assert "Pulumi.dev.yaml:1:1: warning: environment: some values come from environments" in capsys.readouterr().err
-    with pytest.raises(
-        StackFileError, match=r"this command requires: aws:region, p:environment, p:tags"
-    ):
-        found.settings()
+    with pytest.raises(StackFileError, match=r"this command requires: aws:region, p:environment, p:tags"):
+        file.settings()
     complete = StackFile.find("dev", project(tmp_path, BASE + "environment: [triton/base]\n"))
     assert complete.settings().region == "ap-northeast-1"
 
@@ -106,14 +103,14 @@ def test_a_secret_value_leaves_the_rest_readable(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("secret", ["{iris: {KEY: {secure: v1:abc}}}", "{secure: v1:abc}"])
-def test_a_secret_setting_is_taken_encrypted(tmp_path: Path, secret: str) -> None:
-    found = StackFile.find("dev", project(tmp_path, BASE + f"  p:secretEnvironment: {secret}\n")).settings()
-    assert found.secret_environment in ({"iris": {"KEY": SECRET}}, {})
+def test_a_secret_setting_may_be_encrypted(tmp_path: Path, secret: str) -> None:
+    file = StackFile.find("dev", project(tmp_path, BASE + f"  p:secretEnvironment: {secret}\n")).settings()
+    assert file.secret_environment in ({"iris": {"KEY": SECRET}}, {})
 
 
 def test_endpoints_that_are_secret_as_a_whole_cannot_be_read(tmp_path: Path) -> None:
     stack = BASE.split("  p:endpoints:")[0] + "  p:endpoints: {secure: v1:abc}\n"
-    with pytest.raises(StackFileError, match="p:endpoints is secret as a whole"):
+    with pytest.raises(StackFileError, match="p:endpoints: is secret"):
         StackFile.find("dev", project(tmp_path, stack)).settings()
 
 
@@ -126,7 +123,7 @@ def test_a_secret_of_the_provider_is_refused_with_the_way_out(tmp_path: Path, ke
         aws_session(StackFile.find("dev", project(tmp_path, f"{BASE}  {key}\n")))
 
 
-def test_aws_is_asked_as_the_provider_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_has_the_provider_s_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     stack = f"{BASE}  aws:endpoints: [{{sagemaker: 'http://127.0.0.1:1'}}]\n  aws:maxRetries: 3\n"
@@ -135,15 +132,15 @@ def test_aws_is_asked_as_the_provider_asks(tmp_path: Path, monkeypatch: pytest.M
     assert client.meta.config.retries["total_max_attempts"] == 3
 
 
-def test_a_tolerant_session_reads_misspelt_keys_of_the_provider_and_leaves_unknown_ones_out(
+def test_a_tolerant_session_reads_misspelt_keys_of_the_provider_and_ignores_unknown_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     stack = BASE.replace("aws:region", "aws:regoin") + "  aws:nonsense: 1\n"
-    found = StackFile.find("dev", project(tmp_path, stack))
-    assert aws_session(found, tolerant=True).region == "ap-northeast-1"
-    found = StackFile.find("dev", project(tmp_path, BASE.replace("  aws:region: ap-northeast-1\n", "")))
+    file = StackFile.find("dev", project(tmp_path, stack))
+    assert aws_session(file, tolerant=True).region == "ap-northeast-1"
+    file = StackFile.find("dev", project(tmp_path, BASE.replace("  aws:region: ap-northeast-1\n", "")))
     with pytest.raises(StackFileError, match=r"dev\.yaml has no readable aws:region\. Set AWS_REGION\."):
-        aws_session(found, tolerant=True)
+        aws_session(file, tolerant=True)

@@ -204,10 +204,8 @@ def test_values_that_an_environment_may_add_are_not_missing_and_the_rest_is_chec
     assert len(validate(text)) == 2
     (warning,) = validate(text + "environment: [team/shared, more]\n")
     assert (brief([warning]), warning.severity) == (["11:1 environment-values"], "warning")
-    assert "(team/shared, more)" in warning.message
     inline = "environment:\n  imports: [team/shared]\n  values: {pulumiConfig: {aws:region: us-east-1}}\n"
-    wrong, warning = validate(text.replace("min: 2", "min: two") + inline)
-    assert "(team/shared)" in warning.message
+    wrong, _ = validate(text.replace("min: 2", "min: two") + inline)
     assert brief([wrong]) == ["9:9 wrong-type"]
 
 
