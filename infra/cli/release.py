@@ -6,32 +6,30 @@ import json
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.live import Live
 
+from infra.cli.options import Directory, Json, Stack
 from infra.cli.project import StackFileError
 from infra.cli.release_target import ReleaseTarget, find
 from infra.cli.release_view import history_view, status_view
-
-if TYPE_CHECKING:
-    from infra.release.observer import ReleaseObserver
-    from infra.release.status import ReleaseStatus
+from infra.release.observer import ReleaseObserver
+from infra.release.status import ReleaseStatus
+from infra.release.stop import ReleaseStop
+from infra.release.waiting import Clock
 
 INTERRUPTED = 130
 
 app = typer.Typer(help="Show or stop the release of a stack's endpoint, and list earlier ones.", no_args_is_help=True)
 
-Stack = Annotated[str, typer.Option("--stack", "-s", help="The stack, as in Pulumi.STACK.yaml.")]
 EndpointName = Annotated[str | None, typer.Argument(metavar="ENDPOINT", help="Needed if the stack has several.")]
-Directory = Annotated[Path, typer.Option("--cwd", help="A directory in the Pulumi project.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
-def status(stack: Stack, endpoint: EndpointName = None, as_json: AsJson = False, cwd: Directory = Path()) -> None:
+def status(stack: Stack, endpoint: EndpointName = None, as_json: Json = False, cwd: Directory = Path()) -> None:
     """Show the endpoint and the release in progress, then exit.
 
     Exits with 0 if it serves and its last release succeeded, 1 if a release failed or is being rolled back, 3 if one is
@@ -63,7 +61,7 @@ def history(
     stack: Stack,
     endpoint: EndpointName = None,
     limit: Annotated[int, typer.Option(min=1, help="How many.")] = 10,
-    as_json: AsJson = False,
+    as_json: Json = False,
     cwd: Directory = Path(),
 ) -> None:
     """List past releases, newest first."""
@@ -92,8 +90,6 @@ def stop(
     Exits with 0 if the old configuration is live again, 1 if the release ended otherwise, and 2 if it cannot be
     stopped.
     """
-    from infra.release.stop import ReleaseStop
-
     target = find(stack, endpoint, cwd)
     before = target.observer().endpoint()
     if before is None:
@@ -130,8 +126,6 @@ def _poll(target: ReleaseTarget, observer: ReleaseObserver) -> ReleaseStatus:
 
 def _watched(target: ReleaseTarget) -> ReleaseStatus:
     """The status once no change is in progress, shown until then: live on a terminal, else a line for each change."""
-    from infra.release.waiting import Clock
-
     clock, console, observer = Clock(), _console(), target.observer()
     current = _poll(target, observer)
     if sys.stdout.isatty():

@@ -10,18 +10,19 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from infra.aws.errors import aws_calls
+from infra.aws.session import AwsSession
 from infra.cli import salvage
 from infra.cli.project import StackFileError, content
 from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile, stack_path
-
-if TYPE_CHECKING:
-    from infra.aws.session import AwsSession
-    from infra.release.observer import ReleaseObserver
-    from infra.settings.endpoint import EndpointSettings
-    from infra.settings.stack import Settings
+from infra.release.live import EndpointReader
+from infra.release.observer import ReleaseObserver
+from infra.release.policy import TIMEOUT_SECONDS
+from infra.release.request import OWNER_TAG
+from infra.settings.endpoint import EndpointSettings
+from infra.settings.stack import Settings
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,6 @@ class ReleaseTarget:
     session: AwsSession
 
     def observer(self) -> ReleaseObserver:
-        from infra.release.observer import ReleaseObserver
-
         settings = self.settings
         return ReleaseObserver(
             self.session.client,
@@ -59,10 +58,6 @@ class ReleaseTarget:
         Raises:
             StackFileError: the endpoint of this name does not belong to this stack.
         """
-        from infra.aws.errors import aws_calls
-        from infra.release.live import EndpointReader
-        from infra.release.request import OWNER_TAG
-
         reader = EndpointReader(self.session.client("sagemaker"))
         with aws_calls(f"endpoint {self.name}"):
             endpoint = reader.endpoint(self.name)
@@ -78,14 +73,10 @@ class ReleaseTarget:
 
     def deadline_seconds(self) -> int:
         """How long to wait for a release and its rollback."""
-        from infra.release.policy import TIMEOUT_SECONDS
-
         return self.settings.release_deadline_seconds if self.settings else TIMEOUT_SECONDS[1]
 
     def caller(self) -> str:
         """The ARN of the caller."""
-        from infra.aws.errors import aws_calls
-
         with aws_calls("credentials"):
             return str(self.session.client("sts").get_caller_identity()["Arn"])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -12,29 +11,27 @@ from rich.text import Text
 
 from infra.aws.metrics import LATENCIES
 from infra.diagnostics.printable import printable
-
-if TYPE_CHECKING:
-    from infra.release.alarms import AlarmReading
-    from infra.release.policy import ReleasePolicy
-    from infra.release.records import ReleaseRecord
-    from infra.release.status import ReleaseStatus
+from infra.release.alarms import AlarmReading
+from infra.release.policy import ReleasePolicy
+from infra.release.records import ReleaseRecord
+from infra.release.status import ReleaseStatus
 
 _SIGNS = {"Healthy": ("✔", "green"), "Progressing": ("◌", "yellow"), "Degraded": ("✖", "red")}
 
 
 def status_view(status: ReleaseStatus) -> RenderableType:
     """All facts of a status."""
-    sign, color = _SIGNS[status.health]
+    sign, color = _SIGNS[status.status]
     facts = Table.grid(padding=(0, 2))
     facts.add_row("Endpoint:", Text(status.endpoint))
-    facts.add_row("Status:", Text(f"{sign} {status.health} ({status.endpoint_status})", color))
+    facts.add_row("Status:", Text(f"{sign} {status.status} ({status.endpoint_status})", color))
     facts.add_row("Message:", _text(status.message))
     facts.add_row("Strategy:", Text(strategy(status.policy)))
     if stage := status.stage:
         number = f", stage {stage.number} of {stage.of}" if stage.number else ""
         facts.add_row("Stage:", Text(f"{stage.name}{number}"))
     if status.elapsed_seconds is not None:
-        left = f"; about {status.left} left" if status.left else ""
+        left = f"; about {status.seconds_left} left" if status.seconds_left else ""
         facts.add_row("Elapsed:", Text(f"{duration(status.elapsed_seconds)}{left}"))
     return Group(facts, *_fleets(status), *_alarms(status.alarms))
 
@@ -77,10 +74,10 @@ def history_view(records: Sequence[ReleaseRecord]) -> RenderableType:
 
 def _fleets(status: ReleaseStatus) -> list[RenderableType]:
     table = _table("fleet", "configuration", "instances", "traffic", "requests in 3 min")
-    for role, fleet in status.fleets:
+    for fleet in status.fleets:
         instances = f"{fleet.current_instances} of {fleet.desired_instances}"
         traffic = "unknown" if fleet.traffic_percent is None else f"{fleet.traffic_percent} %"
-        table.add_row(role, fleet.config_name, instances, traffic, str(fleet.recent_requests))
+        table.add_row(fleet.role, fleet.configuration, instances, traffic, str(fleet.recent_requests))
     return ["", table]
 
 
@@ -89,19 +86,20 @@ def _alarms(readings: Sequence[AlarmReading]) -> list[RenderableType]:
         return []
     table = _table("rollback alarm", "state", "value", "threshold", "of")
     for reading in readings:
-        color = {"ALARM": "red", "OK": "green"}.get(reading.alarm.state, "")
-        table.add_row(Text(reading.alarm.name), Text(reading.alarm.state, color), *map(Text, _compared(reading)))
+        color = {"ALARM": "red", "OK": "green"}.get(reading.state, "")
+        table.add_row(Text(reading.name), Text(reading.state, color), *map(Text, _compared(reading)))
     return ["", table]
 
 
 def _compared(reading: AlarmReading) -> tuple[str, str, str]:
     if reading.fires_by_hand_only:
         return "", "", "`release stop`"
+    if reading.metric is None:
+        return "", "", "(composite)"
     unit, scale = (" ms", 1000) if reading.metric.startswith(LATENCIES) else ("", 1)
     threshold = "" if reading.threshold is None else f"{reading.comparison} {reading.threshold / scale:g}{unit}"
-    missing = "no data" if reading.metric else ""
-    value = missing if reading.value is None else f"{reading.value / scale:.4g}{unit}"
-    return value, threshold, reading.metric or "(composite)"
+    value = "no data" if reading.value is None else f"{reading.value / scale:.4g}{unit}"
+    return value, threshold, reading.metric
 
 
 def _text(text: str) -> Text:

@@ -40,13 +40,12 @@ class AlarmState:
 
 
 @dataclass(frozen=True)
-class AlarmReading:
+class AlarmReading(AlarmState):
     """An alarm with the value and threshold that it compares, in the metric's own unit."""
 
-    alarm: AlarmState
-    metric: str = ""
-    """The metric's name, or the label of an expression; empty for a composite alarm."""
-    comparison: str = ""
+    metric: str | None = None
+    """The metric's name, or the label of an expression; None for a composite alarm."""
+    comparison: str | None = None
     threshold: float | None = None
     """None for a composite alarm, and for a band of anomaly detection."""
     value: float | None = None
@@ -55,7 +54,7 @@ class AlarmReading:
     @property
     def fires_by_hand_only(self) -> bool:
         """Whether it is the alarm of `release stop`, which compares nothing."""
-        return self.metric.startswith(STOP_RELEASE.name)
+        return self.metric is not None and self.metric.startswith(STOP_RELEASE.name)
 
 
 def states(cloudwatch: Any, names: Sequence[str]) -> list[AlarmState]:
@@ -150,7 +149,7 @@ def _state(alarm: Mapping[str, Any]) -> AlarmState:
 def _reading(cloudwatch: Any, alarm: Mapping[str, Any], now: float) -> AlarmReading:
     queries = _queries(alarm)
     if not queries:
-        return AlarmReading(_state(alarm))
+        return AlarmReading(**vars(_state(alarm)))
     (compared,) = [
         query for query in queries if query.get("ReturnData", True) and query["Id"] != alarm.get("ThresholdMetricId")
     ]
@@ -164,7 +163,7 @@ def _reading(cloudwatch: Any, alarm: Mapping[str, Any], now: float) -> AlarmRead
         )["MetricDataResults"]
     values: list[float] = next((result["Values"] for result in results if result["Id"] == compared["Id"]), [])
     return AlarmReading(
-        alarm=_state(alarm),
+        **vars(_state(alarm)),
         metric=_metric(compared),
         comparison=_COMPARISONS.get(alarm["ComparisonOperator"], "outside"),
         threshold=alarm.get("Threshold"),

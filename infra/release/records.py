@@ -7,16 +7,15 @@ their own. The containers cannot read them: their role reads `models/*` only.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
 
 from infra import names
 from infra.aws.errors import aws_calls
@@ -51,6 +50,8 @@ _SUBJECTS: dict[Result, str] = {
 class ReleaseRecord:
     """One release from its request to its end, or the deletion of an endpoint. Times are in seconds since 1970."""
 
+    __pydantic_config__ = ConfigDict(alias_generator=to_camel, validate_by_name=False)
+
     endpoint: str
     result: Result
     from_config: str | None
@@ -81,35 +82,24 @@ class ReleaseRecord:
 
     def json(self) -> str:
         """As an object with camelCase keys."""
-        return json.dumps({_camel_case(key): value for key, value in dataclasses.asdict(self).items()})
+        return _RECORD.dump_json(self, by_alias=True).decode()
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: bytes | str) -> ReleaseRecord:
         """From `json()`; unknown keys are ignored.
 
         Raises:
             ValueError: it is not a valid record.
         """
         try:
-            content = json.loads(text)
-        except RecursionError:
-            raise ValueError("not the record of a release: its JSON is nested too deeply") from None
-        if not isinstance(content, dict):
-            raise ValueError("not the record of a release: it is not a JSON object")
-        values = {name: content[key] for name, key in _KEYS.items() if key in content}
-        try:
-            return TypeAdapter(cls).validate_python(values)
+            return _RECORD.validate_json(text)
         except ValidationError as error:
             first = error.errors()[0]
-            raise ValueError(f"not the record of a release: {first['loc'][0]}: {first['msg']}") from None
+            where = "".join(f"{key}: " for key in first["loc"])
+            raise ValueError(f"not the record of a release: {where}{first['msg']}") from None
 
 
-def _camel_case(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(map(str.title, others))
-
-
-_KEYS = {field.name: _camel_case(field.name) for field in dataclasses.fields(ReleaseRecord)}
+_RECORD = TypeAdapter(ReleaseRecord)
 
 
 class ReleaseHistory:
@@ -160,7 +150,7 @@ class ReleaseHistory:
         try:
             if len(body) > MAX_RECORD:
                 raise ValueError(f"not the record of a release: more than {MAX_RECORD} bytes")
-            record = ReleaseRecord.parse(body.decode())
+            record = ReleaseRecord.parse(body)
             if record.endpoint != endpoint:
                 raise ValueError("the record of another endpoint")
         except ValueError as error:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic.alias_generators import to_camel
+
 from infra.release import estimate
 from infra.release.alarms import AlarmReading
 from infra.release.estimate import Duration
-from infra.release.live import EndpointDescription, VariantDescription
+from infra.release.live import IN_PROGRESS, EndpointDescription, VariantDescription
 from infra.release.policy import ReleasePolicy, rollback_alarms
 from infra.release.progress import CurrentStep
 from infra.release.records import ReleaseRecord
@@ -57,7 +58,8 @@ class Stage:
 class FleetStatus:
     """The instances of one endpoint configuration."""
 
-    config_name: str
+    configuration: str
+    role: Literal["live", "old", "new"]
     current_instances: int
     desired_instances: int
     traffic_percent: int | None
@@ -71,86 +73,49 @@ class ReleaseStatus:
     """Everything that `release status` shows."""
 
     endpoint: str
-    health: Health
+    status: Health
     endpoint_status: str
     """API `EndpointStatus`."""
     message: str
     policy: ReleasePolicy
     """Of the rollout in progress, else of the next one."""
     stage: Stage | None
-    old: FleetStatus | None
-    """The fleet in service; the old one during a rollout."""
-    new: FleetStatus | None
+    fleets: Sequence[FleetStatus]
     alarms: Sequence[AlarmReading]
     elapsed_seconds: int | None
-    left: Duration | None
-    in_progress: bool
-    record: ReleaseRecord | None
+    seconds_left: Duration | None
+    last_release: ReleaseRecord | None
 
     @property
     def exit_code(self) -> int:
-        return EXIT_CODES[self.health]
+        return EXIT_CODES[self.status]
 
     @property
-    def fleets(self) -> list[tuple[Literal["live", "old", "new"], FleetStatus]]:
-        """The fleets with their roles."""
-        old: list[tuple[Literal["live", "old", "new"], FleetStatus]] = []
-        if self.old:
-            old.append(("old" if self.new else "live", self.old))
-        return [*old, ("new", self.new)] if self.new else old
+    def in_progress(self) -> bool:
+        return self.endpoint_status in IN_PROGRESS
 
     @property
     def line(self) -> str:
         """The status in a line that changes only when something happens."""
-        parts = [f"{self.health} ({self.endpoint_status})", self.stage.name if self.stage else self.message]
-        if self.new and self.stage:
-            new = f"{self.new.current_instances} of {self.new.desired_instances} new instances"
-            share = self.new.traffic_percent
-            parts.append(new if share is None else f"{new} with {share} % of the traffic")
-        parts += [f"alarm {reading.alarm.name} fires" for reading in self.alarms if reading.alarm.firing]
+        parts = [f"{self.status} ({self.endpoint_status})", self.stage.name if self.stage else self.message]
+        for fleet in self.fleets if self.stage else ():
+            if fleet.role == "new":
+                instances = f"{fleet.current_instances} of {fleet.desired_instances} new instances"
+                share = fleet.traffic_percent
+                parts.append(instances if share is None else f"{instances} with {share} % of the traffic")
+        parts += [f"alarm {alarm.name} fires" for alarm in self.alarms if alarm.firing]
         return "; ".join(parts)
 
     def facts(self) -> dict[str, Any]:
-        """The same as JSON; times in seconds, values in the metrics' own units."""
-        return {
-            "endpoint": self.endpoint,
-            "status": self.health,
-            "endpointStatus": self.endpoint_status,
-            "message": self.message,
-            "policy": self.policy.fields,
-            "stage": self.stage
-            and {
-                "name": self.stage.name,
-                "number": self.stage.number,
-                "of": self.stage.of,
-            },
-            "fleets": [
-                {
-                    "configuration": fleet.config_name,
-                    "role": role,
-                    "currentInstances": fleet.current_instances,
-                    "desiredInstances": fleet.desired_instances,
-                    "trafficPercent": fleet.traffic_percent,
-                    "recentRequests": fleet.recent_requests,
-                }
-                for role, fleet in self.fleets
-            ],
-            "alarms": [
-                {
-                    "name": reading.alarm.name,
-                    "state": reading.alarm.state,
-                    "reason": reading.alarm.reason,
-                    "metric": reading.metric or None,
-                    "value": reading.value,
-                    "comparison": reading.comparison or None,
-                    "threshold": reading.threshold,
-                }
-                for reading in self.alarms
-            ],
-            "elapsedSeconds": self.elapsed_seconds,
-            "secondsLeft": self.left and dataclasses.asdict(self.left),
-            "lastRelease": self.record and json.loads(self.record.json()),
-        }
+        """The same as JSON with camelCase keys; times in seconds, values in the metrics' own units."""
+        facts: dict[str, Any] = _camel_case(dataclasses.asdict(self))
+        return facts
+
+
+def _camel_case(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {to_camel(key): _camel_case(entry) for key, entry in value.items()}
+    return [_camel_case(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def status(
@@ -166,22 +131,19 @@ def status(
     endpoint = observed.endpoint
     policy = policy_in_progress(endpoint, planned)
     health, message = verdict(endpoint, observed.record, observed.attempted)
-    elapsed = _elapsed(endpoint, observed.now)
-    old, new = _fleets(observed, policy, step if endpoint.is_rolling_out else None)
+    current = step if endpoint.is_rolling_out else None
     return ReleaseStatus(
         endpoint=endpoint.name,
-        health=health,
+        status=health,
         endpoint_status=endpoint.status,
         message=message,
         policy=policy,
-        stage=_stage(endpoint, policy, step if endpoint.is_rolling_out else None),
-        old=old,
-        new=new,
+        stage=_stage(endpoint, policy, current),
+        fleets=_fleets(observed, policy, current),
         alarms=observed.alarms,
-        elapsed_seconds=elapsed,
-        left=_left(endpoint, policy, provisioning, step, observed.now) if endpoint.is_rolling_out else None,
-        in_progress=endpoint.in_progress,
-        record=observed.record,
+        elapsed_seconds=_elapsed(endpoint, observed.now),
+        seconds_left=_left(endpoint, policy, provisioning, current, observed.now) if current else None,
+        last_release=observed.record,
     )
 
 
@@ -268,31 +230,35 @@ def _stage(endpoint: EndpointDescription, policy: ReleasePolicy, step: CurrentSt
     return Stage(f"{current} {policy.strategy} {number} of {count}", number if rolling else number + 1, of)
 
 
-def _fleets(
-    observed: Observation, policy: ReleasePolicy, step: CurrentStep | None
-) -> tuple[FleetStatus | None, FleetStatus | None]:
-    """The fleet in service, and the new one."""
+def _fleets(observed: Observation, policy: ReleasePolicy, step: CurrentStep | None) -> list[FleetStatus]:
     endpoint = observed.endpoint
     share = None
     if step is not None and step.number is not None:
         share = estimate.shifted_percent(policy, endpoint.desired_instances, step.number)
 
-    def fleet(config: str, variants: Sequence[VariantDescription], percent: int | None) -> FleetStatus:
+    def fleet(
+        configuration: str,
+        role: Literal["live", "old", "new"],
+        variants: Sequence[VariantDescription],
+        percent: int | None,
+    ) -> FleetStatus:
         return FleetStatus(
-            config_name=config,
+            configuration=configuration,
+            role=role,
             current_instances=sum(variant.current_instances for variant in variants),
             desired_instances=sum(variant.desired_instances or 0 for variant in variants),
             traffic_percent=percent,
-            recent_requests=observed.requests.get(config, 0),
+            recent_requests=observed.requests.get(configuration, 0),
         )
 
     if endpoint.target_config == endpoint.config_name:
-        only = fleet(endpoint.config_name, endpoint.variants, 100 if endpoint.status == "InService" else None)
-        return (None, only) if endpoint.status == "Creating" else (only, None)
-    return (
-        fleet(endpoint.config_name, endpoint.live_variants, None if share is None else 100 - share),
-        fleet(endpoint.target_config, endpoint.variants, share),
-    )
+        percent = 100 if endpoint.status == "InService" else None
+        role: Literal["live", "new"] = "new" if endpoint.status == "Creating" else "live"
+        return [fleet(endpoint.config_name, role, endpoint.variants, percent)]
+    return [
+        fleet(endpoint.config_name, "old", endpoint.live_variants, None if share is None else 100 - share),
+        fleet(endpoint.target_config, "new", endpoint.variants, share),
+    ]
 
 
 def _elapsed(endpoint: EndpointDescription, now: float) -> int | None:

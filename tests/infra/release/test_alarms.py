@@ -83,7 +83,7 @@ def test_the_latest_value_is_shown_against_the_threshold() -> None:
         "ModelLatency p99", 412_000.0, ">", 500_000.0
     )  # fmt: skip
     assert (rate.metric, rate.value, rate.comparison, rate.threshold) == ("errors in percent", 7.5, "≥", 5.0)
-    assert (rate.alarm.state, rate.alarm.reason) == ("ALARM", "too many")
+    assert (rate.state, rate.reason) == ("ALARM", "too many")
     assert all(each["ScanBy"] == "TimestampDescending" for each in cloudwatch.asked)
 
 
@@ -107,12 +107,12 @@ def test_a_band_has_a_value_and_no_threshold() -> None:
 
 def test_a_composite_alarm_has_a_state_only() -> None:
     ((composite,), cloudwatch) = read(COMPOSITE)
-    assert (composite.alarm.state, composite.metric, composite.value) == ("OK", "", None)
+    assert (composite.state, composite.metric, composite.value) == ("OK", None, None)
     assert cloudwatch.asked == []
 
 
 def test_an_alarm_that_does_not_exist_is_left_out() -> None:
-    assert readings(CloudWatch(RATE), ["gone", "rate"], now=0.0)[0].alarm.name == "rate"
+    assert readings(CloudWatch(RATE), ["gone", "rate"], now=0.0)[0].name == "rate"
 
 
 def test_a_refused_read_names_the_alarm() -> None:

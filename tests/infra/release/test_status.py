@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any, get_args
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.release import estimate
-from infra.release.alarms import AlarmReading, AlarmState
+from infra.release.alarms import AlarmReading
 from infra.release.estimate import Duration
 from infra.release.live import EndpointDescription
 from infra.release.policy import BatchSize, ReleasePolicy
@@ -127,40 +128,37 @@ def test_the_stage_is_named_and_numbered_as_far_as_it_is_known(
 
 def test_a_watch_that_begins_during_a_bake_does_not_guess_step_or_share() -> None:
     late = shown(rolling_out("Baking", since=BEGAN))
-    assert late.stage is not None and late.old is not None and late.new is not None
-    assert (late.stage.name, late.stage.number) == (f"Baking canary; {STEP_UNKNOWN}", None)
-    assert (late.old.traffic_percent, late.new.traffic_percent) == (None, None)
+    assert [fleet.traffic_percent for fleet in late.fleets] == [None, None]
     assert late.line == f"Progressing (Updating); Baking canary; {STEP_UNKNOWN}; 4 of 4 new instances"
 
 
 def test_both_fleets_are_shown_with_their_share_of_traffic_and_requests() -> None:
-    found = shown(CREATING_NEW, rolling_out("Baking", since=BEGAN), requests=10)
-    assert found.old is not None and found.new is not None
-    assert (found.old.config_name, found.old.current_instances, found.old.traffic_percent) == ("old", 4, 75)
-    assert (found.new.config_name, found.new.traffic_percent, found.new.recent_requests) == ("new", 25, 10)
+    old, new = shown(CREATING_NEW, rolling_out("Baking", since=BEGAN), requests=10).fleets
+    assert (old.configuration, old.role, old.current_instances, old.traffic_percent) == ("old", "old", 4, 75)
+    assert (new.configuration, new.role, new.traffic_percent, new.recent_requests) == ("new", "new", 25, 10)
 
 
 def test_a_batch_has_its_share_of_traffic_once_it_is_activated() -> None:
     for stage, share in (("ActivatingTraffic", 50), ("Baking", 75)):
-        found = shown(rolling_out(stage, since=BEGAN, current=3), policy=ROLLING)
-        assert found.new is not None and found.new.traffic_percent == share
+        assert shown(rolling_out(stage, since=BEGAN, current=3), policy=ROLLING).fleets[1].traffic_percent == share
 
 
-def test_an_endpoint_at_rest_is_shown_with_one_fleet() -> None:
-    found = shown(described(**{**OLD, "ProductionVariants": [fleet()]}))
-    assert found.old is not None and found.new is None and found.stage is None
-    assert (found.old.config_name, found.old.desired_instances, found.old.traffic_percent) == ("old", 4, 100)
+def test_an_endpoint_at_rest_has_one_fleet() -> None:
+    rest = shown(described(**{**OLD, "ProductionVariants": [fleet()]}))
+    (live,) = rest.fleets
+    assert (rest.stage, live.role, live.configuration, live.desired_instances) == (None, "live", "old", 4)
+    assert live.traffic_percent == 100
 
 
 def test_a_first_creation_has_a_new_fleet_only() -> None:
-    found = shown(described(**CREATING))
-    assert found.old is None and found.new is not None and found.health == "Progressing"
+    creating = shown(described(**CREATING))
+    assert ([fleet.role for fleet in creating.fleets], creating.status) == (["new"], "Progressing")
 
 
 def test_time_left_counts_from_the_present_bake() -> None:
     found = shown(CREATING_NEW, rolling_out("Baking", since=BEGAN + 300), now=BEGAN + 400)
     assert found.elapsed_seconds == 400
-    assert found.left == Duration(500 + 600, 500 + 660)
+    assert found.seconds_left == Duration(500 + 600, 500 + 660)
 
 
 POLICIES = st.sampled_from([CANARY, LINEAR, ROLLING, ALL_AT_ONCE])
@@ -177,9 +175,9 @@ def test_what_is_left_is_never_more_than_sagemaker_takes(
 ) -> None:
     last = rolling_out(*stages, since=BEGAN)
     found = shown(*([CREATING_NEW] if seen else []), last, policy=policy, now=BEGAN + elapsed)
-    assert found.left is not None and found.elapsed_seconds is not None
-    assert 0 <= found.left.minimum <= found.left.maximum
-    assert found.left.maximum <= max(0, policy.timeout_seconds - max(0, elapsed))
+    assert found.seconds_left is not None and found.elapsed_seconds is not None
+    assert 0 <= found.seconds_left.minimum <= found.seconds_left.maximum
+    assert found.seconds_left.maximum <= max(0, policy.timeout_seconds - max(0, elapsed))
 
 
 @given(policy=POLICIES, fleet=st.integers(1, 40), waited=st.floats(0, 10_000))
@@ -261,15 +259,16 @@ def test_the_line_changes_when_something_happens_and_not_with_time() -> None:
     bake = rolling_out("Baking", since=BEGAN)
     lines = {shown(CREATING_NEW, bake, now=BEGAN + passed).line for passed in (0, 60, 120)}
     assert lines == {"Progressing (Updating); Baking canary 1 of 2; 4 of 4 new instances with 25 % of the traffic"}
-    fired = AlarmReading(AlarmState("new-error-rate", "ALARM", ""))
+    fired = AlarmReading("new-error-rate", "ALARM", "")
     assert shown(CREATING_NEW, bake, alarms=(fired,)).line.endswith("; alarm new-error-rate fires")
 
 
-def test_facts_are_those_that_are_shown() -> None:
-    reading = AlarmReading(AlarmState("new-error-rate", "OK", "fine"), "errors", ">", 5.0, 1.5)
+def test_facts_are_json_with_camel_case_keys() -> None:
+    reading = AlarmReading("new-error-rate", "OK", "fine", "errors", ">", 5.0, 1.5)
     facts = shown(CREATING_NEW, rolling_out("Baking", since=BEGAN), alarms=(reading,)).facts()
     assert facts["stage"] == {"name": "Baking canary 1 of 2", "number": 2, "of": 4}
     assert facts["policy"]["batch"] == {"unit": "percent", "value": 25}
-    assert [each["role"] for each in facts["fleets"]] == ["old", "new"]
-    assert facts["alarms"][0]["value"] == 1.5 and facts["alarms"][0]["threshold"] == 5.0
+    assert [fleet["role"] for fleet in facts["fleets"]] == ["old", "new"]
+    assert facts["alarms"][0]["threshold"] == 5.0
     assert shown(LIVE, record=record()).facts()["lastRelease"]["toConfig"] == "old"
+    assert json.loads(json.dumps(facts)) == facts
