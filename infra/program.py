@@ -18,7 +18,6 @@ from infra.components.context import StackContext, unmoved
 from infra.components.endpoint import TritonEndpoint, TritonEndpointArgs
 from infra.components.execution_role import ExecutionRole, ExecutionRoleArgs
 from infra.components.image_mirror import ImageMirror, ImageMirrorArgs
-from infra.components.model import ServedModel
 from infra.components.model_artifact import ModelArtifact, ModelArtifactArgs
 from infra.components.replacement import keep_until_replaced
 from infra.dynamic.stack_guard import Held, StackGuard
@@ -52,24 +51,23 @@ def deploy(stack: Stack) -> Mapping[str, Any]:
     registered: list[pulumi.Resource] = [first, bucket, mirror, role]
     outputs = {}
     for name in settings.endpoints:
-        served: dict[str, ServedModel] = {}
-        for variant, model in stack.models[name].items():
-            artifact = ModelArtifact(
+        artifacts = {
+            variant: ModelArtifact(
                 names.variant_resource(name, variant),
-                ModelArtifactArgs(context, model.source, names.released(name, variant), bucket, model.check_for),
+                ModelArtifactArgs(context, model, names.released(name, variant), bucket),
                 guarded,
             )
-            served[variant] = ServedModel(artifact.url, model.default_model_name)
-            registered.append(artifact)
+            for variant, model in stack.models[name].items()
+        }
         endpoint = TritonEndpoint(
-            name, TritonEndpointArgs(context, settings, served, mirror.image_uri, role, bucket.name), guarded
+            name, TritonEndpointArgs(context, settings, artifacts, mirror.image_uri, role, bucket.name), guarded
         )
-        registered.append(endpoint)
+        registered += [*artifacts.values(), endpoint]
         sample = next(iter(stack.models[name].values())).sample_request
         outputs[name] = {
             "name": endpoint.name,
             "arn": endpoint.arn,
-            "artifacts": {variant: model.data_url for variant, model in served.items()},
+            "artifacts": {variant: artifact.url for variant, artifact in artifacts.items()},
             "image": mirror.image_uri,
             "invoke": invoke_command(name, settings.region, sample),
         }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 COMPUTE_CAPABILITY = {
     "p2": 3.7,
@@ -42,29 +44,24 @@ class InferenceAmi:
     """An AMI of SageMaker's instances with accelerators (API `ProductionVariantInferenceAmiVersion`).
 
     Attributes:
-        accelerator: `gpu` or `neuron`.
         driver: NVIDIA's driver branch, if known.
     """
 
     name: str
-    accelerator: str
+    accelerator: Literal["gpu", "neuron"]
     driver: int | None
 
-    @classmethod
-    def of(cls, name: str) -> InferenceAmi | None:
-        """The AMI of that name, if it exists."""
-        if name not in INFERENCE_AMIS:
-            return None
-        return cls(name, "gpu" if name in _DRIVERS else "neuron", _DRIVERS.get(name))
 
-
-_DRIVERS = {
-    "al2-ami-sagemaker-inference-gpu-2": 535,
-    "al2-ami-sagemaker-inference-gpu-2-1": 535,
-    "al2-ami-sagemaker-inference-gpu-3-1": 550,
-    "al2023-ami-sagemaker-inference-gpu-4-1": 580,
+INFERENCE_AMIS: Mapping[str, InferenceAmi] = {
+    ami.name: ami
+    for ami in (
+        InferenceAmi("al2-ami-sagemaker-inference-gpu-2", "gpu", 535),
+        InferenceAmi("al2-ami-sagemaker-inference-gpu-2-1", "gpu", 535),
+        InferenceAmi("al2-ami-sagemaker-inference-gpu-3-1", "gpu", 550),
+        InferenceAmi("al2023-ami-sagemaker-inference-gpu-4-1", "gpu", 580),
+        InferenceAmi("al2-ami-sagemaker-inference-neuron-2", "neuron", None),
+    )
 }
-INFERENCE_AMIS = (*_DRIVERS, "al2-ami-sagemaker-inference-neuron-2")
 """The values of `ProductionVariantInferenceAmiVersion`."""
 
 
@@ -110,7 +107,7 @@ def driver_warning(release: str, family: str, ami: InferenceAmi | None) -> str |
     if driver is None or driver >= required:
         return None
     where = ami.name if ami else f"ml.{family} without inferenceAmiVersion"
-    newer = next(name for name, branch in _DRIVERS.items() if branch >= required)
+    newer = next(name for name, known in INFERENCE_AMIS.items() if (known.driver or 0) >= required)
     return (
         f"{where} may have NVIDIA driver {driver}, and Triton {release} is built on CUDA {cuda}, which requires driver "
         f"{required} unless its compatibility package works there. {newer} has such a driver."

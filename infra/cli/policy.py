@@ -66,9 +66,8 @@ def policy(principal: Of, stack: Stack, account: Account = None, also: Also = No
     file = StackFile.find(stack, cwd)
     settings = file.settings()
     partition = botocore.session.get_session().get_partition_for_region(settings.region)
-    names = principals.StackNames.of(
-        settings, file.stack, partition, account or aws_session(file).account_id, also or []
-    )
+    account = account or aws_session(file).account_id
+    names = principals.StackNames(settings, file.stack, partition, account, also or [])
     match principal:
         case Principal.DEPLOYER:
             documents = principals.deployer(names)
@@ -77,7 +76,7 @@ def policy(principal: Of, stack: Stack, account: Account = None, also: Also = No
         case Principal.UPLOADER:
             documents = principals.uploader(names)
         case Principal.EXECUTION_ROLE:
-            documents = principals.execution_role(settings, names)
+            documents = principals.execution_role(names)
     print(json.dumps(documents, indent=2))
     if note := _quota_note(len(documents)):
         print(note, file=sys.stderr)

@@ -123,14 +123,9 @@ class VariantAlarms(pulumi.ComponentResource):
         return metrics.dimensions(self._args.endpoint_name, self._args.variant_name, self._args.configuration_name)
 
 
-@dataclass(frozen=True)
-class StopAlarmArgs:
-    endpoint_name: pulumi.Input[str]
-    configuration_name: pulumi.Input[str]
-    tags: dict[str, str]
-
-
-def stop_alarm(name: str, args: StopAlarmArgs, opts: pulumi.ResourceOptions) -> cloudwatch.MetricAlarm:
+def stop_alarm(
+    endpoint: str, configuration_name: pulumi.Output[str], tags: dict[str, str], opts: pulumi.ResourceOptions
+) -> cloudwatch.MetricAlarm:
     """The rollback alarm that `python -m infra release stop` forces to ALARM; each configuration has a new one.
 
     It never fires by itself, because nothing publishes its metric, and it keeps its state: with `ignore`, "the current
@@ -138,18 +133,18 @@ def stop_alarm(name: str, args: StopAlarmArgs, opts: pulumi.ResourceOptions) -> 
     missing data"). Any other alarm returns from a forced state at its next evaluation.
     """
     return cloudwatch.MetricAlarm(
-        f"{name}-stop",
-        name=pulumi.Output.from_input(args.configuration_name).apply(names.stop_alarm),
+        names.stop_alarm(endpoint),
+        name=configuration_name.apply(names.stop_alarm),
         alarm_description="Forced to ALARM by `python -m infra release stop`, which rolls the release back",
         namespace=metrics.STOP_RELEASE.namespace,
         metric_name=metrics.STOP_RELEASE.name,
-        dimensions=metrics.dimensions(args.endpoint_name, configuration=args.configuration_name),
+        dimensions=metrics.dimensions(endpoint, configuration=configuration_name),
         statistic=metrics.STOP_RELEASE.statistic,
         period=metrics.PERIOD_SECONDS,
         evaluation_periods=1,
         comparison_operator="GreaterThanThreshold",
         threshold=0,
         treat_missing_data="ignore",
-        tags=args.tags,
+        tags=tags,
         opts=opts,
     )

@@ -10,11 +10,12 @@ import pulumi
 from pulumi_aws import sagemaker
 
 from infra import names
-from infra.components.alarms import StopAlarmArgs, VariantAlarms, VariantAlarmsArgs, stop_alarm
+from infra.components.alarms import VariantAlarms, VariantAlarmsArgs, stop_alarm
 from infra.components.autoscaling import VariantAutoscaling, VariantAutoscalingArgs
 from infra.components.context import StackContext
 from infra.components.execution_role import ExecutionRole
-from infra.components.model import ModelArgs, ServedModel, triton_model
+from infra.components.model import ModelArgs, triton_model
+from infra.components.model_artifact import ModelArtifact
 from infra.dynamic.endpoint import Endpoint
 from infra.settings.endpoint import EndpointSettings
 from infra.settings.stack import Settings
@@ -26,14 +27,14 @@ class TritonEndpointArgs:
     """
     Attributes:
         stack: the settings of the stack, among them those of the endpoint, by its name.
-        models: by variant.
+        artifacts: by variant.
         image_uri: the image by digest.
         bucket_name: the bucket of the artifacts and of the history of releases.
     """
 
     context: StackContext
     stack: Settings
-    models: Mapping[str, ServedModel]
+    artifacts: Mapping[str, ModelArtifact]
     image_uri: pulumi.Input[str]
     role: ExecutionRole
     bucket_name: pulumi.Input[str]
@@ -104,7 +105,7 @@ class TritonEndpoint(pulumi.ComponentResource):
         model = ModelArgs(
             context=args.context,
             settings=settings,
-            served=args.models[variant],
+            artifact=args.artifacts[variant],
             image_uri=args.image_uri,
             role=args.role,
             vpc=args.stack.vpc,
@@ -120,8 +121,7 @@ class TritonEndpoint(pulumi.ComponentResource):
             of_fleet = self._alarms(self._name, variant, configuration_name)
             alarms += VariantAlarms(resource, of_fleet, opts=self._child).alarm_names
         if self._settings.can_be_stopped:
-            args = StopAlarmArgs(self._name, configuration_name, self._args.context.tags)
-            alarms.append(stop_alarm(self._name, args, self._child).name)
+            alarms.append(stop_alarm(self._name, configuration_name, self._args.context.tags, self._child).name)
         return alarms
 
     def _alarms(

@@ -86,31 +86,14 @@ MAX_REPLACED = 10
 
 
 def lifecycle_policy(days: int) -> dict[str, object]:
-    """An ECR lifecycle policy that removes untagged images `days` after their push, and the oldest of those whose tag
-    moved."""
+    """An ECR lifecycle policy that removes untagged images `days` after their push, and the oldest images without their
+    own tag any more."""
+    untagged = {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": days}
+    replaced = {"tagStatus": "tagged", "tagPrefixList": [REPLACED], "countType": "imageCountMoreThan"}
+    selections = (untagged, replaced | {"countNumber": MAX_REPLACED})
     return {
         "rules": [
-            {
-                "rulePriority": 1,
-                "description": f"Remove untagged images {days} days after their push",
-                "selection": {
-                    "tagStatus": "untagged",
-                    "countType": "sinceImagePushed",
-                    "countUnit": "days",
-                    "countNumber": days,
-                },
-                "action": {"type": "expire"},
-            },
-            {
-                "rulePriority": 2,
-                "description": f"Keep {MAX_REPLACED} images whose tag moved to another one",
-                "selection": {
-                    "tagStatus": "tagged",
-                    "tagPrefixList": [REPLACED],
-                    "countType": "imageCountMoreThan",
-                    "countNumber": MAX_REPLACED,
-                },
-                "action": {"type": "expire"},
-            },
+            {"rulePriority": priority, "selection": selection, "action": {"type": "expire"}}
+            for priority, selection in enumerate(selections, start=1)
         ]
     }

@@ -9,22 +9,10 @@ from pulumi_aws import sagemaker
 
 from infra.components.context import StackContext, secret_keys
 from infra.components.execution_role import ExecutionRole
+from infra.components.model_artifact import ModelArtifact
 from infra.settings.environment import program_environment
 from infra.settings.network import VpcSettings
 from infra.settings.variant import InstanceVariant
-
-
-@dataclass(frozen=True)
-class ServedModel:
-    """What a variant serves.
-
-    Attributes:
-        data_url: the artifact, as `s3://bucket/key`.
-        default_model_name: the model that answers; None lets Triton take the only one in the artifact.
-    """
-
-    data_url: pulumi.Input[str]
-    default_model_name: str | None
 
 
 @dataclass(frozen=True)
@@ -37,7 +25,7 @@ class ModelArgs:
 
     context: StackContext
     settings: InstanceVariant
-    served: ServedModel
+    artifact: ModelArtifact
     image_uri: pulumi.Input[str]
     role: ExecutionRole
     vpc: VpcSettings | None
@@ -47,7 +35,7 @@ class ModelArgs:
 def triton_model(name: str, args: ModelArgs, opts: pulumi.ResourceOptions) -> sagemaker.Model:
     """A Model that Pulumi names: it cannot be changed, so every release creates another one."""
     given = args.settings.environment | args.secret_environment
-    environment = program_environment(args.served.default_model_name) | given
+    environment = program_environment(args.artifact.default_model_name) | given
     secret = bool(args.secret_environment) or f"{pulumi.get_project()}:endpoints" in secret_keys()
     vpc = args.vpc and {"subnets": args.vpc.subnet_ids, "security_group_ids": args.vpc.security_group_ids}
     own = pulumi.ResourceOptions(
@@ -59,7 +47,7 @@ def triton_model(name: str, args: ModelArgs, opts: pulumi.ResourceOptions) -> sa
         execution_role_arn=args.role.arn,
         primary_container={
             "image": args.image_uri,
-            "model_data_url": args.served.data_url,
+            "model_data_url": args.artifact.url,
             "environment": pulumi.Output.secret(environment) if secret else environment,
         },
         vpc_config=vpc,

@@ -12,7 +12,7 @@ from infra.components.context import StackContext
 from infra.components.uploaded_artifact import checked
 from infra.dynamic.packed_model import PackedModel
 from infra.dynamic.released_artifact import ReleasedArtifact
-from infra.triton.artifact import ArtifactTarget
+from infra.stack import Model
 from infra.triton.repository import ModelRepository
 
 
@@ -20,24 +20,22 @@ from infra.triton.repository import ModelRepository
 class ModelArtifactArgs:
     """
     Attributes:
-        source: a model repository on disk, or the key of an artifact in the bucket.
         prefix: the prefix of the released artifact's key.
-        check_for: what an uploaded artifact is checked for before it is released; None skips the check.
     """
 
     context: StackContext
-    source: ModelRepository | str
+    model: Model
     prefix: str
     bucket: ModelBucket
-    check_for: ArtifactTarget | None = None
 
 
 class ModelArtifact(pulumi.ComponentResource):
     """A .tar.gz in the bucket, under a key that is never overwritten. A Model names it."""
 
-    key: pulumi.Output[str]
     url: pulumi.Output[str]
     """`s3://bucket/key`, the form of SageMaker's `ModelDataUrl`."""
+    default_model_name: str | None
+    """The model in it that answers; None lets Triton serve the only one."""
 
     def __init__(self, name: str, args: ModelArtifactArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("triton-sagemaker:infra:ModelArtifact", name, None, opts)
@@ -51,13 +49,13 @@ class ModelArtifact(pulumi.ComponentResource):
         prefix = f"{args.prefix}{encrypted}"
 
         artifact: PackedModel | ReleasedArtifact
-        if isinstance(args.source, ModelRepository):
-            digest = args.source.digest()
+        if isinstance(args.model.source, ModelRepository):
+            digest = args.model.source.digest()
             artifact = PackedModel(
                 name,
                 bucket=args.bucket.name,
                 key=f"{prefix}{digest}.tar.gz",
-                path=str(args.source.path),
+                path=str(args.model.source.path),
                 digest=digest,
                 tags=tags,
                 account_id=args.context.account_id,
@@ -67,13 +65,15 @@ class ModelArtifact(pulumi.ComponentResource):
             artifact = ReleasedArtifact(
                 name,
                 bucket=args.bucket.name,
-                artifact=args.source,
+                artifact=args.model.source,
                 prefix=prefix,
                 tags=tags,
                 account_id=args.context.account_id,
-                opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(hooks=checked(name, args.check_for))),
+                opts=pulumi.ResourceOptions.merge(
+                    child, pulumi.ResourceOptions(hooks=checked(name, args.model.check_for))
+                ),
             )
 
-        self.key = artifact.key
         self.url = pulumi.Output.concat("s3://", args.bucket.name, "/", artifact.key)
-        self.register_outputs({"key": self.key, "url": self.url})
+        self.default_model_name = args.model.default_model_name
+        self.register_outputs({"url": self.url})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from infra import names
@@ -24,74 +25,56 @@ class StackNames:
     """The names of a stack's resources, to which permissions are restricted; some with IAM's `?` and `*`.
 
     Attributes:
-        bucket_is_known: whether the settings name the bucket.
-        endpoints: the names of the variants by that of their endpoint.
-        creates_role: whether the stack creates the execution role; otherwise it only passes it.
-        image_arns: the ECR repositories that the image is mirrored from; empty for a registry other than ECR.
-        adopts_endpoints: whether endpoints are adopted, whose models have names of any form.
+        stack: its name.
+        also: endpoints that the settings do not contain any more, or not yet; `ENDPOINT.VARIANT` for one variant.
     """
 
+    settings: Settings
+    stack: str
     partition: str
-    region: str
     account_id: str
-    bucket: str
-    bucket_is_known: bool
-    repository: str
-    endpoints: Mapping[str, Sequence[str]]
-    role_arns: Sequence[str]
-    creates_role: bool
-    permissions_boundary: str | None = None
-    image_arns: Sequence[str] = ()
-    kms_key_arn: str | None = None
-    volume_key_arns: Sequence[str] = ()
-    notification_topic_arn: str | None = None
-    adopts_endpoints: bool = False
+    also: Sequence[str] = ()
 
-    @classmethod
-    def of(
-        cls, settings: Settings, stack: str, partition: str, account_id: str, also: Sequence[str] = ()
-    ) -> StackNames:
-        """
-        Args:
-            also: endpoints that the settings do not contain any more, or not yet; `ENDPOINT.VARIANT` for one variant.
-        """
-        endpoints = {name: [*endpoint.variants] for name, endpoint in settings.endpoints.items()}
-        for endpoint, _, variant in (name.partition(".") for name in also):
+    @cached_property
+    def endpoints(self) -> Mapping[str, Sequence[str]]:
+        """The names of the variants by that of their endpoint."""
+        endpoints = {name: [*endpoint.variants] for name, endpoint in self.settings.endpoints.items()}
+        for endpoint, _, variant in (name.partition(".") for name in self.also):
             known = endpoints.setdefault(endpoint, [])
             known += {variant or names.ONLY_VARIANT} - {*known}
-        role, arn = settings.role, f"arn:{partition}:iam::{account_id}:role/"
-        # an adopted role may have a path, and names are unique in an account whatever the path
-        named = [f"{arn}{role.name}", f"{arn}*/{role.name}"]
-        created = named if role.name else [f"{arn}{names.execution_role(stack)}{names.AUTONAMED}"]
-        return cls(
-            partition=partition,
-            region=settings.region,
-            account_id=account_id,
-            bucket=settings.bucket.name or names.bucket(stack) + names.AUTONAMED,
-            bucket_is_known=settings.bucket.name is not None,
-            repository=settings.image.repository or names.repository(stack, settings.production),
-            endpoints=endpoints,
-            role_arns=[role.arn] if role.arn else created,
-            creates_role=role.arn is None,
-            permissions_boundary=role.permissions_boundary,
-            image_arns=[
-                f"arn:{partition}:ecr:{image.ecr.region}:{image.ecr.account}:repository/{image.repository}"
-                for image in settings.image_sources
-                if image.ecr
-            ],
-            kms_key_arn=settings.bucket.kms_key_arn,
-            volume_key_arns=settings.volume_key_arns,
-            notification_topic_arn=settings.notification_topic_arn,
-            adopts_endpoints=bool(settings.adopt.endpoints),
-        )
+        return endpoints
 
     def arn(self, service: str, resource: str) -> str:
         """The ARN of a resource in the stack's account and region."""
-        return f"arn:{self.partition}:{service}:{self.region}:{self.account_id}:{resource}"
+        return f"arn:{self.partition}:{service}:{self.settings.region}:{self.account_id}:{resource}"
 
     @property
     def bucket_arn(self) -> str:
-        return f"arn:{self.partition}:s3:::{self.bucket}"
+        name = self.settings.bucket.name or names.bucket(self.stack) + names.AUTONAMED
+        return f"arn:{self.partition}:s3:::{name}"
+
+    @property
+    def repository_arn(self) -> str:
+        repository = self.settings.image.repository or names.repository(self.stack, self.settings.production)
+        return self.arn("ecr", f"repository/{repository}")
+
+    @property
+    def image_arns(self) -> list[str]:
+        """The ECR repositories that the image is mirrored from; none for another registry."""
+        return [
+            f"arn:{self.partition}:ecr:{image.ecr.region}:{image.ecr.account}:repository/{image.repository}"
+            for image in self.settings.image_sources
+            if image.ecr
+        ]
+
+    @property
+    def role_arns(self) -> list[str]:
+        role, prefix = self.settings.role, f"arn:{self.partition}:iam::{self.account_id}:role/"
+        if role.arn:
+            return [role.arn]
+        if role.name:  # an adopted role may have a path, and names are unique in an account regardless of the path
+            return [f"{prefix}{role.name}", f"{prefix}*/{role.name}"]
+        return [f"{prefix}{names.execution_role(self.stack)}{names.AUTONAMED}"]
 
     @property
     def endpoint_arns(self) -> list[str]:
@@ -161,13 +144,13 @@ def release_operator(stack: StackNames) -> list[Policy]:
         allow("FindHistory", "s3", "ListBucket", stack.bucket_arn, below),
         allow("ReadHistory", "s3", "GetObject", f"{stack.bucket_arn}/{names.HISTORY}*"),
     ]
-    if not stack.bucket_is_known:
+    if stack.settings.bucket.name is None:
         statements += [
             _read_configurations(stack),
             allow("Models", "sagemaker", "DescribeModel", stack.model_arns),
         ]
-    if stack.kms_key_arn:
-        statements.append(allow("HistoryKey", "kms", "Decrypt", stack.kms_key_arn, via_s3(stack.region)))
+    if key := stack.settings.bucket.kms_key_arn:
+        statements.append(allow("HistoryKey", "kms", "Decrypt", key, via_s3(stack.settings.region)))
     return managed_policies(statements)
 
 
@@ -177,17 +160,18 @@ def uploader(stack: StackNames) -> list[Policy]:
     return managed_policies([*statements, *_artifact_key(stack)])
 
 
-def execution_role(settings: Settings, stack: StackNames) -> list[Policy]:
+def execution_role(stack: StackNames) -> list[Policy]:
     """For the serving containers: the policies of a role that is created outside the stack (`role.arn`), and the least
     that a permissions boundary must allow."""
-    repository = stack.arn("ecr", f"repository/{stack.repository}")
-    documents = execution.documents(settings, stack.partition, stack.account_id, stack.bucket_arn, repository)
+    documents = execution.documents(
+        stack.settings, stack.partition, stack.account_id, stack.bucket_arn, stack.repository_arn
+    )
     return managed_policies(statement for document in documents.values() for statement in document["Statement"])
 
 
 def _storage(stack: StackNames) -> Iterator[Statement]:
     """Bucket, artifacts and image."""
-    bucket, repository = stack.bucket_arn, stack.arn("ecr", f"repository/{stack.repository}")
+    bucket = stack.bucket_arn
     keep_bucket = (  # never delete it: the stack retains it
         "CreateBucket ListBucket ListBucketVersions GetBucket* PutBucketPolicy PutBucketTagging PutBucketVersioning "
         "PutBucketPublicAccessBlock GetAccelerateConfiguration GetEncryptionConfiguration PutEncryptionConfiguration "
@@ -208,22 +192,22 @@ def _storage(stack: StackNames) -> Iterator[Statement]:
         "GetLifecyclePolicy PutLifecyclePolicy DeleteLifecyclePolicy ListTagsForResource TagResource UntagResource "
         "BatchCheckLayerAvailability BatchGetImage InitiateLayerUpload UploadLayerPart CompleteLayerUpload PutImage"
     )
-    yield allow("Repository", "ecr", keep_repository, repository)
+    yield allow("Repository", "ecr", keep_repository, stack.repository_arn)
     if stack.image_arns:
         yield allow("MirroredImage", "ecr", "BatchGetImage GetDownloadUrlForLayer", stack.image_arns)
 
 
 def _artifact_key(stack: StackNames) -> Iterator[Statement]:
     """A multipart upload decrypts its parts too (S3 guide, Multipart upload and permissions)."""
-    if stack.kms_key_arn:
-        yield allow("ArtifactKey", "kms", "Decrypt GenerateDataKey", stack.kms_key_arn, via_s3(stack.region))
+    if key := stack.settings.bucket.kms_key_arn:
+        yield allow("ArtifactKey", "kms", "Decrypt GenerateDataKey", key, via_s3(stack.settings.region))
 
 
 def _role(stack: StackNames) -> Iterator[Statement]:
     """The execution role: created, changed and passed, or only passed."""
     to_sagemaker = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
     yield allow("PassRole", "iam", "PassRole", stack.role_arns, to_sagemaker)
-    if not stack.creates_role:
+    if stack.settings.role.arn:
         return
     read_and_tag = (
         "GetRole GetRolePolicy ListRolePolicies ListAttachedRolePolicies ListInstanceProfilesForRole TagRole UntagRole"
@@ -233,7 +217,7 @@ def _role(stack: StackNames) -> Iterator[Statement]:
     change = (
         "CreateRole UpdateRole UpdateRoleDescription UpdateAssumeRolePolicy DeleteRole PutRolePolicy DeleteRolePolicy"
     )
-    if boundary := stack.permissions_boundary:
+    if boundary := stack.settings.role.permissions_boundary:
         # never DeleteRolePermissionsBoundary, which would remove the limit
         bounded = {"StringEquals": {"iam:PermissionsBoundary": boundary}}
         yield allow("BoundedRole", "iam", f"{change} PutRolePermissionsBoundary", stack.role_arns, bounded)
@@ -253,18 +237,18 @@ def _serving(stack: StackNames) -> Iterator[Statement]:
     yield _read_configurations(stack)
     yield allow("Models", "sagemaker", f"CreateModel DescribeModel DeleteModel {tag}", stack.model_arns)
     yield allow("FindModels", "sagemaker", "ListModels", "*")  # accepts no resource
-    if stack.adopts_endpoints:
+    if stack.settings.adopt.endpoints:  # their models have names of any form
         yield allow("Adopted", "sagemaker", "DescribeModel", stack.arn("sagemaker", "model/*"))
-    if stack.volume_key_arns:  # SageMaker guide, "API Permissions Reference": CreateEndpoint with an encrypted volume
-        yield from execution.encrypt_volumes(stack.volume_key_arns)["Statement"]
+    if keys := stack.settings.volume_key_arns:  # CreateEndpoint (SageMaker guide, "API Permissions Reference")
+        yield from execution.encrypt_volumes(keys)["Statement"]
     yield allow("ContainersLog", "logs", "DescribeLogStreams FilterLogEvents", stack.log_group_arns)
     alarm = "PutMetricAlarm DeleteAlarms ListTagsForResource TagResource UntagResource"
     yield allow("Alarms", "cloudwatch", alarm, stack.alarm_arns)
     # hide composite alarms on a narrower scope
     yield allow("ReadAlarms", "cloudwatch", "DescribeAlarms DescribeAlarmHistory", "*")
     yield allow("ReadMetrics", "cloudwatch", "GetMetricStatistics", "*")  # accepts no resource
-    if stack.notification_topic_arn:
-        yield allow("Notifications", "sns", "Publish", stack.notification_topic_arn)
+    if topic := stack.settings.notification_topic_arn:
+        yield allow("Notifications", "sns", "Publish", topic)
 
 
 def _read_configurations(stack: StackNames) -> Statement:

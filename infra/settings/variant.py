@@ -32,7 +32,7 @@ def _instance_type(name: str) -> str:
 
 
 def _inference_ami(name: str) -> str:
-    if gpus.InferenceAmi.of(name) is None:
+    if name not in gpus.INFERENCE_AMIS:
         raise _unknown("unknown-ami", name, "InferenceAmiVersion", f"Use one of {', '.join(gpus.INFERENCE_AMIS)}. ")
     return name
 
@@ -168,7 +168,7 @@ class InstanceVariant(VariantBase):
     @property
     def inference_ami(self) -> gpus.InferenceAmi | None:
         """The machine image, if it is set."""
-        return gpus.InferenceAmi.of(self.inference_ami_version or "")
+        return gpus.INFERENCE_AMIS.get(self.inference_ami_version or "")
 
     @property
     def slowest_start(self) -> int:

@@ -57,7 +57,7 @@ class DeployedByPolicy(Stack):
             secret = {f"triton-sagemaker:{key}" for key in SECRET_KEYS}
             settings = load(texts(self.config or {}), "triton-sagemaker", secret, stack=self.name)
             self._boundary = settings.role.permissions_boundary
-            names = StackNames.of(settings, self.name, "aws", ACCOUNT)
+            names = StackNames(settings, self.name, "aws", ACCOUNT)
             self._documents += deployer(names)
             if self.operated:
                 self._documents += release_operator(names)

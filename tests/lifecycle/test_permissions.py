@@ -33,7 +33,7 @@ def test_an_existing_role_then_one_below_a_boundary_then_autoscaling_that_change
     arn = iam.create_role(RoleName=role, Path="/platform/", AssumeRolePolicyDocument=document)["Role"]["Arn"]
     stack = account.stack(config({"arn": arn}))
     settings = load(texts(stack.config or {}), "triton-sagemaker")
-    for number, each in enumerate(execution_role(settings, StackNames.of(settings, stack.name, "aws", ACCOUNT))):
+    for number, each in enumerate(execution_role(StackNames(settings, stack.name, "aws", ACCOUNT))):
         iam.put_role_policy(RoleName=role, PolicyName=f"{number}", PolicyDocument=json.dumps(each))
     before = account.now()
     stack.up()

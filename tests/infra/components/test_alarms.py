@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from infra.components.alarms import StopAlarmArgs, VariantAlarms, VariantAlarmsArgs, stop_alarm
+from infra.components.alarms import VariantAlarms, VariantAlarmsArgs, stop_alarm
 from infra.settings.alarms import AlarmSettings
 from tests.infra.mock_runtime import Registered, registered
 
@@ -74,8 +74,8 @@ def test_the_thresholds_are_in_the_units_of_cloudwatch() -> None:
 
 
 def test_the_stop_alarm_keeps_a_forced_state() -> None:
-    args = StopAlarmArgs("iris", pulumi.Output.from_input("iris-1a2b3c4"), TAGS)
-    alarm = registered(lambda: stop_alarm("iris", args, pulumi.ResourceOptions())).one(":MetricAlarm").inputs
+    configuration, opts = pulumi.Output.from_input("iris-1a2b3c4"), pulumi.ResourceOptions()
+    alarm = registered(lambda: stop_alarm("iris", configuration, TAGS, opts)).one(":MetricAlarm").inputs
     assert (alarm["name"], alarm["treatMissingData"], alarm["tags"]) == ("iris-1a2b3c4-stop", "ignore", TAGS)
     assert alarm["dimensions"] == {"EndpointName": "iris", "EndpointConfigName": "iris-1a2b3c4"}
     assert alarm["namespace"] == "triton-sagemaker", "where nothing publishes"

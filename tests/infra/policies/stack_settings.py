@@ -22,4 +22,4 @@ def settings(stack: str = "prod", **sections: Any) -> Settings:
 def names(stack: str = "prod", also: tuple[str, ...] = (), **sections: Any) -> StackNames:
     """The names that the policies of that stack are narrowed to."""
     sections = {"notifications": {"topicArn": TOPIC}, **sections}
-    return StackNames.of(settings(stack, **sections), stack, "aws", ACCOUNT, also)
+    return StackNames(settings(stack, **sections), stack, "aws", ACCOUNT, also)

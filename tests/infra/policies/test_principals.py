@@ -344,7 +344,7 @@ def test_a_key_of_volumes_is_granted_to_awss_services_only() -> None:
 
 
 def test_nothing_may_be_published_without_a_topic() -> None:
-    documents = principals.deployer(StackNames.of(settings(), "prod", "aws", ACCOUNT))
+    documents = principals.deployer(StackNames(settings(), "prod", "aws", ACCOUNT))
     assert "sns:" not in json.dumps(documents)
 
 
@@ -435,7 +435,7 @@ def test_the_uploader_writes_artifacts_and_nothing_else() -> None:
 
 def test_the_execution_roles_documents_can_be_given_to_who_makes_the_role() -> None:
     stack = names()
-    documents = principals.execution_role(settings(), stack)
+    documents = principals.execution_role(stack)
     bucket = "arn:aws:s3:::sagemaker-models"
     assert may(documents, "s3:GetObject", f"{bucket}/models/sagemaker-endpoint/x.tar.gz")
     assert not may(documents, "s3:GetObject", f"{bucket}/artifacts/x.tar.gz")
