@@ -46,6 +46,11 @@ class Project:
         """The project's directory."""
         return self.file.parent
 
+    @property
+    def stack_files(self) -> list[Path]:
+        """Its stack files, sorted by name."""
+        return sorted(path for path in self.stack_directory.glob("Pulumi.*.yaml") if path.is_file())
+
     @classmethod
     def at(cls, directory: Path, way_out: str = "Change to the project's directory, or use --cwd.") -> Project:
         """The project of a directory, found upwards as Pulumi does.

@@ -23,7 +23,11 @@ from infra.release.waiting import Clock
 
 INTERRUPTED = 130
 
-app = typer.Typer(help="Show or stop the release of a stack's endpoint, and list earlier ones.", no_args_is_help=True)
+app = typer.Typer(
+    help="Show or stop the release of a stack's endpoint, and list earlier ones.",
+    add_completion=False,
+    no_args_is_help=True,
+)
 
 EndpointName = Annotated[str | None, typer.Argument(metavar="ENDPOINT", help="Needed if the stack has several.")]
 
@@ -32,8 +36,8 @@ EndpointName = Annotated[str | None, typer.Argument(metavar="ENDPOINT", help="Ne
 def status(stack: Stack, endpoint: EndpointName = None, as_json: Json = False, cwd: Directory = Path()) -> None:
     """Show the endpoint and the release in progress, then exit.
 
-    Exits with 0 if it serves and its last release succeeded, 1 if a release failed or is being rolled back, 3 if one is
-    in progress, and 2 if that cannot be determined.
+    Exit codes: 0 if the endpoint is in service and its last release succeeded, 1 if a release failed or is being rolled
+    back, 3 if one is in progress, and 2 if that cannot be determined.
     """
     target = find(stack, endpoint, cwd)
     current = _poll(target, target.observer())
@@ -46,7 +50,10 @@ def status(stack: Stack, endpoint: EndpointName = None, as_json: Json = False, c
 
 @app.command()
 def watch(stack: Stack, endpoint: EndpointName = None, cwd: Directory = Path()) -> None:
-    """Show the same, live, until no change is in progress, and exit as `status` does then."""
+    """Show the endpoint and its release live, until no change is in progress.
+
+    Exit codes: those of `status`, and 130 if interrupted.
+    """
     target = find(stack, endpoint, cwd)
     try:
         last = _watched(target)
@@ -87,7 +94,7 @@ def stop(
 ) -> None:
     """Roll back the release in progress by setting an alarm to ALARM, and wait for the end of the rollback.
 
-    Exits with 0 if the old configuration is live again, 1 if the release ended otherwise, and 2 if it cannot be
+    Exit codes: 0 if the old configuration is live again, 1 if the release ended otherwise, and 2 if it cannot be
     stopped.
     """
     target = find(stack, endpoint, cwd)

@@ -40,11 +40,11 @@ def stack_path(stack: str, directory: Path) -> Path:
     Raises:
         StackFileError: the project or the file does not exist.
     """
-    files = Project.at(directory.absolute()).stack_directory
-    path = files / f"Pulumi.{stack.rpartition('/')[2]}.yaml"
-    if not path.is_file():
-        existing = ", ".join(sorted(file.name for file in files.glob("Pulumi.*.yaml"))) or "none"
-        raise StackFileError(f"{path.name} does not exist in {files}. Stack files: {existing}.")
+    project = Project.at(directory.absolute())
+    path = project.stack_directory / f"Pulumi.{stack.rpartition('/')[2]}.yaml"
+    if path not in project.stack_files:
+        existing = ", ".join(file.name for file in project.stack_files) or "none"
+        raise StackFileError(f"{path.name} does not exist in {path.parent}. Stack files: {existing}.")
     return path
 
 

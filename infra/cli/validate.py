@@ -32,7 +32,8 @@ def validate(files: Files = None, as_json: Json = False, as_: As = Format.TEXT, 
 
     Exit codes: 0 if there are no errors (warnings are allowed), 1 if there are, and 2 if a file cannot be read.
     """
-    paths, problems, unreadable = files or stack_files(cwd), list[Problem](), list[str]()
+    paths = files or _stack_files(Project.at(cwd.absolute()))
+    problems, unreadable = list[Problem](), list[str]()
     for path in paths:
         try:
             problems += check(path)
@@ -50,18 +51,6 @@ def validate(files: Files = None, as_json: Json = False, as_: As = Format.TEXT, 
             print(f"{', '.join(valid)}: valid")
         for path in (path for path in paths if str(path) in incomplete):
             print(f"{path}: no errors; values from environments were not checked")
-
-
-def stack_files(directory: Path) -> list[Path]:
-    """The stack files of the project that contains a directory.
-
-    Raises:
-        StackFileError: the directory is not in a project, or the project has no stack file.
-    """
-    directory = Project.at(directory.absolute()).stack_directory
-    if files := sorted(directory.glob("Pulumi.*.yaml")):
-        return [relative(file) for file in files]
-    raise StackFileError(f"{directory} contains no stack file (Pulumi.STACK.yaml).")
 
 
 def check(path: Path) -> list[Problem]:
@@ -87,3 +76,9 @@ def _of_settings(file: StackFile) -> Iterable[Problem]:
         # the file shows which part of a setting is secret, and `secret_problems` reports that
         return [problem for problem in error.problems if problem.rule != "misplaced-secret"]
     return stack.warnings
+
+
+def _stack_files(project: Project) -> list[Path]:
+    if not project.stack_files:
+        raise StackFileError(f"{project.stack_directory} contains no stack file (Pulumi.STACK.yaml).")
+    return [relative(path) for path in project.stack_files]

@@ -14,7 +14,7 @@ from infra.__main__ import COMMANDS, main
 from tests.infra.mock_runtime import ROOT
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "release"])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_the_summary_of_a_command_is_the_first_sentence_of_its_help(name: str) -> None:
     command = get_command(import_module(f"infra.cli.{name}").app)
     assert (command.help or "").split("\n")[0] == COMMANDS[name]
@@ -43,6 +43,9 @@ def test_help_imports_no_command() -> None:
         (["policy", "deployer", "-s", "x", "--account", "12"], 2, "12 digits"),
         (["policy", "deployer", "-s", "x", "--also", ""], 2, "--also"),
         (["release", "status", "-s", "x"], 2, "Pulumi.x.yaml does not exist"),
+        (["release", "history", "-s", "x", "--limit", "0"], 2, "--limit"),
+        (["model", "check", "nowhere"], 1, "nowhere"),
+        (["model", "pack", "nowhere"], 2, ""),
     ],
 )
 def test_bad_input_is_a_message_and_an_exit_code(
