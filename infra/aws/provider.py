@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-HONOURED = frozenset(
-    {
-        *("accessKey", "secretKey", "token", "profile", "region", "sharedConfigFiles", "sharedCredentialsFiles"),
-        *("assumeRoles", "assumeRoleWithWebIdentity", "allowedAccountIds", "forbiddenAccountIds", "stsRegion"),
-        *("endpoints", "useDualstackEndpoint", "useFipsEndpoint", "s3UsePathStyle", "s3UsEast1RegionalEndpoint"),
-        *("httpProxy", "httpsProxy", "noProxy", "customCaBundle", "insecure", "maxRetries", "retryMode"),
-        *("ec2MetadataServiceEndpoint", "ec2MetadataServiceEndpointMode", "defaultTags"),
-    }
+_CREDENTIALS = ("accessKey", "secretKey", "token", "profile", "sharedConfigFiles", "sharedCredentialsFiles")
+_ROLES = ("assumeRoles", "assumeRoleWithWebIdentity", "allowedAccountIds", "forbiddenAccountIds", "stsRegion")
+_ENDPOINTS = ("region", "endpoints", "useDualstackEndpoint", "useFipsEndpoint", "s3UsePathStyle")
+_CONNECTION = ("httpProxy", "httpsProxy", "noProxy", "customCaBundle", "insecure", "maxRetries", "retryMode")
+_OTHERS = (
+    "s3UsEast1RegionalEndpoint",
+    "ec2MetadataServiceEndpoint",
+    "ec2MetadataServiceEndpointMode",
+    "defaultTags",
 )
+_VALIDATION = ("skipCredentialsValidation", "skipMetadataApiCheck", "skipRegionValidation", "skipRequestingAccountId")
+
+HONOURED = frozenset({*_CREDENTIALS, *_ROLES, *_ENDPOINTS, *_CONNECTION, *_OTHERS})
 """The calls honour these as the provider does."""
 
 WITHOUT_EFFECT = frozenset(
-    {
-        *("ignoreTags", "tagPolicyCompliance", "userAgents", "version", "tokenBucketRateLimiterCapacity"),
-        *("skipCredentialsValidation", "skipMetadataApiCheck", "skipRegionValidation", "skipRequestingAccountId"),
-    }
+    {"ignoreTags", "tagPolicyCompliance", "userAgents", "version", "tokenBucketRateLimiterCapacity", *_VALIDATION}
 )
 """These change neither the address nor the credentials nor the connection of a call."""
 

@@ -22,6 +22,7 @@ from infra.diagnostics.problem import Problem
 from infra.dynamic.provider import UNKNOWN
 from infra.dynamic.released_artifact import current_version, released_key
 from infra.dynamic.released_object import head
+from infra.errors import UserError
 from infra.triton.artifact import ArtifactTarget, check_artifact
 from infra.triton.check import REPOSITORY
 
@@ -29,7 +30,7 @@ REPORTED_BYTES = 100_000_000
 """The reading of a larger artifact is reported at every tenth."""
 
 
-class ArtifactRejected(Exception):
+class ArtifactRejected(UserError):
     """SageMaker or Triton would reject the artifact."""
 
 

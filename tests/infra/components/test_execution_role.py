@@ -55,6 +55,12 @@ def test_the_role_allows_what_a_serving_container_needs_and_no_more() -> None:
         ("cloudwatch:PutMetricData", "*"),
         ("cloudwatch:DescribeAlarms", "*"),
     }
+    conditions = {each["Sid"]: each["Condition"] for each in statements(run("dev")) if "Condition" in each}
+    namespaces = ["/aws/sagemaker/Endpoints", "AWS/SageMaker", "Triton"]
+    assert conditions == {
+        "ListReleasedArtifacts": {"StringLike": {"s3:prefix": "models/*"}},
+        "WriteMetrics": {"StringEquals": {"cloudwatch:namespace": namespaces}},
+    }
 
 
 def test_a_role_that_exists_is_used_unchanged() -> None:
