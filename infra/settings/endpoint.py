@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -37,33 +38,29 @@ EndpointConfiguration."""
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
 
 
-def _endpoint_name(name: str) -> str:
+def _name(name: str, kind: str) -> str:
     if not _NAME.fullmatch(name):
         raise violation(
-            "endpoint-name",
-            f"{name!r} is not a valid endpoint name: use letters, digits and single hyphens (API EndpointName).",
+            f"{kind}-name",
+            f"{name!r} is not a valid {kind} name: use letters and digits, and hyphens between them (API "
+            f"{kind.title()}Name).",
         )
+    return name
+
+
+def _endpoint_name(name: str) -> str:
     if len(name) > MAX_NAME:
         raise violation(
             "endpoint-name-length",
             f"the name has {len(name)} characters; at most {MAX_NAME}, because Pulumi appends 8 to the names of Model "
             "and EndpointConfiguration, and SageMaker accepts 63.",
         )
-    return name
-
-
-def _variant_name(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise violation(
-            "variant-name",
-            f"{name!r} is not a valid variant name: use letters, digits and single hyphens (API VariantName).",
-        )
-    return name
+    return _name(name, "endpoint")
 
 
 _NAME_SCHEMA = {"type": "string", "pattern": f"^{_NAME.pattern}$"}
 EndpointName = Annotated[str, AfterValidator(_endpoint_name), WithJsonSchema(_NAME_SCHEMA | {"maxLength": MAX_NAME})]
-VariantName = Annotated[str, AfterValidator(_variant_name), WithJsonSchema(_NAME_SCHEMA)]
+VariantName = Annotated[str, AfterValidator(partial(_name, kind="variant")), WithJsonSchema(_NAME_SCHEMA)]
 
 
 class EndpointSettings(Section):

@@ -10,12 +10,12 @@ from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 
 from infra.diagnostics.suggest import nearest
 from infra.settings.section import Broken, Section, rule, setting, violation, warning
+from infra.triton.serve_options import OPTIONS, PREFIX
 
-_PREFIX = "SAGEMAKER_TRITON_"
-DEFAULT_MODEL_NAME = f"{_PREFIX}DEFAULT_MODEL_NAME"
-_DISABLE_MODEL_NAMESPACING = f"{_PREFIX}DISABLE_MODEL_NAMESPACING"
+DEFAULT_MODEL_NAME = f"{PREFIX}DEFAULT_MODEL_NAME"
+_DISABLE_MODEL_NAMESPACING = f"{PREFIX}DISABLE_MODEL_NAMESPACING"
 _MULTI_MODEL = "SAGEMAKER_MULTI_MODEL"
-_OVERRIDE_PING_MODE, _PING_MODE = f"{_PREFIX}OVERRIDE_PING_MODE", f"{_PREFIX}PING_MODE"
+_OVERRIDE_PING_MODE, _PING_MODE = f"{PREFIX}OVERRIDE_PING_MODE", f"{PREFIX}PING_MODE"
 
 CHECKED = frozenset({DEFAULT_MODEL_NAME, _DISABLE_MODEL_NAMESPACING, _MULTI_MODEL, _OVERRIDE_PING_MODE, _PING_MODE})
 """The variables whose values a rule reads."""
@@ -30,7 +30,7 @@ def program_environment(default_model_name: str | None) -> dict[str, str]:
         default_model_name: the model that answers; None lets Triton serve the only one in the artifact.
     """
     model = {} if default_model_name is None else {DEFAULT_MODEL_NAME: default_model_name}
-    return {f"{_PREFIX}LOG_VERBOSE": "false"} | model
+    return {f"{PREFIX}LOG_VERBOSE": "false"} | model
 
 
 SET_BY_PROGRAM = len(program_environment("default"))
@@ -43,30 +43,6 @@ MAX_BYTES = 31_500
 """Names and values together: SageMaker's 32 KB (API `ContainerDefinition`) without what the program sets."""
 
 SET_DEFAULT_MODEL = f"{DEFAULT_MODEL_NAME} is set from model.defaultModelName. Set the name there."
-
-_OPTIONS = (
-    "ADDITIONAL_ARGS",
-    "ALLOW_GRPC",
-    "ALLOW_METRICS",
-    "BUFFER_MANAGER_THREAD_COUNT",
-    "DEFAULT_MODEL_NAME",
-    "DISABLE_MODEL_NAMESPACING",
-    "GRPC_PORT",
-    "INFERENCE_TYPE",
-    "LOG_ERROR",
-    "LOG_INFO",
-    "LOG_VERBOSE",
-    "LOG_WARNING",
-    "METRICS_PORT",
-    "MODEL_LOAD_GPU_LIMIT",
-    "OVERRIDE_PING_MODE",
-    "PING_MODE",
-    "SHM_DEFAULT_BYTE_SIZE",
-    "SHM_GROWTH_BYTE_SIZE",
-    "TENSORFLOW_VERSION",
-    "THREAD_COUNT",
-)
-"""The variables with this prefix that Triton's container reads (Triton, docker/sagemaker/serve)."""
 
 _NAME = r"[a-zA-Z_][a-zA-Z0-9_]*"
 
@@ -95,19 +71,21 @@ VariableValue = Annotated[str, StringConstraints(max_length=1024)]
 
 def size_problem(environment: Mapping[str, str]) -> str | None:
     """Why SageMaker would reject the size of an environment; None if it would not."""
+    if len(environment) > MAX_VARIABLES:
+        return (
+            f"{len(environment)} variables; at most {MAX_VARIABLES}, because the program sets {SET_BY_PROGRAM} of 100"
+        )
     size = sum(len(text.encode()) for variable in environment.items() for text in variable)
-    if size <= MAX_BYTES:
-        return None
-    return f"names and values have {size} bytes; at most {MAX_BYTES} (API ContainerDefinition)."
+    return f"names and values have {size} bytes; at most {MAX_BYTES}" if size > MAX_BYTES else None
 
 
 def option_warning(variable: str) -> str | None:
     """The warning about a variable that has the prefix of Triton's options but is not one of them."""
-    option = variable.removeprefix(_PREFIX)
-    if option == variable or option in _OPTIONS:
+    option = variable.removeprefix(PREFIX)
+    if option == variable or option in OPTIONS:
         return None
-    near = nearest(option, _OPTIONS)
-    hint = f"Did you mean {_PREFIX}{near}?" if near else f"Known options: {', '.join(_OPTIONS)}."
+    near = nearest(option, OPTIONS)
+    hint = f"Did you mean {PREFIX}{near}?" if near else f"Known options: {', '.join(OPTIONS)}."
     return f"is not a known option of Triton's container (docker/sagemaker/serve). {hint} Ignore this if it is newer."
 
 
@@ -138,18 +116,6 @@ class ContainerSettings(Section):
             _MULTI_MODEL: "in multi-model mode, Triton does not load the artifact and waits for requests that name "
             "others (docker/sagemaker/serve), which these endpoints do not support. Remove the variable."
         }
-
-    @rule("environment")
-    def too_many_variables(self) -> str | None:
-        if len(self.environment) <= MAX_VARIABLES:
-            return None
-        return (
-            f"{len(self.environment)} variables; SageMaker accepts 100, and the program sets {SET_BY_PROGRAM} of them."
-        )
-
-    @rule("environment")
-    def environment_too_large(self) -> str | None:
-        return size_problem(self.environment)
 
     @rule("environment")
     def namespacing_value(self) -> Broken:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, StringConstraints
 
 from infra.image.reference import ImageReference
 from infra.image.triton_version import AWS_VERSION, TritonVersion
@@ -38,14 +38,6 @@ _RepositoryName = Annotated[
     str,
     StringConstraints(min_length=2, max_length=MAX_REPOSITORY, pattern=f"^{_REPOSITORY}$"),
     AfterValidator(_repository_name),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "minLength": 2,
-            "maxLength": MAX_REPOSITORY,
-            "pattern": rf"^(?!.*\.dkr\.ecr\.){_REPOSITORY}$",
-        }
-    ),
 ]
 
 

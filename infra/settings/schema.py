@@ -80,8 +80,7 @@ def _hint(settings: Schema, definitions: Schema) -> None:
         for key, value in environment.items():
             environment[key] = {"anyOf": [value, secret]}
     tags = settings["properties"]["tags"]
-    (value,) = tags["patternProperties"].values()
-    tags["properties"] = {key: value | {"minLength": 1} for key in COST_TAGS}
+    tags["properties"] = {key: tags["additionalProperties"] | {"minLength": 1} for key in COST_TAGS}
     tags["required"] = [*COST_TAGS]
     secrets = settings["properties"]["secretEnvironment"]
     of_endpoint = {"type": "object", "additionalProperties": secret}

@@ -158,7 +158,7 @@ class StackSections(Section):
     @rule("tags")
     def cost_tag_missing(self) -> str | None:
         """This project: costs are allocated by these tags."""
-        keys = {key.casefold() for key in self.tags}
+        keys = {key.casefold() for key, value in self.tags.items() if value}
         missing = [key for key in COST_TAGS if key.casefold() not in keys]
         return f"{' and '.join(missing)} must be set, because costs are allocated by them." if missing else None
 
@@ -168,12 +168,6 @@ class StackSections(Section):
         right = {key.casefold(): key for key in COST_TAGS if key not in self.tags}
         misspelt = ((key, right[key.casefold()]) for key in self.tags if key.casefold() in right)
         return {(key,): f"must be spelled {cost_tag}, because case matters." for key, cost_tag in misspelt}
-
-    @rule("tags")
-    def cost_tag_empty(self) -> Broken:
-        """This project: costs are allocated by these tags."""
-        empty = (key for key in COST_TAGS if self.tags.get(key) == "")
-        return {key: "must not be empty, because costs are allocated by it." for key in empty}
 
     @rule("tags")
     def tags_differ_in_case(self) -> Broken:

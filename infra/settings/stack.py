@@ -268,9 +268,10 @@ class Settings(StackSections):
     def secret_and_plain_variable(self) -> Broken:
         return {
             (name, variable): f"{variable} is also set in endpoints.{name}. Remove it there."
-            for name, variables, plain in self._environments
-            for variable in variables
-            if variable in plain
+            for name, endpoint in self.endpoints.items()
+            for settings in endpoint.variants.values()
+            for variable in self.secret_environment.get(name, {})
+            if variable in settings.environment
         }
 
     @rule("secretEnvironment")
@@ -285,29 +286,16 @@ class Settings(StackSections):
             for variable in sorted(variables.keys() & environment.CHECKED)
         }
 
-    @rule("secretEnvironment")
-    def too_many_variables_with_secrets(self) -> Broken:
+    @rule("endpoints")
+    def environment_too_large(self) -> Broken:
+        """SageMaker API EnvironmentMap, ContainerDefinition."""
         return {
-            (name,): f"{count} variables with those of endpoints.{name}; at most {environment.MAX_VARIABLES} (API "
-            "EnvironmentMap)."
-            for name, variables, plain in self._environments
-            if (count := len(plain) + len(variables)) > environment.MAX_VARIABLES
+            (name, "variants", variant, "environment"): f"{'with secretEnvironment, ' * bool(secrets)}{problem}."
+            for name, endpoint in self.endpoints.items()
+            for variant, settings in endpoint.variants.items()
+            for secrets in [self.secret_environment.get(name, {})]
+            if (problem := environment.size_problem({**settings.environment, **secrets}))
         }
-
-    @rule("secretEnvironment")
-    def environment_too_large_with_secrets(self) -> Broken:
-        return {
-            (name,): f"with those of endpoints.{name}, {problem}"
-            for name, variables, plain in self._environments
-            if (problem := environment.size_problem({**plain, **variables}))
-        }
-
-    @property
-    def _environments(self) -> Iterator[tuple[str, Mapping[str, str], Mapping[str, str]]]:
-        """Each endpoint with secrets, these, and the environment of each of its variants."""
-        for name, variables in self.secret_environment.items():
-            for variant in self.endpoints[name].variants.values() if variables and name in self.endpoints else ():
-                yield name, variables, variant.environment
 
     @warning("image.version")
     def unpublished_version(self) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, WithJsonSchema
+from pydantic import AfterValidator, StringConstraints
 
 from infra.settings.section import violation
 
@@ -19,48 +19,24 @@ COST_TAGS = ("CostEnv", "CostService")
 """The cost allocation tags."""
 
 _RESERVED_PREFIXES = ("aws:", "triton-sagemaker:")
-_ACCEPTED = r"[\w .:/=+@-]"
-_REJECTED = r"\x00-\x1f!\x22#$%&'()*,;<>?\[\\\]\^`{|}~\x7f"
-"""The ASCII characters that no tag accepts: JSON Schema has no class for the letters of all languages."""
 
 
-def _tag_key(key: str) -> str:
-    if key.lower().startswith(_RESERVED_PREFIXES):
-        owner = "AWS" if key.lower().startswith("aws:") else "this program"
-        raise violation("reserved-tag-key", f"{key}: the prefix {key.partition(':')[0]}: is reserved for {owner}.")
-    if not 1 <= len(key) <= 128:
-        raise violation("tag-key-length", f"the key has {len(key)} characters; AWS accepts 1 to 128.")
-    return _tag_text(key)
-
-
-def _tag_value(value: str) -> str:
-    if len(value) > 256:
-        raise violation("tag-value-length", f"the value has {len(value)} characters; AWS accepts at most 256.")
-    return _tag_text(value)
-
-
-def _tag_text(text: str) -> str:
-    if not re.fullmatch(f"{_ACCEPTED}*", text):
+def _accepted(text: str) -> str:
+    if not re.fullmatch(r"[\w .:/=+@-]*", text):
         raise violation(
-            "tag-characters",
-            f"{text!r}: use letters, digits, spaces and _ . : / = + - @ only (AWS tagging rules).",
+            "tag-characters", f"{text!r}: use letters, digits, spaces and _ . : / = + - @ only (AWS tagging rules)."
         )
     return text
 
 
+def _not_reserved(key: str) -> str:
+    if key.lower().startswith(_RESERVED_PREFIXES):
+        owner = "AWS" if key.lower().startswith("aws:") else "this program"
+        raise violation("reserved-tag-key", f"{key}: the prefix {key.partition(':')[0]}: is reserved for {owner}.")
+    return key
+
+
 TagKey = Annotated[
-    str,
-    AfterValidator(_tag_key),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "pattern": rf"^(?![aA][wW][sS]:)(?!triton-sagemaker:)[^{_REJECTED}]+$",
-            "maxLength": 128,
-        }
-    ),
+    str, StringConstraints(min_length=1, max_length=128), AfterValidator(_not_reserved), AfterValidator(_accepted)
 ]
-TagValue = Annotated[
-    str,
-    AfterValidator(_tag_value),
-    WithJsonSchema({"type": "string", "pattern": f"^[^{_REJECTED}]*$", "maxLength": 256}),
-]
+TagValue = Annotated[str, StringConstraints(max_length=256), AfterValidator(_accepted)]

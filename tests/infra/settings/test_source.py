@@ -51,7 +51,7 @@ def test_every_key_of_the_stack_says_what_a_change_does_for_itself_and_the_keys_
         assert isinstance(field.json_schema_extra, dict) and "effect" in field.json_schema_extra, name
 
 
-@pytest.mark.parametrize("key", [each for each in KEYS if each.type in ("number", "whole number")], ids=named)
+@pytest.mark.parametrize("key", [each for each in KEYS if each.type in ("number", "integer")], ids=named)
 def test_every_number_has_a_unit_in_its_name_or_its_description(key: Key) -> None:
     assert re.search(UNITS, f"{key.path[-1]} {key.description}".lower())
 

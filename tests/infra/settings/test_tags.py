@@ -14,7 +14,6 @@ TAGS = VALID[f"{PROJECT}:tags"]
     ("path", "value", "rule"),
     [
         ("tags", {"CostEnv": "prod"}, "cost-tag-missing"),
-        ("tags.CostEnv", "", "cost-tag-empty"),
         ("tags.costenv", "dev", "tags-differ-in-case"),
         ("tags.aws:x", "y", "reserved-tag-key"),
         ("tags.AWS:x", "y", "reserved-tag-key"),
@@ -22,8 +21,8 @@ TAGS = VALID[f"{PROJECT}:tags"]
         ("tags.x", "a<b", "tag-characters"),
         ("tags.x", "two\nlines", "tag-characters"),
         ("tags.a<b", "x", "tag-characters"),
-        ("tags." + "x" * 129, "y", "tag-key-length"),
-        ("tags.x", "y" * 257, "tag-value-length"),
+        ("tags." + "x" * 129, "y", "out-of-range"),
+        ("tags.x", "y" * 257, "out-of-range"),
         ("tags.x", 5, "wrong-type"),
         ("tags", {f"x{n}": "y" for n in range(33)} | TAGS, "too-many-tags"),
     ],
@@ -34,6 +33,7 @@ def test_a_wrong_tag_is_refused(path: str, value: Any, rule: str) -> None:
 
 def test_a_cost_tag_in_another_case_is_refused_at_its_key() -> None:
     assert_broken("tags", {"costEnv": "prod", "CostService": "x"}, "cost-tag-spelling", "tags.costEnv")
+    assert_broken("tags.CostEnv", "", "cost-tag-missing", "tags")
 
 
 def test_a_key_with_dots_is_quoted() -> None:
