@@ -168,7 +168,7 @@ def run(path: Repository, default_model: DefaultModel = None, env: Environment =
 
 def _placed(problem: Problem, source: str) -> Problem:
     """The problem with a file relative to the working directory."""
-    return replace(problem, file=source if problem.file in (None, REPOSITORY) else f"{source}/{problem.file}")
+    return replace(problem, file=source if problem.file == REPOSITORY else f"{source}/{problem.file}")
 
 
 def _archive(source: str) -> Source:

@@ -82,7 +82,7 @@ def _identity(version: str, source: S3Object, target: ArtifactTarget) -> str:
 
 
 def _line(problem: Problem) -> str:
-    place = "" if problem.file in (None, REPOSITORY) else f"{problem.position}: "
+    place = "" if problem.file == REPOSITORY else f"{problem.position}: "
     return printable(f"{place}{problem.message} [{problem.rule}]")
 
 

@@ -70,7 +70,7 @@ UNREAD = Rule(
 ARCHIVE_RULES = (FORMAT, TRUNCATED, DAMAGED, SIZE, NAME, ENTRY, LINK, UNREAD)
 
 
-def problem(rule: Rule, text: str, file: str | None = None) -> Problem:
+def problem(rule: Rule, text: str, file: str = ".") -> Problem:
     """A problem of an archive as a whole, or of one of its entries."""
     return Problem(rule.id, f"{text}. {rule.remedy}.", rule.severity, file=file)
 
@@ -165,7 +165,7 @@ def identify(source: Source) -> None:
     if not head.startswith(b"\x1f\x8b"):
         known = next((name for magic, name in _FORMATS.items() if head.startswith(magic)), "not compressed with gzip")
         form = "a tar archive without compression" if head[257:262] == b"ustar" else known
-        raise ArchiveError(FORMAT, f"the archive is {form}")
+        raise ArchiveError(FORMAT, f"the archive is {form}, and SageMaker accepts .tar.gz only")
     try:
         block = zlib.decompressobj(wbits=31).decompress(head, tarfile.BLOCKSIZE)
     except zlib.error as error:
@@ -242,7 +242,7 @@ def _path(name: str) -> str:
 
 
 def _problem_of(member: tarfile.TarInfo) -> Problem | None:
-    path = _path(member.name)[:MAX_NAME_BYTES]
+    path = member.name[:MAX_NAME_BYTES]
     if member.name.startswith("/"):
         return problem(NAME, "the name is absolute", path)
     if ".." in member.name.split("/"):

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from infra.triton import archive as reader
-from infra.triton.archive import ArchiveError, Contents, FileSource, identify, read
+from infra.triton.archive import ARCHIVE_RULES, ArchiveError, Contents, FileSource, identify, read
 
 from .archives import archive, compress, directory, header, link, member, pax
 
@@ -246,3 +246,10 @@ def test_links_to_links_do_not_multiply(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_many_problems_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(contents(archive(*(member(f"/m/{number}") for number in range(500)))).problems) == reader.MAX_PROBLEMS
+
+
+def test_every_rule_has_a_reason_a_remedy_and_a_source() -> None:
+    for rule in ARCHIVE_RULES:
+        assert rule.reason.endswith("."), rule.id
+        assert rule.remedy[0].isupper() and not rule.remedy.endswith("."), rule.id
+        assert rule.source, rule.id
