@@ -139,7 +139,7 @@ class ConfigReader:
             elif not isinstance(key, ScalarNode):
                 self.report("key-not-text", "a key is a list or a mapping; keys must be text.", path, key)
             elif first := own.get(key.value):
-                message = f"duplicate key; the first is in line {first[0].start_mark.line + 1}. Merge the two."
+                message = f"duplicate key; the first is on line {first[0].start_mark.line + 1}. Merge the two."
                 self.report("duplicate-key", message, (*path, key.value), key)
             else:
                 own[key.value] = key, value
@@ -217,7 +217,7 @@ def _misread(node: ScalarNode) -> tuple[str, str] | None:
     if kind == "float" and _NOT_FINITE.fullmatch(text):
         return "non-finite-number", "Pulumi does not accept infinite numbers and NaN. For text, put it in quotes."
     if not node.style and not node.ctag.handle and any(_matches(text, form) for form in _TIMES):
-        return "date", "Pulumi reads a date as a timestamp. Put it in quotes."
+        return "date", "Pulumi reads a date as a timestamp, not as text. Put it in quotes."
     return None
 
 

@@ -10,6 +10,21 @@ import pytest
 from infra.cli.validate import check
 from infra.diagnostics.problem import Problem
 
+VALID = """\
+config:
+  aws:region: ap-northeast-1
+  triton-sagemaker:environment: staging
+  triton-sagemaker:tags: {CostEnv: test, CostService: x}
+  triton-sagemaker:endpoints:
+    ranking:
+      model:
+        artifact: artifacts/model_7.tar.gz
+      autoscaling:
+        min: 2
+        max: 10
+"""
+"""A stack file without problems."""
+
 Validate = Callable[[str], list[Problem]]
 
 

@@ -7,21 +7,7 @@ from pathlib import Path
 import pytest
 
 from infra.cli.project import Project, StackFileError
-from tests.infra.cli.conftest import Validate, brief
-
-VALID = """\
-config:
-  aws:region: ap-northeast-1
-  triton-sagemaker:environment: staging
-  triton-sagemaker:tags: {CostEnv: test, CostService: x}
-  triton-sagemaker:endpoints:
-    ranking:
-      model:
-        artifact: artifacts/model_7.tar.gz
-      autoscaling:
-        min: 2
-        max: 10
-"""
+from tests.infra.cli.conftest import VALID, Validate, brief
 
 
 @pytest.mark.parametrize(

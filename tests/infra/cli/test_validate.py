@@ -13,22 +13,8 @@ from ruamel.yaml import YAML
 
 from infra.__main__ import main
 from infra.cli.validate import check
-from tests.infra.cli.conftest import Validate, brief
+from tests.infra.cli.conftest import VALID, Validate, brief
 from tests.infra.mock_runtime import ROOT, run
-
-VALID = """\
-config:
-  aws:region: ap-northeast-1
-  triton-sagemaker:environment: staging
-  triton-sagemaker:tags: {CostEnv: test, CostService: x}
-  triton-sagemaker:endpoints:
-    ranking:
-      model:
-        artifact: artifacts/model_7.tar.gz
-      autoscaling:
-        min: 2
-        max: 10
-"""
 
 PROJECT_VALUES = """\
 name: triton-sagemaker
