@@ -60,10 +60,11 @@ def write_repository(root: Path, size: int) -> None:
     version.mkdir(parents=True)
     (root / "model" / "config.pbtxt").write_text(f'name: "model"{CONFIG}')
     (version / "model.py").touch()
-    # deflate looks back 32 KiB: that a block of MiB is repeated further on is of no use to any peer
+    # deflate looks back 32 KiB, so no compressor sees that blocks of 256 KiB and more repeat
     gauss = random.Random(1).gauss
-    numbers = [gauss(0, 0.02) for _ in range(MIB)]
-    contents = {"fp32": struct.pack(f"<{MIB}f", *numbers), "fp16": struct.pack(f"<{MIB}e", *numbers), "text": text()}
+    numbers = [gauss(0, 0.02) for _ in range(MIB // 8)]
+    packed = {"fp32": struct.pack(f"<{len(numbers)}f", *numbers), "fp16": struct.pack(f"<{len(numbers)}e", *numbers)}
+    contents = {**packed, "text": text()}
     shares = {"fp32": (1 - TEXT_SHARE) / 2, "fp16": (1 - TEXT_SHARE) / 2, "text": TEXT_SHARE}
     for kind, content in contents.items():
         left = int(size * shares[kind])
