@@ -12,6 +12,7 @@ from infra.triton.model import INITIAL_STATE, Model
 from infra.triton.rule import Finding, Findings, model_rule
 
 BOOLEAN = "core: GetBooleanSequenceControlProperties"
+GROWABLE = "core: SequenceStates::Initialize"
 STATES = "core: SequenceBatchScheduler::GenerateInitialStateData"
 CORRELATION_TYPES = ("TYPE_UINT64", "TYPE_INT64", "TYPE_UINT32", "TYPE_INT32", "TYPE_STRING")
 _VALUES = ("int32_false_true", "fp32_false_true", "bool_false_true")
@@ -98,9 +99,9 @@ def _initial(state: Any, initial: Any) -> Iterator[str]:
         yield "an initial state without data"
 
 
-@model_rule("growable-memory", "Set use_same_buffer_for_input_output and KIND_GPU", "core: SequenceStates::Initialize")
+@model_rule("growable-memory", "Set use_same_buffer_for_input_output and KIND_GPU", GROWABLE, "warning")
 def growable_memory(model: Model, _: Deployment) -> Findings:
-    """Growable state memory requires one buffer for input and output, and instances on a GPU."""
+    """Requests fail if growable state memory has two buffers or is not on a GPU. The model loads nevertheless."""
     groups = messages().ModelInstanceGroup.Kind
     for index, state in enumerate(model.config.sequence_batching.state):
         at = f"sequence_batching.state[{index}].use_growable_memory"

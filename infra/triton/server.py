@@ -40,7 +40,7 @@ def unavailable() -> str | None:
     """Why no Triton can run here, or None."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return f"nvidia-pytriton's Triton runs on Linux x86_64 only; this is {platform.system()} {platform.machine()}"
-    wheel = _wheel()
+    wheel = installed_wheel()
     if wheel is None:
         return (
             "the nvidia-pytriton wheel, which carries tritonserver, is not installed in this Python "
@@ -92,7 +92,7 @@ def _may_be_exposed() -> bool:
 
 
 @dataclass(frozen=True)
-class _Wheel:
+class Wheel:
     """Where the parts of the installed nvidia-pytriton wheel are."""
 
     server: Path
@@ -101,8 +101,45 @@ class _Wheel:
     stub: Path
     libpython: Path | None
 
+    def backend_directory(self, directory: Path) -> Path:
+        """Create a backend directory below `directory`, with the stub of this Python version next to its library."""
+        python = directory / "backends" / "python"
+        python.mkdir(parents=True)
+        for part in (self.backends / "python").iterdir():
+            if part.is_file():
+                (python / part.name).symlink_to(part)
+        (python / self.stub.name).symlink_to(self.stub)
+        return python.parent
 
-def _wheel() -> _Wheel | None:
+    def packages(self, directory: Path) -> Path:
+        """Create a directory of the packages that models may import besides the standard library: numpy alone.
+
+        It is Triton's working directory, because the stubs of Python 3.11 and later ignore PYTHONPATH (pybind11 2.10
+        embeds an isolated interpreter) and put the working directory first.
+        """
+        numpy = importlib.util.find_spec("numpy")
+        assert numpy is not None
+        assert numpy.origin is not None
+        packages = directory / "packages"
+        packages.mkdir()
+        site = Path(numpy.origin).parent.parent
+        for name in ("numpy", "numpy.libs"):
+            if (site / name).exists():
+                (packages / name).symlink_to(site / name)
+        return packages
+
+    def environment(self, directory: Path) -> dict[str, str]:
+        """The variables that the server and the Python in the stub need."""
+        assert self.libpython is not None
+        return {
+            # The Python in the stub finds its standard library beside the first `python3` on PATH.
+            "PATH": f"{sys.base_prefix}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": str(directory),
+            "LD_LIBRARY_PATH": f"{self.libpython.parent}:{self.libraries}",
+        }
+
+
+def installed_wheel() -> Wheel | None:
     package = importlib.util.find_spec("pytriton")
     if package is None or package.origin is None:
         return None
@@ -111,7 +148,7 @@ def _wheel() -> _Wheel | None:
     libraries = root.parent / "nvidia_pytriton.libs"
     if not (tritonserver / "bin" / "tritonserver").exists():
         return None
-    return _Wheel(
+    return Wheel(
         server=tritonserver / "bin" / "tritonserver",
         backends=tritonserver / "backends",
         libraries=libraries,
@@ -233,7 +270,7 @@ class TritonServer:
         self._wait_for_log()
 
     def _run(self, decided: Serve) -> None:
-        wheel = _wheel()
+        wheel = installed_wheel()
         if wheel is None or wheel.libpython is None or not (_has_networks() or _may_be_exposed()):
             raise RuntimeError(f"Triton cannot run here: {unavailable()}")
         self._control, theirs = socket.socketpair()
@@ -245,11 +282,11 @@ class TritonServer:
                     str(self._repository) if _has_mounts() else "",
                     *(str(wheel.server), *decided.arguments),
                     "--sagemaker-port={port}",
-                    f"--backend-directory={self._backends(wheel)}",
+                    f"--backend-directory={wheel.backend_directory(self._directory)}",
                     f"--backend-config=python,shm-region-prefix-name={self._shared_memory}",
                 ],
-                env=decided.environment | self._process_environment(wheel),
-                cwd=self._packages(),
+                env=decided.environment | wheel.environment(self._directory),
+                cwd=wheel.packages(self._directory),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -261,42 +298,6 @@ class TritonServer:
         self._reader = threading.Thread(target=self._read_log, name=f"log of Triton {self._process.pid}", daemon=True)
         self._reader.start()
         self._control.recv(1)
-
-    def _backends(self, wheel: _Wheel) -> Path:
-        """A backend directory as the Python backend wants it: the stub of this Python version beside its library."""
-        python = self._directory / "backends" / "python"
-        python.mkdir(parents=True)
-        for part in (wheel.backends / "python").iterdir():
-            if part.is_file():
-                (python / part.name).symlink_to(part)
-        (python / wheel.stub.name).symlink_to(wheel.stub)
-        return python.parent
-
-    def _packages(self) -> Path:
-        """A directory of the Python packages that models may import beside the standard library: numpy, none of ours.
-
-        It is Triton's working directory, because the stubs of Python 3.11 and later ignore PYTHONPATH (pybind11 2.10
-        embeds an isolated interpreter) and put the working directory first.
-        """
-        numpy = importlib.util.find_spec("numpy")
-        assert numpy is not None
-        assert numpy.origin is not None
-        packages = self._directory / "packages"
-        packages.mkdir()
-        site = Path(numpy.origin).parent.parent
-        for name in ("numpy", "numpy.libs"):
-            if (site / name).exists():
-                (packages / name).symlink_to(site / name)
-        return packages
-
-    def _process_environment(self, wheel: _Wheel) -> dict[str, str]:
-        assert wheel.libpython is not None
-        return {
-            # The Python in the stub finds its standard library beside the first `python3` on PATH.
-            "PATH": f"{sys.base_prefix}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "HOME": str(self._directory),
-            "LD_LIBRARY_PATH": f"{wheel.libpython.parent}:{wheel.libraries}",
-        }
 
     def _read_log(self) -> None:
         assert self._process is not None

@@ -350,48 +350,48 @@ def test_a_missing_wheel_is_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> server._Wheel:
+def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> server.Wheel:
     """An installed wheel with all it takes, so that one thing at a time can be taken away."""
     on_linux(monkeypatch)
     stubs = tmp_path / "stubs"
     (stubs / "3.11").mkdir(parents=True)
     (stubs / "3.10").mkdir()
     (stubs / "3.11" / "stub").touch()
-    found = server._Wheel(tmp_path, tmp_path, tmp_path, stubs / "3.11" / "stub", tmp_path)
-    monkeypatch.setattr(server, "_wheel", lambda: found)
+    found = server.Wheel(tmp_path, tmp_path, tmp_path, stubs / "3.11" / "stub", tmp_path)
+    monkeypatch.setattr(server, "installed_wheel", lambda: found)
     monkeypatch.setattr(server, "_installed", lambda distribution: "1.26.4")
     monkeypatch.setattr(server, "_has_networks", lambda: True)
     assert unavailable() is None
     return found
 
 
-def test_a_python_without_a_stub_is_the_reason(wheel: server._Wheel) -> None:
+def test_a_python_without_a_stub_is_the_reason(wheel: server.Wheel) -> None:
     wheel.stub.unlink()
     assert str(unavailable()).endswith("it has 3.10, 3.11")
 
 
 @pytest.mark.parametrize(("numpy", "said"), [("2.1.0", "has 2.1.0"), (None, "has none")])
 def test_a_wrong_numpy_is_the_reason(
-    wheel: server._Wheel, monkeypatch: pytest.MonkeyPatch, numpy: str | None, said: str
+    wheel: server.Wheel, monkeypatch: pytest.MonkeyPatch, numpy: str | None, said: str
 ) -> None:
     monkeypatch.setattr(server, "_installed", lambda distribution: numpy)
     assert "numpy below 2" in str(unavailable())
     assert said in str(unavailable())
 
 
-def test_a_missing_libpython_is_the_reason(wheel: server._Wheel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_libpython_is_the_reason(wheel: server.Wheel, monkeypatch: pytest.MonkeyPatch) -> None:
     object.__setattr__(wheel, "libpython", None)
     assert "libpython3." in str(unavailable())
 
 
-def test_a_missing_tar_is_the_reason(wheel: server._Wheel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_tar_is_the_reason(wheel: server.Wheel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert "tar command" in str(unavailable())
 
 
 @pytest.mark.parametrize(("value", "runs"), [(None, False), ("", False), ("0", False), ("1", True)])
 def test_triton_is_open_on_every_interface_only_where_a_variable_allows_it(
-    wheel: server._Wheel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str | None, runs: bool
+    wheel: server.Wheel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str | None, runs: bool
 ) -> None:
     monkeypatch.setattr(server, "_has_networks", lambda: False)
     monkeypatch.delenv("TRITON_EXPOSE", raising=False)
