@@ -73,7 +73,7 @@ lint: $(VENV)/installed
 	@$(RUN) mypy
 
 .PHONY: schema
-schema: $(VENV)/installed ## write what is generated from the settings: schema/stack.schema.json, docs/configuration.md
+schema: $(VENV)/installed ## write what is generated: schema/stack.schema.json, docs/configuration.md, docs/model-check.md
 	@$(RUN) infra schema
 	@$(RUN) infra explain --write
 

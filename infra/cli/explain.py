@@ -15,6 +15,7 @@ from infra.diagnostics.suggest import nearest
 from infra.settings.document import markdown, only_with
 from infra.settings.reference import Key, keys, written
 from infra.settings.section import Section
+from infra.triton import document as model_check
 
 _PART = re.compile(r'\["(?:[^"\\]|\\.)*"\]|\[[^\]]*\]|[^.\[\]]+')
 """A part of a key as Pulumi writes it: a name, one in brackets and quotes, or a position."""
@@ -23,7 +24,7 @@ FILE = Path("docs/configuration.md")
 """Relative to the project's directory."""
 
 KeyName = Annotated[str | None, typer.Argument(metavar="KEY", help="Such as endpoints.*.release.bakeSeconds.")]
-Write = Annotated[bool, typer.Option("--write", help=f"Write all keys to {FILE}.")]
+Write = Annotated[bool, typer.Option("--write", help=f"Write all keys to {FILE}, and the rules of the model check.")]
 
 app = typer.Typer(add_completion=False)
 
@@ -40,6 +41,7 @@ def explain(key: KeyName = None, write: Write = False, cwd: Directory = Path()) 
     project = Project.at(cwd.absolute())
     if write:
         project.write(FILE, markdown(project.name))
+        project.write(model_check.FILE, model_check.markdown())
         return
     known = keys()
     if key is None:

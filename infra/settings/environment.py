@@ -10,7 +10,7 @@ from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 
 from infra.diagnostics.suggest import nearest
 from infra.settings.section import Broken, Section, rule, setting, violation, warning
-from infra.triton.serve_options import OPTIONS, PREFIX
+from infra.triton.serve_options import OPTIONS, PREFIX, value_errors, value_warnings
 
 DEFAULT_MODEL_NAME = f"{PREFIX}DEFAULT_MODEL_NAME"
 _DISABLE_MODEL_NAMESPACING = f"{PREFIX}DISABLE_MODEL_NAMESPACING"
@@ -135,6 +135,16 @@ class ContainerSettings(Section):
         return {
             _OVERRIDE_PING_MODE: f"has no effect without {_PING_MODE} (docker/sagemaker/serve). Set both or neither."
         }
+
+    @rule("environment")
+    def option_value(self) -> Broken:
+        """Triton, docker/sagemaker/serve and command_line_parser.cc."""
+        return {(variable,): message for variable, message in value_errors(self.environment).items()}
+
+    @warning("environment")
+    def option_value_cut(self) -> Broken:
+        """Triton, command_line_parser.cc: a number ends at the first other character."""
+        return {(variable,): message for variable, message in value_warnings(self.environment).items()}
 
     @warning("environment")
     def unknown_option(self) -> Broken:

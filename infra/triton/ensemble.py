@@ -43,7 +43,7 @@ def platform(model: Model, _: Deployment) -> Findings:
 
 @model_rule("ensemble-settings", "Remove the field; set it in the models of the steps", VALIDATE)
 def settings(model: Model, _: Deployment) -> Findings:
-    """An ensemble itself has no instances, optimization and warm-up."""
+    """An ensemble has no instances, optimization or warm-up of its own."""
     present = {field.name for field, _ in model.config.ListFields()} if model.is_ensemble else set()
     for field in ("instance_group", "optimization", "model_warmup"):
         if field in present:
@@ -75,7 +75,7 @@ def step_models(model: Model, deployment: Deployment) -> Findings:
 
 @model_rule("ensemble-circle", "Remove the step that leads back", "core: CircularDependencyCheck")
 def circle(model: Model, deployment: Deployment) -> Findings:
-    """An ensemble must not contain itself, also not through another ensemble."""
+    """An ensemble must not contain itself, directly or through another ensemble."""
     for at, step in steps_of(model):
         names, reached = [step.model_name], set()
         while names:

@@ -13,8 +13,7 @@ from typing import Literal
 
 PREFIX = "SAGEMAKER_TRITON_"
 ADDITIONAL_ARGS = f"{PREFIX}ADDITIONAL_ARGS"
-INT32 = (-(2**31), 2**31 - 1)
-INT64 = (-(2**63), 2**63 - 1)
+INT32_MAX, INT64_MAX = 2**31 - 1, 2**63 - 1
 MIB = 2**20
 
 Kind = Literal["bool", "bool or number", "number", "fraction", "choice", "text"]
@@ -33,8 +32,8 @@ class Option:
     """
 
     kind: Kind
-    least: int = INT32[0]
-    most: int = INT32[1]
+    least: int = 0
+    most: int = INT32_MAX
     choices: tuple[str, ...] = ()
     unit: str = ""
 
@@ -43,21 +42,21 @@ OPTIONS: Mapping[str, Option] = {
     "ADDITIONAL_ARGS": Option("text"),
     "ALLOW_GRPC": Option("bool"),
     "ALLOW_METRICS": Option("bool"),
-    "BUFFER_MANAGER_THREAD_COUNT": Option("number", least=0),
+    "BUFFER_MANAGER_THREAD_COUNT": Option("number"),
     "DEFAULT_MODEL_NAME": Option("text"),
-    "DISABLE_MODEL_NAMESPACING": Option("bool"),
-    "GRPC_PORT": Option("number", least=0, most=65535),
+    "DISABLE_MODEL_NAMESPACING": Option("text"),
+    "GRPC_PORT": Option("number", most=65535),
     "INFERENCE_TYPE": Option("choice", choices=("infer", "generate", "generate_stream")),
     "LOG_ERROR": Option("bool"),
     "LOG_INFO": Option("bool"),
-    "LOG_VERBOSE": Option("bool or number", least=0),
+    "LOG_VERBOSE": Option("bool or number"),
     "LOG_WARNING": Option("bool"),
-    "METRICS_PORT": Option("number", least=0, most=65535),
-    "MODEL_LOAD_GPU_LIMIT": Option("fraction", least=0, most=1),
+    "METRICS_PORT": Option("number", most=65535),
+    "MODEL_LOAD_GPU_LIMIT": Option("fraction"),
     "OVERRIDE_PING_MODE": Option("choice", choices=("ready", "live")),
     "PING_MODE": Option("choice", choices=("ready", "live")),
-    "SHM_DEFAULT_BYTE_SIZE": Option("number", least=4 * MIB, most=INT64[1], unit="bytes"),
-    "SHM_GROWTH_BYTE_SIZE": Option("number", least=1, most=INT64[1], unit="bytes"),
+    "SHM_DEFAULT_BYTE_SIZE": Option("number", least=4 * MIB, most=INT64_MAX, unit="bytes"),
+    "SHM_GROWTH_BYTE_SIZE": Option("number", least=1, most=INT64_MAX, unit="bytes"),
     "TENSORFLOW_VERSION": Option("choice", choices=("1", "2")),
     "THREAD_COUNT": Option("number", least=1),
 }
@@ -73,79 +72,73 @@ SET_BY_SERVE: Mapping[str, str] = {
 }
 """Arguments that `serve` sets and that break the endpoint with any other value than this one."""
 
+_NUMBER = re.compile(r"[+-]?\d+")
+"""What std::stoi reads at the beginning of a text."""
 _BOOLS = frozenset({"true", "false", "on", "off", "1", "0"})
 
 
-@dataclass(frozen=True)
-class OptionProblem:
-    """A wrong value: the variable, the rule's id, what is wrong and the remedy."""
+def value_errors(environment: Mapping[str, str]) -> dict[str, str]:
+    """Why `tritonserver` or `serve` stops with a value, by variable. No value is quoted, because it may be a secret."""
+    errors = {}
+    for variable, option, words in _options(environment):
+        if variable == ADDITIONAL_ARGS:
+            message = " ".join(_argument_errors(words))
+        elif len(words) > 1 and not words[1].startswith("-"):
+            message = "the value has a blank, which ends the argument. Remove what follows the blank."
+        else:
+            message = _value_error(option, words[0])
+        if message:
+            errors[variable] = message
+    return errors
 
-    variable: str
-    rule: str
-    message: str
-    severity: Literal["error", "warning"] = "error"
+
+def value_warnings(environment: Mapping[str, str]) -> dict[str, str]:
+    """The numbers that other text follows, which `tritonserver` ignores, by variable."""
+    return {
+        variable: f"what follows the number is ignored. Write the number alone{_in(option)}."
+        for variable, option, words in _options(environment)
+        if option.kind == "number" and (number := _NUMBER.match(words[0])) and number[0] != words[0]
+    }
 
 
-def environment_problems(environment: Mapping[str, str]) -> Iterator[OptionProblem]:
-    """What stops `tritonserver` or is ignored by it in a container's environment.
-
-    Args:
-        environment: the container's variables; those without the prefix are not looked at.
-    """
+def _options(environment: Mapping[str, str]) -> Iterator[tuple[str, Option, Sequence[str]]]:
+    """Each variable that `serve` reads and that is not empty, with its option and the words of its value."""
     for variable, value in sorted(environment.items()):
         option = OPTIONS.get(variable.removeprefix(PREFIX)) if variable.startswith(PREFIX) else None
-        words = value.split()
-        if option is None or not words:  # an empty variable counts as unset
-            continue
-        if variable == ADDITIONAL_ARGS:
-            yield from _argument_problems(words)
-        elif option.kind != "text":
-            yield from _value_problems(variable, option, words)
+        if option and value.split():
+            yield variable, option, value.split()
 
 
-def _value_problems(variable: str, option: Option, words: Sequence[str]) -> Iterator[OptionProblem]:
-    value, *others = words
-    if others and not others[0].startswith("-"):
-        message = f"{' '.join(words)!r} has a blank, which ends the argument. Remove what follows the blank."
-        yield OptionProblem(variable, "option-blank", message)
-    elif refusal := _refusal(option, value):
-        yield OptionProblem(variable, "option-value", refusal)
-    elif option.kind == "number" and not re.fullmatch(r"[+-]?\d+", value):
-        number = re.match(r"[+-]?\d+", value)
-        read = number[0] if number else value
-        message = f"{value!r} is read as {read}. Write the number alone{f', in {option.unit}' if option.unit else ''}."
-        yield OptionProblem(variable, "option-value-cut", message, "warning")
+def _in(option: Option) -> str:
+    return f", in {option.unit}" if option.unit else ""
 
 
-def _refusal(option: Option, value: str) -> str | None:
-    """Why `tritonserver` stops with a value, and the accepted ones."""
-    if option.kind == "choice":
-        return None if value in option.choices else f"{value!r} must be one of {', '.join(option.choices)}."
-    if option.kind == "bool":
-        return None if value.lower() in _BOOLS else f"{value!r} must be true or false."
-    if option.kind == "fraction":
-        number = re.match(r"[+-]?(\d+\.?\d*|\.\d+)", value)
-        return None if number and 0 <= float(number[0]) <= 1 else f"{value!r} must be a number from 0.0 to 1.0."
-    if option.kind == "bool or number" and value.lower() in ("true", "false"):
-        return None
-    number = re.match(r"[+-]?\d+", value)  # std::stoi reads the digits at the beginning
-    if number and option.least <= int(number[0]) <= option.most:
-        return None
-    kind = "true, false or a whole number" if option.kind == "bool or number" else "a whole number"
-    unit = f" {option.unit}" if option.unit else ""
-    most = "" if option.most in (INT32[1], INT64[1]) else f" and at most {option.most:,}"
-    read = f" (read as {number[0]})" if number and number[0] != value else ""
-    return f"{value!r}{read} must be {kind}, at least {option.least:,}{unit}{most}."
+def _value_error(option: Option, value: str) -> str:
+    """The accepted values, if this is not one of them; else an empty text."""
+    number = _NUMBER.match(value)
+    match option.kind:
+        case "choice":
+            return "" if value in option.choices else f"must be one of {', '.join(option.choices)}."
+        case "bool":
+            return "" if value.lower() in _BOOLS else "must be true or false."
+        case "fraction":
+            fraction = re.match(r"[+-]?(\d+\.?\d*|\.\d+)", value)
+            return "" if fraction and 0 <= float(fraction[0]) <= 1 else "must be a number from 0.0 to 1.0."
+        case "bool or number" if value.lower() in ("true", "false"):
+            return ""
+        case "number" | "bool or number" if not (number and option.least <= int(number[0]) <= option.most):
+            kind = "a whole number" if option.kind == "number" else "true, false or a whole number"
+            most = "" if option.most in (INT32_MAX, INT64_MAX) else f" and at most {option.most}"
+            return f"must be {kind}{_in(option)}, at least {option.least}{most}."
+    return ""
 
 
-def _argument_problems(words: Sequence[str]) -> Iterator[OptionProblem]:
+def _argument_errors(words: Sequence[str]) -> Iterator[str]:
     for name, value in _arguments(words):
-        if name in SET_BY_SERVE and (value != SET_BY_SERVE[name] or not value):
-            message = f"--{name} is set by AWS's container, and another value stops the endpoint. Remove it."
-            yield OptionProblem(ADDITIONAL_ARGS, "serve-argument", message)
+        if name in SET_BY_SERVE and value != SET_BY_SERVE[name]:
+            yield f"--{name} is set by AWS's container, and another value stops the endpoint. Remove it."
         elif not name:
-            message = f"{value!r} is not an argument of tritonserver. Write --name=value."
-            yield OptionProblem(ADDITIONAL_ARGS, "not-an-argument", message)
+            yield "a word is not an argument of tritonserver. Write --name=value."
 
 
 @dataclass(frozen=True)

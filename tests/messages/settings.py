@@ -165,6 +165,8 @@ EXAMPLES: list[dict[str, Any]] = [
     {f"{ENDPOINT}.autoscaling.min": 12},
     # environment
     {f"{ENDPOINT}.environment": {"1ST": "x"}},
+    {f"{ENDPOINT}.environment.SAGEMAKER_TRITON_SHM_DEFAULT_BYTE_SIZE": "64MB"},
+    {f"{ENDPOINT}.environment.SAGEMAKER_TRITON_THREAD_COUNT": "8threads"},
     {f"{ENDPOINT}.environment": {"X" * 1025: "x"}},
     {f"{ENDPOINT}.environment": {f"X{n}": "x" for n in range(99)}},
     {f"{ENDPOINT}.environment": {f"X{n}": "x" * 1000 for n in range(32)}},

@@ -20,6 +20,14 @@ OTHERS: tuple[tuple[str, Files, dict[str, Any]], ...] = (
         {},
     ),
     ("config-at-top", {"config.pbtxt": "", "1/model.py": ""}, {}),
+    (
+        "growable-memory",
+        python(
+            f'{PLAIN} sequence_batching {{ state {{ input_name: "i" output_name: "o" data_type: TYPE_FP32 dims: 2 '
+            "use_growable_memory: true } }"
+        ),
+        {},
+    ),
     ("load-model", python(PLAIN), ARGUMENTS),
     ("no-model", {"README.md": ""}, {}),
     ("not-loaded", python(PLAIN) | python(PLAIN, "other"), {}),

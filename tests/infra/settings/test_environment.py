@@ -44,7 +44,7 @@ def test_a_variable_that_looks_like_an_option_of_triton_is_a_warning() -> None:
 
 def test_a_plaintext_variable_with_the_name_of_a_secret_is_a_warning() -> None:
     names = ["DB_PASSWORD", "PGPASSWORD", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "apikey"]
-    others = ["MAX_TOKENS", "EOS_TOKEN", "TOKENIZERS_PARALLELISM", "SECRETARY", "KEY", "SAGEMAKER_TRITON_LOG_INFO"]
+    others = ["MAX_TOKENS", "EOS_TOKEN", "TOKENIZERS_PARALLELISM", "SECRETARY", "KEY", "MONKEY"]
     stack = settings(changed("ranking.environment", dict.fromkeys(names + others, "hunter2")))
     warnings = stack.warnings("p")
     assert [warning.path for warning in warnings] == [("p:endpoints", "ranking", "environment", name) for name in names]

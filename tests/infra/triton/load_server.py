@@ -76,4 +76,3 @@ class LoadServer:
             return self._http.request("GET", f"{self._url}/v2/health/ready", timeout=2).status == 200
         except urllib3.exceptions.HTTPError:
             return False
-

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from infra.diagnostics.problem import Problem
+from infra.triton import document
 from infra.triton.check import RULES, check_repository
 from infra.triton.listing import Listing
+from tests.infra.mock_runtime import ROOT
 from tests.infra.triton.corpus import BATCHING, CASES, COMPLETING, MODEL, PLAIN, TENSORS, Case, Files, listing, python
 
 PARTIAL = PLAIN.replace('"y" data_type: TYPE_FP32 dims: 4', '"y"')
@@ -166,6 +168,12 @@ def test_every_rule_has_a_reason_a_remedy_and_a_source() -> None:
         assert not rule.remedy.endswith("."), rule.id
         assert rule.remedy[0].isupper(), rule.id
         assert rule.source, rule.id
+
+
+def test_the_page_of_rules_is_generated() -> None:
+    page = (ROOT / document.FILE).read_text(encoding="utf-8")
+    assert page == document.markdown(), "run `make schema`"
+    assert all(f"| `{rule.id}` |" in page for rule in RULES)
 
 
 def test_a_hundred_models_are_checked_within_a_second() -> None:

@@ -27,7 +27,7 @@ from infra.triton.server import ServeError, TritonServer, unavailable
 
 from .triton_container import QUICK, TritonContainer
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "models"
+EXAMPLES = Path(__file__).parents[3] / "examples" / "models"
 CONFIG = """
 name: "echo"
 backend: "python"
