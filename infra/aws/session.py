@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from collections.abc import Mapping
 from functools import cached_property
@@ -215,18 +216,12 @@ def _role_arguments(role: Mapping[str, Any]) -> dict[str, Any]:
 
 def _seconds(duration: str) -> int:
     """Go's durations, which the provider accepts: `1h`, `30m`, `1h30m`, `900s`."""
-    units = {"h": 3600, "m": 60, "s": 1}
-    total, number = 0, ""
-    for character in duration:
-        if character.isdigit():
-            number += character
-        elif character in units and number:
-            total, number = total + int(number) * units[character], ""
-        else:
-            raise AwsSessionRefused(
-                f"aws:assumeRoles: {duration!r} is not a valid duration: use hours, minutes and seconds such as 1h30m."
-            )
-    return total
+    parts = re.fullmatch(r"(?=\d)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", duration)
+    if parts is None:
+        raise AwsSessionRefused(
+            f"aws:assumeRoles: {duration!r} is not a valid duration: use hours, minutes and seconds such as 1h30m."
+        )
+    return sum(int(part or 0) * unit for part, unit in zip(parts.groups(), (3600, 60, 1), strict=True))
 
 
 def _path(path: str) -> str:

@@ -45,8 +45,8 @@ def credentials(session: AwsSession) -> Any:
 def test_region_and_keys_come_from_the_providers_configuration() -> None:
     session = AwsSession(KEYS)
     assert session.client("s3").meta.region_name == "ap-northeast-1"
-    found = credentials(session)
-    assert (found.access_key, found.secret_key, found.token) == ("AKIDEXAMPLE", "secret", "token")
+    result = credentials(session)
+    assert (result.access_key, result.secret_key, result.token) == ("AKIDEXAMPLE", "secret", "token")
 
 
 def test_another_region_can_be_asked_for() -> None:
@@ -182,14 +182,14 @@ class Sts:
 
 @pytest.fixture
 def sts() -> Iterator[Sts]:
-    found = Sts()
+    result = Sts()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
             operation, signed = body["Action"][0], self.headers.get("Authorization", "")
             region = signed.split("Credential=")[1].split("/")[2] if signed else ""
-            found.asked.append((self.path, operation, region))
+            result.asked.append((self.path, operation, region))
             credentials = (
                 "<AccessKeyId>AKIDOFROLE</AccessKeyId><SecretAccessKey>s</SecretAccessKey>"
                 "<SessionToken>t</SessionToken><Expiration>2999-01-01T00:00:00Z</Expiration>"
@@ -210,8 +210,8 @@ def sts() -> Iterator[Sts]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    found.url = f"http://127.0.0.1:{server.server_port}"
-    yield found
+    result.url = f"http://127.0.0.1:{server.server_port}"
+    yield result
     server.shutdown()
     thread.join()
     server.server_close()

@@ -76,7 +76,7 @@ class Repository:
 
 
 class FakeEcr:
-    """Every account's and region's ECR. ``client`` is what a boto3 session's method of that name is."""
+    """Every account's and region's ECR. `client` is what a boto3 session's method of that name is."""
 
     def __init__(self, directory: Path, blobs: BlobServer) -> None:
         self.directory = directory
@@ -132,12 +132,12 @@ class FakeEcrClient:
 
     def _repository(self, operation: str, parameters: Parameters) -> Repository:
         name = parameters.get("repositoryName") or parameters["repositoryNames"][0]
-        found = self._ecr.repositories.get((parameters["registryId"], self._region, name))
-        if found is None:
+        result = self._ecr.repositories.get((parameters["registryId"], self._region, name))
+        if result is None:
             raise refusal(operation, "RepositoryNotFoundException", f"The repository with name '{name}' does not exist")
-        if not found.pullable:
+        if not result.pullable:
             raise refusal(operation, "AccessDeniedException", f"User is not authorized to perform: ecr:{operation}")
-        return found
+        return result
 
     def _batch_get_image(self, repository: Repository, parameters: Parameters) -> Parameters:
         images, failures = [], []
@@ -228,7 +228,7 @@ class FakeEcrClient:
 
 
 def refusal(operation: str, code: str, message: str, **details: Any) -> ClientError:
-    """An error as botocore raises it: modelled members stand beside ``Error``."""
+    """An error as botocore raises it: the modelled members are next to `Error`."""
     response: Any = {"Error": {"Code": code, "Message": message}, **details}
     return ClientError(response, operation)
 

@@ -88,8 +88,8 @@ def printed(error: BaseException) -> str:
 @pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS.keys())
 def test_a_document_of_another_kind_is_unsupported(document: bytes, media_type: str | None) -> None:
     with pytest.raises(UnsupportedImage) as refused:
-        found = parse_manifest(document, media_type, "registry/image:tag")
-        choose_platform(found, "registry/image:tag")  # type: ignore[arg-type]
+        result = parse_manifest(document, media_type, "registry/image:tag")
+        choose_platform(result, "registry/image:tag")  # type: ignore[arg-type]
     message = printed(refused.value)
     assert "\n" not in message
     assert message.startswith("registry/image:tag") and len(message) < 1000

@@ -51,32 +51,32 @@ def entry(letter: str, os: str, architecture: str, variant: str | None = None, m
 
 
 def parsed(document: Any, media_type: str | None = None) -> ImageManifest:
-    found = parse_manifest(json.dumps(document).encode(), media_type, IMAGE)
-    assert isinstance(found, ImageManifest)
-    return found
+    result = parse_manifest(json.dumps(document).encode(), media_type, IMAGE)
+    assert isinstance(result, ImageManifest)
+    return result
 
 
 def index(*entries: Any, media_type: str = OCI_INDEX) -> ImageIndex:
-    found = parse_manifest(json.dumps({"schemaVersion": 2, "manifests": entries}).encode(), media_type, IMAGE)
-    assert isinstance(found, ImageIndex)
-    return found
+    result = parse_manifest(json.dumps({"schemaVersion": 2, "manifests": entries}).encode(), media_type, IMAGE)
+    assert isinstance(result, ImageIndex)
+    return result
 
 
 @pytest.mark.parametrize("media_type", [OCI_INDEX, DOCKER_MANIFEST_LIST])
 def test_linux_amd64_is_chosen_among_other_platforms_and_attestations(media_type: str) -> None:
-    found = index(
+    result = index(
         entry("a", "linux", "arm64", "v8"),
         entry("b", "windows", "amd64"),
         entry("d", "unknown", "unknown"),
         entry("e", "linux", "amd64"),
         media_type=media_type,
     )
-    assert choose_platform(found, IMAGE).digest == digest("e")
+    assert choose_platform(result, IMAGE).digest == digest("e")
 
 
 def test_the_variant_that_runs_everywhere_is_chosen() -> None:
-    found = index(entry("a", "linux", "amd64", "v3"), entry("b", "linux", "amd64"))
-    assert choose_platform(found, IMAGE).digest == digest("b")
+    result = index(entry("a", "linux", "amd64", "v3"), entry("b", "linux", "amd64"))
+    assert choose_platform(result, IMAGE).digest == digest("b")
 
 
 @pytest.mark.parametrize("others", [[], [entry("f", "unknown", "unknown")]])
@@ -89,13 +89,13 @@ def test_the_only_image_of_an_index_may_leave_its_platform_to_the_configuration(
 
 
 def test_an_index_for_arm_alone_is_refused_with_what_it_has() -> None:
-    found = index(
+    result = index(
         entry("a", "linux", "arm64", "v8"), entry("b", "linux", "arm", "v7"), entry("d", "unknown", "unknown")
     )
     with pytest.raises(
         UnsupportedImage, match=rf"{IMAGE} is for linux/arm/v7, linux/arm64/v8, .*--platform linux/amd64"
     ):
-        choose_platform(found, IMAGE)
+        choose_platform(result, IMAGE)
 
 
 def test_an_image_that_is_configured_for_arm_is_refused() -> None:
@@ -112,17 +112,17 @@ def test_a_configuration_without_platform_is_refused(config: bytes) -> None:
 
 
 def test_a_docker_image_keeps_its_bytes() -> None:
-    found = parsed(image())
-    assert as_docker_schema2(found, IMAGE) is found
-    assert found.digest == manifest.digest_of(json.dumps(image()).encode())
+    result = parsed(image())
+    assert as_docker_schema2(result, IMAGE) is result
+    assert result.digest == manifest.digest_of(json.dumps(image()).encode())
 
 
 def test_an_oci_image_is_rewritten_with_the_same_blobs() -> None:
-    found = parsed(image(OCI_MANIFEST, OCI_CONFIG, (OCI_LAYER, OCI_LAYER)))
-    copy = as_docker_schema2(found, IMAGE)
+    result = parsed(image(OCI_MANIFEST, OCI_CONFIG, (OCI_LAYER, OCI_LAYER)))
+    copy = as_docker_schema2(result, IMAGE)
     assert json.loads(copy.body) == image(layers=(DOCKER_LAYER, DOCKER_LAYER))
     assert copy == parse_manifest(copy.body, DOCKER_MANIFEST, IMAGE)
-    assert [blob.digest for blob in copy.blobs] == [blob.digest for blob in found.blobs]
+    assert [blob.digest for blob in copy.blobs] == [blob.digest for blob in result.blobs]
 
 
 def test_what_an_oci_image_becomes_never_changes() -> None:
@@ -151,9 +151,9 @@ def test_a_docker_image_with_oci_layers_is_rewritten() -> None:
     ],
 )
 def test_a_layer_that_is_not_gzip_is_refused_by_name(media_type: str) -> None:
-    found = parsed(image(OCI_MANIFEST, OCI_CONFIG, (OCI_LAYER, media_type, OCI_LAYER)))
+    result = parsed(image(OCI_MANIFEST, OCI_CONFIG, (OCI_LAYER, media_type, OCI_LAYER)))
     with pytest.raises(UnsupportedImage) as refused:
-        as_docker_schema2(found, IMAGE)
+        as_docker_schema2(result, IMAGE)
     assert str(refused.value).startswith(f"{IMAGE}: layer 2 of 3 ({digest('2')}) is {media_type}, ")
     assert "compression=gzip" in str(refused.value)
 

@@ -79,8 +79,8 @@ def test_the_roles_policies_fit_in_a_role_however_many_endpoints_there_are(count
     endpoints = {f"sagemaker-endpoint-{n}": endpoint for n in range(count)}
     vpc = {"subnetIds": ["subnet-0a1b2c3d", "subnet-1a1b2c3d"], "securityGroupIds": ["sg-0a1b2c3d"]}
     role = {"statements": [{"actions": ["secretsmanager:GetSecretValue"], "resources": [SECRET]}]}
-    told = settings(endpoints=endpoints, vpc=vpc, role=role, bucket={"kmsKeyArn": KEY})
-    documents = execution.documents(told, "aws", ACCOUNT, BUCKET, arn("ecr", "repository/triton"))
+    loaded = settings(endpoints=endpoints, vpc=vpc, role=role, bucket={"kmsKeyArn": KEY})
+    documents = execution.documents(loaded, "aws", ACCOUNT, BUCKET, arn("ecr", "repository/triton"))
     changing = size(documents["logs-and-metrics"]) + size(documents["statements"])
     assert sum(map(size, documents.values())) + changing <= MAX_INLINE_POLICIES
 
@@ -90,7 +90,7 @@ def test_the_roles_policies_fit_in_a_role_however_many_endpoints_there_are(count
 
     assert writes(f"sagemaker-endpoint-{count - 1}")
     assert writes("of-somebody-else") is not named
-    assert bool(told.warnings("triton-sagemaker")) is not named
+    assert bool(loaded.warnings("triton-sagemaker")) is not named
 
 
 def test_a_key_of_the_bucket_is_used_through_s3_only() -> None:

@@ -55,7 +55,7 @@ CLIENTS = "cloudwatch|logs|s3|sagemaker|sns|sts"
 
 def denied(documents: Iterable[Policy], requests: Iterable[Request]) -> list[Request]:
     documents = list(documents)
-    return [each for each in requests if evaluate(documents, *each) is not Verdict.ALLOWED]
+    return [request for request in requests if evaluate(documents, *request) is not Verdict.ALLOWED]
 
 
 @cache
@@ -90,11 +90,11 @@ def calls_in(files: Iterable[Path]) -> set[str]:
     methods = set(re.findall(rf"\b_?({CLIENTS})\.(?!get_paginator|meta\b)(\w+)\(", source))
     methods |= set(re.findall(rf"\b_?({CLIENTS})\.get_paginator\(\"(\w+)\"\)", source))
     methods |= {("s3", method) for method in re.findall(r"\bwrite_once\(s3\)\.(\w+)\(", source)}
-    found = {f"{service}:{_operation(service, method)}" for service, method in methods}
+    result = {f"{service}:{_operation(service, method)}" for service, method in methods}
     scaling = "application-autoscaling"
-    found |= {f"{scaling}:{each}" for each in _operations(scaling) if re.search(rf"\b{xform_name(each)}\b", source)}
+    result |= {f"{scaling}:{each}" for each in _operations(scaling) if re.search(rf"\b{xform_name(each)}\b", source)}
     # the copy engine names its operations as the API does
-    return found | {f"ecr:{each}" for each in _operations("ecr") if f'"{each}"' in source}
+    return result | {f"ecr:{each}" for each in _operations("ecr") if f'"{each}"' in source}
 
 
 def _operations(service: str) -> list[str]:
