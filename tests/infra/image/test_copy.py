@@ -97,7 +97,7 @@ def test_the_digest_of_a_source_decides_where_there_is_a_tag_too(
 
 
 @pytest.mark.parametrize("mutability", ["MUTABLE", "IMMUTABLE"])
-def test_a_tag_that_holds_the_image_is_left_alone(
+def test_a_tag_that_already_names_the_image_is_unchanged(
     ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository, mutability: str
 ) -> None:
     destination.mutability = mutability
@@ -181,7 +181,7 @@ def test_a_tag_that_is_taken_while_the_layers_are_copied_is_a_conflict(
     assert taken[0] in str(conflict.value)
 
 
-def test_the_same_image_put_by_somebody_else_meanwhile_is_fine(
+def test_the_same_image_may_get_the_tag_during_the_copy(
     ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository
 ) -> None:
     wanted = put_image(source, layers=(b"layer",))
@@ -265,7 +265,7 @@ def test_a_configuration_of_other_bytes_is_refused_before_a_byte_moves(
     assert nothing_changed(ecr)
 
 
-def test_a_copy_that_failed_is_gone_on_with(
+def test_a_failed_copy_is_resumed(
     ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository
 ) -> None:
     digest = put_image(source)
@@ -330,9 +330,7 @@ def test_an_image_that_no_source_has_names_every_source_and_which_tags_it_has(
     assert "RepositoryNotFoundException" in newer
 
 
-def test_the_one_source_that_refuses_speaks_for_itself(
-    registries: Registries, ecr: FakeEcr, destination: Repository
-) -> None:
+def test_the_error_of_the_only_source_is_raised(registries: Registries, ecr: FakeEcr, destination: Repository) -> None:
     ecr.repository("210987654321", "us-east-1", "mine").pullable = False
     with pytest.raises(EcrRefused, match=r"^ECR repository mine of account 210987654321 in us-east-1: BatchGetImage"):
         copy_image([ImageReference.in_ecr("210987654321", "us-east-1", "mine", tag="1")], DESTINATION, registries)
@@ -348,9 +346,7 @@ def test_old_credentials_end_the_search_at_once(ecr: FakeEcr, registries: Regist
     assert len(ecr.calls) == 1
 
 
-def test_a_destination_that_does_not_exist_is_said_to_be_before_a_byte_moves(
-    registries: Registries, source: Repository
-) -> None:
+def test_a_missing_destination_is_reported_before_a_byte_moves(registries: Registries, source: Repository) -> None:
     put_image(source, layers=(b"layer",))
     with pytest.raises(EcrRefused, match=r"RepositoryNotFoundException.*A destination repository must exist"):
         copy_image([SOURCE], DESTINATION, registries)

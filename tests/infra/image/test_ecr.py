@@ -92,7 +92,7 @@ def test_another_image_than_the_one_asked_for_is_refused(destination: Repository
         repository.manifest(wanted)
 
 
-def test_an_image_that_is_not_there_is_named_with_account_and_region(repository: EcrRepository) -> None:
+def test_a_missing_image_is_named_with_account_and_region(repository: EcrRepository) -> None:
     says = "ECR repository triton/prod of account 123456789012 in eu-west-1 does not have the image 1.0."
     with pytest.raises(ImageNotFound, match=re.escape(says)):
         repository.manifest("1.0")
@@ -107,7 +107,7 @@ def test_an_archived_image_cannot_be_read_and_can_be_put_again(
     assert repository.tagged_digest("23.10-py3") is None
 
 
-def test_a_repository_that_is_not_there_is_named_with_the_way_out(registries: Registries) -> None:
+def test_a_missing_repository_is_named_with_the_way_out(registries: Registries) -> None:
     with pytest.raises(EcrRefused) as refused:
         registries.ecr(SOURCE).manifest("23.10-py3")
     assert str(refused.value) == (
@@ -126,7 +126,7 @@ def test_denied_access_says_what_must_be_allowed_and_where(repository: EcrReposi
     assert "allow the caller ecr:InitiateLayerUpload" in str(refused.value)
 
 
-def test_missing_and_old_credentials_are_told_from_a_broken_network(ecr: FakeEcr, repository: EcrRepository) -> None:
+def test_missing_and_expired_credentials_differ_from_a_broken_network(ecr: FakeEcr, repository: EcrRepository) -> None:
     def raising(error: Exception) -> None:
         def raise_it(parameters: Parameters) -> None:
             raise error

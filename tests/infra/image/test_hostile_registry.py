@@ -181,9 +181,7 @@ def redirecting(monkeypatch: pytest.MonkeyPatch, *targets: str) -> list[tuple[st
         "http://\x1b[2J/",
     ],
 )
-def test_a_redirect_to_where_nobody_should_be_sent_is_not_followed(
-    monkeypatch: pytest.MonkeyPatch, target: str
-) -> None:
+def test_a_redirect_to_an_unsafe_address_is_not_followed(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
     asked = redirecting(monkeypatch, target)
     with pytest.raises(TransferFailed) as refused:
         Retry(tries=4).call(lambda: Http().get("https://registry.test/blob", {}), "image: layer")
@@ -208,7 +206,7 @@ def test_a_redirect_to_another_host_is_followed_without_the_token(monkeypatch: p
     ]
 
 
-def test_the_address_of_a_token_is_no_link_local_one() -> None:
+def test_a_link_local_token_service_is_refused() -> None:
     with pytest.raises(Broken, match="link-local"):
         Http().refuse_link_local("https://169.254.169.254/token")
 

@@ -72,9 +72,7 @@ def test_whatever_breaks_where_the_bytes_arrive_once_and_in_order(
     assert read == CONTENT[: len(read)]
 
 
-def test_a_connection_that_breaks_is_gone_on_with_by_range(
-    blobs: BlobServer, blob: Path, retry: Retry, pauses: list[float]
-) -> None:
+def test_a_broken_download_resumes_by_range(blobs: BlobServer, blob: Path, retry: Retry, pauses: list[float]) -> None:
     blobs.cut_after = [1000, 500]
     reader = reader_of(blobs, blob, len(CONTENT), retry)
     assert reader.read(0, len(CONTENT)) == CONTENT
@@ -116,7 +114,7 @@ def test_tries_have_a_bound_and_the_pauses_grow(blobs: BlobServer, blob: Path, p
     assert len(pauses) == 8
 
 
-def test_the_bound_is_for_each_part_anew(blobs: BlobServer, blob: Path, retry: Retry) -> None:
+def test_the_bound_applies_to_each_part(blobs: BlobServer, blob: Path, retry: Retry) -> None:
     blobs.cut_after = [100, 100, 5800, 100, None]
     reader = reader_of(blobs, blob, len(CONTENT), retry)
     assert reader.read(0, 6000) + reader.read(6000, len(CONTENT) - 6000) == CONTENT
@@ -128,13 +126,13 @@ def test_a_busy_server_is_asked_again(blobs: BlobServer, blob: Path, retry: Retr
     assert reader_of(blobs, blob, len(CONTENT), retry).read(0, 10) == CONTENT[:10]
 
 
-def test_an_address_that_stays_refused_is_given_up_soon(blobs: BlobServer, blob: Path, pauses: list[float]) -> None:
+def test_a_url_that_stays_refused_fails_soon(blobs: BlobServer, blob: Path, pauses: list[float]) -> None:
     blobs.statuses = [403] * 10
     with pytest.raises(TransferFailed, match=r"127\.0\.0\.1 answered HTTP 403\. Tried 3 times"):
         reader_of(blobs, blob, len(CONTENT), Retry(sleep=pauses.append)).read(0, 10)
 
 
-def test_a_blob_that_is_not_there_is_not_asked_for_again(blobs: BlobServer, blob: Path, retry: Retry) -> None:
+def test_a_missing_blob_is_not_requested_again(blobs: BlobServer, blob: Path, retry: Retry) -> None:
     blobs.statuses = [404] * 10
     with pytest.raises(TransferFailed, match=r"127\.0\.0\.1 answered HTTP 404\. Push the image again"):
         reader_of(blobs, blob, len(CONTENT), retry).read(0, 10)

@@ -52,7 +52,7 @@ def lose_uploads(ecr: FakeEcr, destination: Repository, operation: str, *numbers
     ecr.before[operation] = before
 
 
-def test_a_layer_is_copied_in_parts_and_arrives_whole(
+def test_a_layer_is_copied_in_parts(
     ecr: FakeEcr, registries: Registries, destination: Repository, layer: Descriptor, blobs: BlobServer
 ) -> None:
     assert copy(registries, layer) == [5 * MIB, 10 * MIB, 12 * MIB]
@@ -66,7 +66,7 @@ def test_a_layer_is_copied_in_parts_and_arrives_whole(
     ]
 
 
-def test_a_download_that_breaks_is_gone_on_with_in_the_middle_of_a_part(
+def test_a_broken_download_resumes_in_the_middle_of_a_part(
     registries: Registries, destination: Repository, layer: Descriptor, blobs: BlobServer, pauses: list[float]
 ) -> None:
     blobs.cut_after = [7 * MIB, 1 * MIB, None]
@@ -76,7 +76,7 @@ def test_a_download_that_breaks_is_gone_on_with_in_the_middle_of_a_part(
     assert len(pauses) == 2
 
 
-def test_an_address_that_has_expired_is_asked_for_anew(
+def test_an_expired_url_is_replaced(
     ecr: FakeEcr, registries: Registries, destination: Repository, layer: Descriptor, blobs: BlobServer
 ) -> None:
     blobs.statuses = [403]
@@ -125,7 +125,7 @@ def test_the_copy_goes_on_where_ecr_says_that_it_ends(
 
 
 @pytest.mark.parametrize("held", [5 * MIB - 1, 12 * MIB])
-def test_a_part_after_which_ecr_holds_less_or_more_than_was_sent_is_given_up(
+def test_a_part_of_which_ecr_has_fewer_or_more_bytes_than_sent_fails(
     ecr: FakeEcr, registries: Registries, layer: Descriptor, held: int
 ) -> None:
     def claim(parameters: Parameters) -> None:
@@ -150,7 +150,7 @@ def test_an_upload_that_is_lost_begins_again(
     assert ecr.operations()["InitiateLayerUpload"] == 2
 
 
-def test_an_upload_that_is_always_lost_is_given_up(
+def test_an_upload_that_is_always_lost_fails(
     ecr: FakeEcr, registries: Registries, destination: Repository, layer: Descriptor
 ) -> None:
     lose_uploads(ecr, destination, "CompleteLayerUpload", 1, 2, 3, 4)
@@ -169,7 +169,7 @@ def test_a_completed_upload_whose_answer_was_lost_is_complete(
     assert ecr.operations()["InitiateLayerUpload"] == 1
 
 
-def test_a_layer_that_somebody_else_completes_first_is_complete(
+def test_a_layer_may_be_completed_by_another_upload(
     ecr: FakeEcr, registries: Registries, destination: Repository, layer: Descriptor
 ) -> None:
     ecr.before["CompleteLayerUpload"] = lambda parameters: destination.layers.update({DIGEST: destination.directory})

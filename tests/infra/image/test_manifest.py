@@ -170,7 +170,7 @@ def test_a_foreign_layer_is_refused_by_name(media_type: str) -> None:
         as_docker_schema2(parsed(image(layers=(media_type,))), IMAGE)
 
 
-def test_what_is_no_container_image_is_refused() -> None:
+def test_other_artifacts_than_container_images_are_refused() -> None:
     chart = parsed(image(OCI_MANIFEST, "application/vnd.cncf.helm.config.v1+json", (OCI_LAYER,)))
     with pytest.raises(
         UnsupportedImage, match=r"not a container image: its configuration is application/vnd\.cncf\.helm"

@@ -166,7 +166,7 @@ def test_a_token_is_not_asked_for_in_plain_text(registry: FakeRegistry) -> None:
         repository(registry).manifest("23.10-py3")
 
 
-def test_an_image_that_is_not_there_is_named(registry: FakeRegistry) -> None:
+def test_a_missing_image_is_named(registry: FakeRegistry) -> None:
     with pytest.raises(ImageNotFound, match=rf"{registry.host}/{NAME} does not have the image 1\.0"):
         repository(registry).manifest("1.0")
 
@@ -208,7 +208,7 @@ def test_an_image_is_copied_to_ecr_and_no_token_goes_where_its_layers_are(
     assert not [headers for headers in blobs.headers if "Authorization" in headers]
 
 
-def test_a_download_that_breaks_is_gone_on_with_by_range(
+def test_a_broken_download_resumes_by_range(
     registry: FakeRegistry, ecr: FakeEcr, destination: Repository, blobs: BlobServer
 ) -> None:
     registry.put_image("23.10-py3")

@@ -91,7 +91,7 @@ def test_an_image_by_digest_loses_its_tag() -> None:
         ("", "begins with the registry's host"),
     ],
 )
-def test_what_is_no_reference_is_refused_with_the_reason(text: str, says: str) -> None:
+def test_an_invalid_reference_is_refused_with_the_reason(text: str, says: str) -> None:
     with pytest.raises(InvalidImageReference) as refused:
         ImageReference.parse(text)
     assert says in str(refused.value)

@@ -433,7 +433,7 @@ def test_the_uploader_writes_artifacts_and_nothing_else() -> None:
     assert may(encrypted, "kms:GenerateDataKey", KEY, kms_ViaService="s3.ap-northeast-1.amazonaws.com")
 
 
-def test_the_execution_roles_documents_can_be_given_to_who_makes_the_role() -> None:
+def test_the_execution_roles_documents_are_for_a_role_outside_the_stack() -> None:
     stack = names()
     documents = principals.execution_role(stack)
     bucket = "arn:aws:s3:::sagemaker-models"
