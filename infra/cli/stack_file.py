@@ -14,7 +14,7 @@ from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, Seq
 
 from infra.cli.project import Project, StackFileError, content, relative
 from infra.cli.stack_yaml import ConfigReader, InvalidYamlError, Position, compose
-from infra.diagnostics.location import Location, at, keys_at
+from infra.diagnostics.location import Location, value_at
 from infra.diagnostics.messages import command_to_encrypt
 from infra.diagnostics.problem import ConfigurationError, Problem, key_of, path_of
 from infra.diagnostics.suggest import nearest
@@ -235,7 +235,7 @@ class StackFile:
         namespace, *below = [part for part in key.split(":") if part] or [key]
         if below:
             return f"{namespace}:{below[-1]}"
-        name = nearest(key, keys_at(Settings, ()))
+        name = nearest(key, Settings.fields_by_key())
         return str(path_of((name,), self.project.name)[0]) if name else None
 
     def _locate(self, problem: Problem) -> Problem:
@@ -252,7 +252,7 @@ class StackFile:
         hidden = (key in self._yaml.secrets and (len(key) == 1 or self._is_misplaced(key)) for key in above)
         if not self.has_config or any(hidden) or any(key in reported for key in above):
             return False
-        return not self.has_environments or (self.has(path) and not isinstance(at(self.config, path), dict))
+        return not self.has_environments or (self.has(path) and not isinstance(value_at(self.config, path), dict))
 
     def _is_misplaced(self, secret: Location) -> bool:
         namespace, _, name = str(secret[0]).partition(":")

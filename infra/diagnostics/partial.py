@@ -1,292 +1,233 @@
-"""Every mistake of a stack's configuration at once.
+"""Validation that continues after a mistake, which hides only the rules that read the key it is in.
 
-Pydantic looks at a rule across keys only where each key is right by itself, and at one across sections only where the
-rules inside of them hold: one mistake hides others. So what is wrong is replaced until all is right. Where nobody can
-tell what was meant there are several readings, and what counts is what each of them shows: it is wrong whatever was
-meant.
+Pydantic runs the rules of a section only if every key is valid. Here each key is validated by itself, and each rule
+runs on the section as far as it is valid; a rule that reads another key is skipped.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
-from copy import deepcopy
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import ValidationError
+from annotated_types import MaxLen, MinLen
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from infra.diagnostics.location import (
-    Location,
-    WrittenModel,
-    at,
-    field_of,
-    home,
-    is_entry,
-    is_mapping_at,
-    keys_at,
-    meant,
-    variants_with,
-)
-from infra.diagnostics.messages import BESIDE_NAMES, EMPTY, NAMELESS, Mistake, is_own, is_secret
-from infra.settings.correction import correction
-from infra.settings.stand_in import LEFT_OUT, fresh_names, stand_ins
+from infra.diagnostics import messages
+from infra.diagnostics.location import Location, container, discriminator, key_type, sections_in
+from infra.diagnostics.problem import Problem, key_of
+from infra.diagnostics.suggest import nearest
+from infra.settings.section import Section
 
-MAX_READINGS = 16
-MAX_ROUNDS = 40
-"""More than there are mistakes that hide one another; each round leaves fewer."""
+_Section = TypeVar("_Section", bound=Section)
 
-Words = Callable[[Collection[ErrorDetails], Mapping[str, Any]], Iterator[Mistake]]
-"""Says errors of values in our own words."""
+Sections = Mapping[str | None, type[Section]]
+"""A section, or the members of a tagged union by their tags."""
+
+TAG = "strategy"
+"""The key that tells the members of a tagged union apart."""
+
+_INVALID: Final = object()
+"""In place of a value whose problem is reported."""
 
 
-@dataclass(frozen=True)
-class _Edit:
-    """Another value at a place, or its own at another one.
-
-    Attributes:
-        meant: whether the user meant it so; else it is of nobody, and is not told of.
-    """
-
-    place: Location
-    value: Any = LEFT_OUT
-    to: Location | None = None
-    meant: bool = False
-
-
-def mistakes(values: Mapping[str, Any], model: type[WrittenModel], words: Words) -> list[tuple[Location, str, str]]:
-    """Every mistake of the values, as its place in them, the rule's id and a message."""
-    first = _Reading(values, model, words)
-    as_it_stands, *behind = first.rounds()
-    told, number = [each for found in behind for each in found], 1
-    while told and number < min(first.choices, MAX_READINGS):
-        found = {each for found in _Reading(values, model, words, number).rounds() for each in found}
-        told, number = [each for each in told if each in found], number + 1
-    return [*as_it_stands, *told]
-
-
-def as_meant(
-    values: Mapping[str, Any], model: type[WrittenModel], words: Words
-) -> tuple[dict[str, Any], set[Location]]:
-    """Valid values that are as those given but for the mistakes, and the places in them that are of nobody."""
-    reading = _Reading(values, model, words)
-    list(reading.rounds())
-    return reading.values, reading.of_nobody
-
-
-class _Reading:
-    """The values as they may have been meant.
+class PartialValidation:
+    """Finds every problem of a stack's settings.
 
     Args:
-        number: which of the possible stand-ins it takes first.
+        locate: returns the path in the stack file of a place in the settings.
+        is_secret: whether the values below a top-level key may be secrets.
+        stack: the stack's name, for commands in messages.
     """
 
-    def __init__(self, values: Mapping[str, Any], model: type[WrittenModel], words: Words, number: int = 0) -> None:
-        self.choices = 1
-        self.values, self._model, self._words, self._number = deepcopy(dict(values)), model, words, number
-        self._taken: Counter[Location] = Counter()
+    def __init__(
+        self, locate: Callable[[Location], Location], is_secret: Callable[[str], bool], stack: str | None = None
+    ) -> None:
+        self.problems: list[Problem] = []
+        self._locate, self._is_secret, self._stack = locate, is_secret, stack
         self._written: dict[Location, Location] = {}
-        self.of_nobody: set[Location] = set()
+        self._with_unknown_keys: set[Location] = set()
 
-    def rounds(self) -> Iterator[list[tuple[Location, str, str]]]:
-        """What is wrong, then what is wrong behind it, and so on."""
-        for _ in range(MAX_ROUNDS):
-            found = list(self._words(self._errors(), self.values))
-            told = ((each.place, each.rule, each.message) for each in found if not self._is_of_nobody(each))
-            yield [(self._as_written(place), rule, message) for place, rule, message in told if message]
-            changed: set[Location] = set()
-            for each in found:
-                if not _within(each.place, changed) and (place := self._stand_in(each.place, each)):
-                    changed.add(place)
-            if not changed:
-                return
+    def validate(self, model: type[_Section], values: Mapping[str, Any]) -> _Section:
+        """The settings as far as they are valid: an attribute that is not raises `InvalidSetting`."""
+        return self._section(model, self._known_keys({None: model}, values, ()), ())
 
-    def _is_of_nobody(self, mistake: Mistake) -> bool:
-        """Whether what stands in for something makes it, or what was left out."""
-        place = mistake.place
-        match mistake.error["type"]:
-            case "too_short" if any(_within(each, {place}) for each in self.of_nobody):
-                return True
-            case "extra_forbidden" if (*place[:-1], "strategy") in self.of_nobody:
-                return _within(place, self.of_nobody) or bool(variants_with(self._model, mistake.error["loc"]))
-        return _within(place, self.of_nobody)
+    def _section(self, model: type[_Section], values: dict[str, Any], place: Location) -> _Section:
+        for problem in model.problems_of_text(values):
+            self._report(problem.rule, problem.message, (*place, *problem.path))
+        values, implied = model.in_shape(values)
+        if implied:
+            self._written[(*place, *implied)] = self._as_written(place)
+        fields = {name: self._field(model, name, values, place) for name in model.model_fields}
+        valid = {name: value for name, value in fields.items() if value is not _INVALID}
+        section = model.as_far_as_valid(valid, values.keys(), implied)
+        for problem in [*section.broken_rules("error")]:
+            self._report(problem.rule, problem.message, (*place, *problem.path))
+            section.invalidate(problem.path)
+        return section
 
-    def _errors(self) -> list[ErrorDetails]:
-        """Those that are not made by others: what a key without its name, or one that nobody knows, was meant for is
-        missed elsewhere."""
-        if nameless := list(_nameless(self.values, self._model)):
-            return nameless
-        found = _errors(self.values, self._model)
-        unknown = [each for each in found if each["type"] == "extra_forbidden"]
-        unknown = [each for each in unknown if not variants_with(self._model, each["loc"])] or unknown
-        empty = (each for each in _empty(self.values) if not self._needs_secret(each["loc"]))
-        return unknown or [*empty] or found
+    def _field(self, model: type[Section], name: str, values: Mapping[str, Any], place: Location) -> Any:
+        field = model.model_fields[name]
+        key = str(field.alias)
+        if key in values:
+            return values[key] if values[key] is _INVALID else self._value(model, name, values[key], (*place, key))
+        if not field.is_required():
+            return field.get_default(call_default_factory=True)
+        if self._as_written(place) not in self._with_unknown_keys:
+            self._report(messages.MISSING, messages.missing(field), (*place, key))
+        return _INVALID
 
-    def _needs_secret(self, place: Location) -> bool:
-        return len(place) > 1 and is_secret(field_of(self._model, place[:1]))
+    def _value(self, model: type[Section], name: str, value: Any, place: Location) -> Any:
+        field = model.model_fields[name]
+        sections: Any = sections_in(field.annotation)
+        kind = container(field.annotation)
+        if not sections:
+            return self._leaf(model, name, value, place)
+        is_section = isinstance(value, kind or dict)
+        if not is_section:
+            return self._of_wrong_type(model, name, "list_type" if kind is list else "dict_type", value, place)
+        if kind is None:
+            return self._member(model, name, sections, self._known_keys(sections, value, place), place)
+        if not self._has_size(model, name, value, place):
+            return _INVALID
+        if kind is list:
+            return [self._item(model, name, sections, item, (*place, n)) for n, item in enumerate(value)]
+        return {key: self._entry(model, name, sections, key, item, place) for key, item in value.items()}
 
-    def _stand_in(self, place: Location, mistake: Mistake | None) -> Location | None:
-        """Put the next of the possible stand-ins in, where there is none left into the section around, and say where;
-        what is wrong with a stand-in itself hides nothing."""
-        options = self._options(place, mistake)
-        self.choices = max(self.choices, len(options))
-        if self._taken[place] >= len(options):
-            above = place[:-1]
-            return None if not above or _within(above, self.of_nobody) else self._stand_in(above, None)
-        number = (self._number + self._taken[place]) % len(options)
-        self._taken[place] += 1
-        for edit in options[number]:
-            self._apply(edit)
-        return place
+    def _member(
+        self, model: type[Section], name: str, sections: Sections, values: dict[str, Any], place: Location
+    ) -> Section | Any:
+        """The member of a tagged union, or the only section."""
+        tag_of = discriminator(model.model_fields[name])
+        if tag_of is None:
+            return self._section(sections[None], values, place)
+        if (tag := tag_of(values)) not in sections:
+            if _INVALID in values.values() or self._as_written(place) in self._with_unknown_keys:
+                return _INVALID
+            return self._leaf(model, name, values, place)
+        own = sections[tag].fields_by_key()
+        by_default = TAG in own and TAG not in values
+        for key in values.keys() - own.keys():
+            message = messages.key_of_another_member(key, str(tag), sections, by_default)
+            self._report(messages.UNKNOWN_KEY, message, (*place, key))
+        if by_default and values.keys() - own.keys():
+            return _INVALID  # another member is probably intended
+        return self._section(sections[tag], {key: value for key, value in values.items() if key in own}, place)
 
-    def _options(self, place: Location, mistake: Mistake | None) -> list[list[_Edit]]:
-        if mistake:
-            error = mistake.error
-            if error["type"] == "extra_forbidden":
-                return self._unknown_as_meant(place, error["loc"])
-            if error["type"] in (NAMELESS, BESIDE_NAMES):
-                return self._below_a_name(place, error["input"])
-            if error["loc"][-1:] == ("[key]",):
-                names = fresh_names(at(self.values, place[:-1]))
-                return [[_Edit(place, to=(*place[:-1], name))] for name in names]
-            if (instead := self._corrected(place, error)) is not None:
-                return [[_Edit(place, instead, meant=True)]]
-        found = [[_Edit(place, value)] for value in stand_ins(self._model, place)]
-        section = place[:-1]
-        if mistake and is_own(mistake.error) and section and not is_entry(self._model, section):
-            found += [[_Edit(section, value)] for value in stand_ins(self._model, section)]  # another key may be wrong
-        return found
+    def _entry(
+        self, model: type[Section], name: str, sections: Sections, key: str, value: Any, place: Location
+    ) -> Section:
+        """An entry of a mapping by names; it is empty if its name is invalid."""
+        section = self._item(model, name, sections, value, (*place, key))
+        try:
+            _key_adapter(model, name).validate_python(key)
+        except ValidationError as error:
+            self._report_invalid(model, name, error.errors()[0], (*place, key))
+            return type(section).as_far_as_valid({}, (), ())
+        return section
 
-    def _below_a_name(self, place: Location, keys: Collection[str]) -> list[list[_Edit]]:
-        """Below one of the names that there are, or below one that is missing."""
-        mapping = at(self.values, place)
-        names = [name for name in mapping if name not in keys] or fresh_names(mapping)
-        moved = [[_Edit((*place, key), to=(*place, name, key)) for key in keys] for name in names]
-        return [*moved, [_Edit((*place, key)) for key in keys]]
+    def _item(self, model: type[Section], name: str, sections: Sections, value: Any, place: Location) -> Section:
+        """A section in a list or mapping; it is empty if it is not a mapping."""
+        (section,) = sections.values()
+        if isinstance(value, dict):
+            return self._section(section, self._known_keys(sections, value, place), place)
+        self._of_wrong_type(model, name, "dict_type", value, place)
+        return section.as_far_as_valid({}, (), ())
 
-    def _corrected(self, place: Location, error: ErrorDetails) -> Any:
-        given = error["input"]["strategy"] if error["type"] == "union_tag_invalid" else error["input"]
-        return None if self._taken[place] else correction(error, given, field_of(self._model, place))
+    def _has_size(self, model: type[Section], name: str, value: Any, place: Location) -> bool:
+        try:
+            _size_adapter(model, name).validate_python(value)
+        except ValidationError as error:
+            self._report_invalid(model, name, error.errors()[0], place)
+            return False
+        return True
 
-    def _unknown_as_meant(self, place: Location, location: Location) -> list[list[_Edit]]:
-        """As it is meant by its spelling, or by where it stands; else it may be any key that the section has not."""
-        *above, written = place
-        section = tuple(above)
-        if written != location[-1]:  # what makes it unknown
-            return [[_Edit(place, each)] for each in variants_with(self._model, location)]
-        if variants_with(self._model, location):
-            return [[_Edit(place)]]
-        if key := meant(self._model, location):
-            return [[_Edit(place, to=(*section, key))]]
-        if belongs := home(self._model, location):
-            found = list(_expanded(self.values, belongs.above, belongs.path))
-            return [*([_Edit(place, to=(*each, belongs.key))] for each in found), [_Edit(place)]]
-        if (dotted := str(written).split("."))[0] in keys_at(self._model, location[:-1]):
-            return [[_Edit(place, to=(*section, *dotted))]]
-        given, known = at(self.values, section), keys_at(self._model, location[:-1])
-        absent = ((*section, key) for key in known if key not in given)
-        return [[_Edit(place)], *([_Edit(place), _Edit(each, stand_ins(self._model, each)[0])] for each in absent)]
+    def _leaf(self, model: type[Section], name: str, value: Any, place: Location) -> Any:
+        """A value without sections, or one that is not a section."""
+        try:
+            return _adapter(model, name).validate_python(value)
+        except ValidationError as error:
+            errors: dict[Location, ErrorDetails] = {}
+            for found in error.errors():
+                location = tuple(part for part in found["loc"] if part != "[key]")
+                if location not in errors or found["type"] == "dict_type":
+                    errors[location] = found
+            for location, found in errors.items():
+                if found["type"] == "union_tag_invalid":
+                    found, location = {**found, "input": value[TAG]}, (TAG,)
+                self._report_invalid(model, name, found, (*place, *location))
+        return _INVALID
 
-    def _apply(self, edit: _Edit) -> None:
-        if edit.to is not None:
-            value = _put(self.values, edit.place, LEFT_OUT)
-            if has(self.values, edit.to):
-                self.of_nobody.add(edit.place)
-            else:
-                self._written[edit.to] = self._as_written(edit.place)
-                _put(self.values, edit.to, value)
-        else:
-            _put(self.values, edit.place, edit.value)
-            if not edit.meant:
-                self.of_nobody.add(edit.place)
+    def _of_wrong_type(self, model: type[Section], name: str, kind: str, value: Any, place: Location) -> Any:
+        self._report_invalid(model, name, {"type": kind, "loc": (), "msg": "", "input": value}, place)
+        return _INVALID
+
+    def _known_keys(self, sections: Sections, values: Mapping[str, Any], place: Location) -> dict[str, Any]:
+        """The values of known keys, and of unknown ones under the name that is clearly intended."""
+        fields = {key: field for section in sections.values() for key, field in section.fields_by_key().items()}
+        known: dict[str, Any] = {}
+        for written, value in values.items():
+            key: str | None = written
+            if written not in fields:
+                key = nearest(written, fields)
+                message = messages.unknown_key(fields, key)
+                if not place and any(sign in written for sign in ".["):
+                    message = messages.flat_key(key_of(self._locate((written,))), self._stack)
+                self._report(messages.UNKNOWN_KEY, message, (*place, written))
+                if key is None:
+                    self._with_unknown_keys.add(self._as_written(place))
+                if key is None or key in values or key in known:
+                    continue
+                self._written[(*place, key)] = (*self._as_written(place), written)
+            assert key is not None
+            known[key] = value
+            if value is None or (not place and value == ""):
+                known[key] = _INVALID
+                self._report(messages.EMPTY, messages.empty(fields[key]), (*place, key))
+        return known
 
     def _as_written(self, place: Location) -> Location:
-        """Where it is in the values as they were given."""
+        """The place in the text, whose keys may be misspelt, and left out above an only variant's."""
         for length in range(len(place), 0, -1):
-            if found := self._written.get(place[:length]):
-                return (*found, *place[length:])
+            if place[:length] in self._written:
+                return self._as_written((*self._written[place[:length]], *place[length:]))
         return place
 
+    def _report_invalid(self, model: type[Section], name: str, error: ErrorDetails, place: Location) -> None:
+        field = model.model_fields[name]
+        secret = messages.is_secret(field)
+        key = key_of(self._locate(self._as_written(place)))
+        only_secrets = secret and place[:1] == (field.alias,)
+        if error["type"] == "string_type" and secret and (only_secrets or messages.misspells_secure(error["input"])):
+            self._report(messages.PLAINTEXT_SECRET, messages.plaintext_secret(key, self._stack), place)
+        elif error["input"] is None:
+            self._report(messages.EMPTY, messages.empty(field), place)
+        else:
+            hidden = secret or self._is_secret(str(place[0]))
+            message = messages.invalid(error, field, key, self._stack, hidden)
+            self._report(messages.rule_of(error), message, place)
 
-def _errors(values: Mapping[str, Any], model: type[WrittenModel]) -> list[ErrorDetails]:
-    try:
-        model.model_validate(values)
-    except ValidationError as error:
-        return [{**found, "loc": model.written_path(found["loc"], values)} for found in error.errors()]
-    return []
-
-
-def _error(kind: str, place: Location, given: Any) -> ErrorDetails:
-    return {"type": kind, "loc": place, "msg": "", "input": given}
-
-
-def _empty(value: Any, place: Location = ()) -> Iterator[ErrorDetails]:
-    """Keys that have no value: whoever left them so meant something by it. Pulumi gives text to those at the top."""
-    for key, each in value.items() if isinstance(value, Mapping) else enumerate(value):
-        if isinstance(value, Mapping) and (each is None or (not place and each == "")):
-            yield _error(EMPTY, (*place, key), each)
-        elif isinstance(each, list | Mapping):
-            yield from _empty(each, (*place, key))
+    def _report(self, rule: str, message: str, place: Location) -> None:
+        self.problems.append(Problem(rule, message, path=self._locate(self._as_written(place))))
 
 
-def _nameless(values: Any, model: type[WrittenModel], place: Location = ()) -> Iterator[ErrorDetails]:
-    """Mappings by names that have keys of what stands below a name."""
-    for key, each in values.items():
-        if isinstance(each, Mapping):
-            inner = (*place, key)
-            known = {*keys_at(model, inner)} if is_mapping_at(model, inner) else set()
-            if found := [name for name in each if name in known and _is_value(model, (*inner, "*"), name, each[name])]:
-                yield _error(*((NAMELESS, inner, [*each]) if each.keys() <= known else (BESIDE_NAMES, inner, found)))
-            else:
-                yield from _nameless(each, model, inner)
+@cache
+def _adapter(model: type[Section], name: str) -> TypeAdapter[Any]:
+    field = model.model_fields[name]
+    return _strict(field.annotation, *field.metadata)
 
 
-def _is_value(model: type[WrittenModel], section: Location, key: str, value: Any) -> bool:
-    """Whether it is rather the value of a section's key than a whole section which is called like that."""
-    if not isinstance(value, Mapping):
-        return value is not None
-    return not is_mapping_at(model, (*section, key)) and not value.keys().isdisjoint(keys_at(model, (*section, key)))
+@cache
+def _key_adapter(model: type[Section], name: str) -> TypeAdapter[Any]:
+    return _strict(key_type(model.model_fields[name].annotation))
 
 
-def _expanded(values: Any, above: Location, path: tuple[str, ...]) -> Iterator[Location]:
-    """The places of a path in which `*` is any name that there is."""
-    if "*" not in path:
-        yield (*above, *path)
-        return
-    length = path.index("*")
-    mapping = (*above, *path[:length])
-    names = at(values, mapping) if has(values, mapping) else ()
-    for name in names if isinstance(names, Mapping) else ():
-        yield from _expanded(values, (*mapping, name), path[length + 1 :])
+@cache
+def _size_adapter(model: type[Section], name: str) -> TypeAdapter[Any]:
+    field = model.model_fields[name]
+    return _strict(container(field.annotation), *(each for each in field.metadata if isinstance(each, MinLen | MaxLen)))
 
 
-def has(values: Any, place: Location) -> bool:
-    """Whether there is a value."""
-    try:
-        return at(values, place) is not None
-    except (KeyError, IndexError, TypeError):
-        return False
-
-
-def _put(values: Any, place: Location, value: Any) -> Any:
-    """Change a value, and return what was there; sections on the way are made where they are missing."""
-    *above, last = place
-    for part in above:
-        if isinstance(values, dict) and values.get(part) is None:
-            values[part] = {}
-        if not has(values, (part,)):  # no section, and told as that
-            return LEFT_OUT
-        values = at(values, (part,))
-    if isinstance(values, list) and isinstance(last, int):
-        values[last] = deepcopy(value)
-    if not isinstance(values, dict):
-        return LEFT_OUT
-    before = values.pop(last, LEFT_OUT)
-    if value is not LEFT_OUT:
-        values[last] = deepcopy(value)
-    return before
-
-
-def _within(place: Location, places: Collection[Location]) -> bool:
-    return any(place[:length] in places for length in range(len(place) + 1))
+def _strict(type_: Any, *metadata: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(Annotated[(type_, *metadata)] if metadata else type_, config=ConfigDict(strict=True))

@@ -1,10 +1,15 @@
-"""Which word was meant by one that is not known."""
+"""The word or value that somebody probably intended."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import Any
+
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 AWS_WORDS: Mapping[str, tuple[str, ...]] = {
     "MinCapacity": ("min",),  # RegisterScalableTarget
@@ -23,9 +28,9 @@ AWS_WORDS: Mapping[str, tuple[str, ...]] = {
     "LinearStepSize": ("percent",),
     "AlarmName": ("existing",),  # UpdateEndpoint, Alarm
 }
-"""What AWS calls the keys that have another name here, by the operation whose parameters they are."""
+"""AWS's words for keys that have another name here, by the operation whose parameters they are."""
 
-OTHERS_WORDS: Mapping[str, tuple[str, ...]] = {
+OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
     "replicas": ("initialInstanceCount",),  # Kubernetes
     "instances": ("initialInstanceCount",),
     "count": ("initialInstanceCount",),
@@ -34,42 +39,75 @@ OTHERS_WORDS: Mapping[str, tuple[str, ...]] = {
     "maxReplicas": ("max",),
     "cron": ("schedule",),
 }
-"""What others call them."""
+"""Words of other systems."""
 
 _SHORTEST_BEGINNING = 3
-"""Letters of a word that tell which one is meant where a single one begins with them: `env`, `prod`."""
+"""Letters of a word that identify the only one that begins with them: `env`, `prod`."""
 
 _LEAST_ALIKE = 0.67
-"""By difflib's ratio; below, `artifact` is taken for `variants`."""
+"""By difflib's ratio; below it, `artifact` is like `variants`."""
 
+_BOOLEANS = {"true": True, "yes": True, "on": True, "y": True, "false": False, "no": False, "off": False, "n": False}
+"""Words of YAML 1.1 and of people for true and false."""
 
-def same(word: str, known: Iterable[str]) -> str | None:
-    """The known word that is written the same but for its case, or is another name for the same."""
-    by_plain = _by_plain(tuple(known))
-    others = (each for each in _OTHERS.get(_plain(word), ()) if each in by_plain.values())
-    return by_plain.get(_plain(word)) or next(others, None)
+_NUMBER = re.compile(r"(?:0|[1-9]\d*)(?:\.\d+)?")
+"""Without a leading zero: 010 may be octal, or text."""
+
+_RELEASE = re.compile(r"\d\d\.\d\d-py3")
+"""A release of Triton, as AWS tags its image."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that is another name for the same, begins like it or is spelled like it, whatever the case."""
     by_plain = _by_plain(tuple(known))
     plain = _plain(word)
-    if found := same(word, by_plain.values()):
-        return found
-    beginning = [each for each in by_plain if each.startswith(plain)] if len(plain) >= _SHORTEST_BEGINNING else []
-    if len(beginning) != 1:
-        beginning = difflib.get_close_matches(plain, by_plain, n=1, cutoff=_LEAST_ALIKE)
-    return by_plain[beginning[0]] if beginning else None
+    synonyms = (synonym for synonym in _SYNONYMS.get(plain, ()) if synonym in by_plain.values())
+    if match := by_plain.get(plain) or next(synonyms, None):
+        return match
+    matches = [known for known in by_plain if known.startswith(plain)] if len(plain) >= _SHORTEST_BEGINNING else []
+    if len(matches) != 1:
+        matches = difflib.get_close_matches(plain, by_plain, n=1, cutoff=_LEAST_ALIKE)
+    return by_plain[matches[0]] if matches else None
+
+
+def correction(error: ErrorDetails, field: FieldInfo) -> Any:
+    """The value to write instead of an invalid one; None if it is not clear."""
+    given = error["input"]
+    match error["type"]:
+        case "int_type" | "float_type" if isinstance(given, str) and _NUMBER.fullmatch(given.strip()):
+            number = float(given)
+            if number.is_integer():
+                return int(number)
+            return number if error["type"] == "float_type" else None
+        case "bool_type" if isinstance(given, str):
+            return _BOOLEANS.get(given.casefold())
+        case "union_tag_invalid" | "enum" | "literal_error" if isinstance(given, str):
+            return nearest(given, choices(error))
+        case "string_type" | "string_pattern_mismatch" if isinstance(given, str | float):
+            return _release(given) if _RELEASE.fullmatch(str((field.examples or [""])[0])) else None
+    return None
+
+
+def choices(error: ErrorDetails) -> list[str]:
+    """The valid values."""
+    context = error["ctx"]
+    return re.findall(r"'([^']+)'", context.get("expected") or context["expected_tags"])
+
+
+def _release(given: str | float) -> str | None:
+    """YAML reads 23.10 as a number, which has no zero at its end."""
+    tag = f"{given:.2f}-py3" if isinstance(given, float) else f"{given}-py3"
+    return tag if _RELEASE.fullmatch(tag) else None
 
 
 @lru_cache(maxsize=1024)
 def _by_plain(known: tuple[str, ...]) -> Mapping[str, str]:
-    return {_plain(each): each for each in known}
+    return {_plain(word): word for word in known}
 
 
 def _plain(word: str) -> str:
-    """Without what differs between camelCase, snake_case and kebab-case."""
+    """Without the differences between camelCase, snake_case and kebab-case."""
     return word.casefold().replace("_", "").replace("-", "")
 
 
-_OTHERS = {_plain(word): ours for word, ours in {**OTHERS_WORDS, **AWS_WORDS}.items()}
+_SYNONYMS = {_plain(word): ours for word, ours in {**OTHER_WORDS, **AWS_WORDS}.items()}

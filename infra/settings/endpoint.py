@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Annotated, Any, Self
 
@@ -11,7 +11,6 @@ from pydantic import (
     AfterValidator,
     GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
-    PrivateAttr,
     ValidationError,
     WithJsonSchema,
     model_validator,
@@ -21,6 +20,7 @@ from pydantic_core import CoreSchema, InitErrorDetails
 
 from infra.aws import instance_types
 from infra.diagnostics.location import Location
+from infra.diagnostics.problem import Problem
 from infra.names import ONLY_VARIANT
 from infra.release import estimate
 from infra.release.estimate import Duration
@@ -66,8 +66,6 @@ VariantName = Annotated[str, AfterValidator(partial(_name, kind="variant")), Wit
 class EndpointSettings(Section):
     """One SageMaker endpoint. The keys of its only variant may be written without `variants` and its name."""
 
-    _is_short: bool = PrivateAttr(False)
-
     variants: dict[VariantName, Variant] = setting(
         "Production variants by name, each with its own model, capacity and weight. Instead, the keys of an only "
         f"variant can be set on the endpoint itself; the variant is then named {ONLY_VARIANT}.",
@@ -102,19 +100,29 @@ class EndpointSettings(Section):
     def _accept_short_form(cls, value: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
         if not isinstance(value, dict):
             return validate(value)
-        keys = InstanceVariant.fields_by_key().keys()
-        of_variant = {key: item for key, item in value.items() if key in keys}
-        of_endpoint = {key: item for key, item in value.items() if key not in keys}
-        short = "variants" not in value
-        endpoint = validate({"variants": {ONLY_VARIANT: of_variant}, **of_endpoint})
-        if of_variant and not short:
-            message = (
-                f"cannot be combined with {', '.join(sorted(of_variant))}. Set these keys on each variant instead."
-            )
-            error = InitErrorDetails(type=violation("short-form-with-variants", message), loc=("variants",), input=None)
+        values, implied = cls.in_shape(value)
+        endpoint = validate(values)
+        for problem in cls.problems_of_text(value):
+            error = InitErrorDetails(type=violation(problem.rule, problem.message), loc=problem.path, input=None)
             raise ValidationError.from_exception_data(cls.__name__, [error])
-        endpoint._is_short = short
+        endpoint._implied = implied
         return endpoint
+
+    @classmethod
+    def problems_of_text(cls, values: Mapping[str, Any]) -> Iterator[Problem]:
+        of_variant = sorted(values.keys() & InstanceVariant.fields_by_key().keys())
+        if of_variant and "variants" in values:
+            message = f"cannot be combined with {', '.join(of_variant)}. Set these keys on each variant instead."
+            yield Problem("short-form-with-variants", message, path=("variants",))
+
+    @classmethod
+    def in_shape(cls, values: dict[str, Any]) -> tuple[dict[str, Any], Location]:
+        keys = InstanceVariant.fields_by_key().keys()
+        of_variant = {key: value for key, value in values.items() if key in keys}
+        of_endpoint = {key: value for key, value in values.items() if key not in keys}
+        if "variants" in values:
+            return of_endpoint, ()
+        return {"variants": {ONLY_VARIANT: of_variant}, **of_endpoint}, ("variants", ONLY_VARIANT)
 
     @classmethod
     def fields_by_key(cls) -> dict[str, FieldInfo]:
@@ -174,7 +182,7 @@ class EndpointSettings(Section):
 
     def path(self, variant: str, *keys: str | int) -> Location:
         """The path of a variant's setting as it is written in the stack file, from the endpoint on."""
-        return keys if self._is_short else ("variants", variant, *keys)
+        return keys if self._implied else ("variants", variant, *keys)
 
     @warning("alarms")
     def no_rollback_alarm(self) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import functools
 import json
 import shlex
 from collections.abc import Collection, Iterator, Mapping
@@ -13,13 +12,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from infra.aws.provider import AWS_KEYS, refusals
-from infra.diagnostics import messages, partial
 from infra.diagnostics.location import Location, nesting
 from infra.diagnostics.messages import command_to_encrypt
+from infra.diagnostics.partial import PartialValidation
 from infra.diagnostics.problem import ConfigurationError, Problem, key_of, path_of
 from infra.diagnostics.suggest import nearest
 from infra.settings.bounds import MAX_DEPTH, MAX_DIGITS, too_deep
 from infra.settings.endpoint import EndpointSettings
+from infra.settings.section import InvalidSetting
 from infra.settings.stack import Settings
 
 _PROVIDERS = ("aws", "pulumi")
@@ -61,11 +61,11 @@ def load(config: Mapping[str, str], project: str, secret: Collection[str] = (), 
         raise ConfigurationError(deep)
     given = _values(config, project)
     values = {name: value for name, (_, value) in given.items()}
-    words = functools.partial(messages.mistakes, model=Settings, namespace=project, secret=secret, stack=stack)
-    wrong = []
-    for (first, *below), rule, message in partial.mistakes(values, Settings, words):
-        key = given[str(first)][0] if first in given else path_of((first,), project)[0]
-        wrong.append(Problem(rule, message, path=(key, *below)))
+    settings = _valid(values)
+    partial = _partial(given, project, secret, stack)
+    if settings is None:
+        partial.validate(Settings, values)
+    wrong = partial.problems
     told = {each.path for each in wrong}
     found = [
         *(*_misplaced(config, project), *_refused(config, project)),
@@ -79,37 +79,58 @@ def load(config: Mapping[str, str], project: str, secret: Collection[str] = (), 
     for name in SECRET_KEYS.keys() & values.keys():
         if (key := f"{project}:{name}") not in secret:
             found += [each for each in in_plain_text(key, values[name], stack) if each.path not in told]
-    if found := [*found, *wrong]:
+    if (found := [*found, *wrong]) or settings is None:
         raise ConfigurationError(found)
-    return Settings.model_validate(values)
+    return settings
 
 
 def valid_endpoints(config: Mapping[str, str], project: str) -> dict[str, EndpointSettings]:
-    """The endpoints in ``config`` whose models and instances are valid, whatever else is wrong."""
-    given = {name: value for name, (_, value) in _values(config, project).items()}
-    words = functools.partial(messages.mistakes, model=Settings, namespace=project)
-    values, of_nobody = partial.as_meant(given, Settings, words)
+    """The endpoints in `config` whose models and instances are valid, whatever else is not."""
+    given = _values(config, project)
+    settings = _partial(given, project).validate(Settings, {name: value for name, (_, value) in given.items()})
     endpoints = {}
-    for name, value in values.get("endpoints", {}).items():
-        written = any(partial.has(given, ("endpoints", name, key)) for key in ("model", "variants"))
-        if written and not any(_tells_what_runs(place, name) for place in of_nobody):
-            with contextlib.suppress(ValidationError):
-                endpoints[name] = EndpointSettings.model_validate(value)
+    with contextlib.suppress(InvalidSetting):
+        for name, endpoint in settings.endpoints.items():
+            written = given["endpoints"][1][name]
+            if "model" not in written and "variants" not in written:
+                continue  # the key of the model is misspelt
+            with contextlib.suppress(InvalidSetting):
+                for variant in endpoint.instance_variants.values():
+                    _ = variant.model.model_dump(), variant.instance_type, variant.environment
+                endpoints[name] = endpoint
     return endpoints
+
+
+def _valid(values: Mapping[str, Any]) -> Settings | None:
+    if any(value == "" or _has_empty(value) for value in values.values()):
+        return None
+    try:
+        return Settings.model_validate(values)
+    except ValidationError:
+        return None
+
+
+def _has_empty(value: Any) -> bool:
+    """Whether a key has no value: somebody left it so by mistake, and pydantic takes it for the default."""
+    if isinstance(value, dict | list):
+        return any(map(_has_empty, value.values() if isinstance(value, dict) else value))
+    return value is None
+
+
+def _partial(
+    given: Mapping[str, tuple[str, Any]], project: str, secret: Collection[str] = (), stack: str | None = None
+) -> PartialValidation:
+    def locate(place: Location) -> Location:
+        first, *below = place
+        return (given[str(first)][0] if first in given else path_of((first,), project)[0], *below)
+
+    return PartialValidation(locate, lambda key: locate((key,))[0] in secret, stack)
 
 
 def provider_config(config: Mapping[str, str], project: str) -> dict[str, str]:
     """The keys of the `aws` provider in ``config``, also those that are misspelt, without unknown ones."""
     given = {**{_meant(key, config, project): value for key, value in config.items()}, **config}
     return {f"aws:{key}": given[f"aws:{key}"] for key in sorted(AWS_KEYS) if f"aws:{key}" in given}
-
-
-def _tells_what_runs(place: Location, endpoint: str) -> bool:
-    """Whether a model, or what it runs on, stands there or below."""
-    if place[:2] != ("endpoints", endpoint)[: len(place)]:
-        return False
-    section = place[4:] if "variants" in place[2:3] else place[2:]
-    return not section or section[0] in ("model", "instanceType", "environment")
 
 
 def in_plain_text(key: str, value: Any, stack: str | None, *below: str) -> Iterator[Problem]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
@@ -50,14 +51,13 @@ def _marking(key: str, severity: Severity) -> Callable[[_Rule], _Rule]:
     return mark
 
 
-def violation(rule: str, message: str, at: str | None = None) -> PydanticCustomError:
+def violation(rule: str, message: str) -> PydanticCustomError:
     """A broken rule, as a validator of pydantic raises it.
 
     Args:
         rule: the rule's id, such as `arm-instance`.
-        at: the top-level key that is wrong, if it is not the key of the validator.
     """
-    return PydanticCustomError(rule, "{message}", {"message": message, "at": at})
+    return PydanticCustomError(rule, "{message}", {"message": message})
 
 
 class Effect(StrEnum):
@@ -118,6 +118,10 @@ def setting(
     return Field(description=description, json_schema_extra=extra, **field)
 
 
+class InvalidSetting(Exception):
+    """A rule reads a setting that is not valid."""
+
+
 class Section(WrittenModel):
     """One mapping of the stack file. Keys are camelCase, unknown keys are invalid, and all broken rules are raised at
     once."""
@@ -125,6 +129,9 @@ class Section(WrittenModel):
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, alias_generator=to_camel, validate_by_name=False
     )
+
+    _implied: Location = PrivateAttr(())
+    """The keys above those of the section that the text has without them."""
 
     @model_validator(mode="after")
     def _rules_hold(self) -> Self:
@@ -136,10 +143,46 @@ class Section(WrittenModel):
             raise ValidationError.from_exception_data(type(self).__name__, broken)
         return self
 
+    @classmethod
+    def as_far_as_valid(cls, values: Mapping[str, Any], keys: Collection[str], implied: Location) -> Self:
+        """A section in which only some values are valid; to read another one raises `InvalidSetting`.
+
+        Args:
+            values: the valid values by the names of their fields.
+            keys: the keys that the text has.
+            implied: the keys above those that the text has without them.
+        """
+        named = {name for name, field in cls.model_fields.items() if field.alias in keys}
+        section = cast(Self, cls.model_construct(named))
+        section.__dict__.clear()
+        section.__dict__.update(values)
+        section._implied = implied
+        return section
+
+    def invalidate(self, path: Location) -> None:
+        """Make rules that read the key at a path skip; one below another section is left to that section."""
+        for name, field in type(self).model_fields.items():
+            if path == (field.alias,):
+                self.__dict__.pop(name, None)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name in type(self).model_fields:
+                raise InvalidSetting(name)
+            return super().__getattr__(name)
+
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        for name in type(self).model_fields:
+            getattr(self, name)
+        return super().model_dump(**options)
+
     def broken_rules(self, severity: Severity) -> Iterator[Problem]:
-        """The problems that the section's own rules of a severity find, with paths that begin in the section."""
+        """The problems that the section's own rules of a severity find, with paths that begin in the section; a rule
+        that reads an invalid setting is skipped."""
         for method in _rules_of(type(self), severity):
-            yield from _problems(method.rule, method(self))
+            with contextlib.suppress(InvalidSetting):
+                yield from [*_problems(method.rule, method(self))]
 
     def broken_warnings(self) -> Iterator[Problem]:
         """The warnings of the section and of all sections below it, with paths that begin in the section."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from collections.abc import Collection, Iterable, Iterator, Set
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from infra.aws import gpus, instance_types
 from infra.diagnostics.location import Location
@@ -42,20 +42,6 @@ def _duplicates(named: Iterable[tuple[Location, Set[_Name]]]) -> Iterator[tuple[
 
 class Settings(StackSections):
     """A stack: its sections and the rules across them."""
-
-    @classmethod
-    def written_path(cls, path: Location, values: Mapping[str, Any]) -> Location:
-        """The path of a setting in the stack file, where an only variant has no name.
-
-        Args:
-            values: the settings as they are written.
-        """
-        match path:
-            case ("endpoints", name, "variants", _, *keys):
-                endpoint = values["endpoints"].get(name)
-                if isinstance(endpoint, Mapping) and "variants" not in endpoint:
-                    return ("endpoints", name, *keys)
-        return path
 
     def warnings(self, project: str, secret: Collection[str] = ()) -> list[Problem]:
         """Settings that AWS accepts and that are probably mistakes.

@@ -84,7 +84,7 @@ def test_a_number_of_thousands_of_digits_is_text(validate: Validate, number: str
 
 def test_up_reads_such_a_number_as_text_too() -> None:
     endpoint = '{"e": {"initialInstanceCount": ' + "9" * 5000 + "}}"
-    with pytest.raises(ConfigurationError, match=r"initialInstanceCount: '9{79}…: must be a valid integer"):
+    with pytest.raises(ConfigurationError, match=r"initialInstanceCount: must be a valid integer, not '9{79}…\."):
         load({"triton-sagemaker:endpoints": endpoint}, "triton-sagemaker")
 
 

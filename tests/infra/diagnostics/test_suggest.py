@@ -191,7 +191,7 @@ def test_a_key_that_is_like_no_other_is_answered_with_all_of_its_section() -> No
     (problem,) = problems(broken)
     assert problem == (
         "p:endpoints.canary.model.xyzzy",
-        "unknown key; known keys here: artifact, defaultModelName, path.",
+        "unknown key; known keys: artifact, checkArtifact, defaultModelName, path.",
     )
 
 
