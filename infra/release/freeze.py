@@ -98,10 +98,10 @@ def windows_in(config: Mapping[str, Any], project: str) -> list[FreezeWindow]:
     text = config.get(f"{project}:freezeWindows") or "[]"
     try:
         return [FreezeWindow.of(window) for window in json.loads(text)]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError):
         raise UnreadableFreezeWindows(
-            f"{project}:freezeWindows cannot be read ({error!r}), so whether an endpoint may change now is not known. "
-            "Run `python -m infra validate` and fix it."
+            f"{project}:freezeWindows is not valid, so whether an endpoint may change now is not known. Run "
+            "`python -m infra validate`, which shows the problem, and fix it."
         ) from None
 
 

@@ -59,6 +59,7 @@ def fails(stack: Stack) -> str:
     with pytest.raises(StackFailed) as failed:
         stack.up()
     assert "Traceback" not in failed.value.output
+    assert "infra." not in failed.value.output, "an error has no path of a module"
     told = [text for text in failed.value.errors if "Next: " in text or "did not start" in text]
     assert len(told) == 1, failed.value.errors
     return told[0]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.messages import archives, golden, settings, stack_yaml, triton
+from tests.messages import archives, golden, release, settings, stack_yaml, triton
 
-SOURCES = (settings, stack_yaml, triton, archives)
+SOURCES = (settings, stack_yaml, triton, archives, release)
 
 if __name__ == "__main__":
     golden.GOLDEN.write_text(golden.text(SOURCES), encoding="utf-8")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from infra.errors import UserError
 from infra.release.autoscaling import Record, ScalingRecords
 from infra.release.driver import ReleaseDriver
+from infra.release.live import EndpointDescription
 from infra.release.policy import BatchSize, ReleasePolicy
 from infra.release.records import ReleaseRecord, ReleaseRecorder
 from infra.release.request import OWNER_TAG, EndpointRequest, PreviousRelease
@@ -336,25 +338,73 @@ def request(before: Mapping[str, Any] | None = None, **changes: Any) -> Endpoint
     return replace(plain, previous=replace(previous, **(before or {})), **changes)
 
 
-def release(
-    sagemaker: SageMaker,
-    said: list[str],
-    cloudwatch: CloudWatch | None = None,
-    *,
-    keep: Sequence[Callable[[ReleaseRecord], None]] = (),
-    **reports: Any,
-) -> ReleaseDriver:
+def driver(sagemaker: SageMaker, lines: list[str], cloudwatch: CloudWatch | None = None, **more: Any) -> ReleaseDriver:
+    """A driver that adds what it reports and warns of to `lines`.
+
+    Args:
+        more: `keep` of the recorder, and arguments of the driver.
+    """
+    recorder = ReleaseRecorder(sagemaker=sagemaker, sts=Sts(), keep=more.pop("keep", ()), warn=lines.append)
     return ReleaseDriver(
         sagemaker=sagemaker,
         logs=Logs(),
         autoscaling=sagemaker.autoscaling,
         cloudwatch=cloudwatch or CloudWatch(),
         scaling_records=ScalingRecords(sagemaker.s3, "b"),
-        recorder=ReleaseRecorder(sagemaker=sagemaker, sts=Sts(), keep=keep, warn=said.append),
-        report=said.append,
+        recorder=recorder,
+        report=lines.append,
         clock=FakeTime().clock(),
-        **reports,
+        **more,
     )
+
+
+@dataclass
+class Outcome:
+    """How a release ended."""
+
+    sagemaker: SageMaker
+    live: EndpointDescription | None = None
+    error: UserError | None = None
+    lines: list[str] = field(default_factory=list)
+    """What was reported and warned of."""
+    records: list[ReleaseRecord] = field(default_factory=list)
+
+    @property
+    def operations(self) -> list[str]:
+        return self.sagemaker.operations
+
+    @property
+    def serves(self) -> bool:
+        return self.live is not None and self.live.serves("new")
+
+    @property
+    def result(self) -> str | None:
+        """Of the only record; None if there is none."""
+        assert len(self.records) <= 1
+        return self.records[0].result if self.records else None
+
+    @property
+    def text(self) -> str:
+        """Everything that a person reads."""
+        return "\n".join([*self.lines, str(self.error or "")])
+
+    def sent(self, operation: str) -> Any:
+        """The only request of an operation."""
+        (request,) = [request for name, request in self.sagemaker.calls if name == operation]
+        return request
+
+
+def release(
+    sagemaker: SageMaker, asked: EndpointRequest | None = None, cloudwatch: CloudWatch | None = None, **more: Any
+) -> Outcome:
+    """Release the requested endpoint; an error is part of the outcome."""
+    outcome = Outcome(sagemaker)
+    more["keep"] = [*more.get("keep", ()), outcome.records.append]
+    try:
+        outcome.live = driver(sagemaker, outcome.lines, cloudwatch, **more).release(asked or request())
+    except UserError as error:
+        outcome.error = error
+    return outcome
 
 
 def watched(**changes: Any) -> EndpointRequest:

@@ -7,6 +7,7 @@ import json
 import typing
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,6 +15,23 @@ from botocore.exceptions import ClientError
 
 from infra.aws.errors import AwsRequestRefused
 from infra.release.records import ReleaseHistory, ReleaseRecord, ReleaseTopic, Result
+from tests.infra.release.fake_aws import (
+    CREATING,
+    ELSEWHERE,
+    FAILED,
+    NEW,
+    OLD,
+    ROLLING_BACK,
+    UPDATING,
+    CloudWatch,
+    SageMaker,
+    driver,
+    refused,
+    release,
+    request,
+    rolling_out,
+    watched,
+)
 
 BEGAN = 1795328100.0  # 2026-11-22T06:15:00Z
 RECORD = ReleaseRecord(
@@ -183,3 +201,122 @@ def test_a_refusal_names_operation_and_topic() -> None:
 
     with pytest.raises(AwsRequestRefused, match=f"topic {ARN}: Publish was refused: AuthorizationError"):
         ReleaseTopic(Denied(), ARN).publish(RECORD)
+
+
+def test_a_release_is_on_record_with_all_that_is_known_of_it() -> None:
+    (record,) = release(SageMaker(OLD, updated=[UPDATING, UPDATING, NEW])).records
+    assert record == ReleaseRecord(
+        endpoint="e",
+        result="succeeded",
+        from_config="old",
+        to_config="new",
+        began=1000.0,
+        ended=record.ended,
+        who="arn:aws:sts::123456789012:assumed-role/deployer/ci",
+        strategy="allAtOnce",
+        changes=("AllTraffic: model data s3://b/model-old.tar.gz -> s3://b/model-new.tar.gz",),
+        artifacts=("s3://b/model-new.tar.gz",),
+    )
+    assert record.ended > record.began
+
+
+OTHER = {**OLD, "EndpointConfigName": "other"}
+
+
+def other_release() -> SageMaker:
+    """Another release ends before this one begins."""
+    sagemaker = SageMaker(ELSEWHERE, OTHER, updated=[NEW])
+    sagemaker.counts["other"], sagemaker.types["other"], sagemaker.variants["other"] = 1, "ml.c5.xlarge", ["AllTraffic"]
+    return sagemaker
+
+
+STARTED = {"PendingDeploymentSummary": {"EndpointConfigName": "new", "StartTime": datetime.fromtimestamp(900, UTC)}}
+
+
+@pytest.mark.parametrize(
+    ("sagemaker", "began", "from_config"),
+    [
+        (SageMaker(FAILED, created=[CREATING, NEW]), None, None),
+        (SageMaker({**UPDATING, **STARTED}, NEW), 900, "old"),
+        (SageMaker({**CREATING, **STARTED}, NEW), 900, None),
+        (other_release(), None, "other"),
+    ],
+    ids=["first creation", "attached", "creation attached", "after another release"],
+)
+def test_a_record_has_the_beginning_and_the_configuration_before(
+    sagemaker: SageMaker, began: float | None, from_config: str | None
+) -> None:
+    (record,) = release(sagemaker).records
+    assert (record.result, record.from_config) == ("succeeded", from_config)
+    assert began in (None, record.began)
+
+
+@pytest.mark.parametrize("rate", [["OK", "ALARM", "OK"], ["OK", "OK", "OK", "ALARM"]], ids=["before", "at the end"])
+def test_a_rollback_is_on_record_with_reason_and_alarms(rate: list[str]) -> None:
+    sagemaker = SageMaker(OLD, updated=[rolling_out("Baking"), {**ROLLING_BACK, "FailureReason": "one\ntwo"}, OLD])
+    (record,) = release(sagemaker, watched(), CloudWatch(rate=rate, latency=["OK"])).records
+    assert (record.result, record.reason, record.alarms) == ("rolledBack", "one", ("rate",))
+
+
+def test_a_release_that_can_no_longer_be_followed_is_not_on_record_as_refused() -> None:
+    sagemaker = SageMaker(OLD, updated=[UPDATING])
+    describe = sagemaker.describe_endpoint
+
+    def expired(EndpointName: str) -> dict[str, Any]:
+        if sagemaker.operations:
+            raise refused("DescribeEndpoint", "the token has expired")
+        return describe(EndpointName)
+
+    sagemaker.describe_endpoint = expired  # type: ignore[method-assign]
+    assert release(sagemaker).result == "timedOut"
+
+
+@pytest.mark.parametrize("status", ["InService", "Updating", "SystemUpdating"])
+def test_nothing_is_on_record_if_no_release_was_needed(status: str) -> None:
+    now = {**NEW, "EndpointStatus": status}
+    assert release(SageMaker(now, now, NEW)).records == []
+
+
+@pytest.mark.parametrize(("before", "recorded"), [("old", True), ("new", False), ("", False)])
+def test_a_release_whose_end_was_not_observed_is_on_record_once_it_is_live(before: str, recorded: bool) -> None:
+    records = release(SageMaker(NEW), request(before={"config_name": before})).records
+    assert [(record.result, record.from_config, record.seconds) for record in records] == [
+        ("succeeded", "old", 0)
+    ] * recorded
+
+
+def test_a_failure_to_record_is_a_warning_that_changes_nothing() -> None:
+    def denied(_: ReleaseRecord) -> None:
+        raise AwsRequestRefused("s3://b/releases/e/x.json: PutObject was refused: AccessDenied: not you")
+
+    outcome = release(SageMaker(OLD, updated=[UPDATING, NEW]), keep=[denied])
+    assert (outcome.serves, outcome.result) == (True, "succeeded"), "the others receive it nevertheless"
+    assert outcome.lines[-1].endswith("s3://b/releases/e/x.json: PutObject was refused: AccessDenied: not you")
+
+
+@pytest.mark.parametrize(("problem", "warned"), [("Could not find endpoint configuration", 0), ("not authorized", 1)])
+def test_a_configuration_that_cannot_be_read_leaves_the_record_incomplete(problem: str, warned: int) -> None:
+    sagemaker = SageMaker(OLD, updated=[UPDATING, NEW])
+    describe = sagemaker.describe_endpoint_config
+
+    def gone(EndpointConfigName: str) -> dict[str, Any]:
+        if EndpointConfigName == "old" and sagemaker.operations:
+            raise refused("DescribeEndpointConfig", problem)
+        return describe(EndpointConfigName)
+
+    sagemaker.describe_endpoint_config = gone  # type: ignore[method-assign]
+    outcome = release(sagemaker)
+    assert (outcome.result, outcome.records[0].changes) == ("succeeded", ())
+    assert sum("DescribeEndpointConfig was refused" in line for line in outcome.lines) == warned
+
+
+def test_an_interruption_is_not_on_record() -> None:
+    sagemaker, records = SageMaker(OLD), list[ReleaseRecord]()
+
+    def interrupted(**_: Any) -> None:
+        raise KeyboardInterrupt
+
+    sagemaker.update_endpoint = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        driver(sagemaker, [], keep=[records.append]).release(request())
+    assert records == []
