@@ -2,48 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from infra.settings.endpoint import EndpointName
 from infra.settings.section import Section, rule, setting
 
-_IMPORT = "Pulumi docs, Importing resources"
+
+def _imported(resource: str, source: str = "Pulumi docs, Importing resources") -> Any:
+    return setting(resource, default=False, example=True, source=source)
 
 
 class AdoptSettings(Section):
-    """Existing resources that the stack imports under their current names instead of creating them. After the import
-    the keys have no effect and can be removed."""
+    """Existing resources that the stack imports under their current names instead of creating them. After the import,
+    the keys can be removed."""
 
-    bucket: bool = setting(
-        "The bucket named bucket.name, with its encryption.", default=False, example=True, source=_IMPORT
+    bucket: bool = _imported("The bucket named bucket.name, with its encryption.")
+    bucket_policy: bool = _imported(
+        "The bucket's policy. The preview shows which parts of it the stack's own policy replaces."
     )
-    bucket_policy: bool = setting(
-        "The bucket's policy. The preview shows which parts of it the stack's own policy replaces.",
-        default=False,
-        example=True,
-        source=_IMPORT,
+    bucket_lifecycle: bool = _imported(
+        "The bucket's lifecycle rules. The preview shows which of them the stack's own rules replace."
     )
-    bucket_lifecycle: bool = setting(
-        "The bucket's lifecycle rules. The preview shows which of them the stack's own rules replace.",
-        default=False,
-        example=True,
-        source=_IMPORT,
-    )
-    repository: bool = setting(
-        "The ECR repository named image.repository, or its default name.", default=False, example=True, source=_IMPORT
-    )
-    role: bool = setting(
-        "The execution role named role.name. Its other policies are kept.", default=False, example=True, source=_IMPORT
-    )
+    repository: bool = _imported("The ECR repository named image.repository, or its default name.")
+    role: bool = _imported("The execution role named role.name. Its other policies are kept.")
     endpoints: list[EndpointName] = setting(
         "Endpoints without an owner tag. `pulumi up` releases them without downtime.",
         default_factory=list,
         example=["sagemaker-endpoint"],
         source="this project: an endpoint that another stack owns must not be released by mistake",
     )
-    autoscaling: bool = setting(
+    autoscaling: bool = _imported(
         "The scalable targets of these endpoints' variants; autoscaling.policyName identifies the scaling policy. Do "
         "not use it for targets that this stack registered: the import would replace and so deregister them.",
-        default=False,
-        example=True,
         source="Application Auto Scaling API RegisterScalableTargetRequest (Tags)",
     )
 

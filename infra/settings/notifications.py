@@ -39,8 +39,3 @@ class NotificationSettings(Section):
         source="SNS API CreateTopicInput (Name); this project: no FIFO topic, because email and chat cannot subscribe "
         "to one",
     )
-
-    @property
-    def region(self) -> str:
-        """The topic's region."""
-        return self.topic_arn.split(":")[3]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Set
+from collections.abc import Collection, Iterator
 from dataclasses import replace
-from typing import TypeVar
 
 from infra.aws import gpus, instance_types
 from infra.diagnostics.location import Location
@@ -14,7 +13,7 @@ from infra.diagnostics.problem import Problem, key_of, path_of
 from infra.image.aws_images import release_warning
 from infra.names import variant_resource
 from infra.policies.execution import fit_in_role
-from infra.settings import environment, kms
+from infra.settings import environment
 from infra.settings.alarms import AlarmSettings
 from infra.settings.endpoint import MAX_NAME
 from infra.settings.section import Broken, rule, warning
@@ -27,17 +26,6 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 """Environment variables that usually hold a secret. TOKEN alone may be a token of a language model."""
-
-_Name = TypeVar("_Name", str, tuple[str, str])
-
-
-def _duplicates(named: Iterable[tuple[Location, Set[_Name]]]) -> Iterator[tuple[Location, _Name, Location]]:
-    """Each path with a name that an earlier path has: the path, the name and the earlier path."""
-    first: dict[_Name, Location] = {}
-    for path, names in named:
-        if duplicate := next((name for name in sorted(names) if name in first), None):
-            yield path, duplicate, first[duplicate]
-        first = dict.fromkeys(names, path) | first
 
 
 class Settings(StackSections):
@@ -137,30 +125,29 @@ class Settings(StackSections):
             return f"{error} Or mirror another image with image.source."
         return None
 
+    def _in_other_region(self, arn: str | None) -> str | None:
+        region = arn.split(":")[3] if arn else self.region
+        if region == self.region:
+            return None
+        return f"{arn} is in {region}, but the stack is in {self.region}. Use one in the stack's region."
+
     @rule("bucket.kmsKeyArn")
     def bucket_key_region(self) -> str | None:
-        if of_key := kms.other_region(self.bucket.kms_key_arn, self.region):
-            return f"is a key in {of_key}; the bucket is in {self.region}. S3 requires a key in the bucket's region."
-        return None
+        """KMS guide, Multi-Region keys: services use keys in their own region."""
+        return self._in_other_region(self.bucket.kms_key_arn)
 
     @rule("endpoints")
     def volume_key_region(self) -> Broken:
+        """KMS guide, Multi-Region keys: services use keys in their own region."""
+        keys = {name: endpoint.volume_kms_key_arn for name, endpoint in self.endpoints.items()}
         return {
-            (name, "volumeKmsKeyArn"): f"{endpoint.volume_kms_key_arn} is a key in {of_key}; the endpoint is in "
-            f"{self.region}. Use a key in that region."
-            for name, endpoint in self.endpoints.items()
-            if (of_key := kms.other_region(endpoint.volume_kms_key_arn, self.region))
+            (name, "volumeKmsKeyArn"): problem for name, key in keys.items() if (problem := self._in_other_region(key))
         }
 
     @rule("notifications.topicArn")
     def topic_region(self) -> str | None:
-        topic = self.notifications
-        if topic is None or topic.region == self.region:
-            return None
-        return (
-            f"{topic.topic_arn} is in {topic.region}; the stack is in {self.region}. Use a topic in the stack's "
-            "region; SNS can deliver from there to other regions."
-        )
+        """This project: SNS can deliver from a topic in the stack's region to other regions."""
+        return self._in_other_region(self.notification_topic_arn)
 
     @rule("endpoints")
     def model_name_length(self) -> Broken:
@@ -172,25 +159,21 @@ class Settings(StackSections):
         }
 
     @rule("endpoints")
-    def duplicate_model_name(self) -> Broken:
-        """Pulumi docs, Resource URNs: two resources of a type must have different names."""
-        named = [(path, {resource}) for path, resource, _ in self._resources]
-        return {
-            path: f"its Model has the same name, {name}, as that of endpoints.{other[0]}, and names must be unique in "
-            "Pulumi (Resource URNs). Rename one of the two."
-            for path, name, other in _duplicates(named)
-        }
-
-    @rule("endpoints")
-    def duplicate_alarm_name(self) -> Broken:
-        """Pulumi docs, Resource URNs; CloudWatch API PutMetricAlarm, which overwrites an alarm of the same name. Models
-        with the same name are another rule's."""
-        by_resource = {resource: (path, alarms.names(resource)) for path, resource, alarms in reversed(self._resources)}
-        return {
-            path: f"its alarms have the same name, {name}, as those of endpoints.{other[0]}, and names must be unique "
-            "in Pulumi and CloudWatch (Resource URNs; API PutMetricAlarm). Rename one of the two."
-            for path, (_, name), other in _duplicates(reversed(by_resource.values()))
-        }
+    def duplicate_name(self) -> Broken:
+        """Pulumi docs, Resource URNs: two resources of a type must have different names; CloudWatch API PutMetricAlarm
+        overwrites an alarm of the same name."""
+        first: dict[tuple[str, str], Location] = {}
+        problems: dict[str | Location, str] = {}
+        for path, resource, alarms in self._resources:
+            names = [("Model", resource), *sorted(alarms.names(resource))]
+            if duplicate := next((name for name in names if name in first), None):
+                kind, name = duplicate
+                problems[path] = (
+                    f"its {kind} would have the same name, {name}, as that of endpoints.{first[duplicate][0]}. Rename "
+                    "one of the two."
+                )
+            first = dict.fromkeys(names, path) | first
+        return problems
 
     @rule("endpoints")
     def cpu_image_on_gpus(self) -> Broken:

@@ -37,15 +37,11 @@ def test_a_variant_has_the_same_problems_at_the_written_key_in_both_forms(key: s
     assert (short.replace("ranking.", "ranking.variants.AllTraffic."), found) == (long, rule)
 
 
-@pytest.mark.parametrize("form", [SHORT, LONG])
-def test_a_warning_names_the_written_key(form: dict[str, Any]) -> None:
-    (variant,) = [form] if form is SHORT else form["variants"].values()
-    config = changed("ranking", form | ({} if form is LONG else {"environment": {"HF_TOKEN": "x"}}))
-    if form is LONG:
-        config = changed("ranking", {"variants": {"AllTraffic": variant | {"environment": {"HF_TOKEN": "x"}}}})
-    above = () if form is SHORT else ("variants", "AllTraffic")
-    (warning,) = settings(config).warnings("p")
-    assert warning.path == ("p:endpoints", "ranking", *above, "environment", "HF_TOKEN")
+def test_a_warning_names_the_written_key() -> None:
+    variant = SHORT | {"environment": {"HF_TOKEN": "x"}}
+    for form, above in ((variant, ()), ({"variants": {"A": variant}}, ("variants", "A"))):
+        (warning,) = settings(changed("ranking", form)).warnings("p")
+        assert warning.path == ("p:endpoints", "ranking", *above, "environment", "HF_TOKEN")
 
 
 @pytest.mark.parametrize(
@@ -141,14 +137,14 @@ def alarmed(*short: str, **long: list[str]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("config", "at", "rule"),
     [
-        (alarmed("x-A", x=["A"]), "x.variants.A", "duplicate-model-name"),
+        (alarmed("x-A", x=["A"]), "x.variants.A", "duplicate-name"),
         (
             changed("endpoints", {n: {"variants": {v: {"model": MODEL}}} for n, v in (("x", "A-B"), ("x-A", "B"))}),
             "x-A.variants.B",
-            "duplicate-model-name",
+            "duplicate-name",
         ),
-        (alarmed("x", "x-rollback"), "x-rollback", "duplicate-alarm-name"),
-        (alarmed(x=["AllTraffic", "rollback"]), "x.variants.rollback", "duplicate-alarm-name"),
+        (alarmed("x", "x-rollback"), "x-rollback", "duplicate-name"),
+        (alarmed(x=["AllTraffic", "rollback"]), "x.variants.rollback", "duplicate-name"),
     ],
 )
 def test_names_in_pulumi_and_cloudwatch_are_unique(config: dict[str, Any], at: str, rule: str) -> None:
@@ -158,7 +154,7 @@ def test_names_in_pulumi_and_cloudwatch_are_unique(config: dict[str, Any], at: s
 def test_alarms_of_two_purposes_have_two_names() -> None:
     config = alarmed("x", "x-server")
     config[f"{PROJECT}:endpoints"]["x"]["alarms"] = {"serverErrorRatePercent": 1}
-    assert broken(config) == [("endpoints.x-server", "duplicate-alarm-name")]
+    assert broken(config) == [("endpoints.x-server", "duplicate-name")]
 
 
 @pytest.mark.parametrize(

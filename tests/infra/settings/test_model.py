@@ -19,8 +19,6 @@ ARTIFACT = "ranking.model.artifact"
     [
         ("ranking.model", {}, "path-or-artifact"),
         ("ranking.model", {"path": "a", "artifact": "b.tar.gz"}, "path-or-artifact"),
-        ("ranking.model", "models", "wrong-type"),
-        ("ranking.model.defaultModelName", "a/b", "wrong-form"),
         (ARTIFACT, "model.zip", "artifact-suffix"),
         (ARTIFACT, ".tar.gz", "artifact-suffix"),
         (ARTIFACT, "/m.tar.gz", "artifact-key"),
