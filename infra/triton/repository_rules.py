@@ -5,7 +5,7 @@ from __future__ import annotations
 from infra.triton.config import CONFIG_FILE
 from infra.triton.deployment import Deployment
 from infra.triton.rule import Finding, Findings, repository_rule
-from infra.triton.serve_options import ADDITIONAL_ARGS
+from infra.triton.serve_options import ADDITIONAL_ARGS, OLD_SHM_BYTES, OLD_SHM_UNTIL, SHM_DEFAULT_BYTE_SIZE
 
 MAX_LISTED = 20
 
@@ -85,3 +85,11 @@ def load_model(deployment: Deployment) -> Findings:
         elif name not in deployment.models:
             models = ", ".join(list(deployment.models)[:MAX_LISTED])
             yield Finding(f"{ADDITIONAL_ARGS}: --load-model={name} is not a model; the models are {models}")
+
+
+@repository_rule("shm-size", f"Set at least {OLD_SHM_BYTES}, or use a newer image", "python_backend #291")
+def shm_size(deployment: Deployment) -> Findings:
+    """Before 23.09 the Python backend requires 4 MiB of shared memory."""
+    size = (deployment.environment or {}).get(SHM_DEFAULT_BYTE_SIZE, "")
+    if deployment.release and deployment.release < OLD_SHM_UNTIL and size.isdecimal() and int(size) < OLD_SHM_BYTES:
+        yield Finding(f"{SHM_DEFAULT_BYTE_SIZE} is below {OLD_SHM_BYTES} bytes, and the image is {deployment.image}")

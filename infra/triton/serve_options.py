@@ -55,13 +55,17 @@ OPTIONS: Mapping[str, Option] = {
     "MODEL_LOAD_GPU_LIMIT": Option("fraction"),
     "OVERRIDE_PING_MODE": Option("choice", choices=("ready", "live")),
     "PING_MODE": Option("choice", choices=("ready", "live")),
-    "SHM_DEFAULT_BYTE_SIZE": Option("number", least=4 * MIB, most=INT64_MAX, unit="bytes"),
+    "SHM_DEFAULT_BYTE_SIZE": Option("number", least=MIB, most=INT64_MAX, unit="bytes"),
     "SHM_GROWTH_BYTE_SIZE": Option("number", least=1, most=INT64_MAX, unit="bytes"),
     "TENSORFLOW_VERSION": Option("choice", choices=("1", "2")),
     "THREAD_COUNT": Option("number", least=1),
 }
-"""By name without the prefix: what `serve` reads. The bounds of the byte sizes are the Python backend's
-(`TRITONBACKEND_Initialize` in python_be.cc: 4 MiB in releases to 24.12 and in its message to this day)."""
+"""By name without the prefix: what `serve` reads. The byte sizes are those of the Python backend
+(`TRITONBACKEND_Initialize` in python_be.cc)."""
+
+SHM_DEFAULT_BYTE_SIZE = f"{PREFIX}SHM_DEFAULT_BYTE_SIZE"
+OLD_SHM_BYTES, OLD_SHM_UNTIL = 4 * MIB, "23.09"
+"""The smallest default size of shared memory before this release (python_backend #291)."""
 
 SET_BY_SERVE: Mapping[str, str] = {
     "model-repository": "",

@@ -12,6 +12,7 @@ from tests.messages.golden import Example
 TITLE = "Model repositories"
 
 ARGUMENTS = {"environment": {"SAGEMAKER_TRITON_ADDITIONAL_ARGS": "--load-model=helper"}}
+SMALL_SHM: dict[str, Any] = {"environment": {"SAGEMAKER_TRITON_SHM_DEFAULT_BYTE_SIZE": "2097152"}}
 OTHERS: tuple[tuple[str, Files, dict[str, Any]], ...] = (
     ("backend-not-in-image", {"m/config.pbtxt": 'backend: "vllm"', "m/1/model.json": ""}, {"image": "24.09-py3"}),
     (
@@ -31,6 +32,7 @@ OTHERS: tuple[tuple[str, Files, dict[str, Any]], ...] = (
     ("load-model", python(PLAIN), ARGUMENTS),
     ("no-model", {"README.md": ""}, {}),
     ("not-loaded", python(PLAIN) | python(PLAIN, "other"), {}),
+    ("shm-size", python(PLAIN), SMALL_SHM | {"image": "22.12-py3"}),
     ("stray-directory", python(PLAIN) | {"docs/readme.txt": ""}, {}),
     ("template-leftover", python(f'{PLAIN} metric_tags {{ key: "team" value: "${{team}}" }}'), {}),
     ("version-ignored", python(PLAIN) | {"m/v2/model.py": ""}, {}),

@@ -1,111 +1,74 @@
-"""The check of a model repository says before a deployment what a real Triton says in it."""
+"""The check of model repositories says what Triton says: both judge the repositories of the corpus."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from infra.triton.check import check_repository
-from infra.triton.repository import ModelRepository
 from infra.triton.server import unavailable
 
-from .triton_container import TritonContainer
+from .corpus import CASES, Case, Files
+from .load_server import LoadServer
 
 pytestmark = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
 
-MODEL = """
-import triton_python_backend_utils as pb_utils
+JUDGED = [case for case in CASES if case.judged]
+QUICK = "--disable-auto-complete-config"
+"""Triton then validates tensors before it starts a Python process for the model."""
+SAMPLE = 15
+"""Each so many corrected repositories are loaded in `make test`, because a Python process starts for each of them."""
+MODELS_OF_A_SERVER = 25
 
-class TritonPythonModel:
-    def execute(self, requests):
-        return [
-            pb_utils.InferenceResponse([pb_utils.Tensor("y", pb_utils.get_input_tensor_by_name(each, "x").as_numpy())])
-            for each in requests
-        ]
-"""
-CONFIG = """
-backend: "python"
-max_batch_size: 8
-input [ { name: "x" data_type: TYPE_FP32 dims: [ 4 ] } ]
-output [ { name: "y" data_type: TYPE_FP32 dims: [ 4 ] } ]
-"""
-ENSEMBLE = """
-platform: "ensemble"
-max_batch_size: 8
-input [ { name: "image" data_type: TYPE_FP32 dims: [ 4 ] } ]
-output [ { name: "label" data_type: TYPE_FP32 dims: [ 4 ] } ]
-ensemble_scheduling {
-  step { model_name: "one" model_version: -1 input_map { key: "x" value: "image" } output_map { key: "y" value: "t" } }
-  step { model_name: "two" model_version: -1 input_map { key: "x" value: "t" } output_map { key: "y" value: "label" } }
-}
-"""
+DISAGREEMENTS: Mapping[str, str] = {}
+"""The cases that Triton judges otherwise, with the reason."""
 
 
-# The rule that finds it, and what the only model says.
-MODELS = [
-    (None, CONFIG + 'name: "model" version_policy { specific { versions: [ 1, 3 ] } }'),
-    ("model-name", CONFIG + 'name: "another"'),
-    ("version-missing", CONFIG + "version_policy { specific { versions: [ 3 ] } }"),
-    ("backend-missing", CONFIG.replace('backend: "python"', 'platform: "caffe2"')),
-    ("max-batch-size", CONFIG.replace("max_batch_size: 8", "max_batch_size: -1")),
-    ("tensor-incomplete", CONFIG + 'input [ { name: "z" dims: [ 1 ] } ]'),
-    ("dims", CONFIG.replace("[ 4 ]", "[ 0 ]", 1)),
-    ("preferred-batch-size", CONFIG + "dynamic_batching { preferred_batch_size: [ 16 ] }"),
-    ("gpus-of-cpu-kind", CONFIG + "instance_group { kind: KIND_CPU gpus: [ 0 ] }"),
-    ("label-file-missing", CONFIG.replace('name: "y"', 'name: "y" label_filename: "labels.txt"')),
-]
-
-# The rule that finds it, and what the ensemble of two such models says.
-ENSEMBLES = [
-    (None, ENSEMBLE),
-    ("ensemble-settings", ENSEMBLE + "instance_group { kind: KIND_CPU }"),
-    ("ensemble-step", ENSEMBLE.partition("ensemble_scheduling")[0] + "ensemble_scheduling { }"),
-    ("ensemble-step-model", ENSEMBLE.replace('"two"', '"three"')),
-    ("ensemble-step-model", ENSEMBLE.replace("model_version: -1", "", 1)),
-    ("ensemble-step-tensor", ENSEMBLE.replace('key: "x" value: "t"', 'key: "z" value: "t"')),
-    ("ensemble-batch-size", ENSEMBLE.replace("max_batch_size: 8", "max_batch_size: 9")),
-    ("ensemble-dangling", ENSEMBLE.replace('value: "t" } output_map', 'value: "image" } output_map')),
-]
+def renamed(files: Files, prefix: str) -> Files:
+    """The repository with a prefix before the name of each model."""
+    names = "|".join({path.partition("/")[0] for path in files})
+    return {
+        f"{prefix}{path}": re.sub(rf'((?:\bmodel_name|(?:^|\s)name): ")({names})"', rf'\1{prefix}\2"', content)
+        for path, content in files.items()
+    }
 
 
-def rules(repository: ModelRepository, default_model: str) -> set[str]:
-    problems = check_repository(repository.listing, default_model)
-    return {problem.rule for problem in problems if problem.severity == "error"}
-
-
-def serves(repository: ModelRepository, default_model: str, directory: Path) -> bool:
-    repository.pack(directory / "model.tar.gz")
-    container = TritonContainer.of(
-        directory / "model.tar.gz", directory / "container", SAGEMAKER_TRITON_DEFAULT_MODEL_NAME=default_model
-    )
-    container.server.start()
+def reasons(repositories: Mapping[str, tuple[Files, str]], directory: Path, *arguments: str) -> dict[str, str | None]:
+    """Why one Triton does not load the default model of each repository; None where it does."""
+    server = LoadServer(directory, *arguments)
     try:
-        return container.becomes_ready()
+        found = {}
+        for number, (name, (files, default_model)) in enumerate(repositories.items()):
+            prefix = f"c{number}_"
+            for path, content in renamed(files, prefix).items():
+                file = server.models / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(content, encoding="utf-8")
+            found[name] = server.load(f"{prefix}{default_model}")
+        return found
     finally:
-        container.server.stop(grace_seconds=0)
+        server.stop()
 
 
-def written(directory: Path, files: dict[str, str]) -> ModelRepository:
-    for path, content in files.items():
-        target = directory / "models" / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(content, encoding="utf-8")
-    return ModelRepository.read(directory / "models")
+def test_triton_rejects_the_broken_repositories(tmp_path: Path) -> None:
+    broken = {case.name: (case.broken, case.default_model) for case in JUDGED}
+    loaded = {name for name, reason in reasons(broken, tmp_path, QUICK).items() if reason is None}
+    assert loaded == DISAGREEMENTS.keys()
 
 
-@pytest.mark.parametrize(("rule", "config"), MODELS, ids=[rule or "good" for rule, _ in MODELS])
-def test_a_model_is_refused_by_both_or_by_none(tmp_path: Path, rule: str | None, config: str) -> None:
-    repository = written(tmp_path, {"model/config.pbtxt": config, "model/1/model.py": MODEL})
-    assert rules(repository, "model") == ({rule} if rule else set())
-    assert serves(repository, "model", tmp_path) == (rule is None)
+def rejected(cases: Sequence[Case], directory: Path) -> dict[str, str]:
+    """The corrected repositories that Triton rejects, with its reason; it completes configurations as on SageMaker."""
+    good = {case.name: (case.good, case.default_model) for case in cases}
+    return {name: reason for name, reason in reasons(good, directory).items() if reason is not None}
 
 
-@pytest.mark.parametrize(("rule", "ensemble"), ENSEMBLES, ids=[rule or "good" for rule, _ in ENSEMBLES])
-def test_an_ensemble_is_refused_by_both_or_by_none(tmp_path: Path, rule: str | None, ensemble: str) -> None:
-    files = {"flow/config.pbtxt": ensemble, "flow/1/.gitkeep": ""}
-    for name in ("one", "two"):
-        files |= {f"{name}/config.pbtxt": CONFIG, f"{name}/1/model.py": MODEL}
-    repository = written(tmp_path, files)
-    assert rules(repository, "flow") == ({rule} if rule else set())
-    assert serves(repository, "flow", tmp_path) == (rule is None)
+def test_triton_loads_corrected_repositories(tmp_path: Path) -> None:
+    assert rejected(JUDGED[::SAMPLE], tmp_path) == {}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("first", range(0, len(JUDGED), MODELS_OF_A_SERVER))
+def test_triton_loads_every_corrected_repository(tmp_path: Path, first: int) -> None:
+    assert rejected(JUDGED[first : first + MODELS_OF_A_SERVER], tmp_path) == {}

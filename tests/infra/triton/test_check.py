@@ -44,7 +44,7 @@ def test_the_corrected_repository_has_no_error(case: Case) -> None:
 def test_the_corpus_is_large_and_covers_every_rule_with_errors() -> None:
     assert len(CASES) >= 150
     without_case = {rule.id for rule in RULES if rule.severity == "error"} - {case.rule for case in CASES}
-    assert without_case == {"config-at-top", "wrapping-directory", "no-model", "load-model"}  # below
+    assert without_case == {"config-at-top", "wrapping-directory", "no-model", "load-model", "shm-size"}  # below
 
 
 @pytest.mark.parametrize(
@@ -123,6 +123,12 @@ def test_a_model_that_is_not_loaded_has_warnings_at_most() -> None:
 @pytest.mark.parametrize("argument", ["--load-model=helper", "--load-model=/opt/ml/model/m", "--load-model=*"])
 def test_load_model_names_models(argument: str) -> None:
     assert errors(python(PLAIN), environment={"SAGEMAKER_TRITON_ADDITIONAL_ARGS": argument}) == {"load-model"}
+
+
+@pytest.mark.parametrize(("image", "rules"), [("23.08-py3", {"shm-size"}), ("23.09-py3", set())])
+def test_shared_memory_of_old_images(image: str, rules: set[str]) -> None:
+    environment = {"SAGEMAKER_TRITON_SHM_DEFAULT_BYTE_SIZE": "2097152"}
+    assert errors(python(PLAIN), environment=environment, image=image) == rules
 
 
 def test_without_auto_completion_nothing_is_left_to_the_backend() -> None:

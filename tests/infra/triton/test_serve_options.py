@@ -7,7 +7,7 @@ import pytest
 from infra.triton.serve_options import ADDITIONAL_ARGS, Arguments, value_errors, value_warnings
 
 VALUES = [  # the option, what is accepted, what is not
-    ("SHM_DEFAULT_BYTE_SIZE", ["4194304", "67108864"], ["64MB", "4194303", "-1", "many", "99999999999999999999"]),
+    ("SHM_DEFAULT_BYTE_SIZE", ["1048576", "67108864"], ["64MB", "1048575", "-1", "many", "99999999999999999999"]),
     ("SHM_GROWTH_BYTE_SIZE", ["1", "1048576"], ["0", "-1", "x"]),
     ("THREAD_COUNT", ["1", "16", "+8"], ["0", "many", "2147483648"]),
     ("BUFFER_MANAGER_THREAD_COUNT", ["0", "4"], ["-1", "all"]),
