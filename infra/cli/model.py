@@ -6,10 +6,11 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -24,6 +25,9 @@ from infra.triton.check import REPOSITORY, check_repository
 from infra.triton.config import messages
 from infra.triton.model import Model
 from infra.triton.repository import ModelRepository
+
+if TYPE_CHECKING:
+    from infra.triton.server import TritonServer
 
 app = typer.Typer(help="Check, run, list and pack model repositories.", add_completion=False, no_args_is_help=True)
 
@@ -128,42 +132,65 @@ def run(path: Repository, default_model: DefaultModel = None, env: Environment =
 
     Triton comes from the package nvidia-pytriton, with the Python backend only.
     """
-    from infra.triton.sample_request import UnsupportedModel, request_for_repository
-    from infra.triton.serve_script import ServeError
     from infra.triton.server import TritonServer, unavailable
 
     if reason := unavailable():
         raise ModelTestFailed(f"Triton cannot run here: {reason}")
     repository = ModelRepository.read(path)
-    model = default_model or repository.only_model
-    variables = _variables(env) | ({"SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": model} if model else {})
+    model = default_model or repository.only_model or ""
+    quiet = {"SAGEMAKER_TRITON_LOG_VERBOSE": "false", "SAGEMAKER_TRITON_LOG_INFO": "false"}
+    variables = quiet | _variables(env) | {"SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": model}
     log: deque[str] = deque(maxlen=LOG_LINES)
     with tempfile.TemporaryDirectory(prefix="triton-model-") as directory:
         archive = Path(directory, "model.tar.gz")
         repository.pack(archive, _Progress(str(path)))
         server = TritonServer(archive, variables, Path(directory, "container"), log.append)
-        started = time.monotonic()
         try:
-            server.start()
-            while not server.ping():
-                if server.exited is not None or time.monotonic() > started + READY_SECONDS:
-                    raise ModelTestFailed(_failure("Triton did not become ready", log))
-                time.sleep(0.1)
-            print(f"ready after {time.monotonic() - started:.1f} s")
-            try:
-                request = request_for_repository(repository, model or repository.listing.model_names[0])
-            except UnsupportedModel as error:
-                print(f"no sample request: {error}")
-                return
-            print(f"request:  {request.text}")
-            status, _, body = server.invoke(request.body, {"Content-Type": request.content_type})
-            if status != 200:
-                raise ModelTestFailed(_failure(f"the answer is {status}: {body[:1000].decode(errors='replace')}", log))
-            print(f"response: {request.answer(body)}")
-        except ServeError as error:
-            raise ModelTestFailed(str(error)) from None
+            _start(server, log)
+            _invoke(server, repository, model)
         finally:
             server.stop(grace_seconds=0)
+
+
+def _end(log: Sequence[str]) -> Sequence[str]:
+    """The last lines of Triton's log, from its final error on if there is one."""
+    errors = [number for number, line in enumerate(log) if line.startswith("error:")]
+    return list(log)[errors[-1] if errors else 0 :]
+
+
+def _start(server: TritonServer, log: Sequence[str]) -> None:
+    """Start Triton, and wait until it is ready."""
+    from infra.triton.serve_script import ServeError
+
+    started = time.monotonic()
+    try:
+        server.start()
+    except ServeError as error:
+        raise ModelTestFailed(str(error)) from None
+    while not server.ping():
+        if server.exited is not None or time.monotonic() > started + READY_SECONDS:
+            raise ModelTestFailed("\n  ".join(["Triton did not become ready. Its log ends with:", *_end(log)]))
+        time.sleep(0.1)
+    print(f"ready after {time.monotonic() - started:.1f} s")
+
+
+def _invoke(server: TritonServer, repository: ModelRepository, model: str) -> None:
+    """Print the sample request and the response to it."""
+    from infra.triton.sample_request import UnsupportedModel, request_for_repository
+
+    try:
+        request = request_for_repository(repository, model)
+    except UnsupportedModel as error:
+        print(f"no sample request: {error}")
+        return
+    print(f"request:  {request.text}")
+    try:
+        status, _, body = server.invoke(request.body, {"Content-Type": request.content_type})
+        if status != HTTPStatus.OK:
+            raise ModelTestFailed(f"the response has status {status}: {body[:1000].decode(errors='replace')}")
+        print(f"response: {request.answer(body)}")
+    except (OSError, ValueError) as error:
+        raise ModelTestFailed(f"the model did not respond: {error}") from None
 
 
 def _placed(problem: Problem, source: str) -> Problem:
@@ -202,10 +229,6 @@ def _tensors(tensors: Any) -> str:
         for tensor in tensors
     ]
     return "\n".join(map(printable, lines)) or "not declared"
-
-
-def _failure(what: str, log: Iterable[str]) -> str:
-    return "\n".join([f"{what}. The last lines of its log:", *(f"  {line}" for line in log)])
 
 
 class _Progress:

@@ -112,7 +112,7 @@ def test_models_are_listed_with_what_they_accept_and_return(
     monkeypatch.setenv("COLUMNS", "160")
     assert run("list", EXAMPLES / "ensemble/models") == 0
     output = capsys.readouterr().out
-    for text in ("classify", "onnxruntime", "measurements FP32 [4]", "flower STRING [1]", "ensemble", "64"):
+    for text in ("classify", "onnxruntime", "measurements FP32 [4]", "millimetres FP32 [4]", "ensemble", "64"):
         assert text in output
 
 
@@ -135,6 +135,15 @@ def test_packing_into_a_directory_that_does_not_exist_is_an_error(
 def test_a_model_answers_its_sample_request(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("test", EXAMPLES / "models") == 0
     assert "species=virginica" in capsys.readouterr().out
+
+
+@needs_triton
+@pytest.mark.parametrize(("model", "response"), [("preprocess", "measurements=[0.1, 0.1"), ("postprocess", "species=")])
+def test_the_python_steps_of_an_ensemble_run_alone(
+    model: str, response: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("test", EXAMPLES / "ensemble/models", "--default-model", model) == 0
+    assert response in capsys.readouterr().out
 
 
 @needs_triton

@@ -1,4 +1,4 @@
-"""Parses `6.3,3.3,6.0,2.5` into four numbers."""
+"""Converts millimetres into the centimetres that the classifier was fitted to."""
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -6,14 +6,11 @@ import triton_python_backend_utils as pb_utils
 
 class TritonPythonModel:
     def execute(self, requests):
-        return [self.parse(request) for request in requests]
+        return [self.convert(request) for request in requests]
 
-    def parse(self, request):
-        flowers = pb_utils.get_input_tensor_by_name(request, "flower").as_numpy()
-        try:
-            measurements = np.array([text.decode().split(",") for (text,) in flowers], dtype=np.float32)
-            measurements = measurements.reshape(-1, 4)
-        except ValueError:
-            error = pb_utils.TritonError("a flower is four lengths in centimetres: 6.3,3.3,6.0,2.5")
+    def convert(self, request):
+        millimetres = pb_utils.get_input_tensor_by_name(request, "millimetres").as_numpy()
+        if not (np.isfinite(millimetres) & (millimetres > 0)).all():
+            error = pb_utils.TritonError("millimetres must be finite and above zero")
             return pb_utils.InferenceResponse(error=error)
-        return pb_utils.InferenceResponse([pb_utils.Tensor("measurements", measurements)])
+        return pb_utils.InferenceResponse([pb_utils.Tensor("measurements", millimetres / 10)])
