@@ -45,8 +45,12 @@ MODEL_LATENCY = Metric("ModelLatency", "p99", "Microseconds")
 OVERHEAD_LATENCY = Metric("OverheadLatency", "p99", "Microseconds")
 """What SageMaker adds to it."""
 
-LATENCIES = (MODEL_LATENCY.name, OVERHEAD_LATENCY.name)
-"""Metrics in microseconds, which people read in milliseconds."""
+IN_MICROSECONDS = tuple(
+    metric.name
+    for metric in (INVOCATIONS, MODEL_ERRORS, SERVER_ERRORS, MODEL_LATENCY, OVERHEAD_LATENCY)
+    if metric.unit == "Microseconds"
+)
+"""Names of the metrics that people read in milliseconds."""
 
 STOP_RELEASE = Metric("StopRelease", "Maximum", "Count", namespace="triton-sagemaker")
 """The metric of the alarm that stops a release. Nothing publishes it."""

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from infra.aws.metrics import LATENCIES
+from infra.aws.metrics import IN_MICROSECONDS
 from infra.diagnostics.printable import printable
 from infra.release.alarms import AlarmReading
 from infra.release.policy import ReleasePolicy
@@ -96,7 +96,7 @@ def _compared(reading: AlarmReading) -> tuple[str, str, str]:
         return "", "", "`release stop`"
     if reading.metric is None:
         return "", "", "(composite)"
-    unit, scale = (" ms", 1000) if reading.metric.startswith(LATENCIES) else ("", 1)
+    unit, scale = (" ms", 1000) if reading.metric.startswith(IN_MICROSECONDS) else ("", 1)
     threshold = "" if reading.threshold is None else f"{reading.comparison} {reading.threshold / scale:g}{unit}"
     value = "no data" if reading.value is None else f"{reading.value / scale:.4g}{unit}"
     return value, threshold, reading.metric

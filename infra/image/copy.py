@@ -20,7 +20,7 @@ from infra.image.errors import (
     InvalidImageReference,
     UnsupportedImage,
 )
-from infra.image.http import BlobReader
+from infra.image.http import BlobReader, Retry
 from infra.image.layer import copy_layer
 from infra.image.manifest import (
     Descriptor,
@@ -124,9 +124,10 @@ def read_image(sources: Sequence[ImageReference], registries: Registries) -> Sou
     """The image of the first source that has it, for linux/amd64 and with a manifest that SageMaker accepts."""
     failures: list[tuple[ImageReference, ImageCopyError]] = []
     for reference in sources:
-        source = registries.source(reference)
         try:
-            return SourceImage(reference, source, _manifest_of_copy(reference, source, registries))
+            image = _described(reference, registries)
+            check_config(_config(image, registries.retry), str(reference))
+            return image
         except ImageNotFound as error:
             failures.append((reference, error))
         except EcrRefused as error:
@@ -138,34 +139,26 @@ def read_image(sources: Sequence[ImageReference], registries: Registries) -> Sou
 
 def digest_of_copy(reference: ImageReference, registries: Registries) -> str:
     """The digest that a copy of the image would have now. It only reads manifests."""
-    name = str(reference)
-    manifest = _image_manifest(registries.source(reference), reference.digest or reference.tag or "", name)
-    return as_docker_schema2(manifest, name).digest
+    return _described(reference, registries).manifest.digest
 
 
-def _manifest_of_copy(reference: ImageReference, source: ImageSource, registries: Registries) -> ImageManifest:
-    name = str(reference)
-    manifest = _image_manifest(source, reference.digest or reference.tag or "", name)
-    copy = as_docker_schema2(manifest, name)
-    check_config(_config(source, manifest.config, name, registries), name)
-    return copy
-
-
-def _image_manifest(source: ImageSource, tag_or_digest: str, image: str) -> ImageManifest:
-    """The image's manifest, through an index if it has one."""
-    manifest = parse_manifest(*source.manifest(tag_or_digest), image)
+def _described(reference: ImageReference, registries: Registries) -> SourceImage:
+    """The image by its manifests alone: its own, or the one of an index."""
+    name, source = str(reference), registries.source(reference)
+    manifest = parse_manifest(*source.manifest(reference.digest or reference.tag or ""), name)
     if isinstance(manifest, ImageIndex):
-        manifest = parse_manifest(*source.manifest(choose_platform(manifest, image).digest), image)
+        manifest = parse_manifest(*source.manifest(choose_platform(manifest, name).digest), name)
     if isinstance(manifest, ImageIndex):
-        raise UnsupportedImage(f"{image} is an index within an index. Choose one of its images by digest.")
-    return manifest
+        raise UnsupportedImage(f"{name} is an index within an index. Choose one of its images by digest.")
+    return SourceImage(reference, source, as_docker_schema2(manifest, name))
 
 
-def _config(source: ImageSource, config: Descriptor, image: str, registries: Registries) -> bytes:
+def _config(image: SourceImage, retry: Retry) -> bytes:
+    config = image.manifest.config
     if config.size > MAX_CONFIG_BYTES:
-        raise UnsupportedImage(f"{image}: its configuration has {config.size} bytes. Choose another image.")
-    name = f"{image}: configuration {config.digest}"
-    reader = BlobReader(partial(source.open_blob, config.digest), config.size, name, registries.retry)
+        raise UnsupportedImage(f"{image.reference}: its configuration has {config.size} bytes. Choose another image.")
+    name = f"{image.reference}: configuration {config.digest}"
+    reader = BlobReader(partial(image.source.open_blob, config.digest), config.size, name, retry)
     try:
         content = bytes(reader.read(0, config.size))
     finally:
