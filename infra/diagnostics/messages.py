@@ -63,6 +63,8 @@ def invalid(error: ErrorDetails, field: FieldInfo, key: str, stack: str | None, 
             rule = "must be a list"
         case "too_short" | "too_long":
             rule, shown = f"must have {_length(error['ctx'])}", ""
+        case "greater_than_equal" | "less_than_equal" if len(bounds := _bounds(field)) == 2:
+            rule = "must be {ge} to {le}".format_map(bounds)
         case "string_pattern_mismatch" if example := _example(field):
             rule = f"must have the form of {example}"
         case "union_tag_invalid":
@@ -163,6 +165,10 @@ def _described(field: FieldInfo) -> str:
         return f" {field.description}"
     first = re.split(r"(?<=[\w)])\. ", field.description or "")[0].removesuffix(".")
     return f" {first}." if first else ""
+
+
+def _bounds(field: FieldInfo) -> dict[str, float]:
+    return {name: getattr(item, name) for item in field.metadata for name in ("ge", "le") if hasattr(item, name)}
 
 
 def _length(context: Mapping[str, Any]) -> str:

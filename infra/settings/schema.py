@@ -34,6 +34,8 @@ def stack_schema(project: str) -> Schema:
     _hint(settings, definitions)
     for (section, name), key in by_section().items():
         properties = (settings if section == Settings.__name__ else definitions[section])["properties"]
+        if key.range:
+            properties[name]["description"] += f"\n\nRange: {key.range}."
         if not key.below:
             properties[name]["description"] += f"\n\nA change: {key.effect.value}; {key.effect.explanation}."
         properties[name]["description"] += f"\n\nSource: {key.source}."
