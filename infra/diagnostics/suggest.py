@@ -59,12 +59,17 @@ _RELEASE = re.compile(r"\d\d\.\d\d-py3")
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that is another name for the same, begins like it or is spelled like it, whatever the case."""
-    by_plain = _by_plain(tuple(known))
+    return _nearest(word, tuple(known))
+
+
+@lru_cache(maxsize=1024)
+def _nearest(word: str, known: tuple[str, ...]) -> str | None:
+    by_plain = {_plain(known_word): known_word for known_word in known}
     plain = _plain(word)
     synonyms = (synonym for synonym in _SYNONYMS.get(plain, ()) if synonym in by_plain.values())
     if match := by_plain.get(plain) or next(synonyms, None):
         return match
-    matches = [known for known in by_plain if known.startswith(plain)] if len(plain) >= _SHORTEST_BEGINNING else []
+    matches = [other for other in by_plain if other.startswith(plain)] if len(plain) >= _SHORTEST_BEGINNING else []
     if len(matches) != 1:
         matches = difflib.get_close_matches(plain, by_plain, n=1, cutoff=_LEAST_ALIKE)
     return by_plain[matches[0]] if matches else None
@@ -98,11 +103,6 @@ def _release(given: str | float) -> str | None:
     """YAML reads 23.10 as a number, which has no zero at its end."""
     tag = f"{given:.2f}-py3" if isinstance(given, float) else f"{given}-py3"
     return tag if _RELEASE.fullmatch(tag) else None
-
-
-@lru_cache(maxsize=1024)
-def _by_plain(known: tuple[str, ...]) -> Mapping[str, str]:
-    return {_plain(word): word for word in known}
 
 
 def _plain(word: str) -> str:
