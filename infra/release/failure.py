@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -15,6 +15,8 @@ from infra.aws import instance_types
 from infra.diagnostics.printable import printable
 from infra.errors import UserError
 from infra.release.alarms import AlarmState
+
+Failure = Literal["rolledBack", "failed"]
 
 CREATED_AGAIN = "fix the cause and run `pulumi up` again; it creates the endpoint again."
 
@@ -59,7 +61,7 @@ class ReleaseRefused(UserError):
 class ReleaseFailed(UserError):
     """SageMaker failed or rolled back; the message says why, what is live now and what to do."""
 
-    def __init__(self, message: str, result: Literal["rolledBack", "failed"], reason: str = "") -> None:
+    def __init__(self, message: str, result: Failure, reason: str = "") -> None:
         super().__init__(message)
         self.result = result
         self.reason = reason
@@ -132,42 +134,34 @@ class Evidence:
 
 def rolled_back(name: str, requested: str, live: str, evidence: Evidence) -> ReleaseFailed:
     """An update that was rolled back; the old fleet serves."""
-    return ReleaseFailed(
-        f"endpoint {name}: the release of {requested} was rolled back; {live} is live and answers as before.\n"
-        + _explanation(name, evidence)
-        + "  Next: fix the model or its settings and run `pulumi up` again. The live endpoint is unchanged.",
-        "rolledBack",
-        evidence.reason,
-    )
+    what = f"the release of {requested} was rolled back; {live} is live and answers as before."
+    next_step = "fix the model or its settings and run `pulumi up` again. The live endpoint is unchanged."
+    return _failed(name, what, evidence, next_step, "rolledBack")
 
 
 def failed(name: str, requested: str, status: str, evidence: Evidence, next_step: str) -> ReleaseFailed:
     """An endpoint that does not serve."""
-    what = f"endpoint {name}: {requested} did not come up ({status})."
-    return ReleaseFailed(f"{what}\n{_explanation(name, evidence)}  Next: {next_step}", "failed", evidence.reason)
+    return _failed(name, f"{requested} did not come up ({status}).", evidence, next_step)
 
 
 def stuck(name: str, requested: str, evidence: Evidence) -> ReleaseFailed:
-    """An update whose rollback failed too: SageMaker serves from both fleets and accepts no other update."""
-    return ReleaseFailed(
-        f"endpoint {name}: the release of {requested} failed, and so did its rollback (UpdateRollbackFailed).\n"
-        + _explanation(name, evidence)
-        + "  Old and new instances keep answering, so keep the endpoint until a replacement serves.\n"
-        "  Next: release under another key, move the callers there, then remove this endpoint; or ask AWS Support.",
-        "failed",
-        evidence.reason,
-    )
+    """An update that failed and was not rolled back: SageMaker serves from both fleets and accepts no other update."""
+    what = f"the release of {requested} failed, and so did its rollback (UpdateRollbackFailed)."
+    note = "Old and new instances keep answering, so keep the endpoint until a replacement serves."
+    next_step = "release under another key, move the callers there, then remove this endpoint; or ask AWS Support."
+    return _failed(name, what, replace(evidence, notes=[*evidence.notes, note]), next_step)
 
 
 def counts_missed(name: str, counts: str, reason: str) -> ReleaseFailed:
     """A fleet that did not reach the instance count of the settings."""
-    return ReleaseFailed(
-        f"endpoint {name}: its autoscaling ended, but it did not reach the instance count of the settings ({counts}).\n"
-        + _explanation(name, Evidence(reason))
-        + "  Next: run `pulumi up` again, or set another instance count. The endpoint answers as before.",
-        "failed",
-        reason,
-    )
+    what = f"its autoscaling ended, but it did not reach the instance count of the settings ({counts})."
+    next_step = "run `pulumi up` again, or set another instance count. The endpoint answers as before."
+    return _failed(name, what, Evidence(reason), next_step)
+
+
+def _failed(name: str, what: str, evidence: Evidence, next_step: str, result: Failure = "failed") -> ReleaseFailed:
+    message = f"endpoint {name}: {what}\n{_explanation(name, evidence)}  Next: {next_step}"
+    return ReleaseFailed(message, result, evidence.reason)
 
 
 def _explanation(name: str, evidence: Evidence) -> str:

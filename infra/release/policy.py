@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, Self
+
+from pydantic import ConfigDict, TypeAdapter
+from pydantic.alias_generators import to_camel
 
 Strategy = Literal["allAtOnce", "canary", "linear", "rolling"]
 Unit = Literal["percent", "instances"]
@@ -58,6 +61,8 @@ class BatchSize:
 class ReleasePolicy:
     """A strategy with its times, all in seconds."""
 
+    __pydantic_config__ = ConfigDict(alias_generator=to_camel)
+
     strategy: Strategy = "allAtOnce"
     wait_seconds: int = 0
     """Between two steps and after the last one, while alarms are watched: SageMaker has one wait for both."""
@@ -77,27 +82,13 @@ class ReleasePolicy:
     @property
     def fields(self) -> dict[str, Any]:
         """The policy as JSON, the form in which the stack's state keeps it; see `of`."""
-        return {
-            "strategy": self.strategy,
-            "waitSeconds": self.wait_seconds,
-            **({"batch": asdict(self.batch)} if self.batch else {}),
-            "rollbackPercent": self.rollback_percent,
-            "terminationWaitSeconds": self.termination_wait_seconds,
-            "timeoutSeconds": self.timeout_seconds,
-        }
+        fields: dict[str, Any] = _POLICY.dump_python(self, by_alias=True, exclude_none=True)
+        return fields
 
     @classmethod
-    def of(cls, fields: Mapping[str, Any]) -> Self:
-        """From `fields`, whose numbers Pulumi passes to a provider as floats."""
-        batch = fields.get("batch")
-        return cls(
-            strategy=fields["strategy"],
-            wait_seconds=int(fields["waitSeconds"]),
-            batch=BatchSize(batch["unit"], int(batch["value"])) if batch else None,
-            rollback_percent=int(fields["rollbackPercent"]),
-            termination_wait_seconds=int(fields["terminationWaitSeconds"]),
-            timeout_seconds=int(fields["timeoutSeconds"]),
-        )
+    def of(cls, fields: Mapping[str, Any]) -> ReleasePolicy:
+        """From `fields`; Pulumi passes their numbers to a provider as floats."""
+        return _POLICY.validate_python(fields)
 
     @classmethod
     def of_deployment(cls, deployment: Mapping[str, Any]) -> Self:
@@ -156,6 +147,9 @@ class ReleasePolicy:
                 "RollbackMaximumBatchSize": BatchSize("percent", self.rollback_percent).capacity_size,
             }
         }
+
+
+_POLICY = TypeAdapter(ReleasePolicy)
 
 
 def rollback_alarms(deployment: Mapping[str, Any]) -> list[str]:
