@@ -33,11 +33,11 @@ _NEXT_RELEASE = ["policy", "deadlineSeconds", "rollbackAlarms", "minimumInvocati
 
 class EndpointProvider(AwsResourceProvider):
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        found = difference(olds, news, update=[*_NOW, *_NEXT_RELEASE], replace=["name", "accountId"])
-        if found.changes and not found.replaces and not changed(olds, news, *_NOW):
+        diff = difference(olds, news, update=[*_NOW, *_NEXT_RELEASE], replace=["name", "accountId"])
+        if diff.changes and not diff.replaces and not changed(olds, news, *_NOW):
             keys = ", ".join(changed(olds, news, *_NEXT_RELEASE))
             report(f"{news['name']}: the update only saves {keys} for the next release; nothing changes on AWS")
-        return found
+        return diff
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         return CreateResult(props["name"], self._release(props, None))

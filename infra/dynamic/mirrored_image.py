@@ -20,8 +20,8 @@ from infra.image.registry import Registries
 class MirroredImageProvider(AwsResourceProvider):
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """A source tag that now names another image is a change, if the mirror's tag can follow it."""
-        found = difference(olds, news, update=["sources", "followsTag"], replace=["destination", "accountId"])
-        return DiffResult(changes=self._moved(olds, news)) if not found.changes and news["followsTag"] else found
+        diff = difference(olds, news, update=["sources", "followsTag"], replace=["destination", "accountId"])
+        return DiffResult(changes=self._moved(olds, news)) if not diff.changes and news["followsTag"] else diff
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         return CreateResult(props["destination"], self._mirrored(props))

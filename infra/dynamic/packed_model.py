@@ -24,10 +24,10 @@ class PackedModelProvider(ReleasedObjectProvider):
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """An object that was deleted is uploaded again. `path` is no difference: it is where this machine has the
         files, and the digest identifies them."""
-        found = difference(olds, news, update=["tags"], replace=["bucket", "key", "digest", "accountId"])
-        if not found.changes and head(self.client("s3", news), news["bucket"], news["key"]) is None:
+        diff = difference(olds, news, update=["tags"], replace=["bucket", "key", "digest", "accountId"])
+        if not diff.changes and head(self.client("s3", news), news["bucket"], news["key"]) is None:
             return DiffResult(changes=True)
-        return found
+        return diff
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         self._upload(props)

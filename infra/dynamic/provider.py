@@ -33,7 +33,7 @@ class AwsResourceProvider(ResourceProvider):
 
     aws: AwsSession
     stack_config: Mapping[str, Any] = MappingProxyType({})
-    """The stack's whole configuration, by `namespace:name`; structured values are JSON."""
+    """All of the stack's configuration, by `namespace:name`; structured values are JSON."""
 
     def configure(self, req: ConfigureRequest) -> None:
         sys.tracebacklimit = 0  # the terminal shows the message without our stack
@@ -49,7 +49,7 @@ class AwsResourceProvider(ResourceProvider):
 
 @cache
 def _session(stack_config: str) -> AwsSession:
-    """One session for all resources of a stack: to create one, or a client, takes longer than most calls."""
+    """One session for all resources of a stack: creating one, or a client, is slower than most calls."""
     return AwsSession(json.loads(stack_config))
 
 

@@ -116,7 +116,10 @@ def _new_state(item: Mapping[str, Any]) -> AlarmState | None:
 
 
 def invocations(cloudwatch: Any, endpoint: str, variant: str, config_name: str, since: float, until: float) -> int:
-    """The requests that the fleet of `config_name` received between two times (seconds since 1970; whole minutes)."""
+    """The requests that the fleet of `config_name` received between two times, in seconds since 1970.
+
+    Both are extended to full minutes.
+    """
     answer = cloudwatch.get_metric_statistics(
         Namespace=INVOCATIONS.namespace,
         MetricName=INVOCATIONS.name,

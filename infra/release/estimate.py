@@ -119,7 +119,7 @@ def batch_problem(policy: ReleasePolicy, fleet: int) -> str | None:
     size = f"{policy.batch} is {share}" if unit == "percent" else share
     if 100 * instances > most * fleet:
         return f"{unit}: {size}; {policy.strategy} moves at most {most} % at once."
-    # a percentage is compared as given, whatever instances it is; a canary in instances has no minimum
+    # a percentage is compared as given, before it is rounded to instances; for a canary there is only a maximum
     if unit == "instances" and policy.strategy != "canary" and 100 * instances < least * fleet:
         return f"{unit}: {size}; {policy.strategy} moves at least {least} % at once."
     return None

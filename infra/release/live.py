@@ -71,7 +71,7 @@ class EndpointDescription:
     rollout_began: float | None = None
     """When the present rollout began, in seconds since 1970."""
     execution_timeout_seconds: int = 0
-    """When SageMaker gives up the most recent rollout, whoever began it; 0 if SageMaker does not say."""
+    """When SageMaker gives up the most recent rollout, of any party; 0 if SageMaker does not say."""
     deployment: Mapping[str, Any] = field(default_factory=dict)
     """The most recent DeploymentConfig. AWS does not document whether it is that of the rollout in progress."""
 

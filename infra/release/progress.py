@@ -53,7 +53,7 @@ def _by_instances(endpoint: EndpointDescription, batch: int) -> int:
 
 @dataclass(frozen=True)
 class Bake:
-    """A wait during which alarms are watched, in whole minutes."""
+    """A wait during which alarms are watched, in full minutes."""
 
     passed: int
     of: int

@@ -115,8 +115,8 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return lines
 
 
-def found_is(monkeypatch: pytest.MonkeyPatch, found: EndpointDescription, tags: dict[str, str]) -> None:
-    monkeypatch.setattr(EndpointReader, "endpoint", lambda *_: found)
+def live_is(monkeypatch: pytest.MonkeyPatch, live: EndpointDescription, tags: dict[str, str]) -> None:
+    monkeypatch.setattr(EndpointReader, "endpoint", lambda *_: live)
     monkeypatch.setattr(EndpointReader, "tags", lambda *_: tags)
 
 
@@ -259,17 +259,21 @@ def test_releases_are_recorded_in_bucket_and_topic_as_far_as_there_are_any(
 def test_a_refresh_finds_the_configuration_that_is_live(
     provider: EndpointProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found_is(monkeypatch, described(config="e-0"), {OWNER_TAG: "p/s", "CostEnv": "dev"})
-    found = provider.read("e", dict(PROPS))
-    assert found.outs is not None
-    assert (found.id, found.outs["endpointConfigName"], found.outs["tags"]) == ("e", "e-0", {"CostEnv": "dev"})
+    live_is(monkeypatch, described(config="e-0"), {OWNER_TAG: "p/s", "CostEnv": "dev"})
+    refreshed = provider.read("e", dict(PROPS))
+    assert refreshed.outs is not None
+    assert (refreshed.id, refreshed.outs["endpointConfigName"], refreshed.outs["tags"]) == (
+        "e",
+        "e-0",
+        {"CostEnv": "dev"},
+    )
 
 
 def test_a_refresh_finds_that_autoscaling_is_off_so_that_the_next_up_registers_it(
     provider: EndpointProvider, monkeypatch: pytest.MonkeyPatch, off: Record
 ) -> None:
     autoscaled = {**PROPS, "autoscaled": True}
-    found_is(monkeypatch, described(), {OWNER_TAG: "p/s", "CostEnv": "prod"})
+    live_is(monkeypatch, described(), {OWNER_TAG: "p/s", "CostEnv": "prod"})
     outs = provider.read("e", autoscaled).outs
     assert outs is not None
     assert provider.diff("e", outs, autoscaled).changes is False
@@ -282,7 +286,7 @@ def test_a_refresh_finds_that_autoscaling_is_off_so_that_the_next_up_registers_i
 def test_a_failed_endpoint_serves_nothing_so_that_the_next_up_mends_it(
     provider: EndpointProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found_is(monkeypatch, described(status="Failed"), {OWNER_TAG: "p/s"})
+    live_is(monkeypatch, described(status="Failed"), {OWNER_TAG: "p/s"})
     outs = provider.read("e", dict(PROPS)).outs
     assert outs is not None
     assert provider.diff("e", outs, dict(PROPS)).changes is True
@@ -292,7 +296,7 @@ def test_a_failed_endpoint_serves_nothing_so_that_the_next_up_mends_it(
 def test_an_endpoint_that_another_stack_took_over_is_not_ours_any_more(
     provider: EndpointProvider, monkeypatch: pytest.MonkeyPatch, tags: dict[str, str]
 ) -> None:
-    found_is(monkeypatch, described(), tags)
+    live_is(monkeypatch, described(), tags)
     assert provider.read("e", dict(PROPS)).id == ""
 
 

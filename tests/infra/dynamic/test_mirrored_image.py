@@ -64,11 +64,11 @@ FOLLOWING = {**PROPS, "sources": [SOURCE], "source": SOURCE, "followsTag": True}
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    said: list[str] = []
-    monkeypatch.setattr(mirrored_image, "warn", lambda line: said.append(f"warning: {line}"))
-    monkeypatch.setattr(mirrored_image, "report", said.append)
-    return said
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    lines: list[str] = []
+    monkeypatch.setattr(mirrored_image, "warn", lambda line: lines.append(f"warning: {line}"))
+    monkeypatch.setattr(mirrored_image, "report", lines.append)
+    return lines
 
 
 def moved(monkeypatch: pytest.MonkeyPatch, now: str | ImageCopyError, immutable: bool = False) -> MirroredImageProvider:
@@ -91,30 +91,30 @@ def moved(monkeypatch: pytest.MonkeyPatch, now: str | ImageCopyError, immutable:
     return MirroredImageProvider()
 
 
-def test_an_image_pushed_again_behind_the_tag_is_an_update(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
-    found = moved(monkeypatch, OTHER).diff("id", FOLLOWING, dict(FOLLOWING))
-    assert (found.changes, found.replaces) == (True, None)
-    assert said == [f"{SOURCE} now names another image: {OTHER} instead of {DIGEST}"]
+def test_an_image_pushed_again_behind_the_tag_is_an_update(monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> None:
+    diff = moved(monkeypatch, OTHER).diff("id", FOLLOWING, dict(FOLLOWING))
+    assert (diff.changes, diff.replaces) == (True, None)
+    assert lines == [f"{SOURCE} now names another image: {OTHER} instead of {DIGEST}"]
     assert moved(monkeypatch, DIGEST).diff("id", FOLLOWING, dict(FOLLOWING)).changes is False
 
 
-def test_where_tags_are_immutable_a_new_image_is_a_warning(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
+def test_where_tags_are_immutable_a_new_image_is_a_warning(monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> None:
     assert moved(monkeypatch, OTHER, immutable=True).diff("id", FOLLOWING, dict(FOLLOWING)).changes is False
-    assert "immutable" in said[0]
-    assert f"{DIGEST} stays" in said[0]
+    assert "immutable" in lines[0]
+    assert f"{DIGEST} stays" in lines[0]
 
 
 def test_a_registry_that_cannot_be_reached_keeps_no_preview_from_going_on(
-    monkeypatch: pytest.MonkeyPatch, said: list[str]
+    monkeypatch: pytest.MonkeyPatch, lines: list[str]
 ) -> None:
     offline = TransferFailed("nvcr.io/nvidia/tritonserver: manifest of 24.09-py3: no route to host.")
     assert moved(monkeypatch, offline).diff("id", FOLLOWING, dict(FOLLOWING)).changes is False
-    assert "no route to host" in said[0]
+    assert "no route to host" in lines[0]
 
 
 @pytest.mark.parametrize("props", [PROPS, {**FOLLOWING, "source": f"nvcr.io/nvidia/tritonserver@{DIGEST}"}])
 def test_awss_releases_and_images_named_by_digest_are_not_looked_at(
-    monkeypatch: pytest.MonkeyPatch, said: list[str], props: dict[str, Any]
+    monkeypatch: pytest.MonkeyPatch, lines: list[str], props: dict[str, Any]
 ) -> None:
     assert moved(monkeypatch, TransferFailed("looked at")).diff("id", props, dict(props)).changes is False
-    assert said == []
+    assert lines == []

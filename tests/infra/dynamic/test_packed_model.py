@@ -52,8 +52,8 @@ def props(tmp_path: Path) -> dict[str, Any]:
 
 
 def tags_of(s3: Any, props: dict[str, Any]) -> dict[str, str]:
-    found = s3.get_object_tagging(Bucket=props["bucket"], Key=props["key"])["TagSet"]
-    return {tag["Key"]: tag["Value"] for tag in found}
+    tag_set = s3.get_object_tagging(Bucket=props["bucket"], Key=props["key"])["TagSet"]
+    return {tag["Key"]: tag["Value"] for tag in tag_set}
 
 
 def test_the_repository_is_uploaded_with_its_tags(

@@ -58,10 +58,10 @@ def test_an_error_is_printed_without_the_path_of_its_module() -> None:
 def test_the_path_of_each_provider_is_the_one_in_the_state_of_every_stack() -> None:
     """Pulumi pickles a dynamic provider by reference: under another path, no stack could refresh or destroy what it
     deployed. Keep the old path importable if a provider has to move."""
-    states = [each.inputs["__provider"] for stack in ("dev", "prod") for each in run(stack).resources
-              if each.type.startswith("pulumi-python:")]  # fmt: skip
-    providers = {type(pickle.loads(base64.b64decode(each))) for each in states}
-    assert {f"{each.__module__}:{each.__qualname__}" for each in providers} == {
+    states = [resource.inputs["__provider"] for stack in ("dev", "prod") for resource in run(stack).resources
+              if resource.type.startswith("pulumi-python:")]  # fmt: skip
+    providers = {type(pickle.loads(base64.b64decode(state))) for state in states}
+    assert {f"{provider.__module__}:{provider.__qualname__}" for provider in providers} == {
         "infra.dynamic.endpoint:EndpointProvider",
         "infra.dynamic.mirrored_image:MirroredImageProvider",
         "infra.dynamic.packed_model:PackedModelProvider",

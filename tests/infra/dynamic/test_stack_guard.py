@@ -1,4 +1,4 @@
-"""What an update would take from a production stack is found by comparing what it had with what it gets."""
+"""What an update would take from a production stack is warnings by comparing what it had with what it gets."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ HAD: dict[str, Any] = {
     ],
 )
 def test_what_is_lost(change: dict[str, Any], lost: list[str]) -> None:
-    found = [*losses(HAD, HAD | change)]
-    assert len(found) == len(lost)
-    assert all(sentence.startswith(f"The {what}") for sentence, what in zip(found, lost, strict=True))
+    sentences = [*losses(HAD, HAD | change)]
+    assert len(sentences) == len(lost)
+    assert all(sentence.startswith(f"The {what}") for sentence, what in zip(sentences, lost, strict=True))
 
 
 @pytest.fixture
 def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    found: list[str] = []
-    monkeypatch.setattr(stack_guard, "warn", found.append)
+    warnings: list[str] = []
+    monkeypatch.setattr(stack_guard, "warn", warnings.append)
     stack_guard._warn_once.cache_clear()
-    return found
+    return warnings
 
 
 def test_in_production_a_loss_replaces_the_guard_and_both_guards_warn_of_it_once(warned: list[str]) -> None:
@@ -111,8 +111,8 @@ def guard(monkeypatch: pytest.MonkeyPatch) -> Guarded:
 
     def endpoint(_self: EndpointReader, name: str) -> EndpointDescription | None:
         guard.asked.append(name)
-        found = guard.endpoints[name]
-        return EndpointDescription.of({"EndpointName": name, "EndpointArn": ARN, **found}) if found else None
+        answer = guard.endpoints[name]
+        return EndpointDescription.of({"EndpointName": name, "EndpointArn": ARN, **answer}) if answer else None
 
     monkeypatch.setattr(EndpointReader, "endpoint", endpoint)
     monkeypatch.delenv(OVERRIDE_VARIABLE, raising=False)

@@ -91,8 +91,8 @@ class Autoscaling:
         other = {**TARGET, "ResourceId": "endpoint/e2/variant/AllTraffic"}
         resources = [{"ResourceId": f"endpoint/e/variant/{name}"} for name in variants or ["AllTraffic"]]
         self.registered = {
-            "ScalableTargets": [*({**TARGET, **arn, **each} for each in resources), other],
-            "ScalingPolicies": [{**POLICY, "Alarms": [], **each} for each in resources],
+            "ScalableTargets": [*({**TARGET, **arn, **resource} for resource in resources), other],
+            "ScalingPolicies": [{**POLICY, "Alarms": [], **resource} for resource in resources],
         }
 
     def get_paginator(self, operation: str) -> Any:
@@ -117,7 +117,7 @@ class Autoscaling:
         self.registered = {}
 
     def register_scalable_target(self, **request: Any) -> dict[str, str]:
-        assert "Tags" not in request, "refused for a target that is there already"
+        assert "Tags" not in request, "refused for a target that exists"
         self.calls.append(("register", request))
         return {"ScalableTargetARN": "arn:target"}
 
@@ -129,7 +129,7 @@ class Autoscaling:
 
     def put_scaling_policy(self, **request: Any) -> dict[str, str]:
         self.calls.append(("policy", request))
-        return {"PolicyARN": "arn:policy-made-anew"}
+        return {"PolicyARN": "arn:new-policy"}
 
     def put_scheduled_action(self, **request: Any) -> None:
         if "at(2000" in request["Schedule"]:
@@ -284,13 +284,15 @@ class CloudWatch:
     def describe_alarms(self, AlarmNames: list[str], AlarmTypes: list[str]) -> dict[str, Any]:
         if self.refuse:
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeAlarms")
-        found = []
+        described = []
         for name in sorted(self.alarms.keys() & set(AlarmNames)):
             state = self.alarms[name].pop(0) if len(self.alarms[name]) > 1 else self.alarms[name][0]
-            found.append({"AlarmName": name, "StateValue": state, "StateReason": f"{name} is {state}"})
+            described.append({"AlarmName": name, "StateValue": state, "StateReason": f"{name} is {state}"})
         kinds = {"MetricAlarms": "MetricAlarm", "CompositeAlarms": "CompositeAlarm"}
         return {
-            answer: [each for each in found if (kind == "CompositeAlarm") == each["AlarmName"].startswith("composite")]
+            answer: [
+                alarm for alarm in described if (kind == "CompositeAlarm") == alarm["AlarmName"].startswith("composite")
+            ]
             for answer, kind in kinds.items()
             if kind in AlarmTypes
         }

@@ -56,25 +56,25 @@ COMPOSITE = {"AlarmName": "composite", "StateValue": "OK", "AlarmRule": "ALARM(r
 
 class CloudWatch:
     def __init__(self, *alarms: dict[str, Any], values: dict[str, list[float]] | None = None) -> None:
-        self.alarms, self.values = {each["AlarmName"]: each for each in alarms}, values or {}
+        self.alarms, self.values = {alarm["AlarmName"]: alarm for alarm in alarms}, values or {}
         self.asked: list[dict[str, Any]] = []
 
     def describe_alarms(self, AlarmNames: list[str], AlarmTypes: list[str]) -> dict[str, Any]:
-        found = [self.alarms[name] for name in AlarmNames if name in self.alarms]
+        described = [self.alarms[name] for name in AlarmNames if name in self.alarms]
         return {
-            "MetricAlarms": [each for each in found if "AlarmRule" not in each],
-            "CompositeAlarms": [each for each in found if "AlarmRule" in each],
+            "MetricAlarms": [alarm for alarm in described if "AlarmRule" not in alarm],
+            "CompositeAlarms": [alarm for alarm in described if "AlarmRule" in alarm],
         }
 
     def get_metric_data(self, **request: Any) -> dict[str, Any]:
         self.asked.append(request)
-        returned = [each["Id"] for each in request["MetricDataQueries"] if each.get("ReturnData", True)]
-        return {"MetricDataResults": [{"Id": each, "Values": self.values.get(each, [])} for each in returned]}
+        returned = [query["Id"] for query in request["MetricDataQueries"] if query.get("ReturnData", True)]
+        return {"MetricDataResults": [{"Id": id_, "Values": self.values.get(id_, [])} for id_ in returned]}
 
 
 def read(*alarms: dict[str, Any], **values: list[float]) -> tuple[list[AlarmReading], CloudWatch]:
     cloudwatch = CloudWatch(*alarms, values=values)
-    return readings(cloudwatch, [each["AlarmName"] for each in alarms], now=10_000.0), cloudwatch
+    return readings(cloudwatch, [alarm["AlarmName"] for alarm in alarms], now=10_000.0), cloudwatch
 
 
 def test_the_latest_value_is_shown_against_the_threshold() -> None:
@@ -84,7 +84,7 @@ def test_the_latest_value_is_shown_against_the_threshold() -> None:
     )  # fmt: skip
     assert (rate.metric, rate.value, rate.comparison, rate.threshold) == ("errors in percent", 7.5, "≥", 5.0)
     assert (rate.state, rate.reason) == ("ALARM", "too many")
-    assert all(each["ScanBy"] == "TimestampDescending" for each in cloudwatch.asked)
+    assert all(request["ScanBy"] == "TimestampDescending" for request in cloudwatch.asked)
 
 
 def test_what_is_asked_is_of_cloudwatchs_shape() -> None:

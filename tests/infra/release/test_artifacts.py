@@ -23,7 +23,7 @@ class Account:
     """A versioned model bucket, Models, and the history of the endpoint `e`."""
 
     def __init__(self) -> None:
-        self.s3, self.sagemaker = (boto3.client(each, region_name="us-east-1") for each in ("s3", "sagemaker"))
+        self.s3, self.sagemaker = (boto3.client(service, region_name="us-east-1") for service in ("s3", "sagemaker"))
         self.s3.create_bucket(Bucket="bucket")
         self.s3.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
 
@@ -45,7 +45,9 @@ class Account:
 
     @property
     def left(self) -> list[str]:
-        return [each["Key"] for each in self.s3.list_objects_v2(Bucket="bucket", Prefix="models/").get("Contents", [])]
+        return [
+            object_["Key"] for object_ in self.s3.list_objects_v2(Bucket="bucket", Prefix="models/").get("Contents", [])
+        ]
 
 
 @pytest.fixture

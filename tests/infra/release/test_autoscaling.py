@@ -132,7 +132,7 @@ def test_what_is_no_record_at_all_is_none_and_warned_of_once(body: bytes) -> Non
     records = ScalingRecords(Broken([]), "b", warnings.append)
     assert records.get("e") == records.get("e") == {}
     assert warnings and len(warnings) == len(set(warnings))
-    assert all(each.startswith("s3://b/autoscaling/e.json: ") for each in warnings)
+    assert all(warning.startswith("s3://b/autoscaling/e.json: ") for warning in warnings)
 
 
 VARIANT = {key: TARGET[key] for key in ("ResourceId", "ScalableDimension")}
@@ -267,7 +267,7 @@ def test_the_alarms_of_a_step_scaling_policy_must_call_its_new_arn() -> None:
     outcome = release(sagemaker, AUTOSCALED)
     assert outcome.sent("policy") == {"ServiceNamespace": "sagemaker", **step}
     (warning,) = [line for line in outcome.lines if "cpu-high" in line]
-    assert "arn:policy-made-anew" in warning
+    assert "arn:new-policy" in warning
 
 
 def test_a_scheduled_action_whose_time_has_passed_does_not_prevent_the_others() -> None:

@@ -409,12 +409,12 @@ def test_a_bake_with_enough_requests_proves_the_release() -> None:
     cloudwatch = CloudWatch(counts=[40, 100])
     assert release(sagemaker, request(minimum_invocations=MinimumInvocations(100, "fail")), cloudwatch).serves
     assert len(cloudwatch.asked) == 2, "CloudWatch shows requests with a delay"
-    assert {each["Name"]: each["Value"] for each in cloudwatch.asked[0]["Dimensions"]} == {
+    assert {entry["Name"]: entry["Value"] for entry in cloudwatch.asked[0]["Dimensions"]} == {
         "EndpointName": "e",
         "VariantName": "AllTraffic",
         "EndpointConfigName": "new",
     }
-    assert cloudwatch.asked[0]["StartTime"] == datetime.fromtimestamp(1_080, UTC), "the bake's begin, in whole minutes"
+    assert cloudwatch.asked[0]["StartTime"] == datetime.fromtimestamp(1_080, UTC), "the bake's begin, in full minutes"
 
 
 def test_a_bake_with_too_few_requests_is_a_warning_or_a_failure() -> None:

@@ -137,9 +137,9 @@ def test_a_step_is_no_problem_only_if_it_moves_at_most_half(of: ReleasePolicy, f
 def test_a_release_takes_at_least_its_waits_and_the_worst_is_no_better_than_the_best(
     of: ReleasePolicy, fleet: int
 ) -> None:
-    takes = estimate.rollout(of, fleet, START)
+    duration = estimate.rollout(of, fleet, START)
     waits = estimate.steps(of, fleet).fewest * of.wait_seconds + of.termination_wait_seconds
-    assert waits + START.minimum <= takes.minimum <= takes.maximum
+    assert waits + START.minimum <= duration.minimum <= duration.maximum
 
 
 @given(POLICIES)

@@ -124,19 +124,19 @@ def config(*variants: str, seconds: int | None = 90, instance_type: str = "ml.c5
 
 
 def test_a_container_that_was_silent_until_its_time_was_over_is_put_down_to_the_limit() -> None:
-    said = health_check_timeout(REASON, config("green", "blue"), [LOADING]) or ""
-    assert "variant blue logged no error" in said
-    assert "startupHealthCheckSeconds (90 s)" in said
+    limit = health_check_timeout(REASON, config("green", "blue"), [LOADING]) or ""
+    assert "variant blue logged no error" in limit
+    assert "startupHealthCheckSeconds (90 s)" in limit
 
 
 def test_a_log_that_cannot_be_read_is_not_said_to_hold_no_error() -> None:
-    said = health_check_timeout(REASON, config("blue"), []) or ""
-    assert "startupHealthCheckSeconds (90 s)" in said
-    assert "logged" not in said
+    limit = health_check_timeout(REASON, config("blue"), []) or ""
+    assert "startupHealthCheckSeconds (90 s)" in limit
+    assert "logged" not in limit
 
 
 @pytest.mark.parametrize(
-    ("reason", "found", "log"),
+    ("reason", "configuration", "log"),
     [
         (REASON, config("blue"), [LOADING, ERROR]),
         (REASON, config("green"), [LOADING]),
@@ -146,11 +146,11 @@ def test_a_log_that_cannot_be_read_is_not_said_to_hold_no_error() -> None:
         ("", config("blue"), []),
     ],
 )
-def test_any_other_failure_is_not(reason: str, found: dict[str, Any] | None, log: list[str]) -> None:
-    assert health_check_timeout(reason, found, log) is None
+def test_any_other_failure_is_not(reason: str, configuration: dict[str, Any] | None, log: list[str]) -> None:
+    assert health_check_timeout(reason, configuration, log) is None
 
 
 def test_the_instances_of_a_configuration_have_a_gpu_or_not() -> None:
     assert has_gpu(config("a", instance_type="ml.g5.xlarge"))
     assert not has_gpu(config("a"))
-    assert has_gpu(None), "what is said of a missing one may matter"
+    assert has_gpu(None), "what is limit of a missing one may matter"

@@ -32,30 +32,30 @@ def tokyo(month: int, day: int, hour: int, minute: int = 0) -> datetime:
     ],
 )
 def test_a_window_is_open_from_its_start_until_its_end(at: datetime, is_open: bool) -> None:
-    found = open_window([WEEKEND], at)
-    assert (found is not None) == is_open
-    if found:
-        assert found.ends == tokyo(11, 23, 8)
+    opened = open_window([WEEKEND], at)
+    assert (opened is not None) == is_open
+    if opened:
+        assert opened.ends == tokyo(11, 23, 8)
 
 
 def test_a_window_that_follows_without_a_gap_moves_the_end() -> None:
-    found = open_window([HOLIDAY, WEEKEND], SATURDAY)
-    assert found is not None
-    assert (found.window, found.ends) == (WEEKEND, tokyo(11, 24, 8))
+    opened = open_window([HOLIDAY, WEEKEND], SATURDAY)
+    assert opened is not None
+    assert (opened.window, opened.ends) == (WEEKEND, tokyo(11, 24, 8))
 
 
 def test_of_two_open_windows_the_one_that_closes_last_is_named() -> None:
     evening = FreezeWindow("0 0 * * SAT", timedelta(days=1), "Asia/Tokyo", "Saturday")
-    found = open_window([evening, WEEKEND], SATURDAY)
-    assert found is not None
-    assert found.window == WEEKEND
+    opened = open_window([evening, WEEKEND], SATURDAY)
+    assert opened is not None
+    assert opened.window == WEEKEND
 
 
 def test_windows_that_leave_no_gap_at_all_are_followed_for_a_year_only() -> None:
     week = [FreezeWindow(f"0 0 * * {day}", timedelta(days=1), "UTC", day) for day in DAYS]
-    found = open_window(week, SATURDAY)
-    assert found is not None
-    assert found.ends - SATURDAY < timedelta(days=368)
+    opened = open_window(week, SATURDAY)
+    assert opened is not None
+    assert opened.ends - SATURDAY < timedelta(days=368)
 
 
 def _wall_clock_start(day: date, hour: int, minute: int, zone: ZoneInfo) -> datetime:
@@ -102,9 +102,9 @@ def test_a_refusal_names_window_end_reason_and_the_way_through() -> None:
 
 
 def test_an_overridden_window_is_gone_through_and_told() -> None:
-    found = freeze.require_none_open("e", [WEEKEND], SATURDAY, "INC-42")
-    assert found is not None
-    assert found.window == WEEKEND
+    window = freeze.require_none_open("e", [WEEKEND], SATURDAY, "INC-42")
+    assert window is not None
+    assert window.window == WEEKEND
     assert freeze.require_none_open("e", [WEEKEND], tokyo(11, 18, 12), "INC-42") is None
 
 

@@ -1,4 +1,4 @@
-"""What is told of the difference between two endpoint configurations."""
+"""The differences between two endpoint configurations, in words."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def test_any_other_member_of_a_variant_goes_by_its_own_name() -> None:
 def test_a_model_differs_in_image_data_and_the_names_of_variables() -> None:
     variables = {"SECRET": "after", "ADDED": "x"}
     new = model(Image=f"{REPOSITORY}@sha256:b", ModelDataUrl="s3://b/2.tar.gz", Environment=variables)
-    found = changes(config(A={}), config(A={"ModelName": "m2"}), {"m1": model(), "m2": new})
-    assert found == (
+    changed = changes(config(A={}), config(A={"ModelName": "m2"}), {"m1": model(), "m2": new})
+    assert changed == (
         "A: image sha256:a -> sha256:b",
         "A: model data s3://b/1.tar.gz -> s3://b/2.tar.gz",
         "A: environment variables ADDED, SECRET",
     )
-    assert "after" not in str(found)
+    assert "after" not in str(changed)
 
 
 def test_models_that_hold_the_same_are_no_change_whatever_their_names() -> None:

@@ -151,7 +151,7 @@ def test_a_broken_record_is_left_out_with_a_warning(change: dict[str, Any]) -> N
     history.add(RECORD)
     s3.objects["releases/e/20261123T000000Z-e-3.json"] = json.dumps({**json.loads(RECORD.json()), **change})
     assert history.latest("e", 9) == [RECORD]
-    assert [each.split(" ")[0] for each in warnings] == ["s3://b/releases/e/20261123T000000Z-e-3.json"]
+    assert [warning.split(" ")[0] for warning in warnings] == ["s3://b/releases/e/20261123T000000Z-e-3.json"]
 
 
 @pytest.mark.parametrize("body", ["", "{", "null", "5", "[]", "[" * 100_000, " " * 1_000_001], ids=len)

@@ -29,7 +29,7 @@ from infra.release.status import (
 from tests.infra.release.fake_aws import ARN, CREATING, FAILED, OLD, ROLLING_BACK
 
 BEGAN = 10_020.0
-"""A whole minute."""
+"""A full minute."""
 START = Duration(120, 600)
 CANARY = ReleasePolicy("canary", wait_seconds=600, batch=BatchSize("percent", 25))
 LINEAR = ReleasePolicy("linear", wait_seconds=300, batch=BatchSize("percent", 25), termination_wait_seconds=60)
@@ -41,7 +41,7 @@ ALL_AT_ONCE = ReleasePolicy("allAtOnce", wait_seconds=300)
 def fleet(*stages: str, since: float | None = None, current: int = 4) -> dict[str, Any]:
     start = {"StartTime": datetime.fromtimestamp(since, UTC)} if since is not None else {}
     counts = {"CurrentInstanceCount": current, "DesiredInstanceCount": 4}
-    return {"VariantName": "AllTraffic", **counts, "VariantStatus": [{"Status": each, **start} for each in stages]}
+    return {"VariantName": "AllTraffic", **counts, "VariantStatus": [{"Status": stage, **start} for stage in stages]}
 
 
 def described(**answer: Any) -> EndpointDescription:
@@ -156,9 +156,9 @@ def test_a_first_creation_has_a_new_fleet_only() -> None:
 
 
 def test_time_left_counts_from_the_present_bake() -> None:
-    found = shown(CREATING_NEW, rolling_out("Baking", since=BEGAN + 300), now=BEGAN + 400)
-    assert found.elapsed_seconds == 400
-    assert found.seconds_left == Duration(500 + 600, 500 + 660)
+    current = shown(CREATING_NEW, rolling_out("Baking", since=BEGAN + 300), now=BEGAN + 400)
+    assert current.elapsed_seconds == 400
+    assert current.seconds_left == Duration(500 + 600, 500 + 660)
 
 
 POLICIES = st.sampled_from([CANARY, LINEAR, ROLLING, ALL_AT_ONCE])
@@ -174,18 +174,18 @@ def test_what_is_left_is_never_more_than_sagemaker_takes(
     policy: ReleasePolicy, elapsed: int, stages: list[str], seen: bool
 ) -> None:
     last = rolling_out(*stages, since=BEGAN)
-    found = shown(*([CREATING_NEW] if seen else []), last, policy=policy, now=BEGAN + elapsed)
-    assert found.seconds_left is not None and found.elapsed_seconds is not None
-    assert 0 <= found.seconds_left.minimum <= found.seconds_left.maximum
-    assert found.seconds_left.maximum <= max(0, policy.timeout_seconds - max(0, elapsed))
+    current = shown(*([CREATING_NEW] if seen else []), last, policy=policy, now=BEGAN + elapsed)
+    assert current.seconds_left is not None and current.elapsed_seconds is not None
+    assert 0 <= current.seconds_left.minimum <= current.seconds_left.maximum
+    assert current.seconds_left.maximum <= max(0, policy.timeout_seconds - max(0, elapsed))
 
 
 @given(policy=POLICIES, fleet=st.integers(1, 40), waited=st.floats(0, 10_000))
 def test_what_remains_after_the_first_step_is_less_than_the_whole_release(
     policy: ReleasePolicy, fleet: int, waited: float
 ) -> None:
-    remaining, whole = estimate.remaining(policy, fleet, START, 1, waited), estimate.rollout(policy, fleet, START)
-    assert remaining.minimum <= whole.minimum and remaining.maximum <= whole.maximum
+    remaining, total = estimate.remaining(policy, fleet, START, 1, waited), estimate.rollout(policy, fleet, START)
+    assert remaining.minimum <= total.minimum and remaining.maximum <= total.maximum
     assert remaining.minimum >= policy.termination_wait_seconds
 
 
@@ -219,8 +219,8 @@ REVERTED = described(**OLD, FailureReason="ping failed")
     ],
 )
 def test_the_verdict(endpoint: EndpointDescription, last: ReleaseRecord | None, health: str, words: str) -> None:
-    found, message = verdict(endpoint, last)
-    assert (found, words in message) == (health, True), message
+    current, message = verdict(endpoint, last)
+    assert (current, words in message) == (health, True), message
 
 
 def test_a_rollback_that_was_watched_is_known_before_it_is_on_record() -> None:
