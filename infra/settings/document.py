@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from infra.settings.reference import Key, keys
@@ -78,8 +79,8 @@ Several changes at once have the strongest of their effects.
 ## Keys
 
 Keys are in `config:`. Prefix keys without a namespace with `{project}:`. `*` is a name that you choose, `[]` an item of
-a list. If the default is empty, the description says what applies without the key. The source is whose rule the values
-follow: a shape of an API, such as `ECR API RepositoryName`, with its member in parentheses; a page of a guide; or this
+a list. If the default is empty, the description says what applies without the key. The source defines the accepted
+values: a shape of an API, such as `ECR API RepositoryName`, with its member in parentheses; a page of a guide; or this
 project, with its reason.
 
 """
@@ -101,24 +102,26 @@ def _table(section: tuple[str, ...], rows: Sequence[Key], reference: Sequence[Ke
     parents = {key.path: key for key in reference}
     parent = parents.get(tuple(part for part in section if part != "[]")) or parents.get(section[:-1])
     text = f"### `{title}`\n\n{parent.description}\n\n" if parent and section else "### The stack\n\n"
-    text += "| key | type | default | range | example | a change | | source |\n|---|---|---|---|---|---|---|---|\n"
+    text += "| key | description | type | default | range | example | a change | source |\n" + "|---" * 8 + "|\n"
     for key in rows:
         only = f" ({', '.join(only_with(key))})" if only_with(key) else ""
         example = f"`{key.example}`" if key.example else ""
         effect = "see below" if key.below else key.effect.value
         name = key.name if not section else key.path[-1]
-        cells = (f"`{name}`{only}", key.type, key.default, key.range, example, effect, key.description, key.source)
+        cells = (f"`{name}`{only}", key.description, key.type, key.default, key.range, example, effect, key.source)
         text += "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
     return text + "\n"
 
 
 def _variants() -> str:
     names = ", ".join(f"`{name}`" for name in InstanceVariant.fields_by_key())
+    text = f"Each variant has these keys of the endpoint: {names}. The other keys apply to all variants."
     return f"""\
 ### `endpoints.*.variants.*`
 
-Each variant has these keys of the endpoint: {names}. The other keys apply to all variants. Here, `Trial` receives one
-request in ten:
+{textwrap.fill(text, 120)}
+
+Here, `Trial` receives one request in ten:
 
 ```yaml
 {TWO_VARIANTS}```

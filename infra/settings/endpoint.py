@@ -64,11 +64,11 @@ VariantName = Annotated[str, AfterValidator(partial(_name, kind="variant")), Wit
 
 
 class EndpointSettings(Section):
-    """One SageMaker endpoint. The keys of its only variant may be written without `variants` and its name."""
+    """One SageMaker endpoint. In the stack file, the keys of its only variant may be on the endpoint itself."""
 
     variants: dict[VariantName, Variant] = setting(
-        "Production variants by name, each with its own model, capacity and weight. Instead, the keys of an only "
-        f"variant can be set on the endpoint itself; the variant is then named {ONLY_VARIANT}.",
+        "Production variants by name, each with its own model, capacity and weight. With one variant, set its keys on "
+        f"the endpoint itself instead; it is then named {ONLY_VARIANT}.",
         min_length=1,
         max_length=10,
         source="SageMaker API ProductionVariantList",

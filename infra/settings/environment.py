@@ -1,4 +1,4 @@
-"""The environment of a serving container: names, limits, and the options that Triton reads from it."""
+"""The settings of a serving container: its model, and its environment with the options of Triton."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 
 from infra.diagnostics.suggest import nearest
+from infra.settings.model import ModelSettings
 from infra.settings.section import Broken, Section, rule, setting, violation, warning
 from infra.triton.serve_options import OPTIONS, PREFIX, value_errors, value_warnings
 
@@ -90,8 +91,12 @@ def option_warning(variable: str) -> str | None:
 
 
 class ContainerSettings(Section):
-    """The container of a variant."""
+    """The container of a variant (API `ContainerDefinition`)."""
 
+    model: ModelSettings = setting(
+        "The Triton model repository to serve: {path: …}, a directory, or {artifact: …}, an upload.",
+        source="SageMaker API ContainerDefinition (ModelDataUrl)",
+    )
     environment: dict[VariableName, VariableValue] = setting(
         f"Environment variables of the container (API EnvironmentMap), at most {MAX_BYTES} bytes in total. "
         "SAGEMAKER_TRITON_* variables set Triton's options.",

@@ -43,8 +43,8 @@ class StackSections(Section):
     """The keys of a stack, and the rules about one key alone."""
 
     region: str = setting(
-        "The AWS region. AWS's image must be available there unless image.source is set; `pulumi config set aws:region "
-        "ap-northeast-1`. A change is refused, because an endpoint cannot move: create another stack.",
+        "The AWS region, set by `pulumi config set aws:region ap-northeast-1`. AWS's image must be available there "
+        "unless image.source is set. A change is refused, because an endpoint cannot move: create another stack.",
         pattern=r"^[a-z]{2,4}(-[a-z]+)+-\d$",
         examples=["ap-northeast-1", "us-east-1"],
         source="AWS General Reference, Amazon SageMaker AI endpoints and quotas; this project: a stack has one region, "

@@ -13,7 +13,6 @@ from infra.release import estimate
 from infra.release.estimate import Duration
 from infra.settings.autoscaling import AutoscalingSettings
 from infra.settings.environment import ContainerSettings
-from infra.settings.model import ModelSettings
 from infra.settings.section import Effect, rule, setting, violation
 
 ASSUMED_DOWNLOAD_SECONDS = 300
@@ -49,12 +48,8 @@ def _unknown(rule: str, name: str, kind: str, hint: str) -> PydanticCustomError:
 
 
 class VariantBase(ContainerSettings):
-    """What all kinds of variants share: the model, its container, and the share of the traffic."""
+    """What all kinds of variants share: the container and the share of the traffic."""
 
-    model: ModelSettings = setting(
-        "The Triton model repository to serve: {path: …}, a directory, or {artifact: …}, an upload.",
-        source="SageMaker API ContainerDefinition (ModelDataUrl)",
-    )
     initial_variant_weight: float = setting(
         "Share of the endpoint's traffic: this weight divided by the sum of the weights of all variants.",
         default=1.0,
