@@ -78,8 +78,8 @@ class StackFile:
         file = cls(path, Project.at(path.absolute().parent, "A stack file must be in its project's directory."))
         try:
             file._read_stack(compose(content(path) if text is None else text, str(path)))
-            if file.has_config:
-                file._read_project()
+            for key, (key_node, node) in file.project.config.items() if file.has_config else ():
+                file._set_elsewhere(key, key_node, node)
         except InvalidYamlError as error:
             file.has_config = False
             problem = Problem(error.rule, str(error), **error.position._asdict())
@@ -214,13 +214,8 @@ class StackFile:
             message = f"unknown key; the keys of a stack file are: {', '.join(_SECTIONS)}."
         self._yaml.report("unknown-key", message, (key,), key_node)
 
-    def _read_project(self) -> None:
-        for key, (key_node, node) in self.project.config.items():
-            if not self.has((key,)):
-                self._set_elsewhere(key, key_node, node)
-
     def _set_elsewhere(self, key: str | None, key_node: ScalarNode, node: Node) -> None:
-        """Set a key of `config` that another place than `config` gives."""
+        """Set a key that is not in `config`, unless `config` has it too."""
         if key and not self.has((key,)):
             self._yaml.positions[(key,)] = Position.of(key_node.start_mark)
             self._set(key, node)

@@ -106,6 +106,13 @@ def test_a_problem_of_a_model_repository_is_reported_with_those_of_its_endpoint(
     assert (problems[1].line, problems[1].key) == (15, "triton-sagemaker:endpoints.second.model.path")
 
 
+def test_a_problem_in_a_model_repository_has_its_position_there(validate: Validate, project: Path) -> None:
+    (project / "models" / "iris" / "1").mkdir(parents=True)
+    (project / "models" / "iris" / "config.pbtxt").write_text('backend: "onnxruntime"\nmax_batch_sizes: 1\n')
+    problems = validate(VALID + "    second:\n      model: {path: models}\n")
+    assert (str(project / "models" / "iris" / "config.pbtxt"), 2) in {(item.file, item.line) for item in problems}
+
+
 def test_a_model_repository_is_not_checked_for_an_instance_type_that_is_misspelt(
     validate: Validate, project: Path
 ) -> None:
