@@ -75,10 +75,9 @@ def execution_role(stack: str) -> str:
     return f"{EXECUTION_ROLE}-{of_stack(stack)}"
 
 
-def repository(stack: str, production: bool) -> str:
-    """The ECR repository if the settings give none. Stacks that share an account share no repository, unless their
-    settings say so."""
-    return REPOSITORY if production else f"{REPOSITORY}-{of_stack(stack)}"
+def repository(stack: str, production: bool, configured: str | None = None) -> str:
+    """The ECR repository: the configured one, or one that stacks in the same account do not share."""
+    return configured or (REPOSITORY if production else f"{REPOSITORY}-{of_stack(stack)}")
 
 
 def alarm(watched: str, purpose: str) -> str:

@@ -97,7 +97,7 @@ def _guard(
     held = Held(
         production=settings.production,
         bucket=settings.bucket.name,
-        repository=settings.image.repository or names.repository(context.stack, context.production),
+        repository=names.repository(context.stack, context.production, settings.image.repository),
         endpoints={name: endpoint.scaled_variants for name, endpoint in settings.endpoints.items()},
     )
     return StackGuard(name, held, pulumi.ResourceOptions(protect=context.production, depends_on=after))

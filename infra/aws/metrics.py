@@ -1,8 +1,8 @@
 """The CloudWatch metrics that alarms, releases and `release status` read.
 
 Source: SageMaker guide, "Amazon SageMaker AI metrics in Amazon CloudWatch". Real-time endpoints publish all of them.
-Asynchronous ones publish neither `INVOCATIONS` nor `MODEL_ERRORS` but `InvocationsProcesssed` and `InvocationFailures`;
-those that watch the former alone are silent there.
+For asynchronous ones the guide lists `InvocationsProcesssed` and `InvocationFailures` instead of `INVOCATIONS` and
+`MODEL_ERRORS`: alarms on the latter would be silent there.
 """
 
 from __future__ import annotations

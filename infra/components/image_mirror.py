@@ -37,7 +37,7 @@ class ImageMirror(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
 
         production, image = args.context.production, args.settings.image
-        physical_name = image.repository or names.repository(args.context.stack, production)
+        physical_name = names.repository(args.context.stack, production, image.repository)
         sources = args.settings.image_sources
         repository_options = pulumi.ResourceOptions(
             protect=production,

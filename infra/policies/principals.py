@@ -55,7 +55,7 @@ class StackNames:
 
     @property
     def repository_arn(self) -> str:
-        repository = self.settings.image.repository or names.repository(self.stack, self.settings.production)
+        repository = names.repository(self.stack, self.settings.production, self.settings.image.repository)
         return self.arn("ecr", f"repository/{repository}")
 
     @property
