@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, WithJsonSchema
 
@@ -59,35 +59,31 @@ class MinimumInvocationsSettings(Section):
 
 
 _METRICS = "SageMaker guide, Amazon SageMaker AI metrics in Amazon CloudWatch"
-_RATE = f"{_METRICS}; this project: at 0 an alarm fires at the first error, at 100 never"
+
+
+def _rate(description: str, example: float) -> Any:
+    source = f"{_METRICS}; this project: at 0 an alarm fires at the first error, at 100 never"
+    return setting(description, default=None, example=example, source=source, gt=0, lt=100)
 
 
 class AlarmSettings(Section):
     """Thresholds of the stack's own alarms. Each creates two alarms: one on the endpoint, for operators, and one on the
     new fleet of a release, which triggers rollback."""
 
-    error_rate_percent: float | None = setting(
+    error_rate_percent: float | None = _rate(
         "An alarm fires above this percentage of requests that the container did not answer with 2xx "
-        "(InvocationModelErrors); without it there is no such alarm. Recommended for rollback: some Triton releases "
+        "(InvocationModelErrors); unset, the alarm does not exist. Recommended for rollback: some Triton releases "
         "answer 400 when a model fails. Callers' mistakes count too.",
-        default=None,
         example=5,
-        source=_RATE,
-        gt=0,
-        lt=100,
     )
-    server_error_rate_percent: float | None = setting(
-        "An alarm fires above this percentage of requests that were answered with 5xx (Invocation5XXErrors); without "
-        "it there is no such alarm. Next to errorRatePercent, a tighter limit that excludes callers' mistakes.",
-        default=None,
+    server_error_rate_percent: float | None = _rate(
+        "An alarm fires above this percentage of requests that were answered with 5xx (Invocation5XXErrors); unset, "
+        "the alarm does not exist. Next to errorRatePercent, a tighter limit that excludes callers' mistakes.",
         example=1,
-        source=_RATE,
-        gt=0,
-        lt=100,
     )
     p99_model_latency_milliseconds: float | None = setting(
-        "An alarm fires when the slowest of 100 requests takes the model longer than this, in milliseconds "
-        "(ModelLatency); without it there is no such alarm.",
+        "An alarm fires when the model needs longer than this for the slowest of 100 requests, in milliseconds "
+        "(ModelLatency); unset, the alarm does not exist.",
         default=None,
         example=500,
         source=_METRICS,
