@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,9 +87,31 @@ class Stack:
         return cls(settings, models, (*problems, *settings.warnings(project, secret)))
 
 
-def _read(
-    variant: InstanceVariant, root: Path, key: Location, image: str | None
-) -> tuple[Model | None, list[Problem]]:
+def moved(created: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Problem]:
+    """The problems of a stack that moves, because an endpoint cannot.
+
+    Args:
+        created: `accountId` and `region` of the first deployment.
+        now: those of this deployment.
+    """
+    if created["region"] != now["region"]:
+        yield Problem(
+            "region-changed",
+            f"is {now['region']}, but the stack was created in {created['region']}, and an endpoint cannot move. "
+            f"Set it back to {created['region']}. To serve from {now['region']}, create another stack (`pulumi "
+            "stack init`), move the callers, and destroy this one.",
+            path=("aws:region",),
+        )
+    if created["accountId"] != now["accountId"]:
+        yield Problem(
+            "account-changed",
+            f"the credentials are of account {now['accountId']}, but the stack was created in account "
+            f"{created['accountId']}. Use credentials of that account; another account requires another stack.",
+            path=("aws",),
+        )
+
+
+def _read(variant: InstanceVariant, root: Path, key: Location, image: str | None) -> tuple[Model | None, list[Problem]]:
     """The model of a variant, unless there are errors; and its problems. An artifact in the bucket is not read."""
     default = variant.model.default_model_name
     if isinstance(variant.model, ModelArtifactSettings):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +10,9 @@ import pulumi_aws as aws
 from pulumi.runtime import config
 
 from infra import names
-from infra.diagnostics.problem import ConfigurationError, Problem
+from infra.diagnostics.problem import ConfigurationError
 from infra.settings.stack import Settings
+from infra.stack import moved
 
 
 def stack_config() -> dict[str, str]:
@@ -75,27 +75,3 @@ def unmoved(context: StackContext) -> pulumi.Output[list[pulumi.Resource]]:
         return [stash]
 
     return pulumi.Output.all(stash.output, here).apply(check)
-
-
-def moved(created: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Problem]:
-    """The problems of a stack that moves, because an endpoint cannot.
-
-    Args:
-        created: `accountId` and `region` of the first deployment.
-        now: those of this deployment.
-    """
-    if created["region"] != now["region"]:
-        yield Problem(
-            "region-changed",
-            f"is {now['region']}, but the stack was created in {created['region']}, and an endpoint cannot move. "
-            f"Set it back to {created['region']}. To serve from {now['region']}, create another stack (`pulumi "
-            "stack init`), move the callers, and destroy this one.",
-            path=("aws:region",),
-        )
-    if created["accountId"] != now["accountId"]:
-        yield Problem(
-            "account-changed",
-            f"the credentials are of account {now['accountId']}, but the stack was created in account "
-            f"{created['accountId']}. Use credentials of that account; another account requires another stack.",
-            path=("aws",),
-        )

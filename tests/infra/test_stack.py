@@ -1,4 +1,4 @@
-"""Model repositories are checked before any resource is registered, for the instances that they will run on."""
+"""A stack is checked before any resource is registered: its models on the instances they run on, and its place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from infra.diagnostics.problem import ConfigurationError, Problem
-from infra.stack import MAX_SHOWN, Stack
+from infra.stack import MAX_SHOWN, Stack, moved
 
 CONFIG = """
 backend: "python"
@@ -95,3 +95,17 @@ def test_each_variant_has_its_model_and_its_problems_their_place(tmp_path: Path)
     write(tmp_path / "missing", "other")
     models = read(tmp_path, variants=variants).models["e"]
     assert {variant: model.default_model_name for variant, model in models.items()} == {"A": "iris", "B": "other"}
+
+
+@pytest.mark.parametrize(
+    ("change", "rules"),
+    [
+        ({}, []),
+        ({"region": "us-east-1"}, ["region-changed"]),
+        ({"accountId": "210987654321"}, ["account-changed"]),
+        ({"accountId": "210987654321", "region": "us-east-1"}, ["region-changed", "account-changed"]),
+    ],
+)
+def test_a_stack_stays_in_its_account_and_region(change: dict[str, str], rules: list[str]) -> None:
+    created = {"accountId": "123456789012", "region": "ap-northeast-1"}
+    assert [problem.rule for problem in moved(created, created | change)] == rules

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
-from infra.components.context import moved
 from infra.diagnostics.problem import ConfigurationError, Problem
 from infra.settings.load import load
 from infra.settings.reference import written
+from infra.stack import moved
 from tests.messages.golden import Example
 
 TITLE = "Settings"

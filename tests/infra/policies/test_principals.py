@@ -97,6 +97,7 @@ def calls_in(files: Iterable[Path]) -> set[str]:
     return result | {f"ecr:{each}" for each in _operations("ecr") if f'"{each}"' in source}
 
 
+@cache
 def _operations(service: str) -> list[str]:
     return list(botocore.session.get_session().get_service_model(service).operation_names)
 
@@ -355,24 +356,21 @@ def test_only_who_adopts_an_endpoint_reads_models_of_any_name() -> None:
     assert not may(principals.deployer(adopting), "sagemaker:DeleteModel", model)
 
 
-def many(count: int) -> StackNames:
-    return names(endpoints={f"sagemaker-endpoint-{n}": ENDPOINT for n in range(count)})
-
-
-@pytest.mark.parametrize("count", [1, 10, 23, 50, 100])
+@pytest.mark.parametrize("count", [1, 23, 100])
 def test_documents_for_many_endpoints_are_such_that_iam_accepts_them(count: int) -> None:
-    stack = many(count)
-    for documents in (principals.deployer(stack), principals.release_operator(stack)):
+    stack = names(endpoints={f"sagemaker-endpoint-{n}": ENDPOINT for n in range(count)})
+    deploying = principals.deployer(stack)
+    for documents in (deploying, principals.release_operator(stack)):
         assert len(documents) <= ATTACHED_AT_MOST
         for document in documents:
             assert size(document) <= MAX_MANAGED_POLICY
-            sids = [each["Sid"] for each in document["Statement"]]
-            assert len(sids) == len(set(sids))
-            assert all(each["Resource"] for each in document["Statement"])
-    for n in range(count):
+            sids = [statement["Sid"] for statement in document["Statement"]]
+            assert len(sids) == len({*sids})
+            assert all(statement["Resource"] for statement in document["Statement"])
+    for n in {0, count // 2, count - 1}:
         endpoint = f"sagemaker-endpoint-{n}"
         requests = of_provider("sagemaker-models", "sagemaker-tritonserver", "execution-role-prod-1a2b3c4", endpoint)
-        assert denied(principals.deployer(stack), requests[-20:]) == []
+        assert denied(deploying, requests[-20:]) == []
 
 
 def test_dividing_statements_loses_none() -> None:
