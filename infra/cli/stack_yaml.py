@@ -216,7 +216,8 @@ def _misread(node: ScalarNode) -> tuple[str, str] | None:
         return "octal-number", message
     if kind == "float" and _NOT_FINITE.fullmatch(text):
         return "non-finite-number", "Pulumi does not accept infinite numbers and NaN. For text, put it in quotes."
-    if not node.style and not node.ctag.handle and any(_matches(text, form) for form in _TIMES):
+    is_plain = not node.style and not node.ctag.handle
+    if is_plain and text[4:5] == "-" and any(_matches(text, form) for form in _TIMES):
         return "date", "Pulumi reads a date as a timestamp, not as text. Put it in quotes."
     return None
 
