@@ -66,8 +66,10 @@ def is_mapping(annotation: Any) -> bool:
 
 def discriminator(field: FieldInfo) -> Callable[[Any], Any] | None:
     """The function that returns the tag of a value of a tagged union."""
-    found = next((each for each in field.metadata if isinstance(each, Discriminator)), None)
-    return found.discriminator if found and callable(found.discriminator) else None
+    for metadata in field.metadata:
+        if isinstance(metadata, Discriminator) and callable(metadata.discriminator):
+            return metadata.discriminator
+    return None
 
 
 def key_type(annotation: Any) -> Any:

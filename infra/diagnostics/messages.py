@@ -102,16 +102,16 @@ def key_of_another_member(
     written: str, tag: str, sections: Mapping[str | None, type[WrittenModel]], by_default: bool
 ) -> str:
     """The message of a key of a tagged union that its member does not have."""
-    others = tags_with(written, sections)
-    only = f"only {', '.join(others)} {'have' if len(others) > 1 else 'has'} it"
+    *rest, last = tags_with(written, sections)
+    only = f"only {', '.join(rest)} and {last} have it" if rest else f"only {last} has it"
     return f"unknown key with {tag}{', the default' if by_default else ''}; {only}."
 
 
 def flat_key(key: str, stack: str | None) -> str:
-    """The message of a key of the whole configuration that is spelled like a path."""
+    """The message of a top-level key that is spelled like a path."""
     quoted, option = shlex.quote(key), _option(stack)
     return (
-        "unknown key: without --path, `pulumi config set` takes a path for a name. Run: "
+        "unknown key: without --path, `pulumi config set` stores a path as a name. Run: "
         f"pulumi config rm{option} {quoted} && pulumi config set{option} --path {quoted} VALUE"
     )
 

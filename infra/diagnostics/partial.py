@@ -69,7 +69,11 @@ class _Key:
     @cached_property
     def sizes(self) -> TypeAdapter[Any]:
         """Validates the number of sections."""
-        return _strict(self.container, *(each for each in self.field.metadata if isinstance(each, MinLen | MaxLen)))
+        return _strict(self.container, *filter(_is_size, self.field.metadata))
+
+
+def _is_size(metadata: Any) -> bool:
+    return isinstance(metadata, MinLen | MaxLen)
 
 
 def _strict(type_: Any, *metadata: Any) -> TypeAdapter[Any]:

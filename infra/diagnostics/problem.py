@@ -15,11 +15,11 @@ from infra.errors import UserError
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _ENDPOINT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
-"""Or a variable whose endpoint is missing."""
+"""The name of an endpoint, or of a variable whose endpoint is missing."""
 _TOKEN = re.compile(
     r"(?=[A-Za-z]*\d)(?:[A-Z0-9]{16,}|[a-z0-9]{20,}|(?=[A-Z0-9]*[a-z])(?=[a-z0-9]*[A-Z])[A-Za-z0-9]{16,})"
 )
-"""What access keys, digests and API keys look like."""
+"""The form of access keys, digests and API keys."""
 _PLAIN = re.compile(r"[^.\[\]\"\s]+")
 
 
@@ -70,7 +70,7 @@ class Problem:
 
 
 class ConfigurationError(UserError):
-    """The stack's configuration is refused. The text lists every problem, one a line."""
+    """The stack's configuration is invalid. The text lists every problem on its own line."""
 
     exit_code = 2
 
@@ -82,35 +82,35 @@ class ConfigurationError(UserError):
 
 
 def key_of(path: Location) -> str:
-    """A place in the stack file as Pulumi spells it."""
+    """A path in the stack file as Pulumi spells it."""
     first, *below = path or ("config",)
     return printable(str(first) + "".join(map(_part, _without_values(str(first), below))))
 
 
-def path_of(location: Location, namespace: str) -> Location:
-    """Where a location of the settings is in the stack file; ``namespace`` is the Pulumi project's name."""
+def path_of(location: Location, project: str) -> Location:
+    """The path in the stack file of a setting of a Pulumi project."""
     if not location:
         return ()
     first, *below = location
-    return ("aws:region" if first == "region" else f"{namespace}:{first}", *below)
+    return ("aws:region" if first == "region" else f"{project}:{first}", *below)
 
 
 def _without_values(first: str, below: Sequence[str | int]) -> Iterator[str | int]:
-    """Below variables of an environment a value may be written where a name belongs, and it may be a secret."""
+    """In an environment, a value may be in the place of a name by mistake, and it may be a secret."""
     above: str | int = first.rpartition(":")[2]
-    variables, form = None, _ENDPOINT
+    environment, form = None, _ENDPOINT
     for part in below:
-        if found := nearest(str(above), ("environment", "secretEnvironment")):
-            variables, form = found, _ENDPOINT
-        elif variables:
+        if key := nearest(str(above), ("environment", "secretEnvironment")):
+            environment, form = key, _ENDPOINT
+        elif environment:
             form = _VARIABLE
-        named = variables and isinstance(part, str)
-        yield _named(str(part), form if variables == "secretEnvironment" else None) if named else part
+        is_name = environment and isinstance(part, str)
+        yield _name(str(part), form if environment == "secretEnvironment" else None) if is_name else part
         above = part
 
 
-def _named(part: str, form: re.Pattern[str] | None) -> str:
-    """`KEY=value` and `KEY:value` are cut off; where all values are secret, so is what has no name's form."""
+def _name(part: str, form: re.Pattern[str] | None) -> str:
+    """The name in `KEY=value` or `KEY:value`; where all values are secret, only what has the form of a name."""
     name = re.split(r"(?<=\w)[:=]", part, maxsplit=1)[0]
     if form and (not form.fullmatch(name) or _TOKEN.search(name)):
         return "…"
@@ -118,7 +118,7 @@ def _named(part: str, form: re.Pattern[str] | None) -> str:
 
 
 def _part(part: str | int) -> str:
-    """As `pulumi config set --path` takes it."""
+    """A part of a path in the syntax of `pulumi config set --path`."""
     if isinstance(part, int):
         return f"[{part}]"
     return f".{part}" if _PLAIN.fullmatch(part) else f"[{json.dumps(part, ensure_ascii=False)}]"

@@ -58,7 +58,7 @@ _RELEASE = re.compile(r"\d\d\.\d\d-py3")
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that is another name for the same, begins like it or is spelled like it, whatever the case."""
+    """The known word that is a synonym, or begins or is spelled like the word, in any case."""
     return _nearest(word, tuple(known))
 
 
@@ -100,7 +100,7 @@ def choices(error: ErrorDetails) -> list[str]:
 
 
 def _release(given: str | float) -> str | None:
-    """YAML reads 23.10 as a number, which has no zero at its end."""
+    """The tag of a release: YAML reads 23.10 as the number 23.1."""
     tag = f"{given:.2f}-py3" if isinstance(given, float) else f"{given}-py3"
     return tag if _RELEASE.fullmatch(tag) else None
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Discriminator, StringConstraints, Tag, WithJsonSchema
 
 from infra import names
-from infra.settings.section import Effect, Section, refuse_unknown_keys, setting, violation
+from infra.settings.section import Effect, Section, setting, violation
 
 MAX_ARTIFACT_KEY = 800
 """Bytes of an artifact's key. A ModelDataUrl has 1024 characters (API `Url`). That of the released copy precedes the
@@ -119,6 +119,5 @@ ModelSettings = Annotated[
         custom_error_type="path-or-artifact",
         custom_error_message="requires exactly one of path (a directory to pack) and artifact (a key in the bucket).",
     ),
-    refuse_unknown_keys(ModelRepositorySettings, ModelArtifactSettings),
 ]
 """The Triton model repository that a variant serves."""

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Discriminator, Tag
 
-from infra.diagnostics.suggest import nearest
 from infra.release.policy import (
     BATCH_PERCENT,
     ROLLBACK_PERCENT,
@@ -156,14 +155,10 @@ class Rolling(_InSteps):
 
 
 def _strategy(release: Any) -> Any:
-    """A release without a strategy moves all traffic at once. With a misspelt `strategy`, the key is reported in the
-    section of the intended one."""
-    if not isinstance(release, dict):
-        return getattr(release, "strategy", "allAtOnce")
-    if "strategy" in release:
-        return release["strategy"]
-    given = next((value for key, value in release.items() if nearest(key, ["strategy"])), "allAtOnce")
-    return nearest(str(given), get_args(Strategy)) or "allAtOnce"
+    """A release without a strategy moves all traffic at once."""
+    if isinstance(release, dict):
+        return release.get("strategy", "allAtOnce")
+    return getattr(release, "strategy", "allAtOnce")
 
 
 ReleaseSettings = Annotated[

@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from pydantic import BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
@@ -221,16 +221,3 @@ def unique(values: list[str]) -> list[str]:
     if repeated := sorted({value for value in values if values.count(value) > 1}):
         raise violation("repeated-value", f"{', '.join(repeated)}: listed more than once.")
     return values
-
-
-def refuse_unknown_keys(*sections: type[Section]) -> BeforeValidator:
-    """For a union of sections that keys tell apart: an unknown key must be reported before the union is resolved."""
-    known = {key for section in sections for key in section.fields_by_key()}
-
-    def refuse(value: Any) -> Any:
-        if unknown := [key for key in value if key not in known] if isinstance(value, Mapping) else []:
-            errors = [InitErrorDetails(type="extra_forbidden", loc=(key,), input=value[key]) for key in unknown]
-            raise ValidationError.from_exception_data("union", errors)
-        return value
-
-    return BeforeValidator(refuse)

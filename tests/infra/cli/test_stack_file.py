@@ -111,7 +111,7 @@ def test_a_secret_setting_may_be_encrypted(tmp_path: Path, secret: str) -> None:
 
 def test_endpoints_that_are_secret_as_a_whole_cannot_be_read(tmp_path: Path) -> None:
     stack = BASE.split("  p:endpoints:")[0] + "  p:endpoints: {secure: v1:abc}\n"
-    with pytest.raises(StackFileError, match="p:endpoints: is secret"):
+    with pytest.raises(StackFileError, match="p:endpoints: must not be a secret"):
         StackFile.find("dev", project(tmp_path, stack)).settings()
 
 

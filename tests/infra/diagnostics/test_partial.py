@@ -222,7 +222,7 @@ EMPTY = "is empty. Set a value"
         ("freezeWindows", [{"cron": "0 18 * * FRI", "durationMinutes": 60, "timeZone": "Asia/Tokyo", "reason": "x"}],
          "p:freezeWindows[0].cron", "did you mean schedule?"),
         ("endpoints.ranking.release", {"percent": 10, "bakeSeconds": 60}, "release.percent",
-         "unknown key with allAtOnce, the default; only canary, linear, rolling have it."),
+         "unknown key with allAtOnce, the default; only canary, linear and rolling have it."),
     ],
 )  # fmt: skip
 def test_what_is_empty_or_unknown_makes_no_other_mistake(path: str, value: Any, key: str, words: str) -> None:
