@@ -50,24 +50,17 @@ TRUNCATED = Rule(
     "archive-truncated", "error", "An archive that ends early cannot be unpacked.", "Upload it again", "gzip"
 )
 DAMAGED = Rule("archive-damaged", "error", "A damaged archive cannot be unpacked.", _PACK, "gzip, tar")
-SIZE = Rule(
-    "archive-size",
-    "error",
-    "The check holds the names and configurations of an archive in memory, and refuses to hold more.",
-    "Remove what the models do not need, or set `checkArtifact: false`",
-    "this project",
-)
 NAME = Rule("archive-name", "error", "A name that leads out of the archive is not unpacked.", _PACK, "tar")
 ENTRY = Rule("archive-entry", "error", "Devices, sockets and pipes are not part of a model.", "Remove it", "tar")
 LINK = Rule("archive-link", "warning", "A link out of the archive leads to nothing in the container.", _PACK, _UNPACKED)
 UNREAD = Rule(
     "archive-unread",
     "warning",
-    "The check of an archive ends after a quarter of an hour.",
-    "Check it where the link to S3 is faster, or set `checkArtifact: false`",
+    "The check of an archive ends after a quarter of an hour, and holds only so many names and configurations.",
+    "Set `checkArtifact: false` to save the time",
     "this project",
 )
-ARCHIVE_RULES = (FORMAT, TRUNCATED, DAMAGED, SIZE, NAME, ENTRY, LINK, UNREAD)
+ARCHIVE_RULES = (FORMAT, TRUNCATED, DAMAGED, NAME, ENTRY, LINK, UNREAD)
 
 
 def problem(rule: Rule, text: str, file: str = ".") -> Problem:
@@ -76,7 +69,7 @@ def problem(rule: Rule, text: str, file: str = ".") -> Problem:
 
 
 class ArchiveError(Exception):
-    """SageMaker cannot unpack the archive, or the reader refuses to hold so much of it.
+    """SageMaker cannot unpack the archive.
 
     Attributes:
         problem: which rule it violates, and how.
@@ -129,14 +122,14 @@ class Contents:
         sizes: the files, with their bytes.
         heads: the first bytes of the files that the caller wanted.
         problems: the entries that SageMaker or Triton cannot use.
-        complete: whether the reader reached the end in time.
+        unread: why the reader stopped before the end; empty if it did not.
     """
 
     directories: set[str] = field(default_factory=set)
     sizes: dict[str, int] = field(default_factory=dict)
     heads: dict[str, bytes] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    complete: bool = True
+    unread: str = ""
 
     @property
     def top_directories(self) -> list[str]:
@@ -188,10 +181,10 @@ def read(stream: BinaryIO, wanted: Callable[[str], int], seconds: float = MAX_SE
     Args:
         stream: its bytes.
         wanted: of a path, how many first bytes of that file the caller wants.
-        seconds: after this time the reader stops, and `Contents.complete` is false.
+        seconds: after this time the reader stops, and `Contents.unread` says so.
 
     Raises:
-        ArchiveError: it is not a complete `.tar.gz`, or it exceeds what the reader holds in memory.
+        ArchiveError: it is not a complete `.tar.gz`.
     """
     contents = Contents()
     links: dict[str, str | None] = {}
@@ -202,13 +195,13 @@ def read(stream: BinaryIO, wanted: Callable[[str], int], seconds: float = MAX_SE
             path, refused = _path(member.name), _problem_of(member)
             held += len(path) + len(head)
             if number >= MAX_ENTRIES:
-                raise ArchiveError(SIZE, f"the archive has more than {MAX_ENTRIES:,} files and directories")
+                raise _Unread(f"the archive has more than {MAX_ENTRIES:,} files and directories")
             if held > MAX_HELD_BYTES:
-                raise ArchiveError(SIZE, f"names and configurations have over {MAX_HELD_BYTES:,} bytes")
-            if not path and not refused:
-                continue
+                raise _Unread(f"the archive has names and configurations of over {MAX_HELD_BYTES:,} bytes")
             if refused:
                 contents.report(refused)
+            elif not path:
+                continue
             elif member.isreg():
                 contents.sizes[path] = member.size
                 contents.heads[path] = head
@@ -217,8 +210,8 @@ def read(stream: BinaryIO, wanted: Callable[[str], int], seconds: float = MAX_SE
             else:
                 links[path] = _target(member)
         unpacked.drain()
-    except _TimeIsUpError:
-        contents.complete = False
+    except _Unread as reason:
+        contents.unread = str(reason)
     except EOFError:
         raise ArchiveError(TRUNCATED, "the archive ends before the end of its content") from None
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, ValueError, OverflowError) as error:
@@ -283,8 +276,8 @@ def _follow(links: dict[str, str | None], contents: Contents) -> None:
             contents.heads[alias] = contents.heads[file]
 
 
-class _TimeIsUpError(Exception):
-    pass
+class _Unread(Exception):
+    """Why the reader stops."""
 
 
 class _Header(tarfile.TarInfo):
@@ -321,7 +314,7 @@ class _Unpacked:
 
     def _require_time(self) -> None:
         if time.monotonic() > self._deadline:
-            raise _TimeIsUpError
+            raise _Unread("the archive cannot be read in time")
 
     def drain(self) -> None:
         """Read what follows the end of the tar archive: only then gzip has compared its checksum."""

@@ -31,7 +31,7 @@ def check_artifact(source: Source, target: ArtifactTarget, progress: Progress | 
         progress: called with the bytes read so far and the bytes of the archive.
 
     Returns:
-        Nothing about the models if the archive itself has an error, or if reading it takes too long.
+        Nothing about the models if the archive itself has an error, or cannot be read to its end.
     """
     try:
         identify(source)
@@ -39,8 +39,8 @@ def check_artifact(source: Source, target: ArtifactTarget, progress: Progress | 
             contents = read(cast(BinaryIO, _Watched(stream, source.size, progress)), _wanted)
     except ArchiveError as error:
         return [error.problem]
-    if not contents.complete:
-        return [*contents.problems, problem(UNREAD, "the archive was not read to its end in time")]
+    if contents.unread:
+        return [*contents.problems, problem(UNREAD, contents.unread)]
     if any(entry.severity == "error" for entry in contents.problems):
         return contents.problems
     models = check_repository(

@@ -136,8 +136,8 @@ def request_for_artifact(artifact: Path | bytes, default_model: str | None) -> S
         raise UnsupportedModel(str(error)) from error
     except OSError as error:
         raise UnsupportedModel(f"the artifact cannot be read: {error}") from error
-    if not contents.complete:
-        raise UnsupportedModel(f"reading the artifact takes more than {MAX_SECONDS:.0f} s")
+    if contents.unread:
+        raise UnsupportedModel(contents.unread)
     names = contents.top_directories
     if not default_model and len(names) != 1:
         raise UnsupportedModel(f"several models ({', '.join(names[:MAX_LISTED])}) and no default model")
