@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from infra.diagnostics.problem import ConfigurationError
-from infra.settings.bounds import MAX_BYTES, MAX_DEPTH
+from infra.settings.bounds import MAX_BYTES, MAX_DEPTH, MAX_VALUES
 from infra.settings.load import load
 from tests.infra.cli.conftest import Validate
 
@@ -42,7 +42,10 @@ def aliases(first: str, following: str, levels: int = 9) -> str:
         aliases("{k: v}", "{{<<: [{}], z: 1}}").replace("config:\n", "config:\n  x: *a8\n"),
     ],
 )
-def test_aliases_that_explode_are_refused_where_they_exceed_the_bound(validate: Validate, text: str) -> None:
+def test_aliases_that_explode_are_refused_where_they_exceed_the_bound(
+    validate: Validate, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.cli.stack_yaml.MAX_VALUES", MAX_VALUES // 10)
     assert len(text) < 1000
     assert [problem.rule for problem in validate(text)] == ["too-many-values"]
 
