@@ -64,8 +64,8 @@ def check_repository(
     deployment = Deployment(listing, models, default_model, environment, instance_type, image)
     problems: set[Problem] = set()
     for rule, repository_check in REPOSITORY_RULES.items():
-        found = islice(repository_check(deployment), MAX_OF_A_RULE)
-        problems |= {_problem(rule, finding, REPOSITORY, None) for finding in found}
+        findings = islice(repository_check(deployment), MAX_OF_A_RULE)
+        problems |= {_problem(rule, finding, REPOSITORY, None) for finding in findings}
     for model in models.values():
         problems |= set(_check_model(model, deployment))
     return sorted(problems, key=lambda problem: (str(problem.file), problem.line or 0, problem.rule, problem.message))

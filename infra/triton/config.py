@@ -19,11 +19,11 @@ CONFIG_FILE = "config.pbtxt"
 MAX_CONFIG_BYTES = 131_072
 """Of a `config.pbtxt`; real ones have some kilobytes, those of large ensembles some tens."""
 
-ModelConfig = Any  # the generated class of tritonclient's model_config_pb2, which has no type stubs
+ModelConfig = Any  # the generated class of tritonclient's model_config_pb2, without type stubs
 
 
 class ConfigError(Exception):
-    """Text that is no model configuration; the message begins with file:line:column."""
+    """Text that is not a valid model configuration; the message begins with file:line:column."""
 
     def __init__(self, filename: str, line: int, column: int, reason: str) -> None:
         self.line = line
@@ -39,7 +39,7 @@ def parse_config(text: str, filename: str) -> ModelConfig:
         config = text_format.Parse(text, messages().ModelConfig())
         if unknown := next(_unknown_values(config), None):
             path, field, value = unknown
-            allowed = ", ".join(each.name for each in field.enum_type.values)
+            allowed = ", ".join(value.name for value in field.enum_type.values)
             raise ConfigError(filename, field_lines(text).get(path, 1), 1, f"{path}: {value} is none of {allowed}")
         return config
     except text_format.ParseError as error:
@@ -48,7 +48,7 @@ def parse_config(text: str, filename: str) -> ModelConfig:
 
 
 def _unknown_values(message: Any, prefix: str = "") -> Iterator[tuple[str, Any, int]]:
-    """The path, the field and the value of each enum that has no such value: protobuf takes any number."""
+    """Path, field and value of each enum with an undefined value: protobuf accepts any number."""
     for field, value in message.ListFields():
         of_map = field.message_type is not None and field.message_type.GetOptions().map_entry
         values = value.values() if of_map else value if field.is_repeated else [value]

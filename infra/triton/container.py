@@ -8,7 +8,7 @@ shared memory it left, as soon as the parent ends or lets go of the control sock
     python container.py probe-mount           exits with 0 where the kernel allows to mount a directory at /opt/ml/model
 
 Each byte on the control socket asks for a connection to PORT on the container's loopback. The answer carries the
-descriptor of the connected socket (SCM_RIGHTS), or none when nobody listens. `{port}` in the command stands for PORT.
+descriptor of the connected socket (SCM_RIGHTS), or none if the port is closed. `{port}` in the command stands for PORT.
 With PORT 0 the command shares the network of the host and gets a free port, which it opens on every interface. MODEL is
 the directory to mount; it is not mounted if it is empty.
 """
@@ -82,7 +82,7 @@ def mount_model(directory: Path) -> bool:
     try:
         _mount("none", Path("/"), _MS_REC | _MS_PRIVATE)  # what is mounted from here on is seen here only
         if not MODEL.is_dir():
-            above = next(each for each in MODEL.parents if each.is_dir())
+            above = next(parent for parent in MODEL.parents if parent.is_dir())
             if above == Path("/"):
                 return False
             _cover(above)
@@ -95,9 +95,9 @@ def mount_model(directory: Path) -> bool:
 
 def _cover(directory: Path) -> None:
     """Mounts a directory in memory over this one, which has the same entries and room for more."""
-    entries = {each: os.open(each, os.O_PATH | os.O_NOFOLLOW) for each in directory.iterdir()}
-    links = {each: os.readlink(each) for each in entries if each.is_symlink()}
-    directories = {each for each in entries if each.is_dir()}
+    entries = {path: os.open(path, os.O_PATH | os.O_NOFOLLOW) for path in directory.iterdir()}
+    links = {path: os.readlink(path) for path in entries if path.is_symlink()}
+    directories = {path for path in entries if path.is_dir()}
     _mount("none", directory, 0, "tmpfs")
     for entry, descriptor in entries.items():
         if entry in links:

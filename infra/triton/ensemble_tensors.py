@@ -138,11 +138,11 @@ def decoupled_branches(model: Model, deployment: Deployment) -> Findings:
     while ready := [at for at, step in left.items() if set(step.input_map.values()) <= origins.keys()]:
         for at in ready:
             step = left.pop(at)
-            found = {origins[tensor] for tensor in step.input_map.values()}
-            if len(found) > 1:
+            sources = {origins[tensor] for tensor in step.input_map.values()}
+            if len(sources) > 1:
                 yield Finding(f"step {step.model_name!r} reads from different decoupled models", at)
             done = len(model.config.ensemble_scheduling.step) - len(left)
-            origin = done if _is_decoupled(step.model_name, deployment, frozenset()) else max(found, default=0)
+            origin = done if _is_decoupled(step.model_name, deployment, frozenset()) else max(sources, default=0)
             origins.update({tensor: origins.get(tensor, origin) for tensor in step.output_map.values()})
     ends = {origins.get(tensor.name) for tensor in model.config.output} - {None}
     if len(ends) > 1:

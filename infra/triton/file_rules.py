@@ -68,19 +68,29 @@ def _misnamed_configs(model: Model) -> list[str]:
     "Put the model into a version directory such as 1/ (a number without leading zeros)",
     "core: ModelLifeCycle::AsyncLoad, VersionsToLoad",
 )
-def version_missing(model: Model, deployment: Deployment) -> Findings:
+def version_missing(model: Model, _: Deployment) -> Findings:
     """At least one version directory must exist that the version policy loads. Ensembles need one too, even empty."""
     if not model.versions:
         loose = sorted(path for path in model.files if "/" not in path and path.startswith("model."))
         others = ", ".join(sorted(set(model.subdirectories) - set(FOLDERS)))
         text = f"{loose[0]} is not in a version directory" if loose else "has no version directory"
         yield Finding(f"{text}{f'; its directories are {others}' if others else ''}")
-    elif model.is_ensemble and f"{model.name}/1" in deployment.listing.added:
-        text = "the ensemble has no version directory, which Git does not keep if it is empty: the archive has 1/"
-        yield Finding(text, severity="warning")
     elif not model.loaded_versions:
         versions = ", ".join(map(str, model.versions))
         yield Finding(f"version_policy loads none of the versions {versions}", "version_policy")
+
+
+@model_rule(
+    "ensemble-version",
+    "Keep the directory in Git with an empty file in it",
+    "core: ModelLifeCycle::AsyncLoad; gitfaq: empty directories",
+    "warning",
+)
+def ensemble_version(model: Model, deployment: Deployment) -> Findings:
+    """Triton does not load an ensemble without a version directory, and Git does not keep empty directories: if the
+    directory is missing on disk, the program adds it to the archive."""
+    if f"{model.name}/1" in deployment.listing.added:
+        yield Finding("the ensemble has no version directory, so 1/ is added to the archive")
 
 
 @model_rule("version-policy", "Remove the version from the policy, or add its directory", VERSIONS, "warning")

@@ -49,11 +49,11 @@ class Listing:
         added: Iterable[str] = (),
     ) -> Listing:
         """The listing with the directories that only the paths of files and directories name."""
-        found: set[str] = {*directories, *added}
-        for path in [*found, *sizes]:
-            while (path := path.rpartition("/")[0]) and path not in found:
-                found.add(path)
-        return cls(frozenset(found), sizes, read, frozenset(added))
+        known: set[str] = {*directories, *added}
+        for path in [*known, *sizes]:
+            while (path := path.rpartition("/")[0]) and path not in known:
+                known.add(path)
+        return cls(frozenset(known), sizes, read, frozenset(added))
 
     @cached_property
     def top_directories(self) -> tuple[str, ...]:
@@ -73,22 +73,22 @@ class Listing:
     @cached_property
     def files_of(self) -> Mapping[str, Mapping[str, int]]:
         """Of each top directory the files, relative to it, with their bytes."""
-        found: dict[str, dict[str, int]] = defaultdict(dict)
+        files: dict[str, dict[str, int]] = defaultdict(dict)
         for path, size in self.sizes.items():
             top, _, below = path.partition("/")
             if below:
-                found[top][below] = size
-        return found
+                files[top][below] = size
+        return files
 
     @cached_property
     def directories_of(self) -> Mapping[str, frozenset[str]]:
         """Of each top directory the directories, relative to it."""
-        found: dict[str, set[str]] = defaultdict(set)
+        directories: dict[str, set[str]] = defaultdict(set)
         for path in self.directories:
             top, _, below = path.partition("/")
             if below:
-                found[top].add(below)
-        return {top: frozenset(below) for top, below in found.items()}
+                directories[top].add(below)
+        return {top: frozenset(below) for top, below in directories.items()}
 
     @cached_property
     def _versioned(self) -> frozenset[str]:

@@ -93,12 +93,12 @@ class Model:
     def versions(self) -> list[int]:
         """The versions that Triton counts, newest first: std::stoll reads `1` of `1.0` and `1_old` as well
         (VersionsToLoad in model_lifecycle.cc)."""
-        found = set()
+        numbers = set()
         for name in self.subdirectories:
             number = re.match(r"\s*[+-]?[0-9]+", name)
             if number and name not in FOLDERS and not (len(name) > 1 and name.startswith("0")):
-                found.add(int(number[0]))
-        return sorted(found, reverse=True)
+                numbers.add(int(number[0]))
+        return sorted(numbers, reverse=True)
 
     @property
     def loaded_versions(self) -> list[int]:

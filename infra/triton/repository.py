@@ -2,7 +2,7 @@
 
 What is packed: every file and directory, but not `__pycache__` nor anything hidden (dotfiles, `._*` of macOS). A
 symbolic link is packed as what it points to, if that lies in the repository as well. A link that leads out of it, to
-nothing or in a circle is refused: packed as a link it would be broken, and followed it would pack what nobody sees.
+nothing or in a circle is refused: a packed link would be broken, and a followed one would pack unexpected files.
 """
 
 from __future__ import annotations
@@ -57,18 +57,18 @@ class ModelRepository:
         if not root.is_dir():
             what = "is not a directory" if root.exists() else "does not exist"
             raise ModelRepositoryError(root, [_error(".", what, "repository")])
-        found = list(islice(_walk(root, root.resolve(), "", (root.resolve(),)), MAX_ENTRIES + 1))
-        if len(found) > MAX_ENTRIES:
+        entries = list(islice(_walk(root, root.resolve(), "", (root.resolve(),)), MAX_ENTRIES + 1))
+        if len(entries) > MAX_ENTRIES:
             message = (
                 f"has more than {MAX_ENTRIES:,} files and directories, those behind symbolic links counted wherever a "
                 "link leads to them"
             )
             raise ModelRepositoryError(root, [_error(".", message, "repository")])
-        directories = tuple(sorted(entry.path for entry in found if entry.kind == "directory"))
+        directories = tuple(sorted(entry.path for entry in entries if entry.kind == "directory"))
         files = {
-            entry.path: entry.source for entry in sorted(found, key=lambda each: each.path) if entry.kind == "file"
+            entry.path: entry.source for entry in sorted(entries, key=lambda entry: entry.path) if entry.kind == "file"
         }
-        if problems := [entry.problem for entry in found if entry.problem]:
+        if problems := [entry.problem for entry in entries if entry.problem]:
             raise ModelRepositoryError(root, problems)
         repository = cls(root, directories, files)
         added = _missing_versions(repository.listing)
@@ -168,7 +168,7 @@ def _refusal(path: str, source: Path, root: Path, above: tuple[Path, ...]) -> Pr
             way_out = f"replace it with what it points to (cp -rL {shlex.quote(path)} …)"
             return _error(path, f"{points_to}, outside of the repository: {way_out}", "symbolic-link")
         if target in above:
-            return _error(path, f"{points_to}, a directory around it: there is no end to that", "symbolic-link")
+            return _error(path, f"{points_to}, which is a directory around it", "symbolic-link")
     if not source.is_dir() and not source.is_file():
         return _error(path, "is neither a file nor a directory", "file-type")
     if len(above) > MAX_DEPTH and source.is_dir():

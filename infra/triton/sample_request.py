@@ -88,8 +88,8 @@ class SampleRequest:
     @property
     def body(self) -> bytes:
         inputs = [
-            {"name": each.name, "shape": each.shape, "datatype": each.data_type.name, "data": each.data}
-            for each in self.inputs
+            {"name": tensor.name, "shape": tensor.shape, "datatype": tensor.data_type.name, "data": tensor.data}
+            for tensor in self.inputs
         ]
         return json.dumps({"inputs": inputs, "outputs": [{"name": name} for name in self.outputs]}).encode()
 
@@ -100,7 +100,7 @@ class SampleRequest:
     @property
     def text(self) -> str:
         """The request in short, such as `measurements=[6.3, 3.3, 6, 2.5]`."""
-        return ", ".join(_shown(each.name, each.data) for each in self.inputs)
+        return ", ".join(_shown(tensor.name, tensor.data) for tensor in self.inputs)
 
     def answer(self, body: bytes) -> str:
         """The response in short, such as `species=virginica`; ValueError if it is not an inference response."""
@@ -108,8 +108,8 @@ class SampleRequest:
 
     def missing(self, body: bytes) -> list[str]:
         """The declared outputs that the response lacks; ValueError if it is not an inference response."""
-        found = _outputs(body)
-        return [name for name in self.outputs if name not in found]
+        outputs = _outputs(body)
+        return [name for name in self.outputs if name not in outputs]
 
 
 def request_for_repository(repository: ModelRepository, model: str) -> SampleRequest:
@@ -156,13 +156,13 @@ def _request_for_files(model: str, contents: Mapping[str, Callable[[int], bytes]
     if f"{model}/config.pbtxt" not in contents:
         raise UnsupportedModel(f"{model} has no config.pbtxt")
     try:
-        text = contents[f"{model}/config.pbtxt"](MAX_CONFIG_BYTES + 1).decode()
+        text = contents[f"{model}/config.pbtxt"](MAX_CONFIG_BYTES + 1).decode(errors="replace")
         config = parse_config(text, f"{model}/config.pbtxt")
-    except (ConfigError, UnicodeDecodeError) as error:
+    except ConfigError as error:
         raise UnsupportedModel(str(error)) from error
     inputs = config.model_warmup[0].inputs.values() if config.model_warmup else ()
     warmup: dict[str, bytes] = {}
-    for file in {each.input_data_file for each in inputs if f"{model}/warmup/{each.input_data_file}" in contents}:
+    for file in {data.input_data_file for data in inputs if f"{model}/warmup/{data.input_data_file}" in contents}:
         warmup[file] = contents[f"{model}/warmup/{file}"](MAX_BODY_BYTES + 1)
         if sum(map(len, warmup.values())) > MAX_BODY_BYTES:
             raise UnsupportedModel(f"its warm-up files hold more than {MAX_BODY_BYTES:,} bytes, SageMaker's 6 MB")
@@ -177,16 +177,16 @@ def request_for_config(config: ModelConfig, warmup: Mapping[str, bytes]) -> Samp
         raise UnsupportedModel("the model requires sequences of requests (sequence_batching)")
     if not config.input:
         raise UnsupportedModel("config.pbtxt declares no input")
-    declared = [each for each in config.input if not each.optional] or list(config.input)
+    declared = [tensor for tensor in config.input if not tensor.optional] or list(config.input)
     sample = config.model_warmup[0].inputs if config.model_warmup else {}
     batch = (1,) if config.max_batch_size > 0 else ()
     inputs: list[Tensor] = []
-    for each in declared:
+    for tensor in declared:
         left = MAX_BODY_BYTES - sum(len(tensor.data) for tensor in inputs)
-        inputs.append(_input(each, batch, sample.get(each.name), warmup, left))
+        inputs.append(_input(tensor, batch, sample.get(tensor.name), warmup, left))
     request = SampleRequest(
         inputs=tuple(inputs),
-        outputs=tuple(each.name for each in config.output if _type_name(each.data_type) in DATA_TYPES),
+        outputs=tuple(tensor.name for tensor in config.output if _type_name(tensor.data_type) in DATA_TYPES),
     )
     if config.output and not request.outputs:
         raise UnsupportedModel(f"its outputs have no JSON form ({_type_name(config.output[0].data_type)})")
@@ -246,10 +246,10 @@ def _unpacked(data_type: DataType, count: int, content: bytes, file: str) -> lis
 
 def _shortest(value: float) -> float:
     """The shortest decimal that is the same FP32: 6.3 where a double shows 6.300000190734863."""
-    if not abs(value) < 3.4e38:  # rounding could leave FP32's range; infinities and NaN have no shorter form
+    if not abs(value) < 3.4e38:  # rounding could leave FP32's range; infinities and NaN stay as they are
         return value
     candidates = (float(f"{value:.{digits}g}") for digits in range(1, 9))
-    return next((each for each in candidates if struct.pack("<f", each) == struct.pack("<f", value)), value)
+    return next((short for short in candidates if struct.pack("<f", short) == struct.pack("<f", value)), value)
 
 
 def _type_name(data_type: int) -> str:
@@ -273,6 +273,6 @@ def _shown(name: str, data: Sequence[Value]) -> str:
 
 
 def _decimals(data: Sequence[Value]) -> int:
-    """How many decimals show three digits of the largest number, and no more of the small ones beside it."""
+    """How many decimals show three digits of the largest number, and no more of the small ones."""
     largest = max((abs(value) for value in data if isinstance(value, float) and math.isfinite(value)), default=0.0)
     return 2 - math.floor(math.log10(largest)) if largest else 0

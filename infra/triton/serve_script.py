@@ -18,7 +18,7 @@ class ServeError(Exception):
 
 
 class ArchiveError(ServeError):
-    """The artifact is no gzip-compressed tar archive, so that SageMaker cannot even unpack it."""
+    """The artifact is not a gzip-compressed tar archive, so SageMaker cannot unpack it."""
 
 
 def unpack(archive: Path, target: Path) -> None:
@@ -106,7 +106,7 @@ def _arguments(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _default_model(repository: Path, name: str) -> tuple[str, list[str]]:
-    """The model that `serve` loads, and the warning it prints when nobody named it."""
+    """The model that `serve` loads, and the warning it prints if no model is named."""
     if name:
         if not (repository / name).is_dir():
             raise ServeError(f"ERROR: Directory with provided {_PREFIX}DEFAULT_MODEL_NAME {name} does not exist")

@@ -44,11 +44,11 @@ def unavailable() -> str | None:
     if wheel is None:
         return (
             "the nvidia-pytriton wheel, which carries tritonserver, is not installed in this Python "
-            "(pip takes it on Linux x86_64 with glibc 2.35 or later)"
+            "(pip installs it on Linux x86_64 with glibc 2.35 or later)"
         )
     if not wheel.stub.exists():
         versions = ", ".join(sorted((stub.name for stub in wheel.stub.parent.parent.iterdir()), key=_version_key))
-        return f"nvidia-pytriton has no Python backend for Python {_python_version()}; it has {versions}"
+        return f"nvidia-pytriton lacks a Python backend for Python {_python_version()}; it has {versions}"
     numpy = _installed("numpy")
     if numpy is None or _version_key(numpy) >= (2,):
         return (
@@ -132,7 +132,7 @@ class Wheel:
         """The variables that the server and the Python in the stub need."""
         assert self.libpython is not None
         return {
-            # The Python in the stub finds its standard library beside the first `python3` on PATH.
+            # The Python in the stub finds its standard library next to the first `python3` on PATH.
             "PATH": f"{sys.base_prefix}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": str(directory),
             "LD_LIBRARY_PATH": f"{self.libpython.parent}:{self.libraries}",
@@ -256,7 +256,7 @@ class TritonServer:
     def stop(self, grace_seconds: float = STOP_GRACE_SECONDS) -> None:
         """Ends Triton, by SIGTERM and after the grace period by SIGKILL, and waits; stopping again does nothing.
 
-        Triton takes about two seconds to unload its models; without a grace period it is killed at once.
+        Triton needs about two seconds to unload its models; without a grace period it is killed at once.
         """
         if self._process is None or self._control is None:
             return

@@ -106,6 +106,7 @@ def test_an_ensemble_without_a_version_directory_gets_one(write: Write) -> None:
     repository = ModelRepository.read(root)
     assert repository.added == ("flow/1",)
     assert repository.directories == ("flow", "flow/1", "other", "v", "v/1")
+    assert "ensemble-version" in {problem.rule for problem in check_repository(repository.listing, "flow")}
     (root / "flow" / "1").mkdir()
     assert ModelRepository.read(root).digest() == repository.digest()
 
