@@ -39,7 +39,7 @@ _MODULES = (
     *(config_rules, tensor_rules, sequence_rules, instance_rules, file_rules),
     *(ensemble, ensemble_tensors, repository_rules),
 )
-_CONFIG_RULES = frozenset({"config-syntax", "byte-order-mark"})
+_CONFIG_RULES = frozenset({"config-syntax", "config-size", "byte-order-mark"})
 """The rules about a configuration that does not parse, which hides everything else about the model."""
 
 

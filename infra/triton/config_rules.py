@@ -7,6 +7,7 @@ from typing import Any
 
 from infra.diagnostics.suggest import nearest
 from infra.triton.backends import BACKENDS, ENSEMBLE, PAIRS, alias
+from infra.triton.config import MAX_CONFIG_BYTES
 from infra.triton.deployment import Deployment
 from infra.triton.model import Model
 from infra.triton.rule import Finding, Findings, model_rule
@@ -22,9 +23,16 @@ METRICS = "core: ValidateModelMetrics"
 )
 def syntax(model: Model, _: Deployment) -> Findings:
     """Triton does not load a model whose config.pbtxt does not parse."""
-    if model.unparsed and not model.byte_order_mark:
+    if model.unparsed and not model.byte_order_mark and not model.is_too_large:
         template = ". `${…}` is left over from a template" if "$" in model.unparsed.reason else ""
         yield Finding(model.unparsed.reason.rstrip(".") + template, file=model.config_file, line=model.unparsed.line)
+
+
+@model_rule("config-size", "Remove comments and generated parts", "this project", "warning")
+def config_size(model: Model, _: Deployment) -> Findings:
+    """The check does not parse a config.pbtxt that is larger; Triton does."""
+    if model.is_too_large:
+        yield Finding(f"has more than {MAX_CONFIG_BYTES:,} bytes, and is not checked", file=model.config_file)
 
 
 @model_rule(

@@ -9,7 +9,15 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from infra.triton.backends import BACKENDS, ENSEMBLE, PAIRS, PLATFORMS, Backend
-from infra.triton.config import CONFIG_FILE, ConfigError, ModelConfig, field_lines, messages, parse_config
+from infra.triton.config import (
+    CONFIG_FILE,
+    MAX_CONFIG_BYTES,
+    ConfigError,
+    ModelConfig,
+    field_lines,
+    messages,
+    parse_config,
+)
 from infra.triton.listing import MAX_READ_BYTES, Listing
 
 # Subdirectories of a model directory that are never versions: kWarmupDataFolder and its kin in Triton's constants.h.
@@ -79,6 +87,11 @@ class Model:
     @property
     def config_file(self) -> str:
         return f"{self.name}/{CONFIG_FILE}"
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether the configuration is larger than what the check parses."""
+        return self.files.get(CONFIG_FILE, 0) > MAX_CONFIG_BYTES
 
     @property
     def is_ensemble(self) -> bool:

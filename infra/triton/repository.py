@@ -168,7 +168,7 @@ def _refusal(path: str, source: Path, root: Path, above: tuple[Path, ...]) -> Pr
             way_out = f"replace it with what it points to (cp -rL {shlex.quote(path)} …)"
             return _error(path, f"{points_to}, outside of the repository: {way_out}", "symbolic-link")
         if target in above:
-            return _error(path, f"{points_to}, which is a directory around it", "symbolic-link")
+            return _error(path, f"{points_to}, a directory around it", "symbolic-link")
     if not source.is_dir() and not source.is_file():
         return _error(path, "is neither a file nor a directory", "file-type")
     if len(above) > MAX_DEPTH and source.is_dir():

@@ -64,7 +64,7 @@ def control_values(model: Model, _: Deployment) -> Findings:
 def slot_utilization(model: Model, _: Deployment) -> Findings:
     """The direct strategy accepts shares from 0.0 to 1.0."""
     value = model.config.sequence_batching.direct.minimum_slot_utilization
-    if not 0 <= value <= 1:
+    if value < 0 or value > 1:  # Triton accepts NaN
         at = "sequence_batching.direct.minimum_slot_utilization"
         yield Finding(f"minimum_slot_utilization is {value:g}", at)
 
