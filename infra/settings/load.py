@@ -14,11 +14,11 @@ from pydantic import ValidationError
 from infra.aws.provider import AWS_KEYS, refusals
 from infra.diagnostics import messages
 from infra.diagnostics.location import Location, nesting
-from infra.diagnostics.partial import PartialValidation
 from infra.diagnostics.problem import ConfigurationError, Problem, key_of, path_of
 from infra.diagnostics.suggest import nearest
 from infra.settings.bounds import MAX_DEPTH, MAX_DIGITS, too_deep
 from infra.settings.endpoint import EndpointSettings
+from infra.settings.partial import PartialValidation
 from infra.settings.section import InvalidSetting
 from infra.settings.stack import Settings
 
