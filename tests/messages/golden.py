@@ -69,7 +69,7 @@ def rules(golden: str) -> set[str]:
 def _section(examples: Iterable[Example]) -> str:
     by_rule: dict[str, list[str]] = {}
     for example in examples:
-        assert example.problems, f"this has no problem: {example.written}"
+        assert example.problems, f"no problem in {example.written}"
         for rule in dict.fromkeys(problem.rule for problem in example.problems):
             problems = [f"> {_constant(problem)}\n" for problem in example.problems if problem.rule == rule]
             shown = ">\n".join(problems[:MAX_SHOWN])
@@ -79,22 +79,22 @@ def _section(examples: Iterable[Example]) -> str:
 
 def _constant(problem: Problem) -> str:
     """Without its id, and without what a new version of a dependency changes."""
-    found = str(problem).removesuffix(f" [{problem.rule}]")
+    shown = str(problem).removesuffix(f" [{problem.rule}]")
     for package in ("boto3", "pulumi-aws"):
-        found = found.replace(f"{package} {version(package)}", f"{package} X.Y.Z")
-    return found
+        shown = shown.replace(f"{package} {version(package)}", f"{package} X.Y.Z")
+    return shown
 
 
 def known_rules(directory: Path = ROOT / "infra") -> set[str]:
     """The ids of all rules in the code: marked methods, ids that functions are called with, and those of pydantic."""
-    found = {rule for file in directory.rglob("*.py") for rule in _rules_in(ast.parse(file.read_text("utf-8")))}
-    return found | messages.RULES
+    ids = {rule for file in directory.rglob("*.py") for rule in _rules_in(ast.parse(file.read_text("utf-8")))}
+    return ids | messages.RULES
 
 
 def _rules_in(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
-            marks = (each.func for each in node.decorator_list if isinstance(each, ast.Call))
+            marks = (mark.func for mark in node.decorator_list if isinstance(mark, ast.Call))
             if any(isinstance(mark, ast.Name) and mark.id in ("rule", "warning") for mark in marks):
                 yield node.name.strip("_").replace("_", "-")
         elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
+from infra.diagnostics.printable import printable
 from infra.diagnostics.problem import ConfigurationError, Problem
 from infra.settings.load import load
 from infra.settings.reference import written
@@ -42,6 +43,9 @@ MODEL = {"artifact": "artifacts/model_7.tar.gz"}
 WINDOW = {"schedule": "0 18 * * FRI", "durationMinutes": 60, "timeZone": "Asia/Tokyo", "reason": "weekend"}
 ENDPOINT, RELEASE = "endpoints.ranking", "endpoints.ranking.release"
 NESTED: dict[str, Any] = functools.reduce(lambda inner, _: {"x": inner}, range(32), {})
+MAX_SHOWN = 160
+"""Characters of a change."""
+
 LEFT_OUT = object()
 """In place of a value: the key is not given."""
 
@@ -221,9 +225,10 @@ def examples() -> Iterator[Example]:
 
 def _line(change: tuple[str, Any]) -> str:
     key, value = change
-    line = f"{key}:" if value is LEFT_OUT else f"{key}: {written(value)}"
-    line = "".join(each if each.isprintable() else "\\x7f" for each in line)
-    return f"(without {key})" if value is LEFT_OUT else line if len(line) <= 160 else f"{line[:160]}…"
+    if value is LEFT_OUT:
+        return f"(without {key})"
+    line = printable(f"{key}: {written(value)}").replace("None", "")
+    return line if len(line) <= MAX_SHOWN else f"{line[:MAX_SHOWN]}…"
 
 
 def _changed(changes: Mapping[str, Any]) -> dict[str, Any]:

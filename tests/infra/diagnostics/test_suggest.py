@@ -18,7 +18,7 @@ def misspelt(key: str) -> list[str]:
     """With a letter doubled, one left out, in snake case and in capitals."""
     middle = len(key) // 2
     snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in key)
-    return [each for each in (key[:middle] + key[middle - 1 :], key[:-2] + key[-1], snake, key.upper()) if each != key]
+    return [word for word in (key[:middle] + key[middle - 1 :], key[:-2] + key[-1], snake, key.upper()) if word != key]
 
 
 @pytest.mark.parametrize("section", sorted(SECTIONS), ids=".".join)

@@ -1,4 +1,4 @@
-"""Several mistakes are told at once, each in one message, and none that is not there."""
+"""Every mistake is reported at once, in one message, and nothing that follows from it."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ def production() -> Config:
     }
 
 
-def told(config: Config) -> list[str]:
-    """The keys that are told of."""
+def reported(config: Config) -> list[str]:
+    """The keys with a problem."""
     texts = {key: each if isinstance(each, str) else json.dumps(each) for key, each in config.items()}
     try:
         load(texts, "p")
     except ConfigurationError as error:
-        return [each.key for each in error.problems]
+        return [problem.key for problem in error.problems]
     return []
 
 
 def put(path: str, value: Any) -> Callable[[Config], None]:
-    """Change a value; None takes it out."""
+    """Set a value, or remove it if it is None."""
     first, *parts = path.split(".")
 
     def change(config: Config) -> None:
@@ -93,33 +93,33 @@ MISTAKES: dict[str, Callable[[Config], None]] = {
         {"model": {"path": "x"}, "initialInstanceCount": 2, "alarms": {"existing": ["a"]}},
     ),
 }
-"""Mistakes of different kinds in different sections, by the key that each is told at."""
+"""Mistakes of different kinds in different sections, by the key with the problem."""
 
 
 def test_the_stack_of_this_test_is_valid() -> None:
-    assert told(production()) == []
+    assert reported(production()) == []
 
 
 @pytest.mark.parametrize("key", MISTAKES)
-def test_one_mistake_has_one_message(key: str) -> None:
+def test_a_mistake_has_one_message(key: str) -> None:
     config = production()
     MISTAKES[key](config)
-    assert told(config) == [key]
+    assert reported(config) == [key]
 
 
 @pytest.mark.parametrize(("one", "other"), combinations(MISTAKES, 2))
-def test_two_mistakes_are_both_told_and_nothing_else(one: str, other: str) -> None:
+def test_two_mistakes_are_both_reported_and_nothing_else(one: str, other: str) -> None:
     config = production()
     MISTAKES[one](config)
     MISTAKES[other](config)
-    assert sorted(told(config)) == sorted([one, other])
+    assert sorted(reported(config)) == sorted([one, other])
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     config = production()
     for make in MISTAKES.values():
         make(config)
-    assert sorted(told(config)) == sorted(MISTAKES)
+    assert sorted(reported(config)) == sorted(MISTAKES)
 
 
 @pytest.mark.parametrize(
@@ -137,9 +137,9 @@ def test_no_mistake_of_an_endpoint_hides_another_one(changes: dict[str, Any], ke
     config = production()
     for path, value in changes.items():
         put(f"endpoints.{path}", value)(config)
-    found = sorted(told(config))
-    assert len(found) == len(keys)
-    assert all(key.startswith(f"{EP}.{expected}") for key, expected in zip(found, sorted(keys), strict=True))
+    problems = sorted(reported(config))
+    assert len(problems) == len(keys)
+    assert all(key.startswith(f"{EP}.{expected}") for key, expected in zip(problems, sorted(keys), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -167,33 +167,31 @@ def test_no_mistake_of_an_endpoint_hides_another_one(changes: dict[str, Any], ke
         ("notifications", {"topicArn": "x"}, "aws:region", "us-east-1"),
     ],
 )
-def test_nothing_is_told_that_may_be_right_once_the_mistake_is_away(
-    key: str, value: Any, other: str, right: Any
-) -> None:
+def test_nothing_is_reported_that_the_mistake_may_have_caused(key: str, value: Any, other: str, right: Any) -> None:
     config = production()
     put(other, right)(config)
     put(key, value)(config)
-    (found,) = told(config)
-    assert found.startswith(key if ":" in key else f"p:{key}")
+    (problems,) = reported(config)
+    assert problems.startswith(key if ":" in key else f"p:{key}")
 
 
 def messages(config: Config, secret: tuple[str, ...] = ()) -> dict[str, str]:
-    """What is told, by key."""
+    """The messages by key."""
     texts = {key: each if isinstance(each, str) else json.dumps(each) for key, each in config.items()}
     with pytest.raises(ConfigurationError) as caught:
         load(texts, "p", secret)
-    found = {each.key: each.message for each in caught.value.problems}
-    assert len(found) == len(caught.value.problems)
-    return found
+    problems = {problem.key: problem.message for problem in caught.value.problems}
+    assert len(problems) == len(caught.value.problems)
+    return problems
 
 
-def test_what_stands_below_a_misspelt_environment_is_not_shown() -> None:
+def test_values_below_a_misspelt_environment_are_not_shown() -> None:
     for key in ("environmnt", "env", "Environment"):
         config = production()
         put(f"endpoints.ranking.{key}", {"TOKEN=hunter2": "x", "KEY": ["hunter2"]})(config)
-        found = messages(config)
-        assert len(found) == 3
-        assert "hunter2" not in str(found)
+        problems = messages(config)
+        assert len(problems) == 3
+        assert "hunter2" not in str(problems)
 
 
 EMPTY = "is empty. Set a value"
@@ -225,11 +223,11 @@ EMPTY = "is empty. Set a value"
          "unknown key with allAtOnce, the default; only canary, linear and rolling have it."),
     ],
 )  # fmt: skip
-def test_what_is_empty_or_unknown_makes_no_other_mistake(path: str, value: Any, key: str, words: str) -> None:
+def test_an_empty_or_unknown_key_causes_no_other_problem(path: str, value: Any, key: str, words: str) -> None:
     config = production()
     change(config, path, value)
-    ((found, message),) = messages(config).items()
-    assert found == (key if ":" in key else f"{EP}.{key}")
+    ((problems, message),) = messages(config).items()
+    assert problems == (key if ":" in key else f"{EP}.{key}")
     assert words in message
 
 
@@ -243,11 +241,11 @@ def change(config: Config, path: str, value: Any) -> None:
     section[last] = value
 
 
-def test_what_stands_below_a_misspelt_key_is_checked() -> None:
+def test_settings_below_a_misspelt_key_are_checked() -> None:
     config = production()
     endpoint = config["p:endpoints"]["ranking"]
     endpoint["autoscalling"] = {**endpoint.pop("autoscaling"), "min": 12, "maxx": 3}
-    assert set(messages(config)) == {f"{EP}.autoscalling{each}" for each in ("", ".min", ".maxx")}
+    assert set(messages(config)) == {f"{EP}.autoscalling{below}" for below in ("", ".min", ".maxx")}
 
 
 def test_a_secret_without_its_endpoint_is_not_shown() -> None:
@@ -267,10 +265,10 @@ def test_a_secret_without_its_endpoint_is_not_shown() -> None:
         "x",
     ],
 )
-def test_a_key_cannot_be_put_where_there_is_no_section(endpoint: Any) -> None:
+def test_a_section_of_another_type_is_reported(endpoint: Any) -> None:
     config = production()
     config["p:endpoints"]["search"] = endpoint
-    assert all(key.startswith("p:endpoints.search") for key in told(config))
+    assert all(key.startswith("p:endpoints.search") for key in reported(config))
 
 
 def test_a_mistake_hides_the_rules_that_read_its_key_and_no_other_one() -> None:
@@ -280,7 +278,7 @@ def test_a_mistake_hides_the_rules_that_read_its_key_and_no_other_one() -> None:
     assert sorted(messages(config)) == [f"{EP}.alarms.existing", f"{EP}.autoscaling.max"]
 
 
-def test_where_one_of_two_keys_is_wrong_nothing_is_told_of_the_other_ones_value() -> None:
+def test_a_violated_rule_hides_the_rules_that_read_the_same_key() -> None:
     config = production()
     config["p:endpoints"]["ranking"]["autoscaling"]["max"] = 1
     assert list(messages(config)) == [f"{EP}.autoscaling.min"]
