@@ -9,7 +9,7 @@ from pydantic import AfterValidator, WithJsonSchema
 
 from infra.names import ERROR_RATE, P99_MODEL_LATENCY, SERVER_ERROR_RATE, alarm, rollback_resource
 from infra.release.gates import MinimumInvocations
-from infra.settings.section import Effect, Section, rule, setting, violation, warning
+from infra.settings.section import Effect, Section, setting, unique, violation, warning
 
 LEAST_USUAL_PERCENT = 0.1
 """A lower rate is probably a fraction."""
@@ -99,7 +99,7 @@ class AlarmSettings(Section):
         ge=1,
         le=60,
     )
-    existing: list[AlarmName] = setting(
+    existing: Annotated[list[AlarmName], AfterValidator(unique)] = setting(
         "Names of other alarms that roll a release back too; at most 10 with the stack's own.",
         default_factory=list,
         example=["pager"],
@@ -155,11 +155,6 @@ class AlarmSettings(Section):
     def server_error_rate_fraction(self) -> str | None:
         """This project: a percentage this low is more likely a fraction."""
         return _fraction(self.server_error_rate_percent)
-
-    @rule("existing")
-    def repeated_alarm(self) -> str | None:
-        repeated = {name for name in self.existing if self.existing.count(name) > 1}
-        return f"{', '.join(sorted(repeated))}: named more than once." if repeated else None
 
 
 def _fraction(percent: float | None) -> str | None:

@@ -190,7 +190,7 @@ class EndpointSettings(Section):
         if self.watching_alarms or (policy.strategy == "allAtOnce" and not policy.wait_seconds):
             return None
         return (
-            "has no alarm, so no alarm watches while traffic shifts: only a model that fails to start is rolled back."
+            "is empty, so nothing watches while traffic shifts: only a model that fails to start is rolled back."
         )
 
     @warning("release")

@@ -19,7 +19,7 @@ _MULTI_MODEL = "SAGEMAKER_MULTI_MODEL"
 _OVERRIDE_PING_MODE, _PING_MODE = f"{PREFIX}OVERRIDE_PING_MODE", f"{PREFIX}PING_MODE"
 
 CHECKED = frozenset({DEFAULT_MODEL_NAME, _DISABLE_MODEL_NAMESPACING, _MULTI_MODEL, _OVERRIDE_PING_MODE, _PING_MODE})
-"""The variables whose values a rule reads."""
+"""The variables with values that a rule reads."""
 
 
 def program_environment(default_model_name: str | None) -> dict[str, str]:

@@ -60,7 +60,7 @@ class FreezeWindowSettings(Section):
 
     schedule: Annotated[str, AfterValidator(_schedule)] = setting(
         "When the window opens: the five fields of cron, in timeZone. `0 18 * * FRI` is Fridays at 18:00.",
-        examples=["0 18 * * FRI", "0 0 24 12 *"],
+        example="0 18 * * FRI",
         source="crontab(5), without names such as @daily",
     )
     duration_minutes: int = setting(

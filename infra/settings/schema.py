@@ -22,7 +22,7 @@ _SECRET: Schema = {
 
 
 def stack_schema(project: str) -> Schema:
-    """The JSON Schema (2020-12) of a whole `Pulumi.<stack>.yaml`.
+    """The JSON Schema (2020-12) of `Pulumi.<stack>.yaml`.
 
     Rules across keys are left to `python -m infra validate`.
 

@@ -100,22 +100,21 @@ def setting(
     Args:
         description: what the value is for, with its unit and the API's name for it. The default and the range are
             documented from `field`.
-        source: whose rule the values follow: a shape of an API (`ECR API RepositoryName`), a page of a guide, or
+        source: the rule for its values: a shape of an API (`ECR API RepositoryName`), a page of a guide, or
             `this project: ` with the reason. After a semicolon, `this project` is stricter than the source before it.
         effect: what a change does; that of the section around the key by default.
         example: a valid value; only sections have none.
         secret: whether the values may be Pulumi secrets.
         schema: more keywords for the JSON Schema.
-        field: the default, the constraints, or several examples of `pydantic.Field`.
+        field: the default and the constraints of `pydantic.Field`.
     """
     extra: dict[str, Any] = {"rule_source": source, **(schema or {})}
     if effect is not None:
         extra["effect"] = effect.value
     if secret:
         extra["secret"] = True
-    if example is not None:
-        field["examples"] = [example]
-    return Field(description=description, json_schema_extra=extra, **field)
+    examples = None if example is None else [example]
+    return Field(description=description, examples=examples, json_schema_extra=extra, **field)
 
 
 class InvalidSetting(Exception):

@@ -46,7 +46,7 @@ class StackSections(Section):
         "The AWS region, set by `pulumi config set aws:region ap-northeast-1`. AWS's image must be available there "
         "unless image.source is set. A change is refused, because an endpoint cannot move: create another stack.",
         pattern=r"^[a-z]{2,4}(-[a-z]+)+-\d$",
-        examples=["ap-northeast-1", "us-east-1"],
+        example="ap-northeast-1",
         source="AWS General Reference, Amazon SageMaker AI endpoints and quotas; this project: a stack has one region, "
         "because an endpoint cannot move",
         effect=Effect.REFUSED,

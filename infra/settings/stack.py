@@ -249,7 +249,7 @@ class Settings(StackSections):
         return {
             (name, variable): environment.SET_DEFAULT_MODEL
             if variable == environment.DEFAULT_MODEL_NAME
-            else f"{variable} is an option of Triton's container whose value is checked, so it cannot be secret. Set "
+            else f"{variable} is an option of Triton's container with a checked value, so it cannot be secret. Set "
             f"it in endpoints.{name}.environment."
             for name, variables in self.secret_environment.items()
             for variable in sorted(variables.keys() & environment.CHECKED)

@@ -55,15 +55,15 @@ def for_many(count: int, values: st.SearchStrategy[Value], check: Callable[[Valu
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stack file to write, in a project with the example's models."""
     root = tmp_path_factory.mktemp("project")
-    (root / "Pulumi.yaml").write_text(f"name: {PROJECT}\n")  # that of the project takes longer to read
+    (root / "Pulumi.yaml").write_text(f"name: {PROJECT}\n")  # the project's own is slower to read
     (root / "examples").symlink_to(ROOT / "examples")
     return root / "Pulumi.x.yaml"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def quick() -> Iterator[None]:
-    """Turn off what takes half of a deployment's time and does not matter here: the position in the program of each
-    resource, Pulumi's own logs, and garbage collection of everything imported."""
+    """Halve the time of a deployment: without the position of each resource in the program, Pulumi's own logs, and
+    garbage collection of everything imported."""
     thresholds = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
@@ -168,7 +168,7 @@ of_one_instance = on_fleets({}, {"initialInstanceCount": st.just(1), "alarms": a
 
 
 def by_name(endpoint: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
-    """One endpoint, or two whose resources have names of their own."""
+    """One endpoint, or two with different names of their resources."""
     apart = st.lists(names(20), min_size=1, max_size=2).filter(
         lambda each: len(each) == 1 or not each[0].lower().startswith(each[1].lower())
     )
@@ -207,7 +207,7 @@ def of_stack(environments: list[str], endpoint: st.SearchStrategy[dict[str, Any]
 
 
 def of_region(config: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """What goes with the region and the endpoints of a stack."""
+    """Settings that depend on the region and the endpoints of a stack."""
     aws = f"{config['aws:region']}:123456789012"
     secrets = st.dictionaries(st.from_regex(r"secret_[a-z]{1,8}", fullmatch=True), a_secret, max_size=2)
     return some(
@@ -229,7 +229,7 @@ def of_region(config: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def adoptions(config: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """Adopts resources that have the names this requires."""
+    """Stacks that adopt resources, where these have the required names."""
     options: dict[str, Any] = {"repository": st.booleans()}
     if "name" in config.get(f"{PROJECT}:role", {}):
         options["role"] = st.booleans()
@@ -246,7 +246,7 @@ def adoptions(config: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
 
 def _can_be_adopted(endpoint: dict[str, Any]) -> bool:
     variants = endpoint.get("variants", {"AllTraffic": endpoint})
-    return all("policyName" in each.get("autoscaling", {"policyName"}) for each in variants.values())
+    return all("policyName" in variant.get("autoscaling", {"policyName"}) for variant in variants.values())
 
 
 stacks = (
@@ -269,7 +269,7 @@ class Written:
         self.text = "\n".join(self._lines) + "\n"
 
     def line_of(self, place: Location) -> int:
-        """The line of the last of these keys that is there."""
+        """The line of the last of these keys that exists."""
         there = (place[:length] for length in range(len(place), 0, -1) if place[:length] in self._line_of)
         return self._line_of[next(there)]
 
@@ -318,8 +318,8 @@ def broken_stacks(draw: st.DrawFn) -> list[tuple[dict[str, Any], Location]]:
 
 def _unknown_key(draw: st.DrawFn, config: Any, places: list[Location]) -> Location:
     free = ("tags", "environment", "endpoints", "variants", "secretEnvironment")
-    sections = [each for each in places if _is_section(config, each) and not _ends(each, free)]
-    section = draw(st.sampled_from([each for each in sections if not _of_secrets(each, _at(config, each))]))
+    sections = [place for place in places if _is_section(config, place) and not _ends(place, free)]
+    section = draw(st.sampled_from([place for place in sections if not _of_secrets(place, _at(config, place))]))
     key = draw(st.sampled_from(["xyzzy", "Min", "instance_type", "a.b", "5", "null", "ключ"]))
     _at(config, section)[key] = draw(st.sampled_from([1, "x", None, [], {}]))
     return (*section, key)
@@ -339,14 +339,14 @@ def _wrong_type(draw: st.DrawFn, config: Any, places: list[Location]) -> Locatio
 
 def _negative(draw: st.DrawFn, config: Any, places: list[Location]) -> Location:
     config[f"{PROJECT}:bucket"] = {"abortIncompleteMultipartUploadDays": 1}
-    place = draw(st.sampled_from([each for each in _places(config) if _is_number(config, each)]))
+    place = draw(st.sampled_from([place for place in _places(config) if _is_number(config, place)]))
     _at(config, place[:-1])[place[-1]] = draw(st.sampled_from([-1, -10, float("nan"), float("-inf")]))
     return place
 
 
 def _missing(draw: st.DrawFn, config: Any, places: list[Location]) -> Location:
     required = ("aws:region", "tags", "endpoints", "min", "max", "count", "model")
-    needed = [each for each in places if _ends(each, required) and not _ends(each[:1], ("adopt",))]
+    needed = [place for place in places if _ends(place, required) and not _ends(place[:1], ("adopt",))]
     place = draw(st.sampled_from(needed))
     del _at(config, place[:-1])[place[-1]]
     return place

@@ -25,21 +25,21 @@ def test_the_documentation_is_current() -> None:
 
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: f"{key.name} {','.join(key.tags)}")
-def test_every_key_says_what_it_is_and_shows_an_example(key: object) -> None:
+def test_every_key_has_a_description_and_an_example(key: object) -> None:
     assert isinstance(key, type(KEYS[0]))
     assert key.description.endswith((".", "…"))
     assert key.below or key.example or key.choices, "no example"
 
 
-def test_every_key_of_the_settings_is_there() -> None:
+def test_every_key_of_the_settings_is_listed() -> None:
     names = {key.name for key in KEYS}
     assert {"aws:region", "tags", "endpoints.*.variants.*.model.path", "endpoints.*.release.rollbackPercent"} <= names
     assert {key.path[0] for key in KEYS} == {str(field.alias) for field in Settings.model_fields.values()}
 
 
 def test_a_default_and_a_range_are_those_of_the_settings() -> None:
-    (found,) = matching(KEYS, "startupHealthCheckSeconds")
-    assert (found.type, found.default, found.range, found.example) == ("integer", "60", "60 to 3600", "300")
+    (key,) = matching(KEYS, "startupHealthCheckSeconds")
+    assert (key.type, key.default, key.range, key.example) == ("integer", "60", "60 to 3600", "300")
     rolling = {key.tags: key.range for key in matching(KEYS, "release.percent")}
     assert rolling == {("canary",): "1 to 50", ("linear",): "10 to 50", ("rolling",): "5 to 50"}
     (strategy,) = matching(KEYS, "endpoints.*.release.strategy")
@@ -73,20 +73,20 @@ def test_a_key_is_found_by_its_whole_name_or_its_end(written: str, name: str) ->
 
 
 @pytest.mark.parametrize("written", ["bucket.x", "secretEnvironment.a.b.c", "endpoints.a.model.path.b", "*", "[0]", ""])
-def test_what_is_no_key_is_none(written: str) -> None:
+def test_an_unknown_key_does_not_match(written: str) -> None:
     assert matching(KEYS, written) == []
 
 
 def test_every_key_of_the_documentation_is_found() -> None:
-    section, found = "", []
+    section, names = "", []
     for line in (ROOT / FILE).read_text().splitlines():
         if title := re.match("### `(.+)`", line):
             section = title[1]
-            found.append(section)
+            names.append(section)
         elif section and (row := re.match(r"\| `([^`]+)`", line)):
-            found.append(f"{section}.{row[1]}")
-    assert len(found) > 60
-    assert [name for name in found if not matching(KEYS, name)] == []
+            names.append(f"{section}.{row[1]}")
+    assert len(names) > 60
+    assert [name for name in names if not matching(KEYS, name)] == []
 
 
 def explained(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -125,12 +125,12 @@ def test_the_default_of_a_section_is_that_of_its_keys(
 
 
 @pytest.mark.parametrize("key", ["vpc", "autoscaling", "role.name"])
-def test_what_counts_for_nothing_when_left_out_has_no_default(capsys: pytest.CaptureFixture[str], key: str) -> None:
+def test_a_key_without_default_shows_none(capsys: pytest.CaptureFixture[str], key: str) -> None:
     assert "  default:  none\n" in explained(capsys, key)[1]
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("written", "near"),
     [
         ("endpoints.*.release.bakeSecond", "endpoints.*.release.bakeSeconds"),
         ("instanceTyp", "endpoints.*.instanceType"),
@@ -139,9 +139,9 @@ def test_what_counts_for_nothing_when_left_out_has_no_default(capsys: pytest.Cap
     ],
 )
 def test_an_unknown_key_is_answered_with_the_nearest(
-    capsys: pytest.CaptureFixture[str], written: str, meant: str | None
+    capsys: pytest.CaptureFixture[str], written: str, near: str | None
 ) -> None:
-    expected = f"{written} is not a key of stack files." + (f" Did you mean {meant}?" if meant else "")
+    expected = f"{written} is not a key of stack files." + (f" Did you mean {near}?" if near else "")
     assert explained(capsys, written) == (1, expected + "\n")
 
 
@@ -158,7 +158,7 @@ def test_without_a_key_all_are_listed(capsys: pytest.CaptureFixture[str]) -> Non
         (YAML(typ="safe").load(TWO_VARIANTS), "allAtOnce", ["Stable", "Trial"]),
     ],
 )
-def test_the_examples_of_the_documentation_may_stand_in_production(
+def test_the_examples_of_the_documentation_are_valid_in_production(
     example: dict[str, Any], strategy: str, variants: list[str]
 ) -> None:
     added = example["ranking-v2"]

@@ -1,4 +1,4 @@
-"""The JSON Schema of stack files is current, and says what the settings say as far as a schema can."""
+"""The JSON Schema of stack files is current, and accepts the same files as far as a schema can."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ PROD = YAML(typ="safe").load(ROOT / "Pulumi.prod.yaml")
 
 
 def refused(document: Any) -> list[str]:
-    """Where a validator finds fault, as `config/aws:region`."""
+    """The places that a validator refuses, such as `config/aws:region`."""
     return ["/".join(map(str, error.absolute_path)) for error in Draft202012Validator(SCHEMA).iter_errors(document)]
 
 
 def changed(path: str, value: Any) -> Any:
-    """Pulumi.prod.yaml with one value set; None takes it out."""
+    """Pulumi.prod.yaml with one value set, or removed if it is None."""
     document = deepcopy(PROD)
     *parents, last = path.split("/")
     at: Any = document
@@ -62,7 +62,7 @@ def test_environments_of_pulumi_cloud_are_accepted(value: Any) -> None:
     assert refused(changed("environment", value)) == []
 
 
-def test_a_setting_is_not_taken_for_environments_of_pulumi_cloud() -> None:
+def test_a_setting_is_not_mistaken_for_environments_of_pulumi_cloud() -> None:
     assert refused(changed("environment", "production")) == ["environment"]
 
 
@@ -93,7 +93,7 @@ TOPIC = "arn:aws:sns:ap-northeast-1:123456789012:releases"
         (f"{CONFIG}image", {"source": "nvcr.io/nvidia/tritonserver:24.05-py3"}),
     ],
 )
-def test_what_may_be_is_accepted(path: str, value: Any) -> None:
+def test_a_valid_value_is_accepted(path: str, value: Any) -> None:
     assert refused(changed(path, value)) == []
 
 
@@ -132,11 +132,11 @@ def test_what_may_be_is_accepted(path: str, value: Any) -> None:
         (f"{ENDPOINT}/alarms/existing", ["arn:aws:x"], f"{ENDPOINT}/alarms/existing/0"),
     ],
 )
-def test_what_may_not_be_is_refused_at_its_place(path: str, value: Any, at: str) -> None:
+def test_an_invalid_value_is_refused_at_its_place(path: str, value: Any, at: str) -> None:
     assert at in refused(changed(path, value))
 
 
-def test_every_instance_type_is_taken_or_refused_as_the_settings_do() -> None:
-    for each in instance_types.hosting_instance_types():
-        fleet = {"model": {"path": "x"}, "instanceType": each}
-        assert bool(refused(changed(ENDPOINT, fleet))) == instance_types.is_arm(each), each
+def test_the_same_instance_types_are_accepted_as_in_the_settings() -> None:
+    for name in instance_types.hosting_instance_types():
+        fleet = {"model": {"path": "x"}, "instanceType": name}
+        assert bool(refused(changed(ENDPOINT, fleet))) == instance_types.is_arm(name), name

@@ -35,7 +35,7 @@ VALID: dict[str, Any] = {
 
 
 def settings(config: dict[str, Any], secret: Collection[str] = (), stack: str | None = None) -> Settings:
-    """The settings in a configuration whose values are not JSON yet."""
+    """The settings in a configuration before its values are JSON."""
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
     return load(texts, PROJECT, secret, stack)
 
@@ -73,9 +73,9 @@ def problems(config: dict[str, Any], secret: Collection[str] = (), stack: str | 
 
 def broken(config: dict[str, Any], secret: Collection[str] = ()) -> list[tuple[str, str]]:
     """The key of each problem, without the project, and its rule. Every key but an unknown one must be explained."""
-    found = [(problem.key.removeprefix(f"{PROJECT}:"), problem.rule) for problem in problems(config, secret)]
-    assert [key for key, rule in found if not rule.startswith("unknown-") and not matching(KEYS, key)] == []
-    return found
+    pairs = [(problem.key.removeprefix(f"{PROJECT}:"), problem.rule) for problem in problems(config, secret)]
+    assert [key for key, rule in pairs if not rule.startswith("unknown-") and not matching(KEYS, key)] == []
+    return pairs
 
 
 def assert_broken(path: str, value: Any, rule: str, at: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Every key says whose rule its values follow, and an API's shape that is named has the range that is documented."""
+"""Every key documents the source of its rule, and has the range of the API's shape that it names."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def named(key: Key) -> str:
 
 @cache
 def shapes(service: str) -> dict[str, Any]:
-    found: dict[str, Any] = Loader().load_service_model(SERVICES[service], "service-2")["shapes"]
-    return found
+    shapes_: dict[str, Any] = Loader().load_service_model(SERVICES[service], "service-2")["shapes"]
+    return shapes_
 
 
 @pytest.mark.parametrize("key", KEYS, ids=named)
@@ -51,12 +51,12 @@ def test_every_key_of_the_stack_says_what_a_change_does_for_itself_and_the_keys_
         assert isinstance(field.json_schema_extra, dict) and "effect" in field.json_schema_extra, name
 
 
-@pytest.mark.parametrize("key", [each for each in KEYS if each.type in ("number", "integer")], ids=named)
+@pytest.mark.parametrize("key", [key for key in KEYS if key.type in ("number", "integer")], ids=named)
 def test_every_number_has_a_unit_in_its_name_or_its_description(key: Key) -> None:
     assert re.search(UNITS, f"{key.path[-1]} {key.description}".lower())
 
 
-@pytest.mark.parametrize("key", [each for each in KEYS if SHAPE.match(each.source)], ids=named)
+@pytest.mark.parametrize("key", [key for key in KEYS if SHAPE.match(key.source)], ids=named)
 def test_a_shape_that_is_named_exists_and_has_the_keys_range(key: Key) -> None:
     source = SHAPE.match(key.source)
     assert source
@@ -83,9 +83,9 @@ def written(low: int | None, high: int | None) -> str:
     ],
 )
 def test_the_share_of_a_step_is_the_one_that_the_api_documents(section: str, member: str, key: str) -> None:
-    """The API has one shape for all of them, and says how much each may be in words."""
-    found = by_section()[section, "percent"]
-    source = SHAPE.match(found.source)
-    assert source and source["member"] == member and found.range == key
+    """The API has one shape for all of them, and documents their ranges in words."""
+    percent = by_section()[section, "percent"]
+    source = SHAPE.match(percent.source)
+    assert source and source["member"] == member and percent.range == key
     text = shapes("SageMaker")[source["shape"]]["members"][member]["documentation"]
     assert set(re.findall(r"(\d+)(?=%|-\d+%)", text)) == {number for number in key.split(" to ") if number != "1"}
