@@ -79,10 +79,10 @@ def valid_endpoints(config: Mapping[str, str], project: str) -> dict[str, Endpoi
     given = _settings(config, project)
     settings = _partial(given, project).validate(Settings, {name: value for name, (_, value) in given.items()})
     endpoints = {}
+    _, written = given.get("endpoints", ("", {}))  # missing if the key is misspelt
     with contextlib.suppress(InvalidSetting):
         for name, endpoint in settings.endpoints.items():
-            written = given["endpoints"][1][name]
-            if "model" not in written and "variants" not in written:
+            if {"model", "variants"}.isdisjoint(written.get(name) or ()):
                 continue  # the key of the model is misspelt
             with contextlib.suppress(InvalidSetting):
                 for variant in endpoint.instance_variants.values():

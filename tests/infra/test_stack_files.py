@@ -32,7 +32,11 @@ DRIVERS = ["al2-ami-sagemaker-inference-gpu-2-1", "al2-ami-sagemaker-inference-g
 TIMES = 8
 """How often a stack is broken or mangled, each time at another place."""
 
-for_stacks = pytest.mark.parametrize("stacks_generated", [30, pytest.param(300, marks=pytest.mark.soak)])
+
+def stacks_generated(quick: int) -> pytest.MarkDecorator:
+    """How many stacks a test generates: a few, and 300 with `make soak`."""
+    return pytest.mark.parametrize("count", [quick, pytest.param(300, marks=pytest.mark.soak)])
+
 
 Value = TypeVar("Value")
 
@@ -288,8 +292,8 @@ class Written:
 layouts = st.integers(1, 8)
 
 
-@for_stacks
-def test_a_valid_stack_deploys_and_the_schema_accepts_it(file: Path, stacks_generated: int) -> None:
+@stacks_generated(12)
+def test_a_valid_stack_deploys_and_the_schema_accepts_it(file: Path, count: int) -> None:
     def check_valid(generated: tuple[dict[str, Any], int]) -> None:
         document, layout = generated
         file.write_text(Written(document, layout).text, encoding="utf-8")
@@ -300,7 +304,7 @@ def test_a_valid_stack_deploys_and_the_schema_accepts_it(file: Path, stacks_gene
         endpoints = stack.config[f"{PROJECT}:endpoints"]
         assert {endpoint.name for endpoint in deployed.all("dynamic/infra:Endpoint")} == endpoints.keys()
 
-    for_many(stacks_generated, st.tuples(stacks, layouts), check_valid)
+    for_many(count, st.tuples(stacks, layouts), check_valid)
 
 
 @st.composite
@@ -386,8 +390,8 @@ def _at(value: Any, place: Location) -> Any:
     return value
 
 
-@for_stacks
-def test_a_broken_stack_is_reported_at_its_key_and_line(file: Path, stacks_generated: int) -> None:
+@stacks_generated(12)
+def test_a_broken_stack_is_reported_at_its_key_and_line(file: Path, count: int) -> None:
     def check_broken(generated: tuple[list[tuple[dict[str, Any], Location]], int]) -> None:
         broken, layout = generated
         for document, place in broken:
@@ -401,15 +405,15 @@ def test_a_broken_stack_is_reported_at_its_key_and_line(file: Path, stacks_gener
             assert there, (key, list(map(str, errors)))
             assert written.line_of(("config", *place)) in {problem.line for problem in there}
 
-    for_many(stacks_generated, st.tuples(broken_stacks(), layouts), check_broken)
+    for_many(count, st.tuples(broken_stacks(), layouts), check_broken)
 
 
 snippets = st.one_of(st.text(max_size=5), st.sampled_from(["\t", ": ", "- ", "{", "*a ", "&a ", "!x ", "|", "<<: "]))
 changes = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 10), snippets), min_size=TIMES, max_size=TIMES)
 
 
-@for_stacks
-def test_a_mangled_text_never_ends_in_a_traceback(file: Path, stacks_generated: int) -> None:
+@stacks_generated(30)
+def test_a_mangled_text_never_ends_in_a_traceback(file: Path, count: int) -> None:
     def check_mangled(generated: tuple[dict[str, Any], int, list[tuple[float, int, str]]]) -> None:
         document, layout, mangled = generated
         text = Written(document, layout).text
@@ -418,4 +422,4 @@ def test_a_mangled_text_never_ends_in_a_traceback(file: Path, stacks_generated: 
             file.write_text(text[:at] + inserted + text[at + cut :], encoding="utf-8", errors="surrogatepass")
             assert all(problem.line and problem.column for problem in check(file))
 
-    for_many(stacks_generated, st.tuples(stacks, layouts, changes), check_mangled)
+    for_many(count, st.tuples(stacks, layouts, changes), check_mangled)
