@@ -26,8 +26,20 @@ from infra.triton.listing import Listing
 from infra.triton.model import Model
 from infra.triton.rule import MODEL_RULES, REPOSITORY_RULES, Finding, Rule
 
+RULE_MODULES = (
+    config_rules,
+    tensor_rules,
+    sequence_rules,
+    instance_rules,
+    file_rules,
+    ensemble,
+    ensemble_tensors,
+    repository_rules,
+)
+"""Their import registers the rules."""
+
 RULES: tuple[Rule, ...] = tuple(sorted({*MODEL_RULES, *REPOSITORY_RULES}, key=lambda rule: rule.id))
-"""Every rule. The modules that are imported above register them."""
+"""Every rule."""
 
 REPOSITORY = "."
 """The `file` of a problem of the repository as a whole."""
@@ -35,10 +47,6 @@ REPOSITORY = "."
 MAX_OF_A_RULE = 1000
 """Findings of one rule about one model: each step of an ensemble may lack each input of its model."""
 
-_MODULES = (
-    *(config_rules, tensor_rules, sequence_rules, instance_rules, file_rules),
-    *(ensemble, ensemble_tensors, repository_rules),
-)
 _CONFIG_RULES = frozenset({"config-syntax", "config-size", "byte-order-mark"})
 """The rules about a configuration that does not parse, which hides everything else about the model."""
 

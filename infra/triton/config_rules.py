@@ -68,7 +68,7 @@ def backend_missing(model: Model, _: Deployment) -> Findings:
 
 
 @model_rule(
-    "backend-platform", "Remove `platform`, or set the one of the backend", f"{VALIDATE}, GetBackendTypeFromPlatform"
+    "backend-platform", "Remove `platform`, or set that of the backend", f"{VALIDATE}, GetBackendTypeFromPlatform"
 )
 def backend_platform(model: Model, _: Deployment) -> Findings:
     """Triton's own backends accept their own platforms only."""
@@ -102,11 +102,7 @@ def backend_not_in_image(model: Model, deployment: Deployment) -> Findings:
         near = nearest(named, BACKENDS)
         hint = f"; the nearest is {near!r}" if near else ""
         yield Finding(f"the image {deployment.image} has no backend {named!r}{hint}", "backend")
-    elif (
-        not backend.in_image
-        or release >= backend.until
-        or (backend.needs_gpu and (deployment.image or "").endswith("-cpu"))
-    ):
+    elif not backend.in_image or release >= backend.until or (backend.needs_gpu and deployment.has_cpu_image):
         yield Finding(f"the image {deployment.image} does not have the backend {named!r}", "backend")
 
 

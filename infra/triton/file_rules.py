@@ -36,11 +36,9 @@ def config_missing(model: Model, deployment: Deployment) -> Findings:
         text = f"{misnamed[0]} is ignored: the configuration must be {model.config_file}"
         yield Finding(text, file=misnamed[0], severity="warning" if _serves_bare(model, deployment) else "error")
     elif not _serves_bare(model, deployment):
-        backend = model.backend_name or "unknown"
         unknown = model.backend.completion is Completion.UNKNOWN and deployment.auto_completes
-        text = (
-            f"has no {CONFIG_FILE}, and the {backend} backend {'may not derive' if unknown else 'does not derive'} it"
-        )
+        derives = "may not derive" if unknown else "does not derive"
+        text = f"has no {CONFIG_FILE}, and the {model.backend_name or 'unknown'} backend {derives} it"
         yield Finding(text, severity="warning" if unknown else "error")
     elif model.backend.completion is Completion.SCRIPT and not may_auto_complete(model):
         text = f"has no {CONFIG_FILE}, and model.py has no auto_complete_config: it has no inputs and outputs"
@@ -118,9 +116,7 @@ def version_name(model: Model, _: Deployment) -> Findings:
         if str(version) not in model.subdirectories or version > MAX_VERSION:
             read = [name for name in model.subdirectories if re.match(rf"\s*\+?{version}(?!\d)", name)]
             name = read[0] if read else str(version)
-            yield Finding(
-                f"the directory {name!r} counts as version {version}, and {model.name}/{version} is not valid"
-            )
+            yield Finding(f"the directory {name!r} counts as version {version}, and Triton opens {version}/")
 
 
 @model_rule("model-file", "Add the file, or set default_model_filename", "core: constants.h; the backend")
@@ -188,13 +184,10 @@ def execution_environment(model: Model, deployment: Deployment) -> Findings:
     value = model.config.parameters[EXECUTION_ENVIRONMENT].string_value if _has_environment(model) else ""
     if not value or re.match(r"\w+://", value):
         return
-    at = "parameters"
-    inside = f"{MODEL_DIRECTORY}/{model.name}"
-    path = posixpath.normpath(f"{inside}{value.removeprefix(DIRECTORY_VARIABLE)}")
-    if not value.startswith(DIRECTORY_VARIABLE):
-        path = posixpath.normpath(value)
     if "${" in value:
         return  # template-leftover
+    at, inside = "parameters", f"{MODEL_DIRECTORY}/{model.name}"
+    path = posixpath.normpath(value.replace(DIRECTORY_VARIABLE, inside, 1))
     if "TRITON_MODEL_DIRECTORY" in value and not value.startswith(f"{DIRECTORY_VARIABLE}/"):
         yield Finding(f"{EXECUTION_ENVIRONMENT} is {value!r}", at)
     elif _FOREIGN.match(value):
@@ -210,7 +203,7 @@ def execution_environment(model: Model, deployment: Deployment) -> Findings:
         if relative not in deployment.listing.sizes and relative not in deployment.listing.directories:
             yield Finding(f"{EXECUTION_ENVIRONMENT} names {relative}, which does not exist", at)
         elif not f"{path}/".startswith(f"{inside}/"):
-            text = f"{EXECUTION_ENVIRONMENT} leaves the model directory, which the backend does not promise to support"
+            text = f"{EXECUTION_ENVIRONMENT} leaves the model directory, which its documentation calls undefined"
             yield Finding(text, at, severity="warning")
 
 

@@ -23,13 +23,11 @@ _PLAIN_CLASS = re.compile(r"^class\s+TritonPythonModel\s*(\(\s*(object)?\s*\))?\
 def partial_severity(model: Model, deployment: Deployment) -> Severity | None:
     """How serious a tensor without type or shape is: an error if nothing completes it, a warning if something may."""
     completion = model.backend.completion
-    if not deployment.auto_completes or completion in (Completion.NONE, Completion.EMPTY):
+    if model.is_ensemble or not deployment.auto_completes or completion in (Completion.NONE, Completion.EMPTY):
         return "error"
     if completion is Completion.ALL:
         return None
-    if completion is Completion.UNKNOWN:
-        return None if model.is_ensemble else "warning"
-    return "warning" if may_auto_complete(model) else "error"
+    return "warning" if completion is Completion.UNKNOWN or may_auto_complete(model) else "error"
 
 
 def may_auto_complete(model: Model) -> bool:
@@ -41,15 +39,15 @@ def may_auto_complete(model: Model) -> bool:
 @model_rule("tensor-incomplete", "Set name, data_type and dims", IO_SHAPE)
 def incomplete(model: Model, deployment: Deployment) -> Findings:
     """Every input and output must have a name, a type and a shape, unless the backend completes the configuration."""
-    severity: Severity | None = "error" if model.is_ensemble else partial_severity(model, deployment)
+    severity = partial_severity(model, deployment)
     for tensor in model.tensors:
         missing = [field for field in ("name", "data_type", "dims") if not getattr(tensor.config, field)]
         if not missing or severity is None:
             continue
         text = f"{tensor.label} has no {' and no '.join(missing)}"
         if severity == "warning":
-            text += f", which depends on the {model.backend_name} backend" + (
-                " (auto_complete_config)" if model.scripts else ""
+            text += (
+                f" unless {'auto_complete_config' if model.scripts else f'the backend {model.backend_name}'} adds it"
             )
         yield Finding(text, tensor.at, severity=severity)
 
@@ -69,8 +67,8 @@ def dims(model: Model, _: Deployment) -> Findings:
 def empty_reshape(model: Model, _: Deployment) -> Findings:
     """Without batching, an empty reshape would be a scalar, which Triton does not support."""
     for tensor in model.tensors:
-        reshape = tensor.config
-        if model.config.max_batch_size == 0 and reshape.HasField("reshape") and not reshape.reshape.shape:
+        is_scalar = tensor.config.HasField("reshape") and not tensor.config.reshape.shape
+        if is_scalar and model.config.max_batch_size == 0:
             yield Finding(f"{tensor.label} has an empty reshape in a model without batching", f"{tensor.at}.reshape")
 
 
