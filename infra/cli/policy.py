@@ -15,7 +15,6 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from infra.cli.options import Directory, Stack
-from infra.cli.project import StackFileError
 from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile
 from infra.policies import principals
@@ -85,16 +84,16 @@ def policy(principal: Of, stack: Stack, account: Account = None, also: Also = No
 def _check(account: str | None, also: Sequence[str]) -> None:
     """
     Raises:
-        StackFileError: an argument is not a valid account ID or name.
+        typer.BadParameter: an option is not a valid account ID or name.
     """
     if account is not None and not re.fullmatch(r"\d{12}", account):
-        raise StackFileError(f"--account {account}: an AWS account ID has 12 digits.")
+        raise typer.BadParameter(f"{account!r}: an AWS account ID has 12 digits.", param_hint="--account")
     for name in also:
         for part in name.split(".", 1):
             try:
                 TypeAdapter(EndpointName).validate_python(part)
             except ValidationError as error:
-                raise StackFileError(f"--also {name}: {error.errors()[0]['msg'].rstrip('.')}.") from None
+                raise typer.BadParameter(error.errors()[0]["msg"], param_hint="--also") from None
 
 
 def _quota_note(count: int) -> str | None:

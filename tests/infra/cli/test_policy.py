@@ -50,7 +50,7 @@ def test_what_is_no_endpoints_name_is_refused(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit) as ended:
         main(["policy", "deployer", "-s", "prod", "--account", "210987654321", "--also", "a*", "--cwd", str(ROOT)])
     assert ended.value.code
-    assert "--also a*" in capsys.readouterr().err
+    assert "--also: 'a*'" in capsys.readouterr().err
 
 
 def test_more_documents_than_iam_attaches_are_explained(
