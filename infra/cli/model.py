@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
@@ -21,10 +22,11 @@ from infra.diagnostics.printable import printable
 from infra.diagnostics.problem import Problem
 from infra.errors import UserError
 from infra.triton.archive import FileSource, Source
+from infra.triton.artifact import ArtifactTarget, check_artifact
 from infra.triton.check import REPOSITORY, check_repository
 from infra.triton.config import messages
 from infra.triton.model import Model
-from infra.triton.repository import ModelRepository
+from infra.triton.repository import ModelRepository, ModelRepositoryError
 
 if TYPE_CHECKING:
     from infra.triton.server import TritonServer
@@ -49,8 +51,8 @@ class ModelTestFailed(UserError):
     """Triton cannot run here, does not load the model, or answers the sample request with an error."""
 
 
-class CannotPack(UserError):
-    """A file cannot be read, or the archive cannot be written."""
+class FileRefused(UserError):
+    """The operating system refuses to read the repository or to write the archive."""
 
     exit_code = 2
 
@@ -71,23 +73,10 @@ def check(
 ) -> None:
     """Report what keeps Triton from serving a model repository on SageMaker.
 
-    Exit codes: 0 if there are no errors (warnings are allowed), 1 if there are, and 2 if the source cannot be read.
+    Exit codes: 0 if there are no errors (warnings are allowed), 1 if there are, and 2 if S3 refuses the read.
     """
-    environment = _variables(env)
-    if source.startswith("s3://") or Path(source).is_file():
-        from infra.triton.artifact import ArtifactTarget, check_artifact
-
-        target = ArtifactTarget(default_model, instance_type, environment, image)
-        problems = check_artifact(_archive(source), target, _Progress(source))
-    else:
-        repository = ModelRepository.read(source)
-        problems = check_repository(
-            repository.listing,
-            default_model or repository.only_model,
-            instance_type=instance_type,
-            environment=environment,
-            image=image,
-        )
+    with _files():
+        problems = _problems(source, ArtifactTarget(default_model, instance_type, _variables(env), image))
     print_problems([_placed(problem, source) for problem in problems], Format.JSON if as_json else as_)
     if any(problem.severity == "error" for problem in problems):
         raise typer.Exit(1)
@@ -95,10 +84,36 @@ def check(
         print(f"{source}: no errors")
 
 
+def _problems(source: str, target: ArtifactTarget) -> Sequence[Problem]:
+    if source.startswith("s3://") or Path(source).is_file():
+        return check_artifact(_archive(source), target, _Progress(source))
+    try:
+        repository = ModelRepository.read(source)
+    except ModelRepositoryError as error:
+        return error.problems
+    return check_repository(
+        repository.listing,
+        target.default_model or repository.only_model,
+        instance_type=target.instance_type,
+        environment=target.environment,
+        image=target.image,
+    )
+
+
+@contextlib.contextmanager
+def _files() -> Iterator[None]:
+    """Reports an error of the operating system without a traceback."""
+    try:
+        yield
+    except OSError as error:
+        raise FileRefused(f"{error.filename}: {error.strerror}") from None
+
+
 @app.command("list")
 def list_models(path: Repository) -> None:
     """List the models, and what each accepts and returns."""
-    listing = ModelRepository.read(path).listing
+    with _files():
+        listing = ModelRepository.read(path).listing
     table = Table("model", "backend", "versions", "max batch", "inputs", "outputs")
     for model in (Model.read(listing, name) for name in listing.model_names):
         config = model.config
@@ -119,10 +134,8 @@ def pack(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The .tar.gz to write.")],
 ) -> None:
     """Pack a model repository for `model.artifact`, as `pulumi up` packs a `model.path`."""
-    try:
+    with _files():
         digest = ModelRepository.read(path).pack(output, _Progress(str(path)))
-    except OSError as error:
-        raise CannotPack(f"{output} cannot be written: {error.strerror}") from None
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, content sha256:{digest}")
 
 
@@ -136,14 +149,16 @@ def run(path: Repository, default_model: DefaultModel = None, env: Environment =
 
     if reason := unavailable():
         raise ModelTestFailed(f"Triton cannot run here: {reason}")
-    repository = ModelRepository.read(path)
+    with _files():
+        repository = ModelRepository.read(path)
     model = default_model or repository.only_model or ""
     quiet = {"SAGEMAKER_TRITON_LOG_VERBOSE": "false", "SAGEMAKER_TRITON_LOG_INFO": "false"}
     variables = quiet | _variables(env) | {"SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": model}
     log: deque[str] = deque(maxlen=LOG_LINES)
     with tempfile.TemporaryDirectory(prefix="triton-model-") as directory:
         archive = Path(directory, "model.tar.gz")
-        repository.pack(archive, _Progress(str(path)))
+        with _files():
+            repository.pack(archive, _Progress(str(path)))
         server = TritonServer(archive, variables, Path(directory, "container"), log.append)
         try:
             _start(server, log)

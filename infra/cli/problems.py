@@ -41,16 +41,22 @@ def _facts(problem: Problem) -> dict[str, Any]:
         "file": printable(problem.file or ""),
         "line": problem.line,
         "column": problem.column,
-        "key": problem.key,
+        "key": _key(problem),
         "rule": problem.rule,
         "severity": problem.severity,
         "message": printable(problem.message),
     }
 
 
+def _key(problem: Problem) -> str:
+    """The key in the stack file; empty for a problem of a file that is not about a key."""
+    return problem.key if problem.path or not problem.file else ""
+
+
 def _annotation(problem: Problem) -> str:
     """A problem as a workflow command of GitHub Actions."""
-    place = {"file": printable(problem.file or ""), "line": problem.line, "col": problem.column, "title": problem.key}
+    title = _key(problem) or problem.rule
+    place = {"file": printable(problem.file or ""), "line": problem.line, "col": problem.column, "title": title}
     parts = (f"{name}={_escaped(str(part), ':,')}" for name, part in place.items() if part is not None)
     return f"::{problem.severity} {','.join(parts)}::{_escaped(f'{printable(problem.message)} [{problem.rule}]')}"
 
