@@ -128,7 +128,7 @@ def model_file(model: Model, _: Deployment) -> Findings:
         accepted = (config.default_model_filename,)
     elif model.backend_name == "pytorch" and config.runtime:
         accepted = (config.runtime, *accepted)
-    if not accepted or model.is_ensemble or config.cc_model_filenames:
+    if not accepted or not model.backend_name or model.is_ensemble or config.cc_model_filenames:
         return
     for version in model.loaded_versions:
         if str(version) in model.subdirectories and not any(model.holds(f"{version}/{file}") for file in accepted):

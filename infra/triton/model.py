@@ -131,9 +131,9 @@ class Model:
             return str(self.config.backend)
         if self.is_ensemble:
             return ENSEMBLE
-        if self.config.platform:
-            return PLATFORMS.get(self.config.platform)
-        filename = self.config.default_model_filename
+        platform, filename = self.config.platform, self.config.default_model_filename
+        if platform in PLATFORMS or (platform and not filename):
+            return PLATFORMS.get(platform)
         held = {filename} if filename else self._first_directory
         for backend, files in _INFERRED_FROM:
             if not held.isdisjoint(files):
