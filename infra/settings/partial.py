@@ -158,8 +158,6 @@ class PartialValidation:
         for written in foreign:
             message = messages.key_of_another_member(written, str(tag), key.sections, by_default)
             self._report(messages.UNKNOWN_KEY, message, (*place, written))
-        if foreign and by_default:  # another member is probably intended
-            return _INVALID
         return self._section(member, {name: value for name, value in values.items() if name not in foreign}, place)
 
     def _named(self, key: _Key, name: str, value: Any, place: Location) -> Section:
