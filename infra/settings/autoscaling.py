@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import StringConstraints
 
@@ -33,6 +33,11 @@ class ScalableTarget(Section):
         return f"{self.min} is more than max ({self.max}). Raise max or lower min." if self.min > self.max else None
 
 
+def _cooldown(description: str, default: int) -> Any:
+    source = f"Application Auto Scaling API Cooldown; the default: {_ARTICLE}"
+    return setting(description, default=default, ge=0, example=default, source=source)
+
+
 class AutoscalingSettings(ScalableTarget):
     """Target tracking on the invocations that each instance answers in a minute."""
 
@@ -43,19 +48,11 @@ class AutoscalingSettings(ScalableTarget):
         example=70,
         source=f"Application Auto Scaling API MetricScale; this project: integers only; the default: {_ARTICLE}",
     )
-    scale_in_cooldown: int = setting(
-        "Seconds between scale-in activities; long, because a replacement instance takes minutes to start.",
-        default=600,
-        ge=0,
-        example=600,
-        source=f"Application Auto Scaling API Cooldown; the default: {_ARTICLE}",
+    scale_in_cooldown: int = _cooldown(
+        "Seconds between scale-in activities; long, because a replacement instance takes minutes to start.", 600
     )
-    scale_out_cooldown: int = setting(
-        "Seconds between scale-out activities; short, because requests are waiting.",
-        default=30,
-        ge=0,
-        example=30,
-        source=f"Application Auto Scaling API Cooldown; the default: {_ARTICLE}",
+    scale_out_cooldown: int = _cooldown(
+        "Seconds between scale-out activities; short, because requests are waiting.", 30
     )
     policy_name: _PolicyName | None = setting(
         "Name of the scaling policy (API PolicyName). Pulumi chooses a name by default.",
