@@ -238,3 +238,14 @@ def batch_strategy(model: Model, _: Deployment) -> Findings:
     """Triton does not combine a custom batching strategy with the sequence batcher."""
     if model.config.HasField("sequence_batching") and "TRITON_BATCH_STRATEGY_PATH" in model.config.parameters:
         yield Finding("TRITON_BATCH_STRATEGY_PATH is set with sequence_batching", "parameters")
+
+
+@model_rule(
+    "repository-agent", "Use an image that has the agent", "core: CreateAgentModelListWithLoadAction", "warning"
+)
+def repository_agent(model: Model, _: Deployment) -> Findings:
+    """Triton's images have the repository agent `checksum` only."""
+    for index, agent in enumerate(model.config.model_repository_agents.agents):
+        if agent.name != "checksum":
+            at = f"model_repository_agents.agents[{index}]"
+            yield Finding(f"the agent {agent.name!r} must exist in the image", at)

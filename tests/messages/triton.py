@@ -32,6 +32,7 @@ OTHERS: tuple[tuple[str, Files, dict[str, Any]], ...] = (
     ("load-model", python(PLAIN), ARGUMENTS),
     ("no-model", {"README.md": ""}, {}),
     ("not-loaded", python(PLAIN) | python(PLAIN, "other"), {}),
+    ("repository-agent", python(f'{PLAIN} model_repository_agents {{ agents {{ name: "decrypt" }} }}'), {}),
     ("shm-size", python(PLAIN), SMALL_SHM | {"image": "22.12-py3"}),
     ("stray-directory", python(PLAIN) | {"docs/readme.txt": ""}, {}),
     ("template-leftover", python(f'{PLAIN} metric_tags {{ key: "team" value: "${{team}}" }}'), {}),

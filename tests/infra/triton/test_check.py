@@ -89,6 +89,8 @@ SERVED: list[tuple[Files, set[str]]] = [
     (python(PLAIN) | {"m/v2/model.py": MODEL}, {"version-ignored"}),
     (python(PLAIN) | {"m/warmup/": "", "m/initial_state/": "", "m/configs/": "", "m/assets/": ""}, set()),
     (python(f"{PLAIN} version_policy {{ specific {{ versions: [ 1, 3 ] }} }}"), {"version-policy"}),
+    (python(f'{PLAIN} model_repository_agents {{ agents {{ name: "decrypt" }} }}'), {"repository-agent"}),
+    (python(f'{PLAIN} platform: "any" default_model_filename: "model.py"'), set()),
     ({"m/1/model.py": MODEL, "m/1/config.pbtxt": PLAIN}, {"config-missing"}),
     ({"m/1/model.onnx": "", "m/config.pbtxt.txt": PLAIN}, {"config-missing"}),
     ({"m/1/model.onnx": "", "m/Config.pbtxt": PLAIN}, {"config-missing"}),
