@@ -82,8 +82,9 @@ def valid_endpoints(config: Mapping[str, str], project: str) -> dict[str, Endpoi
     _, written = given.get("endpoints", ("", {}))  # missing if the key is misspelt
     with contextlib.suppress(InvalidSetting):
         for name, endpoint in settings.endpoints.items():
-            if {"model", "variants"}.isdisjoint(written.get(name) or ()):
-                continue  # the key of the model is misspelt
+            keys = written.get(name)
+            if not isinstance(keys, dict) or {"model", "variants"}.isdisjoint(keys):
+                continue  # not an endpoint, or the key of the model is misspelt
             with contextlib.suppress(InvalidSetting):
                 for variant in endpoint.instance_variants.values():
                     _ = variant.model.model_dump(), variant.instance_type, variant.environment

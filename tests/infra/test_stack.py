@@ -66,6 +66,13 @@ def test_errors_in_settings_and_models_are_reported_together(tmp_path: Path) -> 
     assert keys == {"p:endpoints.e.model.path", "p:endpoints.e.volumeSizeGb"}
 
 
+@pytest.mark.parametrize("endpoints", [{"model": {"path": "models"}, "volumeSizeGb": 5}, {"e": "x"}, {"e": None}, "x"])
+def test_a_level_that_is_missing_is_reported(endpoints: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        Stack.read({"p:endpoints": json.dumps(endpoints)}, "p", (), tmp_path)
+    assert [problem for problem in refused.value.problems if problem.path[0] == "p:endpoints"]
+
+
 def test_a_model_for_gpus_is_refused_on_instances_without(tmp_path: Path) -> None:
     write(tmp_path / "models", "iris", CONFIG + "instance_group [{ kind: KIND_GPU }]")
     assert "KIND_GPU" in problems(tmp_path, instanceType="ml.c5.xlarge")[0].message
