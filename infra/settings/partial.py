@@ -148,7 +148,7 @@ class PartialValidation:
         """The only section, or the member of a tagged union."""
         tag_of = discriminator(key.field)
         tag = tag_of(values) if tag_of else None
-        if tag not in key.sections:
+        if tag not in [*key.sections]:  # a tag may be a mapping, which has no hash
             if _INVALID in values.values() or self._as_written(place) in self._with_unknown_keys:
                 return _INVALID
             return self._plain(key.values, key, values, place)

@@ -173,7 +173,7 @@ def test_nothing_is_reported_that_the_mistake_may_have_caused(key: str, value: A
         ("freezeWindows", [{"cron": "0 18 * * FRI", **{key: WINDOW[key] for key in WINDOW if key != "schedule"}}],
          "p:freezeWindows[0].cron", "unknown-key"),
         (f"{EP}.release", {"percent": 10, "bakeSeconds": 60}, f"{EP}.release.percent", "unknown-key"),
-        (f"{EP}.release.strategy", "cannary", f"{EP}.release.strategy", "unknown-value"),
+        *((f"{EP}.release.strategy", tag, f"{EP}.release.strategy", "unknown-value") for tag in ("cannary", {"a": 1})),
     ],
 )  # fmt: skip
 def test_an_empty_or_unknown_key_causes_no_other_problem(path: str, value: Any, key: str, rule: str) -> None:
