@@ -131,7 +131,7 @@ def _partial(
         first, *below = place
         return (given[str(first)][0] if first in given else path_of((first,), project)[0], *below)
 
-    return PartialValidation(locate, lambda key: locate((key,))[0] in secret, stack)
+    return PartialValidation(locate, secret, stack)
 
 
 def _plaintext_credentials(config: Mapping[str, str], secret: Collection[str], stack: str | None) -> Iterator[Problem]:

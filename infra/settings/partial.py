@@ -6,7 +6,7 @@ runs on the section as far as it is valid; a rule that reads an invalid key is s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Annotated, Any, Final, TypeVar, cast
@@ -90,15 +90,15 @@ class PartialValidation:
 
     Args:
         locate: returns the path in the stack file of a place in the settings.
-        is_secret: whether the values below a top-level key may be secrets.
+        secret: the top-level keys of the stack file with values that must not be shown.
         stack: the stack's name, for commands in messages.
     """
 
     def __init__(
-        self, locate: Callable[[Location], Location], is_secret: Callable[[str], bool], stack: str | None = None
+        self, locate: Callable[[Location], Location], secret: Collection[str] = (), stack: str | None = None
     ) -> None:
         self.problems: list[Problem] = []
-        self._locate, self._is_secret, self._stack = locate, is_secret, stack
+        self._locate, self._secret, self._stack = locate, secret, stack
         self._written: dict[Location, Location] = {}
         self._with_unknown_keys: set[Location] = set()
 
@@ -230,7 +230,8 @@ class PartialValidation:
         return place
 
     def _report_invalid(self, key: _Key, error: ErrorDetails, place: Location) -> None:
-        written = key_of(self._locate(self._as_written(place)))
+        path = self._locate(self._as_written(place))
+        written = key_of(path)
         secret = messages.is_secret(key.field)
         only_secrets = secret and place[:1] == (key.field.alias,)
         if error["type"] == "string_type" and secret and (only_secrets or messages.misspells_secure(error["input"])):
@@ -238,7 +239,7 @@ class PartialValidation:
         elif error["input"] is None:
             self._report(messages.EMPTY, messages.empty(key.field), place)
         else:
-            hidden = secret or self._is_secret(str(place[0]))
+            hidden = secret or path[0] in self._secret
             message = messages.invalid(error, key.field, written, self._stack, hidden)
             self._report(messages.rule_of(error), message, place)
 

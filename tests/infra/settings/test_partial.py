@@ -100,7 +100,7 @@ MISTAKES: dict[str, dict[str, Any]] = {
 
 def test_a_valid_stack_has_no_problem_key_by_key() -> None:
     assert reported({}) == []
-    validation = PartialValidation(lambda place: place, lambda key: False)
+    validation = PartialValidation(lambda place: place)
     validation.validate(Settings, {key.partition(":")[2]: value for key, value in production().items()})
     assert validation.problems == []
 
@@ -206,6 +206,13 @@ def test_values_below_a_misspelt_environment_are_not_shown(key: str) -> None:
     found = problems(changed({f"{EP}.{key}": {"TOKEN=hunter2": "x", "KEY": ["hunter2"]}}))
     assert len(found) == 3
     assert "hunter2" not in str(found)
+
+
+@pytest.mark.parametrize("key", ["p:bucket", "p:buckets"])
+def test_values_of_a_secret_key_are_not_shown(key: str) -> None:
+    shown = problems(changed({"bucket": REMOVED, key: {"releasesKept": "hunter2"}}), (key,))
+    assert "wrong-type" in [rule for _, rule, _ in shown]
+    assert "hunter2" not in str(shown)
 
 
 def test_a_secret_without_its_endpoint_is_not_shown() -> None:
