@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Annotated, Any, Final, TypeVar, cast
 
-from annotated_types import MaxLen, MinLen
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
@@ -69,11 +68,10 @@ class _Key:
     @cached_property
     def sizes(self) -> TypeAdapter[Any]:
         """Validates the number of sections."""
-        return _strict(self.container, *filter(_is_size, self.field.metadata))
-
-
-def _is_size(metadata: Any) -> bool:
-    return isinstance(metadata, MinLen | MaxLen)
+        limits = [
+            limit for limit in self.field.metadata if hasattr(limit, "min_length") or hasattr(limit, "max_length")
+        ]
+        return _strict(self.container, *limits)
 
 
 def _strict(type_: Any, *metadata: Any) -> TypeAdapter[Any]:
