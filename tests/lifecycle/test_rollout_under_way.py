@@ -134,5 +134,5 @@ def test_a_destroy_waits_for_the_canary_that_a_killed_engine_left(account: Accou
     name, stack = killed_during_a_canary(account, {})
     with account.once("DescribeEndpoint", timeFactor=600):
         destroyed = stack.destroy()
-    assert f"{name}: Updating; it can be deleted when that is over" in destroyed.output
+    assert f"{name}: Updating; waiting for it to finish before the deletion" in destroyed.output
     assert left(account, name) == []
