@@ -124,7 +124,7 @@ def _read(variant: InstanceVariant, root: Path, key: Location, image: str | None
     except ModelRepositoryError as error:
         return None, _shown(key, path, error.problems)
     except OSError as error:
-        return None, [Problem("model-unreadable", f"{path} cannot be read: {error}", path=key)]
+        return None, [Problem("model-unreadable", f"{path} cannot be read: {error.strerror}.", path=key)]
     problems = check_repository(
         repository.listing,
         default,
@@ -154,5 +154,5 @@ def _shown(key: Location, path: str, problems: Sequence[Problem]) -> list[Proble
 def _at(key: Location, path: str, problem: Problem) -> Problem:
     """A problem of the repository at `path`, with the key that names it and a file relative to Pulumi.yaml."""
     if problem.file == ".":  # all of the repository: perhaps `path` is wrong
-        return replace(problem, path=key, file=None, message=f"{path} {problem.message}")
+        return replace(problem, path=key, file=None, message=f"{path}: {problem.message}")
     return replace(problem, path=key, file=f"{path}/{problem.file}")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 import json
+import tempfile
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 from infra.diagnostics.printable import printable
 from infra.diagnostics.problem import ConfigurationError, Problem
-from infra.settings.load import load
 from infra.settings.reference import written
-from infra.stack import moved
+from infra.stack import Stack, moved
 from tests.messages.golden import Example
 
 TITLE = "Settings"
@@ -141,6 +142,8 @@ EXAMPLES: list[dict[str, Any]] = [
     },
     # model
     {f"{ENDPOINT}.model": LEFT_OUT},
+    {f"{ENDPOINT}.model": {"path": "models"}},
+    {f"{ENDPOINT}.model": {"path": "x" * 300}},
     {f"{ENDPOINT}.model": {"path": "models", "artifact": "artifacts/model_7.tar.gz"}},
     {f"{ENDPOINT}.model.artifact": "artifacts/model_7.zip"},
     {f"{ENDPOINT}.model.artifact": "s3://models/model_7.tar.gz"},
@@ -216,8 +219,13 @@ EXAMPLES: list[dict[str, Any]] = [
 
 def examples() -> Iterator[Example]:
     """Every example with its problems."""
-    for changes in EXAMPLES:
-        yield Example("\n".join(map(_line, changes.items())), tuple(_problems(_changed(changes))))
+    with tempfile.TemporaryDirectory() as directory:
+        for number in range(25):
+            (Path(directory) / f"models/m{number:02}").mkdir(parents=True)
+            (Path(directory) / f"models/m{number:02}/config.pbtxt").write_text("max_batch_size: one")
+        for changes in EXAMPLES:
+            problems = _problems(_changed(changes), Path(directory))
+            yield Example("\n".join(map(_line, changes.items())), tuple(problems))
     here = {"region": "ap-northeast-1", "accountId": "123456789012"}
     for now in ({"region": "us-east-1"}, {"accountId": "210987654321"}):
         yield Example(f"{here} at the first deployment, then {now}", (*moved(here, here | now),))
@@ -245,12 +253,12 @@ def _changed(changes: Mapping[str, Any]) -> dict[str, Any]:
     return stack
 
 
-def _problems(stack: Mapping[str, Any]) -> list[Problem]:
+def _problems(stack: Mapping[str, Any], root: Path) -> list[Problem]:
     config = {key if ":" in key else f"{PROJECT}:{key}": value for key, value in stack.items()}
     secret = {key for key, value in config.items() if "hunter2" not in str(value) and "secretEnvironment" in key}
     secret |= {key for key, value in config.items() if "secure" in str(value)}
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
     try:
-        return [*load(texts, PROJECT, secret, "dev").warnings(PROJECT, secret)]
+        return [*Stack.read(texts, PROJECT, secret, root, "dev").warnings]
     except ConfigurationError as error:
         return [*error.problems]
