@@ -77,6 +77,10 @@ schema: $(VENV)/installed ## write what is generated: schema/stack.schema.json, 
 	@$(RUN) infra schema
 	@$(RUN) infra explain --write
 
+.PHONY: messages
+messages: $(VENV)/installed ## write tests/messages.md: every rule with an example of what people see
+	@$(RUN) tests.messages
+
 # All are resolved together, so that a package has one version in all three files; versions stay unless UPGRADE is given.
 .PHONY: lock
 lock: $(VENV)/installed ## lock the Python packages of requirements*.in; UPGRADE=--upgrade takes the newest
