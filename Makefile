@@ -60,8 +60,9 @@ bridge: $(VENV)/installed ## build the real pulumi-terraform-bridge, which judge
 	@$(RUN) tests.bridge.judge > /dev/null
 
 .PHONY: bench
-bench: ready ## the figures of the README, against the named peers
+bench: ready ## the figures of docs/verification.md, against the named peers
 	@$(RUN) benchmarks.release_detection
+	@$(RUN) benchmarks.model_repository
 
 .PHONY: picture
 picture: ready ## run the README's commands and draw what they print: docs/terminal.svg
