@@ -66,6 +66,7 @@ bench: ready ## the figures of docs/verification.md, against the named peers
 
 .PHONY: picture
 picture: ready ## run the README's commands and draw what they print: docs/terminal.svg
+	@$(RUN) sandbox down
 	@$(RUN) docs.terminal
 
 .PHONY: lint

@@ -16,8 +16,13 @@ from rich.text import Text
 COLUMNS = 116
 PICTURE = Path(__file__).with_name("terminal.svg")
 COMMANDS = {
-    "make up": re.compile(r"^Resources:|created|endpoint|status|image|artifact|request|answer|time|deployed|[━─┏┗┡└┌]"),
-    ".venv/bin/python -m sandbox rollback": re.compile(r"rehearsal:|rolled back|SageMaker says|Alarm|Next:"),
+    "make up": re.compile(
+        r"(PackedModel|MirroredImage|sagemaker:\w+|infra:Endpoint) \S+ created"
+        r"|^Resources|^ +\S+ \d+ created|[│┌├└]|deployed"
+    ),
+    ".venv/bin/python -m sandbox rollback": re.compile(
+        r"rehearsal: (the next|clients|the old)|^ *error: ReleaseFailed|SageMaker says|Alarm \S+ fired|Next: "
+    ),
 }
 """Each command, and which of its lines are drawn; an ellipsis replaces the others."""
 
@@ -53,10 +58,10 @@ def drawn(lines: list[str], shown: re.Pattern[str]) -> list[Text]:
     texts: list[Text] = []
     for text in map(Text.from_ansi, lines):
         if shown.search(text.plain):
-            texts.append(text)
+            texts += [text] if text.plain not in {drawn.plain for drawn in texts} else []
         elif text.plain.strip() and (not texts or texts[-1].plain != "…"):
             texts.append(Text("…", "dim"))
-    return texts
+    return texts if shown.search(texts[-1].plain) else texts[:-1]
 
 
 def main() -> None:
@@ -64,7 +69,7 @@ def main() -> None:
     for command, shown in COMMANDS.items():
         console.print(Text(f"$ {command}", "bold"))
         for text in drawn(run(command), shown):
-            console.print(text, overflow="ellipsis", no_wrap=True)
+            console.print(text)
     console.save_svg(str(PICTURE), title="triton-sagemaker")
     print(f"drawn: {PICTURE}")
 
