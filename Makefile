@@ -26,7 +26,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: up
-up: ready ## deploy STACK (dev) to an AWS on this machine, SPEED (60) times faster, and ask its endpoints a question
+up: ready ## deploy STACK (dev) to an AWS on this machine, SPEED (60) times faster, and send its endpoints a sample request
 	@$(RUN) sandbox up --stack $(STACK) --speed $(SPEED)
 
 .PHONY: preview

@@ -32,7 +32,7 @@ Speed = Annotated[
 
 @app.command()
 def up(stack: StackName = "dev", speed: Speed = rehearsal.SPEED) -> None:
-    """Deploy a stack, starting AWS if it does not run, and ask its endpoints a question."""
+    """Deploy a stack, starting AWS if it does not run, and send its endpoints a sample request."""
     sandbox = here(say)
     chosen = Stack(sandbox, stack)
     chosen.require_file()

@@ -1,4 +1,4 @@
-"""A real question to a live endpoint, asked as any client would, and the table that shows the answer."""
+"""Invokes an endpoint as any client does, with a sample request, and shows request and answer in a table."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ class Asked:
     status: str
     image: str
     artifact: str
-    question: str
+    request: str
     answer: str
     seconds: float | None = None
     problem: str | None = None
 
 
 def ask(sandbox: Sandbox, arn: str) -> Asked:
-    """Ask the endpoint a question that fits its model; one that cannot be asked is no error."""
+    """Send the endpoint a sample request of its model; an unsupported model is not an error."""
     region, name = arn.split(":")[3], arn.rpartition("/")[2]
     endpoint, container = serving(sandbox.client("sagemaker", region), name)
 
-    def asked(question: str, answer: str, seconds: float | None = None, problem: str | None = None) -> Asked:
+    def asked(request: str, answer: str, seconds: float | None = None, problem: str | None = None) -> Asked:
         image, artifact = container["Image"].rpartition("@")[2], container["ModelDataUrl"]
-        return Asked(name, endpoint["EndpointStatus"], image, artifact, question, answer, seconds, problem)
+        return Asked(name, endpoint["EndpointStatus"], image, artifact, request, answer, seconds, problem)
 
     try:
         request = sample_request(sandbox.client("s3", region), container)
@@ -103,7 +103,7 @@ def serving(client: Any, endpoint: str) -> tuple[Mapping[str, Any], Mapping[str,
 
 
 def sample_request(s3: Any, container: Mapping[str, Any]) -> SampleRequest:
-    """A question for the model in the container's artifact; `UnsupportedModel` says why there is none."""
+    """A sample request for the model in the container's artifact; `UnsupportedModel` says why there is none."""
     address = urlparse(container["ModelDataUrl"])
     with tempfile.TemporaryDirectory() as directory:
         artifact = Path(directory, "model.tar.gz")
@@ -136,7 +136,7 @@ def facts(asked: Asked) -> dict[str, Text]:
         "status": status,
         "image": Text(image),
         "artifact": Text(short(asked.artifact)),
-        "question": Text(asked.question),
+        "request": Text(asked.request),
         "answer": Text(asked.answer),
         "time": Text("" if asked.seconds is None else f"{asked.seconds * 1000:.0f} ms"),
     }

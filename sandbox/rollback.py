@@ -46,7 +46,7 @@ def rehearse(sandbox: Sandbox, on_output: OnOutput, color: str) -> None:
     model.write_text(model.read_text().replace(_GOOD, _BAD + _GOOD, 1))
     sandbox.say(
         "\nrehearsal: the next model starts and answers its warm-up, but fails on short petals; clients ask about both "
-        "sorts of flowers meanwhile"
+        "sorts of flowers"
     )
     try:
         with rehearsal.at_speed(sandbox, rehearsal.SPEED), traffic(sandbox) as answers:
@@ -106,10 +106,10 @@ def client(sandbox: Sandbox) -> Any:
 def answer(runtime: Any, measurements: list[float]) -> str:
     """The species that the endpoint answers, or AWS's code of the error."""
     shape = [1, len(measurements)]
-    question = {"inputs": [{"name": "measurements", "shape": shape, "datatype": "FP32", "data": measurements}]}
+    request = {"inputs": [{"name": "measurements", "shape": shape, "datatype": "FP32", "data": measurements}]}
     try:
         found = runtime.invoke_endpoint(
-            EndpointName=ENDPOINT, ContentType="application/json", Body=json.dumps(question)
+            EndpointName=ENDPOINT, ContentType="application/json", Body=json.dumps(request)
         )
     except ClientError as error:
         return str(error.response["Error"]["Code"])

@@ -89,7 +89,7 @@ def test_an_endpoint_is_shown_with_what_it_serves_and_answers(tmp_path: Path, ar
 def test_a_model_that_cannot_be_asked_is_said_to_be(tmp_path: Path) -> None:
     asked = ask(FakeSandbox(tmp_path, b"no archive", b""), ARN)
 
-    assert asked.question == "none"
+    assert asked.request == "none"
     assert asked.answer.startswith("cannot be asked: ")
     assert (asked.seconds, asked.problem) == (None, None)
 
