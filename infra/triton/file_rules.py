@@ -67,9 +67,7 @@ def _misnamed_configs(model: Model) -> list[str]:
     "core: ModelLifeCycle::AsyncLoad, VersionsToLoad",
 )
 def version_missing(model: Model, _: Deployment) -> Findings:
-    """At least one version directory must exist that the version policy loads."""
-    if not model.versions and model.is_ensemble:
-        return  # ensemble-version
+    """At least one version directory must exist that the version policy loads. Ensembles need one too, even empty."""
     if not model.versions:
         loose = sorted(path for path in model.files if "/" not in path and path.startswith("model."))
         others = ", ".join(sorted(set(model.subdirectories) - set(FOLDERS)))
@@ -82,13 +80,15 @@ def version_missing(model: Model, _: Deployment) -> Findings:
 
 @model_rule(
     "ensemble-version",
-    "Create the directory with a file in it that keeps it in Git, such as 1/.gitkeep",
-    "core: ModelLifeCycle::AsyncLoad, VersionsToLoad",
+    "Keep the directory in Git with an empty file in it",
+    "core: ModelLifeCycle::AsyncLoad; gitfaq: empty directories",
+    "warning",
 )
-def ensemble_version(model: Model, _: Deployment) -> Findings:
-    """Triton does not load an ensemble without a version directory, and Git does not keep empty directories."""
-    if model.is_ensemble and not model.versions:
-        yield Finding("the ensemble has no version directory")
+def ensemble_version(model: Model, deployment: Deployment) -> Findings:
+    """Triton does not load an ensemble without a version directory, and Git does not keep empty directories: if the
+    directory is missing on disk, the program adds it to the archive."""
+    if f"{model.name}/1" in deployment.listing.added:
+        yield Finding("the ensemble has no version directory, so 1/ is added to the archive")
 
 
 @model_rule("version-policy", "Remove the version from the policy, or add its directory", VERSIONS, "warning")

@@ -32,20 +32,28 @@ class Listing:
         directories: every directory, at any depth.
         sizes: every file, with its bytes.
         read: returns the first bytes of a file, at most as many as asked for; called for `is_read` files alone.
+        added: the directories that exist in the archive and not on disk.
     """
 
     directories: frozenset[str]
     sizes: Mapping[str, int]
     read: Callable[[str, int], bytes]
+    added: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, directories: Iterable[str], sizes: Mapping[str, int], read: Callable[[str, int], bytes]) -> Listing:
+    def of(
+        cls,
+        directories: Iterable[str],
+        sizes: Mapping[str, int],
+        read: Callable[[str, int], bytes],
+        added: Iterable[str] = (),
+    ) -> Listing:
         """The listing with the directories that only the paths of files and directories name."""
-        known: set[str] = set(directories)
+        known: set[str] = {*directories, *added}
         for path in [*known, *sizes]:
             while (path := path.rpartition("/")[0]) and path not in known:
                 known.add(path)
-        return cls(frozenset(known), sizes, read)
+        return cls(frozenset(known), sizes, read, frozenset(added))
 
     @cached_property
     def top_directories(self) -> tuple[str, ...]:
@@ -57,7 +65,10 @@ class Listing:
         return tuple(name for name in self.top_directories if self.is_model(name))
 
     def is_model(self, directory: str) -> bool:
-        return f"{directory}/{CONFIG_FILE}" in self.sizes or directory in self._versioned
+        return f"{directory}/{CONFIG_FILE}" in self.sizes or self.has_version(directory)
+
+    def has_version(self, directory: str) -> bool:
+        return directory in self._versioned
 
     @cached_property
     def files_of(self) -> Mapping[str, Mapping[str, int]]:

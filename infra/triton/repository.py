@@ -20,6 +20,7 @@ from infra.diagnostics.problem import Problem
 from infra.errors import UserError
 from infra.triton import digest_cache
 from infra.triton.listing import Listing
+from infra.triton.model import Model
 from infra.triton.pack import ChangedWhilePackingError, Progress, write_archive
 
 MAX_ENTRIES = 100_000
@@ -45,6 +46,9 @@ class ModelRepository:
     directories: tuple[str, ...]
     files: Mapping[str, Path]
     """Relative path -> where the content is."""
+    added: tuple[str, ...] = ()
+    """Of `directories` those that are packed and do not exist on disk: an ensemble's version directory is empty, and
+    Git does not keep empty directories."""
 
     @classmethod
     def read(cls, path: str | Path) -> ModelRepository:
@@ -66,13 +70,15 @@ class ModelRepository:
         }
         if problems := [entry.problem for entry in entries if entry.problem]:
             raise ModelRepositoryError(root, problems)
-        return cls(root, directories, files)
+        repository = cls(root, directories, files)
+        added = _missing_versions(repository.listing)
+        return cls(root, tuple(sorted((*directories, *added))), files, added) if added else repository
 
     @cached_property
     def listing(self) -> Listing:
         """The repository as `check_repository` reads it."""
         sizes = {path: file.stat().st_size for path, file in self.files.items()}
-        return Listing.of(self.directories, sizes, self._head)
+        return Listing.of(self.directories, sizes, self._head, self.added)
 
     @property
     def only_model(self) -> str | None:
@@ -168,6 +174,12 @@ def _refusal(path: str, source: Path, root: Path, above: tuple[Path, ...]) -> Pr
     if len(above) > MAX_DEPTH and source.is_dir():
         return _error(path, f"is within more than {MAX_DEPTH} directories", "depth")
     return None
+
+
+def _missing_versions(listing: Listing) -> tuple[str, ...]:
+    """A version directory for each ensemble without one, which Triton would not load."""
+    models = (Model.read(listing, name) for name in listing.model_names if not listing.has_version(name))
+    return tuple(f"{model.name}/1" for model in models if model.is_ensemble and not model.versions)
 
 
 def _error(file: str, message: str, rule: str) -> Problem:

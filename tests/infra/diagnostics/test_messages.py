@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.messages import golden
 from tests.messages.__main__ import SOURCES
 
-WITHOUT_EXAMPLE = {"config-size", "memory"}
+WITHOUT_EXAMPLE = {"config-size", "ensemble-version", "memory"}
 """Rules that still need an example in `tests/messages`."""
 
 

@@ -177,13 +177,6 @@ REPOSITORIES = (
     ),
     Case("no configuration of PyTorch", "config-missing", {"m/1/model.pt": ""}, {"m/1/model.onnx": ""}, judged=False),
     Case(
-        "an ensemble without a version directory",
-        "ensemble-version",
-        python(BATCHING, "one") | {"flow/config.pbtxt": FLOW + _expanded("ensemble_scheduling { [one x=a > y=b] }")},
-        _files("flow", "ensemble_scheduling { [one x=a > y=b] }"),
-        default_model="flow",
-    ),
-    Case(
         "circle of ensembles",
         "ensemble-circle",
         {

@@ -99,6 +99,18 @@ def test_the_only_model_is_the_default_one(write: Write) -> None:
     assert ModelRepository.read(write({**IRIS, "wine/config.pbtxt": ""})).only_model is None
 
 
+def test_an_ensemble_without_a_version_directory_gets_one(write: Write) -> None:
+    root = write(
+        {"flow/config.pbtxt": 'platform: "ensemble"', "other/config.pbtxt": "", "v/config.pbtxt": "", "v/1/": ""}
+    )
+    repository = ModelRepository.read(root)
+    assert repository.added == ("flow/1",)
+    assert repository.directories == ("flow", "flow/1", "other", "v", "v/1")
+    assert "ensemble-version" in {problem.rule for problem in check_repository(repository.listing, "flow")}
+    (root / "flow" / "1").mkdir()
+    assert ModelRepository.read(root).digest() == repository.digest()
+
+
 def test_the_digest_is_over_paths_and_contents(write: Write) -> None:
     root = write(IRIS)
     digests = [ModelRepository.read(root).digest()]
