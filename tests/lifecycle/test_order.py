@@ -111,7 +111,7 @@ def test_after_a_rollback_the_live_fleet_has_all_that_it_runs_on(account: Accoun
 
     write_model(model, answer=1)
     stack.config = named("a")
-    assert "from before a release under a new name that was rolled back, return to the new name" in fails(stack)
+    assert "from before a rolled-back release under a new name, set the new name again" in fails(stack)
     assert needed(account, name) == live
     consistent(account, stack)
     assert [call for call in account.calls(before) if call["operation"].startswith("Delete")] == []
