@@ -74,21 +74,21 @@ shifts the rest, and watches again. If an alarm fires, all traffic returns to th
 |---|---|
 {effects}
 
-Several changes at once have the strongest of their effects.
+If several settings change at once, the strongest effect applies: the last one in this table.
 
 ## Keys
 
-Keys are in `config:`. Prefix keys without a namespace with `{project}:`. `*` is a name that you choose, `[]` an item of
-a list. If the default is empty, the description says what applies without the key. The source defines the accepted
-values: a shape of an API, such as `ECR API RepositoryName`, with its member in parentheses; a page of a guide; or this
-project, with its reason.
+Keys are below `config:`. Prefix keys without a namespace with `{project}:`. `*` is a name that you choose, and `[]` is
+an item of a list. The first line of each key has its type, range, default, and the effect of a change. For an optional
+key without a default, the description says what applies instead. The source is the reason for the accepted values: a
+shape of an API, such as `ECR API RepositoryName`, with its member in parentheses; a page of a guide; or this project.
 
 """
     for section in dict.fromkeys(_section(key) for key in reference):
         if section == _VARIANT:
             text += _variants()
         elif section[:4] != _VARIANT:
-            text += _table(section, [key for key in reference if _section(key) == section], reference)
+            text += _keys(section, [key for key in reference if _section(key) == section], reference)
     return text.rstrip("\n") + "\n"
 
 
@@ -97,20 +97,30 @@ def only_with(key: Key) -> tuple[str, ...]:
     return key.tags if key.tags != (key.path[-1],) else ()
 
 
-def _table(section: tuple[str, ...], rows: Sequence[Key], reference: Sequence[Key]) -> str:
+def _keys(section: tuple[str, ...], rows: Sequence[Key], reference: Sequence[Key]) -> str:
     title = ".".join(section).replace(".[]", "[]")
     parents = {key.path: key for key in reference}
     parent = parents.get(tuple(part for part in section if part != "[]")) or parents.get(section[:-1])
     text = f"### `{title}`\n\n{parent.description}\n\n" if parent and section else "### The stack\n\n"
-    text += "| key | description | type | default | range | example | a change | source |\n" + "|---" * 8 + "|\n"
-    for key in rows:
-        only = f" ({', '.join(only_with(key))})" if only_with(key) else ""
-        example = f"`{key.example}`" if key.example else ""
-        effect = "see below" if key.below else key.effect.value
-        name = key.name if not section else key.path[-1]
-        cells = (f"`{name}`{only}", key.description, key.type, key.default, key.range, example, effect, key.source)
-        text += "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
-    return text + "\n"
+    return text + "".join(_entry(key, key.name if not section else key.path[-1]) for key in rows)
+
+
+def _entry(key: Key, name: str) -> str:
+    only = f" ({', '.join(only_with(key))})" if only_with(key) else ""
+    facts = [
+        key.type,
+        key.range,
+        f"default: {key.default}" if key.default not in ("", "required") else key.default,
+        "keys: see below" if key.below else f"a change: {key.effect.value}",
+    ]
+    example = f"Example: `{key.example}`. " if key.example else ""
+    return f"""\
+**`{name}`**{only} · {" · ".join(fact for fact in facts if fact)}
+
+{key.description.replace("<", "&lt;")}
+{example}*Source:* {key.source.replace("<", "&lt;")}
+
+"""
 
 
 def _variants() -> str:

@@ -83,7 +83,7 @@ def test_every_key_of_the_documentation_is_found() -> None:
         if title := re.match("### `(.+)`", line):
             section = title[1]
             names.append(section)
-        elif section and (row := re.match(r"\| `([^`]+)`", line)):
+        elif section and (row := re.match(r"\*\*`([^`]+)`\*\*", line)):
             names.append(f"{section}.{row[1]}")
     assert len(names) > 60
     assert [name for name in names if not matching(KEYS, name)] == []

@@ -181,7 +181,7 @@ def test_every_rule_has_a_reason_a_remedy_and_a_source() -> None:
 def test_the_page_of_rules_is_generated() -> None:
     page = (ROOT / document.FILE).read_text(encoding="utf-8")
     assert page == document.markdown(), "run `make schema`"
-    assert all(f"| `{rule.id}` |" in page for rule in RULES)
+    assert all(f"### `{rule.id}`\n" in page for rule in RULES)
 
 
 def test_a_hundred_models_are_checked_within_a_second() -> None:
