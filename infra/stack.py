@@ -9,8 +9,9 @@ from pathlib import Path
 
 from infra.diagnostics.location import Location
 from infra.diagnostics.problem import ConfigurationError, Problem
-from infra.settings.load import load, valid_endpoints
+from infra.settings.load import validate
 from infra.settings.model import ModelArtifactSettings
+from infra.settings.section import InvalidSetting
 from infra.settings.stack import Settings
 from infra.settings.variant import InstanceVariant
 from infra.triton.artifact import ArtifactTarget
@@ -65,26 +66,21 @@ class Stack:
         Raises:
             ConfigurationError: with every problem of the settings and of the repositories.
         """
-        problems: list[Problem] = []
-        settings: Settings | None = None
-        try:
-            settings = load(config, project, secret, stack)
-        except ConfigurationError as error:
-            problems += error.problems
-        endpoints = settings.endpoints if settings else valid_endpoints(config, project)
-        models: dict[str, dict[str, Model]] = {name: {} for name in endpoints}
-        image = settings.image.tag or None if settings else None
-        for name, endpoint in endpoints.items():
-            for variant, served in endpoint.variants.items():
-                key = f"{project}:endpoints", name, *endpoint.path(variant, "model", "path")
-                model, of_model = _read(served, root, key, image)
-                problems += of_model
+        settings, validation = validate(config, project, secret, stack)
+        image = None
+        with contextlib.suppress(InvalidSetting):
+            image = settings.image.tag or None
+        models: dict[str, dict[str, Model]] = {}
+        for name, variant, served in _variants(settings):
+            key = validation.path(("endpoints", name, "variants", variant, "model", "path"))
+            with contextlib.suppress(InvalidSetting):
+                model, problems = _read(served, root, key, image)
+                validation.problems += problems
                 if model is not None:
-                    models[name][variant] = model
-        errors = [problem for problem in problems if problem.severity == "error"]
-        if errors or settings is None:
-            raise ConfigurationError(errors)
-        return cls(settings, models, (*problems, *settings.warnings(project, secret)))
+                    models.setdefault(name, {})[variant] = model
+        if validation.errors:
+            raise ConfigurationError(validation.errors)
+        return cls(settings, models, tuple(validation.problems))
 
 
 def moved(created: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Problem]:
@@ -109,6 +105,15 @@ def moved(created: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Proble
             f"{created['accountId']}. Use credentials of that account; another account requires another stack.",
             path=("aws",),
         )
+
+
+def _variants(settings: Settings) -> Iterator[tuple[str, str, InstanceVariant]]:
+    """The variants by their endpoints and names, as far as these are valid."""
+    with contextlib.suppress(InvalidSetting):
+        for name, endpoint in settings.endpoints.items():
+            with contextlib.suppress(InvalidSetting):
+                for variant, served in endpoint.variants.items():
+                    yield name, variant, served
 
 
 def _read(variant: InstanceVariant, root: Path, key: Location, image: str | None) -> tuple[Model | None, list[Problem]]:

@@ -5,18 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    GetJsonSchemaHandler,
-    ModelWrapValidatorHandler,
-    ValidationError,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import AfterValidator, GetJsonSchemaHandler, WithJsonSchema
 from pydantic.fields import FieldInfo
-from pydantic_core import CoreSchema, InitErrorDetails
+from pydantic_core import CoreSchema
 
 from infra.aws import instance_types
 from infra.diagnostics.location import Location
@@ -95,19 +88,6 @@ class EndpointSettings(Section):
         effect=Effect.NOTHING,
     )
 
-    @model_validator(mode="wrap")
-    @classmethod
-    def _accept_short_form(cls, value: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
-        if not isinstance(value, dict):
-            return validate(value)
-        values, implied = cls.in_shape(value)
-        endpoint = validate(values)
-        for problem in cls.problems_of_text(value):
-            error = InitErrorDetails(type=violation(problem.rule, problem.message), loc=problem.path, input=None)
-            raise ValidationError.from_exception_data(cls.__name__, [error])
-        endpoint._implied = implied
-        return endpoint
-
     @classmethod
     def problems_of_text(cls, values: Mapping[str, Any]) -> Iterator[Problem]:
         of_variant = sorted(values.keys() & InstanceVariant.fields_by_key().keys())
@@ -180,18 +160,12 @@ class EndpointSettings(Section):
         """The number of alarms that can roll a release back."""
         return self.watching_alarms + self.can_be_stopped
 
-    def path(self, variant: str, *keys: str | int) -> Location:
-        """The path of a variant's setting as it is written in the stack file, from the endpoint on."""
-        return keys if self._implied else ("variants", variant, *keys)
-
     @warning("alarms")
     def no_rollback_alarm(self) -> str | None:
         policy = self.release.policy
         if self.watching_alarms or (policy.strategy == "allAtOnce" and not policy.wait_seconds):
             return None
-        return (
-            "is empty, so nothing watches while traffic shifts: only a model that fails to start is rolled back."
-        )
+        return "is empty, so nothing watches while traffic shifts: only a model that fails to start is rolled back."
 
     @warning("release")
     def no_time_for_alarms(self) -> Broken:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import json
 import shlex
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
-
-from pydantic import ValidationError
 
 from infra.aws.provider import AWS_KEYS, refusals
 from infra.diagnostics import messages
@@ -17,9 +14,7 @@ from infra.diagnostics.location import Location, nesting
 from infra.diagnostics.problem import ConfigurationError, Problem, key_of, path_of
 from infra.diagnostics.suggest import nearest
 from infra.settings.bounds import MAX_DEPTH, MAX_DIGITS, too_deep
-from infra.settings.endpoint import EndpointSettings
 from infra.settings.partial import PartialValidation
-from infra.settings.section import InvalidSetting
 from infra.settings.stack import Settings
 
 _REGION = "aws:region"
@@ -48,48 +43,44 @@ def load(config: Mapping[str, str], project: str, secret: Collection[str] = (), 
     Raises:
         ConfigurationError: with every problem of the configuration.
     """
+    settings, validation = validate(config, project, secret, stack)
+    if validation.errors:
+        raise ConfigurationError(validation.errors)
+    return settings
+
+
+def validate(
+    config: Mapping[str, str], project: str, secret: Collection[str] = (), stack: str | None = None
+) -> tuple[Settings, PartialValidation]:
+    """The settings as far as they are valid, and the problems of the configuration; arguments as of `load`.
+
+    Raises:
+        ConfigurationError: the configuration is nested too deep to check.
+    """
     if deep := [key for key, text in config.items() if _parse(text) is _TOO_DEEP]:
         message = f"mappings and lists are nested deeper than {MAX_DEPTH} levels."
         raise ConfigurationError([Problem("too-deep", message, path=(key,)) for key in deep])
     given = _settings(config, project)
     values = {name: value for name, (_, value) in given.items()}
-    settings = _valid(values)
-    partial = _partial(given, project, secret, stack)
-    if settings is None:
-        partial.validate(Settings, values)
-    reported = {problem.path for problem in partial.problems}
-    plaintext = (
-        problem
-        for key in sorted({f"{project}:{name}" for name in SECRET_KEYS.keys() & values.keys()} - {*secret})
-        for problem in in_plain_text(key, values[key.partition(":")[2]], stack)
-        if problem.path not in reported
-    )
-    problems = [
-        *(*_misspelt(config, project), *_refused_by_our_calls(config, project)),
-        *(*_plaintext_credentials(config, secret, stack), *_autonaming(config, stack)),
-        *(*_misplaced_secrets(secret, project), *plaintext, *partial.problems),
-    ]
-    if problems or settings is None:
-        raise ConfigurationError(problems)
-    return settings
 
+    def locate(place: Location) -> Location:
+        first, *below = place
+        return (given[str(first)][0] if first in given else path_of((first,), project)[0], *below)
 
-def valid_endpoints(config: Mapping[str, str], project: str) -> dict[str, EndpointSettings]:
-    """The endpoints in `config` with valid models and instances; their other settings may be invalid."""
-    given = _settings(config, project)
-    settings = _partial(given, project).validate(Settings, {name: value for name, (_, value) in given.items()})
-    endpoints = {}
-    _, written = given.get("endpoints", ("", {}))  # missing if the key is misspelt
-    with contextlib.suppress(InvalidSetting):
-        for name, endpoint in settings.endpoints.items():
-            keys = written.get(name)
-            if not isinstance(keys, dict) or {"model", "variants"}.isdisjoint(keys):
-                continue  # not an endpoint, or the key of the model is misspelt
-            with contextlib.suppress(InvalidSetting):
-                for variant in endpoint.instance_variants.values():
-                    _ = variant.model.model_dump(), variant.instance_type, variant.environment
-                endpoints[name] = endpoint
-    return endpoints
+    validation = PartialValidation(locate, secret, stack)
+    validation.problems += _misspelt(config, project)
+    validation.problems += _refused_by_our_calls(config, project)
+    validation.problems += _plaintext_credentials(config, secret, stack)
+    validation.problems += _autonaming(config, stack)
+    validation.problems += _misplaced_secrets(secret, project)
+    settings = validation.validate(Settings, values)
+    reported = {problem.path for problem in validation.problems}
+    for key in sorted({f"{project}:{name}" for name in SECRET_KEYS.keys() & values.keys()} - {*secret}):
+        plain = in_plain_text(key, values[key.partition(":")[2]], stack)
+        validation.problems += [problem for problem in plain if problem.path not in reported]
+    if f"{project}:endpoints" in secret:  # Pulumi does not report which of its values are
+        validation.problems = [problem for problem in validation.problems if problem.rule != "plaintext-variable"]
+    return settings, validation
 
 
 def provider_config(config: Mapping[str, str], project: str) -> dict[str, str]:
@@ -106,32 +97,6 @@ def in_plain_text(key: str, value: Any, stack: str | None, *below: str) -> Itera
     elif isinstance(value, str) and len(below) == SECRET_KEYS[key.partition(":")[2]]:
         path = (key, *below)
         yield Problem(messages.PLAINTEXT_SECRET, messages.plaintext_secret(key_of(path), stack), path=path)
-
-
-def _valid(values: Mapping[str, Any]) -> Settings | None:
-    if any(value == "" or _has_empty_key(value) for value in values.values()):
-        return None
-    try:
-        return Settings.model_validate(values)
-    except ValidationError:
-        return None
-
-
-def _has_empty_key(value: Any) -> bool:
-    """Whether a key has no value: a mistake, although pydantic may accept it as the default."""
-    if isinstance(value, dict | list):
-        return any(map(_has_empty_key, value.values() if isinstance(value, dict) else value))
-    return value is None
-
-
-def _partial(
-    given: Mapping[str, tuple[str, Any]], project: str, secret: Collection[str] = (), stack: str | None = None
-) -> PartialValidation:
-    def locate(place: Location) -> Location:
-        first, *below = place
-        return (given[str(first)][0] if first in given else path_of((first,), project)[0], *below)
-
-    return PartialValidation(locate, secret, stack)
 
 
 def _plaintext_credentials(config: Mapping[str, str], secret: Collection[str], stack: str | None) -> Iterator[Problem]:

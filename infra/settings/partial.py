@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from infra.diagnostics import messages
 from infra.diagnostics.location import Location, container, discriminator, key_type, sections_in
-from infra.diagnostics.problem import Problem, key_of
+from infra.diagnostics.problem import Problem, Severity, key_of
 from infra.diagnostics.suggest import nearest
 from infra.settings.section import Section
 
@@ -49,6 +49,11 @@ class _Key:
     def sections(self) -> Mapping[str | None, type[Section]]:
         """The sections in the values, those of a tagged union by their tags; empty for values without sections."""
         return cast(Mapping[str | None, type[Section]], sections_in(self.field.annotation))
+
+    @cached_property
+    def default(self) -> Any:
+        """Shared by all sections, because settings do not change."""
+        return self.field.get_default(call_default_factory=True)
 
     @cached_property
     def container(self) -> type[Any] | None:
@@ -87,7 +92,7 @@ class PartialValidation:
     """Finds every problem of a stack's settings.
 
     Args:
-        locate: returns the path in the stack file of a place in the settings.
+        locate: returns the path in the stack file of a place in the settings, as it is written.
         secret: the top-level keys of the stack file with values that must not be shown.
         stack: the stack's name, for commands in messages.
     """
@@ -104,6 +109,15 @@ class PartialValidation:
         """The settings as far as they are valid: reading an invalid one raises `InvalidSetting`."""
         return self._section(settings, self._known_keys({None: settings}, values, ()), ())
 
+    @property
+    def errors(self) -> list[Problem]:
+        """The problems without the warnings."""
+        return [problem for problem in self.problems if problem.severity == "error"]
+
+    def path(self, place: Location) -> Location:
+        """The path in the stack file of a place in the settings."""
+        return self._locate(self._as_written(place))
+
     def _section(self, section: type[_Section], values: dict[str, Any], place: Location) -> _Section:
         for problem in section.problems_of_text(values):
             self._report(problem.rule, problem.message, (*place, *problem.path))
@@ -112,10 +126,12 @@ class PartialValidation:
             self._written[(*place, *implied)] = self._as_written(place)
         fields = {key.name: self._field(key, values, place) for key in _keys(section)}
         valid = {name: value for name, value in fields.items() if value is not _INVALID}
-        partial = section.as_far_as_valid(valid, values.keys(), implied)
+        partial = section.as_far_as_valid(valid, values.keys())
         for problem in [*partial.broken_rules("error")]:
             self._report(problem.rule, problem.message, (*place, *problem.path))
             partial.invalidate(problem.path)
+        for problem in partial.broken_rules("warning"):
+            self._report(problem.rule, problem.message, (*place, *problem.path), "warning")
         return partial
 
     def _field(self, key: _Key, values: Mapping[str, Any], place: Location) -> Any:
@@ -124,7 +140,7 @@ class PartialValidation:
             value = values[written]
             return value if value is _INVALID else self._value(key, value, (*place, written))
         if not key.field.is_required():
-            return key.field.get_default(call_default_factory=True)
+            return key.default
         if self._as_written(place) not in self._with_unknown_keys:
             self._report(messages.MISSING, messages.missing(key.field), (*place, written))
         return _INVALID
@@ -162,7 +178,7 @@ class PartialValidation:
         """A section by its name; without valid settings if the name is invalid."""
         section = self._item(key, value, place)
         if self._plain(key.names, key, name, place) is _INVALID:
-            return section.as_far_as_valid({}, (), ())
+            return section.as_far_as_valid({}, ())
         return section
 
     def _item(self, key: _Key, value: Any, place: Location) -> Section:
@@ -170,7 +186,7 @@ class PartialValidation:
         (section,) = key.sections.values()
         if self._is_container(key, dict, value, place):
             return self._section(section, self._known_keys(key.sections, value, place), place)
-        return section.as_far_as_valid({}, (), ())
+        return section.as_far_as_valid({}, ())
 
     def _plain(self, adapter: TypeAdapter[Any], key: _Key, value: Any, place: Location) -> Any:
         """The value as pydantic validates it."""
@@ -228,7 +244,7 @@ class PartialValidation:
         return place
 
     def _report_invalid(self, key: _Key, error: ErrorDetails, place: Location) -> None:
-        path = self._locate(self._as_written(place))
+        path = self.path(place)
         written = key_of(path)
         secret = messages.is_secret(key.field)
         only_secrets = secret and place[:1] == (key.field.alias,)
@@ -241,5 +257,5 @@ class PartialValidation:
             message = messages.invalid(error, key.field, written, self._stack, hidden)
             self._report(messages.rule_of(error), message, place)
 
-    def _report(self, rule: str, message: str, place: Location) -> None:
-        self.problems.append(Problem(rule, message, path=self._locate(self._as_written(place))))
+    def _report(self, rule: str, message: str, place: Location, severity: Severity = "error") -> None:
+        self.problems.append(Problem(rule, message, severity, self.path(place)))

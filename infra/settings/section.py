@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
 from infra.diagnostics.location import Location, WrittenModel
 from infra.diagnostics.problem import Problem, Severity
@@ -23,32 +23,20 @@ Broken = str | Mapping[str | Location, str] | None
 _Rule = TypeVar("_Rule", bound=Callable[[Any], Broken])
 
 
-@dataclass(frozen=True)
-class _Mark:
-    """What makes a method a rule."""
-
-    id: str
-    path: Location
-    severity: Severity
-
-
-def rule(key: str) -> Callable[[_Rule], _Rule]:
+def rule(key: str, severity: Severity = "error") -> Callable[[_Rule], _Rule]:
     """Mark a method as a rule about `key`, or `key.inner`; its name with hyphens is the rule's id."""
-    return _marking(key, "error")
+
+    def mark(method: _Rule) -> _Rule:
+        id_ = method.__name__.replace("_", "-")
+        method.problem = Problem(id_, "", severity, tuple(key.split(".")))  # type: ignore[attr-defined]
+        return method
+
+    return mark
 
 
 def warning(key: str) -> Callable[[_Rule], _Rule]:
     """The same for a rule that a stack may break."""
-    return _marking(key, "warning")
-
-
-def _marking(key: str, severity: Severity) -> Callable[[_Rule], _Rule]:
-    def mark(method: _Rule) -> _Rule:
-        id_ = method.__name__.strip("_").replace("_", "-")
-        method.rule = _Mark(id_, tuple(key.split(".")), severity)  # type: ignore[attr-defined]
-        return method
-
-    return mark
+    return rule(key, "warning")
 
 
 def violation(rule: str, message: str) -> PydanticCustomError:
@@ -122,40 +110,25 @@ class InvalidSetting(Exception):
 
 
 class Section(WrittenModel):
-    """One mapping of the stack file. Keys are camelCase, unknown keys are invalid, and all broken rules are raised at
-    once."""
+    """One mapping of the stack file. Keys are camelCase, and unknown keys are invalid. `PartialValidation` checks the
+    rules; pydantic alone does not."""
 
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, alias_generator=to_camel, validate_by_name=False
     )
 
-    _implied: Location = PrivateAttr(())
-    """The keys above those of the section that the text has without them."""
-
-    @model_validator(mode="after")
-    def _rules_hold(self) -> Self:
-        broken = [
-            InitErrorDetails(type=violation(problem.rule, problem.message), loc=problem.path, input=None)
-            for problem in self.broken_rules("error")
-        ]
-        if broken:
-            raise ValidationError.from_exception_data(type(self).__name__, broken)
-        return self
-
     @classmethod
-    def as_far_as_valid(cls, values: Mapping[str, Any], keys: Collection[str], implied: Location) -> Self:
+    def as_far_as_valid(cls, values: Mapping[str, Any], keys: Collection[str]) -> Self:
         """A section in which only some values are valid; to read another one raises `InvalidSetting`.
 
         Args:
             values: the valid values by the names of their fields.
             keys: the keys that the text has.
-            implied: the keys above those that the text has without them.
         """
         named = {name for name, field in cls.model_fields.items() if field.alias in keys}
         section = cast(Self, cls.model_construct(named))
         section.__dict__.clear()
         section.__dict__.update(values)
-        section._implied = implied
         return section
 
     def invalidate(self, path: Location) -> None:
@@ -181,38 +154,22 @@ class Section(WrittenModel):
         that reads an invalid setting is skipped."""
         for method in _rules_of(type(self), severity):
             with contextlib.suppress(InvalidSetting):
-                yield from [*_problems(method.rule, method(self))]
-
-    def broken_warnings(self) -> Iterator[Problem]:
-        """The warnings of the section and of all sections below it, with paths that begin in the section."""
-        yield from self.broken_rules("warning")
-        for name, field in type(self).model_fields.items():
-            for path, section in _sections(getattr(self, name), (str(field.alias),)):
-                yield from (replace(problem, path=(*path, *problem.path)) for problem in section.broken_warnings())
-
-
-def _sections(value: Any, path: Location) -> Iterator[tuple[Location, Section]]:
-    """The sections in a field's value, each with the path to it."""
-    if isinstance(value, Section):
-        yield path, value
-    elif isinstance(value, Mapping | list):
-        for key, below in value.items() if isinstance(value, Mapping) else enumerate(value):
-            yield from _sections(below, (*path, key))
+                yield from [*_problems(method.problem, method(self))]
 
 
 @cache
 def _rules_of(section: type[Section], severity: Severity) -> tuple[Any, ...]:
-    methods = (method for class_ in section.__mro__ for method in vars(class_).values() if hasattr(method, "rule"))
-    return tuple(method for method in methods if method.rule.severity == severity)
+    methods = (method for class_ in section.__mro__ for method in vars(class_).values() if hasattr(method, "problem"))
+    return tuple(method for method in methods if method.problem.severity == severity)
 
 
-def _problems(rule: _Mark, broken: Broken) -> Iterator[Problem]:
+def _problems(problem: Problem, broken: Broken) -> Iterator[Problem]:
     if isinstance(broken, Mapping):
         for key, message in broken.items():
             below = tuple(key.split(".")) if isinstance(key, str) else key
-            yield Problem(rule.id, message, rule.severity, (*rule.path, *below))
+            yield replace(problem, message=message, path=(*problem.path, *below))
     elif broken:
-        yield Problem(rule.id, broken, rule.severity, rule.path)
+        yield replace(problem, message=broken)
 
 
 def unique(values: list[str]) -> list[str]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 
 from infra.aws import gpus, instance_types
 from infra.diagnostics.location import Location
 from infra.diagnostics.messages import command_to_encrypt
-from infra.diagnostics.problem import Problem, key_of, path_of
+from infra.diagnostics.problem import key_of
 from infra.image.aws_images import release_warning
 from infra.names import variant_resource
 from infra.policies.execution import fit_in_role
@@ -31,23 +30,6 @@ _SECRET_NAME = re.compile(
 class Settings(StackSections):
     """A stack: its sections and the rules across them."""
 
-    def warnings(self, project: str, secret: Collection[str] = ()) -> list[Problem]:
-        """Settings that AWS accepts and that are probably mistakes.
-
-        Args:
-            secret: the keys of the configuration that hold a secret, at any depth.
-        """
-        problems = [*self.broken_warnings()]
-        if f"{project}:endpoints" not in secret:
-            problems += self._plaintext_secrets(project)
-        return [replace(problem, path=path_of(self._written(problem.path), project)) for problem in problems]
-
-    def _written(self, path: Location) -> Location:
-        match path:
-            case ("endpoints", str(name), "variants", str(variant), *keys):
-                return ("endpoints", name, *self.endpoints[name].path(variant, *keys))
-        return path
-
     @property
     def _instance_variants(self) -> Iterator[tuple[tuple[str, ...], InstanceVariant]]:
         """The variants on instances, with their paths below `endpoints`."""
@@ -65,20 +47,6 @@ class Settings(StackSections):
             for variant in endpoint.variants
         ]
         return sorted(named, key=lambda resource: resource[1] != resource[0][0])
-
-    def _plaintext_secrets(self, project: str) -> Iterator[Problem]:
-        """Pulumi reports whether `endpoints` contains a secret, but not where."""
-        for name, endpoint in self.endpoints.items():
-            for variant, settings in endpoint.variants.items():
-                for variable in filter(_SECRET_NAME.search, settings.environment):
-                    command = command_to_encrypt(key_of((f"{project}:secretEnvironment", name, variable)), None)
-                    yield Problem(
-                        "plaintext-variable",
-                        "looks like a secret but is stored in plaintext here and in Pulumi's state. If it is one, "
-                        f"remove it and run: {command}",
-                        "warning",
-                        ("endpoints", name, "variants", variant, "environment", variable),
-                    )
 
     @rule("adopt.bucket")
     def adopted_bucket_without_name(self) -> str | None:
@@ -305,6 +273,18 @@ class Settings(StackSections):
             "an image that does with image.source, or use another type."
             for path, variant in self._instance_variants
             if instance_types.has_neuron(variant.instance_type)
+        }
+
+    @warning("endpoints")
+    def plaintext_variable(self) -> Broken:
+        """This project: the environment is in the configuration and in the state."""
+        return {
+            (name, "variants", variant, "environment", variable): "looks like a secret but is stored in plaintext here "
+            "and in Pulumi's state. If it is one, remove it and run: "
+            f"{command_to_encrypt(key_of(('secretEnvironment', name, variable)), None)}"
+            for name, endpoint in self.endpoints.items()
+            for variant, settings in endpoint.variants.items()
+            for variable in filter(_SECRET_NAME.search, settings.environment)
         }
 
     @warning("secretEnvironment")

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from infra.__main__ import main
 from infra.cli.explain import FILE, matching
 from infra.settings.document import SECOND_ENDPOINT, TWO_VARIANTS, markdown
-from infra.settings.load import load
+from infra.settings.load import validate
 from infra.settings.reference import keys
 from infra.settings.stack import Settings
 from tests.infra.mock_runtime import ROOT, stack_file
@@ -164,8 +164,8 @@ def test_the_examples_of_the_documentation_are_valid_in_production(
     added = example["ranking-v2"]
     config = stack_file("prod")
     config["triton-sagemaker:endpoints"]["ranking-v2"] = added
-    endpoint = load(
-        {key: each if isinstance(each, str) else json.dumps(each) for key, each in config.items()}, "triton-sagemaker"
-    ).endpoints["ranking-v2"]
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
+    settings, validation = validate(texts, "triton-sagemaker")
+    endpoint = settings.endpoints["ranking-v2"]
     assert (endpoint.release.strategy, list(endpoint.variants)) == (strategy, variants)
-    assert not list(endpoint.broken_warnings())
+    assert validation.problems == []

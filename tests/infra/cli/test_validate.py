@@ -96,7 +96,7 @@ def test_a_setting_that_is_not_indented_is_one_problem_and_read_nevertheless(
 
 def test_a_problem_of_a_model_repository_is_reported_with_those_of_settings(validate: Validate) -> None:
     text = VALID + "    second:\n      model:\n        path: nowhere\n    third:\n      modl: {path: x}\n"
-    assert [(problem.line, problem.column) for problem in validate(text)] == [(14, 9), (16, 7)]
+    assert [(problem.line, problem.column) for problem in validate(text)] == [(14, 9), (16, 7), (16, 14)]
 
 
 @pytest.mark.parametrize("wrong", ["autoscaling: {min: 2, max: ten}", "xyzzy: 1", "alarms:", "release: {percent: 5}"])
@@ -284,7 +284,7 @@ def test_what_cannot_be_read_hides_no_problem_of_other_files(project: Path, caps
 @pytest.mark.parametrize(
     ("changes", "addition", "count"),
     [
-        ({"min: 2": "min: 12"}, "    second:\n      model: {path: nowhere}\n      instanceTyp: x\n", 3),
+        ({"min: 2": "min: 12"}, "    second:\n      model: {path: nowhere}\n      instanceTyp: x\n", 4),
         ({"artifact:": "artefact:", "min: 2": "minCapacity: 2", "staging": "Prod"}, "", 3),
         ({"min: 2": "min: 2m"}, "      release: {strategy: canry}\n      alarms: {existing: pager}\n", 3),
         ({}, "  triton-sagemaker:secretEnvironment: {ranking: {A: hunter2, B: {secret: hunter2}, c-d: x}}\n", 3),

@@ -13,7 +13,7 @@ import pytest
 from infra.cli.explain import matching
 from infra.diagnostics.problem import ConfigurationError, Problem
 from infra.settings.endpoint import EndpointSettings
-from infra.settings.load import load
+from infra.settings.load import load, validate
 from infra.settings.reference import keys
 from infra.settings.stack import Settings
 
@@ -36,8 +36,18 @@ VALID: dict[str, Any] = {
 
 def settings(config: dict[str, Any], secret: Collection[str] = (), stack: str | None = None) -> Settings:
     """The settings in a configuration before its values are JSON."""
-    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
-    return load(texts, PROJECT, secret, stack)
+    return load(_texts(config), PROJECT, secret, stack)
+
+
+def warnings(config: dict[str, Any], secret: Collection[str] = ()) -> list[Problem]:
+    """The warnings about a valid configuration."""
+    _, validation = validate(_texts(config), PROJECT, secret)
+    assert validation.errors == []
+    return validation.problems
+
+
+def _texts(config: dict[str, Any]) -> dict[str, str]:
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:

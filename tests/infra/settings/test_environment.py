@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.infra.settings.config import PROJECT, assert_broken, broken, changed, problems, settings, with_keys
+from tests.infra.settings.config import PROJECT, assert_broken, broken, changed, problems, settings, warnings, with_keys
 
 OPTION = "SAGEMAKER_TRITON_"
 SECRETS = {f"{PROJECT}:secretEnvironment"}
@@ -35,23 +35,23 @@ def test_a_wrong_environment_is_refused(path: str, value: Any, rule: str) -> Non
 def test_a_variable_that_looks_like_an_option_of_triton_is_a_warning() -> None:
     config = changed("ranking.environment", {f"{OPTION}LOG_VERBSE": "true", "OMP_NUM_THREADS": "1"})
     config |= {f"{PROJECT}:secretEnvironment": {"ranking": {f"{OPTION}PORT_NUMBERS": "x"}}}
-    warnings = {warning.path: warning for warning in settings(config, SECRETS).warnings("p")}
-    plain = warnings.pop(("p:endpoints", "ranking", "environment", f"{OPTION}LOG_VERBSE"))
-    secret = warnings.pop(("p:secretEnvironment", "ranking", f"{OPTION}PORT_NUMBERS"))
-    assert (plain.rule, secret.rule, warnings) == ("unknown-option", "unknown-option", {})
+    by_path = {warning.path: warning for warning in warnings(config, SECRETS)}
+    plain = by_path.pop((f"{PROJECT}:endpoints", "ranking", "environment", f"{OPTION}LOG_VERBSE"))
+    secret = by_path.pop((f"{PROJECT}:secretEnvironment", "ranking", f"{OPTION}PORT_NUMBERS"))
+    assert (plain.rule, secret.rule, by_path) == ("unknown-option", "unknown-option", {})
     assert f"{OPTION}LOG_VERBOSE?" in plain.message
 
 
 def test_a_plaintext_variable_with_the_name_of_a_secret_is_a_warning() -> None:
     names = ["DB_PASSWORD", "PGPASSWORD", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "apikey"]
     others = ["MAX_TOKENS", "EOS_TOKEN", "TOKENIZERS_PARALLELISM", "SECRETARY", "KEY", "MONKEY"]
-    stack = settings(changed("ranking.environment", dict.fromkeys(names + others, "hunter2")))
-    warnings = stack.warnings("p")
-    assert [warning.path for warning in warnings] == [("p:endpoints", "ranking", "environment", name) for name in names]
-    assert {warning.rule for warning in warnings} == {"plaintext-variable"}
-    assert "pulumi config set --secret --path 'p:secretEnvironment.ranking.DB_PASSWORD'" in warnings[0].message
-    assert "hunter2" not in str(warnings)
-    assert stack.warnings("p", {"p:endpoints"}) == []
+    config = changed("ranking.environment", dict.fromkeys(names + others, "hunter2"))
+    above, shown = (f"{PROJECT}:endpoints", "ranking", "environment"), warnings(config)
+    assert [warning.path for warning in shown] == [(*above, name) for name in names]
+    assert {warning.rule for warning in shown} == {"plaintext-variable"}
+    assert "pulumi config set --secret --path 'secretEnvironment.ranking.DB_PASSWORD'" in shown[0].message
+    assert "hunter2" not in str(shown)
+    assert warnings(config, {f"{PROJECT}:endpoints"}) == []
 
 
 def secretly(value: Any, **keys: Any) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from infra.release.freeze import FreezeWindow
-from infra.settings.freeze import FreezeWindowSettings
 from tests.infra.settings.config import VALID, broken, problems, settings
 
 WEEKEND = {"schedule": "0 18 * * FRI", "durationMinutes": 3720, "timeZone": "Asia/Tokyo", "reason": "weekend"}
@@ -54,4 +53,4 @@ def test_a_day_of_25_hours_does_not_close_a_window() -> None:
 
 def test_days_in_a_row_are_one_window_that_closes_after_the_last() -> None:
     days = {"schedule": "0 0 24-31 12 *", "durationMinutes": 1440}
-    assert FreezeWindowSettings.model_validate({**WEEKEND, **days}).duration_minutes == 1440
+    assert settings(with_window(**days)).freeze_windows[1].duration_minutes == 1440

@@ -11,7 +11,17 @@ from botocore.loaders import Loader
 from infra.image.aws_images import NEWER
 from infra.image.reference import EcrRegistry
 from infra.settings.image import MAX_REPOSITORY
-from tests.infra.settings.config import MODEL, PROJECT, VALID, assert_broken, broken, changed, problems, settings
+from tests.infra.settings.config import (
+    MODEL,
+    PROJECT,
+    VALID,
+    assert_broken,
+    broken,
+    changed,
+    problems,
+    settings,
+    warnings,
+)
 
 SHAPES = Loader().load_service_model("sagemaker", "service-2")["shapes"]
 AMI = "al2-ami-sagemaker-inference-gpu-3-1"
@@ -105,14 +115,14 @@ def test_an_image_that_supports_the_instance_is_accepted(image: str, type_: str)
     ],
 )
 def test_a_driver_that_is_older_than_cuda_is_a_warning(image: str, keys: dict[str, Any], at: str | None) -> None:
-    warnings = [(warning.path, warning.rule) for warning in settings(with_image(image, **keys)).warnings("p")]
-    assert warnings == ([(("p:endpoints", "ranking", at), "old-gpu-driver")] if at else [])
+    shown = [(warning.path, warning.rule) for warning in warnings(with_image(image, **keys))]
+    assert shown == ([((f"{PROJECT}:endpoints", "ranking", at), "old-gpu-driver")] if at else [])
 
 
 @pytest.mark.parametrize(("image", "warned"), [({"version": "23.10-py3"}, True), ({"source": "nvcr.io/n/t:1"}, False)])
 def test_accelerators_without_their_runtime_are_a_warning(image: dict[str, str], warned: bool) -> None:
     config = changed("ranking.instanceType", "ml.inf2.xlarge") | {f"{PROJECT}:image": image}
-    rules = [warning.rule for warning in settings(config).warnings("p") if warning.path[-1] == "instanceType"]
+    rules = [warning.rule for warning in warnings(config) if warning.path[-1] == "instanceType"]
     assert rules == ["neuron-runtime-missing"] * warned
 
 
@@ -129,9 +139,9 @@ def test_accelerators_without_their_runtime_are_a_warning(image: dict[str, str],
     ],
 )
 def test_a_version_that_aws_is_not_known_to_publish_is_a_warning(region: str, image: Any, warned: bool) -> None:
-    warnings = settings(VALID | {"aws:region": region, f"{PROJECT}:image": image}).warnings("p")
-    expected = [(("p:image", "version"), "unpublished-version")] * warned
-    assert [(warning.path, warning.rule) for warning in warnings] == expected
+    shown = warnings(VALID | {"aws:region": region, f"{PROJECT}:image": image})
+    expected = [((f"{PROJECT}:image", "version"), "unpublished-version")] * warned
+    assert [(warning.path, warning.rule) for warning in shown] == expected
 
 
 @pytest.mark.parametrize(

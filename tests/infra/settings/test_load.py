@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import pytest
 
 from infra.aws.provider import AWS_KEYS
 from infra.diagnostics.problem import ConfigurationError
-from infra.settings.load import valid_endpoints
 from tests.infra.settings.config import (
     MODEL,
     PROJECT,
@@ -165,9 +163,3 @@ def test_plaintext_credentials_are_refused_and_not_shown(key: str) -> None:
     assert problem.message.endswith(f"pulumi config set --secret --path '{key}'")
     assert "hunter2" not in problem.message
     settings(VALID | {key: "hunter2"}, {key})
-
-
-def test_endpoints_are_not_read_from_a_misspelt_key() -> None:
-    endpoints = json.dumps(VALID[f"{PROJECT}:endpoints"])
-    assert valid_endpoints({f"{PROJECT}:endpoints": endpoints}, PROJECT).keys() == {"ranking"}
-    assert valid_endpoints({f"{PROJECT}:endpoint": endpoints}, PROJECT) == {}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from infra.release.policy import BatchSize, ReleasePolicy
-from tests.infra.settings.config import assert_broken, broken, changed, endpoint, problems, with_keys
+from tests.infra.settings.config import assert_broken, broken, changed, endpoint, problems, warnings, with_keys
 
 ALARM = "arn:aws:cloudwatch:us-east-1:210987654321:alarm:a"
 
@@ -130,5 +130,5 @@ def test_the_estimate_counts_starts_waits_and_termination() -> None:
 def test_probable_mistakes_are_warnings(
     alarms: dict[str, Any], release: dict[str, Any], warned: dict[str, str]
 ) -> None:
-    warnings = endpoint(alarms=alarms, release=release).broken_warnings()
-    assert {".".join(map(str, warning.path)): warning.rule for warning in warnings} == warned
+    shown = warnings(with_keys(alarms=alarms, release=release))
+    assert {".".join(map(str, warning.path[2:])): warning.rule for warning in shown} == warned
