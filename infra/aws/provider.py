@@ -6,18 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 _CREDENTIALS = ("accessKey", "secretKey", "token", "profile", "sharedConfigFiles", "sharedCredentialsFiles")
-_ROLES = ("assumeRoles", "assumeRoleWithWebIdentity", "allowedAccountIds", "forbiddenAccountIds", "stsRegion")
+_ROLES = ("assumeRoles", "allowedAccountIds", "forbiddenAccountIds", "stsRegion")
 _ENDPOINTS = ("region", "endpoints", "useDualstackEndpoint", "useFipsEndpoint", "s3UsePathStyle")
-_CONNECTION = ("httpProxy", "httpsProxy", "noProxy", "customCaBundle", "insecure", "maxRetries", "retryMode")
-_OTHERS = (
-    "s3UsEast1RegionalEndpoint",
-    "ec2MetadataServiceEndpoint",
-    "ec2MetadataServiceEndpointMode",
-    "defaultTags",
-)
+_CONNECTION = ("customCaBundle", "insecure", "maxRetries", "retryMode")
 _VALIDATION = ("skipCredentialsValidation", "skipMetadataApiCheck", "skipRegionValidation", "skipRequestingAccountId")
 
-HONOURED = frozenset({*_CREDENTIALS, *_ROLES, *_ENDPOINTS, *_CONNECTION, *_OTHERS})
+HONOURED = frozenset({*_CREDENTIALS, *_ROLES, *_ENDPOINTS, *_CONNECTION, "defaultTags"})
 """The calls honour these as the provider does."""
 
 WITHOUT_EFFECT = frozenset(
@@ -25,7 +19,18 @@ WITHOUT_EFFECT = frozenset(
 )
 """These change neither the address nor the credentials nor the connection of a call."""
 
-AWS_KEYS = HONOURED | WITHOUT_EFFECT
+_VARIABLES = {
+    "assumeRoleWithWebIdentity": "AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE",
+    "ec2MetadataServiceEndpoint": "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    "ec2MetadataServiceEndpointMode": "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
+    "httpProxy": "HTTP_PROXY",
+    "httpsProxy": "HTTPS_PROXY",
+    "noProxy": "NO_PROXY",
+    "s3UsEast1RegionalEndpoint": "AWS_S3_US_EAST_1_REGIONAL_ENDPOINT",
+}
+"""The calls do not honour these. The provider and boto3 both read the environment variables instead."""
+
+AWS_KEYS = HONOURED | WITHOUT_EFFECT | _VARIABLES.keys()
 """Keys of pulumi-aws (pulumi.com/registry/packages/aws/installation-configuration). Any other one is refused."""
 
 ENDPOINT_KEYS = {
@@ -49,6 +54,12 @@ def refusals(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             key,
             "is not a key of this version of the aws provider, so image mirror, artifacts and endpoints "
             "cannot honour it. Remove it, or use an environment variable or an AWS profile instead, which they honour.",
+        )
+    for key in sorted(config.keys() & _VARIABLES.keys()):
+        yield (
+            key,
+            "is not supported for image mirror, artifacts and endpoints. Remove it, and set in the environment: "
+            f"{_VARIABLES[key]}.",
         )
     for key in ("sharedConfigFiles", "sharedCredentialsFiles"):
         if isinstance(files := config.get(key), list) and len(files) > 1:

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
 
 import boto3
 from botocore import credentials
@@ -18,7 +17,6 @@ from botocore.session import Session
 
 from infra.aws.errors import aws_calls
 from infra.aws.provider import ENDPOINT_KEYS, refusals
-from infra.aws.proxies import Proxies
 from infra.errors import UserError
 
 _ROLE_ARGUMENTS = {
@@ -28,12 +26,6 @@ _ROLE_ARGUMENTS = {
     "sourceIdentity": "SourceIdentity",
     "transitiveTagKeys": "TransitiveTagKeys",
 }
-_SESSION_VARIABLES = {
-    "region": "region",
-    "ec2MetadataServiceEndpoint": "ec2_metadata_service_endpoint",
-    "ec2MetadataServiceEndpointMode": "ec2_metadata_service_endpoint_mode",
-}
-"""botocore's names of these settings of its session."""
 
 
 class AwsSessionRefused(UserError):
@@ -58,7 +50,6 @@ class AwsSession:
         }
         for key, reason in refusals(self._config):
             raise AwsSessionRefused(f"aws:{key}: {reason}")
-        self.proxies = Proxies.of(self._config, os.environ)
         self._clients: dict[tuple[str, str | None], Any] = {}
         self._lock = threading.Lock()  # the engine creates resources in parallel; boto3's sessions are not thread-safe
 
@@ -116,17 +107,14 @@ class AwsSession:
 
     @cached_property
     def _session(self) -> boto3.Session:
-        session = _Session(self._config, self.proxies, self.verify)
+        session = _Session(self._config, self.verify)
         for key, variable in (("sharedConfigFiles", "config_file"), ("sharedCredentialsFiles", "credentials_file")):
             if files := self._config.get(key):
                 session.set_config_variable(variable, files[0])
-        for key, variable in _SESSION_VARIABLES.items():
-            if value := self._config.get(key):
-                session.set_config_variable(variable, value)
+        if region := self._config.get("region"):
+            session.set_config_variable("region", region)
         if access_key := self._config.get("accessKey"):
             session.set_credentials(access_key, self._config.get("secretKey"), self._config.get("token"))
-        elif identity := self._config.get("assumeRoleWithWebIdentity"):
-            _assume_with_web_identity(session, identity)
         for role in self._config.get("assumeRoles") or []:
             _assume(session, role)
         return boto3.Session(botocore_session=session)
@@ -140,9 +128,9 @@ class _Session(Session):  # type: ignore[misc]  # botocore has no types
         verify: as botocore's `verify`.
     """
 
-    def __init__(self, config: Mapping[str, Any], proxies: Proxies, verify: bool | str | None) -> None:
+    def __init__(self, config: Mapping[str, Any], verify: bool | str | None) -> None:
         super().__init__(profile=config.get("profile"))
-        self._provider, self._proxies, self._verify = config, proxies, verify
+        self._provider, self._verify = config, verify
 
     def create_client(self, service_name: str, **options: Any) -> Any:
         options["config"] = self._provider_client_config.merge(options.get("config") or Config())
@@ -150,28 +138,19 @@ class _Session(Session):  # type: ignore[misc]  # botocore has no types
         options["verify"] = self._verify
         if service_name == "sts" and (region := self._provider.get("stsRegion")):
             options["region_name"] = region
-        client = super().create_client(service_name, **options)
-        if (proxy := self._proxies.of_url(client.meta.endpoint_url)) is None:
-            return client
-        options["config"] = options["config"].merge(Config(proxies={urlsplit(client.meta.endpoint_url).scheme: proxy}))
         return super().create_client(service_name, **options)
 
     @cached_property
     def _provider_client_config(self) -> Config:
-        s3 = {
-            "addressing_style": "path" if self._provider.get("s3UsePathStyle") else None,
-            "us_east_1_regional_endpoint": self._provider.get("s3UsEast1RegionalEndpoint"),
-        }
         return Config(
             # terraform-provider-aws retries 25 times; control-plane throttling during a rollout is common
             retries={
                 "mode": self._provider.get("retryMode", "standard"),
                 "total_max_attempts": int(self._provider.get("maxRetries", 10)),
             },
-            proxies={},  # botocore would read the environment itself, by other rules
             use_dualstack_endpoint=self._provider.get("useDualstackEndpoint"),
             use_fips_endpoint=self._provider.get("useFipsEndpoint"),
-            s3={key: value for key, value in s3.items() if value} or None,
+            s3={"addressing_style": "path"} if self._provider.get("s3UsePathStyle") else None,
         )
 
     def _endpoint(self, service: str) -> str | None:
@@ -186,21 +165,6 @@ def _assume(session: Session, role: Mapping[str, Any]) -> None:
         session.create_client, session.get_credentials(), role["roleArn"], extra_args=_role_arguments(role)
     )
     session._credentials = credentials.DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
-
-
-def _assume_with_web_identity(session: Session, identity: Mapping[str, Any]) -> None:
-    def token() -> str:
-        if path := identity.get("webIdentityTokenFile"):
-            with open(_path(path)) as file:
-                return file.read()
-        return str(identity["webIdentityToken"])
-
-    fetcher = credentials.AssumeRoleWithWebIdentityCredentialFetcher(
-        session.create_client, token, identity["roleArn"], extra_args=_role_arguments(identity)
-    )
-    session._credentials = credentials.DeferredRefreshableCredentials(
-        fetcher.fetch_credentials, "assume-role-with-web-identity"
-    )
 
 
 def _role_arguments(role: Mapping[str, Any]) -> dict[str, Any]:

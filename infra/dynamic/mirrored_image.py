@@ -84,7 +84,7 @@ class MirroredImageProvider(AwsResourceProvider):
 
     def _registries(self, props: dict[str, Any]) -> Registries:
         self.aws.require_account(props["accountId"])
-        return Registries(self.aws.client, http=Http(self.aws.proxies, self.aws.verify))
+        return Registries(self.aws.client, http=Http(self.aws.verify))
 
 
 class MirroredImage(Resource, module="infra", name="MirroredImage"):

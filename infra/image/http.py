@@ -5,23 +5,21 @@ URLs of blobs are signed or go with a token, so no message and no exception cont
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import random
 import re
-import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import urllib3
-from botocore.httpsession import get_cert_path
+from botocore.httpsession import ProxyConfiguration, get_cert_path
+from botocore.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
-from infra.aws.proxies import Proxies
 from infra.diagnostics.printable import printable
 from infra.image.errors import RESUME, DigestMismatch, TransferFailed
 
@@ -32,7 +30,6 @@ _TIMEOUT = urllib3.Timeout(connect=10, read=60)
 _ONCE = urllib3.Retry(0, redirect=False)
 _MAX_REDIRECTS = 5  # registries send blobs from elsewhere
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_METADATA_IPV6 = ipaddress.ip_address("fd00:ec2::254")  # EC2 User Guide, "Use the Instance Metadata Service"
 _LENGTH = r"\d{1,18}"
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 # S3's responses to an expired URL or expired credentials: a new URL works, or nothing does
@@ -87,20 +84,18 @@ class Http:
     """HTTPS with the proxies and certificates of the AWS calls.
 
     Args:
-        proxies: by default the environment's (HTTPS_PROXY, NO_PROXY).
         verify: a file of trusted certificates, False to trust all, or None for botocore's default (AWS_CA_BUNDLE).
     """
 
-    def __init__(self, proxies: Proxies | None = None, verify: bool | str | None = None) -> None:
-        self._proxies = proxies or Proxies.of({}, os.environ)
+    def __init__(self, verify: bool | str | None = None) -> None:
         self._certificates = verify if verify is not None else os.environ.get("AWS_CA_BUNDLE") or True
         self._managers: dict[str | None, urllib3.PoolManager] = {}
 
     def get(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
         """The response of any status, with its body unread.
 
-        Redirects are followed, without the token to another host; not from HTTPS to HTTP, and not to link-local
-        addresses, where AWS's instances return credentials to every caller.
+        Redirects are followed, without the token to another host; not from HTTPS to HTTP, which the addresses use where
+        AWS's instances return credentials to every caller.
 
         Raises:
             Broken: the request fails, or a redirect is not followed.
@@ -112,28 +107,14 @@ class Http:
                 return response
             response.close()
             target = _redirected(url, location)
-            self.refuse_link_local(target)
             if _origin(target) != _origin(url):
                 headers = {name: value for name, value in headers.items() if name != "Authorization"}
             url = target
         raise Broken(f"{_host(url)}: more than {_MAX_REDIRECTS} redirects.", tries=1)
 
-    def refuse_link_local(self, url: str) -> None:
-        """Refuse a host that is, or resolves to, a link-local address. A proxy resolves the name itself."""
-        host = urlsplit(url).hostname or ""
-        try:
-            resolved = [] if self._proxies.of_url(url) else [info[4][0] for info in socket.getaddrinfo(host, None)]
-            addresses = [ipaddress.ip_address(str(address).partition("%")[0]) for address in resolved]
-        except (OSError, ValueError):
-            return  # the request reports it
-        for address in addresses:
-            address = getattr(address, "ipv4_mapped", None) or address
-            if address.is_link_local or address == _METADATA_IPV6:
-                raise Broken(f"the registry redirects to {printable(host)}, a link-local address.", tries=1)
-
     def _get(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
         try:
-            return self._manager(self._proxies.of_url(url)).request(
+            return self._manager(ProxyConfiguration(get_environ_proxies(url)).proxy_url_for(url)).request(
                 "GET",
                 url,
                 headers={"Accept-Encoding": "identity", **headers},
@@ -153,8 +134,7 @@ class Http:
             if proxy is None:
                 self._managers[proxy] = urllib3.PoolManager(**checks)
             else:
-                login = urllib3.util.parse_url(proxy).auth
-                headers = urllib3.make_headers(proxy_basic_auth=unquote(login)) if login else None
+                headers = ProxyConfiguration().proxy_headers_for(proxy)
                 self._managers[proxy] = urllib3.ProxyManager(proxy, proxy_headers=headers, **checks)
         return self._managers[proxy]
 

@@ -90,7 +90,6 @@ class DistributionRepository:
                 f"{self}: the registry's token service does not use {self._scheme}. Choose another registry."
             )
         query = {"scope": f"repository:{self._name}:pull", "service": challenge.get("service", self._host)}
-        self._http.refuse_link_local(realm)
         response = self._http.get(f"{realm}?{urlencode(query)}", {})
         if response.status in (400, 401, 403):
             raise self._refusal(response)

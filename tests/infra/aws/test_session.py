@@ -15,7 +15,7 @@ import pulumi_aws
 import pytest
 from moto import mock_aws
 
-from infra.aws.provider import AWS_KEYS, ENDPOINT_KEYS
+from infra.aws.provider import AWS_KEYS, ENDPOINT_KEYS, HONOURED, WITHOUT_EFFECT
 from infra.aws.session import AwsSession, AwsSessionRefused
 
 KEYS = {"aws:region": "ap-northeast-1", "aws:accessKey": "AKIDEXAMPLE", "aws:secretKey": "secret", "aws:token": "token"}
@@ -77,15 +77,6 @@ def test_roles_are_assumed_one_from_the_other() -> None:
 
 
 @mock_aws
-def test_a_web_identity_is_exchanged_for_the_role(tmp_path: Path) -> None:
-    token = tmp_path / "token"
-    token.write_text("a.web.token")
-    identity = {"roleArn": "arn:aws:iam::333333333333:role/ci", "webIdentityTokenFile": str(token)}
-    session = AwsSession({"aws:region": "eu-west-1", "aws:assumeRoleWithWebIdentity": json.dumps(identity)})
-    assert session.account_id == "333333333333"
-
-
-@mock_aws
 @pytest.mark.parametrize(
     "restriction", [{"aws:allowedAccountIds": '["111111111111"]'}, {"aws:forbiddenAccountIds": '["123456789012"]'}]
 )
@@ -130,45 +121,19 @@ def test_the_first_name_of_an_endpoint_counts() -> None:
     assert session.client("logs").meta.endpoint_url == "http://127.0.0.1:1"
 
 
-def test_retries_proxies_certificates_and_addressing_are_the_providers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retries_certificates_and_addressing_are_the_providers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CERTIFICATES", "/etc/ours")
     config = {
         "aws:maxRetries": "3",
-        "aws:httpProxy": "http://proxy:8080",
         "aws:s3UsePathStyle": "true",
-        "aws:s3UsEast1RegionalEndpoint": "legacy",
         "aws:customCaBundle": "${CERTIFICATES}/ca.pem",
     }
     session = AwsSession({**KEYS, **config})
     client = session.client("s3")
     assert client.meta.config.retries["total_max_attempts"] == 3
-    assert client.meta.config.proxies == {"https": "http://proxy:8080"}
     assert client.meta.config.s3["addressing_style"] == "path"
-    assert client.meta.config.s3["us_east_1_regional_endpoint"] == "legacy"
     assert client._endpoint.http_session._verify == session.verify == "/etc/ours/ca.pem"
     assert AwsSession({**KEYS, **config, "aws:insecure": "true"}).verify is False
-
-
-def test_a_host_that_needs_no_proxy_is_asked_directly() -> None:
-    proxied = {**KEYS, "aws:httpsProxy": "http://proxy:8080", "aws:noProxy": "sagemaker.ap-northeast-1.amazonaws.com"}
-    session = AwsSession(proxied)
-    assert session.client("ecr").meta.config.proxies == {"https": "http://proxy:8080"}
-    sagemaker = session.client("sagemaker")
-    assert "sagemaker" in sagemaker.meta.endpoint_url
-    direct = AwsSession({**proxied, "aws:noProxy": ".amazonaws.com"}).client("sagemaker")
-    assert direct.meta.config.proxies == {}
-
-
-def test_the_metadata_service_is_the_providers() -> None:
-    session = AwsSession(
-        {
-            "aws:region": "eu-west-1",
-            "aws:ec2MetadataServiceEndpoint": "http://127.0.0.1:1",
-            "aws:ec2MetadataServiceEndpointMode": "IPv6",
-        }
-    )._session._session
-    assert session.get_config_variable("ec2_metadata_service_endpoint") == "http://127.0.0.1:1"
-    assert session.get_config_variable("ec2_metadata_service_endpoint_mode") == "IPv6"
 
 
 @dataclass
@@ -218,36 +183,12 @@ def sts() -> Iterator[Sts]:
 
 
 ROLE = {"roleArn": "arn:aws:iam::111111111111:role/deployer"}
-WEB_IDENTITY = {**ROLE, "webIdentityToken": "a.web.token"}
 
 
-@pytest.mark.parametrize(
-    ("how", "operation"),
-    [
-        ({**KEYS, "aws:assumeRoles": json.dumps([ROLE])}, ("AssumeRole", "us-west-2")),
-        (
-            {"aws:region": "eu-west-1", "aws:assumeRoleWithWebIdentity": json.dumps(WEB_IDENTITY)},
-            ("AssumeRoleWithWebIdentity", ""),
-        ),
-    ],
-)
-def test_roles_are_assumed_at_the_providers_sts_in_its_region(
-    sts: Sts, how: dict[str, str], operation: tuple[str, str]
-) -> None:
+def test_roles_are_assumed_at_the_providers_sts_in_its_region(sts: Sts) -> None:
     where = {"aws:endpoints": json.dumps([{"sts": sts.url}]), "aws:stsRegion": "us-west-2"}
-    assert credentials(AwsSession({**how, **where})).access_key == "AKIDOFROLE"
-    assert sts.asked == [("/", *operation)]
-
-
-def test_roles_are_assumed_through_the_providers_proxy(sts: Sts) -> None:
-    elsewhere = {"aws:endpoints": json.dumps([{"sts": "http://sts.example"}]), "aws:httpProxy": sts.url}
-    session = AwsSession({**KEYS, **elsewhere, "aws:assumeRoles": json.dumps([ROLE])})
-    assert credentials(session).access_key == "AKIDOFROLE"
-    assert session.account_id == "111111111111"
-    assert [(path, operation) for path, operation, _ in sts.asked] == [
-        ("http://sts.example/", "AssumeRole"),
-        ("http://sts.example/", "GetCallerIdentity"),
-    ]
+    assert credentials(AwsSession({**KEYS, **where, "aws:assumeRoles": json.dumps([ROLE])})).access_key == "AKIDOFROLE"
+    assert sts.asked == [("/", "AssumeRole", "us-west-2")]
 
 
 def test_a_role_of_a_profile_is_assumed_at_the_providers_sts(sts: Sts, tmp_path: Path) -> None:
@@ -258,11 +199,6 @@ def test_a_role_of_a_profile_is_assumed_at_the_providers_sts(sts: Sts, tmp_path:
     files = {"aws:profile": "prod", "aws:sharedConfigFiles": json.dumps([str(tmp_path / "mine")])}
     session = AwsSession({"aws:region": "eu-west-1", **files, "aws:endpoints": json.dumps([{"sts": sts.url}])})
     assert credentials(session).access_key == "AKIDOFROLE"
-
-
-def test_access_keys_come_before_a_web_identity_as_for_the_provider() -> None:
-    session = AwsSession({**KEYS, "aws:assumeRoleWithWebIdentity": json.dumps(WEB_IDENTITY)})
-    assert credentials(session).access_key == "AKIDEXAMPLE"
 
 
 @pytest.mark.parametrize("key", ["sharedConfigFiles", "sharedCredentialsFiles"])
@@ -278,8 +214,14 @@ def test_a_file_in_the_home_directory_is_found(tmp_path: Path, monkeypatch: pyte
     assert credentials(session).access_key == "AKIDHOME"
 
 
-def test_no_key_of_the_provider_is_refused() -> None:
-    AwsSession({f"aws:{key}": "" for key in AWS_KEYS})
+def test_the_keys_that_the_calls_honour_are_accepted() -> None:
+    AwsSession({f"aws:{key}": "" for key in HONOURED | WITHOUT_EFFECT})
+
+
+@pytest.mark.parametrize("key", sorted(AWS_KEYS - HONOURED - WITHOUT_EFFECT))
+def test_a_key_that_the_environment_replaces_is_refused(key: str) -> None:
+    with pytest.raises(AwsSessionRefused, match=rf"aws:{key}: .* set in the environment: \w+"):
+        AwsSession({f"aws:{key}": "x"})
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("1h", 3600), ("1h30m", 5400), ("900s", 900)])

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from urllib3.response import HTTPResponse
 
-from infra.aws.proxies import Proxies
 from infra.image.errors import DigestMismatch, TransferFailed
 from infra.image.http import BlobReader, Broken, Http, Retry, check_status, from_byte
 from tests.infra.image.blob_server import SIGNATURE, BlobServer
@@ -158,11 +157,8 @@ def test_no_error_shows_the_signed_address(blobs: BlobServer) -> None:
         assert "not-to-be-shown" not in "".join(traceback.format_exception(broken.value))
 
 
-def test_the_proxy_that_is_given_or_that_of_the_environment_is_used_where_it_is_wanted(
-    blobs: BlobServer, blob: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_proxy_of_the_environment_is_used(blobs: BlobServer, blob: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blobs.files["http://layers.example/blob"] = blob
-    assert Http(Proxies(blobs.url, "", "")).get(f"http://layers.example/blob?{SIGNATURE}", {}).read() == CONTENT
     monkeypatch.setenv("http_proxy", blobs.url)
     assert Http().get(f"http://layers.example/blob?{SIGNATURE}", {}).read() == CONTENT
     monkeypatch.setenv("no_proxy", "layers.example")
