@@ -14,7 +14,7 @@ from infra.components.alarms import VariantAlarms, VariantAlarmsArgs, stop_alarm
 from infra.components.autoscaling import VariantAutoscaling, VariantAutoscalingArgs
 from infra.components.context import StackContext
 from infra.components.execution_role import ExecutionRole
-from infra.components.model import ModelArgs, triton_model
+from infra.components.model import triton_model
 from infra.components.model_artifact import ModelArtifact
 from infra.dynamic.endpoint import Endpoint
 from infra.settings.endpoint import EndpointSettings
@@ -102,7 +102,8 @@ class TritonEndpoint(pulumi.ComponentResource):
 
     def _model(self, variant: str, settings: InstanceVariant) -> sagemaker.Model:
         args = self._args
-        model = ModelArgs(
+        return triton_model(
+            names.variant_resource(self._name, variant),
             context=args.context,
             settings=settings,
             artifact=args.artifacts[variant],
@@ -110,8 +111,8 @@ class TritonEndpoint(pulumi.ComponentResource):
             role=args.role,
             vpc=args.stack.vpc,
             secret_environment=args.stack.secret_environment.get(self._name, {}),
+            opts=self._child,
         )
-        return triton_model(names.variant_resource(self._name, variant), model, self._child)
 
     def _rollback_alarms(self, configuration_name: pulumi.Output[str]) -> list[pulumi.Input[str]]:
         """The existing alarms, those on the fleet of this configuration, and the one that stops its release."""

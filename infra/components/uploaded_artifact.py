@@ -19,6 +19,7 @@ from infra.aws.session import AwsSession
 from infra.components.context import stack_config
 from infra.diagnostics.printable import printable
 from infra.diagnostics.problem import Problem
+from infra.dynamic.engine import Tenths
 from infra.dynamic.provider import UNKNOWN
 from infra.dynamic.released_artifact import current_version, released_key
 from infra.dynamic.released_object import head
@@ -64,7 +65,13 @@ def require_valid(s3: Any, inputs: Mapping[str, Any], target: ArtifactTarget) ->
     identity = _identity(version, source, target)
     if cache.recall("checked", source.url) == identity:
         return
-    problems = check_artifact(source, target, _Tenths(artifact))
+    tenths = Tenths()
+
+    def show_progress(done: int, total: int) -> None:
+        if total > REPORTED_BYTES and (percent := tenths.passed(done, total)):
+            pulumi.log.info(f"checking {artifact}: read {percent} % of {total / 1e9:.1f} GB")
+
+    problems = check_artifact(source, target, show_progress)
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
         lines = "".join(f"\n  {_line(problem)}" for problem in errors)
@@ -84,16 +91,3 @@ def _identity(version: str, source: S3Object, target: ArtifactTarget) -> str:
 def _line(problem: Problem) -> str:
     place = "" if problem.file == REPOSITORY else f"{problem.position}: "
     return printable(f"{place}{problem.message} [{problem.rule}]")
-
-
-class _Tenths:
-    """Reports the reading of a large artifact at every tenth."""
-
-    def __init__(self, artifact: str) -> None:
-        self._artifact, self._reported = artifact, 0
-
-    def __call__(self, done: int, total: int) -> None:
-        tenths = done * 10 // max(total, 1)
-        if total > REPORTED_BYTES and tenths > self._reported:
-            self._reported = tenths
-            pulumi.log.info(f"checking {self._artifact}: read {tenths * 10} % of {total / 1e9:.1f} GB")

@@ -23,9 +23,6 @@ class ImageAccounts:
     last_release: str
     by_region: Mapping[str, str]
 
-    def __str__(self) -> str:
-        return f"{self.first_release}-py3 to {self.last_release}-py3"
-
 
 OLDER = ImageAccounts(
     first_release="22.07",
@@ -141,12 +138,3 @@ def release_warning(region: str, version: str) -> str | None:
         f"AWS does not publish {version} in {region}, only versions {older}from {last.first_release} on "
         f"({last.last_release} is the newest one known). Use one of them, or mirror another image with image.source."
     )
-
-
-def image_accounts(reference: ImageReference) -> ImageAccounts | None:
-    """The family of AWS's accounts that publishes an image; None for an image of others."""
-    registry = reference.ecr
-    if registry is None or reference.repository != REPOSITORY:
-        return None
-    families = (family for family in (OLDER, NEWER) if family.by_region.get(registry.region) == registry.account)
-    return next(families, None)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from infra.image.aws_images import image_accounts
 from infra.image.ecr import EcrRepository
 from infra.image.errors import (
     EcrRefused,
@@ -110,7 +109,7 @@ def copy_image(
         bytes_copied = _copy_layers(image, repository, registries, progress)
         if tagged is not None:
             _keep_replaced(repository, tagged)
-        _put_image(repository, destination.tag, image)
+        repository.put_image(image.manifest, destination.tag)
     return CopiedImage(
         digest=image.manifest.digest,
         uri=str(destination.at(image.manifest.digest)),
@@ -171,7 +170,11 @@ def _tagged(repository: EcrRepository, tag: str, image: SourceImage) -> str | No
     """The digest that the tag names; another image's only if the tag is mutable."""
     digest = repository.tagged_digest(tag)
     if digest is not None and digest != image.manifest.digest and repository.is_immutable(tag):
-        raise _conflict(repository, tag, digest, image)
+        raise ImageTagConflict(
+            f"{repository}: tag {tag} is immutable and names {digest}, but the image of {image.reference} is "
+            f"{image.manifest.digest}. The tag is unchanged. Choose another version or tag; or, if nothing runs the "
+            "tagged image any more, delete it (`aws ecr batch-delete-image`) and run the command again."
+        )
     return digest
 
 
@@ -203,34 +206,13 @@ def _copy_layers(
     return _size(blob for _, blob in to_copy)
 
 
-def _put_image(repository: EcrRepository, tag: str, image: SourceImage) -> None:
-    try:
-        repository.put_image(image.manifest, tag)
-    except EcrRefused as refused:
-        if refused.code != "ImageTagAlreadyExistsException":
-            raise
-        # another image got the tag since the check
-        raise _conflict(repository, tag, repository.tagged_digest(tag) or "another image", image) from None
-
-
-def _conflict(repository: EcrRepository, tag: str, digest: str, image: SourceImage) -> ImageTagConflict:
-    return ImageTagConflict(
-        f"{repository}: tag {tag} is immutable and names {digest}, but the image of {image.reference} is "
-        f"{image.manifest.digest}. The tag is unchanged. Choose another version or tag; or, if nothing runs the tagged "
-        "image any more, delete it (`aws ecr batch-delete-image`) and run the command again."
-    )
-
-
 def _found_nowhere(failures: Sequence[tuple[ImageReference, ImageCopyError]]) -> ImageCopyError:
     """The error of the only source, or one that lists every source with its error."""
-    if len(failures) == 1 and image_accounts(failures[0][0]) is None:
+    if len(failures) == 1:
         return failures[0][1]
-    lines = []
-    for reference, error in failures:
-        family = image_accounts(reference)
-        lines.append(f"\n  {reference}{f' (AWS publishes {family} there)' if family else ''}: {error}")
+    lines = "".join(f"\n  {reference}: {error}" for reference, error in failures)
     way_out = "Choose a version that AWS publishes in the region, or another image."
-    return ImageNotFound(f"no source has the image:{''.join(lines)}\n{way_out}")
+    return ImageNotFound(f"no source has the image:{lines}\n{way_out}")
 
 
 def _size(blobs: Iterable[Descriptor]) -> int:

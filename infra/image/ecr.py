@@ -15,7 +15,7 @@ from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from urllib3.response import BaseHTTPResponse
 
-from infra.image.errors import RESUME, RUN_AGAIN, DigestMismatch, EcrRefused, ImageNotFound, TransferFailed
+from infra.image.errors import RESUME, EcrRefused, ImageNotFound, TransferFailed
 from infra.image.http import Http, check_status, from_byte
 from infra.image.manifest import READABLE_MEDIA_TYPES, ImageManifest, verify_digest
 from infra.image.reference import EcrRegistry
@@ -130,14 +130,10 @@ class EcrRepository:
         try:
             self._call("CompleteLayerUpload", repositoryName=self._name, uploadId=upload.id, layerDigests=[digest])
         except EcrRefused as refused:
-            match refused.code:
-                case "LayerAlreadyExistsException":
-                    return
-                case "UploadNotFoundException":
-                    raise UploadLost(str(refused)) from None
-                case "InvalidLayerException":
-                    raise DigestMismatch(f"{refused} Layer {digest} changed in transit. {RUN_AGAIN}") from None
-            raise
+            if refused.code == "UploadNotFoundException":
+                raise UploadLost(str(refused)) from None
+            if refused.code != "LayerAlreadyExistsException":
+                raise
 
     def put_image(self, manifest: ImageManifest, tag: str) -> None:
         """Put the manifest under the tag; ECR verifies its digest."""
@@ -151,12 +147,8 @@ class EcrRepository:
                 imageDigest=manifest.digest,
             )
         except EcrRefused as refused:
-            match refused.code:
-                case "ImageAlreadyExistsException":  # same image, same tag
-                    return
-                case "ImageDigestDoesNotMatchException":
-                    raise DigestMismatch(f"{refused} It changed in transit. {RUN_AGAIN}") from None
-            raise
+            if refused.code != "ImageAlreadyExistsException":  # same image, same tag
+                raise
 
     def _image(self, tag_or_digest: str) -> dict[str, Any]:
         key = "imageDigest" if tag_or_digest.startswith("sha256:") else "imageTag"

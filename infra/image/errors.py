@@ -92,6 +92,7 @@ _WAYS_OUT = (
         {"LayerInaccessibleException"},
         "Push the image again, or, if it is archived, restore it with `aws ecr update-image-storage-class`.",
     ),
+    ({"InvalidLayerException", "ImageDigestDoesNotMatchException"}, f"It changed in transit. {RUN_AGAIN}"),
     ({"KmsException", "KmsError"}, "Allow the caller to use the repository's KMS key."),
     ({"LimitExceededException"}, "Request a higher quota of Amazon ECR, or delete images."),
 )

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-from urllib3.response import BaseHTTPResponse
+from typing import Any
 
 from infra.image.ecr import EcrRepository
 from infra.image.errors import InvalidImageReference
@@ -14,15 +12,8 @@ from infra.image.http import Http, Retry
 from infra.image.oci import DistributionRepository
 from infra.image.reference import ImageReference
 
-
-class ImageSource(Protocol):
-    """A repository that images are read from."""
-
-    def manifest(self, tag_or_digest: str) -> tuple[bytes, str | None]:
-        """A manifest's exact bytes, with a verified digest, and the media type that the registry declares."""
-
-    def open_blob(self, digest: str, start: int) -> BaseHTTPResponse:
-        """The response with a blob's bytes from `start` on, its body unread."""
+ImageSource = EcrRepository | DistributionRepository
+"""A repository that images are read from."""
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,8 @@ import re
 
 import pytest
 
-from infra.image.aws_images import NEWER, OLDER, ImageAccounts, aws_triton_images, image_accounts
+from infra.image.aws_images import NEWER, OLDER, ImageAccounts, aws_triton_images
 from infra.image.errors import UnknownImage
-from infra.image.reference import ImageReference
 
 
 @pytest.mark.parametrize("version", ["22.07-py3", "22.09-py3", "23.08-py3", "23.10-py3", "23.10-py3-cpu"])
@@ -61,11 +60,3 @@ def test_accounts_are_accounts_and_regions_are_regions(family: ImageAccounts, re
     assert all(re.fullmatch(r"\d{12}", account) for account in family.by_region.values())
     assert all(re.fullmatch(r"[a-z]{2}-[a-z]+-\d", region) for region in family.by_region)
     assert len(family.by_region) == regions
-
-
-def test_the_family_of_an_image_is_known_by_account_region_and_name() -> None:
-    older, newer = aws_triton_images("eu-west-1", "23.10-py3")
-    assert (image_accounts(older), image_accounts(newer)) == (OLDER, NEWER)
-    assert image_accounts(ImageReference.in_ecr("802834080501", "us-east-1", "sagemaker-tritonserver", tag="1")) is None
-    assert image_accounts(ImageReference.in_ecr("802834080501", "eu-west-1", "xgboost", tag="1")) is None
-    assert image_accounts(ImageReference.parse("nvcr.io/nvidia/tritonserver:23.10-py3")) is None

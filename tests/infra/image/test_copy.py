@@ -169,16 +169,18 @@ def test_the_digest_that_a_copy_would_have_is_known_from_the_manifest_alone(
     assert [operation for operation, _ in ecr.calls[before:]] == ["BatchGetImage", "BatchGetImage"]
 
 
-def test_a_tag_that_is_taken_while_the_layers_are_copied_is_a_conflict(
+def test_a_tag_that_is_taken_while_the_layers_are_copied_stays(
     ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository
 ) -> None:
     put_image(source, layers=(b"layer",))
     destination.mutability = "IMMUTABLE"
-    taken: list[str] = []
-    ecr.before["PutImage"] = lambda parameters: taken.append(put_image(destination, layers=(b"other",)))
-    with pytest.raises(ImageTagConflict) as conflict:
+
+    def take(parameters: Parameters) -> None:
+        put_image(destination, layers=(b"other",))
+
+    ecr.before["PutImage"] = take
+    with pytest.raises(EcrRefused, match="ImageTagAlreadyExistsException"):
         copy_image([SOURCE], DESTINATION, registries)
-    assert taken[0] in str(conflict.value)
 
 
 def test_the_same_image_may_get_the_tag_during_the_copy(
@@ -315,18 +317,16 @@ def test_the_next_source_is_tried_where_one_does_not_have_the_image(
     assert (copied.digest, copied.source) == (digest, str(newer))
 
 
-def test_an_image_that_no_source_has_names_every_source_and_which_tags_it_has(
+def test_an_image_that_no_source_has_names_every_source(
     ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository
 ) -> None:
     with pytest.raises(ImageNotFound) as not_found:
         read_image(aws_triton_images("ap-northeast-1", "23.09-py3"), registries)
     _, older, newer, _ = str(not_found.value).splitlines()
     assert older.startswith(
-        "  941853720454.dkr.ecr.ap-northeast-1.amazonaws.com/sagemaker-tritonserver:23.09-py3 "
-        "(AWS publishes 22.07-py3 to 23.10-py3 there): ECR repository"
+        "  941853720454.dkr.ecr.ap-northeast-1.amazonaws.com/sagemaker-tritonserver:23.09-py3: ECR repository"
     )
     assert "763104351884" in newer
-    assert "(AWS publishes 23.12-py3 to 26.05-py3 there)" in newer
     assert "RepositoryNotFoundException" in newer
 
 
