@@ -101,15 +101,13 @@ def counted(account: Account, *names: str) -> tuple[dict[str, Any], Callable[[],
 
 def driver(account: Account, endpoint: str, bake_seconds: int, begun: threading.Event) -> int:
     """Release with the driver of this project; returns how many calls that took. `begun` is set once it is seen."""
-    clients, calls = counted(account, "sagemaker", "logs", "application-autoscaling", "cloudwatch")
+    clients, calls = counted(account, "sagemaker", "logs", "application-autoscaling", "cloudwatch", "sts")
     release = ReleaseDriver(
-        sagemaker=clients["sagemaker"],
-        logs=clients["logs"],
-        autoscaling=clients["application-autoscaling"],
-        cloudwatch=clients["cloudwatch"],
+        clients.__getitem__,
         scaling_records=ScalingRecords(account.client("s3"), "models"),
-        recorder=ReleaseRecorder(sagemaker=clients["sagemaker"], sts=None, keep=(), warn=print),
+        recorder=ReleaseRecorder(clients.__getitem__, (), print),
         report=lambda line: begun.set() if "Updating" in line else None,
+        warn=print,
     )
     policy = ReleasePolicy(wait_seconds=bake_seconds)
     try:

@@ -20,7 +20,7 @@ from infra.components.execution_role import ExecutionRole, ExecutionRoleArgs
 from infra.components.image_mirror import ImageMirror, ImageMirrorArgs
 from infra.components.model_artifact import ModelArtifact, ModelArtifactArgs
 from infra.components.replacement import keep_until_replaced
-from infra.dynamic.stack_guard import Held, StackGuard
+from infra.dynamic.stack_guard import StackGuard
 from infra.release import freeze
 from infra.settings.endpoint import EndpointSettings
 from infra.settings.stack import Settings
@@ -94,13 +94,14 @@ def _announce(stack: Stack) -> None:
 def _guard(
     name: str, settings: Settings, context: StackContext, after: pulumi.Input[list[pulumi.Resource]]
 ) -> StackGuard:
-    held = Held(
+    return StackGuard(
+        name,
         production=settings.production,
         bucket=settings.bucket.name,
         repository=names.repository(context.stack, context.production, settings.image.repository),
         endpoints={name: endpoint.scaled_variants for name, endpoint in settings.endpoints.items()},
+        opts=pulumi.ResourceOptions(protect=context.production, depends_on=after),
     )
-    return StackGuard(name, held, pulumi.ResourceOptions(protect=context.production, depends_on=after))
 
 
 def _keep_outputs() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import pulumi
@@ -13,15 +14,14 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Updat
 from infra.aws.errors import AwsRequestRefused, aws_calls
 from infra.dynamic.engine import report, report_ephemeral, warn
 from infra.dynamic.provider import AwsResourceProvider, changed, difference
-from infra.release import freeze
-from infra.release.artifacts import ReleasedArtifacts
+from infra.release import artifacts, freeze
 from infra.release.autoscaling import ScalingRecords
 from infra.release.driver import ReleaseDriver
 from infra.release.freeze import FreezeWindow
 from infra.release.gates import MinimumInvocations
 from infra.release.live import EndpointDescription, EndpointReader
 from infra.release.policy import ReleasePolicy
-from infra.release.records import ReleaseHistory, ReleaseRecord, ReleaseRecorder, ReleaseTopic
+from infra.release.records import ReleaseHistory, ReleaseRecorder, publish
 from infra.release.request import OWNER_TAG, EndpointRequest, PreviousRelease
 
 _NOW = ["endpointConfigName", "tags", "owner", "autoscaled", "bucket", "releasesKept"]
@@ -40,7 +40,7 @@ class EndpointProvider(AwsResourceProvider):
         return diff
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        return CreateResult(props["name"], self._release(props, None))
+        return CreateResult(props["name"], self._release(props, PreviousRelease()))
 
     def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         previous = PreviousRelease(olds["endpointConfigName"], olds["owner"], olds["autoscaled"], olds["tags"])
@@ -64,7 +64,7 @@ class EndpointProvider(AwsResourceProvider):
         deadline, windows = int(props["deadlineSeconds"]), self._freeze_windows(props)
         self._driver(props).delete(id_, props["owner"], deadline, windows, freeze.override(os.environ))
 
-    def _release(self, props: dict[str, Any], previous: PreviousRelease | None) -> dict[str, Any]:
+    def _release(self, props: dict[str, Any], previous: PreviousRelease) -> dict[str, Any]:
         minimum = props.get("minimumInvocations")
         request = EndpointRequest(
             name=props["name"],
@@ -91,10 +91,9 @@ class EndpointProvider(AwsResourceProvider):
 
     def _expire_artifacts(self, props: dict[str, Any]) -> None:
         """If that fails, it is a warning: the release succeeded."""
-        name, s3 = props["name"], self.client("s3", props)
-        released = ReleasedArtifacts(s3, self.client("sagemaker", props), props["bucket"], name)
+        name, s3, sagemaker = props["name"], self.client("s3", props), self.client("sagemaker", props)
         try:
-            expired = released.expire(int(props["releasesKept"]))
+            expired = artifacts.expire(s3, sagemaker, props["bucket"], name, int(props["releasesKept"]))
         except AwsRequestRefused as error:
             warn(f"{name}: released artifacts that are no longer needed could not be deleted: {error}")
             return
@@ -102,13 +101,14 @@ class EndpointProvider(AwsResourceProvider):
             report(f"{name}: deleted {len(expired)} released artifacts that are no longer needed")
 
     def _driver(self, props: dict[str, Any]) -> ReleaseDriver:
+        client = partial(self.client, props=props)
+        keep = [ReleaseHistory(client("s3"), props["bucket"]).add]
+        if topic := props.get("notificationTopicArn"):
+            keep.append(partial(publish, client("sns"), topic))
         return ReleaseDriver(
-            sagemaker=self.client("sagemaker", props),
-            logs=self.client("logs", props),
-            autoscaling=self.client("application-autoscaling", props),
-            cloudwatch=self.client("cloudwatch", props),
+            client,
             scaling_records=self._scaling_records(props),
-            recorder=self._recorder(props),
+            recorder=ReleaseRecorder(client, keep, warn),
             report=report,
             report_ephemeral=report_ephemeral,
             warn=warn,
@@ -116,14 +116,6 @@ class EndpointProvider(AwsResourceProvider):
 
     def _scaling_records(self, props: dict[str, Any]) -> ScalingRecords:
         return ScalingRecords(self.client("s3", props), props["bucket"], warn)
-
-    def _recorder(self, props: dict[str, Any]) -> ReleaseRecorder:
-        keep: list[Callable[[ReleaseRecord], None]] = [ReleaseHistory(self.client("s3", props), props["bucket"]).add]
-        if topic := props.get("notificationTopicArn"):
-            keep.append(ReleaseTopic(self.client("sns", props), topic).publish)
-        return ReleaseRecorder(
-            sagemaker=self.client("sagemaker", props), sts=self.client("sts", props), keep=keep, warn=warn
-        )
 
 
 def _outputs(live: EndpointDescription) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -18,18 +17,6 @@ from infra.dynamic.provider import AwsResourceProvider, changed
 from infra.errors import UserError
 from infra.release import freeze
 from infra.release.live import EndpointReader
-
-
-@dataclass(frozen=True)
-class Held:
-    """The resources of a stack that production protects."""
-
-    production: bool
-    bucket: str | None
-    """Its name; None if Pulumi chooses one."""
-    repository: str
-    endpoints: Mapping[str, Sequence[str]]
-    """By endpoint, the variants with autoscaling."""
 
 
 class StillProtected(UserError):
@@ -128,15 +115,30 @@ class StackGuard(Resource, module="infra", name="StackGuard"):
       depends on.
     - After such an update with `--ignore-protect` has failed, the next one replaces the last guard: without the option
       the engine refuses it before anything is deleted.
+
+    Args:
+        production: whether the stack is in production.
+        bucket: the bucket's name; None if Pulumi chooses one.
+        repository: the repository's name.
+        endpoints: by endpoint, the variants with autoscaling.
     """
 
-    def __init__(self, resource_name: str, held: Held, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        production: bool,
+        bucket: str | None,
+        repository: str,
+        endpoints: Mapping[str, Sequence[str]],
+        opts: pulumi.ResourceOptions,
+    ) -> None:
         props = {
             "project": pulumi.get_project(),
             "stack": pulumi.get_stack(),
-            "production": held.production,
-            "bucket": held.bucket or "",  # Pulumi drops None
-            "repository": held.repository,
-            "endpoints": {name: [*variants] for name, variants in held.endpoints.items()},
+            "production": production,
+            "bucket": bucket or "",  # Pulumi drops None
+            "repository": repository,
+            "endpoints": {name: [*variants] for name, variants in endpoints.items()},
         }
         super().__init__(StackGuardProvider(), resource_name, props, opts)

@@ -15,14 +15,18 @@ from typing import Any
 from infra import names
 from infra.aws.errors import aws_calls
 from infra.release.live import EndpointReader
-from infra.release.records import ReleaseHistory
+from infra.release.records import ReleaseHistory, object_keys
 
 MAX_DELETED = 1000
 """Objects that one request deletes (S3 API `DeleteObjects`)."""
 
 
-class ReleasedArtifacts:
-    """The released artifacts of an endpoint, of all its present and former variants.
+def expire(s3: Any, sagemaker: Any, bucket: str, endpoint: str, releases_kept: int) -> list[str]:
+    """Delete the artifacts of all present and former variants of an endpoint that no Model names and none of the last
+    successful releases served; return their keys.
+
+    The bucket is listed first, so that a Model that is created in the meantime names none of the deleted objects.
+    Nothing is deleted if no release is on record, or if a kept one does not record what it served.
 
     Args:
         s3: boto3's `s3` client.
@@ -30,42 +34,23 @@ class ReleasedArtifacts:
         bucket: the model bucket.
         endpoint: the endpoint's name. Its Models are those whose names begin with it and a hyphen, as Pulumi names
             them.
+
+    Raises:
+        AwsRequestRefused: naming the bucket.
     """
-
-    def __init__(self, s3: Any, sagemaker: Any, bucket: str, endpoint: str) -> None:
-        self._s3, self._bucket, self._endpoint = s3, bucket, endpoint
-        self._reader = EndpointReader(sagemaker)
-
-    def expire(self, releases_kept: int) -> list[str]:
-        """Delete those that no Model names and none of the last successful releases served; return their keys.
-
-        The bucket is listed first, so that a Model that is created in the meantime names none of the deleted objects.
-        Nothing is deleted if no release is on record, or if a kept one does not record what it served.
-
-        Raises:
-            AwsRequestRefused: naming the bucket.
-        """
-        prefix = names.released(self._endpoint)
-        with aws_calls(f"s3://{self._bucket}/{prefix}"):
-            existing = set(self._keys(prefix))
-            history = ReleaseHistory(self._s3, self._bucket).succeeded(self._endpoint)
-            served = [record.artifacts for record in islice(history, releases_kept)] if existing else []
-            if not served or not all(served):
-                return []
-            expired = not_needed(self._bucket, existing, {*chain(*served), *self._named()})
-            for first in range(0, len(expired), MAX_DELETED):
-                objects = [{"Key": key} for key in expired[first : first + MAX_DELETED]]
-                self._s3.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
-        return expired
-
-    def _keys(self, prefix: str) -> Iterator[str]:
-        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
-        return (object_["Key"] for page in pages for object_ in page.get("Contents", []))
-
-    def _named(self) -> Iterator[str]:
-        """All S3 addresses in the descriptions of the endpoint's Models."""
-        for name in self._reader.models(f"{self._endpoint}-"):
-            yield from _addresses(self._reader.model(name))
+    prefix, reader = names.released(endpoint), EndpointReader(sagemaker)
+    with aws_calls(f"s3://{bucket}/{prefix}"):
+        existing = set(object_keys(s3, bucket, prefix))
+        history = ReleaseHistory(s3, bucket).succeeded(endpoint)
+        served = [record.artifacts for record in islice(history, releases_kept)] if existing else []
+        if not served or not all(served):
+            return []
+        named = _addresses([reader.model(name) for name in reader.models(f"{endpoint}-")])
+        expired = not_needed(bucket, existing, {*chain(*served), *named})
+        for first in range(0, len(expired), MAX_DELETED):
+            objects = [{"Key": key} for key in expired[first : first + MAX_DELETED]]
+            s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+    return expired
 
 
 def not_needed(bucket: str, keys: Collection[str], needed: Collection[str]) -> list[str]:
@@ -76,6 +61,7 @@ def not_needed(bucket: str, keys: Collection[str], needed: Collection[str]) -> l
 
 
 def _addresses(described: Any) -> Iterator[str]:
+    """All S3 addresses in an answer of AWS."""
     if isinstance(described, str) and described.startswith("s3://"):
         yield described
     elif isinstance(described, dict | list):

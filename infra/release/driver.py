@@ -31,37 +31,31 @@ class ReleaseDriver:
     """Releases or deletes one endpoint through SageMaker's API.
 
     Args:
-        sagemaker: boto3's `sagemaker` client.
-        logs: boto3's `logs` client, for the containers' log when a release fails.
-        autoscaling: boto3's `application-autoscaling` client, for updates that AWS refuses under autoscaling.
-        cloudwatch: boto3's `cloudwatch` client, for the alarms and the number of requests.
+        client: creates boto3's client of a service.
         scaling_records: keeps the autoscaling that is removed.
         recorder: records how the release ends.
         report: called with a line of progress after each change.
         report_ephemeral: called with a line that is outdated within a minute.
-        warn: called with each problem of a release that succeeded; `report` by default.
+        warn: called with each problem of a release that succeeded.
         clock: starts with the release.
     """
 
     def __init__(
         self,
+        client: Callable[[str], Any],
         *,
-        sagemaker: Any,
-        logs: Any,
-        autoscaling: Any,
-        cloudwatch: Any,
         scaling_records: ScalingRecords,
         recorder: ReleaseRecorder,
         report: Callable[[str], None],
         report_ephemeral: Callable[[str], None] = lambda _: None,
-        warn: Callable[[str], None] | None = None,
+        warn: Callable[[str], None],
         clock: Clock | None = None,
     ) -> None:
-        self._sagemaker, self._logs, self._cloudwatch = sagemaker, logs, cloudwatch
-        self._report, self._warn, self._recorder = report, warn or report, recorder
-        self._reader, self._clock = EndpointReader(sagemaker), clock or Clock()
+        self._sagemaker, self._logs, self._cloudwatch = map(client, ("sagemaker", "logs", "cloudwatch"))
+        self._report, self._warn, self._recorder = report, warn, recorder
+        self._reader, self._clock = EndpointReader(self._sagemaker), clock or Clock()
         self._waiting = Waiting(self._reader, self._clock, report, report_ephemeral, self._alarm_states)
-        self._autoscaling = EndpointAutoscaling(autoscaling, scaling_records, report, self._warn)
+        self._autoscaling = EndpointAutoscaling(client("application-autoscaling"), scaling_records, report, warn)
 
     def release(self, request: EndpointRequest) -> EndpointDescription:
         """Create or update the endpoint, or attach to a rollout in progress, until it serves the requested
@@ -75,20 +69,19 @@ class ReleaseDriver:
             EndpointNotOwned: the endpoint of that name does not belong to the stack.
             AwsRequestRefused: AWS refused a call.
         """
-        rollout = Rollout(request.policy, request.rollback_alarms)
-        recording = self._recorder.recording(request.name, request.config_name, rollout, self._clock)
-        with recording, aws_calls(f"endpoint {request.name}"):
+        rollout = Rollout(request)
+        with self._recorder.recording(rollout, self._clock), aws_calls(f"endpoint {request.name}"):
             live = self._owned(request.name, request.owner, request.accepted_owners)
-            self._attach(live, request, rollout)
-            live = self._wait_until_stable(live, request, rollout)
+            self._attach(live, rollout)
+            live = self._wait_until_stable(live, rollout)
             if live is not None and live.serves(request.config_name) and request.resets_counts:
-                live = self._reset_counts(live, request)
+                live = self._reset_counts(live, request.deadline_seconds)
             while live is None or not live.serves(request.config_name):
                 if rollout.requested or (live is not None and live.status == "UpdateRollbackFailed"):
-                    raise self._failure(request, live, rollout)
+                    raise self._failure(live, rollout)
                 rollout.begin(live, self._clock.now())
-                live = self._wait_until_stable(self._change(live, request, rollout), request, rollout)
-            self._finish(live, request, rollout)
+                live = self._wait_until_stable(self._change(live, rollout), rollout)
+            self._finish(live, rollout)
             return live
 
     def delete(
@@ -134,21 +127,19 @@ class ReleaseDriver:
             self._report(f"{name}: adopting the existing endpoint, which serves {live.config_name}")
         return live
 
-    def _attach(self, live: EndpointDescription | None, request: EndpointRequest, rollout: Rollout) -> None:
+    def _attach(self, live: EndpointDescription | None, rollout: Rollout) -> None:
         """Attach to a rollout of the requested configuration; an interrupted deployment may have begun it."""
         if live is None or not live.in_progress:
             return
-        ours = live.rolls_out(request.config_name)
+        ours = live.rolls_out(rollout.request.config_name)
         action = "attaching" if ours else "waiting for it to finish first"
-        self._report(f"{request.name}: {live.status} to {live.target_config}; {action}")
+        self._report(f"{live.name}: {live.status} to {live.target_config}; {action}")
         if ours:
             rollout.attach(live, self._clock.now())
 
-    def _wait_until_stable(
-        self, live: EndpointDescription | None, request: EndpointRequest, rollout: Rollout
-    ) -> EndpointDescription | None:
+    def _wait_until_stable(self, live: EndpointDescription | None, rollout: Rollout) -> EndpointDescription | None:
         """The endpoint once no change is in progress. Only our own update is observed as a rollout."""
-        ours = rollout if rollout.requested == "update" else None
+        request, ours = rollout.request, rollout if rollout.requested == "update" else None
         try:
             return self._waiting.wait_until_stable(live, request.deadline_seconds, ours)
         except failure.ReleaseTimeout:
@@ -156,23 +147,23 @@ class ReleaseDriver:
                 self._warn(f"{request.name}: its autoscaling is removed until the next `pulumi up` restores it")
             raise
 
-    def _change(
-        self, live: EndpointDescription | None, request: EndpointRequest, rollout: Rollout
-    ) -> EndpointDescription | None:
+    def _change(self, live: EndpointDescription | None, rollout: Rollout) -> EndpointDescription | None:
         """Ask SageMaker for the next change, and return the endpoint once it is visible."""
         if live is None:
-            return self._create(request, rollout)
+            return self._create(rollout)
+        deadline_seconds = rollout.request.deadline_seconds
         if live.status == "Failed":
-            self._report(f"{request.name}: Failed ({live.failure_reason}); deleting it to create it again")
-            self._autoscaling.record(request.name)
-            return self._delete(live, request.deadline_seconds)
-        if self._update(request, live, rollout):
+            self._report(f"{live.name}: Failed ({live.failure_reason}); deleting it to create it again")
+            self._autoscaling.record(live.name)
+            return self._delete(live, deadline_seconds)
+        if self._update(live, rollout):
             return self._waiting.wait_until_changed(live)
-        live = self._waiting.poll_once(request.name, request.deadline_seconds)
-        self._attach(live, request, rollout)
-        return live
+        other = self._waiting.poll_once(live.name, deadline_seconds)
+        self._attach(other, rollout)
+        return other
 
-    def _create(self, request: EndpointRequest, rollout: Rollout) -> EndpointDescription | None:
+    def _create(self, rollout: Rollout) -> EndpointDescription | None:
+        request = rollout.request
         self._report(f"{request.name}: creating with {request.config_name}")
         self._sagemaker.create_endpoint(
             EndpointName=request.name, EndpointConfigName=request.config_name, Tags=_tag_list(request.owned_tags)
@@ -180,25 +171,27 @@ class ReleaseDriver:
         rollout.requested = "create"
         return self._waiting.wait_until(lambda live: live is not None, request.name)
 
-    def _update(self, request: EndpointRequest, live: EndpointDescription, rollout: Rollout) -> bool:
+    def _update(self, live: EndpointDescription, rollout: Rollout) -> bool:
         """Ask for the update. False if another change began first, which has to finish before. If the update is
         refused, autoscaling that is removed is restored."""
         try:
-            self._request_update(request, live, rollout)
+            self._request_update(live, rollout)
         except (ReleaseRefused, AwsRequestRefused, ClientError, BotoCoreError) as error:
             if isinstance(error, ClientError) and is_in_progress(error):
                 return False
-            for note in self._autoscaling.restore_after_failure(live, request.registers_autoscaling):
+            for note in self._autoscaling.restore_after_failure(live, rollout.request.registers_autoscaling):
                 self._warn(note)
             raise
         rollout.requested = "update"
         return True
 
-    def _request_update(self, request: EndpointRequest, live: EndpointDescription, rollout: Rollout) -> None:
+    def _request_update(self, live: EndpointDescription, rollout: Rollout) -> None:
+        request = rollout.request
         new = self._sagemaker.describe_endpoint_config(EndpointConfigName=request.config_name)
-        guarded = self._pass_gates(request, live, new, rollout)
-        how = "" if guarded else "; as its variants change, all traffic moves at once and no alarm rolls it back"
-        self._report(f"{request.name}: updating from {live.config_name} to {request.config_name}{how}")
+        self._pass_gates(live, new, rollout)
+        at_once = "; as its variants change, all traffic moves at once and no alarm rolls it back"
+        how = "" if rollout.guarded else at_once
+        self._report(f"{live.name}: updating from {live.config_name} to {request.config_name}{how}")
         old = self._reader.configuration(live.config_name)
         excluded = request.excluded_properties(old, new) if old else []
         if old is None or refused_under_autoscaling(old, new):
@@ -208,24 +201,21 @@ class ReleaseDriver:
             EndpointConfigName=request.config_name,
             RetainAllVariantProperties=True,
             ExcludeRetainedVariantProperties=[{"VariantPropertyType": name} for name in excluded],
-            **({"DeploymentConfig": request.policy.deployment_config(request.rollback_alarms)} if guarded else {}),
+            **({"DeploymentConfig": request.policy.deployment_config(rollout.alarm_names)} if rollout.guarded else {}),
         )
 
-    def _pass_gates(
-        self, request: EndpointRequest, live: EndpointDescription, new: Mapping[str, Any], rollout: Rollout
-    ) -> bool:
-        """Require that nothing prevents the update, and return whether deployment guardrails protect it."""
+    def _pass_gates(self, live: EndpointDescription, new: Mapping[str, Any], rollout: Rollout) -> None:
+        """Require that nothing prevents the update."""
+        request = rollout.request
         window = freeze.require_none_open(request.name, request.freeze_windows, self._now(), request.freeze_override)
         if window:
             rollout.override = request.freeze_override
             self._report(f"{request.name}: {window}; it is overridden: {rollout.override}")
         serving = {variant.name for variant in live.live_variants}
         requested = {variant["VariantName"] for variant in new["ProductionVariants"]}
-        guarded = gates.guard(request.name, request.policy, serving, requested)
-        rollout.alarm_names = request.rollback_alarms if guarded else ()
+        rollout.guarded = gates.guard(request.name, request.policy, serving, requested)
         states = alarms.states(self._cloudwatch, rollout.alarm_names)
         gates.require_ready(request.name, request.config_name, rollout.alarm_names, states, live.where)
-        return guarded
 
     def _delete(self, live: EndpointDescription, deadline_seconds: int) -> EndpointDescription | None:
         """Delete and wait. The result is None, or the endpoint if another change began first."""
@@ -236,7 +226,7 @@ class ReleaseDriver:
                 raise
         return self._waiting.wait_until_stable(self._reader.endpoint(live.name), deadline_seconds)
 
-    def _reset_counts(self, live: EndpointDescription, request: EndpointRequest) -> EndpointDescription | None:
+    def _reset_counts(self, live: EndpointDescription, deadline_seconds: int) -> EndpointDescription | None:
         """The endpoint with the counts of its configuration; a release does not set them, because it serves that one
         already."""
         config = self._sagemaker.describe_endpoint_config(EndpointConfigName=live.config_name)
@@ -250,44 +240,43 @@ class ReleaseDriver:
                 {"VariantName": name, "DesiredInstanceCount": count} for name, count in wrong.items()
             ],
         )
-        scaled = self._waiting.wait_until_stable(self._waiting.wait_until_changed(live), request.deadline_seconds)
+        scaled = self._waiting.wait_until_stable(self._waiting.wait_until_changed(live), deadline_seconds)
         if scaled is not None and scaled.wrong_counts(config):
             raise failure.counts_missed(live.name, counts, scaled.failure_reason)
         return scaled
 
-    def _finish(self, live: EndpointDescription, request: EndpointRequest, rollout: Rollout) -> None:
+    def _finish(self, live: EndpointDescription, rollout: Rollout) -> None:
         """Everything that follows once the endpoint serves the requested configuration."""
-        previous = request.previous
+        request = rollout.request
         if request.restores_autoscaling:
             self._autoscaling.restore(live)
         else:
             self._autoscaling.discard(live.name)
         self._tag(live, request)
         if request.retags_targets:
-            self._autoscaling.tag(live.name, request.tags, previous.tags if previous else {})
+            self._autoscaling.tag(live.name, request.tags, request.previous.tags)
         if rollout.requested == "update":
-            self._require_invocations(live, request, rollout)
-        elif not rollout.needed and previous and previous.config_name not in ("", request.config_name):
-            rollout.finished_unwatched(previous.config_name, self._clock.now())
+            self._require_invocations(live, rollout)
+        elif not rollout.needed and request.previous.config_name not in ("", request.config_name):
+            rollout.finished_unwatched(self._clock.now())
 
     def _tag(self, live: EndpointDescription, request: EndpointRequest) -> None:
         """Set the requested tags, and remove those of an earlier request; other tags are kept."""
         current, wanted = self._reader.tags(live), request.owned_tags
         if missing := {key: value for key, value in wanted.items() if current.get(key) != value}:
             self._sagemaker.add_tags(ResourceArn=live.arn, Tags=_tag_list(missing))
-        previous = request.previous.tags if request.previous else {}
-        if outdated := sorted(key for key in previous if key in current and key not in wanted):
+        if outdated := sorted(key for key in request.previous.tags if key in current and key not in wanted):
             self._sagemaker.delete_tags(ResourceArn=live.arn, TagKeys=outdated)
 
-    def _require_invocations(self, live: EndpointDescription, request: EndpointRequest, rollout: Rollout) -> None:
+    def _require_invocations(self, live: EndpointDescription, rollout: Rollout) -> None:
         """Require that the alarms had enough requests to evaluate."""
-        minimum = request.minimum_invocations
+        minimum = rollout.request.minimum_invocations
         if minimum is None:
             return
         since, end = rollout.bake_began or rollout.began, self._clock.elapsed + alarms.METRIC_LAG_SECONDS
         while (received := self._invocations(live, since)) < minimum.count and self._clock.elapsed < end:
             self._clock.pause()
-        if not (problem := minimum.problem(request.name, request.config_name, received)):
+        if not (problem := minimum.problem(live.name, live.config_name, received)):
             return
         if minimum.otherwise == "fail":
             next_step = "run `pulumi up` again to accept it, or name the previous model to go back."
@@ -309,8 +298,8 @@ class ReleaseDriver:
         except AwsRequestRefused:
             return []
 
-    def _failure(self, request: EndpointRequest, live: EndpointDescription | None, rollout: Rollout) -> ReleaseFailed:
-        name, config_name = request.name, request.config_name
+    def _failure(self, live: EndpointDescription | None, rollout: Rollout) -> ReleaseFailed:
+        request, name, config_name = rollout.request, rollout.request.name, rollout.request.config_name
         notes = self._read_fired_alarms(rollout) if rollout.requested == "update" else []
         if live and live.status == "InService":
             notes += self._autoscaling.restore_after_failure(live, request.registers_autoscaling)
@@ -334,7 +323,9 @@ class ReleaseDriver:
             return failure.stuck(name, config_name, evidence)
         if live.status == "InService":
             return failure.rolled_back(name, config_name, live.config_name, evidence)
-        next_step = self._delete_failed(live, request) if rollout.requested == "create" else failure.CREATED_AGAIN
+        next_step = failure.CREATED_AGAIN
+        if rollout.requested == "create":
+            next_step += self._delete_failed(live, request.deadline_seconds)
         return failure.failed(name, config_name, live.status, evidence, next_step)
 
     def _read_fired_alarms(self, rollout: Rollout) -> list[str]:
@@ -349,13 +340,13 @@ class ReleaseDriver:
             return [f"An alarm that fired only briefly may be missing here: {error}."]
         return []
 
-    def _delete_failed(self, live: EndpointDescription, request: EndpointRequest) -> str:
+    def _delete_failed(self, live: EndpointDescription, deadline_seconds: int) -> str:
         """Delete an endpoint that never served: it is in no state, so `pulumi destroy` would leave it behind."""
         try:
-            self._delete(live, request.deadline_seconds)
+            self._delete(live, deadline_seconds)
         except (ClientError, BotoCoreError, failure.ReleaseTimeout) as error:
-            return f"{failure.CREATED_AGAIN} (Deleting the failed endpoint failed: {error})"
-        return f"{failure.CREATED_AGAIN} The failed endpoint was deleted; its log is kept."
+            return f" (Deleting the failed endpoint failed: {error})"
+        return " The failed endpoint was deleted; its log is kept."
 
 
 def _tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:

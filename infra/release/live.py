@@ -37,10 +37,7 @@ class VariantDescription:
     def of(cls, summary: Mapping[str, Any]) -> VariantDescription:
         return cls(
             name=summary["VariantName"],
-            stages={
-                status["Status"]: status["StartTime"].timestamp() if status.get("StartTime") else None
-                for status in summary.get("VariantStatus", [])
-            },
+            stages={status["Status"]: _seconds(status.get("StartTime")) for status in summary.get("VariantStatus", [])},
             current_instances=summary.get("CurrentInstanceCount", 0),
             desired_instances=summary.get("DesiredInstanceCount"),
         )
@@ -62,8 +59,8 @@ class EndpointDescription:
     target_config: str
     """The configuration that is being rolled out; the live one if none is."""
     failure_reason: str
-    modified: str = ""
-    """When SageMaker last changed the endpoint."""
+    modified: float | None = None
+    """When SageMaker last changed the endpoint, in seconds since 1970."""
     variants: tuple[VariantDescription, ...] = ()
     """Of the new fleet during a rollout, else of the live one."""
     live_variants: tuple[VariantDescription, ...] = ()
@@ -88,16 +85,16 @@ class EndpointDescription:
             config_name=answer.get("EndpointConfigName", ""),
             target_config=pending.get("EndpointConfigName") or answer.get("EndpointConfigName", ""),
             failure_reason=answer.get("FailureReason", ""),
-            modified=str(answer.get("LastModifiedTime", "")),
+            modified=_seconds(answer.get("LastModifiedTime")),
             variants=tuple(map(VariantDescription.of, pending.get("ProductionVariants") or live)),
             live_variants=tuple(map(VariantDescription.of, live)),
-            rollout_began=pending["StartTime"].timestamp() if pending.get("StartTime") else None,
+            rollout_began=_seconds(pending.get("StartTime")),
             execution_timeout_seconds=int(update.get("MaximumExecutionTimeoutInSeconds", 0)),
             deployment=deployment,
         )
 
     @property
-    def version(self) -> tuple[str, str, str]:
+    def version(self) -> tuple[str, str, float | None]:
         """Differs after every update."""
         return self.status, self.config_name, self.modified
 
@@ -133,10 +130,6 @@ class EndpointDescription:
     def stages(self) -> set[str]:
         """The stages of all variants (API `VariantStatus`)."""
         return {stage for variant in self.variants for stage in variant.stages}
-
-    def modified_since(self, time: float) -> bool:
-        """Whether SageMaker has changed the endpoint since a time, in seconds since 1970."""
-        return bool(self.modified) and datetime.fromisoformat(self.modified).timestamp() > time
 
     @property
     def baking_since(self) -> float | None:
@@ -221,6 +214,10 @@ def is_not_found(error: ClientError) -> bool:
 def is_in_progress(error: ClientError) -> bool:
     """Whether SageMaker refused a change because another one is in progress."""
     return "in-progress" in error.response["Error"]["Message"].lower()
+
+
+def _seconds(time: datetime | None) -> float | None:
+    return time.timestamp() if time else None
 
 
 def _unless_deleted(describe: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any] | None:

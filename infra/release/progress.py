@@ -12,6 +12,7 @@ from infra.release import estimate
 from infra.release.alarms import AlarmState
 from infra.release.live import EndpointDescription
 from infra.release.policy import ReleasePolicy
+from infra.release.request import EndpointRequest
 
 
 @dataclass
@@ -51,24 +52,13 @@ def _by_instances(endpoint: EndpointDescription, batch: int) -> int:
     return math.ceil(batches) - ("ActivatingTraffic" in endpoint.stages)
 
 
-@dataclass(frozen=True)
-class Bake:
-    """A wait during which alarms are watched, in full minutes."""
-
-    passed: int
-    of: int
-
-    def __str__(self) -> str:
-        return f"baked {self.passed} of {self.of} minutes"
-
-
 @dataclass
 class Rollout:
     """A rollout from its request, or from when the deployment attached to it, until its end."""
 
-    policy: ReleasePolicy
-    alarm_names: Sequence[str]
-    """The alarms that roll it back."""
+    request: EndpointRequest
+    guarded: bool = True
+    """Whether deployment guardrails protect it; without them no alarm rolls it back."""
     began: float = 0
     """Seconds since 1970; SageMaker's own time where it reports one."""
     from_config: str | None = None
@@ -89,6 +79,15 @@ class Rollout:
     _baking_since: float | None = None
     _alarms: Sequence[AlarmState] = ()
 
+    @property
+    def policy(self) -> ReleasePolicy:
+        return self.request.policy
+
+    @property
+    def alarm_names(self) -> Sequence[str]:
+        """The alarms that roll it back."""
+        return self.request.rollback_alarms if self.guarded else ()
+
     def begin(self, live: EndpointDescription | None, now: float) -> None:
         """Begin from the live endpoint, before SageMaker is asked."""
         self.needed, self.began = True, now
@@ -101,9 +100,10 @@ class Rollout:
         self.requested = "create" if endpoint.status == "Creating" else "update"
         self.from_config = endpoint.config_name if self.requested == "update" else None
 
-    def finished_unwatched(self, from_config: str | None, now: float) -> None:
+    def finished_unwatched(self, now: float) -> None:
         """Record a rollout that finished while no deployment was watching, or that one did not take for a success."""
-        self.needed, self.requested, self.began, self.from_config = True, "update", now, from_config
+        self.needed, self.requested, self.began = True, "update", now
+        self.from_config = self.request.previous.config_name
         self.note = "it was live already when this deployment began; its duration is not known"
 
     def observe(self, endpoint: EndpointDescription, alarms: Sequence[AlarmState], now: float) -> None:
@@ -132,12 +132,11 @@ class Rollout:
         steps = estimate.steps(self.policy, fleet).most
         return f"{self.policy.strategy} {min(step, steps)} of {steps}, {share} % of the traffic on the new fleet"
 
-    def bake(self, now: float) -> Bake | None:
-        """How far the present bake is; None outside one."""
+    def baked_minutes(self, now: float) -> int | None:
+        """The full minutes of the present bake that have passed; None outside one."""
         if self._baking_since is None or not self.policy.wait_seconds:
             return None
-        baked = max(0, int(now - self._baking_since))  # this machine's clock may be behind SageMaker's
-        return Bake(baked // 60, -(-self.policy.wait_seconds // 60))
+        return max(0, int(now - self._baking_since)) // 60  # this machine's clock may be behind SageMaker's
 
 
 def _by_state(alarms: Sequence[AlarmState]) -> str:

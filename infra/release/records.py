@@ -140,8 +140,7 @@ class ReleaseHistory:
         return (record for record in self._records(endpoint) if record.result == "succeeded")
 
     def _records(self, endpoint: str) -> Iterator[ReleaseRecord]:
-        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=_prefix(endpoint))
-        keys = sorted((object_["Key"] for page in pages for object_ in page.get("Contents", [])), reverse=True)
+        keys = sorted(object_keys(self._s3, self._bucket, _prefix(endpoint)), reverse=True)
         return filter(None, (self._read(endpoint, key) for key in keys))
 
     def _read(self, endpoint: str, key: str) -> ReleaseRecord | None:
@@ -159,65 +158,60 @@ class ReleaseHistory:
         return record
 
 
+def object_keys(s3: Any, bucket: str, prefix: str) -> Iterator[str]:
+    """The keys in a bucket that begin with `prefix`."""
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return (object_["Key"] for page in pages for object_ in page.get("Contents", []))
+
+
 def _prefix(endpoint: str) -> str:
     return f"{names.HISTORY}{endpoint}/"
 
 
-class ReleaseTopic:
-    """An SNS topic that receives a message about each release: the record as JSON, with the message attributes
-    `endpoint` and `result` to filter by.
+def publish(sns: Any, topic: str, record: ReleaseRecord) -> None:
+    """Publish a record as JSON, with the message attributes `endpoint` and `result` to filter by.
 
     Args:
         sns: boto3's `sns` client.
-        arn: the topic's ARN.
+        topic: the topic's ARN.
+
+    Raises:
+        AwsRequestRefused: naming the topic.
     """
-
-    def __init__(self, sns: Any, arn: str) -> None:
-        self._sns, self._arn = sns, arn
-
-    def publish(self, record: ReleaseRecord) -> None:
-        """Publish the record of a release.
-
-        Raises:
-            AwsRequestRefused: naming the topic.
-        """
-        attributes = {"endpoint": record.endpoint, "result": record.result}
-        with aws_calls(f"topic {self._arn}"):
-            self._sns.publish(
-                TopicArn=self._arn,
-                Subject=_SUBJECTS[record.result].format(record.endpoint),
-                Message=record.json(),
-                MessageAttributes={
-                    key: {"DataType": "String", "StringValue": value} for key, value in attributes.items()
-                },
-            )
+    attributes = {"endpoint": record.endpoint, "result": record.result}
+    with aws_calls(f"topic {topic}"):
+        sns.publish(
+            TopicArn=topic,
+            Subject=_SUBJECTS[record.result].format(record.endpoint),
+            Message=record.json(),
+            MessageAttributes={key: {"DataType": "String", "StringValue": value} for key, value in attributes.items()},
+        )
 
 
 class ReleaseRecorder:
     """Records how releases end. If it fails, it warns: the release's result stays.
 
     Args:
-        sagemaker: boto3's `sagemaker` client, to read the configurations.
-        sts: boto3's `sts` client, to identify the caller.
+        client: creates boto3's client of a service.
         keep: called with each record.
         warn: called with what could not be read or kept.
     """
 
     def __init__(
-        self, *, sagemaker: Any, sts: Any, keep: Sequence[Callable[[ReleaseRecord], None]], warn: Callable[[str], None]
+        self, client: Callable[[str], Any], keep: Sequence[Callable[[ReleaseRecord], None]], warn: Callable[[str], None]
     ) -> None:
-        self._reader, self._sts = EndpointReader(sagemaker), sts
+        self._reader, self._sts = EndpointReader(client("sagemaker")), client("sts")
         self._keep, self._warn = keep, warn
 
     @contextlib.contextmanager
-    def recording(self, endpoint: str, config_name: str, rollout: Rollout, clock: Clock) -> Iterator[None]:
+    def recording(self, rollout: Rollout, clock: Clock) -> Iterator[None]:
         """Record how the rollout inside the block ends; nothing if none was needed."""
         try:
             yield
         except Exception as error:
-            self._record(endpoint, config_name, rollout, clock.now(), error)
+            self._record(rollout, clock.now(), error)
             raise
-        self._record(endpoint, config_name, rollout, clock.now(), None)
+        self._record(rollout, clock.now(), None)
 
     def deleted(self, endpoint: EndpointDescription, began: float, ended: float, override: str | None) -> None:
         """Record that an endpoint was deleted, with the reason if that was during a freeze window."""
@@ -237,9 +231,10 @@ class ReleaseRecorder:
             )
         )
 
-    def _record(self, endpoint: str, config_name: str, rollout: Rollout, now: float, error: Exception | None) -> None:
+    def _record(self, rollout: Rollout, now: float, error: Exception | None) -> None:
         if (ended := result(rollout, error)) is None or not self._keep:
             return
+        endpoint, config_name = rollout.request.name, rollout.request.config_name
         changed, served = self._or_warn(endpoint, lambda: self._contents(rollout.from_config, config_name)) or ((), ())
         self._add(
             ReleaseRecord(

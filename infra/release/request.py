@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from infra.release.freeze import FreezeWindow
@@ -16,14 +16,14 @@ OWNER_TAG = "triton-sagemaker:stack"
 
 @dataclass(frozen=True)
 class PreviousRelease:
-    """The endpoint in the stack's state."""
+    """The endpoint in the stack's state; by default it is new to the stack."""
 
-    config_name: str
+    config_name: str = ""
     """The configuration that it served; empty if it had failed."""
-    owner: str
+    owner: str = ""
     """The owning stack, which may have been renamed since."""
-    autoscaled: bool
-    tags: Mapping[str, str]
+    autoscaled: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
     """Tags that the stack set; those that are no longer requested are removed."""
 
 
@@ -43,8 +43,7 @@ class EndpointRequest:
     rollback_alarms: tuple[str, ...] = ()
     """Names of the alarms that roll an update back."""
     minimum_invocations: MinimumInvocations | None = None
-    previous: PreviousRelease | None = None
-    """None for an endpoint that is new to the stack."""
+    previous: PreviousRelease = PreviousRelease()
     adopt: bool = False
     """Whether an endpoint that belongs to no stack is adopted."""
     freeze_windows: tuple[FreezeWindow, ...] = ()
@@ -60,21 +59,13 @@ class EndpointRequest:
     @property
     def accepted_owners(self) -> set[str | None]:
         """Owner tags this stack may take over from; None means untagged."""
-        return {
-            self.owner,
-            *([self.previous.owner] if self.previous else []),
-            *([None] if self.adopt else []),
-        }
-
-    @property
-    def was_autoscaled(self) -> bool:
-        return self.previous is not None and self.previous.autoscaled
+        return {self.owner, self.previous.owner or self.owner, *([None] if self.adopt else [])}
 
     @property
     def restores_autoscaling(self) -> bool:
         """Whether autoscaling that was removed is restored. If the settings end it, it stays removed; if they begin it,
         or a refresh found it missing, Pulumi registers it after the release."""
-        return self.adopt or self.autoscaled == self.was_autoscaled
+        return self.adopt or self.autoscaled == self.previous.autoscaled
 
     @property
     def registers_autoscaling(self) -> bool:
@@ -85,12 +76,12 @@ class EndpointRequest:
     def retags_targets(self) -> bool:
         """Whether the existing scalable targets need other tags. The `aws` provider cannot change them: it tags by the
         ARN in its state, which differs once a release has registered the target again."""
-        return self.autoscaled and self.restores_autoscaling and self.tags != (self.previous and self.previous.tags)
+        return self.autoscaled and self.restores_autoscaling and self.tags != self.previous.tags
 
     @property
     def resets_counts(self) -> bool:
         """Whether the fleet that autoscaling sized so far gets the instance count of the settings."""
-        return self.was_autoscaled and not self.autoscaled
+        return self.previous.autoscaled and not self.autoscaled
 
     def excluded_properties(self, live: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
         """What an update must not retain of the live fleet (`ExcludeRetainedVariantProperties`).

@@ -198,7 +198,7 @@ def _verdict_in_service(
         return "Healthy", f"{live} is live; no release of it is on record"
     arrived = live == record.to_config and record.result in ("timedOut", "rolledBack")  # by a later attempt
     if record.result == "succeeded" or arrived:
-        if reason and endpoint.modified_since(record.ended):
+        if reason and (endpoint.modified or 0) > record.ended:
             return "Degraded", f"the last change failed; {live} is live{_because(reason)}"
         return "Healthy", f"{live} is live, and its release succeeded"
     ended = {"rolledBack": "was rolled back", "timedOut": "did not end in time"}.get(record.result, "failed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -86,7 +87,7 @@ class Waiting:
         """
         if endpoint is not None and endpoint.execution_timeout_seconds:
             deadline_seconds = max(deadline_seconds, endpoint.execution_timeout_seconds + SETTLING_SECONDS)
-        last_line, last_bake, reason, end = "", None, "", self.clock.elapsed + deadline_seconds
+        last_line, last_baked, reason, end = "", None, "", self.clock.elapsed + deadline_seconds
         while endpoint is not None and endpoint.in_progress:
             line = endpoint.progress
             if rollout is not None:
@@ -95,10 +96,10 @@ class Waiting:
             if line != last_line:
                 last_line = line
                 self.report(f"{endpoint.name}: {line}")
-            if rollout and (bake := rollout.bake(self.clock.now())) and bake != last_bake:
-                last_bake = bake
-                lasting = bake.passed and not bake.passed % LASTING_MINUTES
-                (self.report if lasting else self.report_ephemeral)(f"{endpoint.name}: {bake}")
+            if rollout and (baked := rollout.baked_minutes(self.clock.now())) not in (None, last_baked):
+                last_baked = baked
+                report = self.report if baked and not baked % LASTING_MINUTES else self.report_ephemeral
+                report(f"{endpoint.name}: baked {baked} of {math.ceil(rollout.policy.wait_seconds / 60)} minutes")
             if self.clock.elapsed > end:
                 raise ReleaseTimeout(endpoint.name, endpoint.status, deadline_seconds)
             self.clock.pause()

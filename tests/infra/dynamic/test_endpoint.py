@@ -12,10 +12,9 @@ import pytest
 
 from infra.aws.errors import AwsRequestRefused
 from infra.aws.session import AwsSession, AwsSessionRefused
-from infra.dynamic import endpoint
 from infra.dynamic.endpoint import EndpointProvider
 from infra.dynamic.provider import UNKNOWN
-from infra.release.artifacts import ReleasedArtifacts
+from infra.release import artifacts
 from infra.release.autoscaling import Record, ScalingRecords
 from infra.release.driver import ReleaseDriver
 from infra.release.failure import ReleaseFailed
@@ -92,11 +91,11 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Of how many releases artifacts were to be kept, each time that others were removed."""
     kept: list[int] = []
 
-    def expire(_self: ReleasedArtifacts, releases: int) -> list[str]:
+    def expire(_s3: Any, _sagemaker: Any, _bucket: str, _endpoint: str, releases: int) -> list[str]:
         kept.append(releases)
         return []
 
-    monkeypatch.setattr(ReleasedArtifacts, "expire", expire)
+    monkeypatch.setattr(artifacts, "expire", expire)
     return kept
 
 
@@ -176,7 +175,7 @@ def test_freeze_windows_that_cannot_be_read_delete_nothing(
 def test_adopting_is_for_the_driver_and_no_change_once_it_is_over(provider: EndpointProvider, asked: Asked) -> None:
     adopting = {**PROPS, "adopt": True}
     provider.create(adopting)
-    assert (asked.requests[0].adopt, asked.requests[0].previous) == (True, None)
+    assert (asked.requests[0].adopt, asked.requests[0].previous) == (True, PreviousRelease())
     assert provider.diff("e", adopting, PROPS).changes is False
 
 
@@ -214,11 +213,11 @@ def test_released_artifacts_expire_after_a_release_and_never_fail_it(
     provider.update("e", PROPS, {**PROPS, "endpointConfigName": "e-2"})
     assert kept == [3]
 
-    def refuse(_self: ReleasedArtifacts, releases: int) -> list[str]:
+    def refuse(*_: Any) -> list[str]:
         raise AwsRequestRefused("s3://models/models/e/: DeleteObjects was refused: AccessDenied")
 
     warnings: list[str] = []
-    monkeypatch.setattr(ReleasedArtifacts, "expire", refuse)
+    monkeypatch.setattr(artifacts, "expire", refuse)
     monkeypatch.setattr(pulumi.log, "warn", warnings.append)
     assert provider.update("e", PROPS, {**PROPS, "endpointConfigName": "e-3"}).outs is not None
     assert "AccessDenied" in warnings[0]
@@ -249,9 +248,9 @@ def test_releases_are_recorded_in_bucket_and_topic_as_far_as_there_are_any(
         def publish(self, TopicArn: str, **_: Any) -> None:
             sent.append(TopicArn)
 
-    monkeypatch.setattr(provider, "client", lambda *_: Client())
+    monkeypatch.setattr(provider, "client", lambda *_, **_props: Client())
     for topic in (PROPS["notificationTopicArn"], None):
-        for keep in provider._recorder({**PROPS, "notificationTopicArn": topic})._keep:
+        for keep in provider._driver({**PROPS, "notificationTopicArn": topic})._recorder._keep:
             keep(RECORD)
     assert sent == ["models", PROPS["notificationTopicArn"], "models"]
 
@@ -309,9 +308,7 @@ def test_another_account_than_the_providers_is_refused(
 
 
 def test_the_release_gets_the_clients_it_needs(provider: EndpointProvider, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provider, "client", lambda service, _props: service)
-    made: dict[str, Any] = {}
-    monkeypatch.setattr(endpoint, "ReleaseDriver", lambda **clients: made.update(clients))
+    asked: set[str] = set()
+    monkeypatch.setattr(provider, "client", lambda service, props: asked.add(service))
     provider._driver(PROPS)
-    assert (made["sagemaker"], made["logs"], made["cloudwatch"]) == ("sagemaker", "logs", "cloudwatch")
-    assert made["autoscaling"] == "application-autoscaling"
+    assert asked == {"sagemaker", "logs", "cloudwatch", "application-autoscaling", "s3", "sns", "sts"}

@@ -346,15 +346,19 @@ def driver(sagemaker: SageMaker, lines: list[str], cloudwatch: CloudWatch | None
     Args:
         more: `keep` of the recorder, and arguments of the driver.
     """
-    recorder = ReleaseRecorder(sagemaker=sagemaker, sts=Sts(), keep=more.pop("keep", ()), warn=lines.append)
+    clients = {
+        "sagemaker": sagemaker,
+        "logs": Logs(),
+        "application-autoscaling": sagemaker.autoscaling,
+        "cloudwatch": cloudwatch or CloudWatch(),
+        "sts": Sts(),
+    }
     return ReleaseDriver(
-        sagemaker=sagemaker,
-        logs=Logs(),
-        autoscaling=sagemaker.autoscaling,
-        cloudwatch=cloudwatch or CloudWatch(),
+        clients.__getitem__,
         scaling_records=ScalingRecords(sagemaker.s3, "b"),
-        recorder=recorder,
+        recorder=ReleaseRecorder(clients.__getitem__, more.pop("keep", ()), lines.append),
         report=lines.append,
+        warn=lines.append,
         clock=FakeTime().clock(),
         **more,
     )

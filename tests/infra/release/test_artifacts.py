@@ -12,7 +12,7 @@ from moto import mock_aws
 
 from infra.aws.errors import AwsRequestRefused
 from infra.release import artifacts
-from infra.release.artifacts import ReleasedArtifacts, not_needed
+from infra.release.artifacts import expire, not_needed
 from infra.release.live import artifacts as served
 from infra.release.records import ReleaseHistory, ReleaseRecord, Result
 
@@ -41,7 +41,7 @@ class Account:
         ReleaseHistory(self.s3, "bucket").add(replace(record, artifacts=urls))
 
     def expire(self, releases: int = 1, endpoint: str = "e") -> list[str]:
-        return ReleasedArtifacts(self.s3, self.sagemaker, "bucket", endpoint).expire(releases)
+        return expire(self.s3, self.sagemaker, "bucket", endpoint, releases)
 
     @property
     def left(self) -> list[str]:
@@ -130,7 +130,7 @@ def test_many_are_removed_in_requests_of_a_size_that_s3_accepts(
 
 def test_an_aws_error_names_the_place(account: Account) -> None:
     with pytest.raises(AwsRequestRefused, match="s3://elsewhere/models/e/: ListObjectsV2 was refused: NoSuchBucket"):
-        ReleasedArtifacts(account.s3, account.sagemaker, "elsewhere", "e").expire(1)
+        expire(account.s3, account.sagemaker, "elsewhere", "e", 1)
 
 
 def test_a_prefix_that_a_model_names_keeps_all_below() -> None:

@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.aws.errors import AwsRequestRefused
-from infra.release.records import ReleaseHistory, ReleaseRecord, ReleaseTopic, Result
+from infra.release.records import ReleaseHistory, ReleaseRecord, Result, publish
 from tests.infra.release.fake_aws import (
     CREATING,
     ELSEWHERE,
@@ -176,7 +176,7 @@ class Sns:
 
 def test_a_message_is_the_record_with_what_to_filter_by() -> None:
     sns = Sns()
-    ReleaseTopic(sns, ARN).publish(RECORD)
+    publish(sns, ARN, RECORD)
     (message,) = sns.published
     assert message["TopicArn"] == ARN
     assert message["Subject"] == "Release of e was rolled back"
@@ -190,7 +190,7 @@ def test_a_message_is_the_record_with_what_to_filter_by() -> None:
 @pytest.mark.parametrize("result", typing.get_args(Result))
 def test_a_subject_is_as_short_as_sns_takes_it_for_every_name_and_result(result: Result) -> None:
     sns = Sns()
-    ReleaseTopic(sns, ARN).publish(replace(RECORD, endpoint="e" * 63, result=result))
+    publish(sns, ARN, replace(RECORD, endpoint="e" * 63, result=result))
     assert len(sns.published[0]["Subject"]) <= 100
 
 
@@ -200,7 +200,7 @@ def test_a_refusal_names_operation_and_topic() -> None:
             raise ClientError({"Error": {"Code": "AuthorizationError", "Message": "not you"}}, "Publish")
 
     with pytest.raises(AwsRequestRefused, match=f"topic {ARN}: Publish was refused: AuthorizationError"):
-        ReleaseTopic(Denied(), ARN).publish(RECORD)
+        publish(Denied(), ARN, RECORD)
 
 
 def test_a_release_is_on_record_with_all_that_is_known_of_it() -> None:
