@@ -7,8 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from infra.diagnostics.location import Location
-from infra.diagnostics.problem import ConfigurationError, Problem
+from infra.diagnostics.problem import ConfigurationError, Location, Problem
 from infra.settings.load import validate
 from infra.settings.model import ModelArtifactSettings
 from infra.settings.section import InvalidSetting

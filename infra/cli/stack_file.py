@@ -14,9 +14,8 @@ from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, Seq
 
 from infra.cli.project import Project, StackFileError, content, relative
 from infra.cli.stack_yaml import ConfigReader, InvalidYamlError, Position, compose
-from infra.diagnostics.location import Location, value_at
 from infra.diagnostics.messages import command_to_encrypt
-from infra.diagnostics.problem import ConfigurationError, Problem, key_of, path_of
+from infra.diagnostics.problem import ConfigurationError, Location, Problem, key_of, path_of
 from infra.diagnostics.suggest import nearest
 from infra.settings.load import MISPLACED_SECRET, SECRET_KEYS, in_plain_text, load
 from infra.settings.stack import Settings
@@ -244,7 +243,13 @@ class StackFile:
         hidden = (key in self._yaml.secrets and (len(key) == 1 or self._is_misplaced(key)) for key in above)
         if not self.has_config or any(hidden) or any(key in reported for key in above):
             return False
-        return not self.has_environments or (self.has(path) and not isinstance(value_at(self.config, path), dict))
+        return not self.has_environments or (self.has(path) and not isinstance(self._value(path), dict))
+
+    def _value(self, path: Location) -> Any:
+        value: Any = self.config
+        for key in path:
+            value = value[key]
+        return value
 
     def _is_misplaced(self, secret: Location) -> bool:
         namespace, _, name = str(secret[0]).partition(":")

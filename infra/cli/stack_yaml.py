@@ -15,8 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
-from infra.diagnostics.location import Location
-from infra.diagnostics.problem import Problem, Severity
+from infra.diagnostics.problem import Location, Problem, Severity
 from infra.settings.bounds import MAX_DEPTH, MAX_DIGITS, MAX_VALUES
 
 SECRET = "(a secret)"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_core.core_schema import ErrorType
 
-from infra.diagnostics.location import WrittenModel, tags_with
 from infra.diagnostics.suggest import correction, nearest
 
 MAX_SHOWN = 80
@@ -98,11 +97,9 @@ def unknown_key(known: Iterable[str], instead: str | None) -> str:
     return f"unknown key; known keys: {', '.join(sorted(known))}."
 
 
-def key_of_another_member(
-    written: str, tag: str, sections: Mapping[str | None, type[WrittenModel]], by_default: bool
-) -> str:
-    """The message of a key of a tagged union that its member does not have."""
-    *rest, last = tags_with(written, sections)
+def key_of_another_member(tag: str, by_default: bool, tags: Sequence[str]) -> str:
+    """The message of a key of a tagged union that its member does not have, but those with other tags."""
+    *rest, last = tags
     only = f"only {', '.join(rest)} and {last} have it" if rest else f"only {last} has it"
     return f"unknown key with {tag}{', the default' if by_default else ''}; {only}."
 

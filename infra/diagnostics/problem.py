@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from infra.diagnostics.location import Location
 from infra.diagnostics.printable import printable
 from infra.diagnostics.suggest import nearest
 from infra.errors import UserError
@@ -22,6 +21,8 @@ _TOKEN = re.compile(
 """The form of access keys, digests and API keys."""
 _PLAIN = re.compile(r"[^.\[\]\"\s]+")
 
+Location = tuple[str | int, ...]
+"""The keys, names and positions in lists that lead to a setting."""
 
 Severity = Literal["error", "warning"]
 

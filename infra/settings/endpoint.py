@@ -12,8 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
 from infra.aws import instance_types
-from infra.diagnostics.location import Location
-from infra.diagnostics.problem import Problem
+from infra.diagnostics.problem import Location, Problem
 from infra.names import ONLY_VARIANT
 from infra.release import estimate
 from infra.release.estimate import Duration

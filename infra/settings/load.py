@@ -10,9 +10,9 @@ from typing import Any
 
 from infra.aws.provider import AWS_KEYS, refusals
 from infra.diagnostics import messages
-from infra.diagnostics.location import Location, nesting
-from infra.diagnostics.problem import ConfigurationError, Problem, key_of, path_of
+from infra.diagnostics.problem import ConfigurationError, Location, Problem, key_of, path_of
 from infra.diagnostics.suggest import nearest
+from infra.settings.annotation import nesting
 from infra.settings.bounds import MAX_DEPTH, MAX_DIGITS, too_deep
 from infra.settings.partial import PartialValidation
 from infra.settings.stack import Settings

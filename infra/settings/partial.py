@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Annotated, Any, Final, TypeVar, cast
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from infra.diagnostics import messages
-from infra.diagnostics.location import Location, container, discriminator, key_type, sections_in
-from infra.diagnostics.problem import Problem, Severity, key_of
+from infra.diagnostics.problem import Location, Problem, Severity, key_of
 from infra.diagnostics.suggest import nearest
+from infra.settings.annotation import container, discriminator, sections_in
 from infra.settings.section import Section
 
 _Section = TypeVar("_Section", bound=Section)
@@ -48,7 +48,7 @@ class _Key:
     @cached_property
     def sections(self) -> Mapping[str | None, type[Section]]:
         """The sections in the values, those of a tagged union by their tags; empty for values without sections."""
-        return cast(Mapping[str | None, type[Section]], sections_in(self.field.annotation))
+        return sections_in(self.field.annotation)
 
     @cached_property
     def default(self) -> Any:
@@ -56,9 +56,9 @@ class _Key:
         return self.field.get_default(call_default_factory=True)
 
     @cached_property
-    def container(self) -> type[Any] | None:
+    def container(self) -> Any:
         """`dict` for sections by names, `list` for a list of them."""
-        return container(self.field.annotation)
+        return get_origin(container(self.field.annotation))
 
     @cached_property
     def values(self) -> TypeAdapter[Any]:
@@ -68,7 +68,7 @@ class _Key:
     @cached_property
     def names(self) -> TypeAdapter[Any]:
         """Validates the names of sections."""
-        return _strict(key_type(self.field.annotation))
+        return _strict(get_args(container(self.field.annotation))[0])
 
     @cached_property
     def sizes(self) -> TypeAdapter[Any]:
@@ -170,7 +170,8 @@ class PartialValidation:
         foreign = [written for written in values if written not in member.fields_by_key()]
         by_default = _TAG in member.fields_by_key() and _TAG not in values
         for written in foreign:
-            message = messages.key_of_another_member(written, str(tag), key.sections, by_default)
+            others = [str(other) for other, section in key.sections.items() if written in section.fields_by_key()]
+            message = messages.key_of_another_member(str(tag), by_default, others)
             self._report(messages.UNKNOWN_KEY, message, (*place, written))
         return self._section(member, {name: value for name, value in values.items() if name not in foreign}, place)
 

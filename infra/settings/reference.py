@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_origin
 
 from pydantic.fields import FieldInfo
 
-from infra.diagnostics.location import WrittenModel, is_mapping, nesting, sections_in
-from infra.settings.section import Effect
+from infra.settings.annotation import container, nesting, sections_in
+from infra.settings.section import Effect, Section
 from infra.settings.stack import Settings
 
 Path = tuple[str, ...]
@@ -38,7 +38,7 @@ class Key:
     """
 
     path: Path
-    section: type[WrittenModel]
+    section: type[Section]
     field: FieldInfo
     tags: tuple[str, ...]
     effect: Effect
@@ -108,7 +108,7 @@ class Key:
 
 
 @cache
-def _schema_of(section: type[WrittenModel]) -> dict[str, Any]:
+def _schema_of(section: type[Section]) -> dict[str, Any]:
     return section.model_json_schema()
 
 
@@ -135,17 +135,15 @@ def written(value: Any) -> str:
     return str(value)
 
 
-def _keys(section: type[WrittenModel], above: Path, tags: tuple[str, ...], inherited: Effect) -> Iterator[Key]:
+def _keys(section: type[Section], above: Path, tags: tuple[str, ...], inherited: Effect) -> Iterator[Key]:
     for name, field in section.fields_by_key().items():
         extra = field.json_schema_extra
         effect = Effect(str(extra["effect"])) if isinstance(extra, dict) and "effect" in extra else inherited
         path = (*above, name)
         inner = sections_in(field.annotation)
         yield Key(path, section, field, tags, effect, bool(inner))
-        if inner and is_mapping(field.annotation):
-            path = (*path, "*")
-        elif inner and _is_list(field.annotation):
-            path = (*path, "[]")
+        if inner and (outer := container(field.annotation)):
+            path = (*path, "*" if get_origin(outer) is dict else "[]")
         for tag, below in inner.items():
             yield from _keys(below, path, (tag,) if tag and len(inner) > 1 else tags, effect)
 
@@ -168,10 +166,6 @@ def _joined(keys: Iterable[Key]) -> Iterator[Key]:
         for group in alike.values():
             tags = tuple(tag for key in group for tag in key.tags)
             yield replace(group[0], tags=() if set(tags) == members[path[:-1]] else tags)
-
-
-def _is_list(annotation: Any) -> bool:
-    return get_origin(annotation) is list or any(map(_is_list, get_args(annotation)))
 
 
 def _type(schema: dict[str, Any]) -> str:

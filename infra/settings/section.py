@@ -9,12 +9,12 @@ from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from infra.diagnostics.location import Location, WrittenModel
-from infra.diagnostics.problem import Problem, Severity
+from infra.diagnostics.problem import Location, Problem, Severity
 
 Broken = str | Mapping[str | Location, str] | None
 """The result of a rule: a message about its key, or about keys below it; nothing if the rule holds. A key below is
@@ -109,13 +109,28 @@ class InvalidSetting(Exception):
     """A rule reads a setting that is not valid."""
 
 
-class Section(WrittenModel):
+class Section(BaseModel):
     """One mapping of the stack file. Keys are camelCase, and unknown keys are invalid. `PartialValidation` checks the
     rules; pydantic alone does not."""
 
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, alias_generator=to_camel, validate_by_name=False
     )
+
+    @classmethod
+    def fields_by_key(cls) -> dict[str, FieldInfo]:
+        """The fields by the keys that a stack file may have in the section."""
+        return {str(field.alias): field for field in cls.model_fields.values()}
+
+    @classmethod
+    def problems_of_text(cls, values: Mapping[str, Any]) -> Iterator[Problem]:
+        """Problems of the section's values that are not visible in the shape of the model."""
+        yield from ()
+
+    @classmethod
+    def in_shape(cls, values: dict[str, Any]) -> tuple[dict[str, Any], Location]:
+        """The section's values in the shape of the model, and the keys above those that the text has without them."""
+        return values, ()
 
     @classmethod
     def as_far_as_valid(cls, values: Mapping[str, Any], keys: Collection[str]) -> Self:

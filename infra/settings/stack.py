@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator
 
 from infra.aws import gpus, instance_types
-from infra.diagnostics.location import Location
 from infra.diagnostics.messages import command_to_encrypt
-from infra.diagnostics.problem import key_of
+from infra.diagnostics.problem import Location, key_of
 from infra.image.aws_images import release_warning
 from infra.names import variant_resource
 from infra.policies.execution import fit_in_role

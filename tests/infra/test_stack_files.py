@@ -19,8 +19,7 @@ from pulumi.runtime.proto.source_pb2 import StackTrace
 
 from infra.cli.stack_file import StackFile
 from infra.cli.validate import check
-from infra.diagnostics.location import Location
-from infra.diagnostics.problem import key_of
+from infra.diagnostics.problem import Location, key_of
 from infra.settings.schema import stack_schema
 from tests.infra.mock_runtime import ROOT, run
 
