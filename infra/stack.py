@@ -150,7 +150,12 @@ def _shown(key: Location, path: str, problems: Sequence[Problem]) -> list[Proble
     shown = [_at(key, path, problem) for problem in problems[:MAX_SHOWN]]
     if left := len(problems) - len(shown):
         shown.append(
-            Problem("more", f"{path} has {left} more problems. Is it the intended model repository?", path=key)
+            Problem(
+                "more",
+                f"{path} has {left} more problems. Run `python -m infra model check {path}` to list them. Is it the "
+                "intended model repository?",
+                path=key,
+            )
         )
     return shown
 

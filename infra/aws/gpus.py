@@ -110,7 +110,7 @@ def driver_warning(release: str, family: str, ami: InferenceAmi | None) -> str |
     newer = next(name for name, known in INFERENCE_AMIS.items() if (known.driver or 0) >= required)
     return (
         f"{where} may have NVIDIA driver {driver}, and Triton {release} is built on CUDA {cuda}, which requires driver "
-        f"{required} unless its compatibility package works there. {newer} has such a driver."
+        f"{required} unless its compatibility package works there. To be sure, set inferenceAmiVersion: {newer}."
     )
 
 

@@ -52,8 +52,8 @@ def refusals(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key in sorted(config.keys() - AWS_KEYS):
         yield (
             key,
-            "is not a key of this version of the aws provider, so image mirror, artifacts and endpoints "
-            "cannot honour it. Remove it, or use an environment variable or an AWS profile instead, which they honour.",
+            "is not a key of this version of the aws provider, so the program's own resources (image mirror, "
+            "artifacts, endpoints) do not support it. Remove it, or use an environment variable or an AWS profile.",
         )
     for key in sorted(config.keys() & _VARIABLES.keys()):
         yield (
@@ -65,6 +65,6 @@ def refusals(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if isinstance(files := config.get(key), list) and len(files) > 1:
             yield (
                 key,
-                f"lists {len(files)} files, but image mirror, artifacts and endpoints can read only one (boto3). Merge "
-                "the files.",
+                f"lists {len(files)} files, but the program's own resources (image mirror, artifacts, endpoints) read "
+                "only one, because boto3 does. Merge the files.",
             )

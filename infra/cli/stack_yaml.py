@@ -170,7 +170,7 @@ class ConfigReader:
             message = f"more than {MAX_VALUES:,} values; an alias counts as all the values that it refers to."
             raise InvalidYamlError("too-many-values", message, Position.of(node.start_mark))
         if isinstance(node, ScalarNode) and _SURROGATE.search(node.value):
-            message = "half of a surrogate pair is not a character."
+            message = "half of a surrogate pair is not a character. Write the character itself."
             raise InvalidYamlError("surrogate", message, Position.of(node.start_mark))
 
 

@@ -118,8 +118,8 @@ def batch_problem(policy: ReleasePolicy, fleet: int) -> str | None:
     share = f"{instances} of {fleet} instance{'' if fleet == 1 else 's'} = {100 * instances / fleet:.0f} %"
     size = f"{policy.batch} is {share}" if unit == "percent" else share
     if 100 * instances > most * fleet:
-        return f"{unit}: {size}; {policy.strategy} moves at most {most} % at once."
+        return f"{unit}: {size}; {policy.strategy} accepts at most {most} %."
     # a percentage is compared as given, before it is rounded to instances; for a canary there is only a maximum
     if unit == "instances" and policy.strategy != "canary" and 100 * instances < least * fleet:
-        return f"{unit}: {size}; {policy.strategy} moves at least {least} % at once."
+        return f"{unit}: {size}; {policy.strategy} accepts at least {least} %."
     return None

@@ -141,20 +141,20 @@ def rolled_back(name: str, requested: str, live: str, evidence: Evidence) -> Rel
 
 def failed(name: str, requested: str, status: str, evidence: Evidence, next_step: str) -> ReleaseFailed:
     """An endpoint that does not serve."""
-    return _failed(name, f"{requested} did not come up ({status}).", evidence, next_step)
+    return _failed(name, f"{requested} did not reach InService ({status}).", evidence, next_step)
 
 
 def stuck(name: str, requested: str, evidence: Evidence) -> ReleaseFailed:
     """An update that failed and was not rolled back: SageMaker serves from both fleets and accepts no other update."""
     what = f"the release of {requested} failed, and so did its rollback (UpdateRollbackFailed)."
     note = "Old and new instances keep answering, so keep the endpoint until a replacement serves."
-    next_step = "release under another key, move the callers there, then remove this endpoint; or ask AWS Support."
+    next_step = "add an endpoint under another key, move the callers to it, then remove this one; or ask AWS Support."
     return _failed(name, what, replace(evidence, notes=[*evidence.notes, note]), next_step)
 
 
 def counts_missed(name: str, counts: str, reason: str) -> ReleaseFailed:
     """A fleet that did not reach the instance count of the settings."""
-    what = f"its autoscaling ended, but it did not reach the instance count of the settings ({counts})."
+    what = f"autoscaling was removed, but the endpoint did not reach the instance count of the settings ({counts})."
     next_step = "run `pulumi up` again, or set another instance count. The endpoint answers as before."
     return _failed(name, what, Evidence(reason), next_step)
 

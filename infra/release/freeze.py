@@ -100,7 +100,7 @@ def windows_in(config: Mapping[str, Any], project: str) -> list[FreezeWindow]:
         return [FreezeWindow.of(window) for window in json.loads(text)]
     except (KeyError, TypeError, ValueError):
         raise UnreadableFreezeWindows(
-            f"{project}:freezeWindows is not valid, so whether an endpoint may change now is not known. Run "
+            f"{project}:freezeWindows is not valid, so it is unknown whether an endpoint may change now. Run "
             "`python -m infra validate`, which shows the problem, and fix it."
         ) from None
 

@@ -34,7 +34,8 @@ class MinimumInvocations:
             return None
         return (
             f"endpoint {endpoint}: {config_name} is live, but its fleet received {invocations} of the {self.count} "
-            "requests that the bake needs as proof (alarms.minimumInvocations)."
+            "requests that alarms.minimumInvocations requires during the bake. Check the model, and lower the count or "
+            "send more requests during the next release."
         )
 
 
@@ -50,7 +51,7 @@ def guard(endpoint: str, policy: ReleasePolicy, live: Set[str], requested: Set[s
         return True
     if policy.strategy != "allAtOnce":
         problem = (
-            f"it serves {_names(live)}, and the release is of {_names(requested)}. SageMaker moves traffic by "
+            f"it serves {_names(live)}, and the release has {_names(requested)}. SageMaker moves traffic by "
             f"{policy.strategy} only between the same variants. Set release.strategy: allAtOnce for this change."
         )
         raise VariantsDiffer(endpoint, [problem])

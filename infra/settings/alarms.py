@@ -160,4 +160,4 @@ class AlarmSettings(Section):
 def _fraction(percent: float | None) -> str | None:
     if percent is None or percent >= LEAST_USUAL_PERCENT:
         return None
-    return f"{percent:g} is {percent:g} % of the requests. If a fraction is meant, write {100 * percent:g}."
+    return f"{percent:g} means {percent:g} % of the requests. For {100 * percent:g} %, write {100 * percent:g}."

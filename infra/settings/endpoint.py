@@ -164,28 +164,37 @@ class EndpointSettings(Section):
         policy = self.release.policy
         if self.watching_alarms or (policy.strategy == "allAtOnce" and not policy.wait_seconds):
             return None
-        return "is empty, so nothing watches while traffic shifts: only a model that fails to start is rolled back."
+        return (
+            "has no alarm, so only a model that fails to start is rolled back. Set errorRatePercent, or list an alarm "
+            "in existing."
+        )
 
     @warning("release")
     def no_time_for_alarms(self) -> Broken:
         policy = self.release.policy
         if policy.wait_seconds or not self.watching_alarms:
             return None
-        return {policy.wait_key: "is 0, so the release ends before an alarm can fire."}
+        enough = 60 * self.alarms.evaluation_minutes
+        return {policy.wait_key: f"is 0, so the release ends before an alarm can fire. Set {enough} or more."}
 
     @warning("alarms.evaluationMinutes")
     def evaluation_longer_than_bake(self) -> str | None:
-        minutes, wait = self.alarms.evaluation_minutes, self.release.policy.wait_seconds
+        minutes, policy = self.alarms.evaluation_minutes, self.release.policy
+        wait = policy.wait_seconds
         if not self.alarms.made or not wait or wait >= 60 * minutes:
             return None
-        return f"{minutes} is longer than a bake of {wait} s, so the release continues before an alarm can fire."
+        return (
+            f"{minutes} minutes are longer than the bake of {wait} s, so the release continues before an alarm can "
+            f"fire. Set fewer minutes, or a longer release.{policy.wait_key}."
+        )
 
     @warning("release")
     def step_size_between_limits(self) -> Broken:
         for fleet in self.fleet_sizes:
             if problem := estimate.batch_problem(self.release.policy, fleet):
                 key, _, message = problem.partition(": ")
-                return {key: f"{message} SageMaker may reject a release while the fleet has this size."}
+                refusal = "SageMaker may reject a release while the fleet has this size."
+                return {key: f"{message} {refusal} Change {key} or the sizes of the fleet."}
         return None
 
     @warning("release.timeoutSeconds")
@@ -255,8 +264,7 @@ class EndpointSettings(Section):
                 if problem := estimate.batch_problem(self.release.policy, fleet):
                     unit, _, message = problem.partition(": ")
                     fleet_of = key if name == ONLY_VARIANT else f"variants.{name}.{key}"
-                    way_out = "Change it, run more instances, or use strategy allAtOnce."
-                    return {unit: f"{message} {fleet_of} sets that size. {way_out}"}
+                    return {unit: f"{message} Change {unit} or {fleet_of}, or use strategy allAtOnce."}
         return None
 
     @rule("release.timeoutSeconds")

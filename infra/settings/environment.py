@@ -43,7 +43,7 @@ MAX_VARIABLES = 100 - SET_BY_PROGRAM
 MAX_BYTES = 31_500
 """Names and values together: SageMaker's 32 KB (API `ContainerDefinition`) without what the program sets."""
 
-SET_DEFAULT_MODEL = f"{DEFAULT_MODEL_NAME} is set from model.defaultModelName. Set the name there."
+SET_DEFAULT_MODEL = f"{DEFAULT_MODEL_NAME} is set from model.defaultModelName. Remove it, and set that key."
 
 _NAME = r"[a-zA-Z_][a-zA-Z0-9_]*"
 
@@ -74,10 +74,13 @@ def size_problem(environment: Mapping[str, str]) -> str | None:
     """Why SageMaker would reject the size of an environment; None if it would not."""
     if len(environment) > MAX_VARIABLES:
         return (
-            f"{len(environment)} variables; at most {MAX_VARIABLES}, because the program sets {SET_BY_PROGRAM} of 100"
+            f"there are {len(environment)} variables; at most {MAX_VARIABLES}, because SageMaker accepts 100 and the "
+            f"program sets {SET_BY_PROGRAM}"
         )
     size = sum(len(text.encode()) for variable in environment.items() for text in variable)
-    return f"names and values have {size} bytes; at most {MAX_BYTES}" if size > MAX_BYTES else None
+    if size > MAX_BYTES:
+        return f"names and values have {size} bytes; at most {MAX_BYTES}, because SageMaker accepts 32 KB in all"
+    return None
 
 
 def option_warning(variable: str) -> str | None:

@@ -28,8 +28,8 @@ SECRET_KEYS = {
 because Pulumi reports for those alone whether they are secret."""
 
 MISPLACED_SECRET = (
-    f"must not be a secret, because it cannot be checked. Only {', '.join(sorted(SECRET_KEYS))} and the variables in "
-    "an endpoint's environment may be secrets."
+    "must not be a secret, because the program must check its value. Set it in plaintext. Only "
+    f"{', '.join(sorted(SECRET_KEYS))} and the variables in an endpoint's environment may be secrets."
 )
 
 

@@ -20,13 +20,15 @@ _ModelName = Annotated[str, StringConstraints(pattern=r"^[^/\s]+$", max_length=2
 def _artifact_key(key: str) -> str:
     if not PurePosixPath(key).name.removesuffix(".tar.gz") or not key.endswith(".tar.gz"):
         raise violation(
-            "artifact-suffix", f"{key!r} is not the key of a .tar.gz, the only format that ModelDataUrl accepts."
+            "artifact-suffix",
+            f"{key!r} is not the key of a .tar.gz, the only format that ModelDataUrl accepts. Pack the model with "
+            "`python -m infra model pack`.",
         )
     if ":" in key or not {"", ".", ".."}.isdisjoint(key.split("/")):
         raise violation(
             "artifact-key",
-            f"{key!r} must be a key in the model bucket, such as artifacts/model_7.tar.gz: no URL, and no empty, . or "
-            ".. parts.",
+            f"{key!r} must be a key in the model bucket, such as artifacts/model_7.tar.gz, not a URL, and without "
+            "empty, . or .. parts.",
         )
     if not key.isprintable():
         raise violation(
@@ -44,7 +46,7 @@ def _artifact_key(key: str) -> str:
         raise violation(
             "artifact-key-length",
             f"the key has {size} bytes; at most {MAX_ARTIFACT_KEY}, because the address of the released copy must fit "
-            "in the 1024 characters of ModelDataUrl.",
+            "in the 1024 characters of ModelDataUrl. Use a shorter key.",
         )
     return key
 

@@ -100,7 +100,7 @@ class _InSteps(_Release):
     @rule("percent")
     def percent_or_instances(self) -> str | None:
         if (getattr(self, "percent", None) is None) == (getattr(self, "instances", None) is None):
-            return "give exactly one of percent and instances."
+            return "set exactly one of percent and instances."
         return None
 
 

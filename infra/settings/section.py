@@ -190,5 +190,5 @@ def _problems(problem: Problem, broken: Broken) -> Iterator[Problem]:
 def unique(values: list[str]) -> list[str]:
     """A validator of lists that must not have a value twice."""
     if repeated := sorted({value for value in values if values.count(value) > 1}):
-        raise violation("repeated-value", f"{', '.join(repeated)}: listed more than once.")
+        raise violation("repeated-value", f"{', '.join(repeated)}: listed more than once. Remove the duplicates.")
     return values

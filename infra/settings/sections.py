@@ -33,7 +33,7 @@ def _differ_in_case(names: Iterable[str], service: str) -> Broken:
     """A message for each name that equals an earlier one but for its case."""
     first = {name.casefold(): name for name in reversed([*names])}
     return {
-        (name,): f"{other} and {name} differ in case only, and {service} treats them as equal."
+        (name,): f"{other} and {name} differ in case only, and {service} treats them as equal. Rename one."
         for name in names
         if (other := first[name.casefold()]) != name
     }
@@ -167,7 +167,7 @@ class StackSections(Section):
         """Billing guide, Cost allocation tags: keys are case-sensitive there."""
         right = {key.casefold(): key for key in COST_TAGS if key not in self.tags}
         misspelt = ((key, right[key.casefold()]) for key in self.tags if key.casefold() in right)
-        return {(key,): f"must be spelled {cost_tag}, because case matters." for key, cost_tag in misspelt}
+        return {(key,): f"must be spelled {cost_tag}: tag keys are case-sensitive." for key, cost_tag in misspelt}
 
     @rule("tags")
     def tags_differ_in_case(self) -> Broken:
@@ -179,7 +179,8 @@ class StackSections(Section):
         """AWS tagging rules."""
         if len(self.tags) <= MAX_TAGS - RESERVED_TAGS:
             return None
-        return f"{len(self.tags)} tags; AWS accepts {MAX_TAGS}, and the program needs {RESERVED_TAGS} of them."
+        most = MAX_TAGS - RESERVED_TAGS
+        return f"has {len(self.tags)} tags; at most {most}, because AWS accepts {MAX_TAGS} and the program sets more."
 
     @rule("endpoints")
     def endpoints_differ_in_case(self) -> Broken:

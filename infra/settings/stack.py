@@ -68,7 +68,8 @@ class Settings(StackSections):
     @rule("adopt.endpoints")
     def adopted_endpoint_unknown(self) -> str | None:
         if unknown := [name for name in self.adopt.endpoints if name not in self.endpoints]:
-            return f"{', '.join(unknown)}: not a key of endpoints, which has {', '.join(self.endpoints)}."
+            known = ", ".join(self.endpoints)
+            return f"{', '.join(unknown)}: not in endpoints, which has {known}. Correct the name, or remove it."
         return None
 
     @rule("adopt.endpoints")

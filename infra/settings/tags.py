@@ -32,7 +32,8 @@ def _accepted(text: str) -> str:
 def _not_reserved(key: str) -> str:
     if key.lower().startswith(_RESERVED_PREFIXES):
         owner = "AWS" if key.lower().startswith("aws:") else "this program"
-        raise violation("reserved-tag-key", f"{key}: the prefix {key.partition(':')[0]}: is reserved for {owner}.")
+        prefix = key.partition(":")[0]
+        raise violation("reserved-tag-key", f"the prefix {prefix}: is reserved for {owner}. Use another key.")
     return key
 
 

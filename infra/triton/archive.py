@@ -56,8 +56,8 @@ LINK = Rule("archive-link", "warning", "A link out of the archive leads to nothi
 UNREAD = Rule(
     "archive-unread",
     "warning",
-    "The check of an archive ends after a quarter of an hour, and holds only so many names and configurations.",
-    "Set `checkArtifact: false` to save the time",
+    "The check reads an archive for at most 15 minutes, and a limited number of names and configurations.",
+    "Set `checkArtifact: false` to skip the check",
     "this project",
 )
 ARCHIVE_RULES = (FORMAT, TRUNCATED, DAMAGED, NAME, ENTRY, LINK, UNREAD)

@@ -73,7 +73,7 @@ def step_models(model: Model, deployment: Deployment) -> Findings:
             yield Finding(text, f"{at}.model_version")
 
 
-@model_rule("ensemble-circle", "Remove the step that leads back", "core: CircularDependencyCheck")
+@model_rule("ensemble-recursive", "Remove the step", "core: CircularDependencyCheck")
 def circle(model: Model, deployment: Deployment) -> Findings:
     """An ensemble must not contain itself, directly or through another ensemble."""
     for at, step in steps_of(model):
@@ -84,7 +84,7 @@ def circle(model: Model, deployment: Deployment) -> Findings:
                 reached.add(name)
                 names += [inner.model_name for _, inner in steps_of(deployment.models[name])]
         if model.name in reached:
-            yield Finding(f"step {step.model_name!r} leads back to the ensemble", at)
+            yield Finding(f"step {step.model_name!r} contains this ensemble again", at)
 
 
 @model_rule("ensemble-written-twice", "Give each output a tensor of its own", GRAPH)
@@ -119,7 +119,7 @@ def dangling(model: Model, _: Deployment) -> Findings:
             yield Finding(f"output {tensor.name!r} is not written by a step", f"output[{index}]")
 
 
-@model_rule("ensemble-cycle", "Break the circle of tensors", VALIDATE)
+@model_rule("ensemble-cycle", "Break the cycle", VALIDATE)
 def cycle(model: Model, _: Deployment) -> Findings:
     """No step may wait for a tensor that depends on its own output."""
     left = dict(steps_of(model))

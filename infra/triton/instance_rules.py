@@ -23,12 +23,12 @@ def gpus_of_another_kind(model: Model, deployment: Deployment) -> Findings:
         at = f"instance_group[{index}].gpus"
         listed = ", ".join(map(str, group.gpus))
         if kind in ("KIND_CPU", "KIND_MODEL") and group.gpus:
-            yield Finding(f"a group of {kind} lists the GPUs {listed}", at)
+            yield Finding(f"a group of {kind} lists GPUs ({listed})", at)
         if kind == "KIND_AUTO" and _absent(list(group.gpus), deployment.gpus):
             yield Finding(f"a group of KIND_AUTO lists the GPUs {listed}{_available(deployment)}", at)
 
 
-@model_rule("gpu-absent", "List GPUs of the instance type, or another instance type", VALIDATE)
+@model_rule("gpu-absent", "Use KIND_CPU, GPUs that the instance type has, or another instance type", VALIDATE)
 def absent_gpus(model: Model, deployment: Deployment) -> Findings:
     """A group of KIND_GPU requires a GPU, and every GPU that it lists."""
     for index, group in enumerate(model.config.instance_group):

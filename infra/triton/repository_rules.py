@@ -10,14 +10,14 @@ from infra.triton.serve_options import ADDITIONAL_ARGS, OLD_SHM_BYTES, OLD_SHM_U
 MAX_LISTED = 20
 
 
-@repository_rule("config-at-top", "Name the directory around it as the model repository", "serve")
+@repository_rule("config-at-top", "Use the directory that contains this one as the model repository", "serve")
 def config_at_top(deployment: Deployment) -> Findings:
     """`serve` stops if the repository itself holds a config.pbtxt."""
     if CONFIG_FILE in deployment.listing.sizes:
         yield Finding(f"{CONFIG_FILE} is not in a model directory: this is a model, not a repository", file=CONFIG_FILE)
 
 
-@repository_rule("wrapping-directory", "Name the inner directory as the model repository", "serve")
+@repository_rule("wrapping-directory", "Use the inner directory as the model repository", "serve")
 def wrapping_directory(deployment: Deployment) -> Findings:
     """Triton looks for models in the repository itself, not in directories below it."""
     if deployment.models or CONFIG_FILE in deployment.listing.sizes:

@@ -99,7 +99,7 @@ def value_errors(environment: Mapping[str, str]) -> dict[str, str]:
 def value_warnings(environment: Mapping[str, str]) -> dict[str, str]:
     """The numbers that other text follows, which `tritonserver` ignores, by variable."""
     return {
-        variable: f"what follows the number is ignored. Write the number alone{_in(option)}."
+        variable: f"Triton ignores the text after the number. Write the number alone{_in(option)}."
         for variable, option, words in _options(environment)
         if option.kind == "number" and (number := _NUMBER.match(words[0])) and number[0] != words[0]
     }

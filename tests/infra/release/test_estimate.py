@@ -87,11 +87,11 @@ def test_the_share_of_the_traffic_follows_the_steps() -> None:
 @pytest.mark.parametrize(
     ("of", "fleet", "words"),
     [
-        (policy("canary", "10%"), 1, "percent: 10 % is 1 of 1 instance = 100 %; canary moves at most 50 % at once."),
-        (policy("canary", "50%"), 3, "percent: 50 % is 2 of 3 instances = 67 %; canary moves at most 50 % at once."),
-        (policy("canary", "2"), 3, "instances: 2 of 3 instances = 67 %; canary moves at most 50 % at once."),
-        (policy("linear", "1"), 11, "instances: 1 of 11 instances = 9 %; linear moves at least 10 % at once."),
-        (policy("rolling", "1"), 21, "instances: 1 of 21 instances = 5 %; rolling moves at least 5 % at once."),
+        (policy("canary", "10%"), 1, "percent: 10 % is 1 of 1 instance = 100 %; canary accepts at most 50 %."),
+        (policy("canary", "50%"), 3, "percent: 50 % is 2 of 3 instances = 67 %; canary accepts at most 50 %."),
+        (policy("canary", "2"), 3, "instances: 2 of 3 instances = 67 %; canary accepts at most 50 %."),
+        (policy("linear", "1"), 11, "instances: 1 of 11 instances = 9 %; linear accepts at least 10 %."),
+        (policy("rolling", "1"), 21, "instances: 1 of 21 instances = 5 %; rolling accepts at least 5 %."),
     ],
 )
 def test_a_step_that_sagemaker_refuses_is_said_in_whole_instances(of: ReleasePolicy, fleet: int, words: str) -> None:

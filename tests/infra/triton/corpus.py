@@ -178,7 +178,7 @@ REPOSITORIES = (
     Case("no configuration of PyTorch", "config-missing", {"m/1/model.pt": ""}, {"m/1/model.onnx": ""}, judged=False),
     Case(
         "circle of ensembles",
-        "ensemble-circle",
+        "ensemble-recursive",
         {
             "flow/config.pbtxt": FLOW + _expanded("ensemble_scheduling { [loop a=a > b=b] }"),
             "flow/1/.keep": "",
