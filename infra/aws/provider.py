@@ -8,10 +8,9 @@ from typing import Any
 _CREDENTIALS = ("accessKey", "secretKey", "token", "profile", "sharedConfigFiles", "sharedCredentialsFiles")
 _ROLES = ("assumeRoles", "allowedAccountIds", "forbiddenAccountIds", "stsRegion")
 _ENDPOINTS = ("region", "endpoints", "useDualstackEndpoint", "useFipsEndpoint", "s3UsePathStyle")
-_CONNECTION = ("customCaBundle", "insecure", "maxRetries", "retryMode")
 _VALIDATION = ("skipCredentialsValidation", "skipMetadataApiCheck", "skipRegionValidation", "skipRequestingAccountId")
 
-HONOURED = frozenset({*_CREDENTIALS, *_ROLES, *_ENDPOINTS, *_CONNECTION, "defaultTags"})
+HONOURED = frozenset({*_CREDENTIALS, *_ROLES, *_ENDPOINTS, "maxRetries", "retryMode", "defaultTags"})
 """The calls honour these as the provider does."""
 
 WITHOUT_EFFECT = frozenset(
@@ -21,10 +20,12 @@ WITHOUT_EFFECT = frozenset(
 
 _VARIABLES = {
     "assumeRoleWithWebIdentity": "AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE",
+    "customCaBundle": "AWS_CA_BUNDLE",
     "ec2MetadataServiceEndpoint": "AWS_EC2_METADATA_SERVICE_ENDPOINT",
     "ec2MetadataServiceEndpointMode": "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
     "httpProxy": "HTTP_PROXY",
     "httpsProxy": "HTTPS_PROXY",
+    "insecure": "AWS_CA_BUNDLE",
     "noProxy": "NO_PROXY",
     "s3UsEast1RegionalEndpoint": "AWS_S3_US_EAST_1_REGIONAL_ENDPOINT",
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import threading
 from collections.abc import Mapping
@@ -53,15 +52,6 @@ class AwsSession:
         self._clients: dict[tuple[str, str | None], Any] = {}
         self._lock = threading.Lock()  # the engine creates resources in parallel; boto3's sessions are not thread-safe
 
-    @property
-    def verify(self) -> bool | str | None:
-        """How certificates are verified: a file of trusted ones, False for not at all, None for botocore's default
-        (`AWS_CA_BUNDLE`, then its own bundle)."""
-        if self._config.get("insecure"):
-            return False
-        bundle = self._config.get("customCaBundle")
-        return _path(bundle) if bundle else None
-
     def client(self, service: str, region: str | None = None) -> Any:
         """A client of `service`, in the stack's region unless another one is given."""
         with self._lock:
@@ -107,7 +97,7 @@ class AwsSession:
 
     @cached_property
     def _session(self) -> boto3.Session:
-        session = _Session(self._config, self.verify)
+        session = _Session(self._config)
         for key, variable in (("sharedConfigFiles", "config_file"), ("sharedCredentialsFiles", "credentials_file")):
             if files := self._config.get(key):
                 session.set_config_variable(variable, files[0])
@@ -125,17 +115,15 @@ class _Session(Session):  # type: ignore[misc]  # botocore has no types
 
     Args:
         config: the provider's configuration by its keys.
-        verify: as botocore's `verify`.
     """
 
-    def __init__(self, config: Mapping[str, Any], verify: bool | str | None) -> None:
+    def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__(profile=config.get("profile"))
-        self._provider, self._verify = config, verify
+        self._provider = config
 
     def create_client(self, service_name: str, **options: Any) -> Any:
         options["config"] = self._provider_client_config.merge(options.get("config") or Config())
         options["endpoint_url"] = options.get("endpoint_url") or self._endpoint(service_name)
-        options["verify"] = self._verify
         if service_name == "sts" and (region := self._provider.get("stsRegion")):
             options["region_name"] = region
         return super().create_client(service_name, **options)
@@ -186,11 +174,6 @@ def _seconds(duration: str) -> int:
             f"aws:assumeRoles: {duration!r} is not a valid duration: use hours, minutes and seconds such as 1h30m."
         )
     return sum(int(part or 0) * unit for part, unit in zip(parts.groups(), (3600, 60, 1), strict=True))
-
-
-def _path(path: str) -> str:
-    """A path as the provider reads it: environment variables and `~` are expanded."""
-    return os.path.expanduser(os.path.expandvars(path))
 
 
 def _value(value: Any) -> Any:

@@ -14,9 +14,6 @@ from infra.settings.schema import stack_schema
 FILE = Path("schema/stack.schema.json")
 """In the project's directory; stack files name it in their first line."""
 
-EDITOR_LINE = f"# yaml-language-server: $schema=./{FILE}"
-"""With this as its first line, editors complete and check a stack file."""
-
 app = typer.Typer(add_completion=False)
 
 

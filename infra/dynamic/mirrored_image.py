@@ -12,7 +12,7 @@ from infra.dynamic.engine import Tenths, report, warn
 from infra.dynamic.provider import AwsResourceProvider, difference
 from infra.image.copy import Progress, copy_image, digest_of_copy
 from infra.image.errors import EcrRefused, ImageCopyError
-from infra.image.http import Http, Retry
+from infra.image.http import Retry
 from infra.image.reference import ImageReference
 from infra.image.registry import Registries
 
@@ -84,7 +84,7 @@ class MirroredImageProvider(AwsResourceProvider):
 
     def _registries(self, props: dict[str, Any]) -> Registries:
         self.aws.require_account(props["accountId"])
-        return Registries(self.aws.client, http=Http(self.aws.verify))
+        return Registries(self.aws.client)
 
 
 class MirroredImage(Resource, module="infra", name="MirroredImage"):

@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
@@ -81,14 +81,9 @@ class Retry:
 
 
 class Http:
-    """HTTPS with the proxies and certificates of the AWS calls.
+    """HTTPS with the proxies and certificates of the AWS calls, which botocore reads from the environment."""
 
-    Args:
-        verify: a file of trusted certificates, False to trust all, or None for botocore's default (AWS_CA_BUNDLE).
-    """
-
-    def __init__(self, verify: bool | str | None = None) -> None:
-        self._certificates = verify if verify is not None else os.environ.get("AWS_CA_BUNDLE") or True
+    def __init__(self) -> None:
         self._managers: dict[str | None, urllib3.PoolManager] = {}
 
     def get(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
@@ -129,13 +124,12 @@ class Http:
 
     def _manager(self, proxy: str | None) -> urllib3.PoolManager:
         if proxy not in self._managers:
-            trusted = self._certificates
-            checks: dict[str, Any] = {"ca_certs": get_cert_path(trusted)} if trusted else {"cert_reqs": "CERT_NONE"}
+            trusted = get_cert_path(os.environ.get("AWS_CA_BUNDLE") or True)
             if proxy is None:
-                self._managers[proxy] = urllib3.PoolManager(**checks)
+                self._managers[proxy] = urllib3.PoolManager(ca_certs=trusted)
             else:
                 headers = ProxyConfiguration().proxy_headers_for(proxy)
-                self._managers[proxy] = urllib3.ProxyManager(proxy, proxy_headers=headers, **checks)
+                self._managers[proxy] = urllib3.ProxyManager(proxy, proxy_headers=headers, ca_certs=trusted)
         return self._managers[proxy]
 
 

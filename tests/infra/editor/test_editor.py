@@ -7,10 +7,11 @@ from itertools import count
 
 import pytest
 
-from infra.cli.schema import EDITOR_LINE
+from infra.cli.schema import FILE
 from tests.infra.editor.language_server import LanguageServer
 from tests.infra.mock_runtime import ROOT
 
+EDITOR_LINE = f"# yaml-language-server: $schema=./{FILE}"
 HEAD = f"""\
 {EDITOR_LINE}
 config:

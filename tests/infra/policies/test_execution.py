@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infra.policies import execution
-from infra.policies.document import MAX_INLINE_POLICIES, size
+from infra.policies.document import size
 from sandbox.aws.policy import Verdict, evaluate
 from tests.infra.mock_runtime import ACCOUNT, stack_file
 from tests.infra.policies.iam_requests import arn
@@ -82,7 +82,7 @@ def test_the_roles_policies_fit_in_a_role_however_many_endpoints_there_are(count
     loaded = settings(endpoints=endpoints, vpc=vpc, role=role, bucket={"kmsKeyArn": KEY})
     documents = execution.documents(loaded, "aws", ACCOUNT, BUCKET, arn("ecr", "repository/triton"))
     changing = size(documents["logs-and-metrics"]) + size(documents["statements"])
-    assert sum(map(size, documents.values())) + changing <= MAX_INLINE_POLICIES
+    assert sum(map(size, documents.values())) + changing <= 10_240, "IAM and AWS STS quotas"
 
     def writes(endpoint: str) -> bool:
         stream = arn("logs", f"log-group:/aws/sagemaker/Endpoints/{endpoint}:log-stream:AllTraffic/i-1")
