@@ -72,18 +72,18 @@ class AlarmSettings(Section):
 
     error_rate_percent: float | None = _rate(
         "An alarm fires above this percentage of requests that the container did not answer with 2xx "
-        "(InvocationModelErrors); unset, the alarm does not exist. Recommended for rollback: some Triton releases "
+        "(InvocationModelErrors); without the key, there is no alarm. Recommended for rollback: some Triton releases "
         "answer 400 when a model fails. Callers' mistakes count too.",
         example=5,
     )
     server_error_rate_percent: float | None = _rate(
-        "An alarm fires above this percentage of requests that were answered with 5xx (Invocation5XXErrors); unset, "
-        "the alarm does not exist. Next to errorRatePercent, a tighter limit that excludes callers' mistakes.",
+        "An alarm fires above this percentage of requests that were answered with 5xx (Invocation5XXErrors); without "
+        "the key, there is no alarm. Use it with errorRatePercent as a lower limit that excludes callers' mistakes.",
         example=1,
     )
     p99_model_latency_milliseconds: float | None = setting(
-        "An alarm fires when the model needs longer than this for the slowest of 100 requests, in milliseconds "
-        "(ModelLatency); unset, the alarm does not exist.",
+        "An alarm fires when the 99th percentile of ModelLatency is above this value, in milliseconds; without the "
+        "key, there is no alarm.",
         default=None,
         example=500,
         source=_METRICS,
@@ -109,7 +109,7 @@ class AlarmSettings(Section):
         schema={"uniqueItems": True},
     )
     minimum_invocations: MinimumInvocationsSettings | None = setting(
-        "How many requests a bake must have received: without traffic, alarms prove nothing.",
+        "Minimum number of requests during a bake: without traffic, alarms prove nothing.",
         default=None,
         effect=Effect.NOTHING,
         source="this project: without traffic, alarms prove nothing",

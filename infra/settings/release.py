@@ -46,7 +46,7 @@ def _wait(strategy: Strategy, default: int, when: str) -> Any:
 def _percent(what: str, strategy: Strategy, source: str) -> Any:
     """A step as a share of the fleet."""
     return setting(
-        f"{what}, in percent of the fleet. Give this or instances.",
+        f"{what}, in percent of the fleet. Set either this or instances.",
         default=None,
         example=10,
         source=source,
@@ -57,7 +57,7 @@ def _percent(what: str, strategy: Strategy, source: str) -> Any:
 def _instances(what: str, share: str, source: str) -> Any:
     """A step in instances."""
     return setting(
-        f"{what}, in instances; {share} of the fleet. Give this or percent.",
+        f"{what}, in instances; {share} of the fleet. Set either this or percent.",
         default=None,
         example=1,
         source=source,
@@ -118,8 +118,8 @@ class Canary(_BlueGreen, _InSteps):
     """A small part of the traffic moves first, and the rest if that goes well."""
 
     strategy: Literal["canary"] = _strategy_setting()
-    percent: int | None = _percent("The canary", "canary", _CANARY)
-    instances: int | None = _instances("The canary", "at most half", _CANARY)
+    percent: int | None = _percent("Size of the canary", "canary", _CANARY)
+    instances: int | None = _instances("Size of the canary", "at most half", _CANARY)
     wait_seconds: int = _wait("canary", 600, "after the canary, and again after the rest")
 
 
@@ -130,8 +130,8 @@ class Linear(_BlueGreen, _InSteps):
     """Traffic moves in equal steps."""
 
     strategy: Literal["linear"] = _strategy_setting()
-    percent: int | None = _percent("A step", "linear", _STEP)
-    instances: int | None = _instances("A step", "{} to {} %".format(*BATCH_PERCENT["linear"]), _STEP)
+    percent: int | None = _percent("Size of a step", "linear", _STEP)
+    instances: int | None = _instances("Size of a step", "{} to {} %".format(*BATCH_PERCENT["linear"]), _STEP)
     wait_seconds: int = _wait("linear", 300, "after each step")
 
 
@@ -142,11 +142,11 @@ class Rolling(_InSteps):
     """The fleet is replaced in batches, so that it never needs twice the instances."""
 
     strategy: Literal["rolling"] = _strategy_setting()
-    percent: int | None = _percent("A batch", "rolling", _BATCH)
-    instances: int | None = _instances("A batch", "{} to {} %".format(*BATCH_PERCENT["rolling"]), _BATCH)
+    percent: int | None = _percent("Size of a batch", "rolling", _BATCH)
+    instances: int | None = _instances("Size of a batch", "{} to {} %".format(*BATCH_PERCENT["rolling"]), _BATCH)
     wait_seconds: int = _wait("rolling", 300, "after each batch")
     rollback_percent: int = setting(
-        "A batch of the rollback, in percent of the fleet; 100 restores the old fleet at once.",
+        "Size of a batch of the rollback, in percent of the fleet; 100 restores the old fleet at once.",
         default=ReleasePolicy.rollback_percent,
         example=100,
         source="SageMaker API RollingUpdatePolicy (RollbackMaximumBatchSize); this project: 5 or more, like a batch",

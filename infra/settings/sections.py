@@ -116,11 +116,11 @@ class StackSections(Section):
         "Times when live endpoints of the stack are neither released nor deleted; none by default. The creation of an "
         "endpoint, including a Failed one, is allowed.",
         default_factory=list,
-        source="this project: SageMaker has no such times",
+        source="this project: SageMaker has no such feature",
         effect=Effect.NOTHING,
     )
     notifications: NotificationSettings | None = setting(
-        "Where the result of each release is published; nowhere by default.",
+        "The SNS topic that receives the result of each release; none by default.",
         default=None,
         source="this project: operators need not watch `pulumi up`",
         effect=Effect.IN_PLACE,
@@ -180,7 +180,10 @@ class StackSections(Section):
         if len(self.tags) <= MAX_TAGS - RESERVED_TAGS:
             return None
         most = MAX_TAGS - RESERVED_TAGS
-        return f"has {len(self.tags)} tags; at most {most}, because AWS accepts {MAX_TAGS} and the program sets more."
+        return (
+            f"has {len(self.tags)} tags; at most {most}, because the program sets {RESERVED_TAGS} of the {MAX_TAGS} "
+            "that AWS accepts."
+        )
 
     @rule("endpoints")
     def endpoints_differ_in_case(self) -> Broken:
