@@ -17,15 +17,9 @@ MAX_DIGITS: Final = 308
 """Digits of a number: Pulumi reads a longer one as text (Go's float64)."""
 
 
-def too_deep(value: Any) -> bool:
-    """Whether mappings and lists are nested deeper than `MAX_DEPTH`."""
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [item for outer in level if isinstance(outer, dict | list) for item in _items(outer)]
-        if not level:
-            return False
-    return any(isinstance(item, dict | list) for item in level)
-
-
-def _items(value: dict[str, Any] | list[Any]) -> Any:
-    return value.values() if isinstance(value, dict) else value
+def too_deep(value: Any, depth: int = MAX_DEPTH) -> bool:
+    """Whether mappings and lists are nested deeper than `depth` levels."""
+    if not isinstance(value, dict | list):
+        return False
+    items = value.values() if isinstance(value, dict) else value
+    return depth == 0 or any(too_deep(item, depth - 1) for item in items)

@@ -15,13 +15,8 @@ from infra.settings.stack import Settings
 
 Path = tuple[str, ...]
 
-_TYPES = {
-    "integer": "integer",
-    "number": "number",
-    "string": "string",
-    "boolean": "true or false",
-    "object": "mapping",
-}
+_TYPES = {"boolean": "true or false", "object": "mapping"}
+"""JSON Schema's types that have another name here."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +87,7 @@ class Key:
     @property
     def source(self) -> str:
         """Whose rule the values follow."""
-        extra = self.field.json_schema_extra
-        return str(extra.get("rule_source", "")) if isinstance(extra, dict) else ""
+        return str(self._schema["rule_source"])
 
     @cached_property
     def _schema(self) -> dict[str, Any]:
@@ -175,7 +169,8 @@ def _type(schema: dict[str, Any]) -> str:
         return written(schema["const"])
     if schema.get("type") == "array":
         return f"list of {_type(schema['items'])}" if "$ref" not in schema["items"] else "list of mappings"
-    return _TYPES.get(str(schema.get("type")), "mapping")
+    type_ = str(schema.get("type", "object"))
+    return _TYPES.get(type_, type_)
 
 
 def _range(schema: dict[str, Any]) -> str:
