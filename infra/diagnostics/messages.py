@@ -1,4 +1,4 @@
-"""The messages of invalid keys and values, as pydantic finds them."""
+"""The problems of invalid keys and values, as pydantic finds them. The caller adds their paths."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_core.core_schema import ErrorType
 
+from infra.diagnostics.problem import Problem
 from infra.diagnostics.suggest import correction, nearest
 
 MAX_SHOWN = 80
@@ -35,7 +36,7 @@ _RULES = {
 _PYDANTIC = frozenset(get_args(ErrorType))
 
 
-def rule_of(error: ErrorDetails) -> str:
+def _rule_of(error: ErrorDetails) -> str:
     """The id of the violated rule; a rule of a section is its own type of error."""
     kind = error["type"]
     if kind not in _PYDANTIC:
@@ -43,15 +44,15 @@ def rule_of(error: ErrorDetails) -> str:
     return _RULES.get(kind) or (WRONG_TYPE if kind.endswith("_type") else OUT_OF_RANGE)
 
 
-def invalid(error: ErrorDetails, field: FieldInfo, key: str, stack: str | None, hidden: bool) -> str:
-    """The message of an invalid value.
+def invalid(error: ErrorDetails, field: FieldInfo, key: str, stack: str | None, hidden: bool) -> Problem:
+    """An invalid value.
 
     Args:
         key: the key as Pulumi spells it, for a command.
         hidden: whether the value may be a secret, and is not shown.
     """
     if error["type"] not in _PYDANTIC:
-        return error["msg"]
+        return Problem(error["type"], error["msg"])
     given, kind = error["input"], error["type"]
     shown = "" if hidden else f", not {_shown(given)}"
     match kind:
@@ -71,52 +72,54 @@ def invalid(error: ErrorDetails, field: FieldInfo, key: str, stack: str | None, 
         case _:
             rule = error["msg"].replace("Input should be", "must be").replace("String should", "must")
     hint = _hint(error, field, key, stack, hidden)
-    about = "" if hint or rule_of(error) == UNKNOWN_VALUE else _described(field)
-    return f"{rule}{shown}.{hint}{about}"
+    about = "" if hint or _rule_of(error) == UNKNOWN_VALUE else _described(field)
+    return Problem(_rule_of(error), f"{rule}{shown}.{hint}{about}")
 
 
-def missing(field: FieldInfo) -> str:
-    """The message of a required key that is missing."""
-    return f"is required.{_described(field)}"
+def missing(field: FieldInfo) -> Problem:
+    """A required key that is missing."""
+    return Problem(MISSING, f"is required.{_described(field)}")
 
 
-def empty(field: FieldInfo) -> str:
-    """The message of a key without a value."""
-    return f"is empty. Set a value{'' if field.is_required() else ', or remove the key'}."
+def empty(field: FieldInfo) -> Problem:
+    """A key without a value."""
+    return Problem(EMPTY, f"is empty. Set a value{'' if field.is_required() else ', or remove the key'}.")
 
 
-def plaintext_secret(key: str, stack: str | None) -> str:
-    """The message of a value where a Pulumi secret is required."""
-    return f"must be a Pulumi secret ({{secure: …}}). Remove it and run: {command_to_encrypt(key, stack)}"
+def plaintext_secret(key: str, stack: str | None) -> Problem:
+    """A value where a Pulumi secret is required."""
+    command = command_to_encrypt(key, stack)
+    return Problem(PLAINTEXT_SECRET, f"must be a Pulumi secret ({{secure: …}}). Remove it and run: {command}")
 
 
-def unknown_key(known: Iterable[str], instead: str | None) -> str:
-    """The message of a key that a section does not have."""
+def unknown_key(known: Iterable[str], instead: str | None) -> Problem:
+    """A key that a section does not have."""
     if instead:
-        return f"unknown key; did you mean {'aws:region' if instead == 'region' else instead}?"
-    return f"unknown key; known keys: {', '.join(sorted(known))}."
+        return Problem(UNKNOWN_KEY, f"unknown key; did you mean {'aws:region' if instead == 'region' else instead}?")
+    return Problem(UNKNOWN_KEY, f"unknown key; known keys: {', '.join(sorted(known))}.")
 
 
-def key_of_another_member(tag: str, by_default: bool, tags: Sequence[str]) -> str:
-    """The message of a key of a tagged union that its member does not have, but those with other tags."""
+def key_of_another_member(tag: str, by_default: bool, tags: Sequence[str]) -> Problem:
+    """A key of a tagged union that its member does not have, but those with other tags."""
     *rest, last = tags
     only = f"only {', '.join(rest)} and {last} have it" if rest else f"only {last} has it"
-    return f"unknown key with {tag}{', the default' if by_default else ''}; {only}."
+    return Problem(UNKNOWN_KEY, f"unknown key with {tag}{', the default' if by_default else ''}; {only}.")
 
 
-def flat_key(key: str, stack: str | None) -> str:
-    """The message of a top-level key that is spelled like a path."""
-    quoted, option = shlex.quote(key), _option(stack)
-    return (
+def flat_key(key: str, stack: str | None) -> Problem:
+    """A top-level key that is spelled like a path."""
+    quoted, option = shlex.quote(key), stack_option(stack)
+    return Problem(
+        UNKNOWN_KEY,
         "unknown key: without --path, `pulumi config set` stores a path as a name. Run: "
-        f"pulumi config rm{option} {quoted} && pulumi config set{option} --path {quoted} VALUE"
+        f"pulumi config rm{option} {quoted} && pulumi config set{option} --path {quoted} VALUE",
     )
 
 
 def command_to_encrypt(key: str, stack: str | None) -> str:
     """The command that prompts for a value and stores it as a secret."""
     quoted = shlex.quote(key) if "'" in key else f"'{key}'"
-    return f"pulumi config set --secret{_option(stack)} --path {quoted}"
+    return f"pulumi config set --secret{stack_option(stack)} --path {quoted}"
 
 
 def misspells_secure(value: Any) -> bool:
@@ -149,10 +152,11 @@ def _hint(error: ErrorDetails, field: FieldInfo, key: str, stack: str | None, hi
 def _command_to_set(key: str, stack: str | None, kind: str, value: str = "") -> str:
     """The command that stores a value of a type, and prompts for the value if it has none."""
     value = f" {shlex.quote(value)}" if value else ""
-    return f"pulumi config set{_option(stack)} --path {shlex.quote(key)}{value} --type {kind}"
+    return f"pulumi config set{stack_option(stack)} --path {shlex.quote(key)}{value} --type {kind}"
 
 
-def _option(stack: str | None) -> str:
+def stack_option(stack: str | None) -> str:
+    """The option of Pulumi's commands that names the stack."""
     return f" -s {shlex.quote(stack)}" if stack else ""
 
 

@@ -87,16 +87,12 @@ def correction(error: ErrorDetails, field: FieldInfo) -> Any:
         case "bool_type" if isinstance(given, str):
             return _BOOLEANS.get(given.casefold())
         case "union_tag_invalid" | "enum" | "literal_error" if isinstance(given, str):
-            return nearest(given, choices(error))
+            context = error["ctx"]
+            choices = re.findall(r"'([^']+)'", context.get("expected") or context["expected_tags"])
+            return nearest(given, choices)
         case "string_type" | "string_pattern_mismatch" if isinstance(given, str | float):
             return _release(given) if _RELEASE.fullmatch(str((field.examples or [""])[0])) else None
     return None
-
-
-def choices(error: ErrorDetails) -> list[str]:
-    """The valid values."""
-    context = error["ctx"]
-    return re.findall(r"'([^']+)'", context.get("expected") or context["expected_tags"])
 
 
 def _release(given: str | float) -> str | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
-import shlex
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from infra.aws.provider import AWS_KEYS, refusals
@@ -90,7 +90,7 @@ def in_plain_text(key: str, value: Any, stack: str | None, *below: str) -> Itera
             yield from in_plain_text(key, item, stack, *below, name)
     elif isinstance(value, str) and len(below) == SECRET_KEYS[key.partition(":")[2]]:
         path = (key, *below)
-        yield Problem(messages.PLAINTEXT_SECRET, messages.plaintext_secret(key_of(path), stack), path=path)
+        yield replace(messages.plaintext_secret(key_of(path), stack), path=path)
 
 
 def _plaintext_credentials(config: Mapping[str, str], secret: Collection[str], stack: str | None) -> Iterator[Problem]:
@@ -112,12 +112,12 @@ def _autonaming(config: Mapping[str, str], stack: str | None) -> Iterator[Proble
     """
     namings = _namings(_parse(config.get(_AUTONAMING, "")))
     if any("pattern" in naming or naming.get("mode", "default") != "default" for naming in namings):
-        option = f" -s {shlex.quote(stack)}" if stack else ""
         yield Problem(
             "autonaming",
             "must leave names to Pulumi: with fixed names, a release deletes the live endpoint's configuration, Model "
             "and role before it creates their replacements. Remove the key or, if the project or organization sets "
-            f"it, override it for this stack: pulumi config set{option} --path '{_AUTONAMING}.mode' default",
+            f"it, override it for this stack: pulumi config set{messages.stack_option(stack)} "
+            f"--path '{_AUTONAMING}.mode' default",
             path=(_AUTONAMING,),
         )
 

@@ -7,7 +7,7 @@ runs on the section as far as it is valid; a rule that reads an invalid key is s
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from infra.diagnostics import messages
-from infra.diagnostics.problem import Location, Problem, Severity, key_of
+from infra.diagnostics.problem import Location, Problem, key_of
 from infra.diagnostics.suggest import nearest
 from infra.settings.annotation import container, discriminator, sections_in
 from infra.settings.section import Section
@@ -120,7 +120,7 @@ class PartialValidation:
 
     def _section(self, section: type[_Section], values: dict[str, Any], place: Location) -> _Section:
         for problem in section.problems_of_text(values):
-            self._report(problem.rule, problem.message, (*place, *problem.path))
+            self._report(problem, place)
         values, implied = section.in_shape(values)
         if implied:
             self._written[(*place, *implied)] = self._as_written(place)
@@ -128,10 +128,10 @@ class PartialValidation:
         valid = {name: value for name, value in fields.items() if value is not _INVALID}
         partial = section.as_far_as_valid(valid, values.keys())
         for problem in [*partial.broken_rules("error")]:
-            self._report(problem.rule, problem.message, (*place, *problem.path))
+            self._report(problem, place)
             partial.invalidate(problem.path)
         for problem in partial.broken_rules("warning"):
-            self._report(problem.rule, problem.message, (*place, *problem.path), "warning")
+            self._report(problem, place)
         return partial
 
     def _field(self, key: _Key, values: Mapping[str, Any], place: Location) -> Any:
@@ -142,7 +142,7 @@ class PartialValidation:
         if not key.field.is_required():
             return key.default
         if self._as_written(place) not in self._with_unknown_keys:
-            self._report(messages.MISSING, messages.missing(key.field), (*place, written))
+            self._report(messages.missing(key.field), (*place, written))
         return _INVALID
 
     def _value(self, key: _Key, value: Any, place: Location) -> Any:
@@ -171,8 +171,7 @@ class PartialValidation:
         by_default = _TAG in member.fields_by_key() and _TAG not in values
         for written in foreign:
             others = [str(other) for other, section in key.sections.items() if written in section.fields_by_key()]
-            message = messages.key_of_another_member(str(tag), by_default, others)
-            self._report(messages.UNKNOWN_KEY, message, (*place, written))
+            self._report(messages.key_of_another_member(str(tag), by_default, others), (*place, written))
         return self._section(member, {name: value for name, value in values.items() if name not in foreign}, place)
 
     def _named(self, key: _Key, name: str, value: Any, place: Location) -> Section:
@@ -220,7 +219,10 @@ class PartialValidation:
         for written, value in values.items():
             key = written if written in fields else nearest(written, fields)
             if key != written:
-                self._report(messages.UNKNOWN_KEY, self._unknown_key(written, fields, key, place), (*place, written))
+                problem = messages.unknown_key(fields, key)
+                if not place and any(sign in written for sign in ".["):
+                    problem = messages.flat_key(key_of(self._locate((written,))), self._stack)
+                self._report(problem, (*place, written))
                 if key is None:
                     self._with_unknown_keys.add(self._as_written(place))
                 if key is None or key in values or key in known:
@@ -229,13 +231,8 @@ class PartialValidation:
             known[key] = value
             if value is None or (not place and value == ""):
                 known[key] = _INVALID
-                self._report(messages.EMPTY, messages.empty(fields[key]), (*place, key))
+                self._report(messages.empty(fields[key]), (*place, key))
         return known
-
-    def _unknown_key(self, written: str, fields: Mapping[str, FieldInfo], instead: str | None, place: Location) -> str:
-        if not place and any(sign in written for sign in ".["):
-            return messages.flat_key(key_of(self._locate((written,))), self._stack)
-        return messages.unknown_key(fields, instead)
 
     def _as_written(self, place: Location) -> Location:
         """The place in the text: its keys may be misspelt there, and those above an only variant are left out."""
@@ -250,13 +247,13 @@ class PartialValidation:
         secret = messages.is_secret(key.field)
         only_secrets = secret and place[:1] == (key.field.alias,)
         if error["type"] == "string_type" and secret and (only_secrets or messages.misspells_secure(error["input"])):
-            self._report(messages.PLAINTEXT_SECRET, messages.plaintext_secret(written, self._stack), place)
+            self._report(messages.plaintext_secret(written, self._stack), place)
         elif error["input"] is None:
-            self._report(messages.EMPTY, messages.empty(key.field), place)
+            self._report(messages.empty(key.field), place)
         else:
             hidden = secret or path[0] in self._secret
-            message = messages.invalid(error, key.field, written, self._stack, hidden)
-            self._report(messages.rule_of(error), message, place)
+            self._report(messages.invalid(error, key.field, written, self._stack, hidden), place)
 
-    def _report(self, rule: str, message: str, place: Location, severity: Severity = "error") -> None:
-        self.problems.append(Problem(rule, message, severity, self.path(place)))
+    def _report(self, problem: Problem, place: Location) -> None:
+        """Add a problem whose path begins at a place."""
+        self.problems.append(replace(problem, path=self.path((*place, *problem.path))))
