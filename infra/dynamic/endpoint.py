@@ -12,7 +12,6 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
 from infra.aws.errors import AwsRequestRefused, aws_calls
-from infra.dynamic.engine import report, report_ephemeral, warn
 from infra.dynamic.provider import AwsResourceProvider, changed, difference
 from infra.release import artifacts, freeze
 from infra.release.autoscaling import ScalingRecords
@@ -36,7 +35,8 @@ class EndpointProvider(AwsResourceProvider):
         diff = difference(olds, news, update=[*_NOW, *_NEXT_RELEASE], replace=["name", "accountId"])
         if diff.changes and not diff.replaces and not changed(olds, news, *_NOW):
             keys = ", ".join(changed(olds, news, *_NEXT_RELEASE))
-            report(f"{news['name']}: the update only saves {keys} for the next release; nothing changes on AWS")
+            what = f"the update only saves {keys} for the next release; nothing changes on AWS"
+            pulumi.log.info(f"{news['name']}: {what}")
         return diff
 
     def create(self, props: dict[str, Any]) -> CreateResult:
@@ -95,10 +95,10 @@ class EndpointProvider(AwsResourceProvider):
         try:
             expired = artifacts.expire(s3, sagemaker, props["bucket"], name, int(props["releasesKept"]))
         except AwsRequestRefused as error:
-            warn(f"{name}: released artifacts that are no longer needed could not be deleted: {error}")
+            pulumi.log.warn(f"{name}: released artifacts that are no longer needed could not be deleted: {error}")
             return
         if expired:
-            report(f"{name}: deleted {len(expired)} released artifacts that are no longer needed")
+            pulumi.log.info(f"{name}: deleted {len(expired)} released artifacts that are no longer needed")
 
     def _driver(self, props: dict[str, Any]) -> ReleaseDriver:
         client = partial(self.client, props=props)
@@ -108,14 +108,14 @@ class EndpointProvider(AwsResourceProvider):
         return ReleaseDriver(
             client,
             scaling_records=self._scaling_records(props),
-            recorder=ReleaseRecorder(client, keep, warn),
-            report=report,
-            report_ephemeral=report_ephemeral,
-            warn=warn,
+            recorder=ReleaseRecorder(client, keep, pulumi.log.warn),
+            report=pulumi.log.info,
+            report_ephemeral=partial(pulumi.log.info, ephemeral=True),
+            warn=pulumi.log.warn,
         )
 
     def _scaling_records(self, props: dict[str, Any]) -> ScalingRecords:
-        return ScalingRecords(self.client("s3", props), props["bucket"], warn)
+        return ScalingRecords(self.client("s3", props), props["bucket"], pulumi.log.warn)
 
 
 def _outputs(live: EndpointDescription) -> dict[str, Any]:

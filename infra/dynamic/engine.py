@@ -1,4 +1,4 @@
-"""Pulumi's engine as a dynamic provider sees it: its output, and its exit."""
+"""Pulumi's engine as a dynamic provider sees it: what is worth a line of its output, and its exit."""
 
 from __future__ import annotations
 
@@ -8,23 +8,6 @@ import socket
 import sys
 import threading
 import time
-
-import pulumi
-
-
-def report(message: str) -> None:
-    """Print a line of progress."""
-    pulumi.log.info(message)
-
-
-def report_ephemeral(message: str) -> None:
-    """Print a line that the next one replaces on a terminal; it is left out elsewhere."""
-    pulumi.log.info(message, ephemeral=True)
-
-
-def warn(message: str) -> None:
-    """Print a problem that does not stop the deployment; the engine repeats it at the end."""
-    pulumi.log.warn(message)
 
 
 class Tenths:

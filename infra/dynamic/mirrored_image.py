@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from infra.dynamic.engine import Tenths, report, warn
+from infra.dynamic.engine import Tenths
 from infra.dynamic.provider import AwsResourceProvider, difference
 from infra.image.copy import Progress, copy_image, digest_of_copy
 from infra.image.errors import EcrRefused, ImageCopyError
@@ -53,14 +53,15 @@ class MirroredImageProvider(AwsResourceProvider):
             if digest == olds["digest"]:
                 return False
             if not registries.ecr(destination).is_immutable(destination.tag or ""):
-                report(f"{source} now names another image: {digest} instead of {olds['digest']}")
+                pulumi.log.info(f"{source} now names another image: {digest} instead of {olds['digest']}")
                 return True
-            warn(
+            pulumi.log.warn(
                 f"{source} now names another image: {digest}. The tags of this stack's repository are immutable, so "
                 f"{olds['digest']} stays. To release the new image, use another tag or its digest in image.source."
             )
         except ImageCopyError as error:
-            warn(f"{olds['digest']} stays: could not check whether {source} now names another image: {error}")
+            problem = f"could not check whether {source} now names another image: {error}"
+            pulumi.log.warn(f"{olds['digest']} stays: {problem}")
         return False
 
     def _mirrored(self, props: dict[str, Any]) -> dict[str, Any]:
@@ -71,7 +72,7 @@ class MirroredImageProvider(AwsResourceProvider):
         def show_progress(progress: Progress) -> None:
             if percent := tenths.passed(progress.bytes_done, progress.bytes_total):
                 total = f"{progress.bytes_total / 1e6:.0f} MB"
-                report(f"image: {percent} % of {total}, layer {progress.layer} of {progress.layers}")
+                pulumi.log.info(f"image: {percent} % of {total}, layer {progress.layer} of {progress.layers}")
 
         image = copy_image(sources, destination, self._registries(props), show_progress)
         copied = (
@@ -79,7 +80,7 @@ class MirroredImageProvider(AwsResourceProvider):
             if image.bytes_copied
             else "it existed already"
         )
-        report(f"{image.source} is mirrored as {image.uri}; {copied}")
+        pulumi.log.info(f"{image.source} is mirrored as {image.uri}; {copied}")
         return {**props, "digest": image.digest, "source": image.source}
 
     def _registries(self, props: dict[str, Any]) -> Registries:

@@ -11,7 +11,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
 from infra.aws.errors import aws_calls
-from infra.dynamic.engine import Tenths, report
+from infra.dynamic.engine import Tenths
 from infra.dynamic.provider import difference
 from infra.dynamic.released_object import ReleasedObjectProvider, head, put_once
 from infra.triton.repository import ModelRepository, ModelRepositoryError
@@ -46,7 +46,7 @@ class PackedModelProvider(ReleasedObjectProvider):
 
 
 def _pack(props: dict[str, Any], archive: Path) -> Path:
-    report(f"packing {props['path']}")
+    pulumi.log.info(f"packing {props['path']}")
     try:
         ModelRepository.read(props["path"]).pack(archive, expected_digest=props["digest"])
     except ModelRepositoryError as error:
@@ -61,9 +61,9 @@ def _upload(s3: Any, archive: Path, props: dict[str, Any]) -> None:
         nonlocal sent
         sent += transferred
         if size > PROGRESS_BYTES and (percent := tenths.passed(sent, size)):
-            report(f"uploaded {percent} %")
+            pulumi.log.info(f"uploaded {percent} %")
 
-    report(f"uploading {size / 1e6:.1f} MB to {url}")
+    pulumi.log.info(f"uploading {size / 1e6:.1f} MB to {url}")
     arguments = {"Tagging": urlencode(props["tags"]), "ContentType": "application/gzip"}
     with aws_calls(url):
         s3.upload_file(str(archive), props["bucket"], props["key"], ExtraArgs=arguments, Callback=show_progress)

@@ -13,7 +13,6 @@ from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
 from infra.aws.errors import aws_calls
 from infra.diagnostics.printable import printable
-from infra.dynamic.engine import report, warn
 from infra.dynamic.provider import UNKNOWN, changed
 from infra.dynamic.released_object import ReleasedObjectProvider, head, put_once
 from infra.errors import UserError
@@ -42,7 +41,7 @@ class ReleasedArtifactProvider(ReleasedObjectProvider):
         version = current_version(self.client("s3", news), news["bucket"], news["artifact"])
         if version is None and not moved:
             deleted = f"artifact {news['artifact']} was deleted from {news['bucket']}"
-            warn(f"{deleted}; its released copy {olds['key']} stays")
+            pulumi.log.warn(f"{deleted}; its released copy {olds['key']} stays")
             return DiffResult(changes=False)
         if version is None:
             raise ArtifactMissing(news["bucket"], news["artifact"])
@@ -70,7 +69,7 @@ class ReleasedArtifactProvider(ReleasedObjectProvider):
             with aws_calls(f"s3://{bucket}/{artifact} to {key}"):
                 s3.copy(source, bucket, key, ExtraArgs=arguments, Config=TransferConfig(multipart_threshold=1))
 
-        report(f"releasing version {version} of s3://{bucket}/{artifact} as {key}")
+        pulumi.log.info(f"releasing version {version} of s3://{bucket}/{artifact} as {key}")
         put_once(s3, bucket, key, props["tags"], copy)
         return {**props, "key": key, "versionId": version}
 

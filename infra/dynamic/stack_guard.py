@@ -12,7 +12,6 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
 from infra.aws.errors import aws_calls
-from infra.dynamic.engine import warn
 from infra.dynamic.provider import AwsResourceProvider, changed
 from infra.errors import UserError
 from infra.release import freeze
@@ -62,7 +61,7 @@ class StackGuardProvider(AwsResourceProvider):
     def _require_unfrozen(self, project: str, deleted: Sequence[str]) -> None:
         """
         Raises:
-            ReleaseFrozen: a freeze window is open and not overridden, and one of these endpoints serves.
+            ReleaseRefused: a freeze window is open and not overridden, and one of these endpoints serves.
         """
         now = datetime.now(UTC)
         if not deleted or freeze.override(os.environ):
@@ -79,7 +78,7 @@ class StackGuardProvider(AwsResourceProvider):
 @cache
 def _warn_once(message: str) -> None:
     """Once for the two guards of a stack."""
-    warn(message)
+    pulumi.log.warn(message)
 
 
 def losses(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,17 +103,13 @@ def last_fired(history: Sequence[Mapping[str, Any]]) -> AlarmState | None:
         history: its StateUpdate items, the newest first. HistoryData is JSON whose form only examples document (AWS
             CLI, describe-alarm-history).
     """
-    updates = (_new_state(item) for item in history)
-    return next((state for state in updates if state and state.firing), None)
-
-
-def _new_state(item: Mapping[str, Any]) -> AlarmState | None:
-    """None for an item of another form."""
-    try:
-        new = json.loads(item["HistoryData"])["newState"]
-        return AlarmState(item["AlarmName"], new["stateValue"], new.get("stateReason", ""))
-    except (KeyError, TypeError, ValueError):
-        return None
+    for item in history:
+        with contextlib.suppress(KeyError, TypeError, ValueError):  # an item of another form
+            new = json.loads(item["HistoryData"])["newState"]
+            state = AlarmState(item["AlarmName"], new["stateValue"], new.get("stateReason", ""))
+            if state.firing:
+                return state
+    return None
 
 
 def invocations(cloudwatch: Any, endpoint: str, variant: str, config_name: str, since: float, until: float) -> int:

@@ -8,13 +8,13 @@ bucket is versioned.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from itertools import chain, islice
 from typing import Any
 
 from infra import names
 from infra.aws.errors import aws_calls
-from infra.release.live import EndpointReader
+from infra.release.live import EndpointReader, s3_addresses
 from infra.release.records import ReleaseHistory, object_keys
 
 MAX_DELETED = 1000
@@ -45,7 +45,7 @@ def expire(s3: Any, sagemaker: Any, bucket: str, endpoint: str, releases_kept: i
         served = [record.artifacts for record in islice(history, releases_kept)] if existing else []
         if not served or not all(served):
             return []
-        named = _addresses([reader.model(name) for name in reader.models(f"{endpoint}-")])
+        named = s3_addresses([reader.model(name) for name in reader.models(f"{endpoint}-")])
         expired = not_needed(bucket, existing, {*chain(*served), *named})
         for first in range(0, len(expired), MAX_DELETED):
             objects = [{"Key": key} for key in expired[first : first + MAX_DELETED]]
@@ -58,12 +58,3 @@ def not_needed(bucket: str, keys: Collection[str], needed: Collection[str]) -> l
     folders = tuple(address for address in needed if address.endswith("/"))
     addresses = {f"s3://{bucket}/{key}": key for key in keys}
     return sorted(key for url, key in addresses.items() if url not in needed and not url.startswith(folders))
-
-
-def _addresses(described: Any) -> Iterator[str]:
-    """All S3 addresses in an answer of AWS."""
-    if isinstance(described, str) and described.startswith("s3://"):
-        yield described
-    elif isinstance(described, dict | list):
-        for value in described.values() if isinstance(described, dict) else described:
-            yield from _addresses(value)

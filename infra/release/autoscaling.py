@@ -69,8 +69,7 @@ class ScalingRecords:
     """
 
     def __init__(self, s3: Any, bucket: str, warn: Callable[[str], None] = lambda _: None) -> None:
-        self._s3, self._bucket, self._warn = s3, bucket, warn
-        self._warned: set[str] = set()
+        self._s3, self._bucket, self._warn = s3, bucket, cache(warn)
 
     def get(self, endpoint: str) -> Record:
         """The valid part of the record; empty if there is none."""
@@ -85,7 +84,7 @@ class ScalingRecords:
             body = answer["Body"].read(MAX_RECORD + 1)
         record, problems = checked(endpoint, body)
         for problem in problems:
-            self._warn_once(
+            self._warn(
                 f"s3://{self._bucket}/{key}: {problem}. It is left out of the autoscaling that is restored. If it is "
                 "missing there, register it by hand; earlier versions of the object may have it."
             )
@@ -102,11 +101,6 @@ class ScalingRecords:
         key = _key(endpoint)
         with aws_calls(f"s3://{self._bucket}/{key}"):
             self._s3.delete_object(Bucket=self._bucket, Key=key)
-
-    def _warn_once(self, message: str) -> None:
-        if message not in self._warned:
-            self._warned.add(message)
-            self._warn(message)
 
 
 def checked(endpoint: str, body: bytes) -> tuple[Record, list[str]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -95,7 +96,7 @@ class ReleaseDriver:
         """Delete the endpoint and wait until it is gone, after a rollout in progress. It need not exist.
 
         Raises:
-            ReleaseFrozen: it serves, and a freeze window is open; the endpoint is unchanged.
+            ReleaseRefused: it serves, and a freeze window is open; the endpoint is unchanged.
         """
         with aws_calls(f"endpoint {name}"):
             before = live = self._owned(name, owner, {owner})
@@ -284,12 +285,9 @@ class ReleaseDriver:
         self._warn(problem)
 
     def _invocations(self, live: EndpointDescription, since: float) -> int:
-        return sum(
-            alarms.invocations(
-                self._cloudwatch, live.name, variant.name, live.config_name, since, until=self._clock.now()
-            )
-            for variant in live.variants
-        )
+        variants, until = [variant.name for variant in live.variants], self._clock.now()
+        read = partial(alarms.invocations, self._cloudwatch, live.name)
+        return sum(read(variant, live.config_name, since, until) for variant in variants)
 
     def _alarm_states(self, names: Sequence[str]) -> list[AlarmState]:
         """The rollback alarms now; empty if they cannot be read, which must not end a rollout in progress."""
@@ -308,14 +306,14 @@ class ReleaseDriver:
         config: Mapping[str, Any] | None = None
         with contextlib.suppress(ClientError, BotoCoreError):  # an unreadable configuration must not hide the failure
             config = self._reader.configuration(config_name)
-        evidence = failure.Evidence.collect(
-            self._logs,
-            name,
-            config,
-            since=rollout.began or self._clock.began,
-            reason=live.failure_reason if live else "",
+        log = failure.container_log(self._logs, name, since=rollout.began or self._clock.began)
+        reason = live.failure_reason if live else ""
+        evidence = failure.Evidence(
+            reason,
             alarms=list(rollout.fired.values()),
+            log=failure.log_excerpt(log, failure.has_gpu(config)),
             notes=notes,
+            health_check=failure.health_check_timeout(reason, config, log),
         )
         if live is None:
             return failure.failed(name, config_name, "deleted by another party", evidence, failure.CREATED_AGAIN)

@@ -108,29 +108,6 @@ class Evidence:
     health_check: str | None = None
     """The limit that a container exceeded without logging an error."""
 
-    @classmethod
-    def collect(
-        cls,
-        logs: Any,
-        endpoint: str,
-        config: Mapping[str, Any] | None,
-        since: float,
-        reason: str,
-        alarms: Sequence[AlarmState],
-        notes: Sequence[str],
-    ) -> Evidence:
-        """Add the containers' log, and what it shows, to what is known already.
-
-        Args:
-            logs: boto3's `logs` client.
-            endpoint: the endpoint's name.
-            config: the configuration that failed, as DescribeEndpointConfig returns it; None if it cannot be read.
-            since: when the release began, in seconds since 1970.
-        """
-        log = container_log(logs, endpoint, int(since * 1000))
-        excerpt = log_excerpt(log, has_gpu(config))
-        return cls(reason, alarms, excerpt, notes, health_check_timeout(reason, config, log))
-
 
 def rolled_back(name: str, requested: str, live: str, evidence: Evidence) -> ReleaseFailed:
     """An update that was rolled back; the old fleet serves."""
@@ -177,12 +154,12 @@ def _explanation(name: str, evidence: Evidence) -> str:
     return "\n".join(lines) + "\n"
 
 
-def container_log(logs: Any, endpoint_name: str, since_ms: int) -> list[str]:
-    """The log of the instances that started since `since_ms` (milliseconds since 1970), which excludes the old fleet.
+def container_log(logs: Any, endpoint_name: str, since: float) -> list[str]:
+    """The log of the instances that started since then (seconds since 1970), which excludes the old fleet.
 
     It is empty if it cannot be read: a log that is not accessible must not hide the failure that it would explain.
     """
-    group = names.log_group(endpoint_name)
+    group, since_ms = names.log_group(endpoint_name), int(since * 1000)
     try:
         pages = logs.get_paginator("describe_log_streams").paginate(logGroupName=group)
         streams = [

@@ -24,10 +24,6 @@ _FORESEEN = timedelta(days=366)
 """How far ahead windows that follow each other without a gap are joined."""
 
 
-class ReleaseFrozen(ReleaseRefused):
-    """A release, or the deletion of a serving endpoint, was requested in a freeze window."""
-
-
 class UnreadableFreezeWindows(UserError):
     """The stack's configuration has freeze windows that are not valid."""
 
@@ -116,11 +112,11 @@ def require_none_open(
     """Require that no window is open, unless it is overridden; return the overridden window.
 
     Raises:
-        ReleaseFrozen: with the window, its end and the way out.
+        ReleaseRefused: with the window, its end and the way out.
     """
     window = open_window(windows, at)
     if window and not override:
-        raise ReleaseFrozen(endpoint, [f"{window}. {_WAY_OUT}"])
+        raise ReleaseRefused(endpoint, [f"{window}. {_WAY_OUT}"])
     return window
 
 
@@ -130,12 +126,12 @@ def require_deletable(
     """As `require_none_open`, for the deletion of an endpoint; one that does not serve can always be deleted.
 
     Raises:
-        ReleaseFrozen: with the window, its end and the ways out.
+        ReleaseRefused: with the window, its end and the ways out.
     """
     window = open_window(windows, at) if endpoint is not None and endpoint.is_serving else None
     if endpoint is not None and window and not override:
         keep = f"{endpoint.config_name} is live. To keep it, restore its key in the stack file. {_WAY_OUT}"
-        raise ReleaseFrozen(endpoint.name, [f"{window}. {keep}"], "it was not deleted")
+        raise ReleaseRefused(endpoint.name, [f"{window}. {keep}"], "it was not deleted")
     return window
 
 

@@ -13,14 +13,6 @@ from infra.release.failure import ReleaseRefused
 from infra.release.policy import ReleasePolicy
 
 
-class VariantsDiffer(ReleaseRefused):
-    """A strategy that moves traffic in steps was requested between different sets of variants."""
-
-
-class AlarmNotReady(ReleaseRefused):
-    """SageMaker would refuse the release because of its alarms, or roll it back at once."""
-
-
 @dataclass(frozen=True)
 class MinimumInvocations:
     """How many requests the new fleet must receive during the bake."""
@@ -45,7 +37,7 @@ def guard(endpoint: str, policy: ReleasePolicy, live: Set[str], requested: Set[s
     once and ignores alarms.
 
     Raises:
-        VariantsDiffer: the names differ, and the strategy is not all at once.
+        ReleaseRefused: the names differ, and the strategy is not all at once.
     """
     if live == requested:
         return True
@@ -54,7 +46,7 @@ def guard(endpoint: str, policy: ReleasePolicy, live: Set[str], requested: Set[s
             f"it serves {_names(live)}, and the release has {_names(requested)}. SageMaker moves traffic by "
             f"{policy.strategy} only between the same variants. Set release.strategy: allAtOnce for this change."
         )
-        raise VariantsDiffer(endpoint, [problem])
+        raise ReleaseRefused(endpoint, [problem])
     return False
 
 
@@ -69,7 +61,7 @@ def require_ready(
         where: the region and account that were searched.
 
     Raises:
-        AlarmNotReady: with every alarm that is missing or fires.
+        ReleaseRefused: with every alarm that is missing or fires.
     """
     existing = {alarm.name for alarm in alarms}
     problems = [
@@ -85,7 +77,7 @@ def require_ready(
         if alarm.firing
     ]
     if problems:
-        raise AlarmNotReady(endpoint, problems)
+        raise ReleaseRefused(endpoint, problems)
 
 
 def _way_out(alarm: str, config_name: str) -> str:

@@ -261,14 +261,16 @@ def artifacts(config: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]
     names = [variant.get("ModelName", "") for variant in config["ProductionVariants"]]
     if not all(name in models for name in names):
         return ()
-    return tuple(sorted({url for name in names if (url := _model_data(_container(models[name])))}))
+    return tuple(sorted({address for name in names for address in s3_addresses(models[name])}))
 
 
-def _model_data(container: Mapping[str, Any]) -> str | None:
-    """The address of a .tar.gz or a prefix (API `ContainerDefinition`)."""
-    source = container.get("ModelDataSource", {}).get("S3DataSource", {})
-    address: str | None = container.get("ModelDataUrl") or source.get("S3Uri")
-    return address
+def s3_addresses(described: Any) -> Iterator[str]:
+    """All S3 addresses in an answer of AWS."""
+    if isinstance(described, str) and described.startswith("s3://"):
+        yield described
+    elif isinstance(described, dict | list):
+        for value in described.values() if isinstance(described, dict) else described:
+            yield from s3_addresses(value)
 
 
 def _variants(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pulumi
 import pytest
 
 from infra.dynamic import mirrored_image
@@ -66,8 +67,8 @@ FOLLOWING = {**PROPS, "sources": [SOURCE], "source": SOURCE, "followsTag": True}
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     lines: list[str] = []
-    monkeypatch.setattr(mirrored_image, "warn", lambda line: lines.append(f"warning: {line}"))
-    monkeypatch.setattr(mirrored_image, "report", lines.append)
+    monkeypatch.setattr(pulumi.log, "warn", lambda line: lines.append(f"warning: {line}"))
+    monkeypatch.setattr(pulumi.log, "info", lines.append)
     return lines
 
 

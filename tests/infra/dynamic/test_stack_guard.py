@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pulumi
 import pytest
 
 from infra.aws.session import AwsSession
 from infra.dynamic import stack_guard
 from infra.dynamic.stack_guard import StackGuardProvider, StillProtected, losses
-from infra.release.freeze import OVERRIDE_VARIABLE, ReleaseFrozen
+from infra.release.failure import ReleaseRefused
+from infra.release.freeze import OVERRIDE_VARIABLE
 from infra.release.live import EndpointDescription, EndpointReader
 from tests.infra.release.fake_aws import ARN, FAILED, OLD, SageMaker
 
@@ -56,7 +58,7 @@ def test_what_is_lost(change: dict[str, Any], lost: list[str]) -> None:
 @pytest.fixture
 def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     warnings: list[str] = []
-    monkeypatch.setattr(stack_guard, "warn", warnings.append)
+    monkeypatch.setattr(pulumi.log, "warn", warnings.append)
     stack_guard._warn_once.cache_clear()
     return warnings
 
@@ -127,7 +129,7 @@ def test_an_update_that_deletes_a_live_endpoint_in_a_freeze_window_is_refused_be
 ) -> None:
     for more in ((), ("renamed",)):
         after: dict[str, list[str]] = {name: [] for name in ("b", "c", *more)}
-        with pytest.raises(ReleaseFrozen, match="endpoint a: it was not deleted"):
+        with pytest.raises(ReleaseRefused, match="endpoint a: it was not deleted"):
             guard.diff("s", STAGING, STAGING | {"endpoints": after})
 
 
@@ -139,7 +141,7 @@ def test_what_does_not_serve_or_stays_is_deleted_and_changed_in_a_freeze_window(
 
 
 def test_a_destroy_is_refused_in_a_freeze_window_and_an_update_that_replaces_the_guard_is_not(guard: Guarded) -> None:
-    with pytest.raises(ReleaseFrozen, match="endpoint a"):
+    with pytest.raises(ReleaseRefused, match="endpoint a"):
         guard.delete("s", STAGING)
     guard.diff("s", STAGING, STAGING | {"bucket": "x"})
     guard.delete("s", STAGING)

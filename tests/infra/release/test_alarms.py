@@ -14,7 +14,8 @@ from botocore.validate import ParamValidator
 from infra.aws.errors import AwsRequestRefused
 from infra.names import stop_alarm
 from infra.release.alarms import AlarmReading, AlarmState, last_fired, names_of_configuration, readings
-from infra.release.gates import AlarmNotReady, require_ready
+from infra.release.failure import ReleaseRefused
+from infra.release.gates import require_ready
 from tests.infra.release.fake_aws import state_update
 
 DIMENSIONS = [{"Name": "EndpointName", "Value": "e"}]
@@ -143,7 +144,7 @@ def test_the_alarms_of_a_configuration_are_found_by_their_name() -> None:
 
 def test_a_stop_alarm_that_a_killed_stop_left_firing_says_how_to_set_it_to_ok() -> None:
     alarm = stop_alarm("new")
-    with pytest.raises(AlarmNotReady) as refused:
+    with pytest.raises(ReleaseRefused) as refused:
         require_ready("e", "new", [alarm], [AlarmState(alarm, "ALARM", "arn:me stopped the release of new")], "here")
     assert "alarm new-stop is in ALARM already (arn:me stopped the release of new)" in str(refused.value)
     assert "aws cloudwatch set-alarm-state --alarm-name new-stop --state-value OK" in str(refused.value)

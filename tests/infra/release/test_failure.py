@@ -97,8 +97,8 @@ class Pages:
 
 
 def test_only_instances_of_the_new_fleet_have_a_say() -> None:
-    assert container_log(Logs(old=1_000, new=2_000), "e", 1_500) == ["new says"]
-    assert container_log(Logs(old=1_000), "e", 1_500) == []
+    assert container_log(Logs(old=1_000, new=2_000), "e", 1.5) == ["new says"]
+    assert container_log(Logs(old=1_000), "e", 1.5) == []
 
 
 def test_tables_of_options_explain_nothing() -> None:

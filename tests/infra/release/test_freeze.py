@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from infra.release import freeze
-from infra.release.freeze import FreezeWindow, ReleaseFrozen, open_window
+from infra.release.failure import ReleaseRefused
+from infra.release.freeze import FreezeWindow, open_window
 
 DAYS = ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"]
 WEEKEND = FreezeWindow("0 18 * * FRI", timedelta(minutes=3720), "Asia/Tokyo", "weekend")
@@ -93,7 +94,7 @@ def test_numbers_of_a_setting_may_be_floats_as_pulumi_hands_them_over() -> None:
 
 
 def test_a_refusal_names_window_end_reason_and_the_way_through() -> None:
-    with pytest.raises(ReleaseFrozen) as caught:
+    with pytest.raises(ReleaseRefused) as caught:
         freeze.require_none_open("e", [WEEKEND], SATURDAY, None)
     message = str(caught.value)
     assert "endpoint e: the release did not start; the live endpoint is unchanged." in message

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from infra.aws.errors import AwsRequestRefused
-from infra.release.freeze import FreezeWindow, ReleaseFrozen
-from infra.release.gates import AlarmNotReady, VariantsDiffer
+from infra.release.failure import ReleaseRefused
+from infra.release.freeze import FreezeWindow
 from infra.release.policy import BatchSize, ReleasePolicy
 from infra.release.records import ReleaseRecord
 from tests.infra.release.fake_aws import (
@@ -41,7 +41,7 @@ def frozen(**changes: Any) -> Any:
 
 def test_an_update_is_refused_in_a_freeze_window_before_alarms_are_read() -> None:
     outcome = release(SageMaker(OLD), frozen(rollback_alarms=("missing",)))
-    assert isinstance(outcome.error, ReleaseFrozen)
+    assert isinstance(outcome.error, ReleaseRefused)
     assert outcome.operations == []
     (record,) = outcome.records
     assert (record.result, record.from_config, record.to_config) == ("refused", "old", "new")
@@ -73,7 +73,7 @@ def test_a_freeze_window_refuses_only_an_update_that_begins(sagemaker: SageMaker
 @pytest.mark.parametrize("live", [OLD, UPDATING, ROLLING_BACK], ids=["in service", "updating", "rolling back"])
 def test_the_deletion_of_a_serving_endpoint_is_refused_in_a_freeze_window(live: dict[str, Any]) -> None:
     sagemaker, records = SageMaker(live), list[ReleaseRecord]()
-    with pytest.raises(ReleaseFrozen, match="it was not deleted"):
+    with pytest.raises(ReleaseRefused, match="it was not deleted"):
         driver(sagemaker, [], keep=[records.append]).delete("e", "p/s", 600, [NIGHT])
     assert (sagemaker.operations, records) == ([], [])
 
@@ -97,7 +97,7 @@ def test_autoscaling_that_an_interrupted_release_removed_is_restored_though_the_
     sagemaker = SageMaker(OLD)
     sagemaker.recorded({"targets": [TARGET], "policies": [POLICY], "actions": []})
     outcome = release(sagemaker, frozen())
-    assert isinstance(outcome.error, ReleaseFrozen)
+    assert isinstance(outcome.error, ReleaseRefused)
     assert outcome.operations == ["register", "policy", "forget"]
 
 
@@ -110,7 +110,7 @@ def test_autoscaling_that_an_interrupted_release_removed_is_restored_though_the_
 )
 def test_an_alarm_that_is_missing_or_fires_refuses_the_update(cloudwatch: CloudWatch, reason: str) -> None:
     outcome = release(SageMaker(OLD), watched(), cloudwatch)
-    assert isinstance(outcome.error, AlarmNotReady)
+    assert isinstance(outcome.error, ReleaseRefused)
     assert (outcome.operations, outcome.result) == ([], "refused")
     assert outcome.records[0].reason.startswith(reason)
 
@@ -139,7 +139,7 @@ def variants_change() -> SageMaker:
 def test_other_variants_are_refused_under_a_strategy_that_moves_in_steps(strategy: Any) -> None:
     policy = ReleasePolicy(strategy, batch=BatchSize("percent", 10))
     outcome = release(variants_change(), request(policy=policy))
-    assert isinstance(outcome.error, VariantsDiffer)
+    assert isinstance(outcome.error, ReleaseRefused)
     assert (outcome.operations, outcome.result) == ([], "refused")
     assert outcome.records[0].changes[:2] == ("A: removed", "C: added")
 
