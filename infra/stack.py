@@ -101,7 +101,7 @@ def moved(created: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Proble
         yield Problem(
             "account-changed",
             f"the credentials are of account {now['accountId']}, but the stack was created in account "
-            f"{created['accountId']}. Use credentials of that account; another account requires another stack.",
+            f"{created['accountId']}. Use credentials of that account. For another account, create another stack.",
             path=("aws",),
         )
 

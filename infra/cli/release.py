@@ -58,7 +58,7 @@ def watch(stack: Stack, endpoint: EndpointName = None, cwd: Directory = Path()) 
     try:
         last = _watched(target)
     except KeyboardInterrupt:
-        _print(f"{target.name}: no longer watched; the change in progress continues.")
+        _print(f"{target.name}: stopped watching; the change in progress continues.")
         raise typer.Exit(INTERRUPTED) from None
     raise typer.Exit(last.exit_code)
 
@@ -108,10 +108,10 @@ def stop(
     try:
         after = stopping.run(before, target.caller(), target.deadline_seconds())
     except KeyboardInterrupt:
-        _print(f"{target.name}: the stop was cancelled, and the alarm is OK again. SageMaker may roll back still.")
+        _print(f"{target.name}: the stop was cancelled, and the alarm is OK again. SageMaker may still roll back.")
         raise typer.Exit(INTERRUPTED) from None
     if after is None:
-        _fail(f"{target.name} was deleted by another party.")
+        _fail(f"{target.name} was deleted by someone else.")
     reason = f": {after.failure_reason}" if after.failure_reason else "."
     if after.serves(before.config_name):
         _print(f"{target.name}: stopped the release of {before.target_config}; {before.config_name} is live{reason}")

@@ -92,7 +92,7 @@ class VariantAlarms(pulumi.ComponentResource):
         return self._alarm(
             purpose,
             milliseconds * 1000,  # the metric is in microseconds
-            f"The slowest of a hundred requests take the model more than {milliseconds:g} ms",
+            f"The p99 of ModelLatency is more than {milliseconds:g} ms",
             namespace=metric.namespace,
             metric_name=metric.name,
             dimensions=self._dimensions,

@@ -85,8 +85,8 @@ class ScalingRecords:
         record, problems = checked(endpoint, body)
         for problem in problems:
             self._warn(
-                f"s3://{self._bucket}/{key}: {problem}. It is left out of the autoscaling that is restored. If it is "
-                "missing there, register it by hand; earlier versions of the object may have it."
+                f"s3://{self._bucket}/{key}: {problem}. It is not restored. If the endpoint lacks it, register it by "
+                "hand; earlier versions of the object may have it."
             )
         return record
 
@@ -250,7 +250,7 @@ class EndpointAutoscaling:
         if recorded := self.forget(endpoint):
             actions = ", ".join(action["ScheduledActionName"] for action in recorded.get("actions", ()))
             lost = f"; these scheduled actions are not restored: {actions}" if actions else ""
-            self._report(f"{endpoint}: autoscaling is not restored: the stack ends it or registers it itself{lost}")
+            self._report(f"{endpoint}: autoscaling is not restored: the stack removes it or registers it itself{lost}")
 
     def is_removed(self, endpoint: str) -> bool:
         """Whether a record exists; False if it cannot be read."""

@@ -190,7 +190,7 @@ class ReleaseDriver:
         request = rollout.request
         new = self._sagemaker.describe_endpoint_config(EndpointConfigName=request.config_name)
         self._pass_gates(live, new, rollout)
-        at_once = "; as its variants change, all traffic moves at once and no alarm rolls it back"
+        at_once = "; because its variants change, all traffic moves at once and no alarm rolls it back"
         how = "" if rollout.guarded else at_once
         self._report(f"{live.name}: updating from {live.config_name} to {request.config_name}{how}")
         old = self._reader.configuration(live.config_name)
@@ -316,7 +316,7 @@ class ReleaseDriver:
             health_check=failure.health_check_timeout(reason, config, log),
         )
         if live is None:
-            return failure.failed(name, config_name, "deleted by another party", evidence, failure.CREATED_AGAIN)
+            return failure.failed(name, config_name, "deleted by someone else", evidence, failure.CREATED_AGAIN)
         if live.status == "UpdateRollbackFailed":
             return failure.stuck(name, config_name, evidence)
         if live.status == "InService":

@@ -104,7 +104,7 @@ class Rollout:
         """Record a rollout that finished while no deployment was watching, or that one did not take for a success."""
         self.needed, self.requested, self.began = True, "update", now
         self.from_config = self.request.previous.config_name
-        self.note = "it was live already when this deployment began; its duration is not known"
+        self.note = "it was live already when this deployment began; its duration is unknown"
 
     def observe(self, endpoint: EndpointDescription, alarms: Sequence[AlarmState], now: float) -> None:
         """Take an observation of the endpoint and of its alarms at `now` into account."""

@@ -191,7 +191,7 @@ def _verdict_in_service(
     last release decides, if it is about the live configuration and nothing has failed since."""
     live, reason = endpoint.config_name, endpoint.failure_reason
     if attempted != live and (record is None or record.to_config != attempted):
-        return "Degraded", f"the release of {attempted} did not arrive; {live} is live{_because(reason)}"
+        return "Degraded", f"the release of {attempted} did not succeed; {live} is live{_because(reason)}"
     if record is None or live not in (record.from_config, record.to_config):
         if reason:
             return "Degraded", f"the last change failed; {live} is live{_because(reason)}"

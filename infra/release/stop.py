@@ -1,4 +1,4 @@
-"""Stops a release: SageMaker has no call for it, so an alarm that rolls the release back is set to ALARM."""
+"""Stops a release: SageMaker has no API for it, so an alarm that rolls the release back is set to ALARM."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ReleaseStop:
             watches = endpoint.keeps_its_variants and bool(alarms.states(self._cloudwatch, [alarm]))
         if not watches:
             raise CannotStop(
-                f"endpoint {name}: the release of {new} cannot be stopped. SageMaker has no call for it, and alarm "
+                f"endpoint {name}: the release of {new} cannot be stopped. SageMaker has no API for it, and alarm "
                 f"{alarm}, which would roll it back, does not exist: only a release with release.bakeSeconds or "
                 "release.intervalSeconds above 0 has one."
             )

@@ -90,7 +90,8 @@ def option_warning(variable: str) -> str | None:
         return None
     near = nearest(option, OPTIONS)
     hint = f"Did you mean {PREFIX}{near}?" if near else f"Known options: {', '.join(OPTIONS)}."
-    return f"is not a known option of Triton's container (docker/sagemaker/serve). {hint} Ignore this if it is newer."
+    ignore = "Ignore this if a newer image has it."
+    return f"is not a known option of Triton's container (docker/sagemaker/serve). {hint} {ignore}"
 
 
 class ContainerSettings(Section):

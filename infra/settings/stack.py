@@ -90,7 +90,7 @@ class Settings(StackSections):
         try:
             _ = self.image_sources
         except ValueError as error:
-            return f"{error} Or mirror another image with image.source."
+            return f"{error} Use one of these, or mirror another image with image.source."
         return None
 
     def _in_other_region(self, arn: str | None) -> str | None:

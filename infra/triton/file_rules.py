@@ -220,7 +220,7 @@ def force_cpu_input(model: Model, _: Deployment) -> Findings:
             yield Finding(f"{FORCE_CPU} is {value!r}", "parameters")
 
 
-@model_rule("template-leftover", "Replace it by its value", "tensorrtllm_backend: fill_template.py", "warning")
+@model_rule("template-leftover", "Replace it with its value", "tensorrtllm_backend: fill_template.py", "warning")
 def template_leftover(model: Model, _: Deployment) -> Findings:
     """Triton does not expand `${…}`; a template's tool did not fill it in."""
     for at, text in _texts(model.config):

@@ -219,7 +219,7 @@ def test_watch_knows_of_a_rollback_that_is_not_on_record_and_that_sagemaker_is_s
     account.s3 = S3(ReleaseRecord("iris", "succeeded", None, "old", 0.0, 1.0, "arn:ci", "canary"))
     account.becomes(ROLLING_OUT, ROLLING_BACK, OLD)
     assert account.run("watch") == 1
-    assert "the release of new did not arrive; old is live: ping failed" in capsys.readouterr().out
+    assert "the release of new did not succeed; old is live: ping failed" in capsys.readouterr().out
 
 
 def test_watch_of_a_release_that_arrives_exits_with_0(account: Account, capsys: Capture) -> None:
@@ -295,7 +295,7 @@ def test_stop_that_comes_too_late_says_what_is_live(account: Account, capsys: Ca
 @pytest.mark.parametrize(
     ("ended", "words"),
     [
-        (None, "iris was deleted by another party"),
+        (None, "iris was deleted by someone else"),
         ({**OLD, "EndpointStatus": "UpdateRollbackFailed", "FailureReason": "x"}, "UpdateRollbackFailed"),
     ],
 )

@@ -115,7 +115,7 @@ def test_the_endpoint_gets_to_serve_the_requested_configuration(sagemaker: SageM
     ],
     ids=[
         *("first creation fails", "rolled back", "rolled back after a lost answer", "attached update fails"),
-        *("rollback failed before", "rollback fails", "deleted by another party", "times out", "refused by AWS"),
+        *("rollback failed before", "rollback fails", "deleted by someone else", "times out", "refused by AWS"),
     ],
 )
 def test_any_other_end_is_an_error_and_on_record(

@@ -224,7 +224,7 @@ def test_the_verdict(endpoint: EndpointDescription, last: ReleaseRecord | None, 
 
 
 def test_a_rollback_that_was_watched_is_known_before_it_is_on_record() -> None:
-    assert verdict(LIVE, record(), attempted="new") == ("Degraded", "the release of new did not arrive; old is live")
+    assert verdict(LIVE, record(), attempted="new") == ("Degraded", "the release of new did not succeed; old is live")
     assert verdict(LIVE, record(), attempted="old")[0] == "Healthy"
     on_record = verdict(LIVE, record("rolledBack", "old", "new"), attempted="new")
     assert on_record == ("Degraded", "the release of new was rolled back; old is live: alarm fired")
