@@ -87,7 +87,8 @@ class Project:
             name, config = _value(entries, "name"), _value(entries, "config")
             if not isinstance(name, ScalarNode) or not name.value:
                 raise StackFileError(f"{file} does not name a project.")
-            stacks = _value(entries, "stackConfigDir")
+            # `config` was the directory of stack files until 2022
+            stacks = config if isinstance(config, ScalarNode) else _value(entries, "stackConfigDir")
             directory = file.parent / str(stacks.value) if isinstance(stacks, ScalarNode) else file.parent
             return cls(name.value, file, directory, dict(_config(_entries(config), name.value, file)))
         except InvalidYamlError as error:

@@ -1,7 +1,7 @@
 """The endpoint of a `python -m infra release` command, even while the stack file has mistakes.
 
-During an incident the file is being edited. These commands only require the configuration of the `aws` provider and the
-endpoint's name; the other settings complete what SageMaker returns.
+During an incident the file is being edited. These commands only require the region and the endpoint's name; the other
+settings complete what SageMaker returns.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def find(stack: str, endpoint: str | None, directory: Path) -> ReleaseTarget:
         settings = file.settings()
         names = list(settings.endpoints)
     except StackFileError as mistakes:
-        _warn(f"warning: {mistakes}\nThis command uses only the aws configuration and the endpoint names of this file.")
+        _warn(f"warning: {mistakes}\nThis command uses only the region and the endpoint names of this file.")
         file, settings = StackFile.read(path), None
         endpoints = file.config.get(f"{file.project.name}:endpoints")
         names = [str(name) for name in endpoints] if isinstance(endpoints, Mapping) else []
@@ -113,7 +113,7 @@ def find(stack: str, endpoint: str | None, directory: Path) -> ReleaseTarget:
         is_listed=settings is not None and name in names,
         settings=settings.endpoints.get(name) if settings else None,
         bucket=_bucket(file, settings),
-        session=aws_session(file),
+        session=aws_session(file, tolerant=settings is None),
     )
     if not target.is_listed:
         target.require_owned()

@@ -89,8 +89,7 @@ class EcrRepository:
     def missing_layers(self, digests: Sequence[str]) -> set[str]:
         """The digests that the repository does not have."""
         available: set[str] = set()
-        for start in range(0, len(digests), MAX_DIGESTS_A_CALL):
-            batch = list(digests[start : start + MAX_DIGESTS_A_CALL])
+        for batch in _batches(digests, MAX_DIGESTS_A_CALL):
             answer = self._call("BatchCheckLayerAvailability", repositoryName=self._name, layerDigests=batch)
             layers = answer.get("layers", [])
             available |= {layer["layerDigest"] for layer in layers if layer["layerAvailability"] == "AVAILABLE"}
@@ -189,3 +188,7 @@ def tag_is_immutable(tag: str, mutability: str, exclusion_filters: Iterable[str]
     matches = any(fnmatchcase(tag, pattern) for pattern in exclusion_filters)
     excluded = matches and mutability.endswith("_WITH_EXCLUSION")
     return mutability.startswith("IMMUTABLE") != excluded
+
+
+def _batches(digests: Sequence[str], size: int) -> list[list[str]]:
+    return [list(digests[start : start + size]) for start in range(0, len(digests), size)]

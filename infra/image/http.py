@@ -236,7 +236,10 @@ def _extent(response: BaseHTTPResponse) -> tuple[int, int | None]:
             raise Broken("the registry sent a part without a valid Content-Range.")
         return int(extent[1]), None if extent[2] == "*" else int(extent[2])
     length = response.headers.get("Content-Length", "")
-    return 0, int(length) if re.fullmatch(_LENGTH, length) else None
+    if length and not re.fullmatch(_LENGTH, length):
+        response.close()
+        raise Broken("the registry sent an invalid Content-Length.")
+    return 0, int(length) if length else None
 
 
 def _redirected(url: str, location: str) -> str:

@@ -83,6 +83,12 @@ def validate(
     return settings, validation
 
 
+def provider_config(config: Mapping[str, str], project: str) -> dict[str, str]:
+    """The known keys of the `aws` provider in `config`, including misspelt ones."""
+    given = {**{_intended(key, config, project): value for key, value in config.items()}, **config}
+    return {f"aws:{key}": given[f"aws:{key}"] for key in sorted(AWS_KEYS) if f"aws:{key}" in given}
+
+
 def in_plain_text(key: str, value: Any, stack: str | None, *below: str) -> Iterator[Problem]:
     """A problem for each text in a setting whose values must be secrets; other types are reported as such."""
     if isinstance(value, Mapping):

@@ -389,6 +389,7 @@ MISTAKES = {
     "unknown key": f"{BASE}      instanceTyp: ml.c5.xlarge\n",
     "wrong value": f"{BASE}      release: {{strategy: canary, percent: 99}}\n",
     "no models": BASE.replace("      model: {path: models}\n", ""),
+    "misspelt provider": f"{BASE}  aws:allowedAccountId: x\n",
     "two endpoints in one": f"{BASE}    rose: {{model: {{path: models}}, instanceTyp: x}}\n",
     "unknown key beside config": f"{BASE}configg: 1\n",
     "not YAML": f"{BASE}  p:freezeWindows: [{{\n",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.aws.session import AwsSession, AwsSessionRefused
+from infra.aws.session import AwsSession
 from infra.cli.project import StackFileError
 from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile
@@ -133,13 +133,15 @@ def test_a_session_has_the_provider_s_configuration(tmp_path: Path, monkeypatch:
     assert client.meta.config.retries["total_max_attempts"] == 3
 
 
-def test_a_session_requires_a_region_and_known_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tolerant_session_reads_misspelt_keys_of_the_provider_and_ignores_unknown_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for variable in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    stack = BASE.replace("aws:region", "aws:regoin") + "  aws:nonsense: 1\n"
+    file = StackFile.find("dev", project(tmp_path, stack))
+    assert aws_session(file, tolerant=True).region == "ap-northeast-1"
     file = StackFile.find("dev", project(tmp_path, BASE.replace("  aws:region: ap-northeast-1\n", "")))
     with pytest.raises(StackFileError, match=r"dev\.yaml has no readable aws:region\. Set AWS_REGION\."):
-        aws_session(file)
-    file = StackFile.find("dev", project(tmp_path, f"{BASE}  aws:nonsense: 1\n"))
-    with pytest.raises(AwsSessionRefused, match="aws:nonsense"):
-        aws_session(file)
+        aws_session(file, tolerant=True)

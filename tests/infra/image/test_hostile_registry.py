@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from io import BytesIO
 from typing import Any
 
 import pytest
@@ -131,7 +130,10 @@ def answer(status: int = 200, **headers: str) -> urllib3.HTTPResponse:
 @pytest.mark.parametrize(
     "response",
     [
+        lambda: answer(Content_Length="9" * 5000),
         lambda: answer(Content_Length="9" * 18),
+        lambda: answer(Content_Length="-1"),
+        lambda: answer(Content_Length="1e9"),
         lambda: answer(206),
         lambda: answer(206, Content_Range="bytes 0-0/" + "9" * 5000),
         lambda: answer(206, Content_Range="bytes " + "9" * 5000 + "-0/1"),
@@ -146,12 +148,6 @@ def test_an_absurd_extent_is_an_error_of_the_transfer(response: Callable[[], url
     with pytest.raises(ImageCopyError) as refused:
         reader.read(0, 1)
     printed(refused.value)
-
-
-@pytest.mark.parametrize("length", ["9" * 5000, "-1", "1e9"])
-def test_an_absurd_length_is_ignored(length: str) -> None:
-    response = urllib3.HTTPResponse(BytesIO(b"x"), {"Content-Length": length}, 200, preload_content=False)
-    assert BlobReader(lambda start: response, 1, "image: layer", ONCE).read(0, 1) == b"x"
 
 
 def redirecting(monkeypatch: pytest.MonkeyPatch, *targets: str) -> list[tuple[str, str | None]]:
