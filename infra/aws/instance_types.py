@@ -61,8 +61,15 @@ def has_neuron(instance_type: str) -> bool:
 
 
 def amd64_alternative(instance_type: str) -> str:
-    """A common amd64 type, with a GPU if the given type has one."""
-    return "ml.g5.xlarge" if has_gpu(instance_type) else "ml.c7i.xlarge"
+    """The amd64 type of the same class and size, of the same generation or the newest before it: `ml.c8g.xlarge` →
+    `ml.c7i.xlarge`, `ml.g5g.xlarge` → `ml.g5.xlarge`. Otherwise a common type, with GPUs if the given one has any."""
+    processor, default = ("", "ml.g5.xlarge") if has_gpu(instance_type) else ("i", "ml.c7i.xlarge")
+    parts = re.fullmatch(r"ml\.([a-z]+)(\d+)g[a-z]*\.(\w+)", instance_type)
+    if parts is None:
+        return default
+    family, generation, size = parts[1], int(parts[2]), parts[3]
+    candidates = (f"ml.{family}{older}{processor}.{size}" for older in range(generation, 4, -1))
+    return next((candidate for candidate in candidates if candidate in hosting_instance_types()), default)
 
 
 @cache

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from infra.aws.errors import aws_calls
 from infra.aws.session import AwsSession
-from infra.cli.project import StackFileError
+from infra.cli import salvage
+from infra.cli.project import StackFileError, content
 from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile, stack_path
 from infra.release.live import EndpointReader
@@ -99,9 +100,8 @@ def find(stack: str, endpoint: str | None, directory: Path) -> ReleaseTarget:
         names = list(settings.endpoints)
     except StackFileError as mistakes:
         _warn(f"warning: {mistakes}\nThis command uses only the region and the endpoint names of this file.")
-        file, settings = StackFile.read(path), None
-        endpoints = file.config.get(f"{file.project.name}:endpoints")
-        names = [str(name) for name in endpoints] if isinstance(endpoints, Mapping) else []
+        file, settings = _readable(path), None
+        names = _names(file)
     if endpoint is None and len(names) != 1:
         problem = f"has several endpoints: {', '.join(names)}" if names else "has no readable endpoint"
         raise StackFileError(f"stack {file.stack} {problem}. Give the argument ENDPOINT.")
@@ -118,6 +118,20 @@ def find(stack: str, endpoint: str | None, directory: Path) -> ReleaseTarget:
     if not target.is_listed:
         target.require_owned()
     return target
+
+
+def _readable(path: Path) -> StackFile:
+    """The file, or the valid YAML in it."""
+    file = StackFile.read(path)
+    return file if file.has_config else StackFile.read(path, salvage.readable(content(path)))
+
+
+def _names(file: StackFile) -> list[str]:
+    key = f"{file.project.name}:endpoints"
+    endpoints = file.config.get(key)
+    if isinstance(endpoints, Mapping):
+        return [str(name) for name in endpoints]
+    return [] if file.has((key,)) else salvage.names_below(content(file.path), key)
 
 
 def _bucket(file: StackFile, settings: Settings | None) -> str | None:

@@ -66,14 +66,17 @@ class StackFile:
     _yaml: ConfigReader = field(default_factory=ConfigReader)
 
     @classmethod
-    def read(cls, path: Path) -> StackFile:
+    def read(cls, path: Path, text: str | None = None) -> StackFile:
         """
+        Args:
+            text: what to read instead of the file's content.
+
         Raises:
             StackFileError: the file does not exist, or there is no `Pulumi.yaml` next to it or above it.
         """
         file = cls(path, Project.at(path.absolute().parent, "A stack file must be in its project's directory."))
         try:
-            file._read_stack(compose(content(path), str(path)))
+            file._read_stack(compose(content(path) if text is None else text, str(path)))
             for key, (key_node, node) in file.project.config.items() if file.has_config else ():
                 file._set_elsewhere(key, key_node, node)
         except InvalidYamlError as error:

@@ -5,9 +5,11 @@ URLs of blobs are signed or go with a token, so no message and no exception cont
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import random
 import re
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,6 +32,7 @@ _TIMEOUT = urllib3.Timeout(connect=10, read=60)
 _ONCE = urllib3.Retry(0, redirect=False)
 _MAX_REDIRECTS = 5  # registries send blobs from elsewhere
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_METADATA_IPV6 = ipaddress.ip_address("fd00:ec2::254")  # EC2 User Guide, "Use the Instance Metadata Service"
 _LENGTH = r"\d{1,18}"
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 # S3's responses to an expired URL or expired credentials: a new URL works, or nothing does
@@ -89,8 +92,8 @@ class Http:
     def get(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
         """The response of any status, with its body unread.
 
-        Redirects are followed, without the token to another host; not from HTTPS to HTTP, which the addresses use where
-        AWS's instances return credentials to every caller.
+        Redirects are followed, without the token to another host; not from HTTPS to HTTP, and not to link-local
+        addresses, where AWS's instances return credentials to every caller.
 
         Raises:
             Broken: the request fails, or a redirect is not followed.
@@ -102,6 +105,7 @@ class Http:
                 return response
             response.close()
             target = _redirected(url, location)
+            refuse_link_local(target)
             if _origin(target) != _origin(url):
                 headers = {name: value for name, value in headers.items() if name != "Authorization"}
             url = target
@@ -109,7 +113,7 @@ class Http:
 
     def _get(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
         try:
-            return self._manager(ProxyConfiguration(get_environ_proxies(url)).proxy_url_for(url)).request(
+            return self._manager(_proxy(url)).request(
                 "GET",
                 url,
                 headers={"Accept-Encoding": "identity", **headers},
@@ -240,6 +244,25 @@ def _extent(response: BaseHTTPResponse) -> tuple[int, int | None]:
         response.close()
         raise Broken("the registry sent an invalid Content-Length.")
     return 0, int(length) if length else None
+
+
+def refuse_link_local(url: str) -> None:
+    """Refuse a host that is, or resolves to, a link-local address. A proxy resolves the name itself."""
+    host = urlsplit(url).hostname or ""
+    try:
+        resolved = [] if _proxy(url) else [info[4][0] for info in socket.getaddrinfo(host, None)]
+        addresses = [ipaddress.ip_address(str(address).partition("%")[0]) for address in resolved]
+    except (OSError, ValueError):
+        return  # the request reports it
+    for address in addresses:
+        address = getattr(address, "ipv4_mapped", None) or address
+        if address.is_link_local or address == _METADATA_IPV6:
+            raise Broken(f"the registry redirects to {printable(host)}, a link-local address.", tries=1)
+
+
+def _proxy(url: str) -> str | None:
+    proxy: str | None = ProxyConfiguration(get_environ_proxies(url)).proxy_url_for(url)
+    return proxy
 
 
 def _redirected(url: str, location: str) -> str:

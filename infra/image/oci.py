@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from infra.image.errors import ImageNotFound, RegistryRefused, UnsupportedImage
-from infra.image.http import Broken, Http, Retry, check_status, from_byte
+from infra.image.http import Broken, Http, Retry, check_status, from_byte, refuse_link_local
 from infra.image.manifest import MAX_MANIFEST_BYTES, READABLE_MEDIA_TYPES, UNREADABLE, verify_digest
 from infra.image.reference import ImageReference
 
@@ -90,6 +90,7 @@ class DistributionRepository:
                 f"{self}: the registry's token service does not use {self._scheme}. Choose another registry."
             )
         query = {"scope": f"repository:{self._name}:pull", "service": challenge.get("service", self._host)}
+        refuse_link_local(realm)
         response = self._http.get(f"{realm}?{urlencode(query)}", {})
         if response.status in (400, 401, 403):
             raise self._refusal(response)

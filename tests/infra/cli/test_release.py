@@ -392,7 +392,8 @@ MISTAKES = {
     "misspelt provider": f"{BASE}  aws:allowedAccountId: x\n",
     "two endpoints in one": f"{BASE}    rose: {{model: {{path: models}}, instanceTyp: x}}\n",
     "unknown key beside config": f"{BASE}configg: 1\n",
-    "not YAML": f"{BASE}  p:freezeWindows: [{{\n",
+    "not YAML in an endpoint": f"{BASE}      release: {{strategy: canary\n  p:alarms: {{}}\n",
+    "not YAML elsewhere": f"{BASE}  p:freezeWindows: [{{\n",
     "tab": f"{BASE}\tp:freezeWindows: []\n",
     "secret as a whole": """
 config:
@@ -425,16 +426,15 @@ def test_mistakes_in_the_stack_file_are_warnings_and_stop_nothing(
 
 def test_the_only_endpoint_of_a_file_with_mistakes_needs_no_name(account: Account) -> None:
     account.sagemaker.tags = {OWNER_TAG: "p/dev"}
-    for mistake in ("unknown key", "wrong value", "no models"):
+    for mistake in ("unknown key", "wrong value", "no models", "not YAML in an endpoint", "not YAML elsewhere"):
         (account.directory / "Pulumi.dev.yaml").write_text(MISTAKES[mistake])
         assert account.run("status") == 0
 
 
 def test_without_a_name_that_can_be_read_one_has_to_be_given(account: Account, capsys: Capture) -> None:
-    for mistake in ("secret as a whole", "not YAML"):
-        (account.directory / "Pulumi.dev.yaml").write_text(MISTAKES[mistake])
-        assert account.run("status") == 2
-        assert "has no readable endpoint" in capsys.readouterr().err
+    (account.directory / "Pulumi.dev.yaml").write_text(MISTAKES["secret as a whole"])
+    assert account.run("status") == 2
+    assert "has no readable endpoint" in capsys.readouterr().err
     (account.directory / "Pulumi.dev.yaml").write_text(MISTAKES["two endpoints in one"])
     assert account.run("status") == 2
     assert "several endpoints: iris, rose" in capsys.readouterr().err

@@ -11,7 +11,7 @@ import urllib3
 
 from infra.image.copy import copy_image
 from infra.image.errors import EcrRefused, ImageCopyError, TransferFailed, UnsupportedImage
-from infra.image.http import BlobReader, Broken, Http, Retry
+from infra.image.http import BlobReader, Broken, Http, Retry, refuse_link_local
 from infra.image.manifest import (
     DOCKER_CONFIG,
     DOCKER_LAYER,
@@ -159,6 +159,8 @@ def redirecting(monkeypatch: pytest.MonkeyPatch, *targets: str) -> list[tuple[st
         return answer(307, Location=targets[len(asked) - 1]) if len(asked) <= len(targets) else answer()
 
     monkeypatch.setattr(Http, "_get", get)
+    addresses = {"metadata.test": "169.254.169.254", "cdn.test": "192.0.2.1", "registry.test": "192.0.2.2"}
+    monkeypatch.setattr("socket.getaddrinfo", lambda host, port: [(0, 0, 0, "", (addresses.get(host, host), 0))])
     return asked
 
 
@@ -166,7 +168,13 @@ def redirecting(monkeypatch: pytest.MonkeyPatch, *targets: str) -> list[tuple[st
     "target",
     [
         "http://cdn.test/blob",
-        "http://169.254.169.254/latest/meta-data/iam/security-credentials/",
+        "https://169.254.169.254/latest/meta-data/iam/security-credentials/",
+        "https://169.254.170.2/v2/credentials",
+        "https://[fe80::1]/",
+        "https://[fd00:ec2::254]/",
+        "https://[::ffff:169.254.169.254]/",
+        "https://metadata.test/",
+        "//169.254.169.254/",
         "file:///etc/passwd",
         "ftp://cdn.test/",
         "https://[",
@@ -196,6 +204,11 @@ def test_a_redirect_to_another_host_is_followed_without_the_token(monkeypatch: p
         ("https://registry.test/other", "Bearer x"),
         ("https://cdn.test/blob", None),
     ]
+
+
+def test_a_link_local_token_service_is_refused() -> None:
+    with pytest.raises(Broken, match="link-local"):
+        refuse_link_local("https://169.254.169.254/token")
 
 
 def test_the_words_of_aws_are_printed_in_a_line() -> None:
