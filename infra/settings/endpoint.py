@@ -21,7 +21,7 @@ from infra.settings.alarms import MAX_ROLLBACK_ALARMS, AlarmSettings
 from infra.settings.kms import KmsKeyArn
 from infra.settings.release import AllAtOnce, ReleaseSettings
 from infra.settings.section import Broken, Effect, Section, rule, setting, violation, warning
-from infra.settings.variant import InstanceVariant, Variant
+from infra.settings.variant import InstanceVariant
 
 MAX_NAME = 55
 """SageMaker's 63 (API `ModelName`) without the 8 characters that Pulumi appends to the names of Model and
@@ -58,7 +58,7 @@ VariantName = Annotated[str, AfterValidator(partial(_name, kind="variant")), Wit
 class EndpointSettings(Section):
     """One SageMaker endpoint. In the stack file, the keys of its only variant may be on the endpoint itself."""
 
-    variants: dict[VariantName, Variant] = setting(
+    variants: dict[VariantName, InstanceVariant] = setting(
         "Production variants by name, each with its own model, capacity and weight. With one variant, set its keys on "
         f"the endpoint itself instead; it is then named {ONLY_VARIANT}.",
         min_length=1,
@@ -114,24 +114,19 @@ class EndpointSettings(Section):
         return {**long, "properties": short["properties"] | long["properties"], "required": []}
 
     @property
-    def instance_variants(self) -> Mapping[str, InstanceVariant]:
-        """The variants that run on a fleet of instances."""
-        return {name: variant for name, variant in self.variants.items() if isinstance(variant, InstanceVariant)}
-
-    @property
     def scaled_variants(self) -> list[str]:
         """The variants with autoscaling."""
-        return [name for name, variant in self.instance_variants.items() if variant.autoscaling]
+        return [name for name, variant in self.variants.items() if variant.autoscaling]
 
     @property
     def fleet_sizes(self) -> list[int]:
         """The numbers of instances that a variant's live fleet may have when a release starts."""
-        return sorted({size for variant in self.instance_variants.values() for size in variant.sizes})
+        return sorted({size for variant in self.variants.values() for size in variant.sizes})
 
     @property
     def provisioning(self) -> Duration:
         """The time until the capacity of the slowest variant answers."""
-        times = [variant.provisioning for variant in self.instance_variants.values()]
+        times = [variant.provisioning for variant in self.variants.values()]
         return Duration(max(time.minimum for time in times), max(time.maximum for time in times))
 
     @property
@@ -214,7 +209,7 @@ class EndpointSettings(Section):
     def kms_key_for_local_disks(self) -> str | None:
         """SageMaker API CreateEndpointConfig, KmsKeyId: the key does not encrypt local instance storage. Earlier
         versions of that page say that the call fails."""
-        types = sorted(variant.instance_type for variant in self.instance_variants.values())
+        types = sorted(variant.instance_type for variant in self.variants.values())
         local = next(filter(instance_types.has_local_disks, types), None)
         if self.volume_kms_key_arn is None or local is None:
             return None
@@ -247,7 +242,7 @@ class EndpointSettings(Section):
 
     @rule("release.strategy")
     def inf1_strategy(self) -> str | None:
-        types = sorted(variant.instance_type for variant in self.instance_variants.values())
+        types = sorted(variant.instance_type for variant in self.variants.values())
         inferentia = next((type_ for type_ in types if type_.startswith("ml.inf1.")), None)
         if inferentia is None or self.release.strategy == "allAtOnce":
             return None
@@ -259,7 +254,7 @@ class EndpointSettings(Section):
     @rule("release")
     def step_size(self) -> Broken:
         """SageMaker API TrafficRoutingConfig, RollingUpdatePolicy."""
-        for name, variant in self.instance_variants.items():
+        for name, variant in self.variants.items():
             for fleet, key in sorted(variant.limits.items()):
                 if problem := estimate.batch_problem(self.release.policy, fleet):
                     unit, _, message = problem.partition(": ")
@@ -282,7 +277,7 @@ class EndpointSettings(Section):
     @rule("release.timeoutSeconds")
     def timeout_shorter_than_start(self) -> str | None:
         timeout = self.release.timeout_seconds
-        start = max(variant.slowest_start for variant in self.instance_variants.values())
+        start = max(variant.slowest_start for variant in self.variants.values())
         if start < timeout:
             return None
         return (

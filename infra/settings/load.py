@@ -13,7 +13,7 @@ from infra.diagnostics import messages
 from infra.diagnostics.problem import ConfigurationError, Location, Problem, key_of, path_of
 from infra.diagnostics.suggest import nearest
 from infra.settings.annotation import nesting
-from infra.settings.bounds import MAX_DEPTH, MAX_DIGITS, too_deep
+from infra.settings.bounds import MAX_DEPTH, too_deep
 from infra.settings.partial import PartialValidation
 from infra.settings.stack import Settings
 
@@ -199,13 +199,9 @@ _TOO_DEEP = object()
 def _parse(text: str) -> Any:
     """Pulumi passes structured values as JSON, and scalars as they are."""
     try:
-        value = json.loads(text, parse_int=_int) if text[:1] in ("{", "[") else text
+        value = json.loads(text) if text[:1] in ("{", "[") else text
     except RecursionError:
         return _TOO_DEEP
     except ValueError:
         return text
     return _TOO_DEEP if too_deep(value) else value
-
-
-def _int(digits: str) -> int | str:
-    return digits if len(digits) > MAX_DIGITS else int(digits)

@@ -32,18 +32,9 @@ _INVALID: Final = object()
 
 @dataclass(frozen=True)
 class _Key:
-    """A key of a section.
+    """A key of a section."""
 
-    Attributes:
-        name: the name of its field.
-    """
-
-    section: type[Section]
-    name: str
-
-    @cached_property
-    def field(self) -> FieldInfo:
-        return self.section.model_fields[self.name]
+    field: FieldInfo
 
     @cached_property
     def sections(self) -> Mapping[str | None, type[Section]]:
@@ -84,8 +75,8 @@ def _strict(type_: Any, *metadata: Any) -> TypeAdapter[Any]:
 
 
 @cache
-def _keys(section: type[Section]) -> tuple[_Key, ...]:
-    return tuple(_Key(section, name) for name in section.model_fields)
+def _keys(section: type[Section]) -> Mapping[str, _Key]:
+    return {name: _Key(field) for name, field in section.model_fields.items()}
 
 
 class PartialValidation:
@@ -124,7 +115,7 @@ class PartialValidation:
         values, implied = section.in_shape(values)
         if implied:
             self._written[(*place, *implied)] = self._as_written(place)
-        fields = {key.name: self._field(key, values, place) for key in _keys(section)}
+        fields = {name: self._field(key, values, place) for name, key in _keys(section).items()}
         valid = {name: value for name, value in fields.items() if value is not _INVALID}
         partial = section.as_far_as_valid(valid, values.keys())
         for problem in [*partial.broken_rules("error")]:

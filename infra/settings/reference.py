@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any, Literal, get_origin
@@ -181,15 +181,11 @@ def _range(schema: dict[str, Any]) -> str:
         ("minItems", "maxItems", " items"),
         ("minProperties", "maxProperties", " keys"),
     ):
-        parts += _span(schema.get(low), schema.get(high), unit)
+        least, most = schema.get(low), schema.get(high)
+        if most is not None:
+            parts.append(f"at most {most}{unit}" if least is None else f"{least} to {most}{unit}")
+        elif least is not None:
+            parts.append("not empty" if unit and least == 1 else f"{least}{unit} or more")
     parts += [f"more than {schema['exclusiveMinimum']}"] if "exclusiveMinimum" in schema else []
     parts += [f"less than {schema['exclusiveMaximum']}"] if "exclusiveMaximum" in schema else []
     return ", ".join(parts)
-
-
-def _span(low: Any, high: Any, unit: str) -> Sequence[str]:
-    if low is None and high is None:
-        return []
-    if high is None:
-        return ["not empty" if unit and low == 1 else f"{low}{unit} or more"]
-    return [f"at most {high}{unit}" if low is None else f"{low} to {high}{unit}"]

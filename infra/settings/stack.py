@@ -30,10 +30,10 @@ class Settings(StackSections):
     """A stack: its sections and the rules across them."""
 
     @property
-    def _instance_variants(self) -> Iterator[tuple[tuple[str, ...], InstanceVariant]]:
-        """The variants on instances, with their paths below `endpoints`."""
+    def _variants(self) -> Iterator[tuple[tuple[str, ...], InstanceVariant]]:
+        """The variants, with their paths below `endpoints`."""
         for name, endpoint in self.endpoints.items():
-            for variant, settings in endpoint.instance_variants.items():
+            for variant, settings in endpoint.variants.items():
                 yield (name, "variants", variant), settings
 
     @property
@@ -76,7 +76,7 @@ class Settings(StackSections):
     def adopted_policy_without_name(self) -> str | None:
         """PutScalingPolicy updates a policy of the same name, and rejects a second policy on the same metric."""
         for name in self.adopt.endpoints:
-            variants = self.endpoints[name].instance_variants.values() if name in self.endpoints else ()
+            variants = self.endpoints[name].variants.values() if name in self.endpoints else ()
             if any(variant.autoscaling and variant.autoscaling.policy_name is None for variant in variants):
                 return (
                     f"{name} has autoscaling without autoscaling.policyName, and AWS accepts one target-tracking "
@@ -151,7 +151,7 @@ class Settings(StackSections):
         return {
             (*path, "instanceType"): f"{variant.instance_type} has GPUs, which the image {triton} does not use. Use "
             f"{str(triton).removesuffix('-cpu')}, or a type without GPUs such as ml.c5.xlarge."
-            for path, variant in self._instance_variants
+            for path, variant in self._variants
             if instance_types.has_gpu(variant.instance_type)
         }
 
@@ -161,7 +161,7 @@ class Settings(StackSections):
             return None
         return {
             (*path, "instanceType"): f"{variant.instance_type}: {problem}"
-            for path, variant in self._instance_variants
+            for path, variant in self._variants
             if (problem := gpus.release_problem(triton.release, instance_types.family(variant.instance_type)))
         }
 
@@ -177,7 +177,7 @@ class Settings(StackSections):
             ): "must be at least 2 in production: SageMaker spreads "
             "the instances over Availability Zones (Best practices for deploying models). Set 2, or accept the risk "
             "with allowSingleInstance: true."
-            for path, variant in self._instance_variants
+            for path, variant in self._variants
             if min(variant.sizes) < 2 and not variant.allow_single_instance
         }
 
@@ -255,7 +255,7 @@ class Settings(StackSections):
         """NVIDIA, CUDA Compatibility."""
         if (triton := self.image.triton) is None:
             return None
-        images = ((path, variant, variant.inference_ami) for path, variant in self._instance_variants)
+        images = ((path, variant, variant.inference_ami) for path, variant in self._variants)
         return {
             (*path, "inferenceAmiVersion" if ami else "instanceType"): message
             for path, variant, ami in images
@@ -271,7 +271,7 @@ class Settings(StackSections):
             (*path, "instanceType"): f"{variant.instance_type} has Inferentia or Trainium, for which Triton needs a "
             "Neuron runtime in its container (Triton docs, Using Triton with Inferentia). AWS's image has none. Mirror "
             "an image that does with image.source, or use another type."
-            for path, variant in self._instance_variants
+            for path, variant in self._variants
             if instance_types.has_neuron(variant.instance_type)
         }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
@@ -47,8 +47,8 @@ def _unknown(rule: str, name: str, kind: str, hint: str) -> PydanticCustomError:
     )
 
 
-class VariantBase(ContainerSettings):
-    """What all kinds of variants share: the container and the share of the traffic."""
+class InstanceVariant(ContainerSettings):
+    """A variant on a fleet of instances."""
 
     initial_variant_weight: float = setting(
         "Share of the endpoint's traffic: this weight divided by the sum of the weights of all variants.",
@@ -67,11 +67,6 @@ class VariantBase(ContainerSettings):
         source="SageMaker API CreateModelInput (EnableNetworkIsolation); SageMaker guide, Run Training and Inference "
         "Containers in Internet-Free Mode",
     )
-
-
-class InstanceVariant(VariantBase):
-    """A variant on a fleet of instances."""
-
     instance_type: Annotated[str, AfterValidator(_instance_type)] = setting(
         "An amd64 hosting instance type (API ProductionVariantInstanceType).",
         default="ml.c5.xlarge",
@@ -219,7 +214,3 @@ class InstanceVariant(VariantBase):
     def driver_too_old(self) -> str | None:
         image = self.inference_ami
         return gpus.driver_problem(image, instance_types.family(self.instance_type)) if image else None
-
-
-Variant: TypeAlias = InstanceVariant
-"""The kinds of variants. Another kind joins here as a member of a tagged union."""

@@ -85,12 +85,6 @@ def test_a_number_of_thousands_of_digits_is_text(validate: Validate, number: str
     assert (problem.line, problem.rule) == (6, "long-number")
 
 
-def test_up_reads_such_a_number_as_text_too() -> None:
-    endpoint = '{"e": {"initialInstanceCount": ' + "9" * 5000 + "}}"
-    with pytest.raises(ConfigurationError, match=r"initialInstanceCount: must be a valid integer, not '9{79}…\."):
-        load({"triton-sagemaker:endpoints": endpoint}, "triton-sagemaker")
-
-
 def test_a_file_that_is_too_large_is_not_read(validate: Validate) -> None:
     with pytest.raises(Exception, match=f"larger than {MAX_BYTES:,} bytes"):
         validate("x" * (MAX_BYTES + 1))
