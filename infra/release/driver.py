@@ -150,27 +150,23 @@ class ReleaseDriver:
 
     def _change(self, live: EndpointDescription | None, rollout: Rollout) -> EndpointDescription | None:
         """Ask SageMaker for the next change, and return the endpoint once it is visible."""
+        request = rollout.request
         if live is None:
-            return self._create(rollout)
-        deadline_seconds = rollout.request.deadline_seconds
+            self._report(f"{request.name}: creating with {request.config_name}")
+            self._sagemaker.create_endpoint(
+                EndpointName=request.name, EndpointConfigName=request.config_name, Tags=_tag_list(request.owned_tags)
+            )
+            rollout.requested = "create"
+            return self._waiting.wait_until(lambda live: live is not None, request.name)
         if live.status == "Failed":
             self._report(f"{live.name}: Failed ({live.failure_reason}); deleting it to create it again")
             self._autoscaling.record(live.name)
-            return self._delete(live, deadline_seconds)
+            return self._delete(live, request.deadline_seconds)
         if self._update(live, rollout):
             return self._waiting.wait_until_changed(live)
-        other = self._waiting.poll_once(live.name, deadline_seconds)
+        other = self._waiting.poll_once(live.name, request.deadline_seconds)
         self._attach(other, rollout)
         return other
-
-    def _create(self, rollout: Rollout) -> EndpointDescription | None:
-        request = rollout.request
-        self._report(f"{request.name}: creating with {request.config_name}")
-        self._sagemaker.create_endpoint(
-            EndpointName=request.name, EndpointConfigName=request.config_name, Tags=_tag_list(request.owned_tags)
-        )
-        rollout.requested = "create"
-        return self._waiting.wait_until(lambda live: live is not None, request.name)
 
     def _update(self, live: EndpointDescription, rollout: Rollout) -> bool:
         """Ask for the update. False if another change began first, which has to finish before. If the update is

@@ -117,36 +117,26 @@ class ReleasePolicy:
     def deployment_config(self, alarms: Sequence[str]) -> dict[str, Any]:
         """The `DeploymentConfig` of UpdateEndpoint. Without alarms it has no AutoRollbackConfiguration: SageMaker then
         rolls back only a fleet that does not start."""
-        update = self._rolling_update if self.strategy == "rolling" else self._blue_green_update
-        rollback = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in alarms]}}
-        return {**update, **(rollback if alarms else {})}
-
-    @property
-    def _blue_green_update(self) -> dict[str, Any]:
-        kind, size = _TRAFFIC_ROUTING[self.strategy]
-        routing: dict[str, Any] = {"Type": kind, "WaitIntervalInSeconds": self.wait_seconds}
-        if size and self.batch:
-            routing[size] = self.batch.capacity_size
-        return {
-            "BlueGreenUpdatePolicy": {
-                "TrafficRoutingConfiguration": routing,
-                "TerminationWaitInSeconds": self.termination_wait_seconds,
-                "MaximumExecutionTimeoutInSeconds": self.timeout_seconds,
-            }
-        }
-
-    @property
-    def _rolling_update(self) -> dict[str, Any]:
-        if self.batch is None:
-            raise ValueError("a rolling release needs a batch size")
-        return {
-            "RollingUpdatePolicy": {
-                "MaximumBatchSize": self.batch.capacity_size,
+        batch = self.batch.capacity_size if self.batch else None
+        config: dict[str, Any] = {}
+        if alarms:
+            config["AutoRollbackConfiguration"] = {"Alarms": [{"AlarmName": name} for name in alarms]}
+        if self.strategy == "rolling":
+            config["RollingUpdatePolicy"] = {
+                "MaximumBatchSize": batch,
                 "WaitIntervalInSeconds": self.wait_seconds,
                 "MaximumExecutionTimeoutInSeconds": self.timeout_seconds,
                 "RollbackMaximumBatchSize": BatchSize("percent", self.rollback_percent).capacity_size,
             }
+            return config
+        kind, size = _TRAFFIC_ROUTING[self.strategy]
+        routing = {"Type": kind, "WaitIntervalInSeconds": self.wait_seconds}
+        config["BlueGreenUpdatePolicy"] = {
+            "TrafficRoutingConfiguration": {**routing, size: batch} if size else routing,
+            "TerminationWaitInSeconds": self.termination_wait_seconds,
+            "MaximumExecutionTimeoutInSeconds": self.timeout_seconds,
         }
+        return config
 
 
 _POLICY = TypeAdapter(ReleasePolicy)

@@ -20,6 +20,8 @@ from infra.release.records import ReleaseRecord
 Health = Literal["Healthy", "Progressing", "Degraded"]
 """The terms of Argo Rollouts."""
 
+Role = Literal["live", "old", "new"]
+
 EXIT_CODES: Mapping[Health, int] = {"Healthy": 0, "Degraded": 1, "Progressing": 3}
 
 RECENT_SECONDS = 180
@@ -59,7 +61,7 @@ class FleetStatus:
     """The instances of one endpoint configuration."""
 
     configuration: str
-    role: Literal["live", "old", "new"]
+    role: Role
     current_instances: int
     desired_instances: int
     traffic_percent: int | None
@@ -236,24 +238,19 @@ def _fleets(observed: Observation, policy: ReleasePolicy, step: CurrentStep | No
     if step is not None and step.number is not None:
         share = estimate.shifted_percent(policy, endpoint.desired_instances, step.number)
 
-    def fleet(
-        configuration: str,
-        role: Literal["live", "old", "new"],
-        variants: Sequence[VariantDescription],
-        percent: int | None,
-    ) -> FleetStatus:
+    def fleet(config: str, role: Role, variants: Sequence[VariantDescription], percent: int | None) -> FleetStatus:
         return FleetStatus(
-            configuration=configuration,
+            configuration=config,
             role=role,
             current_instances=sum(variant.current_instances for variant in variants),
             desired_instances=sum(variant.desired_instances or 0 for variant in variants),
             traffic_percent=percent,
-            recent_requests=observed.requests.get(configuration, 0),
+            recent_requests=observed.requests.get(config, 0),
         )
 
     if endpoint.target_config == endpoint.config_name:
         percent = 100 if endpoint.status == "InService" else None
-        role: Literal["live", "new"] = "new" if endpoint.status == "Creating" else "live"
+        role: Role = "new" if endpoint.status == "Creating" else "live"
         return [fleet(endpoint.config_name, role, endpoint.variants, percent)]
     return [
         fleet(endpoint.config_name, "old", endpoint.live_variants, None if share is None else 100 - share),
