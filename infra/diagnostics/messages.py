@@ -18,20 +18,14 @@ from infra.diagnostics.suggest import correction, nearest
 MAX_SHOWN = 80
 """Characters of an invalid value that a message repeats."""
 
-EMPTY, MISSING, UNKNOWN_KEY, PLAINTEXT_SECRET = "empty", "missing", "unknown-key", "plaintext-secret"
-WRONG_TYPE, WRONG_FORM, UNKNOWN_VALUE, OUT_OF_RANGE = "wrong-type", "wrong-form", "unknown-value", "out-of-range"
-
-RULES = frozenset({EMPTY, MISSING, UNKNOWN_KEY, PLAINTEXT_SECRET, WRONG_TYPE, WRONG_FORM, UNKNOWN_VALUE, OUT_OF_RANGE})
-"""The ids of the rules that hold for every key."""
-
-_RULES = {
-    "string_pattern_mismatch": WRONG_FORM,
-    "enum": UNKNOWN_VALUE,
-    "literal_error": UNKNOWN_VALUE,
-    "union_tag_invalid": UNKNOWN_VALUE,
-    "int_from_float": WRONG_TYPE,
+RULES = {
+    "string_pattern_mismatch": "wrong-form",
+    "enum": "unknown-value",
+    "literal_error": "unknown-value",
+    "union_tag_invalid": "unknown-value",
+    "int_from_float": "wrong-type",
 }
-"""By pydantic's types of errors; the others are wrong types, or ranges."""
+"""The ids of rules by pydantic's types of errors; the others are wrong types, or out of range."""
 
 _PYDANTIC = frozenset(get_args(ErrorType))
 
@@ -41,7 +35,7 @@ def _rule_of(error: ErrorDetails) -> str:
     kind = error["type"]
     if kind not in _PYDANTIC:
         return kind
-    return _RULES.get(kind) or (WRONG_TYPE if kind.endswith("_type") else OUT_OF_RANGE)
+    return RULES.get(kind) or ("wrong-type" if kind.endswith("_type") else "out-of-range")
 
 
 def invalid(error: ErrorDetails, field: FieldInfo, key: str, stack: str | None, hidden: bool) -> Problem:
@@ -72,45 +66,45 @@ def invalid(error: ErrorDetails, field: FieldInfo, key: str, stack: str | None, 
         case _:
             rule = error["msg"].replace("Input should be", "must be").replace("String should", "must")
     hint = _hint(error, field, key, stack, hidden)
-    about = "" if hint or _rule_of(error) == UNKNOWN_VALUE else _described(field)
+    about = "" if hint or _rule_of(error) == "unknown-value" else _described(field)
     return Problem(_rule_of(error), f"{rule}{shown}.{hint}{about}")
 
 
 def missing(field: FieldInfo) -> Problem:
     """A required key that is missing."""
-    return Problem(MISSING, f"is required.{_described(field)}")
+    return Problem("missing", f"is required.{_described(field)}")
 
 
 def empty(field: FieldInfo) -> Problem:
     """A key without a value."""
-    return Problem(EMPTY, f"is empty. Set a value{'' if field.is_required() else ', or remove the key'}.")
+    return Problem("empty", f"is empty. Set a value{'' if field.is_required() else ', or remove the key'}.")
 
 
 def plaintext_secret(key: str, stack: str | None) -> Problem:
     """A value where a Pulumi secret is required."""
     command = command_to_encrypt(key, stack)
-    return Problem(PLAINTEXT_SECRET, f"must be a Pulumi secret ({{secure: …}}). Remove it and run: {command}")
+    return Problem("plaintext-secret", f"must be a Pulumi secret ({{secure: …}}). Remove it and run: {command}")
 
 
 def unknown_key(known: Iterable[str], instead: str | None) -> Problem:
     """A key that a section does not have."""
     if instead:
-        return Problem(UNKNOWN_KEY, f"unknown key; did you mean {'aws:region' if instead == 'region' else instead}?")
-    return Problem(UNKNOWN_KEY, f"unknown key; known keys: {', '.join(sorted(known))}.")
+        return Problem("unknown-key", f"unknown key; did you mean {'aws:region' if instead == 'region' else instead}?")
+    return Problem("unknown-key", f"unknown key; known keys: {', '.join(sorted(known))}.")
 
 
 def key_of_another_member(tag: str, by_default: bool, tags: Sequence[str]) -> Problem:
     """A key of a tagged union that its member does not have, but those with other tags."""
     *rest, last = tags
     only = f"only {', '.join(rest)} and {last} have it" if rest else f"only {last} has it"
-    return Problem(UNKNOWN_KEY, f"unknown key with {tag}{', the default' if by_default else ''}; {only}.")
+    return Problem("unknown-key", f"unknown key with {tag}{', the default' if by_default else ''}; {only}.")
 
 
 def flat_key(key: str, stack: str | None) -> Problem:
     """A top-level key that is spelled like a path."""
     quoted, option = shlex.quote(key), stack_option(stack)
     return Problem(
-        UNKNOWN_KEY,
+        "unknown-key",
         "unknown key: without --path, `pulumi config set` stores a path as a name. Run: "
         f"pulumi config rm{option} {quoted} && pulumi config set{option} --path {quoted} VALUE",
     )

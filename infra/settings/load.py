@@ -156,7 +156,7 @@ def _misspelt(config: Mapping[str, str], project: str) -> Iterator[Problem]:
     for key in config:
         if (right := _intended(key, config, project)) != key:
             kind = "key" if right == _REGION or key.startswith("aws:") else "namespace"
-            yield Problem(messages.UNKNOWN_KEY, f"unknown {kind}; did you mean {right}?", path=(key,))
+            yield Problem("unknown-key", f"unknown {kind}; did you mean {right}?", path=(key,))
 
 
 def _refused_by_our_calls(config: Mapping[str, str], project: str) -> Iterator[Problem]:

@@ -58,14 +58,9 @@ class Key:
         return f"one of {', '.join(self.choices)}" if self.choices else _type(self._schema)
 
     @property
-    def is_required(self) -> bool:
-        """Whether the section is invalid without the key."""
-        return self.path[-1] in _schema_of(self.section).get("required", ())
-
-    @property
     def default(self) -> str:
         """The value that applies without the key."""
-        if self.is_required:
+        if self.path[-1] in _schema_of(self.section).get("required", ()):
             return "required"
         value = self._schema.get("default")
         return "" if value is None or isinstance(value, dict | list) else written(value)

@@ -88,7 +88,7 @@ def _constant(problem: Problem) -> str:
 def known_rules(directory: Path = ROOT / "infra") -> set[str]:
     """The ids of all rules in the code: marked methods, ids that functions are called with, and those of pydantic."""
     ids = {rule for file in directory.rglob("*.py") for rule in _rules_in(ast.parse(file.read_text("utf-8")))}
-    return ids | messages.RULES
+    return ids | {*messages.RULES.values(), "out-of-range"}
 
 
 def _rules_in(tree: ast.Module) -> Iterator[str]:
