@@ -12,8 +12,13 @@ _ARTICLE = "SageMaker guide, Use AWS CloudFormation to create a scaling policy"
 _PolicyName = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=1, max_length=255)]
 
 
-class ScalableTarget(Section):
-    """The range of a variant's capacity (Application Auto Scaling API `RegisterScalableTarget`)."""
+def _cooldown(description: str, default: int) -> Any:
+    source = f"Application Auto Scaling API Cooldown; the default: {_ARTICLE}"
+    return setting(description, default=default, ge=0, example=default, source=source)
+
+
+class AutoscalingSettings(Section):
+    """Target tracking on the invocations that each instance answers in a minute."""
 
     min: int = setting(
         "Minimum number of instances. Only asynchronous endpoints and inference components can scale to zero.",
@@ -27,20 +32,6 @@ class ScalableTarget(Section):
         example=10,
         source="SageMaker guide, Register a model",
     )
-
-    @rule("min")
-    def min_over_max(self) -> str | None:
-        return f"{self.min} is more than max ({self.max}). Raise max or lower min." if self.min > self.max else None
-
-
-def _cooldown(description: str, default: int) -> Any:
-    source = f"Application Auto Scaling API Cooldown; the default: {_ARTICLE}"
-    return setting(description, default=default, ge=0, example=default, source=source)
-
-
-class AutoscalingSettings(ScalableTarget):
-    """Target tracking on the invocations that each instance answers in a minute."""
-
     invocations_per_instance: int = setting(
         "Target value of SageMakerVariantInvocationsPerInstance: invocations per minute and instance.",
         default=70,
@@ -61,3 +52,7 @@ class AutoscalingSettings(ScalableTarget):
         source="Application Auto Scaling API PolicyName; this project: 255 characters of the 256, because pulumi-aws "
         "accepts no more",
     )
+
+    @rule("min")
+    def min_over_max(self) -> str | None:
+        return f"{self.min} is more than max ({self.max}). Raise max or lower min." if self.min > self.max else None
