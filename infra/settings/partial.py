@@ -1,7 +1,7 @@
 """Validation that continues after a mistake, which hides only the rules that read the key it is in.
 
-Pydantic runs the rules of a section only if every key is valid. Here each key is validated by itself, and each rule
-runs on the section as far as it is valid; a rule that reads an invalid key is skipped.
+Pydantic runs the validators of a model only if every field is valid. Here each key is validated by itself, and each
+rule runs on the section as far as it is valid; a rule that reads an invalid key is skipped.
 """
 
 from __future__ import annotations

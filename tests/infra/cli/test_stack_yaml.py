@@ -134,7 +134,7 @@ def test_what_pulumi_refuses_is_one_problem(validate: Validate, old: str, new: s
 
 def test_merged_and_aliased_values_have_positions(validate: Validate) -> None:
     text = VALID + "    second:\n      <<: &more {instanceType: ml.c7g.xlarge}\n      model: {path: nowhere}\n"
-    assert [problem.line for problem in validate(text)] == [13]
+    assert [problem.line for problem in validate(text)] == [13, 14]
 
 
 def test_own_keys_hide_merged_ones_and_the_first_merge_hides_the_second(validate: Validate) -> None:
