@@ -18,10 +18,6 @@ from infra.release import freeze
 from infra.release.live import EndpointReader
 
 
-class StillProtected(UserError):
-    """One update cannot both leave production and delete what production protects."""
-
-
 class StackGuardProvider(AwsResourceProvider):
     """In production a loss replaces this resource, which the engine refuses while it is protected. In any stack an open
     freeze window prevents the deletion of endpoints that serve."""
@@ -37,8 +33,8 @@ class StackGuardProvider(AwsResourceProvider):
         if not lost:
             return DiffResult(changes=bool(changes))
         listed = "\n  ".join(lost)
-        if not news["production"]:
-            raise StillProtected(
+        if not news["production"]:  # one update cannot both leave production and delete what production protects
+            raise UserError(
                 f"{listed}\n  It is protected until the stack has left production. Change only environment, run "
                 "`pulumi up`, and then make the other changes."
             )

@@ -24,10 +24,6 @@ _FORESEEN = timedelta(days=366)
 """How far ahead windows that follow each other without a gap are joined."""
 
 
-class UnreadableFreezeWindows(UserError):
-    """The stack's configuration has freeze windows that are not valid."""
-
-
 @dataclass(frozen=True)
 class FreezeWindow:
     """A window that opens on a schedule, for a length of elapsed time."""
@@ -89,13 +85,13 @@ def windows_in(config: Mapping[str, Any], project: str) -> list[FreezeWindow]:
         config: by `namespace:name`; structured values are JSON.
 
     Raises:
-        UnreadableFreezeWindows: `freezeWindows` is not valid.
+        UserError: `freezeWindows` is not valid.
     """
     text = config.get(f"{project}:freezeWindows") or "[]"
     try:
         return [FreezeWindow.of(window) for window in json.loads(text)]
     except (KeyError, TypeError, ValueError):
-        raise UnreadableFreezeWindows(
+        raise UserError(
             f"{project}:freezeWindows is not valid, so it is unknown whether an endpoint may change now. Run "
             "`python -m infra validate`, which shows the problem, and fix it."
         ) from None

@@ -80,10 +80,6 @@ class Rollout:
     _alarms: Sequence[AlarmState] = ()
 
     @property
-    def policy(self) -> ReleasePolicy:
-        return self.request.policy
-
-    @property
     def alarm_names(self) -> Sequence[str]:
         """The alarms that roll it back."""
         return self.request.rollback_alarms if self.guarded else ()
@@ -114,7 +110,7 @@ class Rollout:
         baking = endpoint.status == "Updating" and "Baking" in endpoint.stages
         self._baking_since = (endpoint.baking_since or self._baking_since or now) if baking else None
         self.bake_began = self.bake_began or self._baking_since
-        self._step.observe(endpoint, self.policy)
+        self._step.observe(endpoint, self.request.policy)
 
     def line(self, endpoint: EndpointDescription) -> str:
         """The progress in a line that changes only when something happens."""
@@ -126,15 +122,15 @@ class Rollout:
         return "; ".join(parts)
 
     def _traffic(self, fleet: int, step: int) -> str:
-        share = estimate.shifted_percent(self.policy, fleet, step)
+        policy, share = self.request.policy, estimate.shifted_percent(self.request.policy, fleet, step)
         if share is None:
-            return f"{self.policy.strategy} step {step}"
-        steps = estimate.steps(self.policy, fleet).most
-        return f"{self.policy.strategy} {min(step, steps)} of {steps}, {share} % of the traffic on the new fleet"
+            return f"{policy.strategy} step {step}"
+        steps = estimate.steps(policy, fleet).most
+        return f"{policy.strategy} {min(step, steps)} of {steps}, {share} % of the traffic on the new fleet"
 
     def baked_minutes(self, now: float) -> int | None:
         """The full minutes of the present bake that have passed; None outside one."""
-        if self._baking_since is None or not self.policy.wait_seconds:
+        if self._baking_since is None or not self.request.policy.wait_seconds:
             return None
         return max(0, int(now - self._baking_since)) // 60  # this machine's clock may be behind SageMaker's
 

@@ -245,7 +245,7 @@ class ReleaseRecorder:
                 began=rollout.began,
                 ended=now,
                 who=self._caller(endpoint),
-                strategy=rollout.policy.strategy,
+                strategy=rollout.request.policy.strategy,
                 changes=changed,
                 reason=_reason(error) or rollout.note,
                 alarms=tuple(rollout.fired),

@@ -99,7 +99,8 @@ class Waiting:
             if rollout and (baked := rollout.baked_minutes(self.clock.now())) not in (None, last_baked):
                 last_baked = baked
                 report = self.report if baked and not baked % LASTING_MINUTES else self.report_ephemeral
-                report(f"{endpoint.name}: baked {baked} of {math.ceil(rollout.policy.wait_seconds / 60)} minutes")
+                minutes = math.ceil(rollout.request.policy.wait_seconds / 60)
+                report(f"{endpoint.name}: baked {baked} of {minutes} minutes")
             if self.clock.elapsed > end:
                 raise ReleaseTimeout(endpoint.name, endpoint.status, deadline_seconds)
             self.clock.pause()

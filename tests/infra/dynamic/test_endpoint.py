@@ -14,11 +14,12 @@ from infra.aws.errors import AwsRequestRefused
 from infra.aws.session import AwsSession, AwsSessionRefused
 from infra.dynamic.endpoint import EndpointProvider
 from infra.dynamic.provider import UNKNOWN
+from infra.errors import UserError
 from infra.release import artifacts
 from infra.release.autoscaling import Record, ScalingRecords
 from infra.release.driver import ReleaseDriver
 from infra.release.failure import ReleaseFailed
-from infra.release.freeze import OVERRIDE_VARIABLE, FreezeWindow, UnreadableFreezeWindows
+from infra.release.freeze import OVERRIDE_VARIABLE, FreezeWindow
 from infra.release.gates import MinimumInvocations
 from infra.release.live import EndpointDescription, EndpointReader
 from infra.release.policy import BatchSize, ReleasePolicy
@@ -167,7 +168,7 @@ def test_freeze_windows_that_cannot_be_read_delete_nothing(
     provider: EndpointProvider, asked: Asked, windows: str
 ) -> None:
     provider.stack_config = {"p:freezeWindows": windows}
-    with pytest.raises(UnreadableFreezeWindows):
+    with pytest.raises(UserError, match="p:freezeWindows"):
         provider.delete("e", PROPS)
     assert asked.deletes == []
 

@@ -10,7 +10,8 @@ import pytest
 
 from infra.aws.session import AwsSession
 from infra.dynamic import stack_guard
-from infra.dynamic.stack_guard import StackGuardProvider, StillProtected, losses
+from infra.dynamic.stack_guard import StackGuardProvider, losses
+from infra.errors import UserError
 from infra.release.failure import ReleaseRefused
 from infra.release.freeze import OVERRIDE_VARIABLE
 from infra.release.live import EndpointDescription, EndpointReader
@@ -88,7 +89,7 @@ def test_what_is_added_or_not_protected_updates_the_guard(
 
 
 def test_a_stack_does_not_leave_production_and_lose_an_endpoint_in_the_same_update() -> None:
-    with pytest.raises(StillProtected, match="endpoint a is deleted"):
+    with pytest.raises(UserError, match="endpoint a is deleted"):
         StackGuardProvider().diff("prod", HAD, HAD | {"production": False, "endpoints": {"b": []}})
 
 
