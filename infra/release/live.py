@@ -254,6 +254,8 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any], models: Mapping[str,
 def artifacts(config: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
     """The addresses of the artifacts that a configuration serves; none unless all of its models are known.
 
+    Environments are left out: their values may be secrets, and releases record these addresses.
+
     Args:
         config: an answer of DescribeEndpointConfig.
         models: answers of DescribeModel by name, as far as the models exist.
@@ -261,7 +263,8 @@ def artifacts(config: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]
     names = [variant.get("ModelName", "") for variant in config["ProductionVariants"]]
     if not all(name in models for name in names):
         return ()
-    return tuple(sorted({address for name in names for address in s3_addresses(models[name])}))
+    containers = [{**_container(models[name]), "Environment": {}} for name in names]
+    return tuple(sorted(set(s3_addresses(containers))))
 
 
 def s3_addresses(described: Any) -> Iterator[str]:

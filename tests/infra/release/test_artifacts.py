@@ -138,7 +138,7 @@ def test_a_prefix_that_a_model_names_keeps_all_below() -> None:
     assert not_needed("bucket", keys, ["s3://bucket/models/e/v1/"]) == ["models/e/v10/config.pbtxt"]
 
 
-PACKED = {"PrimaryContainer": {"ModelDataUrl": "s3://bucket/1"}}
+PACKED = {"PrimaryContainer": {"ModelDataUrl": "s3://bucket/1", "Environment": {"SECRET": "s3://user:secret@host"}}}
 IN_SERIES = {"Containers": [{"ModelDataUrl": "s3://bucket/2"}]}
 UNPACKED = {"PrimaryContainer": {"ModelDataSource": {"S3DataSource": {"S3Uri": "s3://bucket/p/"}}}}
 
