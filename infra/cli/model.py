@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import tempfile
 import time
@@ -76,7 +77,7 @@ def check(
     Exit codes: 0 if there are no errors (warnings are allowed), 1 if there are, and 2 if S3 refuses the read.
     """
     with _files():
-        problems = _problems(source, ArtifactTarget(default_model, instance_type, _variables(env), image))
+        problems = _problems(source, ArtifactTarget(default_model, _hosting(instance_type), _variables(env), image))
     print_problems([_placed(problem, source) for problem in problems], Format.JSON if as_json else as_)
     if any(problem.severity == "error" for problem in problems):
         raise typer.Exit(1)
@@ -223,6 +224,13 @@ def _archive(source: str) -> Source:
     if not bucket or not key:
         raise typer.BadParameter(f"{source} is not s3://BUCKET/KEY")
     return S3Object.find(AwsSession({}).client("s3"), bucket, key)
+
+
+def _hosting(instance_type: str | None) -> str | None:
+    if instance_type is not None and not re.fullmatch(r"ml\.[a-z0-9-]+\.[a-z0-9]+", instance_type):
+        message = f"{instance_type!r} is not a hosting instance type, such as ml.g5.xlarge"
+        raise typer.BadParameter(message, param_hint="--instance-type")
+    return instance_type
 
 
 def _variables(env: list[str] | None) -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import Any
 import pulumi
 
 from infra import cache
+from infra.aws.errors import AwsRequestRefused
 from infra.aws.s3_object import S3Object
 from infra.aws.session import AwsSession
 from infra.components.context import stack_config
@@ -71,7 +72,11 @@ def require_valid(s3: Any, inputs: Mapping[str, Any], target: ArtifactTarget) ->
         if total > REPORTED_BYTES and (percent := tenths.passed(done, total)):
             pulumi.log.info(f"checking {artifact}: read {percent} % of {total / 1e9:.1f} GB")
 
-    problems = check_artifact(source, target, show_progress)
+    try:
+        problems = check_artifact(source, target, show_progress)
+    except AwsRequestRefused as error:
+        way_out = "Allow s3:GetObject, and kms:Decrypt of its key, or set `checkArtifact: false`"
+        raise AwsRequestRefused(f"{error}. The check reads the artifact. {way_out}.") from None
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
         lines = "".join(f"\n  {_line(problem)}" for problem in errors)

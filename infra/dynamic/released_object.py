@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from pulumi.dynamic import ReadResult
 
 from infra import names
@@ -26,8 +26,8 @@ def head(s3: Any, bucket: str, key: str) -> Mapping[str, Any] | None:
     """The answer of HeadObject; None if the key has no current version."""
     try:
         answer: Mapping[str, Any] = s3.head_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if code(error) in ("404", "NoSuchKey", "NoSuchBucket"):
+    except (ClientError, BotoCoreError) as error:
+        if isinstance(error, ClientError) and code(error) in ("404", "NoSuchKey", "NoSuchBucket"):
             return None
         raise refused(f"s3://{bucket}/{key}", error) from None
     return answer

@@ -147,10 +147,12 @@ class Contents:
 
 
 def identify(source: Source) -> None:
-    """Look at the beginning and the end of an archive, which costs two small reads.
+    """Look at the beginning of an archive, which costs one small read.
+
+    The end shows nothing: the length there is that of the last part of a gzip file, which may have several.
 
     Raises:
-        ArchiveError: it is not a complete `.tar.gz`.
+        ArchiveError: it is not a `.tar.gz`.
     """
     head = source.range(0, HEAD_BYTES)
     if not head:
@@ -168,11 +170,6 @@ def identify(source: Source) -> None:
             tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
         except tarfile.HeaderError:
             raise ArchiveError(FORMAT, "the archive is compressed with gzip, but is not a tar archive") from None
-    # gzip ends with the length of the content, and tar writes whole blocks. A file with extra fields, such as one of
-    # bgzip, has several parts, and the last one may have any length.
-    length = int.from_bytes(source.range(max(source.size - 4, 0), 4), "little")
-    if length % tarfile.BLOCKSIZE and head[3] & 0x04 == 0:
-        raise ArchiveError(TRUNCATED, "the archive ends before the end of its content")
 
 
 def read(stream: BinaryIO, wanted: Callable[[str], int], seconds: float = MAX_SECONDS) -> Contents:
@@ -193,7 +190,7 @@ def read(stream: BinaryIO, wanted: Callable[[str], int], seconds: float = MAX_SE
     try:
         for number, (member, head) in enumerate(_members(unpacked, wanted)):
             path, refused = _path(member.name), _problem_of(member)
-            held += len(path) + len(head)
+            held += len(path) + len(member.linkname) + len(head)
             if number >= MAX_ENTRIES:
                 raise _Unread(f"the archive has more than {MAX_ENTRIES:,} files and directories")
             if held > MAX_HELD_BYTES:
@@ -207,14 +204,14 @@ def read(stream: BinaryIO, wanted: Callable[[str], int], seconds: float = MAX_SE
                 contents.heads[path] = head
             elif member.isdir():
                 contents.directories.add(path)
-            else:
+            elif member.islnk() or member.issym():
                 links[path] = _target(member)
         unpacked.drain()
     except _Unread as reason:
         contents.unread = str(reason)
     except EOFError:
         raise ArchiveError(TRUNCATED, "the archive ends before the end of its content") from None
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, ValueError, OverflowError) as error:
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, ValueError, OverflowError, RecursionError) as error:
         raise ArchiveError(DAMAGED, f"the archive is damaged or not a tar archive: {error}") from None
     _follow(links, contents)
     return contents
@@ -242,7 +239,7 @@ def _problem_of(member: tarfile.TarInfo) -> Problem | None:
         return problem(NAME, "the name contains `..`", path)
     if len(member.name.encode(errors="surrogateescape")) > MAX_NAME_BYTES:
         return problem(NAME, f"the name has more than {MAX_NAME_BYTES:,} bytes", path)
-    if not (member.isreg() or member.isdir() or member.islnk() or member.issym()):
+    if member.isdev():
         return problem(ENTRY, "is neither a file nor a directory", path)
     return None
 

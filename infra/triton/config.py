@@ -36,7 +36,7 @@ def parse_config(text: str, filename: str) -> ModelConfig:
     if len(text) > MAX_CONFIG_BYTES:
         raise ConfigError(filename, 1, 1, f"is larger than {MAX_CONFIG_BYTES:,} bytes, which is the most that is read")
     try:
-        config = text_format.Parse(text, messages().ModelConfig())
+        config = text_format.Parse(_joined_signs(text), messages().ModelConfig())
         if unknown := next(_unknown_values(config), None):
             path, field, value = unknown
             allowed = ", ".join(value.name for value in field.enum_type.values)
@@ -78,8 +78,16 @@ def messages() -> ModuleType:
 def field_lines(text: str) -> dict[str, int]:
     """The line of every field of a text that parses, by its path: `{"input[0].dims[1]": 7, …}`."""
     lines: dict[str, int] = {}
-    _message_lines(text_format.Tokenizer(text.splitlines()), "", lines)
+    _message_lines(text_format.Tokenizer(_joined_signs(text).splitlines()), "", lines)
     return lines
+
+
+_SIGN = re.compile(r"""("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|#[^\n]*)|-[ \t]+(?=[0-9.])""")
+
+
+def _joined_signs(text: str) -> str:
+    """The text without blanks between a minus and its number, which protobuf accepts in C++ and not in Python."""
+    return _SIGN.sub(lambda match: match[1] or "-", text)
 
 
 def _message_lines(tokens: Any, prefix: str, lines: dict[str, int]) -> None:

@@ -10,7 +10,7 @@ from infra.triton.backends import BACKENDS, ENSEMBLE, PAIRS, alias
 from infra.triton.config import MAX_CONFIG_BYTES
 from infra.triton.deployment import Deployment
 from infra.triton.model import Model
-from infra.triton.rule import Finding, Findings, model_rule
+from infra.triton.rule import Finding, Findings, Severity, model_rule
 
 VALIDATE = "core: ValidateModelConfig"
 METRICS = "core: ValidateModelMetrics"
@@ -79,11 +79,13 @@ def backend_platform(model: Model, _: Deployment) -> Findings:
 
 
 @model_rule("backend-name", "Set the backend's name", "core: GetBackendRuntimeLibraryName")
-def backend_name(model: Model, _: Deployment) -> Findings:
+def backend_name(model: Model, deployment: Deployment) -> Findings:
     """Triton loads libtriton_<backend>.so, and no image has one of this name."""
     known = alias(model.backend_name or "")
     if known and not model.brings_backend and not model.config.runtime:
-        yield Finding(f"the backend {model.backend_name!r} does not exist; it is called {known!r}", "backend")
+        severity: Severity | None = "warning" if deployment.image and not deployment.has_known_backends else None
+        text = f"the backend {model.backend_name!r} does not exist; it is called {known!r}"
+        yield Finding(text, "backend", severity=severity)
 
 
 @model_rule(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -74,6 +75,11 @@ class Deployment:
     def auto_completes(self) -> bool:
         """Whether backends may complete configurations."""
         return not self.arguments.disables_auto_complete
+
+    def has_file(self, model: Model, *segments: str) -> bool:
+        """Whether a file exists below the model directory. `..` may leave that, and a leading slash means nothing, as
+        in Triton's `JoinPath`."""
+        return posixpath.normpath("/".join([model.name, *segments])) in self.listing.sizes
 
     @cached_property
     def loaded(self) -> frozenset[str]:

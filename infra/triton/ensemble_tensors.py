@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infra.triton.backends import Completion
 from infra.triton.config import messages
 from infra.triton.deployment import Deployment
 from infra.triton.ensemble import steps_of
 from infra.triton.model import Model
 from infra.triton.rule import Finding, Findings, model_rule
-from infra.triton.tensor_rules import may_auto_complete
+from infra.triton.tensor_rules import adds_tensors
 
 MAPPING = "core: ValidateTensorMapping"
 CONSISTENCY = "core: ValidateTensorConsistency"
@@ -34,21 +33,6 @@ class Node:
         return cls(model.name, messages().DataType.Name(tensor.data_type), tuple(shape), (*batch, *shape))
 
 
-def _adds_tensors(model: Model, deployment: Deployment) -> bool:
-    """Whether the backend may add inputs and outputs to the declared ones."""
-    if not deployment.auto_completes:
-        return False
-    match model.backend.completion:
-        case Completion.SCRIPT:
-            return may_auto_complete(model)
-        case Completion.EMPTY:
-            return not model.config.input or not model.config.output
-        case Completion.NONE:
-            return False
-        case _:
-            return not model.is_ensemble
-
-
 @model_rule(
     "ensemble-step-tensor", "Use the step model's tensor names, and map every input that is not optional", MAPPING
 )
@@ -58,7 +42,7 @@ def step_tensors(model: Model, deployment: Deployment) -> Findings:
         used = deployment.models.get(step.model_name)
         if used is None or used.unparsed or not step.input_map or not step.output_map:
             continue
-        adds = _adds_tensors(used, deployment)
+        adds = adds_tensors(used, deployment)
         inputs = {tensor.name: tensor for tensor in used.config.input}
         outputs = {tensor.name for tensor in used.config.output}
         for kind, mapped, declared in (

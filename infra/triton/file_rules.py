@@ -21,6 +21,8 @@ VERSIONS = "core: VersionsToLoad, std::stoll"
 EXECUTION_ENVIRONMENT = "EXECUTION_ENV_PATH"
 DIRECTORY_VARIABLE = "$$TRITON_MODEL_DIRECTORY"
 FORCE_CPU = "FORCE_CPU_ONLY_INPUT_TENSORS"
+LABELS_OUTSIDE_UNTIL = "26.01"
+"""The last release that reads label files outside of the model directory (core #465)."""
 
 _MISNAMED = re.compile(r"(model_?)?config(uration)?(\.pb)?\.?(pbtxt|pbtext|pbtx|prototxt|txt)(\.txt)?", re.IGNORECASE)
 _FOREIGN = re.compile(r"(/home/|/Users/|/root/|/tmp/|/mnt/|/content/|/kaggle/|[A-Za-z]:[\\/]|~)")
@@ -124,8 +126,10 @@ def model_file(model: Model, _: Deployment) -> Findings:
     """Each loaded version must hold the file that the backend loads."""
     config = model.config
     accepted = model.backend.files
+    severity: Severity | None = None
     if config.default_model_filename:
-        accepted = (config.default_model_filename,)
+        accepted = (config.default_model_filename, *(["dali.py"] if model.backend_name == "dali" else []))
+        severity = None if model.backend.files or model.backend_name in ("dali", "fil") else "warning"
     elif model.backend_name == "pytorch" and config.runtime:
         accepted = (config.runtime, *accepted)
     if not accepted or not model.backend_name or model.is_ensemble or config.cc_model_filenames:
@@ -134,7 +138,7 @@ def model_file(model: Model, _: Deployment) -> Findings:
         if str(version) in model.subdirectories and not any(model.holds(f"{version}/{file}") for file in accepted):
             near = _other_spelling(model, version, accepted)
             text = f"version {version} has no {' or '.join(accepted)}, which the {model.backend_name} backend loads"
-            yield Finding(f"{text}{f'; it has {near}' if near else ''}")
+            yield Finding(f"{text}{f'; it has {near}' if near else ''}", severity=severity)
 
 
 def _other_spelling(model: Model, version: int, accepted: tuple[str, ...]) -> str | None:
@@ -150,23 +154,24 @@ def _other_spelling(model: Model, version: int, accepted: tuple[str, ...]) -> st
 
 
 @model_rule("label-file-missing", "Add the file to the model directory, or remove label_filename", "core: Model::Init")
-def label_files(model: Model, _: Deployment) -> Findings:
-    """Triton reads label files from the model directory."""
+def label_files(model: Model, deployment: Deployment) -> Findings:
+    """Triton reads label files from the model directory, and until 26.01 from other directories too."""
     for index, output in enumerate(model.config.output):
-        path = output.label_filename
-        inside = posixpath.normpath(path) if path else ""
-        if path and (inside.startswith(("../", "/")) or inside not in model.files):
-            text = f"output {output.name} names the file {path}, which does not exist"
-            yield Finding(text, f"output[{index}].label_filename")
+        path, at = output.label_filename, f"output[{index}].label_filename"
+        if path and not deployment.has_file(model, path):
+            yield Finding(f"output {output.name} names the file {path}, which does not exist", at)
+        elif path and not posixpath.normpath(f"{model.name}/{path}").startswith(f"{model.name}/"):
+            severity: Severity = "error" if (deployment.release or "") > LABELS_OUTSIDE_UNTIL else "warning"
+            yield Finding(f"output {output.name} names {path}, outside of the model directory", at, severity=severity)
 
 
 @model_rule("warmup-file", f"Add the file to {WARMUP}/, or remove the sample", "core: GenerateWarmupData")
-def warmup_files(model: Model, _: Deployment) -> Findings:
+def warmup_files(model: Model, deployment: Deployment) -> Findings:
     """Triton reads the data of warm-up samples when it loads the model. It skips a sample of batch_size 0."""
     for index, sample in enumerate(model.config.model_warmup):
         for name, data in sorted(sample.inputs.items() if sample.batch_size else ()):
             at = f"model_warmup[{index}]"
-            if data.input_data_file and f"{WARMUP}/{data.input_data_file}" not in model.files:
+            if data.input_data_file and not deployment.has_file(model, WARMUP, data.input_data_file):
                 yield Finding(f"warm-up input {name} names the file {data.input_data_file}, which does not exist", at)
             elif data.WhichOneof("input_data_type") is None:
                 yield Finding(f"warm-up input {name} has no data", at)

@@ -51,7 +51,7 @@ class Model:
         configured: whether there is a `config.pbtxt`.
         lines: the line of each field of it.
         unparsed: why it does not parse.
-        scripts: the text of `model.py` of each version directory.
+        scripts: the text of `model.py` of each version directory, unless it is larger than what the check reads.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Model:
         scripts = {
             version: listing.read(f"{name}/{version}/model.py", MAX_READ_BYTES).decode(errors="replace")
             for version in directories
-            if f"{version}/model.py" in files and "/" not in version
+            if files.get(f"{version}/model.py", MAX_READ_BYTES) < MAX_READ_BYTES and "/" not in version
         }
         if CONFIG_FILE not in files:
             return cls(name, files, directories, messages().ModelConfig(), False, scripts=scripts)
@@ -117,12 +117,14 @@ class Model:
     def loaded_versions(self) -> list[int]:
         """Those of them that the version policy loads; without a policy the newest one."""
         policy = self.config.version_policy
+        if not self.config.HasField("version_policy"):
+            return self.versions[:1]
         if policy.HasField("specific"):
             wanted = set(policy.specific.versions)
             return [version for version in self.versions if version in wanted]
-        if policy.HasField("all"):
-            return self.versions
-        return self.versions[: policy.latest.num_versions if policy.HasField("latest") else 1]
+        if policy.HasField("latest"):
+            return self.versions[: policy.latest.num_versions]
+        return self.versions
 
     @cached_property
     def backend_name(self) -> str | None:

@@ -114,10 +114,10 @@ def growable_memory(model: Model, _: Deployment) -> Findings:
 
 
 @model_rule("initial-state-file", f"Put the file into {INITIAL_STATE}/", STATES)
-def initial_state_file(model: Model, _: Deployment) -> Findings:
+def initial_state_file(model: Model, deployment: Deployment) -> Findings:
     """Triton reads the initial state from the model directory's `initial_state`."""
     for index, state in enumerate(model.config.sequence_batching.state):
         for initial in state.initial_state[:1]:
-            if initial.data_file and f"{INITIAL_STATE}/{initial.data_file}" not in model.files:
+            if initial.data_file and not deployment.has_file(model, INITIAL_STATE, initial.data_file):
                 text = f"state {state.input_name} names the file {initial.data_file}, which does not exist"
                 yield Finding(text, f"sequence_batching.state[{index}].initial_state[0]")

@@ -36,6 +36,21 @@ def may_auto_complete(model: Model) -> bool:
     return not scripts or any("auto_complete_config" in text or not _PLAIN_CLASS.search(text) for text in scripts)
 
 
+def adds_tensors(model: Model, deployment: Deployment) -> bool:
+    """Whether the backend may add inputs, outputs and a `max_batch_size` to what is declared."""
+    if not deployment.auto_completes:
+        return False
+    match model.backend.completion:
+        case Completion.SCRIPT:
+            return may_auto_complete(model)
+        case Completion.EMPTY:
+            return not model.config.input or not model.config.output
+        case Completion.NONE:
+            return False
+        case _:
+            return not model.is_ensemble
+
+
 @model_rule("tensor-incomplete", "Set name, data_type and dims", IO_SHAPE)
 def incomplete(model: Model, deployment: Deployment) -> Findings:
     """Every input and output must have a name, a type and a shape, unless the backend completes the configuration."""
@@ -64,12 +79,14 @@ def dims(model: Model, _: Deployment) -> Findings:
 
 
 @model_rule("reshape-empty", "Remove the reshape, or set max_batch_size", IO_SHAPE)
-def empty_reshape(model: Model, _: Deployment) -> Findings:
+def empty_reshape(model: Model, deployment: Deployment) -> Findings:
     """Without batching, an empty reshape would be a scalar, which Triton does not support."""
     for tensor in model.tensors:
         is_scalar = tensor.config.HasField("reshape") and not tensor.config.reshape.shape
         if is_scalar and model.config.max_batch_size == 0:
-            yield Finding(f"{tensor.label} has an empty reshape in a model without batching", f"{tensor.at}.reshape")
+            text = f"{tensor.label} has an empty reshape in a model without batching"
+            severity: Severity | None = "warning" if adds_tensors(model, deployment) else None
+            yield Finding(text, f"{tensor.at}.reshape", severity=severity)
 
 
 @model_rule("reshape-size", "Reshape to the same number of elements between variable sizes", IO_SHAPE)
@@ -99,7 +116,7 @@ def _elements(sizes: Sequence[int]) -> list[int]:
 def format_dims(model: Model, _: Deployment) -> Findings:
     """FORMAT_NHWC and FORMAT_NCHW describe images, which have three dimensions."""
     for tensor in model.tensors:
-        if tensor.kind == "input" and tensor.config.format and len(tensor.config.dims) != 3:
+        if tensor.kind == "input" and tensor.config.format and len(tensor.config.dims) not in (0, 3):
             name = messages().ModelInput.Format.Name(tensor.config.format)
             yield Finding(f"{tensor.label} has {name} and {len(tensor.config.dims)} dims", f"{tensor.at}.format")
 
@@ -113,7 +130,7 @@ def tensorrt_only(model: Model, _: Deployment) -> Findings:
                 continue
             if model.platform != TENSORRT_PLATFORM:
                 yield Finding(f"{tensor.label} has {field} outside TensorRT", f"{tensor.at}.{field}")
-            elif field == "is_non_linear_format_io" and len(tensor.config.dims) != 3:
+            elif field == "is_non_linear_format_io" and len(tensor.config.dims) not in (0, 3):
                 yield Finding(f"{tensor.label} has {field} and not three dims", f"{tensor.at}.{field}")
 
 
@@ -127,33 +144,33 @@ def duplicate_labels(model: Model, _: Deployment) -> Findings:
 
 
 @model_rule("batch-input", "Name one declared input, and use TYPE_INT32 or TYPE_FP32", BATCH_IO)
-def batch_input(model: Model, _: Deployment) -> Findings:
+def batch_input(model: Model, deployment: Deployment) -> Findings:
     """A batch input must be computed from exactly one declared input, as INT32 or FP32."""
     types = (messages().DataType.Value("TYPE_INT32"), messages().DataType.Value("TYPE_FP32"))
     for index, tensor in enumerate(model.config.batch_input):
         at = f"batch_input[{index}]"
-        yield from _sources(model, tensor, f"batch input {index}", at)
+        yield from _sources(model, deployment, tensor, f"batch input {index}", at)
         if tensor.data_type not in types:
             yield Finding(f"batch input {index} has the type {messages().DataType.Name(tensor.data_type)}", at)
 
 
 @model_rule("batch-output", "Name one declared input and each output once", BATCH_IO)
-def batch_output(model: Model, _: Deployment) -> Findings:
+def batch_output(model: Model, deployment: Deployment) -> Findings:
     """A batch output must be scattered by exactly one declared input to declared outputs."""
     outputs = {output.name for output in model.config.output}
     for index, tensor in enumerate(model.config.batch_output):
         at = f"batch_output[{index}]"
-        yield from _sources(model, tensor, f"batch output {index}", at)
+        yield from _sources(model, deployment, tensor, f"batch output {index}", at)
         for target, count in Counter(tensor.target_name).items():
-            if target not in outputs:
+            if target not in outputs and not adds_tensors(model, deployment):
                 yield Finding(f"batch output {index} names the output {target!r}, which is not declared", at)
             if count > 1:
                 yield Finding(f"batch output {index} names the output {target!r} {count} times", at)
 
 
-def _sources(model: Model, tensor: Any, label: str, at: str) -> Findings:
+def _sources(model: Model, deployment: Deployment, tensor: Any, label: str, at: str) -> Findings:
     inputs = {declared.name for declared in model.config.input}
     if len(tensor.source_input) != 1:
         yield Finding(f"{label} has {len(tensor.source_input)} source inputs", at)
-    for source in sorted(set(tensor.source_input) - inputs):
+    for source in () if adds_tensors(model, deployment) else sorted(set(tensor.source_input) - inputs):
         yield Finding(f"{label} names the input {source!r}, which is not declared", at)

@@ -70,6 +70,7 @@ def test_the_target_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert run("check", tmp_path, "--instance-type", "ml.c5.xlarge") == 1
     assert run("check", tmp_path, "--image", "24.09-py3-cpu") == 1
     assert run("check", tmp_path, "--env", "SAGEMAKER_TRITON_LOG_VERBOSE") == 2
+    assert run("check", tmp_path, "--instance-type", "g5.xlarge") == 2
 
 
 def test_an_archive_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 import boto3
 import pulumi
 import pytest
+from botocore.exceptions import ClientError, NoCredentialsError
 from moto import mock_aws
 
+from infra.aws.errors import AwsRequestRefused
 from infra.aws.s3_object import S3Object
 from infra.components import uploaded_artifact
 from infra.components.uploaded_artifact import ArtifactRejected, require_valid
@@ -90,6 +92,25 @@ def test_a_version_that_was_released_is_not_read(s3: Any, checks: list[int]) -> 
 def test_what_is_not_there_yet_is_left_to_the_release(s3: Any, checks: list[int], bucket: str) -> None:
     require_valid(s3, INPUTS | {"bucket": bucket}, TARGET)
     assert checks == []
+
+
+def test_a_refused_read_names_the_permissions_and_the_setting(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "kms:Decrypt"}}, "GetObject")
+
+    upload(s3, GOOD)
+    monkeypatch.setattr(s3, "get_object", refuse)
+    with pytest.raises(AwsRequestRefused, match=r"(?s)AccessDenied.*s3:GetObject.*checkArtifact"):
+        require_valid(s3, INPUTS, TARGET)
+
+
+def test_missing_credentials_are_reported(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_credentials(**_: Any) -> None:
+        raise NoCredentialsError
+
+    monkeypatch.setattr(s3, "head_object", no_credentials)
+    with pytest.raises(AwsRequestRefused):
+        require_valid(s3, INPUTS, TARGET)
 
 
 def test_warnings_are_logged(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,12 +10,48 @@ import pytest
 from infra.diagnostics.problem import Problem
 from infra.triton import document
 from infra.triton.check import RULES, check_repository
-from infra.triton.listing import Listing
+from infra.triton.listing import MAX_READ_BYTES, Listing
 from tests.infra.mock_runtime import ROOT
 from tests.infra.triton.corpus import BATCHING, CASES, COMPLETING, MODEL, PLAIN, TENSORS, Case, Files, listing, python
 
 PARTIAL = PLAIN.replace('"y" data_type: TYPE_FP32 dims: 4', '"y"')
 TYPES = ("ml.c5.xlarge", "ml.c5.2xlarge")
+
+
+WARMUP = """
+model_warmup {
+  name: "w" batch_size: 1
+  inputs { key: "x" value { data_type: TYPE_FP32 dims: 1 input_data_file: "../data/x" } }
+}
+"""
+STATE = """
+sequence_batching {
+  state {
+    input_name: "s" output_name: "s" data_type: TYPE_FP32 dims: 1
+    initial_state { name: "i" data_type: TYPE_FP32 dims: 1 data_file: "../data/x" }
+  }
+}
+"""
+UNDECLARED = """
+input { name: "image" format: FORMAT_NCHW }
+output { name: "mask" is_non_linear_format_io: true }
+batch_input { source_input: "ragged" target_name: "count" data_type: TYPE_FP32 }
+batch_output { source_input: "ragged" target_name: "y" }
+"""
+RESHAPED = {"reshape-empty"}
+STEP = """
+ensemble_scheduling {
+  step {
+    model_name: "m" model_version: 1
+    input_map { key: "x" value: "x" } output_map { key: "y" value: "y" }
+  }
+}
+"""
+EACH_VERSION: Files = {
+    "flow/config.pbtxt": f'platform: "ensemble" {TENSORS} {STEP}',
+    "flow/1/": "",
+    "m/2/model.py": MODEL,
+} | python(f"{PLAIN} version_policy {{}}")
 
 
 def environment(path: str) -> Files:
@@ -101,6 +137,22 @@ SERVED: list[tuple[Files, set[str]]] = [
         {"execution-environment", "stray-directory"},
     ),
     (python(f'{PLAIN} parameters {{ key: "k" value {{ string_value: "${{dir}}" }} }}'), {"template-leftover"}),
+    (python(PLAIN.replace('"y" data', '"y" label_filename: "/labels.txt" data')) | {"m/labels.txt": "a"}, set()),
+    (python(PLAIN.replace('"y" data', '"y" label_filename: "../m/1/model.py" data')), set()),
+    (
+        python(PLAIN.replace('"y" data', '"y" label_filename: "../m/../shared/l" data')) | {"shared/l": "a"},
+        {"label-file-missing", "stray-directory"},
+    ),
+    (python(PLAIN + WARMUP) | {"m/data/x": "abcd"}, set()),
+    (python(PLAIN + STATE) | {"m/data/x": "abcd"}, set()),
+    (python(PLAIN, script=MODEL + "#" * MAX_READ_BYTES), set()),
+    (python(PARTIAL, script=MODEL + "#" * MAX_READ_BYTES), {"tensor-incomplete"}),
+    (python(PLAIN.replace("dims: 4", "dims: - 1")), set()),
+    ({"m/1/model.plan": "", "m/config.pbtxt": f'platform: "tensorrt_plan" {UNDECLARED}'}, set()),
+    ({"m/1/model.onnx": "", "m/config.pbtxt": 'input { name: "x" data_type: TYPE_FP32 dims: 1 reshape {} }'}, RESHAPED),
+    ({"m/1/x": "", "m/config.pbtxt": f'backend: "custom" default_model_filename: "y" {TENSORS}'}, {"model-file"}),
+    ({"m/1/dali.py": "", "m/config.pbtxt": 'backend: "dali" default_model_filename: "model.dali"'}, set()),
+    (EACH_VERSION, set()),
 ]
 
 
@@ -155,6 +207,17 @@ def test_a_backend_that_the_image_lacks_is_a_warning(backend: str, image: str | 
     assert {problem.rule for problem in check(files, image=image)} == ({rule} if rule else set())
     library = {f"m/1/libtriton_{backend}.so": ""}
     assert check(files | library, image=image) == []
+
+
+@pytest.mark.parametrize(("image", "expected"), [("26.01-py3", set()), ("26.02-py3", {"label-file-missing"})])
+def test_label_files_outside_of_the_model_directory(image: str, expected: set[str]) -> None:
+    files = python(PLAIN.replace('"y" data', '"y" label_filename: "../shared/l" data')) | {"shared/l": "a"}
+    assert errors(files, image=image) == expected
+
+
+@pytest.mark.parametrize(("image", "expected"), [("24.09-py3", {"backend-name"}), ("custom", set())])
+def test_an_image_of_your_own_may_have_a_backend_of_any_name(image: str, expected: set[str]) -> None:
+    assert errors({"m/1/model.onnx": "", "m/config.pbtxt": f'backend: "onnx" {TENSORS}'}, image=image) == expected
 
 
 def test_files_larger_than_the_memory_are_a_warning() -> None:
