@@ -119,7 +119,7 @@ def _read(variant: InstanceVariant, root: Path, key: Location, image: str | None
     """The model of a variant, unless there are errors; and its problems. An artifact in the bucket is not read."""
     default = variant.model.default_model_name
     if isinstance(variant.model, ModelArtifactSettings):
-        target = ArtifactTarget(default, variant.instance_type, variant.environment, image)
+        target = ArtifactTarget(default, variant.instance_type, variant.readable_environment, image)
         return Model(variant.model.artifact, default, check_for=target if variant.model.check_artifact else None), []
     path = variant.model.path
     try:
@@ -133,7 +133,7 @@ def _read(variant: InstanceVariant, root: Path, key: Location, image: str | None
         repository.listing,
         default,
         instance_type=variant.instance_type,
-        environment=variant.environment,
+        environment=variant.readable_environment,
         image=image,
     )
     errors = [problem for problem in problems if problem.severity == "error"]

@@ -14,7 +14,7 @@ from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, Seq
 
 from infra.cli.project import Project, StackFileError, content, relative
 from infra.cli.stack_yaml import ConfigReader, InvalidYamlError, Position, compose
-from infra.diagnostics.messages import command_to_encrypt
+from infra.diagnostics.messages import command_to_encrypt, flat_key, is_flat, unknown_key
 from infra.diagnostics.problem import ConfigurationError, Location, Problem, key_of, path_of
 from infra.diagnostics.suggest import nearest
 from infra.settings.load import MISPLACED_SECRET, SECRET_KEYS, in_plain_text, load
@@ -154,7 +154,7 @@ class StackFile:
         problems: list[Problem] = []
         for path, encrypted in self._yaml.secrets.items():
             if self._is_misplaced(path):
-                problems.append(Problem("misplaced-secret", MISPLACED_SECRET, path=path))
+                problems += self._misplaced(path)
             elif not _CIPHERTEXT.fullmatch(encrypted):
                 message = (
                     "is not a value that Pulumi encrypted (v1:NONCE:CIPHERTEXT, or base64 from Pulumi Cloud), and may "
@@ -227,9 +227,9 @@ class StackFile:
     def _intended(self, key: str) -> str | None:
         """The key of `config` that one of another form, or in another place, stands for."""
         namespace, *below = [part for part in key.split(":") if part] or [key]
-        if below:
+        if below and below[:-1] in ([], ["config"]):  # NAMESPACE:config:NAME is an old form of Pulumi
             return f"{namespace}:{below[-1]}"
-        name = nearest(key, Settings.fields_by_key())
+        name = None if below else nearest(key, Settings.fields_by_key())
         return str(path_of((name,), self.project.name)[0]) if name else None
 
     def _locate(self, problem: Problem) -> Problem:
@@ -253,6 +253,18 @@ class StackFile:
         for key in path:
             value = value[key]
         return value
+
+    def _misplaced(self, secret: Location) -> list[Problem]:
+        """The problem of a misplaced secret; that of an unknown key which is secret as a whole, because it is missing
+        in `config`. `load` reports other unknown keys."""
+        key, known = str(secret[0]), Settings.fields_by_key()
+        if (name := key.partition(":")[2]) in known:
+            return [Problem("misplaced-secret", MISPLACED_SECRET, path=secret)]
+        if len(secret) > 1:
+            return []
+        flat = is_flat(name)
+        problem = flat_key(name, key, known, self.stack) if flat else unknown_key(known, nearest(name, known))
+        return [replace(problem, path=secret)]
 
     def _is_misplaced(self, secret: Location) -> bool:
         namespace, _, name = str(secret[0]).partition(":")

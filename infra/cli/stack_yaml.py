@@ -17,9 +17,7 @@ from ruamel.yaml.reader import ReaderError
 
 from infra.diagnostics.problem import Location, Problem, Severity
 from infra.settings.bounds import MAX_DEPTH, MAX_DIGITS, MAX_VALUES
-
-SECRET = "(a secret)"
-"""Stands for each `{secure: …}` below a key of `config`: only the engine can decrypt it."""
+from infra.settings.environment import SECRET
 
 _MERGE = "tag:yaml.org,2002:merge"
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -100,13 +100,32 @@ def key_of_another_member(tag: str, by_default: bool, tags: Sequence[str]) -> Pr
     return Problem("unknown-key", f"unknown key with {tag}{', the default' if by_default else ''}; {only}.")
 
 
-def flat_key(key: str, stack: str | None) -> Problem:
-    """A top-level key that is spelled like a path."""
+def key_of_the_stack(key: str) -> Problem:
+    """A top-level key in a section."""
+    name = "aws:region" if key == "region" else key
+    return Problem("unknown-key", f"unknown key here; {name} is a key of the stack. Set it directly below config.")
+
+
+def is_flat(name: str) -> bool:
+    """Whether a top-level key is spelled like a path."""
+    return any(sign in name for sign in ".[")
+
+
+def flat_key(name: str, key: str, known: Mapping[str, FieldInfo], stack: str | None) -> Problem:
+    """A top-level key that is spelled like a path.
+
+    Args:
+        name: the key without its namespace.
+        known: the top-level keys.
+    """
     quoted, option = shlex.quote(key), stack_option(stack)
+    first = nearest(re.split(r"[.\[]", name)[0], known)
+    is_of_secrets = first is not None and is_secret(known[first])
+    set_ = command_to_encrypt(key, stack) if is_of_secrets else f"pulumi config set{option} --path {quoted} VALUE"
     return Problem(
         "unknown-key",
         "unknown key: without --path, `pulumi config set` stores a path as a name. Run: "
-        f"pulumi config rm{option} {quoted} && pulumi config set{option} --path {quoted} VALUE",
+        f"pulumi config rm{option} {quoted} && {set_}",
     )
 
 

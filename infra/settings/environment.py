@@ -37,6 +37,9 @@ def program_environment(default_model_name: str | None) -> dict[str, str]:
 SET_BY_PROGRAM = len(program_environment("default"))
 """The number of variables that the program sets at most."""
 
+SECRET = "(a secret)"
+"""Stands for the value of a secret variable where only the engine can decrypt it."""
+
 MAX_VARIABLES = 100 - SET_BY_PROGRAM
 """SageMaker's 100 variables of a container (API `EnvironmentMap`) without those that the program sets."""
 
@@ -111,6 +114,11 @@ class ContainerSettings(Section):
         schema={"maxProperties": MAX_VARIABLES},
     )
 
+    @property
+    def readable_environment(self) -> dict[str, str]:
+        """The variables with known values."""
+        return {variable: value for variable, value in self.environment.items() if value != SECRET}
+
     @rule("environment")
     def default_model_in_environment(self) -> Broken:
         """Triton, docker/sagemaker/serve: it loads the model that this variable names."""
@@ -129,7 +137,7 @@ class ContainerSettings(Section):
     @rule("environment")
     def namespacing_value(self) -> Broken:
         """Triton, docker/sagemaker/serve."""
-        if self.environment.get(_DISABLE_MODEL_NAMESPACING) in (None, "false", "0"):
+        if self.readable_environment.get(_DISABLE_MODEL_NAMESPACING) in (None, "false", "0"):
             return None
         return {
             _DISABLE_MODEL_NAMESPACING: "is passed on as --model-namespacing (docker/sagemaker/serve), so only 'false' "
@@ -148,12 +156,12 @@ class ContainerSettings(Section):
     @rule("environment")
     def option_value(self) -> Broken:
         """Triton, docker/sagemaker/serve and command_line_parser.cc."""
-        return {(variable,): message for variable, message in value_errors(self.environment).items()}
+        return {(variable,): message for variable, message in value_errors(self.readable_environment).items()}
 
     @warning("environment")
     def option_value_cut(self) -> Broken:
         """Triton, command_line_parser.cc: a number ends at the first other character."""
-        return {(variable,): message for variable, message in value_warnings(self.environment).items()}
+        return {(variable,): message for variable, message in value_warnings(self.readable_environment).items()}
 
     @warning("environment")
     def unknown_option(self) -> Broken:

@@ -75,9 +75,11 @@ def validate(
     validation.problems += _misplaced_secrets(secret, project)
     settings = validation.validate(Settings, values)
     reported = {problem.path for problem in validation.problems}
-    for key in sorted({f"{project}:{name}" for name in SECRET_KEYS.keys() & values.keys()} - {*secret}):
-        plain = in_plain_text(key, values[key.partition(":")[2]], stack)
-        validation.problems += [problem for problem in plain if problem.path not in reported]
+    for name in sorted(SECRET_KEYS.keys() & values.keys()):
+        written, value = given[name]
+        plain = in_plain_text(f"{project}:{name}", value, stack) if written not in secret else ()
+        at = [replace(problem, path=(written, *problem.path[1:])) for problem in plain]
+        validation.problems += [problem for problem in at if problem.path not in reported]
     if f"{project}:endpoints" in secret:  # Pulumi does not report which of its values are
         validation.problems = [problem for problem in validation.problems if problem.rule != "plaintext-variable"]
     return settings, validation

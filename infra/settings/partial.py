@@ -94,10 +94,13 @@ class PartialValidation:
         self.problems: list[Problem] = []
         self._locate, self._secret, self._stack = locate, secret, stack
         self._written: dict[Location, Location] = {}
+        self._short: dict[Location, Location] = {}
         self._with_unknown_keys: set[Location] = set()
+        self._top: Collection[str] = ()
 
     def validate(self, settings: type[_Section], values: Mapping[str, Any]) -> _Section:
         """The settings as far as they are valid: reading an invalid one raises `InvalidSetting`."""
+        self._top = settings.fields_by_key()
         return self._section(settings, self._known_keys({None: settings}, values, ()), ())
 
     @property
@@ -115,6 +118,7 @@ class PartialValidation:
         values, implied = section.in_shape(values)
         if implied:
             self._written[(*place, *implied)] = self._as_written(place)
+            self._short[(*place, *implied)] = place
         fields = {name: self._field(key, values, place) for name, key in _keys(section).items()}
         valid = {name: value for name, value in fields.items() if value is not _INVALID}
         partial = section.as_far_as_valid(valid, values.keys())
@@ -208,22 +212,33 @@ class PartialValidation:
         fields = {key: field for section in sections.values() for key, field in section.fields_by_key().items()}
         known: dict[str, Any] = {}
         for written, value in values.items():
-            key = written if written in fields else nearest(written, fields)
-            if key != written:
-                problem = messages.unknown_key(fields, key)
-                if not place and any(sign in written for sign in ".["):
-                    problem = messages.flat_key(key_of(self._locate((written,))), self._stack)
+            key = written
+            if written not in fields:
+                intended, problem = self._unknown_key(written, fields, place)
                 self._report(problem, (*place, written))
-                if key is None:
+                if intended is None:
                     self._with_unknown_keys.add(self._as_written(place))
-                if key is None or key in values or key in known:
                     continue
+                if intended in values or intended in known:
+                    continue
+                key = intended
                 self._written[(*place, key)] = (*self._as_written(place), written)
             known[key] = value
             if value is None or (not place and value == ""):
                 known[key] = _INVALID
                 self._report(messages.empty(fields[key]), (*place, key))
         return known
+
+    def _unknown_key(
+        self, written: str, fields: Mapping[str, FieldInfo], place: Location
+    ) -> tuple[str | None, Problem]:
+        """The key that a section has in place of an unknown one, if that is clear, and the problem."""
+        if not place and messages.is_flat(written):
+            return None, messages.flat_key(written, key_of(self._locate((written,))), fields, self._stack)
+        intended = nearest(written, [*fields, *self._top])
+        if intended is None or intended in fields:
+            return intended, messages.unknown_key(fields, intended)
+        return None, messages.key_of_the_stack(intended)
 
     def _as_written(self, place: Location) -> Location:
         """The place in the text: its keys may be misspelt there, and those above an only variant are left out."""
@@ -232,18 +247,25 @@ class PartialValidation:
                 return self._as_written((*self._written[place[:length]], *place[length:]))
         return place
 
+    def _intended_key(self, place: Location) -> str:
+        """The key to set for a place: as it is written, but without misspellings."""
+        for length in range(len(place), 0, -1):
+            if place[:length] in self._short:
+                place = (*self._short[place[:length]], *place[length:])
+                break
+        return key_of(self._locate(place))
+
     def _report_invalid(self, key: _Key, error: ErrorDetails, place: Location) -> None:
-        path = self.path(place)
-        written = key_of(path)
+        path, intended = self.path(place), self._intended_key(place)
         secret = messages.is_secret(key.field)
         only_secrets = secret and place[:1] == (key.field.alias,)
         if error["type"] == "string_type" and secret and (only_secrets or messages.misspells_secure(error["input"])):
-            self._report(messages.plaintext_secret(written, self._stack), place)
+            self._report(messages.plaintext_secret(intended, self._stack), place)
         elif error["input"] is None:
             self._report(messages.empty(key.field), place)
         else:
             hidden = secret or path[0] in self._secret
-            self._report(messages.invalid(error, key.field, written, self._stack, hidden), place)
+            self._report(messages.invalid(error, key.field, intended, self._stack, hidden), place)
 
     def _report(self, problem: Problem, place: Location) -> None:
         """Add a problem whose path begins at a place."""

@@ -10,8 +10,8 @@ from infra.aws.session import AwsSession
 from infra.cli.project import StackFileError
 from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile
-from infra.cli.stack_yaml import SECRET
 from infra.cli.validate import check
+from infra.settings.environment import SECRET
 
 BASE = """
 config:

@@ -61,6 +61,8 @@ def test_the_projects_own_stack_files_are_valid(
         ("aws:region:", "AWS_REGION:", "2:3 key-form"),
         ("aws:region:", "aws.region:", "2:3 key-form"),
         ("aws:region:", "aws:config:region:", "2:3 key-form"),
+        ("config:\n", "config:\n  a:b:c: x\n", "2:3 key-form"),
+        ("config:\n", "config:\n  triton-sagemaker:endpoints:ranking:model: x\n", "2:3 key-form"),
         ("tags:", "tags::", "4:3 key-form"),
         ("triton-sagemaker:tags", "tags", "4:3 key-form"),
         # the file as a whole
@@ -141,6 +143,10 @@ def test_warnings_are_printed_and_are_no_failure(
         f"      environment: {{KEY: {SECURE}}}\n",
         "      environment: {KEY: {secure: 'v1:3c0JjrVgHJUuOEgt:OAZ7Lys8kR9BMmT2nFwqYtVxQ4e3'}}\n",
         "      environment: {KEY: {secure: AAABAJ0hW7pK3mX9qR2tLw8v}}\n",
+        *(
+            f"      environment: {{SAGEMAKER_TRITON_{option}: {SECURE}}}\n"
+            for option in ("LOG_VERBOSE", "SHM_DEFAULT_BYTE_SIZE", "ADDITIONAL_ARGS", "DISABLE_MODEL_NAMESPACING")
+        ),
         f"  datadog:apiKey: {SECURE}\n",
         f"  aws:secretKey: {SECURE}\nencryptionsalt: v1:abc\n",
     ],
@@ -183,6 +189,14 @@ def test_a_secret_elsewhere_is_refused_and_hides_no_other_problem(validate: Vali
     assert "pulumi config set" not in str(problems[1]), "there is no command that makes it valid"
     whole = VALID.split("  triton-sagemaker:endpoints")[0] + f"  triton-sagemaker:endpoints: {SECURE}\n"
     assert brief(validate(whole)) == ["5:3 misplaced-secret"]
+
+
+@pytest.mark.parametrize("name", ["secretEnv", "secretEnvironment.ranking.KEY", "quite-new"])
+@pytest.mark.parametrize("secret", [SECURE, f"{{ranking: {{KEY: {SECURE}}}}}"])
+def test_a_secret_of_an_unknown_key_is_not_to_be_decrypted(validate: Validate, name: str, secret: str) -> None:
+    problems = validate(VALID + f"  triton-sagemaker:{name}: {secret}\n")
+    assert brief(problems) == ["12:3 unknown-key"]
+    assert "plaintext" not in str(problems)
 
 
 def test_plaintext_next_to_a_secret_is_refused(validate: Validate) -> None:

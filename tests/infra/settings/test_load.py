@@ -72,6 +72,13 @@ def test_a_key_that_was_set_without_path_is_answered_with_the_commands() -> None
     assert problem.message.endswith(f"pulumi config rm {key} && pulumi config set --path {key} VALUE")
 
 
+def test_a_secret_that_was_set_without_path_is_one_problem_with_a_command_that_encrypts() -> None:
+    key = f"{PROJECT}:secretEnvironment.ranking.HF_TOKEN"
+    (problem,) = problems(VALID | {key: "hunter2"})
+    assert (problem.key, problem.rule) == (key, "unknown-key")
+    assert problem.message.endswith(f"pulumi config rm {key} && pulumi config set --secret --path '{key}'")
+
+
 def test_a_key_with_dots_in_a_section_is_refused() -> None:
     assert broken(with_keys(**{"autoscaling.min": 2})) == [('endpoints.ranking["autoscaling.min"]', "unknown-key")]
 
@@ -138,6 +145,16 @@ def test_a_setting_of_a_wrong_namespace_is_refused_and_checked(namespace: str) -
         f"{namespace}:endpoints",
         f"{namespace}:endpoints.ranking.autoscaling.min",
     ]
+
+
+def test_secrets_of_a_wrong_namespace_are_checked_where_they_are() -> None:
+    config = VALID | {"triton:secretEnvironment": {"ranking": {"KEY": "hunter2"}}}
+    assert [problem.key for problem in problems(config)] == [
+        "triton:secretEnvironment",
+        "triton:secretEnvironment.ranking.KEY",
+    ]
+    assert "hunter2" not in str(problems(config))
+    assert [problem.rule for problem in problems(config, ["triton:secretEnvironment"])] == ["unknown-key"]
 
 
 def test_a_setting_that_is_repeated_in_a_wrong_namespace_is_refused() -> None:

@@ -175,6 +175,22 @@ def test_an_empty_or_unknown_key_causes_no_other_problem(path: str, value: Any, 
     assert [problem[:2] for problem in problems(changed({path: value}))] == [(key, rule)]
 
 
+@pytest.mark.parametrize("key", ["secretEnvironment", "secret_environment", "secretEnviroment", "tags"])
+@pytest.mark.parametrize("section", [EP, "p:endpoints.search.alarms"])
+def test_a_key_of_the_stack_in_a_section_is_not_taken_for_another_key(section: str, key: str) -> None:
+    ((path, rule, message),) = problems(changed({f"{section}.{key}": {"HF_TOKEN": "hunter2"}}))
+    assert (path, rule) == (f"{section}.{key}", "unknown-key")
+    assert "hunter2" not in message
+    assert "did you mean" not in message
+
+
+def test_a_command_sets_the_key_that_a_misspelt_one_stands_for() -> None:
+    found = problems(changed({"secret_environment": {"ranking": {"KEY": {"secur": "x"}}}}))
+    assert "--path 'p:secretEnvironment.ranking.KEY'" in found[-1][2]
+    found = problems(changed({f"{EP}.enviroment": {"KEY": 5}}))
+    assert f"--path {EP}.environment.KEY " in found[-1][2]
+
+
 def test_settings_below_a_misspelt_key_are_checked() -> None:
     scaling = {"min": 12, "max": 10, "maxx": 3}
     keys = [f"{EP}.autoscalling{below}" for below in ("", ".maxx", ".min")]
