@@ -84,7 +84,7 @@ def in_words(key: Key, project: str, known: Sequence[Key]) -> str:
         "type": key.type,
         "default": _default(key) or "none",
         "range": key.range,
-        "example": f"{key.path[-1]}: {key.example}" if key.example else "",
+        "example": f"{key.name.rpartition('.')[2]}: {key.example}" if key.example else "",
         "a change": "" if key.below else f"{key.effect.value}: {key.effect.explanation}",
         "source": key.source,
     }

@@ -90,7 +90,8 @@ class EndpointSettings(Section):
     @classmethod
     def problems_of_text(cls, values: Mapping[str, Any]) -> Iterator[Problem]:
         of_variant = sorted(values.keys() & InstanceVariant.fields_by_key().keys())
-        if of_variant and "variants" in values:
+        variants = values.get("variants")
+        if of_variant and isinstance(variants, dict) and variants:  # others are reported as such
             message = f"cannot be combined with {', '.join(of_variant)}. Set these keys on each variant instead."
             yield Problem("short-form-with-variants", message, path=("variants",))
 

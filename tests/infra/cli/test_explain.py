@@ -145,6 +145,10 @@ def test_an_unknown_key_is_answered_with_the_nearest(
     assert explained(capsys, written) == (1, expected + "\n")
 
 
+def test_the_example_of_the_region_has_its_namespace(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "aws:region: ap-northeast-1" in explained(capsys, "aws:region")[1]
+
+
 def test_without_a_key_all_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     code, text = explained(capsys)
     assert code == 0
