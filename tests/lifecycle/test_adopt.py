@@ -321,6 +321,7 @@ def test_a_bucket_of_another_region_is_not_adopted(account: Account) -> None:
         stack.preview()
 
 
+@pytest.mark.soak
 def test_a_role_is_adopted_where_it_is(account: Account) -> None:
     name, iam = account.name(), account.client("iam")
     boundary = iam.create_policy(PolicyName=name, PolicyDocument=json.dumps(BOUNDARY))["Policy"]["Arn"]

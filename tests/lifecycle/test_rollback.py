@@ -102,6 +102,7 @@ def test_a_model_that_fails_its_requests_is_rolled_back_by_its_alarm_under_each_
     nothing_to_do(stack)
 
 
+@pytest.mark.soak
 def test_a_canary_that_does_not_start_is_rolled_back_with_its_reason(account: Account) -> None:
     name, model = account.name(), account.model(1)
     endpoint = {"model": {"path": str(model)}, "initialInstanceCount": 2, "release": CANARY}

@@ -20,6 +20,7 @@ def configuration_made_by_hand(account: Account, endpoint: str) -> str:
     return name
 
 
+@pytest.mark.soak
 def test_a_rollout_that_somebody_else_began_is_waited_out_and_found_by_refresh_once_it_is_live(
     account: Account,
 ) -> None:
@@ -49,6 +50,7 @@ def test_a_rollout_that_somebody_else_began_is_waited_out_and_found_by_refresh_o
     nothing_to_do(stack)
 
 
+@pytest.mark.soak
 def test_an_endpoint_that_somebody_deleted_or_that_failed_is_found_by_refresh_and_made_anew(account: Account) -> None:
     name, sagemaker = account.name(), account.client("sagemaker")
     endpoint = {"model": {"path": str(account.model(1))}, "instanceType": "ml.c5.xlarge"}

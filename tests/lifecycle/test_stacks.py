@@ -183,6 +183,7 @@ def test_an_immutable_tag_that_holds_another_image_is_refused_before_a_byte_move
     assert account.ask(name) == 1
 
 
+@pytest.mark.soak
 def test_a_tag_that_somebody_moved_is_found_by_refresh_and_mirrored_again_without_moving_a_layer(
     account: Account,
 ) -> None:
