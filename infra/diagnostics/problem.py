@@ -15,6 +15,8 @@ from infra.errors import UserError
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _ENDPOINT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
 """The name of an endpoint, or of a variable whose endpoint is missing."""
+_ASSIGNMENT = re.compile(r"([A-Z_][A-Z0-9_]*)=.+", re.DOTALL)
+"""A variable with its value in the place of a key, perhaps above `environment`."""
 _TOKEN = re.compile(
     r"(?=[A-Za-z]*\d)(?:[A-Z0-9]{16,}|[a-z0-9]{20,}|(?=[A-Z0-9]*[a-z])(?=[a-z0-9]*[A-Z])[A-Za-z0-9]{16,})"
 )
@@ -106,7 +108,10 @@ def _without_values(first: str, below: Sequence[str | int]) -> Iterator[str | in
         elif environment:
             form = _VARIABLE
         is_name = environment and isinstance(part, str)
-        yield _name(str(part), form if environment == "secretEnvironment" else None) if is_name else part
+        if is_name:
+            yield _name(str(part), form if environment == "secretEnvironment" else None)
+        else:
+            yield _ASSIGNMENT.sub(r"\1…", part) if isinstance(part, str) else part
         above = part
 
 

@@ -182,6 +182,12 @@ def test_a_misspelt_secret_is_not_shown(
     assert list(recwarn) == []
 
 
+def test_a_variable_with_its_value_in_the_place_of_a_key_is_not_shown_in_full(validate: Validate) -> None:
+    (problem,) = validate(VALID + "      HF_TOKEN=hunter2: x\n")
+    assert (problem.rule, problem.key.rpartition(".")[2]) == ("unknown-key", "HF_TOKEN…")
+    assert "hunter2" not in str(problem)
+
+
 def test_a_secret_elsewhere_is_refused_and_hides_no_other_problem(validate: Validate) -> None:
     text = VALID.replace("min: 2", "min: {secure: hunter2}").replace("CostService: x", "CostService: 5")
     problems = validate(text)
