@@ -221,6 +221,7 @@ def _members(unpacked: _Unpacked, wanted: Callable[[str], int]) -> Iterator[tupl
     with tarfile.open(fileobj=cast(BinaryIO, unpacked), mode="r|", bufsize=BUFFER_BYTES, tarinfo=_Header) as archive:
         while member := archive.next():
             vars(archive)["members"].clear()  # tarfile keeps every member otherwise
+            vars(archive)["pax_headers"].clear()  # and the attributes for all files that follow
             count = wanted(_path(member.name)) if member.isreg() else 0
             content = archive.extractfile(member) if count else None
             yield member, content.read(count) if content else b""

@@ -16,7 +16,7 @@ def header(name: str, size: int, kind: bytes = tarfile.REGTYPE, linkname: str = 
     return member.tobuf(tarfile.GNU_FORMAT)
 
 
-def pax(*records: str) -> bytes:
+def pax(*records: str, kind: bytes = tarfile.XHDTYPE) -> bytes:
     """A header of attributes."""
     body = b""
     for record in records:
@@ -24,7 +24,7 @@ def pax(*records: str) -> bytes:
         while len(line := f"{length} {record}\n".encode()) != length:
             length = len(line)
         body += line
-    return header("pax", len(body), tarfile.XHDTYPE) + body.ljust(-(-len(body) // 512) * 512, b"\0")
+    return header("pax", len(body), kind) + body.ljust(-(-len(body) // 512) * 512, b"\0")
 
 
 def member(name: str, content: bytes = b"") -> bytes:

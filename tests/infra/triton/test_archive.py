@@ -237,6 +237,16 @@ def test_the_headers_of_many_files_do_not_stay_in_memory() -> None:
     assert peak < 4 << 20
 
 
+def test_the_attributes_for_all_files_do_not_add_up() -> None:
+    parts = (pax(f"key{number}={'x' * 60_000}", kind=tarfile.XGLTYPE) + member(f"m/{number}") for number in range(400))
+    content = archive(*parts)
+    tracemalloc.start()
+    assert not contents(content).unread
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 << 20
+
+
 def test_links_to_links_do_not_multiply(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of these directories holds the one before it ten times."""
     monkeypatch.setattr(reader, "MAX_ENTRIES", 1000)
