@@ -15,7 +15,8 @@ class UserError(Exception):
     """
 
     exit_code: ClassVar[int] = 1
+    __module__ = "__main__"  # Pulumi prints a provider's error as a traceback does; this omits the module path
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.__module__ = "__main__"  # Pulumi prints a provider's error as a traceback does; this omits the module path
+        cls.__module__ = UserError.__module__

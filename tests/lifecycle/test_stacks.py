@@ -98,7 +98,7 @@ def test_production_loses_nothing_by_mistake_and_all_of_it_on_purpose(account: A
             f"pulumi up -s {stack.name} --ignore-protect",
         )
     stack.config = development({kept: endpoints[kept]}, image={"version": "23.10-py3", "repository": repository})
-    refused(stack.up, f"The endpoint {other} is deleted", "Change environment alone")
+    refused(stack.up, f"The endpoint {other} is deleted", "Change only environment", " UserError: ")
 
     # what one call restores is changed, and replaced, without more ado
     renamed = {"model": model, "autoscaling": scaled | {"policyName": "invocations"}}
