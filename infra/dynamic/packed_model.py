@@ -70,7 +70,7 @@ def _upload(s3: Any, archive: Path, props: dict[str, Any]) -> None:
 
 
 class PackedModel(Resource, module="infra", name="PackedModel"):
-    """A model repository, packed as a deterministic .tar.gz and uploaded once for each content.
+    """A model repository, packed as a .tar.gz and uploaded once for each content.
 
     The object is kept when the resource is deleted or replaced, as the bucket is.
 

@@ -10,7 +10,7 @@ from itertools import takewhile
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from cronsim import CronSim
+from cronsim import CronSim, CronSimError
 
 from infra.errors import UserError
 from infra.release.failure import ReleaseRefused
@@ -89,12 +89,14 @@ def windows_in(config: Mapping[str, Any], project: str) -> list[FreezeWindow]:
     """
     text = config.get(f"{project}:freezeWindows") or "[]"
     try:
-        return [FreezeWindow.of(window) for window in json.loads(text)]
-    except (KeyError, TypeError, ValueError):
+        windows = [FreezeWindow.of(window) for window in json.loads(text)]
+        open_window(windows, datetime.now(UTC))  # an invalid schedule fails only here
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, CronSimError):
         raise UserError(
             f"{project}:freezeWindows is not valid, so it is unknown whether an endpoint may change now. Run "
             "`python -m infra validate`, which shows the problem, and fix it."
         ) from None
+    return windows
 
 
 def override(environment: Mapping[str, str]) -> str | None:

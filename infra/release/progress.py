@@ -97,7 +97,7 @@ class Rollout:
         self.from_config = endpoint.config_name if self.requested == "update" else None
 
     def finished_unwatched(self, now: float) -> None:
-        """Record a rollout that finished while no deployment was watching, or that one did not take for a success."""
+        """Record a rollout that finished while no deployment was watching, or whose deployment reported a failure."""
         self.needed, self.requested, self.began = True, "update", now
         self.from_config = self.request.previous.config_name
         self.note = "it was live already when this deployment began; its duration is unknown"

@@ -13,7 +13,6 @@ from infra.triton.model import Model
 from infra.triton.rule import Finding, Findings, Severity, model_rule
 
 VALIDATE = "core: ValidateModelConfig"
-METRICS = "core: ValidateModelMetrics"
 
 
 @model_rule(

@@ -97,10 +97,10 @@ class ModelRepository:
     def pack(
         self, target: Path | BinaryIO, progress: Progress | None = None, *, expected_digest: str | None = None
     ) -> str:
-        """Writes the .tar.gz and returns the digest of what went in; the same content gives the same bytes.
+        """Write the `.tar.gz`, the whole of it or nothing if the target is a path. Return the digest of the content.
 
-        A `Path` gets the whole archive or nothing. `ModelRepositoryError` if a file changed meanwhile, or if the digest
-        is not the expected one.
+        Raises:
+            ModelRepositoryError: a file changed while it was packed, or the digest is not the expected one.
         """
         if isinstance(target, Path):
             return self._pack_to_path(target, progress, expected_digest)

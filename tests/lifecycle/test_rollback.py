@@ -1,4 +1,4 @@
-"""Releases that SageMaker rolls back, or that are refused before they begin: what a person is told, what is live, and
+"""Releases that SageMaker rolls back, or that are refused before they begin: what a person sees, what is live, and
 how it goes on."""
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ BAD_RELEASES = [
 
 
 def fails(stack: Stack) -> str:
-    """What a person is told by the `up` that fails."""
+    """What a person sees of the `up` that fails."""
     with pytest.raises(StackFailed) as failed:
         stack.up()
     assert "Traceback" not in failed.value.output
     assert "infra." not in failed.value.output, "an error has no path of a module"
-    told = [text for text in failed.value.errors if "Next: " in text or "did not start" in text]
-    assert len(told) == 1, failed.value.errors
-    return told[0]
+    shown = [text for text in failed.value.errors if "Next: " in text or "did not start" in text]
+    assert len(shown) == 1, failed.value.errors
+    return shown[0]
 
 
 def test_a_model_that_fails_its_requests_is_rolled_back_by_its_alarm_under_each_strategy(account: Account) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from infra.errors import UserError
 from infra.release import freeze
 from infra.release.failure import ReleaseRefused
 from infra.release.freeze import FreezeWindow, open_window
@@ -125,3 +128,16 @@ def test_a_warning_comes_while_a_window_is_open_and_says_whether_it_is_overridde
     assert "OVERRIDE_FREEZE" in refused
     overridden = freeze.warning([WEEKEND], SATURDAY, "INC-42") or ""
     assert overridden.endswith("It is overridden for this run, and this reason is recorded: INC-42")
+
+
+VALID = {"schedule": "0 18 * * FRI", "durationMinutes": 3720, "timeZone": "Asia/Tokyo", "reason": "weekend"}
+
+
+@pytest.mark.parametrize(
+    "invalid",
+    [{"schedule": "0 18 * *"}, {"durationMinutes": 10**15}, {"timeZone": "Asia/Tokio"}, {"schedule": 1}],
+)
+def test_windows_in_the_configuration_that_cannot_be_evaluated_are_reported_as_invalid(invalid: dict[str, Any]) -> None:
+    assert freeze.windows_in({"p:freezeWindows": json.dumps([VALID])}, "p") == [FreezeWindow.of(VALID)]
+    with pytest.raises(UserError, match="p:freezeWindows is not valid"):
+        freeze.windows_in({"p:freezeWindows": json.dumps([VALID | invalid])}, "p")
