@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from infra.diagnostics.problem import Severity
 from infra.diagnostics.suggest import nearest
 from infra.triton.backends import BACKENDS, ENSEMBLE, PAIRS, alias
 from infra.triton.config import MAX_CONFIG_BYTES
 from infra.triton.deployment import Deployment
 from infra.triton.model import Model
-from infra.triton.rule import Finding, Findings, Severity, model_rule
+from infra.triton.rule import Finding, Findings, model_rule
 
 VALIDATE = "core: ValidateModelConfig"
 

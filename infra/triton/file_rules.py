@@ -10,11 +10,12 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from infra.diagnostics.problem import Severity
 from infra.triton.backends import Completion
 from infra.triton.config import CONFIG_FILE
 from infra.triton.deployment import MODEL_DIRECTORY, Deployment
 from infra.triton.model import FOLDERS, MAX_VERSION, WARMUP, Model
-from infra.triton.rule import Finding, Findings, Severity, model_rule
+from infra.triton.rule import Finding, Findings, model_rule
 from infra.triton.tensor_rules import may_auto_complete
 
 VERSIONS = "core: VersionsToLoad, std::stoll"

@@ -78,7 +78,7 @@ class ModelRepository:
     def listing(self) -> Listing:
         """The repository as `check_repository` reads it."""
         sizes = {path: file.stat().st_size for path, file in self.files.items()}
-        return Listing.of(self.directories, sizes, self._head, self.added)
+        return Listing.of(self.directories, sizes, self.head, self.added)
 
     @property
     def only_model(self) -> str | None:
@@ -86,7 +86,8 @@ class ModelRepository:
         names = self.listing.model_names
         return names[0] if len(names) == 1 else None
 
-    def _head(self, path: str, size: int) -> bytes:
+    def head(self, path: str, size: int) -> bytes:
+        """The first bytes of a file."""
         with self.files[path].open("rb") as file:
             return file.read(size)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from infra.diagnostics.problem import Severity
 
 if TYPE_CHECKING:
     from infra.triton.deployment import Deployment
     from infra.triton.model import Model
-
-Severity = Literal["error", "warning"]
 
 
 class Finding(NamedTuple):

@@ -114,7 +114,7 @@ class SampleRequest:
 
 def request_for_repository(repository: ModelRepository, model: str) -> SampleRequest:
     """The sample request for a model of a repository on disk; raises `UnsupportedModel`."""
-    return _request_for_files(model, {path: partial(_head, source) for path, source in repository.files.items()})
+    return _request_for_files(model, {path: partial(repository.head, path) for path in repository.files})
 
 
 def request_for_artifact(artifact: Path | bytes, default_model: str | None) -> SampleRequest:
@@ -144,11 +144,6 @@ def request_for_artifact(artifact: Path | bytes, default_model: str | None) -> S
     return _request_for_files(
         default_model or names[0], {path: partial(contents.read, path) for path in contents.sizes}
     )
-
-
-def _head(file: Path, size: int) -> bytes:
-    with file.open("rb") as opened:
-        return opened.read(size)
 
 
 def _request_for_files(model: str, contents: Mapping[str, Callable[[int], bytes]]) -> SampleRequest:

@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from infra.diagnostics.problem import Severity
 from infra.triton.backends import TENSORRT_PLATFORM, Completion
 from infra.triton.config import messages
 from infra.triton.deployment import Deployment
 from infra.triton.model import Model
-from infra.triton.rule import Finding, Findings, Severity, model_rule
+from infra.triton.rule import Finding, Findings, model_rule
 
 IO_SHAPE = "core: ValidateIOShape"
 BATCH_IO = "core: ValidateBatchIO"
