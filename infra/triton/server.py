@@ -238,10 +238,12 @@ class TritonServer:
             return False
         return status == 200
 
-    def invoke(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
-        """POST /invocations: status, headers and body of Triton's answer; OSError when there is none in 60 seconds."""
+    def invoke(
+        self, body: bytes, headers: Mapping[str, str], timeout_seconds: float = INVOKE_TIMEOUT_SECONDS
+    ) -> tuple[int, dict[str, str], bytes]:
+        """POST /invocations: status, headers and body of Triton's answer; OSError when there is none in this time."""
         try:
-            return self._request("POST", "/invocations", body, headers, INVOKE_TIMEOUT_SECONDS)
+            return self._request("POST", "/invocations", body, headers, timeout_seconds)
         except http.client.HTTPException as error:
             raise ConnectionError(f"Triton ended its answer early: {error!r}") from error
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from sandbox.aws.hosting import Hostings
 from sandbox.aws.protocol import PASS_TO_MOTO, AwsError, RequestContext
-from sandbox.aws.sagemaker import Hostings
 
 Answer = dict[str, Any]
 

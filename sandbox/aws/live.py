@@ -13,9 +13,9 @@ from typing import Any
 
 from moto.iam.models import Role, iam_backends
 
+from sandbox.aws.hosting import Hostings, configs_in_use
 from sandbox.aws.models import Image, ModelData, containers_of, documents_of, permits
 from sandbox.aws.protocol import AwsError, RequestContext, partition
-from sandbox.aws.sagemaker import Hostings, configs_in_use
 
 Params = Mapping[str, Any]
 

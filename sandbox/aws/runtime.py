@@ -10,8 +10,8 @@ from infra.triton.server import unavailable
 from sandbox.aws.cloudwatch import backend_of
 from sandbox.aws.endpoint import Endpoint
 from sandbox.aws.fleet import Variant
+from sandbox.aws.hosting import Hostings
 from sandbox.aws.protocol import AwsError, RequestContext, not_in_sandbox
-from sandbox.aws.sagemaker import Hostings
 
 #: The request's members that reach the container, by the name of their header.
 _FORWARDED = {

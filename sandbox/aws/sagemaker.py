@@ -7,52 +7,31 @@ endpoint configuration, or a model of one, that an endpoint serves or is heading
 from __future__ import annotations
 
 import threading
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sandbox.aws.cloudwatch import backend_of
 from sandbox.aws.endpoint import IN_PROGRESS, Endpoint
 from sandbox.aws.fleet import Fleet, Launch, Place, Variant
+from sandbox.aws.hosting import (
+    Answer,
+    Definition,
+    Hosting,
+    Hostings,
+    arn_of,
+    configs_in_use,
+    invalid,
+    page_of,
+    summaries_of,
+    tags_of,
+)
 from sandbox.aws.models import ExecutionRole, check_model, containers_of, has_instance_store
 from sandbox.aws.protocol import AwsError, RequestContext, not_in_sandbox
 from sandbox.aws.rollout import Rollout
 
-Answer = dict[str, Any]
-
-
-@dataclass
-class Definition:
-    """A model or an endpoint configuration: the request that made it, and what AWS added."""
-
-    request: Mapping[str, Any]
-    arn: str
-    tags: dict[str, str]
-    created: datetime = field(default_factory=lambda: datetime.now(UTC))
-
-
-class Hosting:
-    """What one account has in one region. Names are unique whatever their case, because ARNs are in lower case."""
-
-    def __init__(self) -> None:
-        self.models: dict[str, Definition] = {}
-        self.configs: dict[str, Definition] = {}
-        self.endpoints: dict[str, Endpoint] = {}
-
-    def endpoint(self, name: str) -> Endpoint | None:
-        return self.endpoints.get(name.lower())
-
-    def variant(self, endpoint: str, variant: str) -> Variant | None:
-        """A variant that is in service."""
-        found = self.endpoint(endpoint)
-        return found.fleet.variant(variant) if found and found.fleet else None
-
-
-Hostings = defaultdict[tuple[str, str], Hosting]
 ScalableVariants = Callable[[str, str, str], set[str]]
 Deregister = Callable[[str, str, str], None]
 
@@ -113,12 +92,12 @@ class SageMaker:
 
     def _create_model(self, hosting: Hosting, params: Answer, context: RequestContext) -> Answer:
         name = params["ModelName"]
-        arn = _arn(context, "model", name)
+        arn = arn_of(context, "model", name)
         if name.lower() in hosting.models:
             # https://github.com/aws/sagemaker-python-sdk/issues/987
-            raise _invalid(f'Cannot create already existing model "{arn}".')
+            raise invalid(f'Cannot create already existing model "{arn}".')
         check_model(params, context.account, context.region)
-        hosting.models[name.lower()] = Definition(params, arn, _tags(params))
+        hosting.models[name.lower()] = Definition(params, arn, tags_of(params))
         return {"ModelArn": arn}
 
     def _describe_model(self, hosting: Hosting, params: Answer, context: RequestContext) -> Answer:
@@ -137,20 +116,20 @@ class SageMaker:
         del hosting.models[name.lower()]
 
     def _list_models(self, hosting: Hosting, params: Answer, context: RequestContext) -> Answer:
-        return _page("Models", "Model", _summaries("Model", hosting.models.values()), params)
+        return page_of("Models", "Model", summaries_of("Model", hosting.models.values()), params)
 
     def _create_endpoint_config(self, hosting: Hosting, params: Answer, context: RequestContext) -> Answer:
         name = params["EndpointConfigName"]
-        arn = _arn(context, "endpoint-config", name)
+        arn = arn_of(context, "endpoint-config", name)
         if name.lower() in hosting.configs:
             # https://github.com/awslabs/spot-tagging-bot-for-digital-assets/issues/2
-            raise _invalid(f'Cannot create already existing endpoint configuration "{arn}".')
+            raise invalid(f'Cannot create already existing endpoint configuration "{arn}".')
         request = {**params, "ProductionVariants": [{**_NEW_VARIANT, **v} for v in params["ProductionVariants"]]}
         variants = request["ProductionVariants"] + request.get("ShadowProductionVariants", [])
         _check_variants(variants)
         for variant in variants:
             self._model(hosting, variant["ModelName"], context)
-        hosting.configs[name.lower()] = Definition(request, arn, _tags(params))
+        hosting.configs[name.lower()] = Definition(request, arn, tags_of(params))
         return {"EndpointConfigArn": arn}
 
     def _describe_endpoint_config(self, hosting: Hosting, params: Answer, context: RequestContext) -> Answer:
@@ -169,18 +148,18 @@ class SageMaker:
         del hosting.configs[config.request["EndpointConfigName"].lower()]
 
     def _list_endpoint_configs(self, hosting: Hosting, params: Answer, context: RequestContext) -> Answer:
-        summaries = _summaries("EndpointConfig", hosting.configs.values())
-        return _page("EndpointConfigs", "EndpointConfig", summaries, params)
+        summaries = summaries_of("EndpointConfig", hosting.configs.values())
+        return page_of("EndpointConfigs", "EndpointConfig", summaries, params)
 
     def _create_endpoint(self, hosting: Hosting, params: Answer, context: RequestContext) -> Answer:
         name = params["EndpointName"]
-        arn = _arn(context, "endpoint", name)
+        arn = arn_of(context, "endpoint", name)
         if hosting.endpoint(name) is not None:
             # https://github.com/aws/sagemaker-python-sdk/issues/101
-            raise _invalid(f'Cannot create already existing endpoint "{arn}".')
+            raise invalid(f'Cannot create already existing endpoint "{arn}".')
         config = self._config(hosting, params["EndpointConfigName"], context)
         place = Place(context.account, context.region, name, self._directory / context.account / context.region / name)
-        endpoint = Endpoint(place, arn, _tags(params))
+        endpoint = Endpoint(place, arn, tags_of(params))
         variants = self._variants(hosting, config, {}, context)
         policy = params.get("DeploymentConfig")
         rollout = _rollout(policy, None, variants, context)
@@ -215,7 +194,7 @@ class SageMaker:
             if endpoint.fleet is None or endpoint.fleet.variant(name) is None:
                 served = ", ".join(endpoint.config_names)
                 message = f'The variant name(s) "{name}" is/are not present within endpoint configuration "{served}".'
-                raise _invalid(message)
+                raise invalid(message)
             if "ServerlessUpdateConfig" in change:
                 raise not_in_sandbox("a serverless endpoint")
         endpoint.scale(changes, context.conditions)
@@ -240,10 +219,10 @@ class SageMaker:
         described = [endpoint.describe() for endpoint in hosting.endpoints.values()]
         wanted = params.get("StatusEquals")
         listed = [each for each in described if wanted in (None, each["EndpointStatus"])]
-        return _page("Endpoints", "Endpoint", listed, params)
+        return page_of("Endpoints", "Endpoint", listed, params)
 
     def _add_tags(self, hosting: Hosting, params: Answer, context: RequestContext) -> Answer:
-        self._tagged(hosting, params["ResourceArn"]).tags.update(_tags(params))
+        self._tagged(hosting, params["ResourceArn"]).tags.update(tags_of(params))
         return {"Tags": params["Tags"]}
 
     def _list_tags(self, hosting: Hosting, params: Answer, context: RequestContext) -> Answer:
@@ -259,20 +238,20 @@ class SageMaker:
     def _model(self, hosting: Hosting, name: str, context: RequestContext) -> Definition:
         if name.lower() not in hosting.models:
             # aws/amazon-sagemaker-operator-for-k8s, clientwrapper: DescribeModel404MessagePrefix
-            raise _invalid(f'Could not find model "{_arn(context, "model", name)}".')
+            raise invalid(f'Could not find model "{arn_of(context, "model", name)}".')
         return hosting.models[name.lower()]
 
     def _config(self, hosting: Hosting, name: str, context: RequestContext) -> Definition:
         if name.lower() not in hosting.configs:
             # https://github.com/hashicorp/terraform-provider-aws/issues/40048
-            raise _invalid(f'Could not find endpoint configuration "{_arn(context, "endpoint-config", name)}".')
+            raise invalid(f'Could not find endpoint configuration "{arn_of(context, "endpoint-config", name)}".')
         return hosting.configs[name.lower()]
 
     def _endpoint(self, hosting: Hosting, name: str, context: RequestContext) -> Endpoint:
         endpoint = hosting.endpoint(name)
         if endpoint is None:
             # https://github.com/aws/amazon-sagemaker-examples/issues/2402
-            raise _invalid(f'Could not find endpoint "{_arn(context, "endpoint", name)}".')
+            raise invalid(f'Could not find endpoint "{arn_of(context, "endpoint", name)}".')
         return endpoint
 
     def _settled_endpoint(self, hosting: Hosting, name: str, context: RequestContext) -> Endpoint:
@@ -284,7 +263,7 @@ class SageMaker:
             raise _in_progress(endpoint)
         if endpoint.status != "InService":
             message = f'Cannot update endpoint "{endpoint.arn}" with status {endpoint.status}; it can only be deleted.'
-            raise _invalid(message)
+            raise invalid(message)
         return endpoint
 
     def _tagged(self, hosting: Hosting, arn: str) -> Definition | Endpoint:
@@ -296,7 +275,7 @@ class SageMaker:
         for resource in resources:
             if resource.arn == arn.lower():
                 return resource
-        raise _invalid(f'Could not find {_KINDS.get(arn.split(":")[5].split("/")[0], "resource")} "{arn}".')
+        raise invalid(f'Could not find {_KINDS.get(arn.split(":")[5].split("/")[0], "resource")} "{arn}".')
 
     def _variants(
         self, hosting: Hosting, config: Definition, retained: Mapping[str, Mapping[str, Any]], context: RequestContext
@@ -326,7 +305,7 @@ class SageMaker:
         changed = [v.name for v in old if v.name in registered and new_types.get(v.name) != v.instance_type]
         if changed:
             # The wording is not checked against AWS.
-            raise _invalid(
+            raise invalid(
                 f'The variant(s) "[{", ".join(changed)}]" must be deregistered as scalable targets with AutoScaling '
                 "before they can be removed or have their instance type updated."
             )
@@ -338,17 +317,9 @@ _NEW_VARIANT = {"InitialVariantWeight": 1.0}
 _KINDS = {"model": "model", "endpoint-config": "endpoint configuration", "endpoint": "endpoint"}
 
 
-def _arn(context: RequestContext, kind: str, name: str) -> str:
-    return context.arn("sagemaker", f"{kind}/{name.lower()}")
-
-
-def _invalid(message: str) -> AwsError:
-    return AwsError("ValidationException", message)
-
-
 def _in_progress(endpoint: Endpoint) -> AwsError:
     # aws/amazon-sagemaker-operator-for-k8s, clientwrapper: DeleteEndpointInProgressMessagePrefix
-    return _invalid(f'Cannot update in-progress endpoint "{endpoint.arn}".')
+    return invalid(f'Cannot update in-progress endpoint "{endpoint.arn}".')
 
 
 def _in_use(what: str, endpoint: Endpoint) -> AwsError:
@@ -356,35 +327,26 @@ def _in_use(what: str, endpoint: Endpoint) -> AwsError:
         f'Cannot delete {what}: endpoint "{endpoint.arn}" serves it or is being updated to it. '
         "(The sandbox refuses this; AWS would delete it and break the endpoint.)"
     )
-    return _invalid(message)
-
-
-def configs_in_use(hosting: Hosting, endpoint: Endpoint) -> list[Definition]:
-    """The configurations that an endpoint serves or is being updated to."""
-    return [hosting.configs[name.lower()] for name in endpoint.config_names]
-
-
-def _tags(params: Mapping[str, Any]) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in params.get("Tags", [])}
+    return invalid(message)
 
 
 def _check_variants(variants: list[Answer]) -> None:
     """What a configuration's variants must have beyond their shapes (API_ProductionVariant); the wording is ours."""
     repeated = [name for name, times in Counter(v["VariantName"] for v in variants).items() if times > 1]
     if repeated:
-        raise _invalid(f"Variant names must be unique within an endpoint configuration: {', '.join(repeated)}.")
+        raise invalid(f"Variant names must be unique within an endpoint configuration: {', '.join(repeated)}.")
     for variant in variants:
         name = variant["VariantName"]
         if "ModelName" not in variant or "InstancePools" in variant:
             raise not_in_sandbox("a variant without ModelName (inference components), or with InstancePools,")
         if "ServerlessConfig" in variant and "InstanceType" in variant:
-            raise _invalid(f"Variant {name} must have either ServerlessConfig or InstanceType, not both.")
+            raise invalid(f"Variant {name} must have either ServerlessConfig or InstanceType, not both.")
         if "ServerlessConfig" not in variant:
             for member in ("InstanceType", "InitialInstanceCount"):
                 if member not in variant:
-                    raise _invalid(f"Variant {name} must have {member}, or ServerlessConfig.")
+                    raise invalid(f"Variant {name} must have {member}, or ServerlessConfig.")
             if "VolumeSizeInGB" in variant and has_instance_store(variant["InstanceType"]):
-                raise _invalid(
+                raise invalid(
                     "VolumeSize parameter is not allowed for the selected Instance type "
                     f"{variant['InstanceType']}"  # as reported in autogluon/autogluon-cloud#50
                 )
@@ -409,7 +371,7 @@ def _check_alarms_readable(variant: Variant, alarm_arns: Iterable[str]) -> None:
     """
     role = ExecutionRole(variant.model["ExecutionRoleArn"])
     if unreadable := [arn for arn in alarm_arns if not role.allows("cloudwatch:DescribeAlarms", arn)]:
-        raise _invalid(
+        raise invalid(
             f"The execution role {role.arn} of variant {variant.name} is not allowed to perform "
             f"cloudwatch:DescribeAlarms on the alarm(s) [{', '.join(unreadable)}] in AutoRollbackConfiguration."
         )
@@ -425,30 +387,3 @@ def _retained(endpoint: Endpoint, params: Mapping[str, Any]) -> dict[str, dict[s
         for variant in endpoint.fleet.variants
     }
     return {name: {k: v for k, v in kept.items() if k not in excluded} for name, kept in live.items()}
-
-
-def _summaries(kind: str, definitions: Iterable[Definition]) -> list[Answer]:
-    return [
-        {f"{kind}Name": each.request[f"{kind}Name"], f"{kind}Arn": each.arn, "CreationTime": each.created}
-        for each in definitions
-    ]
-
-
-def _page(member: str, kind: str, items: list[Answer], params: Mapping[str, Any]) -> Answer:
-    """A page of a list operation: filtered, newest first unless asked otherwise, 10 items unless asked otherwise."""
-    sort_by = {"Name": f"{kind}Name", "Status": "EndpointStatus"}.get(params.get("SortBy", ""), "CreationTime")
-    descending = params.get("SortOrder", "Descending") == "Descending"
-    chosen = [item for item in items if _chosen(item, kind, params)]
-    chosen.sort(key=lambda item: item[sort_by], reverse=descending)
-    first = int(params.get("NextToken", 0))
-    last = first + params.get("MaxResults", 10)
-    return {member: chosen[first:last], "NextToken": str(last) if last < len(chosen) else None}
-
-
-def _chosen(item: Answer, kind: str, params: Mapping[str, Any]) -> bool:
-    times = ("CreationTime", "LastModifiedTime")
-    return (
-        params.get("NameContains", "").lower() in item[f"{kind}Name"].lower()
-        and all(item[t] <= params[f"{t}Before"] for t in times if f"{t}Before" in params)
-        and all(item[t] >= params[f"{t}After"] for t in times if f"{t}After" in params)
-    )

@@ -53,6 +53,7 @@ from sandbox.aws.cloudwatch import CloudWatch
 from sandbox.aws.conditions import Conditions
 from sandbox.aws.ecr import Ecr
 from sandbox.aws.fleet import Launch
+from sandbox.aws.hosting import Hosting, Hostings
 from sandbox.aws.iam import Iam
 from sandbox.aws.live import LiveFleets
 from sandbox.aws.protocol import (
@@ -69,7 +70,7 @@ from sandbox.aws.protocol import (
 from sandbox.aws.routing import Call, Signature, identify, protocol_of, service_of, signature
 from sandbox.aws.runtime import SageMakerRuntime
 from sandbox.aws.s3 import S3
-from sandbox.aws.sagemaker import Hosting, Hostings, SageMaker
+from sandbox.aws.sagemaker import SageMaker
 
 ACCOUNT = DEFAULT_ACCOUNT_ID
 REGION = "ap-northeast-1"

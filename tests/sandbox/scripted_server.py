@@ -20,7 +20,9 @@ class ScriptedServer:
     def ping(self) -> bool:
         return True
 
-    def invoke(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
+    def invoke(
+        self, body: bytes, headers: Mapping[str, str], timeout_seconds: float = 60
+    ) -> tuple[int, dict[str, str], bytes]:
         status = int(self.environment.get("STATUS", "200"))
         if status == 0:
             raise TimeoutError("timed out")

@@ -46,7 +46,9 @@ class Server:
         self.pings += 1
         return self.pings > int(self.environment.get("PINGS_IN_VAIN", "2"))
 
-    def invoke(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
+    def invoke(
+        self, body: bytes, headers: Mapping[str, str], timeout_seconds: float = 60
+    ) -> tuple[int, dict[str, str], bytes]:
         raise NotImplementedError
 
     @property
