@@ -127,6 +127,7 @@ def serialize(operation: OperationModel, result: Mapping[str, Any] | None) -> Ht
     """The answer to a call, by the operation's output shape; members that the shape does not know are left out."""
     shape = operation.output_shape
     result = result or {}
+    status = int(operation.http.get("responseCode", 200))
     if not _is_rest(operation):
         body = _encode(shape, result) if shape is not None else {}
         return HttpAnswer(200, {"Content-Type": _json_content_type(operation)}, json.dumps(body).encode())
@@ -140,9 +141,9 @@ def serialize(operation: OperationModel, result: Mapping[str, Any] | None) -> Ht
             members[name] = result[name]
     payload = shape.serialization.get("payload") if shape is not None else None
     if payload is not None:
-        return HttpAnswer(200, headers, members.get(payload, b""))
+        return HttpAnswer(status, headers, members.get(payload, b""))
     body = json.dumps(_encode(shape, members) if shape is not None else {})
-    return HttpAnswer(200, {"Content-Type": "application/json", **headers}, body.encode())
+    return HttpAnswer(status, {"Content-Type": "application/json", **headers}, body.encode())
 
 
 def serialize_error(protocol: str, error: AwsError, request_id: str) -> HttpAnswer:
@@ -196,14 +197,21 @@ def _rest_members(operation: OperationModel, request: HttpRequest) -> dict[str, 
     for name, shape in operation.input_shape.members.items():
         place, key = shape.serialization.get("location"), shape.serialization.get("name", name)
         if place == "uri" and key in labels:
-            members[name] = unquote(labels[key])
+            members[name] = _from_text(shape, unquote(labels[key]))
         elif place == "header" and key.lower() in request.headers:
-            members[name] = request.headers[key.lower()]
+            members[name] = _from_text(shape, request.headers[key.lower()])
         elif place == "querystring" and key in query:
-            members[name] = query[key][0]
+            members[name] = _from_text(shape, query[key][0])
         elif name == payload:
             members[name] = request.body
     return members
+
+
+def _from_text(shape: Shape, text: str) -> Any:
+    """A header, label or query parameter as the JSON value that its shape asks for; other text stays text."""
+    if shape.type_name in ("integer", "long") and re.fullmatch(r"-?\d+", text):
+        return int(text)
+    return text
 
 
 def _decode(shape: Shape, value: Any) -> Any:
