@@ -15,8 +15,9 @@ from infra.settings.stack import Settings
 from infra.settings.variant import InstanceVariant
 from infra.triton.artifact import ArtifactTarget
 from infra.triton.check import check_repository
+from infra.triton.model_files import UnsupportedModel
 from infra.triton.repository import ModelRepository, ModelRepositoryError
-from infra.triton.sample_request import SampleRequest, UnsupportedModel, request_for_repository
+from infra.triton.sample_request import SampleRequest, request_for_repository
 
 MAX_SHOWN = 20
 """Problems of one model repository."""

@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from infra.triton.sample_request import SampleRequest, UnsupportedModel, request_for_artifact
+from infra.triton.model_files import UnsupportedModel
+from infra.triton.sample_request import SampleRequest, request_for_artifact
 from sandbox.home import Sandbox
 
 DEFAULT_MODEL = "SAGEMAKER_TRITON_DEFAULT_MODEL_NAME"

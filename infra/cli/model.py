@@ -192,7 +192,8 @@ def _start(server: TritonServer, log: Sequence[str]) -> None:
 
 def _invoke(server: TritonServer, repository: ModelRepository, model: str) -> None:
     """Print the sample request and the response to it."""
-    from infra.triton.sample_request import UnsupportedModel, request_for_repository
+    from infra.triton.model_files import UnsupportedModel
+    from infra.triton.sample_request import request_for_repository
 
     try:
         request = request_for_repository(repository, model)

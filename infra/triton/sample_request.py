@@ -10,25 +10,19 @@ import io
 import json
 import math
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from infra.diagnostics.printable import printable
-from infra.triton import archive
-from infra.triton.archive import ArchiveError
-from infra.triton.config import CONFIG_FILE, MAX_CONFIG_BYTES, ConfigError, ModelConfig, messages, parse_config
+from infra.triton.config import ModelConfig, messages
+from infra.triton.model_files import MAX_BODY_BYTES, ModelFiles, UnsupportedModel
 from infra.triton.repository import ModelRepository
 
-MAX_BODY_BYTES = 6_291_456  # InvokeEndpoint's limit
 MAX_SHORTENED = 100_000
 """Numbers of FP32 that are written in few digits; for more of them it would take seconds."""
-MAX_SECONDS = 60.0
-"""For reading an artifact."""
 SHOWN_ELEMENTS = 4
-MAX_LISTED = 20
 
 Value = bool | int | float | str
 
@@ -59,13 +53,6 @@ DATA_TYPES: Mapping[str, DataType] = {
     "TYPE_FP64": DataType("FP64", "d", 1.0),
     "TYPE_STRING": DataType("BYTES", "", "hello"),
 }
-
-
-class UnsupportedModel(Exception):
-    """No sample request can be generated for a model; the message gives the reason."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(printable(reason))
 
 
 @dataclass(frozen=True)
@@ -114,54 +101,22 @@ class SampleRequest:
 
 def request_for_repository(repository: ModelRepository, model: str) -> SampleRequest:
     """The sample request for a model of a repository on disk; raises `UnsupportedModel`."""
-    return _request_for_files(model, {path: partial(repository.head, path) for path in repository.files})
+    return request_for_files(ModelFiles.of_repository(repository, model))
 
 
 def request_for_artifact(artifact: Path | bytes, default_model: str | None) -> SampleRequest:
-    """The sample request for an artifact's default model; raises `UnsupportedModel`.
-
-    Without a default model, `serve` loads the only directory of the artifact.
-    """
-
-    def wanted(path: str) -> int:
-        model, _, file = path.partition("/")
-        if model != (default_model or model):
-            return 0
-        return MAX_CONFIG_BYTES + 1 if file == CONFIG_FILE else MAX_BODY_BYTES + 1 if file.startswith("warmup/") else 0
-
+    """The sample request for an artifact's default model; raises `UnsupportedModel`."""
     try:
         with io.BytesIO(artifact) if isinstance(artifact, bytes) else artifact.open("rb") as file:
-            contents = archive.read(file, wanted, MAX_SECONDS)
-    except ArchiveError as error:
-        raise UnsupportedModel(str(error)) from error
+            files = ModelFiles.of_artifact(file, default_model)
     except OSError as error:
         raise UnsupportedModel(f"the artifact cannot be read: {error}") from error
-    if contents.unread:
-        raise UnsupportedModel(contents.unread)
-    names = contents.top_directories
-    if not default_model and len(names) != 1:
-        raise UnsupportedModel(f"several models ({', '.join(names[:MAX_LISTED])}) and no default model")
-    return _request_for_files(
-        default_model or names[0], {path: partial(contents.read, path) for path in contents.sizes}
-    )
+    return request_for_files(files)
 
 
-def _request_for_files(model: str, contents: Mapping[str, Callable[[int], bytes]]) -> SampleRequest:
-    """`contents` maps each path to a function that reads the first bytes of the file, because few of many are read."""
-    if f"{model}/config.pbtxt" not in contents:
-        raise UnsupportedModel(f"{model} has no config.pbtxt")
-    try:
-        text = contents[f"{model}/config.pbtxt"](MAX_CONFIG_BYTES + 1).decode(errors="replace")
-        config = parse_config(text, f"{model}/config.pbtxt")
-    except ConfigError as error:
-        raise UnsupportedModel(str(error)) from error
-    inputs = config.model_warmup[0].inputs.values() if config.model_warmup else ()
-    warmup: dict[str, bytes] = {}
-    for file in {data.input_data_file for data in inputs if f"{model}/warmup/{data.input_data_file}" in contents}:
-        warmup[file] = contents[f"{model}/warmup/{file}"](MAX_BODY_BYTES + 1)
-        if sum(map(len, warmup.values())) > MAX_BODY_BYTES:
-            raise UnsupportedModel(f"its warm-up files hold more than {MAX_BODY_BYTES:,} bytes, SageMaker's 6 MB")
-    return request_for_config(config, warmup)
+def request_for_files(files: ModelFiles) -> SampleRequest:
+    """The sample request for a model; raises `UnsupportedModel`."""
+    return request_for_config(files.config, files.warmup())
 
 
 def request_for_config(config: ModelConfig, warmup: Mapping[str, bytes]) -> SampleRequest:

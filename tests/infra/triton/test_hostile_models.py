@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from infra.triton import archive as reader
-from infra.triton import check, repository, sample_request
+from infra.triton import check, model_files, repository
 from infra.triton.check import check_repository
 from infra.triton.config import MAX_CONFIG_BYTES, ConfigError, parse_config
+from infra.triton.model_files import UnsupportedModel
 from infra.triton.repository import MAX_DEPTH, ModelRepository, ModelRepositoryError
-from infra.triton.sample_request import UnsupportedModel, request_for_artifact, request_for_repository
+from infra.triton.sample_request import request_for_artifact, request_for_repository
 
 from .archives import archive, compress, header, member
 
@@ -192,7 +193,7 @@ def test_a_damaged_artifact_has_no_sample_request(content: bytes) -> None:
 
 
 def test_an_artifact_that_takes_too_long_has_no_sample_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sample_request, "MAX_SECONDS", 0)
+    monkeypatch.setattr(model_files, "MAX_SECONDS", 0)
     with pytest.raises(UnsupportedModel, match="in time"):
         request_for_artifact(archive(WITH_CONFIG), "m")
 

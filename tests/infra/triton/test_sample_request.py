@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from infra.triton.config import parse_config
+from infra.triton.model_files import UnsupportedModel
 from infra.triton.repository import ModelRepository
-from infra.triton.sample_request import SampleRequest, UnsupportedModel, request_for_artifact, request_for_config
+from infra.triton.sample_request import SampleRequest, request_for_artifact, request_for_config
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "models"
 
