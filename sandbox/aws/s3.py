@@ -26,14 +26,14 @@ class S3:
 
     def handle(self, operation: str, params: dict[str, Any], context: RequestContext) -> dict[str, Any] | None:
         if operation in _WRITES:
-            _check_bucket_policy(operation, params, context)
+            check_bucket_policy(operation, params, context)
         if operation in _CHECKS:
             _CHECKS[operation](params, context)
         return PASS_TO_MOTO  # type: ignore[no-any-return]
 
 
 def _permission(bucket: FakeBucket, action: str, resource: str) -> PermissionResult:
-    """moto would apply a bucket policy's statements without their conditions: see `_check_bucket_policy`."""
+    """moto would apply a bucket policy's statements without their conditions: see `check_bucket_policy`."""
     return PermissionResult.NEUTRAL
 
 
@@ -51,7 +51,7 @@ _WRITES: Final[Mapping[str, bool]] = {
 }
 
 
-def _check_bucket_policy(operation: str, params: Params, context: RequestContext) -> None:
+def check_bucket_policy(operation: str, params: Params, context: RequestContext) -> None:
     """What a bucket's policy denies everybody, of the writes of objects. The sandbox's own plain HTTP on loopback
     counts as the TLS that AWS has."""
     where = partition(context.region)
