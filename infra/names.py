@@ -43,12 +43,13 @@ MAX_STACK = 40
 REPOSITORY = "sagemaker-tritonserver"
 """The ECR repository of AWS's Triton image, and of its copy in production."""
 
-ALARM_PURPOSES = ERROR_RATE, SERVER_ERROR_RATE, P99_MODEL_LATENCY = (
-    "error-rate",
-    "server-error-rate",
-    "p99-model-latency",
-)
-"""What an alarm watches, at the end of its name."""
+ERROR_RATE, SERVER_ERROR_RATE, P99_MODEL_LATENCY = "error-rate", "server-error-rate", "p99-model-latency"
+AGE_OF_OLDEST_REQUEST, BACKLOG = "age-of-oldest-request", "backlog"
+CONCURRENCY_UTILIZATION, P99_MODEL_SETUP_TIME = "concurrency-utilization", "p99-model-setup-time"
+"""The purposes of alarms: what they watch, at the end of their names."""
+
+BACKLOG_WITHOUT_CAPACITY = "backlog-without-capacity"
+"""The end of the name of the alarm that brings an asynchronous endpoint from zero instances to one."""
 
 LOG_GROUPS = "/aws/sagemaker/Endpoints"
 """Prefix of the endpoints' log groups, and the CloudWatch namespace of their instances' metrics."""

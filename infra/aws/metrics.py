@@ -1,19 +1,42 @@
-"""The CloudWatch metrics that alarms, releases and `release status` read.
+"""The CloudWatch metrics that alarms, autoscaling, releases and `release status` read, and which modes publish them.
 
-Source: SageMaker guide, "Amazon SageMaker AI metrics in Amazon CloudWatch". Real-time endpoints publish all of them.
-For asynchronous ones the guide lists `InvocationsProcesssed` and `InvocationFailures` instead of `INVOCATIONS` and
-`MODEL_ERRORS`: alarms on the latter would be silent there.
+Sources: SageMaker guide, "Amazon SageMaker AI metrics in Amazon CloudWatch" (real time), "Monitor an asynchronous
+endpoint" and "Alarms and logs for tracking metrics from serverless endpoints"; the last two lists are exhaustive: "any
+metric not listed below is not published". So asynchronous endpoints publish neither `Invocations` nor
+`InvocationModelErrors`, and serverless ones publish no `InvocationModelErrors`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
+
+from infra import names
+from infra.aws.mode import Mode
 
 T = TypeVar("T")
 
 PERIOD_SECONDS = 60
 """SageMaker publishes the metrics of an endpoint once a minute."""
+
+Unit = Literal["Count", "Microseconds", "Seconds", "Fraction"]
+
+Scope = Literal["endpoint", "variant", "fleet"]
+"""The dimensions that a metric is published with: `EndpointName`; `VariantName` too; or, of the fleet of a release,
+`EndpointConfigName` too (SageMaker guide, Auto-Rollback Configuration and Monitoring)."""
+
+_SCOPES: tuple[Scope, ...] = ("endpoint", "variant", "fleet")
+
+
+def dimensions(
+    endpoint: T, variant: T | None = None, configuration: T | None = None, scope: Scope = "fleet"
+) -> dict[str, T]:
+    """The dimensions of a variant, and of one fleet of it if the endpoint configuration is given, as far as metrics of
+    a scope have them."""
+    given = {"EndpointName": endpoint, "VariantName": variant, "EndpointConfigName": configuration}
+    published = [*given][: _SCOPES.index(scope) + 1]
+    return {name: value for name in published if (value := given[name]) is not None}
 
 
 @dataclass(frozen=True)
@@ -22,41 +45,130 @@ class Metric:
 
     Attributes:
         statistic: as CloudWatch's `Statistic` or `ExtendedStatistic`.
+        modes: the modes that publish it.
     """
 
     name: str
     statistic: str
-    unit: Literal["Count", "Microseconds"]
+    unit: Unit
+    modes: frozenset[Mode]
+    scope: Scope = "fleet"
     namespace: str = "AWS/SageMaker"
 
 
-INVOCATIONS = Metric("Invocations", "Sum", "Count")
+@dataclass(frozen=True)
+class Rate:
+    """Errors in percent of the requests.
+
+    Attributes:
+        requests: metrics that count the requests; the largest of them and of the errors is taken.
+    """
+
+    errors: tuple[Metric, ...]
+    requests: tuple[Metric, ...]
+
+    @property
+    def scope(self) -> Scope:
+        """The dimensions that all of the metrics have."""
+        return min((metric.scope for metric in (*self.errors, *self.requests)), key=_SCOPES.index)
+
+    @property
+    def label(self) -> str:
+        """The rate in words."""
+        return f"{' + '.join(metric.name for metric in self.errors)} in percent of {self.requests[0].name}"
+
+
+_INSTANCES = frozenset({Mode.REAL_TIME, Mode.ASYNCHRONOUS})
+_SYNCHRONOUS = frozenset({Mode.REAL_TIME, Mode.SERVERLESS})
+_ENDPOINTS = _INSTANCES | _SYNCHRONOUS
+_ASYNCHRONOUS, _SERVERLESS = frozenset({Mode.ASYNCHRONOUS}), frozenset({Mode.SERVERLESS})
+
+INVOCATIONS = Metric("Invocations", "Sum", "Count", _SYNCHRONOUS)
 """Requests to a variant."""
 
-MODEL_ERRORS = Metric("InvocationModelErrors", "Sum", "Count")
+MODEL_ERRORS = Metric("InvocationModelErrors", "Sum", "Count", frozenset({Mode.REAL_TIME}))
 """Requests that the container did not answer with 2xx."""
 
-SERVER_ERRORS = Metric("Invocation5XXErrors", "Sum", "Count")
+CLIENT_ERRORS = Metric("Invocation4XXErrors", "Sum", "Count", _ENDPOINTS)
+"""Requests that were answered with 4xx."""
+
+SERVER_ERRORS = Metric("Invocation5XXErrors", "Sum", "Count", _ENDPOINTS)
 """Requests that were answered with 5xx."""
 
-MODEL_LATENCY = Metric("ModelLatency", "p99", "Microseconds")
+MODEL_LATENCY = Metric("ModelLatency", "p99", "Microseconds", _ENDPOINTS)
 """The time until the container answers."""
 
-OVERHEAD_LATENCY = Metric("OverheadLatency", "p99", "Microseconds")
-"""What SageMaker adds to it."""
+OVERHEAD_LATENCY = Metric("OverheadLatency", "p99", "Microseconds", _SYNCHRONOUS)
+"""What SageMaker adds to it; of a serverless endpoint with the cold start."""
+
+PROCESSED = Metric("InvocationsProcessed", "Sum", "Count", _ASYNCHRONOUS, "variant")
+"""Requests that an asynchronous variant has processed, as CloudWatch names the metric (recorded against AWS in
+https://github.com/cloud-custodian/cloud-custodian/pull/11078)."""
+
+PROCESSED_IN_GUIDE = Metric("InvocationsProcesssed", "Sum", "Count", _ASYNCHRONOUS, "variant")
+"""The same as the SageMaker guide spells it; only one of the two has data."""
+
+INVOCATION_FAILURES = Metric("InvocationFailures", "Sum", "Count", _ASYNCHRONOUS, "variant")
+"""Asynchronous requests that failed for any reason: the container, the download of the input or the upload of the
+answer."""
+
+BACKLOG = Metric("ApproximateBacklogSize", "Maximum", "Count", _ASYNCHRONOUS, "endpoint")
+"""Requests that wait or are being processed."""
+
+BACKLOG_PER_INSTANCE = Metric("ApproximateBacklogSizePerInstance", "Average", "Count", _ASYNCHRONOUS, "endpoint")
+"""The same divided by the number of instances."""
+
+AGE_OF_OLDEST_REQUEST = Metric("ApproximateAgeOfOldestRequest", "Maximum", "Seconds", _ASYNCHRONOUS, "endpoint")
+"""How long the oldest request has waited."""
+
+BACKLOG_WITHOUT_CAPACITY = Metric("HasBacklogWithoutCapacity", "Average", "Count", _ASYNCHRONOUS, "endpoint")
+"""1 while requests wait and the endpoint has no instance, else 0."""
+
+CONCURRENCY_UTILIZATION = Metric("ServerlessConcurrentExecutionsUtilization", "Maximum", "Fraction", _SERVERLESS)
+"""Concurrent requests divided by the maximum concurrency. At 1, further requests are throttled (429); SageMaker
+publishes no count of them."""
+
+MODEL_SETUP_TIME = Metric("ModelSetupTime", "p99", "Microseconds", _SERVERLESS)
+"""The time of a cold start: until new compute resources of a serverless endpoint are launched."""
 
 IN_MICROSECONDS = tuple(
-    metric.name
-    for metric in (INVOCATIONS, MODEL_ERRORS, SERVER_ERRORS, MODEL_LATENCY, OVERHEAD_LATENCY)
-    if metric.unit == "Microseconds"
+    metric.name for metric in (MODEL_LATENCY, OVERHEAD_LATENCY, MODEL_SETUP_TIME) if metric.unit == "Microseconds"
 )
 """Names of the metrics that people read in milliseconds."""
 
-STOP_RELEASE = Metric("StopRelease", "Maximum", "Count", namespace="triton-sagemaker")
+STOP_RELEASE = Metric("StopRelease", "Maximum", "Count", frozenset(), namespace="triton-sagemaker")
 """The metric of the alarm that stops a release. Nothing publishes it."""
 
+REQUESTS: Mapping[Mode, tuple[Metric, ...]] = {
+    Mode.REAL_TIME: (INVOCATIONS,),
+    Mode.ASYNCHRONOUS: (PROCESSED, PROCESSED_IN_GUIDE),
+    Mode.SERVERLESS: (INVOCATIONS,),
+}
+"""The metrics that count the requests to a variant; at most one of them has data."""
 
-def dimensions(endpoint: T, variant: T | None = None, configuration: T | None = None) -> dict[str, T]:
-    """The dimensions of a variant, and of one fleet of it if the endpoint configuration is given."""
-    given = {"EndpointName": endpoint, "VariantName": variant, "EndpointConfigName": configuration}
-    return {name: value for name, value in given.items() if value is not None}
+WATCHED: Mapping[str, Mapping[Mode, Metric | Rate]] = {
+    names.ERROR_RATE: {
+        Mode.REAL_TIME: Rate((MODEL_ERRORS,), REQUESTS[Mode.REAL_TIME]),
+        Mode.ASYNCHRONOUS: Rate((INVOCATION_FAILURES,), REQUESTS[Mode.ASYNCHRONOUS]),
+        Mode.SERVERLESS: Rate((CLIENT_ERRORS, SERVER_ERRORS), REQUESTS[Mode.SERVERLESS]),
+    },
+    names.SERVER_ERROR_RATE: {mode: Rate((SERVER_ERRORS,), requests) for mode, requests in REQUESTS.items()},
+    names.P99_MODEL_LATENCY: dict.fromkeys(MODEL_LATENCY.modes, MODEL_LATENCY),
+    names.AGE_OF_OLDEST_REQUEST: dict.fromkeys(AGE_OF_OLDEST_REQUEST.modes, AGE_OF_OLDEST_REQUEST),
+    names.BACKLOG: dict.fromkeys(BACKLOG.modes, BACKLOG),
+    names.CONCURRENCY_UTILIZATION: dict.fromkeys(CONCURRENCY_UTILIZATION.modes, CONCURRENCY_UTILIZATION),
+    names.P99_MODEL_SETUP_TIME: dict.fromkeys(MODEL_SETUP_TIME.modes, MODEL_SETUP_TIME),
+}
+"""What the alarm of a purpose watches in each mode that publishes it; in any other mode it could never fire."""
+
+
+def purposes(mode: Mode) -> list[str]:
+    """The purposes of the alarms that an endpoint of a mode can have."""
+    return [purpose for purpose, watched in WATCHED.items() if mode in watched]
+
+
+def rolls_back(purpose: str, mode: Mode) -> bool:
+    """Whether the alarm of a purpose can roll a release back: deployment guardrails apply to real-time and asynchronous
+    endpoints only (SageMaker guide, Deployment guardrails), and a queue belongs to the endpoint, not to a fleet."""
+    watched: Any = WATCHED[purpose].get(mode)
+    return mode in _INSTANCES and watched is not None and watched.scope != "endpoint"

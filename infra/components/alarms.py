@@ -11,11 +11,12 @@ from pulumi_aws import cloudwatch
 
 from infra import names
 from infra.aws import metrics
-from infra.aws.metrics import Metric
+from infra.aws.metrics import Metric, Rate, Scope, Unit
+from infra.aws.mode import Mode
 from infra.settings.alarms import AlarmSettings
 
-_ERRORS = {names.ERROR_RATE: metrics.MODEL_ERRORS, names.SERVER_ERROR_RATE: metrics.SERVER_ERRORS}
-"""The metric that counts the errors of a rate."""
+_PER_SETTING: dict[Unit, float] = {"Microseconds": 1000, "Fraction": 0.01}
+"""Thresholds of the settings are in milliseconds and in percent."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class VariantAlarmsArgs:
     """
     Attributes:
         configuration_name: the endpoint configuration of the fleet to watch; None for every fleet of the endpoint.
+        mode: the mode of the endpoint, which decides the metrics.
         notify: ARNs of the SNS topics that are notified of ALARM and of OK.
     """
 
@@ -30,17 +32,18 @@ class VariantAlarmsArgs:
     variant_name: str
     configuration_name: pulumi.Input[str] | None
     settings: AlarmSettings
+    mode: Mode
     tags: dict[str, str]
     notify: Sequence[pulumi.Input[str]] = ()
 
 
 class VariantAlarms(pulumi.ComponentResource):
-    """An alarm for each threshold in the settings.
+    """An alarm for each threshold in the settings; with a configuration, for each that can roll a release back.
 
-    Alarms with a configuration watch the fleet of one release (dimension `EndpointConfigName`), and each configuration
-    has new ones: a changed alarm keeps its state, so one that fired for an earlier fleet would roll back the release
-    that fixes it. Missing data is not breaching: a fleet without requests has no errors. `minimumInvocations` requires
-    requests.
+    Alarms with a configuration watch the fleet of one release (dimension `EndpointConfigName`), or both fleets where
+    their metric has no such dimension. Each configuration has new ones: a changed alarm keeps its state, so one that
+    fired for an earlier fleet would roll back the release that fixes it. Missing data is not breaching: a fleet without
+    requests has no errors. `minimumInvocations` requires requests.
     """
 
     alarm_names: list[pulumi.Output[str]]
@@ -53,51 +56,50 @@ class VariantAlarms(pulumi.ComponentResource):
         self.register_outputs({"alarm_names": self.alarm_names})
 
     def _alarms(self) -> Iterator[cloudwatch.MetricAlarm]:
+        mode = self._args.mode
         for purpose, threshold in self._args.settings.purposes.items():
-            if purpose == names.P99_MODEL_LATENCY:
-                yield self._latency(purpose, threshold)
+            if self._args.configuration_name is not None and not metrics.rolls_back(purpose, mode):
+                continue
+            watched = metrics.WATCHED[purpose][mode]
+            if isinstance(watched, Rate):
+                yield self._rate(purpose, watched, threshold)
             else:
-                yield self._rate(purpose, _ERRORS[purpose], threshold)
+                yield self._metric(purpose, watched, threshold)
 
-    def _rate(self, purpose: str, errors: Metric, percent: float) -> cloudwatch.MetricAlarm:
-        """Fires when a metric counts more than `percent` of the requests."""
-        rate = cloudwatch.MetricAlarmMetricQueryArgs(
-            id="rate",
-            expression="100 * errors / invocations",
-            label=f"{errors.name} in percent of {metrics.INVOCATIONS.name}",
-            return_data=True,
+    def _rate(self, purpose: str, rate: Rate, percent: float) -> cloudwatch.MetricAlarm:
+        """Fires when the errors are more than `percent` of the requests."""
+        errors, requests = _ids("errors", rate.errors), _ids("invocations", rate.requests)
+        counted = [self._query(id_, metric, rate.scope) for id_, metric in (errors | requests).items()]
+        result = cloudwatch.MetricAlarmMetricQueryArgs(
+            id="rate", expression=_percent([*errors], [*requests]), label=rate.label, return_data=True
         )
-        return self._alarm(
-            purpose,
-            percent,
-            f"More than {percent:g} % of the requests are counted in {errors.name}",
-            metric_queries=[rate, self._query("errors", errors), self._query("invocations", metrics.INVOCATIONS)],
-        )
+        return self._alarm(purpose, percent, f"{rate.label}: more than {percent:g}", metric_queries=[result, *counted])
 
-    def _query(self, id_: str, metric: Metric) -> cloudwatch.MetricAlarmMetricQueryArgs:
+    def _query(self, id_: str, metric: Metric, scope: Scope) -> cloudwatch.MetricAlarmMetricQueryArgs:
         return cloudwatch.MetricAlarmMetricQueryArgs(
             id=id_,
             metric=cloudwatch.MetricAlarmMetricQueryMetricArgs(
                 namespace=metric.namespace,
                 metric_name=metric.name,
-                dimensions=self._dimensions,
+                dimensions=self._dimensions(scope),
                 period=metrics.PERIOD_SECONDS,
                 stat=metric.statistic,
             ),
             return_data=False,
         )
 
-    def _latency(self, purpose: str, milliseconds: float) -> cloudwatch.MetricAlarm:
-        metric = metrics.MODEL_LATENCY
+    def _metric(self, purpose: str, metric: Metric, threshold: float) -> cloudwatch.MetricAlarm:
+        statistic = "extended_statistic" if metric.statistic.startswith("p") else "statistic"
+        value = threshold * _PER_SETTING.get(metric.unit, 1)
         return self._alarm(
             purpose,
-            milliseconds * 1000,  # the metric is in microseconds
-            f"The p99 of ModelLatency is more than {milliseconds:g} ms",
+            value,
+            f"{metric.name} ({metric.statistic}) is more than {value:g} ({metric.unit})",
             namespace=metric.namespace,
             metric_name=metric.name,
-            dimensions=self._dimensions,
+            dimensions=self._dimensions(metric.scope),
             period=metrics.PERIOD_SECONDS,
-            extended_statistic=metric.statistic,
+            **{statistic: metric.statistic},
         )
 
     def _alarm(self, purpose: str, threshold: float, description: str, **watched: Any) -> cloudwatch.MetricAlarm:
@@ -118,9 +120,22 @@ class VariantAlarms(pulumi.ComponentResource):
             **watched,
         )
 
-    @property
-    def _dimensions(self) -> dict[str, pulumi.Input[str]]:
-        return metrics.dimensions(self._args.endpoint_name, self._args.variant_name, self._args.configuration_name)
+    def _dimensions(self, scope: Scope) -> dict[str, pulumi.Input[str]]:
+        args = self._args
+        return metrics.dimensions(args.endpoint_name, args.variant_name, args.configuration_name, scope)
+
+
+def _ids(kind: str, counted: Sequence[Metric]) -> dict[str, Metric]:
+    """The metrics by the IDs of their queries: `errors`, `errors2`, …"""
+    return {f"{kind}{number if number > 1 else ''}": metric for number, metric in enumerate(counted, 1)}
+
+
+def _percent(errors: Sequence[str], requests: Sequence[str]) -> str:
+    """The expression of a rate. Of several metrics of the requests, those without data do not count; errors do, because
+    AWS does not document whether a processed request is one that succeeded."""
+    counted = errors[0] if len(errors) == 1 else f"SUM([{', '.join(errors)}])"
+    of = requests[0] if len(requests) == 1 else f"MAX([{', '.join([*errors, *requests])}])"
+    return f"100 * {counted} / {of}"
 
 
 def stop_alarm(

@@ -10,6 +10,7 @@ import pulumi
 from pulumi_aws import sagemaker
 
 from infra import names
+from infra.aws.mode import Mode
 from infra.components.alarms import VariantAlarms, VariantAlarmsArgs, stop_alarm
 from infra.components.autoscaling import VariantAutoscaling, VariantAutoscalingArgs
 from infra.components.context import StackContext
@@ -135,6 +136,7 @@ class TritonEndpoint(pulumi.ComponentResource):
             variant_name=variant,
             configuration_name=configuration_name,
             settings=self._settings.alarms,
+            mode=Mode.REAL_TIME,
             tags=self._args.context.tags,
             notify=[topic] if topic and configuration_name is None else [],
         )

@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from infra import names
+from infra.aws.metrics import purposes
+from infra.aws.mode import Mode
 from infra.policies import execution
 from infra.policies.document import Policy, Statement, allow, managed_policies
 from infra.policies.execution import via_s3
@@ -93,7 +95,7 @@ class StackNames:
         """The alarms on whole endpoints, those on the fleet of one configuration, and those that Application Auto
         Scaling creates in the caller's name."""
         # by full names: `iris-*` for endpoint iris would match the alarms of endpoint iris-eu
-        alarms = [names.alarm(watched, end) for watched in self._variant_resources for end in names.ALARM_PURPOSES]
+        alarms = [names.alarm(watched, end) for watched in self._variant_resources for end in purposes(Mode.REAL_TIME)]
         for endpoint in self.endpoints:
             configuration = endpoint + names.AUTONAMED
             # `*` matches a variant, or the beginning of `server-error-rate`

@@ -7,7 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, WithJsonSchema
 
-from infra.names import ERROR_RATE, P99_MODEL_LATENCY, SERVER_ERROR_RATE, alarm, rollback_resource
+from infra import names
+from infra.aws import metrics
+from infra.aws.mode import Mode
+from infra.diagnostics.problem import Location
 from infra.release.gates import MinimumInvocations
 from infra.settings.section import Effect, Section, setting, unique, violation, warning
 
@@ -59,36 +62,66 @@ class MinimumInvocationsSettings(Section):
 
 
 _METRICS = "SageMaker guide, Amazon SageMaker AI metrics in Amazon CloudWatch"
+_ASYNCHRONOUS = "SageMaker guide, Monitor an asynchronous endpoint"
+_SERVERLESS = "SageMaker guide, Alarms and logs for tracking metrics from serverless endpoints"
 
 
-def _rate(description: str, example: float) -> Any:
-    source = f"{_METRICS}; this project: at 0 an alarm fires at the first error, at 100 never"
+_OF_QUEUE = "It notifies operators and does not roll back a release, because the queue belongs to the endpoint."
+
+
+def _percent(description: str, example: float, source: str = _METRICS) -> Any:
+    source = f"{source}; this project: at 0 an alarm fires at the first error, at 100 never"
     return setting(description, default=None, example=example, source=source, gt=0, lt=100)
 
 
-class AlarmSettings(Section):
-    """Thresholds of the stack's own alarms. Each creates two alarms: one on the endpoint, for operators, and one on the
-    new fleet of a release, which triggers rollback."""
+def _above(description: str, example: float, source: str = _METRICS) -> Any:
+    return setting(description, default=None, example=example, source=source, gt=0, allow_inf_nan=False)
 
-    error_rate_percent: float | None = _rate(
+
+class AlarmSettings(Section):
+    """Thresholds of the stack's own alarms; without a key, there is no alarm. Each creates an alarm on the endpoint,
+    for operators. Rates and ModelLatency of real-time and asynchronous endpoints create a second one, on the new fleet
+    of a release, which triggers rollback."""
+
+    error_rate_percent: float | None = _percent(
         "An alarm fires above this percentage of requests that the container did not answer with 2xx "
-        "(InvocationModelErrors); without the key, there is no alarm. Recommended for rollback: some Triton releases "
-        "answer 400 when a model fails. Callers' mistakes count too.",
+        "(InvocationModelErrors; asynchronous: InvocationFailures, on both fleets of a release; serverless: "
+        "Invocation4XXErrors and Invocation5XXErrors). Recommended for rollback: some Triton releases answer 400 when "
+        "a model fails. Callers' mistakes count too.",
         example=5,
     )
-    server_error_rate_percent: float | None = _rate(
-        "An alarm fires above this percentage of requests that were answered with 5xx (Invocation5XXErrors); without "
-        "the key, there is no alarm. Use it with errorRatePercent as a lower limit that excludes callers' mistakes.",
+    server_error_rate_percent: float | None = _percent(
+        "An alarm fires above this percentage of requests that were answered with 5xx (Invocation5XXErrors). Use it "
+        "with errorRatePercent as a lower limit that excludes callers' mistakes.",
         example=1,
     )
-    p99_model_latency_milliseconds: float | None = setting(
-        "An alarm fires when the 99th percentile of ModelLatency is above this value, in milliseconds; without the "
-        "key, there is no alarm.",
-        default=None,
-        example=500,
-        source=_METRICS,
-        gt=0,
-        allow_inf_nan=False,
+    p99_model_latency_milliseconds: float | None = _above(
+        "An alarm fires when the 99th percentile of ModelLatency is above this value, in milliseconds.", example=500
+    )
+    age_of_oldest_request_seconds: float | None = _above(
+        "Asynchronous endpoints only: an alarm fires when the oldest request in the queue is older than this, in "
+        f"seconds (ApproximateAgeOfOldestRequest). {_OF_QUEUE}",
+        example=600,
+        source=_ASYNCHRONOUS,
+    )
+    backlog_size: float | None = _above(
+        "Asynchronous endpoints only: an alarm fires when more requests than this wait or are being processed "
+        f"(ApproximateBacklogSize). {_OF_QUEUE}",
+        example=1000,
+        source=_ASYNCHRONOUS,
+    )
+    concurrency_utilization_percent: float | None = _percent(
+        "Serverless endpoints only: an alarm fires when concurrent requests are above this percentage of "
+        "maxConcurrency (ServerlessConcurrentExecutionsUtilization). At 100 %, SageMaker throttles further requests "
+        "(429) and publishes no count of them.",
+        example=90,
+        source=_SERVERLESS,
+    )
+    p99_model_setup_time_milliseconds: float | None = _above(
+        "Serverless endpoints only: an alarm fires when the 99th percentile of ModelSetupTime, the time of a cold "
+        "start, is above this value, in milliseconds.",
+        example=30_000,
+        source=_SERVERLESS,
     )
     evaluation_minutes: int = setting(
         "Consecutive minutes over the threshold after which an alarm fires.",
@@ -123,27 +156,50 @@ class AlarmSettings(Section):
 
     @property
     def purposes(self) -> Mapping[str, float]:
-        """The given thresholds by the purpose of their alarms, which ends the alarms' names."""
-        thresholds = {
-            ERROR_RATE: self.error_rate_percent,
-            SERVER_ERROR_RATE: self.server_error_rate_percent,
-            P99_MODEL_LATENCY: self.p99_model_latency_milliseconds,
-        }
-        return {purpose: threshold for purpose, threshold in thresholds.items() if threshold is not None}
+        """The given thresholds, in the units of their keys, by the purpose of their alarms, which ends the alarms'
+        names."""
+        values = {purpose: getattr(self, field) for purpose, field in _FIELDS.items()}
+        return {purpose: threshold for purpose, threshold in values.items() if threshold is not None}
 
     @property
     def made(self) -> int:
         """How many alarms of the stack roll a release back, per variant."""
-        return len(self.purposes)
+        return self.rolling_back(Mode.REAL_TIME)
+
+    def rolling_back(self, mode: Mode) -> int:
+        """How many alarms of the stack roll a release back in a mode, per variant."""
+        return sum(metrics.rolls_back(purpose, mode) for purpose in self.purposes)
 
     def names(self, variant_resource: str) -> set[tuple[str, str]]:
         """Types and names of a variant's resources in the Pulumi program; alarms on the endpoint have the same names in
         CloudWatch."""
-        if not self.made:
+        if not self.purposes:
             return set()
-        groups = variant_resource, rollback_resource(variant_resource)
+        groups = variant_resource, names.rollback_resource(variant_resource)
         return {("VariantAlarms", group) for group in groups} | {
-            ("MetricAlarm", alarm(group, purpose)) for group in groups for purpose in self.purposes
+            ("MetricAlarm", names.alarm(group, purpose)) for group in groups for purpose in self.purposes
+        }
+
+    def useless(self, mode: Mode) -> dict[str | Location, str]:
+        """Why keys have no effect in a mode: an alarm that could never fire gives false confidence."""
+        fields = type(self).model_fields
+        silent: dict[str | Location, str] = {}
+        for purpose in self.purposes:
+            if mode in metrics.WATCHED[purpose]:
+                continue
+            modes = " and ".join(sorted(metrics.WATCHED[purpose]))
+            silent[str(fields[_FIELDS[purpose]].alias)] = (
+                f"could never fire, because SageMaker publishes its metric for {modes} endpoints only, and this "
+                f"endpoint is {mode}. Remove the key."
+            )
+        if mode is not Mode.SERVERLESS:
+            return silent
+        of_rollback = {"existing": bool(self.existing), "minimumInvocations": self.minimum_invocations is not None}
+        return silent | {
+            key: "has no effect, because SageMaker does not roll back the release of a serverless endpoint after an "
+            "alarm (Deployment guardrails). Remove the key; thresholds still notify operators."
+            for key, given in of_rollback.items()
+            if given
         }
 
     @warning("errorRatePercent")
@@ -155,6 +211,18 @@ class AlarmSettings(Section):
     def server_error_rate_fraction(self) -> str | None:
         """This project: a percentage this low is more likely a fraction."""
         return _fraction(self.server_error_rate_percent)
+
+
+_FIELDS = {
+    names.ERROR_RATE: "error_rate_percent",
+    names.SERVER_ERROR_RATE: "server_error_rate_percent",
+    names.P99_MODEL_LATENCY: "p99_model_latency_milliseconds",
+    names.AGE_OF_OLDEST_REQUEST: "age_of_oldest_request_seconds",
+    names.BACKLOG: "backlog_size",
+    names.CONCURRENCY_UTILIZATION: "concurrency_utilization_percent",
+    names.P99_MODEL_SETUP_TIME: "p99_model_setup_time_milliseconds",
+}
+"""The field of a threshold by the purpose of its alarm."""
 
 
 def _fraction(percent: float | None) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 import pulumi
 import pytest
 
+from infra.aws.mode import Mode
 from infra.components.alarms import VariantAlarms, VariantAlarmsArgs, stop_alarm
 from infra.settings.alarms import AlarmSettings
 from tests.infra.mock_runtime import Registered, registered
@@ -20,7 +21,8 @@ TOPIC = "arn:aws:sns:ap-northeast-1:123456789012:pager"
 
 def alarms(variant: str, configuration: str | None = None) -> dict[str, Registered]:
     """By the end of their names."""
-    args = VariantAlarmsArgs("iris", variant, configuration, SETTINGS, TAGS, notify=[] if configuration else [TOPIC])
+    notify = [] if configuration else [TOPIC]
+    args = VariantAlarmsArgs("iris", variant, configuration, SETTINGS, Mode.REAL_TIME, TAGS, notify)
     resources = registered(lambda: VariantAlarms("component", args)).all(":MetricAlarm")
     return {resource.name.removeprefix("component-"): resource for resource in resources}
 
