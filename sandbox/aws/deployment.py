@@ -45,15 +45,15 @@ class Deployment(threading.Thread):
         self.began = datetime.now(UTC)
         self._endpoint = endpoint
         self._rollout = rollout
-        self._conditions = conditions
+        self.conditions = conditions
         self._counts = {variant.name: variant.desired_count for variant in fleet.variants}
 
     def run(self) -> None:
         old = self._endpoint.fleet
-        watch = Watch(self, self._rollout, self._conditions) if old is not None else None
+        watch = Watch(self, self._rollout, self.conditions) if old is not None else None
         try:
             if old is None or watch is None:
-                self.fleet.start(self._conditions)
+                self.fleet.start(self.conditions)
                 self._activate()
             else:
                 watch.start()
@@ -63,7 +63,7 @@ class Deployment(threading.Thread):
                     self._shift(old)
                 watch.end_of_bake()
                 self._enter(self.fleet, None)
-                self.fleet.pass_time(self._rollout.termination_wait, self._conditions)
+                self.fleet.pass_time(self._rollout.termination_wait, self.conditions)
                 watch.end()
                 self.fleet.go_on()
                 self._terminate(old)
@@ -87,7 +87,7 @@ class Deployment(threading.Thread):
         """Blue/green: the whole new fleet comes into service, then takes its requests step by step, with a bake after
         each (developer guide, deployment-guardrails-blue-green).
         """
-        self.fleet.start(self._conditions)
+        self.fleet.start(self.conditions)
         for active in self._rollout.steps(self._counts):
             self._activate(active)
             self._bake()
@@ -100,9 +100,9 @@ class Deployment(threading.Thread):
         for step, active in enumerate(self._rollout.steps(self._counts)):
             self._enter(self.fleet, "Creating")
             if step == 0:
-                self.fleet.start(self._conditions, active)
+                self.fleet.start(self.conditions, active)
             else:
-                self.fleet.grow(self._conditions, active)
+                self.fleet.grow(self.conditions, active)
             self._activate(active)
             self._bake()
             old.resize({name: count - round(count * self._share(name, active)) for name, count in before.items()})
@@ -118,7 +118,7 @@ class Deployment(threading.Thread):
 
     def _bake(self) -> None:
         self._enter(self.fleet, "Baking")
-        self.fleet.pass_time(self._rollout.wait, self._conditions)
+        self.fleet.pass_time(self._rollout.wait, self.conditions)
 
     def _terminate(self, old: Fleet) -> None:
         self._enter(old, "Deleting")
@@ -142,7 +142,7 @@ class Deployment(threading.Thread):
                 self._endpoint.enter("UpdateRollbackFailed", f"{reason} The rollback failed: {error}")
                 return
             self._endpoint.route_to(old)
-            self._conditions.wait("rollbackSeconds", self._endpoint.closing)
+            self.conditions.wait("rollbackSeconds", self._endpoint.closing)
             self.fleet.drain()
         self.fleet.stop()
         self._endpoint.abandon(reason)
@@ -155,7 +155,7 @@ class Deployment(threading.Thread):
             return
         for batch in self._rollout.rollback_steps(full):
             back = {name: min(left[name] + count, full[name]) for name, count in batch.items()}
-            old.grow(self._conditions, back)
+            old.grow(self.conditions, back)
             shares = {name: 1 - count / full[name] for name, count in back.items()}
             self._endpoint.route_to(self.fleet, shares)
             self.fleet.resize({name: round(self._counts[name] * share) for name, share in shares.items()})

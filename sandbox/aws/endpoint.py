@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from sandbox.aws.asynchronous import Queue
+from sandbox.aws.cloudwatch import backend_of
 from sandbox.aws.conditions import Conditions
 from sandbox.aws.deployment import CapacityUpdate, Deployment
 from sandbox.aws.fleet import Fleet, Place, Variant
@@ -60,6 +62,7 @@ class Endpoint:
         self.fleet: Fleet | None = None
         self.deployment: Deployment | None = None
         self.last_deployment_config: Mapping[str, Any] | None = None
+        self.queue: Queue | None = None
         self.closing = threading.Event()
         self._traffic = Traffic()
         self._config_name = ""
@@ -133,6 +136,9 @@ class Endpoint:
             self._config_name = deployment.fleet.config_name
             self.last_deployment_config = deployment.policy or self.last_deployment_config
             self.deployment = None
+            if self.queue is None and self.fleet.asynchronous is not None:
+                self.queue = Queue(self, deployment.conditions)
+                self.queue.start()
             self.enter("InService")
 
     def abandon(self, reason: str) -> None:
@@ -144,14 +150,26 @@ class Endpoint:
     def close(self) -> None:
         """Ends whatever runs for the endpoint."""
         self.closing.set()
+        if self.queue is not None:
+            self.queue.close()
         deployment = self.deployment
         for fleet in (deployment.fleet if deployment else None, self.fleet):
             if fleet is not None:
                 fleet.stop()
 
+    def publish(self, config_name: str, variant: str, values: Mapping[str, float]) -> None:
+        """Metrics of a variant, and of the variant under its configuration as well (developer guide,
+        deployment-guardrails-configuration: the dimension EndpointConfigName).
+        """
+        backend = backend_of(self.place.account, self.place.region)
+        of_variant = {"EndpointName": self.name, "VariantName": variant}
+        for dimensions in (of_variant, {**of_variant, "EndpointConfigName": config_name}):
+            backend.publish("AWS/SageMaker", dimensions, values)
+
     def describe(self) -> dict[str, Any]:
         """botocore's DescribeEndpointOutput."""
         with self._lock:
+            served = self.fleet or (self.deployment.fleet if self.deployment else None)
             return {
                 "EndpointName": self.name,
                 "EndpointArn": self.arn,
@@ -163,6 +181,7 @@ class Endpoint:
                 "LastModifiedTime": self.modified,
                 "LastDeploymentConfig": self.last_deployment_config,
                 "PendingDeploymentSummary": self._pending(),
+                "AsyncInferenceConfig": served.asynchronous.config if served and served.asynchronous else None,
             }
 
     def _pending(self) -> dict[str, Any] | None:

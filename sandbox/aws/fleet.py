@@ -18,6 +18,7 @@ from moto.logs.models import LogsBackend, logs_backends
 
 from infra.triton.serve_script import ArchiveError, ServeError
 from infra.triton.server import INVOKE_TIMEOUT_SECONDS
+from sandbox.aws.async_settings import LONGEST_INVOCATION_SECONDS, AsyncSettings
 from sandbox.aws.conditions import Conditions
 from sandbox.aws.models import Image, ModelData, containers_of, platform_of
 
@@ -124,9 +125,17 @@ class Fleet:
     `launch` is None where no Triton runs on this machine; the fleet then comes into service without one.
     """
 
-    def __init__(self, place: Place, config_name: str, variants: Iterable[Variant], launch: Launch | None) -> None:
+    def __init__(
+        self,
+        place: Place,
+        config_name: str,
+        variants: Iterable[Variant],
+        launch: Launch | None,
+        asynchronous: AsyncSettings | None = None,
+    ) -> None:
         self.config_name = config_name
         self.variants = list(variants)
+        self.asynchronous = asynchronous
         self.created = datetime.now(UTC)
         self._place = place
         self._directory = place.directory / f"{config_name}-{secrets.token_hex(4)}"
@@ -203,7 +212,8 @@ class Fleet:
     def drain(self) -> None:
         """Waits for the requests in flight. No new ones come once traffic is routed elsewhere."""
         with self._answered:
-            self._answered.wait_for(lambda: self._in_flight == 0, INVOKE_TIMEOUT_SECONDS)
+            longest = LONGEST_INVOCATION_SECONDS if self.asynchronous else INVOKE_TIMEOUT_SECONDS
+            self._answered.wait_for(lambda: self._in_flight == 0, longest)
 
     def variant(self, name: str) -> Variant | None:
         return next((variant for variant in self.variants if variant.name == name), None)

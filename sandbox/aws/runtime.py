@@ -1,4 +1,4 @@
-"""SageMaker's runtime: InvokeEndpoint, answered by the endpoint's Triton."""
+"""SageMaker's runtime: the endpoint's Triton answers InvokeEndpoint; InvokeEndpointAsync goes into its queue."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from infra.triton.server import unavailable
-from sandbox.aws.cloudwatch import backend_of
+from sandbox.aws.asynchronous import async_request
 from sandbox.aws.endpoint import Endpoint
 from sandbox.aws.fleet import Variant
 from sandbox.aws.hosting import Hostings
@@ -32,17 +32,24 @@ class SageMakerRuntime:
         self._hostings = hostings
 
     def handle(self, operation: str, params: dict[str, Any], context: RequestContext) -> dict[str, Any]:
-        if operation != "InvokeEndpoint":
-            raise not_in_sandbox(f"SageMaker Runtime {operation}")
+        match operation:
+            case "InvokeEndpoint":
+                return self._invoke_endpoint(params, context)
+            case "InvokeEndpointAsync":
+                return self._invoke_endpoint_async(params, context)
+        raise not_in_sandbox(f"SageMaker Runtime {operation}")
+
+    def _invoke_endpoint(self, params: dict[str, Any], context: RequestContext) -> dict[str, Any]:
         for member in ("TargetModel", "TargetContainerHostname", "InferenceComponentName", "EnableExplanations"):
             if member in params:
                 raise not_in_sandbox(f"InvokeEndpoint with {member}")
-        name = params["EndpointName"]
-        endpoint = self._hostings[context.account, context.region].endpoint(name)
-        # "The name is case-insensitive in CreateEndpoint, but the case … must be matched in InvokeEndpoint."
-        if endpoint is None or endpoint.name != name:
-            raise _not_found(name, context)
-        target = params.get("TargetVariant")
+        name, target = params["EndpointName"], params.get("TargetVariant")
+        endpoint = self._endpoint(name, context)
+        if endpoint.fleet is not None and endpoint.fleet.asynchronous is not None:
+            # "The presence of an asynchronous inference configuration … implies that the endpoint can only receive
+            # asynchronous invocations" (developer guide, async-inference); the wording is ours.
+            message = f"Endpoint {name} is asynchronous and does not accept InvokeEndpoint. Use InvokeEndpointAsync."
+            raise AwsError("ValidationError", message)
         with endpoint.request(target) as route:
             if route is None:
                 raise _not_found(name, context)
@@ -50,10 +57,36 @@ class SageMakerRuntime:
                 raise AwsError("ValidationError", f"Variant {target} not found for Request")
             return _invoke(endpoint, route.fleet.config_name, route.variant, params, context)
 
+    def _invoke_endpoint_async(self, params: dict[str, Any], context: RequestContext) -> dict[str, Any]:
+        endpoint = self._endpoint(params["EndpointName"], context)
+        with endpoint.request() as route:
+            if route is None:
+                raise _not_found(endpoint.name, context)
+        request = async_request(endpoint, params, _forwarded(params), context)
+        assert endpoint.queue is not None
+        endpoint.queue.put(request)
+        return {
+            "InferenceId": request.inference_id,
+            "OutputLocation": str(request.output),
+            "FailureLocation": str(request.failure) if request.failure else None,
+        }
+
+    def _endpoint(self, name: str, context: RequestContext) -> Endpoint:
+        endpoint = self._hostings[context.account, context.region].endpoint(name)
+        # "The name is case-insensitive in CreateEndpoint, but the case … must be matched in InvokeEndpoint."
+        if endpoint is None or endpoint.name != name:
+            raise _not_found(name, context)
+        return endpoint
+
 
 def _not_found(name: str, context: RequestContext) -> AwsError:
     # https://github.com/aws/amazon-sagemaker-examples/issues/293
     return AwsError("ValidationError", f"Endpoint {name} of account {context.account} not found.")
+
+
+def _forwarded(params: Mapping[str, Any]) -> dict[str, str]:
+    """The headers that the container gets."""
+    return {header: params[member] for member, header in _FORWARDED.items() if member in params}
 
 
 def _invoke(
@@ -64,9 +97,8 @@ def _invoke(
         message = f"No Triton runs here: {reason}. The sandbox has SageMaker's control plane only."
         raise AwsError("InternalDependencyException", message, 530)
     began = time.perf_counter()
-    headers = {header: params[member] for member, header in _FORWARDED.items() if member in params}
     try:
-        status, answered, body = variant.server.invoke(params.get("Body", b""), headers)
+        status, answered, body = variant.server.invoke(params.get("Body", b""), _forwarded(params))
         _publish(endpoint, config_name, variant, status, time.perf_counter() - began)
     except OSError as error:
         _publish(endpoint, config_name, variant, 0, time.perf_counter() - began)
@@ -105,10 +137,7 @@ def _publish(endpoint: Endpoint, config_name: str, variant: Variant, status: int
         "ModelLatency": seconds * 1_000_000,
         "OverheadLatency": _OVERHEAD_MICROSECONDS,
     }
-    of_variant = {"EndpointName": endpoint.name, "VariantName": variant.name}
-    backend = backend_of(endpoint.place.account, endpoint.place.region)
-    for dimensions in (of_variant, {**of_variant, "EndpointConfigName": config_name}):
-        backend.publish("AWS/SageMaker", dimensions, values)
+    endpoint.publish(config_name, variant.name, values)
 
 
 def _model_error(

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from sandbox.aws.async_settings import AsyncSettings, check_async_config, check_same_kind
 from sandbox.aws.cloudwatch import backend_of
 from sandbox.aws.endpoint import IN_PROGRESS, Endpoint
 from sandbox.aws.fleet import Fleet, Launch, Place, Variant
@@ -127,6 +128,7 @@ class SageMaker:
         request = {**params, "ProductionVariants": [{**_NEW_VARIANT, **v} for v in params["ProductionVariants"]]}
         variants = request["ProductionVariants"] + request.get("ShadowProductionVariants", [])
         _check_variants(variants)
+        check_async_config(request)
         for variant in variants:
             self._model(hosting, variant["ModelName"], context)
         hosting.configs[name.lower()] = Definition(request, arn, tags_of(params))
@@ -163,7 +165,7 @@ class SageMaker:
         variants = self._variants(hosting, config, {}, context)
         policy = params.get("DeploymentConfig")
         rollout = _rollout(policy, None, variants, context)
-        fleet = Fleet(place, config.request["EndpointConfigName"], variants, self._launch)
+        fleet = self._fleet(place, config, variants)
         hosting.endpoints[name.lower()] = endpoint
         endpoint.deploy(fleet, policy, rollout, context.conditions)
         return {"EndpointArn": arn}
@@ -178,10 +180,12 @@ class SageMaker:
         if params.get("RetainDeploymentConfig"):
             policy = endpoint.last_deployment_config
         config = self._config(hosting, params["EndpointConfigName"], context)
+        served = endpoint.fleet.asynchronous if endpoint.fleet else None
+        check_same_kind(endpoint.name, served, AsyncSettings.of(config.request))
         self._check_scalable_variants(endpoint, config, context)
         variants = self._variants(hosting, config, _retained(endpoint, params), context)
         rollout = _rollout(policy, endpoint.fleet, variants, context)
-        fleet = Fleet(endpoint.place, config.request["EndpointConfigName"], variants, self._launch)
+        fleet = self._fleet(endpoint.place, config, variants)
         endpoint.deploy(fleet, policy, rollout, context.conditions)
         return {"EndpointArn": endpoint.arn}
 
@@ -281,7 +285,7 @@ class SageMaker:
         self, hosting: Hosting, config: Definition, retained: Mapping[str, Mapping[str, Any]], context: RequestContext
     ) -> list[Variant]:
         """The variants of a configuration, to be started; `retained` has live properties that win over its own."""
-        for member in ("AsyncInferenceConfig", "ShadowProductionVariants", "ExplainerConfig"):
+        for member in ("ShadowProductionVariants", "ExplainerConfig"):
             if member in config.request:
                 raise not_in_sandbox(f"an endpoint with {member}")
         variants = []
@@ -296,6 +300,10 @@ class SageMaker:
             weight = live.get("DesiredWeight", settings["InitialVariantWeight"])
             variants.append(Variant(settings, model, count, weight))
         return variants
+
+    def _fleet(self, place: Place, config: Definition, variants: list[Variant]) -> Fleet:
+        name = config.request["EndpointConfigName"]
+        return Fleet(place, name, variants, self._launch, AsyncSettings.of(config.request))
 
     def _check_scalable_variants(self, endpoint: Endpoint, config: Definition, context: RequestContext) -> None:
         """A variant under autoscaling keeps its name and instance type (developer guide, endpoint-scaling-update)."""

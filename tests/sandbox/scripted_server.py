@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 
 class ScriptedServer:
-    """A model server that gives the answer, with the status, that its environment says."""
+    """A model server that gives the answer, with the status and after the seconds, that its environment says."""
 
     def __init__(
         self, archive: Path, environment: Mapping[str, str], directory: Path, log: Callable[[str], None]
@@ -23,6 +24,10 @@ class ScriptedServer:
     def invoke(
         self, body: bytes, headers: Mapping[str, str], timeout_seconds: float = 60
     ) -> tuple[int, dict[str, str], bytes]:
+        seconds = float(self.environment.get("SECONDS", "0"))
+        time.sleep(min(seconds, timeout_seconds))
+        if seconds > timeout_seconds:
+            raise TimeoutError("timed out")
         status = int(self.environment.get("STATUS", "200"))
         if status == 0:
             raise TimeoutError("timed out")

@@ -1,0 +1,192 @@
+"""The queue of an asynchronous endpoint."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+import uuid
+from collections import Counter, deque
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from sandbox.aws.async_invocation import AsyncRequest, Processing
+from sandbox.aws.cloudwatch import backend_of
+from sandbox.aws.conditions import Conditions
+from sandbox.aws.fleet import Fleet, Variant
+from sandbox.aws.protocol import AwsError, RequestContext
+
+if TYPE_CHECKING:
+    from sandbox.aws.endpoint import Endpoint
+
+#: Seconds of AWS's time between two values of the backlog's metrics. CloudWatch shows them by the minute.
+_PUBLISH_SECONDS = 10.0
+_SHORTEST_NAP = 0.05
+_LONGEST_NAP = 0.25
+
+#: How many instances are asked at a time whether they have room for a request.
+_DRAWS = 10
+
+
+def async_request(
+    endpoint: Endpoint, params: Mapping[str, Any], headers: Mapping[str, str], context: RequestContext
+) -> AsyncRequest:
+    """The request of an InvokeEndpointAsync for the endpoint's queue.
+
+    The object's name is Filename, else the inference's own UUID with `.out` (a UUID because an InferenceId may come
+    twice; the names of failures are inferred from it).
+
+    Raises:
+        AwsError: the endpoint is not asynchronous, or not exactly one of Body and InputLocation is given.
+    """
+    settings = endpoint.fleet.asynchronous if endpoint.fleet is not None else None
+    if settings is None:
+        raise AwsError(
+            "ValidationError",
+            f"Endpoint {endpoint.name} has no AsyncInferenceConfig and does not accept InvokeEndpointAsync. "
+            "Use InvokeEndpoint.",
+        )
+    if bool(params.get("Body")) == ("InputLocation" in params):
+        raise AwsError("ValidationError", "Provide exactly one of Body and InputLocation.")
+    own_id = str(uuid.uuid4())
+    name, dot, suffix = params.get("Filename", f"{own_id}.out").partition(".")
+    extension = params.get("S3OutputPathExtension", "")
+    failures = settings.failure_path
+    return AsyncRequest(
+        context,
+        params,
+        headers,
+        params.get("InferenceId", own_id),
+        settings,
+        settings.output_path.below(extension, f"{name}{dot}{suffix}"),
+        failures.below(extension, f"{name}-error{dot}{suffix}") if failures else None,
+        context.conditions.now(),
+    )
+
+
+class Queue(threading.Thread):
+    """The one queue of an endpoint, whatever configuration it serves.
+
+    Each instance of the fleets that have traffic takes as many requests at a time as its configuration's
+    MaxConcurrentInvocationsPerInstance says. A request is with one instance only, which finishes it before its fleet
+    ends: AWS promises no loss of availability in an update, and that a request is neither lost nor answered twice is
+    inferred from that. Without instances the requests wait, until their RequestTTLSeconds are over.
+    """
+
+    def __init__(self, endpoint: Endpoint, conditions: Conditions) -> None:
+        super().__init__(name=f"queue of {endpoint.name}", daemon=True)
+        self._endpoint = endpoint
+        self._conditions = conditions
+        self._waiting: deque[AsyncRequest] = deque()
+        self._running: list[AsyncRequest] = []
+        self._busy: Counter[int] = Counter()  # requests in process, by the id of their variant
+        self._changed = threading.Condition()
+        self._closed = False
+        self._published = 0.0
+
+    def put(self, request: AsyncRequest) -> None:
+        with self._changed:
+            self._waiting.append(request)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Drops what waits; what is in process is not answered any more."""
+        with self._changed:
+            self._closed = True
+            self._waiting.clear()
+            self._changed.notify_all()
+
+    def run(self) -> None:
+        while not self._closed:
+            try:
+                self._expire()
+                while self._dispatch():
+                    pass
+                self._publish_backlog()
+            except Exception:
+                traceback.print_exc()
+            with self._changed:
+                if not self._closed:
+                    self._changed.wait(self._nap())
+
+    def _nap(self) -> float:
+        return max(_SHORTEST_NAP, min(_LONGEST_NAP, _PUBLISH_SECONDS / self._conditions.time_factor))
+
+    def _dispatch(self) -> bool:
+        """Gives the oldest request to an instance; False where none waits or no instance has room."""
+        if not self._waiting:
+            return False
+        for _ in range(_DRAWS):
+            with ExitStack() as held:
+                route = held.enter_context(self._endpoint.request())
+                if route is None or route.variant is None or not self._has_room(route.fleet, route.variant):
+                    continue
+                with self._changed:
+                    if not self._waiting:
+                        return False
+                    request = self._waiting.popleft()
+                    self._running.append(request)
+                    self._busy[id(route.variant)] += 1
+                arguments = (request, route.fleet, route.variant, held.pop_all())
+                threading.Thread(target=self._process, args=arguments, daemon=True).start()
+                return True
+        return False
+
+    def _has_room(self, fleet: Fleet, variant: Variant) -> bool:
+        settings = fleet.asynchronous
+        room = variant.current_count * settings.concurrency if settings is not None else 0
+        return self._busy[id(variant)] < room
+
+    def _process(self, request: AsyncRequest, fleet: Fleet, variant: Variant, held: ExitStack) -> None:
+        processing = Processing(self._endpoint.place, request, variant)
+        try:
+            with held:
+                processing.run()
+        except Exception:
+            traceback.print_exc()
+        finally:
+            if not self._closed:
+                self._endpoint.publish(fleet.config_name, variant.name, processing.metrics)
+            with self._changed:
+                self._running.remove(request)
+                self._busy[id(variant)] -= 1
+                self._changed.notify_all()
+
+    def _expire(self) -> None:
+        now = self._conditions.now()
+        with self._changed:
+            expired = [request for request in self._waiting if now - request.queued > request.ttl]
+            for request in expired:
+                self._waiting.remove(request)
+        fleet = self._endpoint.fleet
+        for request in expired if fleet is not None else ():
+            assert fleet is not None
+            variant = fleet.variants[0]
+            processing = Processing(self._endpoint.place, request, variant)
+            processing.expire()
+            self._endpoint.publish(fleet.config_name, variant.name, processing.metrics)
+
+    def _publish_backlog(self) -> None:
+        """The metrics with the dimension EndpointName (developer guide, async-inference-monitor).
+
+        With zero instances the backlog counts as that of one: "If your endpoint has scaled down to zero, it scales out
+        only when the backlog passes the target" (async-inference-autoscale, of policies on
+        ApproximateBacklogSizePerInstance). HasBacklogWithoutCapacity is 1 for "requests in the queue but zero
+        instances", else 0. That an empty queue has an age of 0 is inferred from Amazon SQS.
+        """
+        now = self._conditions.now()
+        fleet = self._endpoint.fleet
+        if fleet is None or now - self._published < _PUBLISH_SECONDS:
+            return
+        self._published = now
+        with self._changed:
+            backlog = [*self._running, *self._waiting]
+        instances = sum(variant.current_count for variant in fleet.variants)
+        values = {
+            "ApproximateBacklogSize": float(len(backlog)),
+            "ApproximateBacklogSizePerInstance": len(backlog) / max(instances, 1),
+            "ApproximateAgeOfOldestRequest": max((now - request.queued for request in backlog), default=0.0),
+            "HasBacklogWithoutCapacity": float(bool(backlog) and instances == 0),
+        }
+        place = self._endpoint.place
+        backend_of(place.account, place.region).publish("AWS/SageMaker", {"EndpointName": place.endpoint}, values)
