@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from sandbox.aws.registry import Body
+
 #: A longer text is a blob in base64, of a request that was refused before its shapes were looked at.
 _LONGEST_TEXT = 100_000
 
@@ -52,6 +54,8 @@ def _loggable(value: Any) -> Any:
         return [_loggable(v) for v in value]
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
+    if isinstance(value, Body):
+        return "<body>"
     if isinstance(value, str) and len(value) > _LONGEST_TEXT:
         return f"<{len(value)} characters>"
     return value.isoformat() if isinstance(value, datetime) else value

@@ -25,6 +25,7 @@ class Conditions:
       alarm: 60 makes a minute last a second. The other conditions are in seconds as they pass here.
     - `uploadPartSeconds`: seconds that each UploadLayerPart takes.
     - `layerUrlSeconds`: seconds for which a download address of an ECR layer is good, from when it is handed out.
+    - `authorizationTokenSeconds`: seconds for which an authorization token of ECR is good.
     """
 
     _DEFAULTS: Mapping[str, Any] = {
@@ -37,6 +38,7 @@ class Conditions:
         "timeFactor": 1.0,
         "uploadPartSeconds": 0.0,
         "layerUrlSeconds": 3600.0,
+        "authorizationTokenSeconds": 12 * 3600.0,
     }
 
     def __init__(self) -> None:
@@ -99,6 +101,10 @@ class Conditions:
     @property
     def layer_url_seconds(self) -> float:
         return float(self.as_dict()["layerUrlSeconds"])
+
+    @property
+    def authorization_token_seconds(self) -> float:
+        return float(self.as_dict()["authorizationTokenSeconds"])
 
     def lacks_capacity(self, instance_type: str) -> bool:
         return instance_type in self.as_dict()["insufficientCapacity"]

@@ -23,13 +23,12 @@ from moto.ecr.models import Image, Repository, ecr_backends
 from sandbox.aws import images
 from sandbox.aws.layers import LayerStore, LayerUpload
 from sandbox.aws.protocol import PASS_TO_MOTO, AwsError, Guard, RequestContext, partition
+from sandbox.aws.registry import Body, Caller, Perform, RegistryServer
 
 #: What InitiateLayerUpload tells clients (its example in the AWS CLI's reference).
 PART_SIZE: Final = 10_485_760
 #: LayerPartTooSmallException: "Layer parts must be at least 5 MiB in size."
 SMALLEST_PART: Final = 5 * 1024 * 1024
-#: How long an authorization token is good (GetAuthorizationToken).
-_TOKEN_HOURS: Final = 12
 
 _DOCKER_MANIFEST = images.MANIFEST
 _DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
@@ -117,12 +116,10 @@ class _Call:
 class Ecr:
     """The service; `directory` is where layers' bytes go, `guard` refuses calls."""
 
-    http_prefix = LayerStore.http_prefix
-
     def __init__(self, directory: Path, guard: Guard) -> None:
         self._guard = guard
         self._layers = LayerStore(directory)
-        self.http = self._layers.http
+        self._registry: RegistryServer | None = None
         self._lock = threading.RLock()
         self._uploads: dict[str, tuple[Repository, LayerUpload]] = {}
         self._operations: Mapping[str, Callable[[_Call], Answer]] = {
@@ -137,9 +134,24 @@ class Ecr:
             "PutImage": self._put_image,
         }
 
+    def serve(self, perform: Perform) -> None:
+        """Serve the HTTP API of the registries, and layers' download addresses, until `close`."""
+        self._registry = RegistryServer(self._layers, perform, _tag_is_immutable)
+        threading.Thread(target=self._registry.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        if self._registry is not None:
+            self._registry.shutdown()
+            self._registry.server_close()
+
+    @property
+    def _served(self) -> RegistryServer:
+        assert self._registry is not None, "the registries are not served"
+        return self._registry
+
     def handle(self, operation: str, params: dict[str, Any], context: RequestContext) -> Answer | None:
         if operation == "GetAuthorizationToken":
-            return _authorization(params.get("registryIds", [context.account]), context.region)
+            return self._authorization(params.get("registryIds", [context.account]), context)
         account, name = params.get("registryId", context.account), params.get("repositoryName")
         if account != context.account:
             _authorize_abroad(operation, account, name or "*", context)
@@ -154,6 +166,22 @@ class Ecr:
             return self._upload_layer_part(call)
         with self._lock:
             return self._operations[operation](call)
+
+    def _authorization(self, registries: Sequence[str], context: RequestContext) -> Answer:
+        """Tokens, and where their registries are served: on AWS at `https://ACCOUNT.dkr.ecr.REGION.amazonaws.com`."""
+        expires = datetime.now(UTC) + timedelta(seconds=context.conditions.authorization_token_seconds)
+        return {
+            "authorizationData": [
+                {
+                    "authorizationToken": self._served.token(
+                        Caller(context.account, registry, context.region), expires
+                    ),
+                    "expiresAt": expires,
+                    "proxyEndpoint": self._served.url,
+                }
+                for registry in registries
+            ]
+        }
 
     def _platform(self, text: str) -> str | None:
         config = json.loads(text).get("config", {})
@@ -197,7 +225,7 @@ class Ecr:
             )
         seconds = call.context.conditions.layer_url_seconds
         return {
-            "downloadUrl": self._layers.download_url(digest, call.context.url_root, seconds),
+            "downloadUrl": self._layers.download_url(digest, self._served.url, seconds),
             "layerDigest": digest,
         }
 
@@ -209,15 +237,19 @@ class Ecr:
     def _upload_layer_part(self, call: _Call) -> Answer:
         upload = self._upload(call)
         time.sleep(call.context.conditions.upload_part_seconds)
-        first, last, part = (call.params[name] for name in ("partFirstByte", "partLastByte", "layerPartBlob"))
+        first, part = call.params["partFirstByte"], call.params["layerPartBlob"]
         with upload.lock:
             if first != upload.size:
                 raise _invalid_part(call, upload, f"First byte of the layer part is {first} instead of {upload.size}")
+            if isinstance(part, Body):
+                upload.append(part, PART_SIZE)
+                return {"firstRequest": upload.first_request}
+            last = call.params["partLastByte"]
             if len(part) != last - first + 1:
                 raise _invalid_part(
                     call, upload, f"The layer part has {len(part)} bytes, and bytes {first} to {last} were announced"
                 )
-            upload.append(part)
+            upload.append([part])
             return call.place | {"uploadId": upload.id, "lastByteReceived": last}
 
     def _complete_layer_upload(self, call: _Call) -> Answer:
@@ -334,22 +366,6 @@ def _stored(place: Repository, tag: str | None, text: str, media_type: str, plat
     image = StoredImage(place.account_id, tag, text, place.name, media_type, digest, place.registry_id)  # type: ignore[arg-type]
     image.platform = platform
     return image
-
-
-def _authorization(registries: Sequence[str], region: str) -> Answer:
-    """Tokens are good for twelve hours (GetAuthorizationToken)."""
-    suffix = "amazonaws.com.cn" if partition(region) == "aws-cn" else "amazonaws.com"
-    expires = datetime.now(UTC) + timedelta(hours=_TOKEN_HOURS)
-    return {
-        "authorizationData": [
-            {
-                "authorizationToken": base64.b64encode(f"AWS:{registry}-{region}".encode()).decode(),
-                "expiresAt": expires,
-                "proxyEndpoint": f"https://{registry}.dkr.ecr.{region}.{suffix}",
-            }
-            for registry in registries
-        ]
-    }
 
 
 def _authorize_abroad(operation: str, account: str, name: str, context: RequestContext) -> None:
@@ -474,6 +490,11 @@ def _is_immutable(repository: Repository, tag: str) -> bool:
     filters = repository.image_tag_mutability_exclusion_filters or []
     excluded = any(fnmatchcase(tag, each["filter"]) for each in filters)
     return repository.is_tag_immutable() != excluded
+
+
+def _tag_is_immutable(account: str, region: str, repository: str, tag: str) -> bool:
+    found = find_repository(account, region, repository)
+    return found is not None and _is_immutable(found, tag)
 
 
 def _images(repository: Repository) -> list[StoredImage]:

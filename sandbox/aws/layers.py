@@ -8,45 +8,72 @@ import re
 import secrets
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
-from urllib.parse import parse_qs, quote, urlencode
-
-from werkzeug.http import HTTP_STATUS_CODES
+from typing import BinaryIO
+from urllib.parse import parse_qs, quote, unquote, urlencode
 
 from sandbox.aws.images import published_blob
-from sandbox.aws.protocol import AwsError, serialize_error
+from sandbox.aws.protocol import AwsError
 
-_CHUNK = 256 * 1024
 _TIMESTAMP = "%Y%m%dT%H%M%SZ"
 
 
 class LayerUpload:
-    """A layer on its way in; whoever reads or appends holds `lock`."""
+    """A layer on its way in; whoever reads or appends holds `lock`.
+
+    Attributes:
+        first_request: bytes that the first request with a body brought; what ECR's registry API reports for ever.
+    """
 
     def __init__(self, path: Path) -> None:
         self.id = path.name
         self.path = path
         self.lock = threading.Lock()
         self.part_sizes: list[int] = []
+        self.size = 0
+        self.first_request: int | None = None
         self._sha256 = hashlib.sha256()
-
-    @property
-    def size(self) -> int:
-        return sum(self.part_sizes)
 
     @property
     def digest(self) -> str:
         return f"sha256:{self._sha256.hexdigest()}"
 
-    def append(self, part: bytes) -> None:
-        with self.path.open("ab") as file:
-            file.write(part)
-        self._sha256.update(part)
-        self.part_sizes.append(len(part))
+    def append(self, chunks: Iterable[bytes | memoryview], part_bytes: int | None = None) -> None:
+        """Append chunks as they come: as one part, or as parts of `part_bytes`, where chunks must end with parts.
+
+        What came before an error of `chunks` is kept, the last of it as a part of its own.
+        """
+        part, before = 0, self.size
+        try:
+            with self.path.open("ab", buffering=0) as file:
+                for chunk in chunks:
+                    file.write(chunk)
+                    self._sha256.update(chunk)
+                    self.size += len(chunk)
+                    part += len(chunk)
+                    if part == part_bytes:
+                        self.part_sizes.append(part)
+                        part = 0
+        finally:
+            if part:
+                self.part_sizes.append(part)
+            if self.first_request is None and self.size > before:
+                self.first_request = self.size - before
+
+
+@dataclass(frozen=True)
+class Download:
+    """The bytes from `first` to `last` of a layer of `size` bytes; `content` is at `first`."""
+
+    content: BinaryIO
+    first: int
+    last: int
+    size: int
+    partial: bool
 
 
 class LayerStore:
@@ -87,28 +114,21 @@ class LayerStore:
         query = {"X-Amz-Date": date, "X-Amz-Expires": expires, "X-Amz-Signature": self._sign(digest, date, expires)}
         return f"{url_root}{self.http_prefix}{quote(digest)}?{urlencode(query)}"
 
-    def http(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """The WSGI application behind download addresses; its errors are S3's."""
-        try:
-            digest = environ["PATH_INFO"].removeprefix(self.http_prefix)
-            self._authorize(environ["REQUEST_METHOD"], digest, parse_qs(environ["QUERY_STRING"]))
-            content = self.open(digest)
-            size = content.seek(0, 2)
-            wanted = _wanted_range(environ.get("HTTP_RANGE", ""), size)
-        except AwsError as error:
-            answer = serialize_error("rest-xml", error, str(uuid.uuid4()))
-            start_response(_status(answer.status), list(answer.headers.items()))
-            return [answer.body]
+    def download(self, method: str, address: str, range_header: str) -> Download:
+        """What is behind a download address.
+
+        Raises:
+            AwsError: S3's, for an address that is not valid (any more), or a range behind the layer's end.
+        """
+        path, _, query = address.partition("?")
+        digest = unquote(path.removeprefix(self.http_prefix))
+        self._authorize(method, digest, parse_qs(query))
+        content = self.open(digest)
+        size = content.seek(0, 2)
+        wanted = _wanted_range(range_header, size)
         first, last = wanted or (0, size - 1)
-        headers = [
-            ("Content-Type", "application/octet-stream"),
-            ("Content-Length", str(last - first + 1)),
-            ("Accept-Ranges", "bytes"),
-        ]
-        if wanted:
-            headers.append(("Content-Range", f"bytes {first}-{last}/{size}"))
-        start_response(_status(206 if wanted else 200), headers)
-        return _chunks(content, first, last)
+        content.seek(first)
+        return Download(content, first, last, size, partial=wanted is not None)
 
     def _path(self, digest: str) -> Path:
         return self._directory / digest.removeprefix("sha256:")
@@ -149,16 +169,3 @@ def _wanted_range(header: str, size: int) -> tuple[int, int] | None:
     if first > last:
         raise AwsError("InvalidRange", "The requested range is not satisfiable", 416)
     return first, last
-
-
-def _chunks(content: BinaryIO, first: int, last: int) -> Iterator[bytes]:
-    with content:
-        content.seek(first)
-        left = last - first + 1
-        while left > 0 and (chunk := content.read(min(left, _CHUNK))):
-            left -= len(chunk)
-            yield chunk
-
-
-def _status(code: int) -> str:
-    return f"{code} {HTTP_STATUS_CODES[code]}"

@@ -4,8 +4,8 @@ A service of ours is an object with
 
 - `handle(operation, params, context)`: `params` are validated by botocore's shape; returns the answer's members, or
   `PASS_TO_MOTO`; raises `AwsError`;
-- optionally `http_prefix` and `http(environ, start_response)`: a WSGI application for the paths below that prefix
-  (addresses that an answer hands out, as the download address of an ECR layer; not AWS calls, so not in the call log);
+- optionally `serve(perform)`: called once with `EmbeddedAws.perform`, by which a service that is also reached by other
+  ways than AWS's API (as ECR's registries are) performs its operations;
 - optionally `close()`: called once when the server ends.
 
 A request must name this machine as its host and be signed with the access key of the sandbox or with one that this
@@ -96,6 +96,9 @@ class EmbeddedAws:
         self.facts: dict[str, Any] = {}  # what `/_sandbox/health` says
         self._services = services
         self._moto = DomainDispatcherApplication(create_backend_app)
+        for service in services.values():
+            if serve := getattr(service, "serve", None):
+                serve(self.perform)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path, host = environ["PATH_INFO"], environ.get("HTTP_HOST", "")
@@ -105,10 +108,6 @@ class EmbeddedAws:
             if not self._access_key.authorizes(_headers(environ)):
                 return _send(_json(403, {"error": "not authorized with the sandbox's access key"}), start_response)
             return _send(self._control(path, environ), start_response)
-        for service in self._services.values():
-            prefix = getattr(service, "http_prefix", None)
-            if prefix and path.startswith(prefix):
-                return service.http(environ, start_response)  # type: ignore[attr-defined, no-any-return]
         return self._answer_aws_call(environ, start_response)
 
     def _secret_of(self, access_key: str) -> str | None:
@@ -178,6 +177,30 @@ class EmbeddedAws:
         call.params.update(params)
         result = service.handle(call.operation, params, context)
         return None if result is PASS_TO_MOTO else serialize(model, result)
+
+    def perform(
+        self, service: str, operation: str, params: dict[str, Any], account: str, region: str
+    ) -> dict[str, Any]:
+        """The answer to an operation that an account asked for by another way than AWS's API; it is logged as a call.
+
+        Raises:
+            AwsError: the operation's.
+        """
+        began, status, error = time.time(), 200, None
+        context = RequestContext(account, region, operation, {}, "", self.conditions)
+        try:
+            if self.conditions.throttles(service, operation):
+                raise AwsError("ThrottlingException", "Rate exceeded")
+            return self._services[service].handle(operation, params, context) or {}
+        except AwsError as e:
+            status, error = e.status, str(e)
+            raise
+        except OSError as e:
+            status, error = 500, f"InternalFailure: {e!r}"
+            raise
+        finally:
+            self.calls.add(began, service, operation, params, status, error)
+            time.sleep(self.conditions.answer_seconds(service, operation))
 
     def _moto_answer(
         self, call: Call, began: float, environ: Environ, start_response: StartResponse
