@@ -163,7 +163,7 @@ class ApplicationAutoScaling:
         if variant is None:
             arn = context.arn("sagemaker", f"endpoint/{parts[1].lower()}")
             raise _invalid(f'Could not find variant "{parts[3]}" in service on endpoint "{arn}".')
-        if variant.instance_type.startswith("ml.t"):
+        if variant.instance_type is not None and variant.instance_type.startswith("ml.t"):
             raise _invalid(
                 f"You cannot register a variant with {variant.instance_type} instance type as a scalable target. "
                 "This is because the burstable performance of these instances can lead to unpredictable behavior with "

@@ -24,6 +24,9 @@ class Conditions:
     - `timeFactor`: how much faster than here the time of AWS runs, in the waits of a deployment and the periods of an
       alarm: 60 makes a minute last a second. The other conditions are in seconds as they pass here.
     - `uploadPartSeconds`: seconds that each UploadLayerPart takes.
+    - `serverlessIdleSeconds`: seconds without a request after which the compute of a serverless variant ends. AWS does
+      not document how many these are.
+    - `serverlessNotReady`: how many of the next cold starts are answered ModelNotReadyException.
     - `layerUrlSeconds`: seconds for which a download address of an ECR layer is good, from when it is handed out.
     - `authorizationTokenSeconds`: seconds for which an authorization token of ECR is good.
     """
@@ -39,6 +42,8 @@ class Conditions:
         "uploadPartSeconds": 0.0,
         "layerUrlSeconds": 3600.0,
         "authorizationTokenSeconds": 12 * 3600.0,
+        "serverlessIdleSeconds": 300.0,
+        "serverlessNotReady": 0,
     }
 
     def __init__(self) -> None:
@@ -105,6 +110,17 @@ class Conditions:
     @property
     def authorization_token_seconds(self) -> float:
         return float(self.as_dict()["authorizationTokenSeconds"])
+
+    @property
+    def serverless_idle_seconds(self) -> float:
+        return float(self.as_dict()["serverlessIdleSeconds"])
+
+    def is_still_provisioning(self) -> bool:
+        """Whether this cold start is one of those that are not ready; it then counts as answered."""
+        with self._lock:
+            left = int(self._values["serverlessNotReady"])
+            self._values["serverlessNotReady"] = max(left - 1, 0)
+            return left > 0
 
     def lacks_capacity(self, instance_type: str) -> bool:
         return instance_type in self.as_dict()["insufficientCapacity"]

@@ -220,8 +220,13 @@ class CapacityUpdate(threading.Thread):
     def run(self) -> None:
         self._conditions.wait("provisioningSeconds", self._endpoint.closing)
         reason = None
-        for variant, _ in self._changes:
-            if variant.desired_count > variant.current_count and self._conditions.lacks_capacity(variant.instance_type):
+        for variant, change in self._changes:
+            if variant.serverless is not None:
+                variant.serverless.update(change.get("ServerlessUpdateConfig", {}))
+            if variant.function is not None:
+                variant.function.adjust()
+            grows = variant.instance_type is not None and variant.desired_count > variant.current_count
+            if grows and self._conditions.lacks_capacity(str(variant.instance_type)):
                 variant.desired_count = variant.current_count
                 reason = NO_CAPACITY
             variant.current_count, variant.current_weight = variant.desired_count, variant.desired_weight

@@ -157,14 +157,16 @@ class Endpoint:
             if fleet is not None:
                 fleet.stop()
 
-    def publish(self, config_name: str, variant: str, values: Mapping[str, float]) -> None:
+    def publish(self, config_name: str | None, variant: str, values: Mapping[str, float]) -> None:
         """Metrics of a variant, and of the variant under its configuration as well (developer guide,
-        deployment-guardrails-configuration: the dimension EndpointConfigName).
+        deployment-guardrails-configuration: the dimension EndpointConfigName) where one is given.
         """
         backend = backend_of(self.place.account, self.place.region)
         of_variant = {"EndpointName": self.name, "VariantName": variant}
-        for dimensions in (of_variant, {**of_variant, "EndpointConfigName": config_name}):
-            backend.publish("AWS/SageMaker", dimensions, values)
+        backend.publish("AWS/SageMaker", of_variant, values)
+        if config_name is not None:
+            of_config = {**of_variant, "EndpointConfigName": config_name}
+            backend.publish("AWS/SageMaker", of_config, values)
 
     def describe(self) -> dict[str, Any]:
         """botocore's DescribeEndpointOutput."""

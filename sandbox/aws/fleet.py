@@ -7,12 +7,13 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from moto.logs.models import LogsBackend, logs_backends
 
@@ -20,7 +21,9 @@ from infra.triton.serve_script import ArchiveError, ServeError
 from infra.triton.server import INVOKE_TIMEOUT_SECONDS
 from sandbox.aws.async_settings import LONGEST_INVOCATION_SECONDS, AsyncSettings
 from sandbox.aws.conditions import Conditions
+from sandbox.aws.model_server import Launch, Server
 from sandbox.aws.models import Image, ModelData, containers_of, platform_of
+from sandbox.aws.serverless import STARTUP_SECONDS, Execution, Function, is_serverless
 
 #: SageMaker's own limit where the configuration names none ("How containers serve requests": 8 minutes after startup).
 DEFAULT_HEALTH_CHECK_SECONDS = 480
@@ -36,22 +39,6 @@ _PING_INTERVAL_SECONDS = 0.1
 
 class ProvisioningError(Exception):
     """A fleet did not come into service; the message is the endpoint's FailureReason, in SageMaker's words."""
-
-
-class Server(Protocol):
-    """A model server: `TritonServer`, see `server.py`."""
-
-    def start(self) -> None: ...
-    def ping(self) -> bool: ...
-    def invoke(
-        self, body: bytes, headers: Mapping[str, str], timeout_seconds: float = INVOKE_TIMEOUT_SECONDS
-    ) -> tuple[int, dict[str, str], bytes]: ...
-    @property
-    def exited(self) -> int | None: ...
-    def stop(self, grace_seconds: float) -> None: ...
-
-
-Launch = Callable[[Path, Mapping[str, str], Path, Callable[[str], None]], Server]
 
 
 @dataclass(frozen=True)
@@ -84,14 +71,31 @@ class Variant:
     platform: str | None = None
     server: Server | None = None
     log_stream: str = ""
+    serverless: dict[str, Any] | None = None  # the live ServerlessConfig; None for a variant with instances
+
+    def __post_init__(self) -> None:
+        if is_serverless(self.settings):
+            self.serverless = dict(self.settings["ServerlessConfig"])
 
     @property
     def name(self) -> str:
         return str(self.settings["VariantName"])
 
     @property
-    def instance_type(self) -> str:
-        return str(self.settings["InstanceType"])
+    def instance_type(self) -> str | None:
+        """None for a serverless variant."""
+        return self.settings.get("InstanceType")
+
+    @property
+    def function(self) -> Function | None:
+        """The compute of a serverless variant; None for one with instances, and where no Triton runs."""
+        return self.server if isinstance(self.server, Function) else None
+
+    def execution(self) -> AbstractContextManager[Execution]:
+        """What answers one request. Raises what `Function.execution` raises, and `OSError` where no Triton runs."""
+        if self.server is None:
+            raise ConnectionError("no Triton runs here")
+        return self.function.execution() if self.function else nullcontext(Execution(self.server))
 
     @property
     def container(self) -> Mapping[str, Any]:
@@ -107,6 +111,8 @@ class Variant:
         return {
             "VariantName": self.name,
             "InstanceType": self.instance_type,
+            "CurrentServerlessConfig": self.serverless,
+            "DesiredServerlessConfig": self.serverless if self.status else None,
             "DeployedImages": [{**image, "ResolutionTime": self.since}] if self.resolved_image else [],
             "CurrentWeight": self.current_weight,
             "DesiredWeight": self.desired_weight,
@@ -155,7 +161,7 @@ class Fleet:
         for variant in self.variants:
             self._resolve(variant)
             if self._launch is not None:
-                self._start_container(variant, self._launch)
+                self._start_container(variant, self._launch, conditions)
         began = time.monotonic()
         for variant in self.variants:
             self._wait_until_healthy(variant, began, conditions.health_check_seconds)
@@ -225,7 +231,7 @@ class Fleet:
 
     def _provision(self, conditions: Conditions) -> None:
         for variant in self.variants:
-            if conditions.lacks_capacity(variant.instance_type):
+            if variant.instance_type is not None and conditions.lacks_capacity(variant.instance_type):
                 raise ProvisioningError(NO_CAPACITY)
         conditions.wait("provisioningSeconds", self._stopping)
         self.go_on()
@@ -238,7 +244,7 @@ class Fleet:
             raise ProvisioningError(f"The image '{reference}' does not exist.")
         variant.resolved_image, variant.platform = stored.reference, stored.platform
 
-    def _start_container(self, variant: Variant, launch: Launch) -> None:
+    def _start_container(self, variant: Variant, launch: Launch, conditions: Conditions) -> None:
         variant.log_stream = f"{variant.name}/i-{secrets.token_hex(8)}0"
         log = Log(self._place, variant.log_stream)
         if variant.platform != platform_of(variant.instance_type):
@@ -247,7 +253,17 @@ class Fleet:
             raise _ping_failed(variant)
         directory = self._directory / variant.name
         archive = self._download(variant, directory)
-        server = launch(archive, variant.container.get("Environment", {}), directory / "container", log)
+        environment = variant.container.get("Environment", {})
+        server: Server
+        if variant.serverless is not None:
+            server = Function(
+                variant.serverless,
+                lambda container: launch(archive, environment, container, log),
+                directory / "container",
+                conditions,
+            )
+        else:
+            server = launch(archive, environment, directory / "container", log)
         with self._stop_lock:
             self.go_on()
             variant.server = server
@@ -287,7 +303,8 @@ class Fleet:
         if variant.server is None:
             return
         if limit is None:
-            limit = variant.settings.get("ContainerStartupHealthCheckTimeoutInSeconds", DEFAULT_HEALTH_CHECK_SECONDS)
+            default = DEFAULT_HEALTH_CHECK_SECONDS if variant.serverless is None else STARTUP_SECONDS
+            limit = variant.settings.get("ContainerStartupHealthCheckTimeoutInSeconds", default)
         while not variant.server.ping():
             if variant.server.exited is not None or time.monotonic() - began > limit:
                 raise _ping_failed(variant)

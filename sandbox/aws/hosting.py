@@ -10,7 +10,7 @@ from typing import Any
 
 from sandbox.aws.endpoint import Endpoint
 from sandbox.aws.fleet import Variant
-from sandbox.aws.protocol import AwsError, RequestContext
+from sandbox.aws.protocol import RequestContext
 
 Answer = dict[str, Any]
 
@@ -52,10 +52,6 @@ def configs_in_use(hosting: Hosting, endpoint: Endpoint) -> list[Definition]:
 
 def arn_of(context: RequestContext, kind: str, name: str) -> str:
     return context.arn("sagemaker", f"{kind}/{name.lower()}")
-
-
-def invalid(message: str) -> AwsError:
-    return AwsError("ValidationException", message)
 
 
 def tags_of(params: Mapping[str, Any]) -> dict[str, str]:

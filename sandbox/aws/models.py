@@ -257,7 +257,8 @@ def has_instance_store(instance_type: str) -> bool:
     return bool(machine.get("InstanceStorageSupported"))
 
 
-def platform_of(instance_type: str) -> str:
-    """The platform of an instance type: Graviton (Arm) families end in g, gd or gn after the generation."""
-    graviton = any(fnmatchcase(instance_type, f"ml.*[0-9]{end}.*") for end in ("g", "gd", "gn"))
+def platform_of(instance_type: str | None) -> str:
+    """The platform of an instance type: Graviton (Arm) families end in g, gd or gn after the generation. That
+    serverless compute (None) is not Arm is inferred."""
+    graviton = any(fnmatchcase(instance_type or "", f"ml.*[0-9]{end}.*") for end in ("g", "gd", "gn"))
     return "linux/arm64" if graviton else "linux/amd64"

@@ -37,6 +37,11 @@ class AwsError(Exception):
         return f"{self.code}: {self.message}"
 
 
+def invalid(message: str) -> AwsError:
+    """For what most services refuse."""
+    return AwsError("ValidationException", message)
+
+
 def not_in_sandbox(what: str) -> AwsError:
     """For what AWS can do and this stand-in cannot: refused, never pretended."""
     return AwsError("NotInTheSandbox", f"{what} is not in the sandbox; only AWS can do this.")

@@ -12,6 +12,7 @@ from sandbox.aws.endpoint import Endpoint
 from sandbox.aws.fleet import Variant
 from sandbox.aws.hosting import Hostings
 from sandbox.aws.protocol import AwsError, RequestContext, not_in_sandbox
+from sandbox.aws.serverless import Execution, check_payload
 
 #: The request's members that reach the container, by the name of their header.
 _FORWARDED = {
@@ -96,12 +97,16 @@ def _invoke(
         reason = unavailable()
         message = f"No Triton runs here: {reason}. The sandbox has SageMaker's control plane only."
         raise AwsError("InternalDependencyException", message, 530)
-    began = time.perf_counter()
+    question = params.get("Body", b"")
+    if variant.serverless is not None:
+        check_payload(question)
+    began, execution = time.perf_counter(), None
     try:
-        status, answered, body = variant.server.invoke(params.get("Body", b""), _forwarded(params))
-        _publish(endpoint, config_name, variant, status, time.perf_counter() - began)
+        with variant.execution() as execution:
+            status, answered, body = execution.server.invoke(question, _forwarded(params))
+        _publish(endpoint, config_name, variant, status, time.perf_counter() - began, execution)
     except OSError as error:
-        _publish(endpoint, config_name, variant, 0, time.perf_counter() - began)
+        _publish(endpoint, config_name, variant, 0, time.perf_counter() - began, execution)
         # https://github.com/aws/amazon-sagemaker-examples/issues/3089
         message = (
             f'Received server error (0) from primary with message "Amazon SageMaker could not get a response from the '
@@ -122,21 +127,30 @@ def _invoke(
     }
 
 
-def _publish(endpoint: Endpoint, config_name: str, variant: Variant, status: int, seconds: float) -> None:
+def _publish(
+    endpoint: Endpoint, config_name: str, variant: Variant, status: int, seconds: float, execution: Execution | None
+) -> None:
     """The invocation as CloudWatch metrics of its variant, and of its variant under its configuration as well.
 
     Developer guide, monitoring-cloudwatch ("SageMaker AI endpoint invocation metrics") and
-    deployment-guardrails-configuration (the dimension EndpointConfigName); latencies in microseconds.
+    deployment-guardrails-configuration (the dimension EndpointConfigName); latencies in microseconds. Of a serverless
+    variant, serverless-endpoints-monitoring has all metrics: "Any metric not listed below is not published for
+    serverless endpoints". That it lacks EndpointConfigName, because guardrails do not apply to it, is inferred.
     """
+    setup = execution.setup_seconds * 1_000_000 if execution else 0.0
     values = {
         "Invocations": 1.0,
-        "InvocationsPerInstance": 1.0 / max(variant.current_count, 1),
-        "InvocationModelErrors": float(not 200 <= status < 300),
         "Invocation4XXErrors": float(400 <= status < 500),
         "Invocation5XXErrors": float(status >= 500),
-        "ModelLatency": seconds * 1_000_000,
-        "OverheadLatency": _OVERHEAD_MICROSECONDS,
+        "ModelLatency": seconds * 1_000_000 - setup,
+        "OverheadLatency": _OVERHEAD_MICROSECONDS + setup,
+        **(execution.metrics if execution else {}),
     }
+    if variant.serverless is not None:
+        endpoint.publish(None, variant.name, values)
+        return
+    values["InvocationsPerInstance"] = 1.0 / max(variant.current_count, 1)
+    values["InvocationModelErrors"] = float(not 200 <= status < 300)
     endpoint.publish(config_name, variant.name, values)
 
 

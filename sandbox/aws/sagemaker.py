@@ -16,7 +16,7 @@ from typing import Any
 from sandbox.aws.async_settings import AsyncSettings, check_async_config, check_same_kind
 from sandbox.aws.cloudwatch import backend_of
 from sandbox.aws.endpoint import IN_PROGRESS, Endpoint
-from sandbox.aws.fleet import Fleet, Launch, Place, Variant
+from sandbox.aws.fleet import Fleet, Place, Variant
 from sandbox.aws.hosting import (
     Answer,
     Definition,
@@ -24,14 +24,15 @@ from sandbox.aws.hosting import (
     Hostings,
     arn_of,
     configs_in_use,
-    invalid,
     page_of,
     summaries_of,
     tags_of,
 )
+from sandbox.aws.model_server import Launch
 from sandbox.aws.models import ExecutionRole, check_model, containers_of, has_instance_store
-from sandbox.aws.protocol import AwsError, RequestContext, not_in_sandbox
+from sandbox.aws.protocol import AwsError, RequestContext, invalid, not_in_sandbox
 from sandbox.aws.rollout import Rollout
+from sandbox.aws.serverless import check_concurrency, check_serverless, is_serverless
 
 ScalableVariants = Callable[[str, str, str], set[str]]
 Deregister = Callable[[str, str, str], None]
@@ -129,8 +130,8 @@ class SageMaker:
         variants = request["ProductionVariants"] + request.get("ShadowProductionVariants", [])
         _check_variants(variants)
         check_async_config(request)
-        for variant in variants:
-            self._model(hosting, variant["ModelName"], context)
+        models = {name: self._model(hosting, name, context).request for name in {v["ModelName"] for v in variants}}
+        check_serverless(request, models)
         hosting.configs[name.lower()] = Definition(request, arn, tags_of(params))
         return {"EndpointConfigArn": arn}
 
@@ -184,6 +185,7 @@ class SageMaker:
         check_same_kind(endpoint.name, served, AsyncSettings.of(config.request))
         self._check_scalable_variants(endpoint, config, context)
         variants = self._variants(hosting, config, _retained(endpoint, params), context)
+        _check_conversion(endpoint, variants)
         rollout = _rollout(policy, endpoint.fleet, variants, context)
         fleet = self._fleet(endpoint.place, config, variants)
         endpoint.deploy(fleet, policy, rollout, context.conditions)
@@ -195,12 +197,12 @@ class SageMaker:
         endpoint = self._settled_endpoint(hosting, params["EndpointName"], context)
         changes = {change["VariantName"]: change for change in params["DesiredWeightsAndCapacities"]}
         for name, change in changes.items():
-            if endpoint.fleet is None or endpoint.fleet.variant(name) is None:
+            variant = endpoint.fleet.variant(name) if endpoint.fleet else None
+            if variant is None:
                 served = ", ".join(endpoint.config_names)
                 message = f'The variant name(s) "{name}" is/are not present within endpoint configuration "{served}".'
                 raise invalid(message)
-            if "ServerlessUpdateConfig" in change:
-                raise not_in_sandbox("a serverless endpoint")
+            _check_change(variant, change)
         endpoint.scale(changes, context.conditions)
         return {"EndpointArn": endpoint.arn}
 
@@ -291,12 +293,10 @@ class SageMaker:
         variants = []
         for settings in config.request["ProductionVariants"]:
             model = self._model(hosting, settings["ModelName"], context).request
-            if "ServerlessConfig" in settings:
-                raise not_in_sandbox("a serverless endpoint")
             if len(containers_of(model)) != 1:
                 raise not_in_sandbox("an endpoint with several containers in a variant")
             live = retained.get(settings["VariantName"], {})
-            count = live.get("DesiredInstanceCount", settings["InitialInstanceCount"])
+            count = live.get("DesiredInstanceCount", settings.get("InitialInstanceCount", 0))
             weight = live.get("DesiredWeight", settings["InitialVariantWeight"])
             variants.append(Variant(settings, model, count, weight))
         return variants
@@ -347,9 +347,7 @@ def _check_variants(variants: list[Answer]) -> None:
         name = variant["VariantName"]
         if "ModelName" not in variant or "InstancePools" in variant:
             raise not_in_sandbox("a variant without ModelName (inference components), or with InstancePools,")
-        if "ServerlessConfig" in variant and "InstanceType" in variant:
-            raise invalid(f"Variant {name} must have either ServerlessConfig or InstanceType, not both.")
-        if "ServerlessConfig" not in variant:
+        if not is_serverless(variant):
             for member in ("InstanceType", "InitialInstanceCount"):
                 if member not in variant:
                     raise invalid(f"Variant {name} must have {member}, or ServerlessConfig.")
@@ -360,11 +358,29 @@ def _check_variants(variants: list[Answer]) -> None:
                 )
 
 
+def _check_conversion(endpoint: Endpoint, variants: Iterable[Variant]) -> None:
+    """Instances become serverless at no update; serverless becomes instances, and stays so (developer guide,
+    serverless-endpoints, "Feature exclusions"). The wording is ours."""
+    old = endpoint.fleet.variants if endpoint.fleet else []
+    if any(v.serverless is None for v in old) and any(v.serverless is not None for v in variants):
+        raise invalid(f'Cannot update the real-time endpoint "{endpoint.arn}" to a serverless endpoint configuration.')
+
+
+def _check_change(variant: Variant, change: Mapping[str, Any]) -> None:
+    """A serverless variant has concurrency, one with instances has a count; the wording is ours."""
+    if variant.serverless is None and "ServerlessUpdateConfig" in change:
+        raise invalid(f"Variant {variant.name} is not serverless: it has no ServerlessUpdateConfig.")
+    if variant.serverless is not None and "DesiredInstanceCount" in change:
+        raise invalid(f"Variant {variant.name} is serverless: it has no DesiredInstanceCount.")
+    if variant.serverless is not None:
+        check_concurrency({**variant.serverless, **change.get("ServerlessUpdateConfig", {})})
+
+
 def _rollout(
     policy: Mapping[str, Any] | None, old: Fleet | None, variants: list[Variant], context: RequestContext
 ) -> Rollout:
     """How to get from the fleet in service to these variants. Raises `AwsError` for a policy that AWS refuses."""
-    rollout = Rollout.of(policy, [variant.instance_type for variant in variants])
+    rollout = Rollout.of(policy, [variant.instance_type for variant in variants if variant.instance_type is not None])
     counts = {variant.name: variant.desired_count for variant in variants}
     alarms = backend_of(context.account, context.region).alarms
     rollout.check([variant.name for variant in old.variants] if old else None, counts, lambda name: name in alarms)

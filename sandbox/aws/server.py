@@ -52,10 +52,10 @@ from sandbox.aws.calls import CallLog
 from sandbox.aws.cloudwatch import CloudWatch
 from sandbox.aws.conditions import Conditions
 from sandbox.aws.ecr import Ecr
-from sandbox.aws.fleet import Launch
 from sandbox.aws.hosting import Hosting, Hostings
 from sandbox.aws.iam import Iam
 from sandbox.aws.live import LiveFleets
+from sandbox.aws.model_server import Launch
 from sandbox.aws.protocol import (
     PASS_TO_MOTO,
     AwsError,

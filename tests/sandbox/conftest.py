@@ -24,7 +24,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from sandbox.aws.access import AccessKey
-from sandbox.aws.fleet import Launch
+from sandbox.aws.model_server import Launch
 from sandbox.aws.server import EmbeddedAws, listen, services
 from tests.sandbox.scripted_server import ScriptedServer
 

@@ -464,14 +464,6 @@ def test_while_it_bakes_the_new_fleet_has_the_traffic_and_the_old_one_is_still_t
     assert described["ProductionVariants"][0]["CurrentInstanceCount"] == 1
 
 
-def test_an_endpoint_that_the_sandbox_cannot_serve_is_refused(host: Host) -> None:
-    memory = {"MemorySizeInMB": 2048, "MaxConcurrency": 5}
-    variant = {"VariantName": "AllTraffic", "ModelName": host.model(), "ServerlessConfig": memory}
-    serverless = host.config(ProductionVariants=[variant])
-    with pytest.raises(ClientError, match="is not in the sandbox"):
-        host.endpoint(serverless)
-
-
 def test_a_configuration_whose_model_is_gone_cannot_be_deployed(host: Host) -> None:
     model = host.model()
     config = host.config({"ModelName": model})
