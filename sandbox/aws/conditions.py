@@ -29,6 +29,7 @@ class Conditions:
     - `serverlessNotReady`: how many of the next cold starts are answered ModelNotReadyException.
     - `layerUrlSeconds`: seconds for which a download address of an ECR layer is good, from when it is handed out.
     - `authorizationTokenSeconds`: seconds for which an authorization token of ECR is good.
+    - `proxyEndpoint`: where an authorization token says that its registry is; None is where it is.
     """
 
     _DEFAULTS: Mapping[str, Any] = {
@@ -44,6 +45,7 @@ class Conditions:
         "authorizationTokenSeconds": 12 * 3600.0,
         "serverlessIdleSeconds": 300.0,
         "serverlessNotReady": 0,
+        "proxyEndpoint": None,
     }
 
     def __init__(self) -> None:
@@ -121,6 +123,11 @@ class Conditions:
             left = int(self._values["serverlessNotReady"])
             self._values["serverlessNotReady"] = max(left - 1, 0)
             return left > 0
+
+    @property
+    def proxy_endpoint(self) -> str | None:
+        url = self.as_dict()["proxyEndpoint"]
+        return None if url is None else str(url)
 
     def lacks_capacity(self, instance_type: str) -> bool:
         return instance_type in self.as_dict()["insufficientCapacity"]

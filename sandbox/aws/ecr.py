@@ -177,7 +177,7 @@ class Ecr:
                         Caller(context.account, registry, context.region), expires
                     ),
                     "expiresAt": expires,
-                    "proxyEndpoint": self._served.url,
+                    "proxyEndpoint": context.conditions.proxy_endpoint or self._served.url,
                 }
                 for registry in registries
             ]

@@ -381,7 +381,7 @@ class _Asked:
         return self.http.headers.get_all(name) or []
 
     def _url(self, path: str) -> str:
-        return f"{self.http.server.url}/v2/{self.path['name']}/{path}"
+        return f"http://{self.http.headers['Host']}/v2/{self.path['name']}/{path}"
 
 
 _ROUTES: Final[tuple[tuple[re.Pattern[str], Mapping[str, Callable[[_Asked], HttpAnswer]]], ...]] = (

@@ -408,6 +408,17 @@ def test_requests_are_calls_in_the_log_and_are_throttled_as_such(limits: Running
     assert registry("POST", "blobs/uploads/").status == 202
 
 
+def test_a_test_can_put_a_proxy_in_front_of_the_registry(
+    limits: RunningAws, registry: Client, log_in: Callable[..., Client]
+) -> None:
+    """The condition `proxyEndpoint`; addresses name the host that was asked, as those of AWS do."""
+    proxy = registry.url.replace("127.0.0.1", "localhost")
+    limits.impose(proxyEndpoint=proxy)
+    client = log_in(registry.repository)
+    assert client.url == proxy
+    assert client.upload().startswith(f"{proxy}/v2/")
+
+
 def test_a_connection_serves_many_requests_and_survives_a_refused_body(registry: Client) -> None:
     """RFC 9112, section 9.3: persistence; a refused body is not taken for the next request."""
     pool = urllib3.connectionpool.connection_from_url(registry.url, maxsize=1)
