@@ -8,7 +8,7 @@ import pulumi
 from pulumi_aws import appautoscaling
 
 from infra.components.context import StackContext
-from infra.release.autoscaling import DIMENSION
+from infra.release.autoscaling import INSTANCES
 from infra.settings.autoscaling import AutoscalingSettings
 
 
@@ -33,7 +33,7 @@ class VariantAutoscaling(pulumi.ComponentResource):
         super().__init__("triton-sagemaker:infra:VariantAutoscaling", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
 
-        imported = f"sagemaker/endpoint/{args.adopt_from}/variant/{args.variant_name}/{DIMENSION}"
+        imported = f"sagemaker/endpoint/{args.adopt_from}/variant/{args.variant_name}/{INSTANCES}"
         target_options = pulumi.ResourceOptions(
             protect=args.context.production,  # AWS deletes the scheduled actions of others with it
             import_=imported if args.adopt_from else None,
@@ -43,7 +43,7 @@ class VariantAutoscaling(pulumi.ComponentResource):
         target = appautoscaling.Target(
             name,
             service_namespace="sagemaker",
-            scalable_dimension=DIMENSION,
+            scalable_dimension=INSTANCES,
             resource_id=pulumi.Output.concat("endpoint/", args.endpoint_name, "/variant/", args.variant_name),
             min_capacity=args.settings.min,
             max_capacity=args.settings.max,

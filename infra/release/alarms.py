@@ -7,10 +7,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from infra.aws.errors import aws_calls
-from infra.aws.metrics import INVOCATIONS, PERIOD_SECONDS, STOP_RELEASE, dimensions
+from infra.aws.metrics import PERIOD_SECONDS, REQUESTS, STOP_RELEASE, Metric, dimensions
+from infra.aws.mode import Mode
 
 METRIC_LAG_SECONDS = 60
 """How long CloudWatch may take to show a request."""
@@ -112,23 +114,57 @@ def last_fired(history: Sequence[Mapping[str, Any]]) -> AlarmState | None:
     return None
 
 
-def invocations(cloudwatch: Any, endpoint: str, variant: str, config_name: str, since: float, until: float) -> int:
-    """The requests that the fleet of `config_name` received between two times, in seconds since 1970.
+def replace_action(cloudwatch: Any, name: str, old: str, new: str) -> None:
+    """Have a metric alarm call `new` in place of `old`, whatever its state; the rest of it stays. It need not exist."""
+    found = cloudwatch.describe_alarms(AlarmNames=[name], AlarmTypes=["MetricAlarm"])["MetricAlarms"]
+    parameters = cloudwatch.meta.service_model.operation_model("PutMetricAlarm").input_shape.members
+    for alarm in found:
+        kept = {key: value for key, value in alarm.items() if key in parameters}
+        actions = [new if action == old else action for action in alarm["AlarmActions"]]
+        cloudwatch.put_metric_alarm(**{**kept, "AlarmActions": actions})
+
+
+def invocations(
+    cloudwatch: Any, endpoint: str, variant: str, config_name: str, since: float, until: float, mode: Mode
+) -> int:
+    """The requests to the fleet of `config_name` between two times, in seconds since 1970; of an asynchronous endpoint
+    those that the variant processed, on all of its fleets (see `Metric.scope`).
 
     Both are extended to full minutes.
     """
+    read = partial(_sum, cloudwatch, endpoint, variant, config_name, since, until)
+    return max(map(read, REQUESTS[mode]))
+
+
+def _sum(
+    cloudwatch: Any, endpoint: str, variant: str, config_name: str, since: float, until: float, metric: Metric
+) -> int:
+    of_fleet = dimensions(endpoint, variant, config_name, metric.scope)
     answer = cloudwatch.get_metric_statistics(
-        Namespace=INVOCATIONS.namespace,
-        MetricName=INVOCATIONS.name,
-        Dimensions=[
-            {"Name": name, "Value": value} for name, value in dimensions(endpoint, variant, config_name).items()
-        ],
+        Namespace=metric.namespace,
+        MetricName=metric.name,
+        Dimensions=[{"Name": name, "Value": value} for name, value in of_fleet.items()],
         StartTime=datetime.fromtimestamp(since - since % PERIOD_SECONDS, UTC),
         EndTime=datetime.fromtimestamp(until - until % PERIOD_SECONDS + PERIOD_SECONDS, UTC),
         Period=PERIOD_SECONDS,
-        Statistics=[INVOCATIONS.statistic],
+        Statistics=[metric.statistic],
     )
-    return sum(int(point[INVOCATIONS.statistic]) for point in answer["Datapoints"])
+    return sum(int(point[metric.statistic]) for point in answer["Datapoints"])
+
+
+def latest(cloudwatch: Any, endpoint: str, metric: Metric, now: float) -> float | None:
+    """The latest value of a metric of a whole endpoint; None if the last ten minutes have none."""
+    answer = cloudwatch.get_metric_statistics(
+        Namespace=metric.namespace,
+        MetricName=metric.name,
+        Dimensions=[{"Name": name, "Value": value} for name, value in dimensions(endpoint).items()],
+        StartTime=datetime.fromtimestamp(now - _DATAPOINT_PERIODS * PERIOD_SECONDS, UTC),
+        EndTime=datetime.fromtimestamp(now + PERIOD_SECONDS, UTC),
+        Period=PERIOD_SECONDS,
+        Statistics=[metric.statistic],
+    )
+    points = sorted(answer["Datapoints"], key=lambda point: point["Timestamp"])
+    return float(points[-1][metric.statistic]) if points else None
 
 
 def _describe(cloudwatch: Any, names: Sequence[str]) -> list[Mapping[str, Any]]:

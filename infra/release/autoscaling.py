@@ -24,6 +24,7 @@ from botocore.validate import ParamValidator
 
 from infra import names
 from infra.aws.errors import AwsRequestRefused, aws_calls, code
+from infra.release import alarms
 from infra.release.live import EndpointDescription
 
 Record = dict[str, list[dict[str, Any]]]
@@ -31,11 +32,19 @@ Record = dict[str, list[dict[str, Any]]]
 SAGEMAKER = "sagemaker"
 """The service namespace of endpoints' variants."""
 
-DIMENSION = "sagemaker:variant:DesiredInstanceCount"
+INSTANCES = "sagemaker:variant:DesiredInstanceCount"
+PROVISIONED_CONCURRENCY = "sagemaker:variant:DesiredProvisionedConcurrency"
+"""The scalable dimensions of variants with instances and of serverless ones."""
+
+
+def scalable_dimension(is_serverless: bool) -> str:
+    """What autoscaling changes of a variant."""
+    return PROVISIONED_CONCURRENCY if is_serverless else INSTANCES
+
 
 TARGET = ("ResourceId", "ScalableDimension", "MinCapacity", "MaxCapacity", "SuspendedState", "Tags")
 CALLED_BY = ("PolicyARN", "Alarms")
-"""Of a step-scaling policy: alarms that the stack does not own call it by its ARN."""
+"""Of a step-scaling policy: alarms call it by its ARN."""
 
 POLICY = (
     *("PolicyName", "ResourceId", "ScalableDimension", "PolicyType"),
@@ -142,8 +151,8 @@ def _problems(endpoint: str, kind: str, entry: Any) -> Iterator[str]:
     yield from report.generate_report().splitlines()
     if not str(entry.get("ResourceId")).startswith(_variants(endpoint)):
         yield f"ResourceId is not a variant of endpoint {endpoint}"
-    if entry.get("ScalableDimension") != DIMENSION:
-        yield f"ScalableDimension is not {DIMENSION}"
+    if entry.get("ScalableDimension") not in (INSTANCES, PROVISIONED_CONCURRENCY):
+        yield f"ScalableDimension is neither {INSTANCES} nor {PROVISIONED_CONCURRENCY}"
     alarms = entry.get("Alarms", [])
     named = isinstance(alarms, list) and all(isinstance(alarm, dict) and "AlarmName" in alarm for alarm in alarms)
     if not named or not isinstance(entry.get("PolicyARN", ""), str):
@@ -166,6 +175,12 @@ def _variants(endpoint: str) -> str:
     return f"endpoint/{endpoint}/variant/"
 
 
+def _backlog_alarm(resource_id: str) -> str:
+    """The stack's alarm that calls the step-scaling policy of a variant."""
+    _, endpoint, _, variant = resource_id.split("/")
+    return names.alarm(names.variant_resource(endpoint, variant), names.BACKLOG_WITHOUT_CAPACITY)
+
+
 def refused_under_autoscaling(live: Mapping[str, Any], requested: Mapping[str, Any]) -> bool:
     """Whether AWS refuses an update from one configuration to the other while variants are scalable targets."""
     types = {variant["VariantName"]: variant.get("InstanceType") for variant in requested["ProductionVariants"]}
@@ -179,15 +194,22 @@ class EndpointAutoscaling:
 
     Args:
         autoscaling: boto3's `application-autoscaling` client.
+        cloudwatch: boto3's `cloudwatch` client.
         records: keeps them while they are removed.
         report: called with a line of progress.
         warn: called with each entry that cannot be restored as it was.
     """
 
     def __init__(
-        self, autoscaling: Any, records: ScalingRecords, report: Callable[[str], None], warn: Callable[[str], None]
+        self,
+        autoscaling: Any,
+        cloudwatch: Any,
+        records: ScalingRecords,
+        report: Callable[[str], None],
+        warn: Callable[[str], None],
     ) -> None:
-        self._client, self._records, self._report, self._warn = autoscaling, records, report, warn
+        self._client, self._cloudwatch = autoscaling, cloudwatch
+        self._records, self._report, self._warn = records, report, warn
 
     def record(self, endpoint: str) -> Record:
         """Record what is registered for the endpoint, and return it. The record of an interrupted release stays: it is
@@ -211,11 +233,21 @@ class EndpointAutoscaling:
             )
 
     def restore(self, endpoint: EndpointDescription) -> None:
-        """Register what is recorded of the variants in service, and delete the record. It is idempotent."""
+        """Register what is recorded of the variants in service, and delete the record. It is idempotent. After a change
+        of mode, what scaled another dimension is left out: the stack registers its new targets."""
         if not (recorded := self._records.get(endpoint.name)):
             return
-        live = {f"{_variants(endpoint.name)}{variant.name}" for variant in endpoint.live_variants}
-        record = {kind: [entry for entry in recorded[kind] if entry["ResourceId"] in live] for kind in recorded}
+        live = {
+            (
+                f"{_variants(endpoint.name)}{variant.name}",
+                PROVISIONED_CONCURRENCY if variant.is_serverless else INSTANCES,
+            )
+            for variant in endpoint.live_variants
+        }
+        record = {
+            kind: [entry for entry in recorded[kind] if (entry["ResourceId"], entry["ScalableDimension"]) in live]
+            for kind in recorded
+        }
         for target in record["targets"]:
             with self._warning(f"{target['ResourceId']}: the scalable target"):
                 self._register(target)
@@ -296,14 +328,20 @@ class EndpointAutoscaling:
             self._client.tag_resource(ResourceARN=arn, Tags=tags)
 
     def _put_policy(self, policy: Mapping[str, Any]) -> None:
-        """A policy that is created again has another ARN."""
+        """A policy that is created again has another ARN, which the stack's own alarm calls from then on."""
         plain = {key: value for key, value in policy.items() if key not in CALLED_BY}
         arn = self._client.put_scaling_policy(ServiceNamespace=SAGEMAKER, **plain)["PolicyARN"]
-        alarms = ", ".join(alarm["AlarmName"] for alarm in policy.get("Alarms", ()))
-        if alarms and arn != policy.get("PolicyARN"):
+        previous = policy.get("PolicyARN")
+        if previous in (None, arn):
+            return
+        called_by = [alarm["AlarmName"] for alarm in policy.get("Alarms", ())]
+        own = _backlog_alarm(policy["ResourceId"])
+        if own in called_by:
+            alarms.replace_action(self._cloudwatch, own, previous, arn)
+        if others := ", ".join(alarm for alarm in called_by if alarm != own):
             self._warn(
                 f"{policy['ResourceId']}: the scaling policy {policy['PolicyName']} is restored as {arn}. These alarms "
-                f"still call its previous ARN; change their action: {alarms}"
+                f"still call its previous ARN; change their action: {others}"
             )
 
     @contextlib.contextmanager

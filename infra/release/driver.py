@@ -16,12 +16,20 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.aws.errors import AwsRequestRefused, aws_calls
+from infra.aws.mode import Mode
 from infra.release import alarms, failure, freeze, gates
 from infra.release.alarms import AlarmState
 from infra.release.autoscaling import EndpointAutoscaling, ScalingRecords, refused_under_autoscaling
 from infra.release.failure import ReleaseFailed, ReleaseRefused
 from infra.release.freeze import FreezeWindow
-from infra.release.live import EndpointDescription, EndpointReader, is_in_progress, is_not_found
+from infra.release.live import (
+    EndpointDescription,
+    EndpointReader,
+    capacities,
+    is_in_progress,
+    is_not_found,
+    mode_of,
+)
 from infra.release.progress import Rollout
 from infra.release.records import ReleaseRecorder
 from infra.release.request import OWNER_TAG, EndpointRequest
@@ -56,7 +64,9 @@ class ReleaseDriver:
         self._report, self._warn, self._recorder = report, warn, recorder
         self._reader, self._clock = EndpointReader(self._sagemaker), clock or Clock()
         self._waiting = Waiting(self._reader, self._clock, report, report_ephemeral, self._alarm_states)
-        self._autoscaling = EndpointAutoscaling(client("application-autoscaling"), scaling_records, report, warn)
+        self._autoscaling = EndpointAutoscaling(
+            client("application-autoscaling"), self._cloudwatch, scaling_records, report, warn
+        )
 
     def release(self, request: EndpointRequest) -> EndpointDescription:
         """Create or update the endpoint, or attach to a rollout in progress, until it serves the requested
@@ -76,12 +86,13 @@ class ReleaseDriver:
             self._attach(live, rollout)
             live = self._wait_until_stable(live, rollout)
             if live is not None and live.serves(request.config_name) and request.resets_counts:
-                live = self._reset_counts(live, request.deadline_seconds)
+                live = self._reset_capacities(live, request.deadline_seconds)
             while live is None or not live.serves(request.config_name):
                 if rollout.requested or (live is not None and live.status == "UpdateRollbackFailed"):
                     raise self._failure(live, rollout)
                 rollout.begin(live, self._clock.now())
                 live = self._wait_until_stable(self._change(live, rollout), rollout)
+            live = self._keep_concurrency(live, rollout)
             self._finish(live, rollout)
             return live
 
@@ -185,32 +196,38 @@ class ReleaseDriver:
     def _request_update(self, live: EndpointDescription, rollout: Rollout) -> None:
         request = rollout.request
         new = self._sagemaker.describe_endpoint_config(EndpointConfigName=request.config_name)
-        self._pass_gates(live, new, rollout)
-        at_once = "; because its variants change, all traffic moves at once and no alarm rolls it back"
-        how = "" if rollout.guarded else at_once
-        self._report(f"{live.name}: updating from {live.config_name} to {request.config_name}{how}")
         old = self._reader.configuration(live.config_name)
+        self._pass_gates(live, old, new, rollout)
+        how = f"; because {rollout.unguarded}, all traffic moves at once and no alarm rolls it back"
+        self._report(
+            f"{live.name}: updating from {live.config_name} to {request.config_name}{how if rollout.unguarded else ''}"
+        )
         excluded = request.excluded_properties(old, new) if old else []
         if old is None or refused_under_autoscaling(old, new):
             self._autoscaling.deregister(live.name)
+        guardrails = request.policy.deployment_config(rollout.alarm_names)
         self._sagemaker.update_endpoint(
             EndpointName=request.name,
             EndpointConfigName=request.config_name,
             RetainAllVariantProperties=True,
             ExcludeRetainedVariantProperties=[{"VariantPropertyType": name} for name in excluded],
-            **({"DeploymentConfig": request.policy.deployment_config(rollout.alarm_names)} if rollout.guarded else {}),
+            **({} if rollout.unguarded else {"DeploymentConfig": guardrails}),
         )
 
-    def _pass_gates(self, live: EndpointDescription, new: Mapping[str, Any], rollout: Rollout) -> None:
+    def _pass_gates(
+        self, live: EndpointDescription, old: Mapping[str, Any] | None, new: Mapping[str, Any], rollout: Rollout
+    ) -> None:
         """Require that nothing prevents the update."""
         request = rollout.request
+        modes = mode_of(old) if old else live.mode, mode_of(new)
+        gates.require_mode(request.name, *modes)
         window = freeze.require_none_open(request.name, request.freeze_windows, self._now(), request.freeze_override)
         if window:
             rollout.override = request.freeze_override
             self._report(f"{request.name}: {window}; it is overridden: {rollout.override}")
         serving = {variant.name for variant in live.live_variants}
         requested = {variant["VariantName"] for variant in new["ProductionVariants"]}
-        rollout.guarded = gates.guard(request.name, request.policy, serving, requested)
+        rollout.unguarded = gates.unguarded(request.name, request.policy, serving, requested, {*modes})
         states = alarms.states(self._cloudwatch, rollout.alarm_names)
         gates.require_ready(request.name, request.config_name, rollout.alarm_names, states, live.where)
 
@@ -223,23 +240,42 @@ class ReleaseDriver:
                 raise
         return self._waiting.wait_until_stable(self._reader.endpoint(live.name), deadline_seconds)
 
-    def _reset_counts(self, live: EndpointDescription, deadline_seconds: int) -> EndpointDescription | None:
-        """The endpoint with the counts of its configuration; a release does not set them, because it serves that one
-        already."""
+    def _reset_capacities(self, live: EndpointDescription, deadline_seconds: int) -> EndpointDescription | None:
+        """The endpoint with the capacities of its configuration; a release does not set them, because it serves that
+        one already."""
         config = self._sagemaker.describe_endpoint_config(EndpointConfigName=live.config_name)
-        if not (wrong := live.wrong_counts(config)):
+        return self._set_capacities(live, capacities(config), "without autoscaling", deadline_seconds)
+
+    def _keep_concurrency(self, live: EndpointDescription, rollout: Rollout) -> EndpointDescription:
+        """The endpoint with the provisioned concurrency that autoscaling had set before the update: AWS documents that
+        RetainAllVariantProperties retains instance counts and weights, and nothing else."""
+        most = {variant.name: variant.max_concurrency for variant in live.live_variants}
+        kept = {name: min(size, most[name]) for name, size in rollout.concurrency.items() if name in most}
+        if rollout.requested != "update" or not rollout.request.autoscaled or live.mode is not Mode.SERVERLESS:
             return live
-        counts = ", ".join(f"{name} {count}" for name, count in wrong.items())
-        self._report(f"{live.name}: without autoscaling, setting the instance count of the settings: {counts}")
+        return self._set_capacities(live, kept, "as before the update", rollout.request.deadline_seconds) or live
+
+    def _set_capacities(
+        self, live: EndpointDescription, wanted: Mapping[str, int], why: str, deadline_seconds: int
+    ) -> EndpointDescription | None:
+        """The endpoint with these capacities by variant; see `VariantDescription.capacity`."""
+        if not (wrong := live.wrong_capacities(wanted)):
+            return live
+        sizes = ", ".join(f"{name} {size}" for name, size in wrong.items())
+        what = "provisioned concurrency" if live.mode is Mode.SERVERLESS else "instance count"
+        self._report(f"{live.name}: {why}, setting the {what}: {sizes}")
         self._sagemaker.update_endpoint_weights_and_capacities(
             EndpointName=live.name,
             DesiredWeightsAndCapacities=[
-                {"VariantName": name, "DesiredInstanceCount": count} for name, count in wrong.items()
+                {"VariantName": name, "ServerlessUpdateConfig": {"ProvisionedConcurrency": size}}
+                if live.mode is Mode.SERVERLESS
+                else {"VariantName": name, "DesiredInstanceCount": size}
+                for name, size in wrong.items()
             ],
         )
         scaled = self._waiting.wait_until_stable(self._waiting.wait_until_changed(live), deadline_seconds)
-        if scaled is not None and scaled.wrong_counts(config):
-            raise failure.counts_missed(live.name, counts, scaled.failure_reason)
+        if scaled is not None and scaled.wrong_capacities(wanted):
+            raise failure.capacity_missed(live.name, f"{what} {sizes}", scaled.failure_reason)
         return scaled
 
     def _finish(self, live: EndpointDescription, rollout: Rollout) -> None:
@@ -252,6 +288,9 @@ class ReleaseDriver:
         self._tag(live, request)
         if request.retags_targets:
             self._autoscaling.tag(live.name, request.tags, request.previous.tags)
+        if rollout.needed and not live.has_instances and live.mode is Mode.ASYNCHRONOUS:
+            rollout.note = "the endpoint has no instances, so nothing proves that the new model starts and answers"
+            self._warn(f"{live.name}: {live.config_name} is live, but {rollout.note}; the next requests will show it")
         if rollout.requested == "update":
             self._require_invocations(live, rollout)
         elif not rollout.needed and request.previous.config_name not in ("", request.config_name):
@@ -273,7 +312,7 @@ class ReleaseDriver:
         since, end = rollout.bake_began or rollout.began, self._clock.elapsed + alarms.METRIC_LAG_SECONDS
         while (received := self._invocations(live, since)) < minimum.count and self._clock.elapsed < end:
             self._clock.pause()
-        if not (problem := minimum.problem(live.name, live.config_name, received)):
+        if not (problem := minimum.problem(live.name, live.config_name, received, live.mode)):
             return
         if minimum.otherwise == "fail":
             next_step = "run `pulumi up` again to accept it, or name the previous model to go back."
@@ -283,7 +322,7 @@ class ReleaseDriver:
     def _invocations(self, live: EndpointDescription, since: float) -> int:
         variants, until = [variant.name for variant in live.variants], self._clock.now()
         read = partial(alarms.invocations, self._cloudwatch, live.name)
-        return sum(read(variant, live.config_name, since, until) for variant in variants)
+        return sum(read(variant, live.config_name, since, until, live.mode) for variant in variants)
 
     def _alarm_states(self, names: Sequence[str]) -> list[AlarmState]:
         """The rollback alarms now; empty if they cannot be read, which must not end a rollout in progress."""

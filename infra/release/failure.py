@@ -129,10 +129,10 @@ def stuck(name: str, requested: str, evidence: Evidence) -> ReleaseFailed:
     return _failed(name, what, replace(evidence, notes=[*evidence.notes, note]), next_step)
 
 
-def counts_missed(name: str, counts: str, reason: str) -> ReleaseFailed:
-    """A fleet that did not reach the instance count of the settings."""
-    what = f"autoscaling was removed, but the endpoint did not reach the instance count of the settings ({counts})."
-    next_step = "run `pulumi up` again, or set another instance count. The endpoint answers as before."
+def capacity_missed(name: str, capacity: str, reason: str) -> ReleaseFailed:
+    """A fleet that did not reach the capacity that it must have."""
+    what = f"it did not reach its capacity ({capacity})."
+    next_step = "run `pulumi up` again, or set another capacity. The endpoint answers as before."
     return _failed(name, what, Evidence(reason), next_step)
 
 

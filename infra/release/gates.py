@@ -7,7 +7,9 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
+from infra.aws.mode import Mode
 from infra.names import stop_alarm
+from infra.release import modes
 from infra.release.alarms import AlarmState
 from infra.release.failure import ReleaseRefused
 from infra.release.policy import ReleasePolicy
@@ -20,34 +22,58 @@ class MinimumInvocations:
     count: int
     otherwise: Literal["warn", "fail"] = "warn"
 
-    def problem(self, endpoint: str, config_name: str, invocations: int) -> str | None:
+    def problem(self, endpoint: str, config_name: str, invocations: int, mode: Mode) -> str | None:
         """Why the release of a configuration is not proven by its traffic; None if it is."""
         if invocations >= self.count:
             return None
+        received = "the endpoint processed" if mode is Mode.ASYNCHRONOUS else "its fleet received"
         return (
-            f"endpoint {endpoint}: {config_name} is live, but its fleet received {invocations} of the {self.count} "
+            f"endpoint {endpoint}: {config_name} is live, but {received} {invocations} of the {self.count} "
             "requests that alarms.minimumInvocations requires during the bake. Check the model, and lower the count or "
             "send more requests during the next release."
         )
 
 
-def guard(endpoint: str, policy: ReleasePolicy, live: Set[str], requested: Set[str]) -> bool:
-    """Whether deployment guardrails protect an update from the variants `live` to `requested`: both must have the same
-    names (developer guide, "Deployment guardrails", Exclusions). Without guardrails SageMaker moves all traffic at
-    once and ignores alarms.
+def require_mode(endpoint: str, live: Mode, requested: Mode) -> None:
+    """Require that SageMaker accepts an update from one mode to the other.
 
     Raises:
-        ReleaseRefused: the names differ, and the strategy is not all at once.
+        ReleaseRefused: it does not.
     """
-    if live == requested:
-        return True
-    if policy.strategy != "allAtOnce":
-        problem = (
-            f"it serves {_names(live)}, and the release has {_names(requested)}. SageMaker moves traffic by "
-            f"{policy.strategy} only between the same variants. Set release.strategy: allAtOnce for this change."
-        )
+    if problem := modes.refusal(endpoint, live, requested):
         raise ReleaseRefused(endpoint, [problem])
-    return False
+
+
+def unguarded(
+    endpoint: str, policy: ReleasePolicy, live: Set[str], requested: Set[str], served_as: Set[Mode]
+) -> str | None:
+    """Why deployment guardrails do not protect an update from the variants `live` to `requested`; None if they do.
+    Without them SageMaker moves all traffic at once and ignores alarms.
+
+    Guardrails apply to real-time and asynchronous endpoints only (developer guide, "Deployment guardrails"), and both
+    configurations must have the same variants ("Exclusions").
+
+    Args:
+        served_as: the modes of the two configurations.
+
+    Raises:
+        ReleaseRefused: they do not, and the strategy is not all at once.
+    """
+    if Mode.SERVERLESS in served_as:
+        reason, limit = "it is serverless", "only between fleets of instances"
+    elif live != requested:
+        reason, limit = "its variants change", "only between the same variants"
+    else:
+        return None
+    if policy.strategy == "allAtOnce":
+        return reason
+    raise ReleaseRefused(
+        endpoint,
+        [
+            f"it serves {_names(live)}, and the release has {_names(requested)}; {reason}. SageMaker moves traffic by "
+            f"{policy.strategy} {limit}. Set release.strategy: allAtOnce for this change."
+        ],
+    )
 
 
 def require_ready(
@@ -91,7 +117,8 @@ def _way_out(alarm: str, config_name: str) -> str:
         return (
             "It fired during an earlier release of this same configuration. Change the model or its settings, which "
             "creates new alarms; or wait until it is OK, a few minutes after that fleet's last request, and run "
-            "`pulumi up` again."
+            "`pulumi up` again. The rates of an asynchronous endpoint watch the old fleet too: if that one fails, "
+            "remove their keys for this release."
         )
     return (
         "Fix the cause and run `pulumi up` again; or, if it watches the old fleet that this release fixes, remove it "

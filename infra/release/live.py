@@ -9,6 +9,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from infra.aws.mode import Mode
+
 IN_PROGRESS = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
 """Statuses (API `EndpointStatus`) that end by themselves. SageMaker refuses changes until then."""
 
@@ -32,20 +34,40 @@ class VariantDescription:
     """The variant's stages (API `VariantStatus`) and when they began, in seconds since 1970."""
     current_instances: int
     desired_instances: int | None
+    is_serverless: bool = False
+    max_concurrency: int = 0
+    """Of a serverless variant: the requests that it answers at the same time."""
+    provisioned_concurrency: int | None = None
+    """Of a serverless variant: those of them for which capacity is kept warm."""
 
     @classmethod
     def of(cls, summary: Mapping[str, Any]) -> VariantDescription:
+        serverless = summary.get("DesiredServerlessConfig") or summary.get("CurrentServerlessConfig")
         return cls(
             name=summary["VariantName"],
             stages={status["Status"]: _seconds(status.get("StartTime")) for status in summary.get("VariantStatus", [])},
             current_instances=summary.get("CurrentInstanceCount", 0),
             desired_instances=summary.get("DesiredInstanceCount"),
+            is_serverless=serverless is not None,
+            max_concurrency=(serverless or {}).get("MaxConcurrency", 0),
+            provisioned_concurrency=(serverless or {}).get("ProvisionedConcurrency"),
         )
 
+    @property
+    def capacity(self) -> int | None:
+        """What autoscaling changes: the number of instances, or the provisioned concurrency."""
+        return self.provisioned_concurrency if self.is_serverless else self.desired_instances
+
     def __str__(self) -> str:
-        stages = ", ".join(self.stages)
+        return " ".join([self.name, ", ".join([*self.stages, self._size])])
+
+    @property
+    def _size(self) -> str:
+        if self.is_serverless:
+            provisioned = self.provisioned_concurrency
+            return f"serverless, provisioned concurrency {provisioned}" if provisioned else "serverless"
         desired = "?" if self.desired_instances is None else self.desired_instances
-        return f"{self.name} {stages + ', ' if stages else ''}{self.current_instances} of {desired} instances"
+        return f"{self.current_instances} of {desired} instances"
 
 
 @dataclass(frozen=True)
@@ -71,6 +93,7 @@ class EndpointDescription:
     """When SageMaker gives up the most recent rollout, of any party; 0 if SageMaker does not say."""
     deployment: Mapping[str, Any] = field(default_factory=dict)
     """The most recent DeploymentConfig. AWS does not document whether it is that of the rollout in progress."""
+    is_asynchronous: bool = False
 
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> EndpointDescription:
@@ -91,7 +114,21 @@ class EndpointDescription:
             rollout_began=_seconds(pending.get("StartTime")),
             execution_timeout_seconds=int(update.get("MaximumExecutionTimeoutInSeconds", 0)),
             deployment=deployment,
+            is_asynchronous="AsyncInferenceConfig" in answer,
         )
+
+    @property
+    def mode(self) -> Mode:
+        """How it serves, or will serve once it is created."""
+        if self.is_asynchronous:
+            return Mode.ASYNCHRONOUS
+        serverless = any(variant.is_serverless for variant in (*self.live_variants, *self.variants))
+        return Mode.SERVERLESS if serverless else Mode.REAL_TIME
+
+    @property
+    def has_instances(self) -> bool:
+        """Whether an instance is in service, or is to be; an asynchronous endpoint may have none."""
+        return any(variant.current_instances or variant.desired_instances for variant in self.live_variants)
 
     @property
     def version(self) -> tuple[str, str, float | None]:
@@ -159,14 +196,35 @@ class EndpointDescription:
         """The same with an earlier reason: SageMaker may clear it once a rollback is over."""
         return replace(self, failure_reason=self.failure_reason or reason)
 
-    def wrong_counts(self, config: Mapping[str, Any]) -> dict[str, int]:
-        """The instance counts of an endpoint configuration that the live variants do not have."""
-        counts = {variant["VariantName"]: variant["InitialInstanceCount"] for variant in config["ProductionVariants"]}
+    def wrong_capacities(self, wanted: Mapping[str, int]) -> dict[str, int]:
+        """The wanted capacities, by variant, that the live variants do not have; see `VariantDescription.capacity`."""
         return {
-            variant.name: counts[variant.name]
+            variant.name: wanted[variant.name]
             for variant in self.live_variants
-            if variant.desired_instances != counts[variant.name]
+            if variant.name in wanted and variant.capacity != wanted[variant.name]
         }
+
+
+def mode_of(config: Mapping[str, Any]) -> Mode:
+    """The mode of an endpoint that serves a configuration.
+
+    Args:
+        config: an answer of DescribeEndpointConfig.
+    """
+    if config.get("AsyncInferenceConfig"):
+        return Mode.ASYNCHRONOUS
+    serverless = any(variant.get("ServerlessConfig") for variant in config["ProductionVariants"])
+    return Mode.SERVERLESS if serverless else Mode.REAL_TIME
+
+
+def capacities(config: Mapping[str, Any]) -> dict[str, int]:
+    """The initial capacities of a configuration's variants; those without provisioned concurrency have none."""
+    sizes = {
+        variant["VariantName"]: variant.get("InitialInstanceCount")
+        or variant.get("ServerlessConfig", {}).get("ProvisionedConcurrency")
+        for variant in config["ProductionVariants"]
+    }
+    return {name: size for name, size in sizes.items() if size}
 
 
 class EndpointReader:

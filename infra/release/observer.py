@@ -107,7 +107,10 @@ class ReleaseObserver:
         fleets = {endpoint.config_name: endpoint.live_variants, endpoint.target_config: endpoint.variants}
         since, read = now - RECENT_SECONDS, alarms.invocations
         return {
-            config: sum(read(self._cloudwatch, endpoint.name, variant.name, config, since, now) for variant in variants)
+            config: sum(
+                read(self._cloudwatch, endpoint.name, variant.name, config, since, now, endpoint.mode)
+                for variant in variants
+            )
             for config, variants in fleets.items()
         }
 

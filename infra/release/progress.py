@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -57,12 +57,14 @@ class Rollout:
     """A rollout from its request, or from when the deployment attached to it, until its end."""
 
     request: EndpointRequest
-    guarded: bool = True
-    """Whether deployment guardrails protect it; without them no alarm rolls it back."""
+    unguarded: str | None = None
+    """Why deployment guardrails do not protect it, so that no alarm rolls it back; None if they do."""
     began: float = 0
     """Seconds since 1970; SageMaker's own time where it reports one."""
     from_config: str | None = None
     """The configuration that was live before; None for a first creation."""
+    concurrency: Mapping[str, int] = field(default_factory=dict)
+    """The provisioned concurrency of serverless variants before the update."""
     needed: bool = False
     """Whether the endpoint did not serve the requested configuration already."""
     requested: Literal["create", "update"] | None = None
@@ -82,12 +84,17 @@ class Rollout:
     @property
     def alarm_names(self) -> Sequence[str]:
         """The alarms that roll it back."""
-        return self.request.rollback_alarms if self.guarded else ()
+        return () if self.unguarded else self.request.rollback_alarms
 
     def begin(self, live: EndpointDescription | None, now: float) -> None:
         """Begin from the live endpoint, before SageMaker is asked."""
         self.needed, self.began = True, now
         self.from_config = live.config_name if live else None
+        self.concurrency = {
+            variant.name: variant.provisioned_concurrency
+            for variant in (live.live_variants if live else ())
+            if variant.provisioned_concurrency
+        }
         self._step = CurrentStep(0)
 
     def attach(self, endpoint: EndpointDescription, now: float) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from infra.aws.mode import Mode
 from infra.diagnostics.problem import Problem
 from infra.errors import UserError
 from infra.names import stop_alarm
@@ -52,7 +53,7 @@ def _raised(check: Callable[[], object]) -> UserError:
 
 
 def _minimum() -> ReleaseFailed:
-    problem = gates.MinimumInvocations(100, "fail").problem(NAME, NEW, 7) or ""
+    problem = gates.MinimumInvocations(100, "fail").problem(NAME, NEW, 7, Mode.REAL_TIME) or ""
     return ReleaseFailed(problem, "failed", problem)
 
 
@@ -65,14 +66,16 @@ def _errors() -> Iterator[tuple[str, str, UserError]]:
     yield (
         "counts-missed",
         "autoscaling ended without capacity",
-        failure.counts_missed(NAME, "AllTraffic 2", "no capacity"),
+        failure.capacity_missed(NAME, "instance count AllTraffic 2", "no capacity"),
     )
     yield "too-few-invocations", "a bake without traffic", _minimum()
     yield "timeout", "SageMaker did not finish", failure.ReleaseTimeout(NAME, "Updating", 3900)
     yield "not-owned", "another stack's endpoint", failure.EndpointNotOwned(NAME, "p/other", "p/dev", OWNER_TAG)
     yield "not-owned", "an untagged endpoint", failure.EndpointNotOwned(NAME, None, "p/dev", OWNER_TAG)
     canary = ReleasePolicy("canary")
-    yield "variants-differ", "other variants", _raised(lambda: gates.guard(NAME, canary, {"A", "B"}, {"B", "C"}))
+    variants = {"A", "B"}, {"B", "C"}
+    yield "variants-differ", "other variants", _raised(lambda: gates.unguarded(NAME, canary, *variants, set()))
+    yield "mode", "another mode", _raised(lambda: gates.require_mode(NAME, Mode.ASYNCHRONOUS, Mode.REAL_TIME))
     names = ["queue", *(state.name for state in FIRING)]
     where = "ap-northeast-1, account 123456789012"
     yield "alarm-not-ready", "alarms", _raised(lambda: gates.require_ready(NAME, NEW, names, FIRING, where))

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import boto3
 from botocore.exceptions import ClientError
 
+from infra.aws.mode import Mode
 from infra.errors import UserError
 from infra.release.autoscaling import Record, ScalingRecords
 from infra.release.driver import ReleaseDriver
@@ -43,6 +45,19 @@ def serving(config: str, *variants: str, count: int = 1) -> dict[str, Any]:
     """DescribeEndpoint while these variants are in service, each with `count` instances."""
     fleet = [{"VariantName": name, "CurrentInstanceCount": count, "DesiredInstanceCount": count} for name in variants]
     return {"EndpointStatus": "InService", "EndpointConfigName": config, "ProductionVariants": fleet}
+
+
+def serverless(config: str, provisioned: int | None = None, most: int = 20) -> dict[str, Any]:
+    """DescribeEndpoint while a serverless variant is in service."""
+    settings = {"MemorySizeInMB": 2048, "MaxConcurrency": most}
+    settings |= {"ProvisionedConcurrency": provisioned} if provisioned else {}
+    variant = {"VariantName": "AllTraffic", "DesiredServerlessConfig": settings, "CurrentServerlessConfig": settings}
+    return {"EndpointStatus": "InService", "EndpointConfigName": config, "ProductionVariants": [variant]}
+
+
+def asynchronous(state: dict[str, Any]) -> dict[str, Any]:
+    """A state of an asynchronous endpoint."""
+    return {**state, "AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://b/async/e/output"}}}
 
 
 def rolling_out(stage: str, since: float | None = None) -> dict[str, Any]:
@@ -175,6 +190,7 @@ class SageMaker:
         self.variants = {"old": ["AllTraffic"], "new": ["AllTraffic"]}
         self.counts = {"old": 1, "new": 1}
         self.types = {"old": "ml.c5.xlarge", "new": "ml.c5.xlarge"}
+        self.modes: dict[str, Mode] = {}
         self.deleted_configs: set[str] = set()
         self.autoscaling = Autoscaling(self.calls)
         self.s3 = S3(self.calls)
@@ -195,7 +211,12 @@ class SageMaker:
             "InitialVariantWeight": 1.0,
             "InstanceType": self.types[EndpointConfigName],
         }
-        return {"ProductionVariants": [{"VariantName": name, **fleet} for name in self.variants[EndpointConfigName]]}
+        mode = self.modes.get(EndpointConfigName)
+        if mode is Mode.SERVERLESS:
+            settings = {"MemorySizeInMB": 2048, "MaxConcurrency": 20}
+            fleet = {"ModelName": fleet["ModelName"], "InitialVariantWeight": 1.0, "ServerlessConfig": settings}
+        variants = [{"VariantName": name, **fleet} for name in self.variants[EndpointConfigName]]
+        return {"ProductionVariants": variants, **(asynchronous({}) if mode is Mode.ASYNCHRONOUS else {})}
 
     def describe_model(self, ModelName: str) -> dict[str, Any]:
         return {"PrimaryContainer": {"Image": "image", "ModelDataUrl": f"s3://b/{ModelName}.tar.gz"}}
@@ -280,6 +301,8 @@ class CloudWatch:
         self.history: dict[str, list[dict[str, Any]]] = {}
         self.histories_asked: list[dict[str, Any]] = []
         self.refused_histories: set[str] = set()
+        self.actions: dict[str, list[str]] = {}
+        self.meta = boto3.client("cloudwatch", region_name="us-east-1").meta
 
     def describe_alarms(self, AlarmNames: list[str], AlarmTypes: list[str]) -> dict[str, Any]:
         if self.refuse:
@@ -287,7 +310,8 @@ class CloudWatch:
         described = []
         for name in sorted(self.alarms.keys() & set(AlarmNames)):
             state = self.alarms[name].pop(0) if len(self.alarms[name]) > 1 else self.alarms[name][0]
-            described.append({"AlarmName": name, "StateValue": state, "StateReason": f"{name} is {state}"})
+            alarm: dict[str, Any] = {"AlarmName": name, "StateValue": state, "StateReason": f"{name} is {state}"}
+            described.append({**alarm, "AlarmActions": self.actions.get(name, []), "Threshold": 1.0})
         kinds = {"MetricAlarms": "MetricAlarm", "CompositeAlarms": "CompositeAlarm"}
         return {
             answer: [
@@ -302,6 +326,9 @@ class CloudWatch:
         if asked["AlarmName"] in self.refused_histories:
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeAlarmHistory")
         return {"AlarmHistoryItems": self.history.get(asked["AlarmName"], [])}
+
+    def put_metric_alarm(self, AlarmName: str, AlarmActions: list[str], Threshold: float) -> None:
+        self.actions[AlarmName] = AlarmActions
 
     def get_metric_statistics(self, **asked: Any) -> dict[str, Any]:
         self.asked.append(asked)
