@@ -25,6 +25,16 @@ def variant_resource(endpoint: str, variant: str) -> str:
     return endpoint if variant == ONLY_VARIANT else f"{endpoint}-{variant}"
 
 
+def success_topic(endpoint: str) -> str:
+    """The SNS topic that receives a message for each answer of an asynchronous endpoint."""
+    return f"{endpoint}-success"
+
+
+def error_topic(endpoint: str) -> str:
+    """The SNS topic that receives a message for each failure of an asynchronous endpoint."""
+    return f"{endpoint}-error"
+
+
 def rollback_resource(variant_resource: str) -> str:
     """The alarms on the new fleet of a variant."""
     return f"{variant_resource}-rollback"
@@ -112,8 +122,14 @@ HISTORY = "releases/"
 AUTOSCALING = "autoscaling/"
 """The autoscaling of an endpoint while an update has removed it."""
 
-RESERVED = (RELEASED, HISTORY, AUTOSCALING)
-"""Only the program writes here."""
+ASYNC = "async/"
+"""Requests to asynchronous endpoints, their answers and failures, which expire."""
+
+BATCH = "batch/"
+"""Records for transform jobs and their answers, which expire."""
+
+RESERVED = (RELEASED, HISTORY, AUTOSCALING, ASYNC, BATCH)
+"""Prefixes of what is not an uploaded artifact."""
 
 UPLOADED = "artifacts/"
 """Where people upload by convention, and where `python -m infra policy uploader` allows it."""
@@ -123,3 +139,23 @@ def released(endpoint: str, variant: str = ONLY_VARIANT) -> str:
     """The prefix of the artifacts of an endpoint or of one of its variants. No endpoint's prefix is the beginning of
     another one's, because names contain no slash."""
     return f"{RELEASED}{endpoint}/" if variant == ONLY_VARIANT else f"{RELEASED}{endpoint}/{variant}/"
+
+
+def async_input(endpoint: str) -> str:
+    """The prefix of requests to an asynchronous endpoint."""
+    return f"{ASYNC}{endpoint}/input/"
+
+
+def async_output(endpoint: str) -> str:
+    """The prefix of the answers of an asynchronous endpoint."""
+    return f"{ASYNC}{endpoint}/output/"
+
+
+def async_failure(endpoint: str) -> str:
+    """The prefix of the failures of an asynchronous endpoint."""
+    return f"{ASYNC}{endpoint}/failure/"
+
+
+def batch_data(endpoint: str) -> str:
+    """The prefix of the records for transform jobs of a Model, and of their answers."""
+    return f"{BATCH}{endpoint}/"

@@ -12,12 +12,14 @@ import pulumi
 from pulumi.runtime import get_root_resource
 
 from infra import names
+from infra.aws.mode import Mode
 from infra.components import existing
 from infra.components.bucket import ModelBucket, ModelBucketArgs
 from infra.components.context import StackContext, unmoved
 from infra.components.endpoint import TritonEndpoint, TritonEndpointArgs
 from infra.components.execution_role import ExecutionRole, ExecutionRoleArgs
 from infra.components.image_mirror import ImageMirror, ImageMirrorArgs
+from infra.components.model import TritonModel, TritonModelArgs
 from infra.components.model_artifact import ModelArtifact, ModelArtifactArgs
 from infra.components.replacement import keep_until_replaced
 from infra.dynamic.stack_guard import StackGuard
@@ -59,14 +61,20 @@ def deploy(stack: Stack) -> Mapping[str, Any]:
             )
             for variant, model in stack.models[name].items()
         }
-        endpoint = TritonEndpoint(
-            name, TritonEndpointArgs(context, settings, artifacts, mirror.image_uri, role, bucket.name), guarded
-        )
-        registered += [*artifacts.values(), endpoint]
+        if settings.endpoints[name].mode is Mode.BATCH:
+            model = TritonModel(name, TritonModelArgs(context, settings, artifacts, mirror.image_uri, role), guarded)
+            registered += [*artifacts.values(), model]
+            served = {"model": model.model_name}
+        else:
+            endpoint = TritonEndpoint(
+                name, TritonEndpointArgs(context, settings, artifacts, mirror.image_uri, role, bucket.name), guarded
+            )
+            registered += [*artifacts.values(), endpoint]
+            served = {"name": endpoint.name, "arn": endpoint.arn}
         sample = next(iter(stack.models[name].values())).sample_request
         outputs[name] = {
-            "name": endpoint.name,
-            "arn": endpoint.arn,
+            **served,
+            "mode": settings.endpoints[name].mode.value,
             "artifacts": {variant: artifact.url for variant, artifact in artifacts.items()},
             "image": mirror.image_uri,
             "invoke": invoke_command(name, settings.region, sample),
@@ -84,7 +92,8 @@ def _announce(stack: Stack) -> None:
     if frozen := freeze.warning(windows, datetime.now(UTC), freeze.override(os.environ)):
         pulumi.log.warn(frozen)
     for name, endpoint in settings.endpoints.items():
-        pulumi.log.info(f"{name}: {release_summary(endpoint)}")
+        if endpoint.mode is not Mode.BATCH:
+            pulumi.log.info(f"{name}: {release_summary(endpoint)}")
     for name in settings.adopt.endpoints:
         pulumi.log.info(
             f"{name}: adopting the existing endpoint: the preview shows `create`, but the endpoint is updated in place"
@@ -99,7 +108,12 @@ def _guard(
         production=settings.production,
         bucket=settings.bucket.name,
         repository=names.repository(context.stack, context.production, settings.image.repository),
-        endpoints={name: endpoint.scaled_variants for name, endpoint in settings.endpoints.items()},
+        endpoints={
+            name: endpoint.scaled_variants
+            for name, endpoint in settings.endpoints.items()
+            if endpoint.mode is not Mode.BATCH
+        },
+        modes={name: endpoint.mode for name, endpoint in settings.endpoints.items()},
         opts=pulumi.ResourceOptions(protect=context.production, depends_on=after),
     )
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infra.diagnostics.problem import ConfigurationError, Location, Problem
+from infra.settings.endpoint_sections import Variant
 from infra.settings.load import validate
 from infra.settings.model import ModelArtifactSettings
 from infra.settings.section import InvalidSetting
 from infra.settings.stack import Settings
-from infra.settings.variant import InstanceVariant
 from infra.triton.artifact import ArtifactTarget
 from infra.triton.check import check_repository
 from infra.triton.model_files import UnsupportedModel
@@ -107,7 +107,7 @@ def moved(created: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Proble
         )
 
 
-def _variants(settings: Settings) -> Iterator[tuple[str, str, InstanceVariant]]:
+def _variants(settings: Settings) -> Iterator[tuple[str, str, Variant]]:
     """The variants by their endpoints and names, as far as these are valid."""
     with contextlib.suppress(InvalidSetting):
         for name, endpoint in settings.endpoints.items():
@@ -116,11 +116,11 @@ def _variants(settings: Settings) -> Iterator[tuple[str, str, InstanceVariant]]:
                     yield name, variant, served
 
 
-def _read(variant: InstanceVariant, root: Path, key: Location, image: str | None) -> tuple[Model | None, list[Problem]]:
+def _read(variant: Variant, root: Path, key: Location, image: str | None) -> tuple[Model | None, list[Problem]]:
     """The model of a variant, unless there are errors; and its problems. An artifact in the bucket is not read."""
     default = variant.model.default_model_name
     if isinstance(variant.model, ModelArtifactSettings):
-        target = ArtifactTarget(default, variant.instance_type, variant.readable_environment, image)
+        target = ArtifactTarget(default, variant.target_instance_type, variant.readable_environment, image)
         return Model(variant.model.artifact, default, check_for=target if variant.model.check_artifact else None), []
     path = variant.model.path
     try:
@@ -133,7 +133,7 @@ def _read(variant: InstanceVariant, root: Path, key: Location, image: str | None
     problems = check_repository(
         repository.listing,
         default,
-        instance_type=variant.instance_type,
+        instance_type=variant.target_instance_type,
         environment=variant.readable_environment,
         image=image,
     )

@@ -24,8 +24,19 @@ _BURSTABLE = re.compile(r"ml\.t\d")
 def hosting_instance_types() -> frozenset[str]:
     """Every instance type an endpoint may have: the enum `ProductionVariantInstanceType` of botocore's SageMaker
     model."""
+    return _enum("ProductionVariantInstanceType")
+
+
+@cache
+def transform_instance_types() -> frozenset[str]:
+    """Every instance type a batch transform job may have: the enum `TransformInstanceType` of botocore's SageMaker
+    model."""
+    return _enum("TransformInstanceType")
+
+
+def _enum(shape: str) -> frozenset[str]:
     model = Loader().load_service_model("sagemaker", "service-2")
-    return frozenset(model["shapes"]["ProductionVariantInstanceType"]["enum"])
+    return frozenset(model["shapes"][shape]["enum"])
 
 
 def family(instance_type: str) -> str:
@@ -70,6 +81,28 @@ def amd64_alternative(instance_type: str) -> str:
     family, generation, size = parts[1], int(parts[2]), parts[3]
     candidates = (f"ml.{family}{older}{processor}.{size}" for older in range(generation, 4, -1))
     return next((candidate for candidate in candidates if candidate in hosting_instance_types()), default)
+
+
+_TRANSFORM_FAMILIES = {"r": "r6i", "m": "m6i", "t": "m6i", "c": "c6i", "g": "g5", "p": "p3"}
+"""The families of batch transform with the same purpose as one of hosting, by its first letter."""
+
+
+@cache
+def transform_alternative(instance_type: str) -> str:
+    """The type of batch transform for a hosting type: itself, or the type of the same purpose with the nearest size at
+    or above its own: `ml.r5.xlarge` → `ml.r6i.xlarge`."""
+    known = transform_instance_types()
+    if instance_type in known or not re.fullmatch(r"ml\.[a-z0-9-]+\.\d*x?large", instance_type):
+        return instance_type if instance_type in known else "ml.c5.xlarge"
+    family_ = _TRANSFORM_FAMILIES.get(family(instance_type)[0], "c6i")
+    sizes = sorted((type_ for type_ in known if family(type_) == family_), key=_size)
+    return next((type_ for type_ in sizes if _size(type_) >= _size(instance_type)), sizes[-1])
+
+
+def _size(instance_type: str) -> float:
+    """The size as a multiple of `xlarge`."""
+    size = instance_type.split(".")[2].removesuffix("xlarge")
+    return 0.5 if size == "large" else float(size or 1)
 
 
 @cache

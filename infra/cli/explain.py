@@ -78,7 +78,7 @@ def full_name(key: Key, project: str) -> str:
 
 def in_words(key: Key, project: str, known: Sequence[Key]) -> str:
     """The description and all facts of a key."""
-    lines = [full_name(key, project) + (f" (strategy {', '.join(only_with(key))})" if only_with(key) else "")]
+    lines = [full_name(key, project) + (f" (only with {', '.join(only_with(key))})" if only_with(key) else "")]
     lines += [f"  {key.description}", ""]
     facts = {
         "type": key.type,

@@ -19,7 +19,7 @@ from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile
 from infra.policies import principals
 from infra.policies.document import ATTACHED_AT_MOST, ATTACHED_BY_DEFAULT
-from infra.settings.endpoint import EndpointName
+from infra.settings.endpoint_sections import EndpointName
 
 app = typer.Typer(add_completion=False)
 

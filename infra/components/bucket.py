@@ -112,8 +112,19 @@ def _encryption(kms_key_arn: str | None) -> s3.BucketServerSideEncryptionConfigu
 
 
 def _lifecycle(settings: BucketSettings) -> list[s3.BucketLifecycleConfigurationRuleArgsDict]:
-    """Current versions never expire, because a live Model may name any of them."""
+    """Current versions of artifacts never expire, because a live Model may name any of them."""
+    results: list[s3.BucketLifecycleConfigurationRuleArgsDict] = [
+        {
+            "id": f"expire-{prefix.strip('/')}",
+            "status": "Enabled",
+            "filter": {"prefix": prefix},
+            "expiration": {"days": settings.result_expiration_days},
+            "noncurrent_version_expiration": {"noncurrent_days": 1},
+        }
+        for prefix in (names.ASYNC, names.BATCH)
+    ]
     return [
+        *results,
         {
             "id": "expire-noncurrent-versions",
             "status": "Enabled",

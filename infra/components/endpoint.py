@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from ctypes import c_float
 from dataclasses import dataclass
 
@@ -12,32 +11,23 @@ from pulumi_aws import sagemaker
 from infra import names
 from infra.aws.mode import Mode
 from infra.components.alarms import VariantAlarms, VariantAlarmsArgs, stop_alarm
+from infra.components.async_inference import async_inference_config
 from infra.components.autoscaling import VariantAutoscaling, VariantAutoscalingArgs
-from infra.components.context import StackContext
-from infra.components.execution_role import ExecutionRole
-from infra.components.model import triton_model
-from infra.components.model_artifact import ModelArtifact
+from infra.components.model import TritonModelArgs, triton_model
+from infra.components.provisioned_concurrency import scale_provisioned_concurrency
 from infra.dynamic.endpoint import Endpoint
 from infra.settings.endpoint import EndpointSettings
-from infra.settings.stack import Settings
+from infra.settings.serverless import ServerlessVariant
 from infra.settings.variant import InstanceVariant
 
 
 @dataclass(frozen=True)
-class TritonEndpointArgs:
+class TritonEndpointArgs(TritonModelArgs):
     """
     Attributes:
-        stack: the settings of the stack, among them those of the endpoint, by its name.
-        artifacts: by variant.
-        image_uri: the image by digest.
         bucket_name: the bucket of the artifacts and of the history of releases.
     """
 
-    context: StackContext
-    stack: Settings
-    artifacts: Mapping[str, ModelArtifact]
-    image_uri: pulumi.Input[str]
-    role: ExecutionRole
     bucket_name: pulumi.Input[str]
 
 
@@ -60,9 +50,11 @@ class TritonEndpoint(pulumi.ComponentResource):
         configuration = sagemaker.EndpointConfiguration(
             name,
             production_variants=[
-                _production_variant(variant, each, self._model(variant, each).name)
-                for variant, each in settings.variants.items()
+                _production_variant(variant, each, triton_model(name, variant, each, args, self._child).name)
+                for variant, each in settings.serving_variants.items()
             ],
+            async_inference_config=settings.asynchronous
+            and async_inference_config(name, settings.asynchronous, args.bucket_name, args.context, self._child),
             kms_key_arn=settings.volume_kms_key_arn,
             tags=args.context.tags,
             opts=pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(ignore_changes=_scaled(settings))),
@@ -84,11 +76,13 @@ class TritonEndpoint(pulumi.ComponentResource):
             adopt=name in args.stack.adopt.endpoints,
             opts=pulumi.ResourceOptions(parent=self, depends_on=args.role.policies, protect=args.context.production),
         )
-        for variant, each in settings.variants.items():
+        for variant, each in settings.serving_variants.items():
             resource = names.variant_resource(name, variant)
-            if settings.alarms.made:
+            if settings.alarms.purposes:
                 VariantAlarms(resource, self._alarms(endpoint.name, variant, None), opts=self._child)
-            if each.autoscaling:
+            if isinstance(each, ServerlessVariant):
+                scale_provisioned_concurrency(resource, endpoint.name, variant, each, args.context, self._child)
+            elif each.autoscaling:
                 scaling = VariantAutoscalingArgs(
                     context=args.context,
                     endpoint_name=endpoint.name,
@@ -101,24 +95,10 @@ class TritonEndpoint(pulumi.ComponentResource):
         self.name, self.arn = endpoint.name, endpoint.arn
         self.register_outputs({"name": self.name, "arn": self.arn})
 
-    def _model(self, variant: str, settings: InstanceVariant) -> sagemaker.Model:
-        args = self._args
-        return triton_model(
-            names.variant_resource(self._name, variant),
-            context=args.context,
-            settings=settings,
-            artifact=args.artifacts[variant],
-            image_uri=args.image_uri,
-            role=args.role,
-            vpc=args.stack.vpc,
-            secret_environment=args.stack.secret_environment.get(self._name, {}),
-            opts=self._child,
-        )
-
     def _rollback_alarms(self, configuration_name: pulumi.Output[str]) -> list[pulumi.Input[str]]:
         """The existing alarms, those on the fleet of this configuration, and the one that stops its release."""
         alarms: list[pulumi.Input[str]] = [*self._settings.alarms.existing]
-        for variant in self._settings.variants if self._settings.alarms.made else ():
+        for variant in self._settings.variants if self._settings.rolling_back else ():
             resource = names.rollback_resource(names.variant_resource(self._name, variant))
             of_fleet = self._alarms(self._name, variant, configuration_name)
             alarms += VariantAlarms(resource, of_fleet, opts=self._child).alarm_names
@@ -136,15 +116,26 @@ class TritonEndpoint(pulumi.ComponentResource):
             variant_name=variant,
             configuration_name=configuration_name,
             settings=self._settings.alarms,
-            mode=Mode.REAL_TIME,
+            mode=self._settings.mode,
             tags=self._args.context.tags,
             notify=[topic] if topic and configuration_name is None else [],
         )
 
 
 def _production_variant(
-    name: str, settings: InstanceVariant, model_name: pulumi.Input[str]
+    name: str, settings: InstanceVariant | ServerlessVariant, model_name: pulumi.Input[str]
 ) -> sagemaker.EndpointConfigurationProductionVariantArgsDict:
+    if isinstance(settings, ServerlessVariant):
+        serverless = settings.serverless
+        return {
+            "variant_name": name,
+            "model_name": model_name,
+            "serverless_config": {
+                "memory_size_in_mb": serverless.memory_mb,
+                "max_concurrency": serverless.max_concurrency,
+                "provisioned_concurrency": settings.provisioned_concurrency,
+            },
+        }
     return {
         "variant_name": name,
         "model_name": model_name,
@@ -160,9 +151,12 @@ def _production_variant(
 
 
 def _scaled(settings: EndpointSettings) -> list[str]:
-    """The initial count of the only variant, if autoscaling changes the live one: a new minimum is not a release.
+    """The initial capacity of the only variant, if autoscaling changes the live one: a new minimum is not a release.
 
     Of several variants it is not ignored: a path is by position, so an inserted variant would get the count of another.
     """
-    scaled = [*settings.variants] == [names.ONLY_VARIANT] and bool(settings.scaled_variants)
-    return ["productionVariants[0].initialInstanceCount"] if scaled else []
+    if [*settings.variants] != [names.ONLY_VARIANT] or not settings.scaled_variants:
+        return []
+    if settings.mode is Mode.SERVERLESS:
+        return ["productionVariants[0].serverlessConfig.provisionedConcurrency"]
+    return ["productionVariants[0].initialInstanceCount"]

@@ -12,6 +12,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
 from infra.aws.errors import aws_calls
+from infra.aws.mode import Mode
 from infra.dynamic.provider import AwsResourceProvider, changed
 from infra.errors import UserError
 from infra.release import freeze
@@ -28,7 +29,8 @@ class StackGuardProvider(AwsResourceProvider):
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         self._is_update = True
         self._require_unfrozen(news["project"], sorted(olds["endpoints"].keys() - news["endpoints"].keys()))
-        changes = changed(olds, news, "production", "bucket", "repository", "endpoints")
+        self._require_same_modes(olds["modes"], news["modes"])
+        changes = changed(olds, news, "production", "bucket", "repository", "endpoints", "modes")
         lost = [*losses(olds, news)] if olds["production"] else []
         if not lost:
             return DiffResult(changes=bool(changes))
@@ -54,6 +56,19 @@ class StackGuardProvider(AwsResourceProvider):
         if not self._is_update:
             self._require_unfrozen(props["project"], sorted(props["endpoints"]))
 
+    def _require_same_modes(self, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+        """
+        Raises:
+            UserError: an endpoint that serves would change its mode, and SageMaker would refuse the update.
+        """
+        if refused := mode_changes(before, after):
+            reader = EndpointReader(self.aws.client("sagemaker"))
+            for name, message in refused.items():
+                with aws_calls(f"endpoint {name}"):
+                    live = reader.endpoint(name)
+                if live is not None and live.status != "Failed":
+                    raise UserError(message)
+
     def _require_unfrozen(self, project: str, deleted: Sequence[str]) -> None:
         """
         Raises:
@@ -75,6 +90,22 @@ class StackGuardProvider(AwsResourceProvider):
 def _warn_once(message: str) -> None:
     """Once for the two guards of a stack."""
     pulumi.log.warn(message)
+
+
+def mode_changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
+    """The changes of mode that an update of the endpoint cannot make, by endpoint, each with its way out.
+
+    SageMaker refuses an update from real time to serverless (SageMaker guide, Update a serverless endpoint) and one
+    that removes AsyncInferenceConfig ("The AsyncInferenceConfig parameter cannot be removed from this endpoint",
+    github.com/aws/sagemaker-python-sdk/pull/3124). It documents the change from serverless to real time alone.
+    """
+    changed_ = {name: (mode, after[name]) for name, mode in before.items() if after.get(name, mode) != mode}
+    return {
+        name: f"{name}: the endpoint is {old}, and SageMaker cannot update it to {new}. Keep it, and add an endpoint "
+        "with another name; then move the callers, and remove this one."
+        for name, (old, new) in changed_.items()
+        if Mode.BATCH not in (old, new) and (old, new) != (Mode.SERVERLESS, Mode.REAL_TIME)
+    }
 
 
 def losses(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
@@ -116,6 +147,7 @@ class StackGuard(Resource, module="infra", name="StackGuard"):
         bucket: the bucket's name; None if Pulumi chooses one.
         repository: the repository's name.
         endpoints: by endpoint, the variants with autoscaling.
+        modes: by the name in the settings, how an endpoint or a Model for batch transform serves.
     """
 
     def __init__(
@@ -126,6 +158,7 @@ class StackGuard(Resource, module="infra", name="StackGuard"):
         bucket: str | None,
         repository: str,
         endpoints: Mapping[str, Sequence[str]],
+        modes: Mapping[str, Mode],
         opts: pulumi.ResourceOptions,
     ) -> None:
         props = {
@@ -135,5 +168,6 @@ class StackGuard(Resource, module="infra", name="StackGuard"):
             "bucket": bucket or "",  # Pulumi drops None
             "repository": repository,
             "endpoints": {name: [*variants] for name, variants in endpoints.items()},
+            "modes": {name: mode.value for name, mode in modes.items()},
         }
         super().__init__(StackGuardProvider(), resource_name, props, opts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.settings.endpoint import EndpointName
+from infra.settings.endpoint_sections import EndpointName
 from infra.settings.section import Section, rule, setting
 
 

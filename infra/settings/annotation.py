@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, get_args, get_origin
 
 from pydantic import Discriminator, Tag
-from pydantic.fields import FieldInfo
 
 from infra.settings.section import Section
 
@@ -28,12 +27,13 @@ def container(annotation: Any) -> Any:
     return next((inner for part in get_args(annotation) if (inner := container(part))), None)
 
 
-def discriminator(field: FieldInfo) -> Callable[[Any], Any] | None:
-    """The function that returns the tag of a value of a tagged union."""
-    for metadata in field.metadata:
-        if isinstance(metadata, Discriminator) and callable(metadata.discriminator):
-            return metadata.discriminator
-    return None
+def discriminator(annotation: Any, metadata: Iterable[Any] = ()) -> Callable[[Any], Any] | None:
+    """The function that returns the tag of a value of the tagged union in an annotation."""
+    for part in metadata:
+        if isinstance(part, Discriminator) and callable(part.discriminator):
+            return part.discriminator
+    inner = (discriminator(part, getattr(part, "__metadata__", ())) for part in get_args(annotation))
+    return next((found for found in inner if found), None)
 
 
 def nesting(annotation: Any) -> int:

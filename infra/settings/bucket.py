@@ -82,3 +82,10 @@ class BucketSettings(Section):
         source="S3 API AbortIncompleteMultipartUpload (DaysAfterInitiation); this project: not 0, because an upload "
         "may be in progress",
     )
+    result_expiration_days: int = setting(
+        "Days until requests, records and answers are removed: everything below async/ and batch/.",
+        default=30,
+        ge=1,
+        example=7,
+        source="S3 API LifecycleExpiration (Days)",
+    )

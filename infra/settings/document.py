@@ -5,9 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from infra.settings.endpoint_sections import EndpointSections
 from infra.settings.reference import Key, keys
 from infra.settings.section import Effect
-from infra.settings.variant import InstanceVariant
 
 SECOND_ENDPOINT = """\
   triton-sagemaker:endpoints:
@@ -124,7 +124,7 @@ def _entry(key: Key, name: str) -> str:
 
 
 def _variants() -> str:
-    names = ", ".join(f"`{name}`" for name in InstanceVariant.fields_by_key())
+    names = ", ".join(f"`{name}`" for name in EndpointSections.keys_of_variants())
     text = f"Each variant has these keys of the endpoint: {names}. The other keys apply to all variants."
     return f"""\
 ### `endpoints.*.variants.*`

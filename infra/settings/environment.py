@@ -115,6 +115,11 @@ class ContainerSettings(Section):
     )
 
     @property
+    def target_instance_type(self) -> str | None:
+        """The instance type that the container runs on, if it runs on instances."""
+        return None
+
+    @property
     def readable_environment(self) -> dict[str, str]:
         """The variables with known values."""
         return {variable: value for variable, value in self.environment.items() if value != SECRET}
@@ -167,3 +172,17 @@ class ContainerSettings(Section):
     def unknown_option(self) -> Broken:
         problems = {(variable,): option_warning(variable) for variable in self.environment}
         return {path: message for path, message in problems.items() if message}
+
+
+class InstanceContainer(ContainerSettings):
+    """A container on instances."""
+
+    enable_network_isolation: bool = setting(
+        "Isolate the containers from all networks, including AWS's services (EnableNetworkIsolation). SageMaker still "
+        "downloads the artifact, invokes the container and delivers its logs; code in a model receives no credentials "
+        "of the execution role.",
+        default=False,
+        example=True,
+        source="SageMaker API CreateModelInput (EnableNetworkIsolation); SageMaker guide, Run Training and Inference "
+        "Containers in Internet-Free Mode",
+    )

@@ -155,7 +155,7 @@ class PartialValidation:
 
     def _member(self, key: _Key, values: dict[str, Any], place: Location) -> Any:
         """The only section, or the member of a tagged union."""
-        tag_of = discriminator(key.field)
+        tag_of = discriminator(key.field.annotation, key.field.metadata)
         tag = tag_of(values) if tag_of else None
         if tag not in [*key.sections]:  # a tag may be a mapping, which has no hash
             if _INVALID in values.values() or self._as_written(place) in self._with_unknown_keys:
@@ -165,6 +165,9 @@ class PartialValidation:
         foreign = [written for written in values if written not in member.fields_by_key()]
         by_default = _TAG in member.fields_by_key() and _TAG not in values
         for written in foreign:
+            if problem := member.excluded.get(written):
+                self._report(replace(problem, path=(written,)), place)
+                continue
             others = [str(other) for other, section in key.sections.items() if written in section.fields_by_key()]
             self._report(messages.key_of_another_member(str(tag), by_default, others), (*place, written))
         return self._section(member, {name: value for name, value in values.items() if name not in foreign}, place)
@@ -178,10 +181,10 @@ class PartialValidation:
 
     def _item(self, key: _Key, value: Any, place: Location) -> Section:
         """A section in a list or mapping; without valid settings if it is not a mapping."""
-        (section,) = key.sections.values()
         if self._is_container(key, dict, value, place):
-            return self._section(section, self._known_keys(key.sections, value, place), place)
-        return section.as_far_as_valid({}, ())
+            section: Section = self._member(key, self._known_keys(key.sections, value, place), place)
+            return section
+        return next(iter(key.sections.values())).as_far_as_valid({}, ())
 
     def _plain(self, adapter: TypeAdapter[Any], key: _Key, value: Any, place: Location) -> Any:
         """The value as pydantic validates it."""

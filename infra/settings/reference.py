@@ -125,12 +125,13 @@ def written(value: Any) -> str:
 
 
 def _keys(section: type[Section], above: Path, tags: tuple[str, ...], inherited: Effect) -> Iterator[Key]:
+    of_members = section.tags_by_key()
     for name, field in section.fields_by_key().items():
         extra = field.json_schema_extra
         effect = Effect(str(extra["effect"])) if isinstance(extra, dict) and "effect" in extra else inherited
         path = (*above, name)
         inner = sections_in(field.annotation)
-        yield Key(path, section, field, tags, effect, bool(inner))
+        yield Key(path, section, field, of_members.get(name, tags), effect, bool(inner))
         if inner and (outer := container(field.annotation)):
             path = (*path, "*" if get_origin(outer) is dict else "[]")
         for tag, below in inner.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from infra.aws import gpus, instance_types
@@ -74,11 +74,15 @@ def stack_schema(project: str) -> Schema:
 def _hint(settings: Schema, definitions: Schema) -> None:
     """Add what types do not express: names to complete, and where Pulumi's secrets are accepted."""
     secret = {"$ref": "#/$defs/Secret"}
+    hosting = _instance_type(instance_types.hosting_instance_types(), "hosting")
     for name in ("EndpointSettings", "InstanceVariant"):
-        properties = definitions[name]["properties"]
-        properties["instanceType"] |= _instance_type()
-        properties["inferenceAmiVersion"] |= {"type": "string", "enum": [*gpus.INFERENCE_AMIS]}
-        environment = properties["environment"]["patternProperties"]
+        definitions[name]["properties"]["instanceType"] |= hosting
+        amis = {"type": "string", "enum": [*gpus.INFERENCE_AMIS]}
+        definitions[name]["properties"]["inferenceAmiVersion"] |= amis
+    transform = _instance_type(instance_types.transform_instance_types(), "batch transform")
+    definitions["BatchSettings"]["properties"]["instanceType"] |= transform
+    for name in ("EndpointSettings", "InstanceVariant", "ServerlessVariant", "BatchVariant"):
+        environment = definitions[name]["properties"]["environment"]["patternProperties"]
         for key, value in environment.items():
             environment[key] = {"anyOf": [value, secret]}
     tags = settings["properties"]["tags"]
@@ -91,16 +95,16 @@ def _hint(settings: Schema, definitions: Schema) -> None:
         secrets.pop(key, None)
 
 
-def _instance_type() -> Schema:
+def _instance_type(known_types: Collection[str], purpose: str) -> Schema:
     """A pattern, because editors show all values of an enum for a misspelt one."""
     sizes: dict[str, list[str]] = {}
-    types = sorted(type_ for type_ in instance_types.hosting_instance_types() if not instance_types.is_arm(type_))
+    types = sorted(type_ for type_ in known_types if not instance_types.is_arm(type_))
     for _, family, size in (type_.split(".") for type_ in types):
         sizes.setdefault(family, []).append(size)
     known = "|".join(rf"{family}\.(?:{'|'.join(of_family)})" for family, of_family in sizes.items())
     return {
         "pattern": rf"^ml\.(?:{known})$",
-        "patternErrorMessage": "Not an amd64 hosting instance type of SageMaker.",
+        "patternErrorMessage": f"Not an amd64 {purpose} instance type of SageMaker.",
         "defaultSnippets": [{"label": type_, "body": type_} for type_ in types],
     }
 

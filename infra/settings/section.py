@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from functools import cache
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -117,10 +117,19 @@ class Section(BaseModel):
         extra="forbid", strict=True, frozen=True, alias_generator=to_camel, validate_by_name=False
     )
 
+    excluded: ClassVar[Mapping[str, Problem]] = {}
+    """The problems of keys that only other members of the same tagged union have, where there is more to say than
+    that."""
+
     @classmethod
     def fields_by_key(cls) -> dict[str, FieldInfo]:
         """The fields by the keys that a stack file may have in the section."""
         return {str(field.alias): field for field in cls.model_fields.values()}
+
+    @classmethod
+    def tags_by_key(cls) -> dict[str, tuple[str, ...]]:
+        """The members of a tagged union below, by each key in the section that only they have."""
+        return {}
 
     @classmethod
     def problems_of_text(cls, values: Mapping[str, Any]) -> Iterator[Problem]:

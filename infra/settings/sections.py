@@ -9,7 +9,8 @@ from infra.image.aws_images import aws_triton_images
 from infra.image.reference import ImageReference
 from infra.settings.adopt import AdoptSettings
 from infra.settings.bucket import BucketSettings
-from infra.settings.endpoint import MAX_NAME, EndpointName, EndpointSettings
+from infra.settings.endpoint import EndpointSettings
+from infra.settings.endpoint_sections import MAX_NAME, EndpointName
 from infra.settings.environment import VariableName, VariableValue
 from infra.settings.freeze import FreezeWindowSettings
 from infra.settings.image import ImageSettings

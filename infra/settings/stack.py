@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from infra.aws import gpus, instance_types
+from infra.aws.mode import Mode
 from infra.diagnostics.messages import command_to_encrypt
 from infra.diagnostics.problem import Location, key_of
 from infra.image.aws_images import release_warning
@@ -13,7 +14,7 @@ from infra.names import variant_resource
 from infra.policies.execution import fit_in_role
 from infra.settings import environment
 from infra.settings.alarms import AlarmSettings
-from infra.settings.endpoint import MAX_NAME
+from infra.settings.endpoint_sections import MAX_NAME
 from infra.settings.section import Broken, rule, warning
 from infra.settings.sections import StackSections
 from infra.settings.variant import InstanceVariant
@@ -31,9 +32,9 @@ class Settings(StackSections):
 
     @property
     def _variants(self) -> Iterator[tuple[tuple[str, ...], InstanceVariant]]:
-        """The variants, with their paths below `endpoints`."""
+        """The variants on instances, with their paths below `endpoints`."""
         for name, endpoint in self.endpoints.items():
-            for variant, settings in endpoint.variants.items():
+            for variant, settings in endpoint.instance_variants.items():
                 yield (name, "variants", variant), settings
 
     @property
@@ -76,7 +77,7 @@ class Settings(StackSections):
     def adopted_policy_without_name(self) -> str | None:
         """PutScalingPolicy updates a policy of the same name, and rejects a second policy on the same metric."""
         for name in self.adopt.endpoints:
-            variants = self.endpoints[name].variants.values() if name in self.endpoints else ()
+            variants = self.endpoints[name].instance_variants.values() if name in self.endpoints else ()
             if any(variant.autoscaling and variant.autoscaling.policy_name is None for variant in variants):
                 return (
                     f"{name} has autoscaling without autoscaling.policyName, and AWS accepts one target-tracking "
@@ -190,7 +191,7 @@ class Settings(StackSections):
             (name, "alarms"): "must have an alarm in production that rolls back a bad release; without one, SageMaker "
             "keeps any model that starts (Deployment guardrails). Set errorRatePercent, or list an alarm in existing."
             for name, endpoint in self.endpoints.items()
-            if not endpoint.watching_alarms
+            if not endpoint.watching_alarms and endpoint.mode in (Mode.REAL_TIME, Mode.ASYNCHRONOUS)
         }
 
     @rule("secretEnvironment")

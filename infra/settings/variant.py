@@ -12,17 +12,25 @@ from infra.aws import gpus, instance_types
 from infra.release import estimate
 from infra.release.estimate import Duration
 from infra.settings.autoscaling import AutoscalingSettings
-from infra.settings.environment import ContainerSettings
+from infra.settings.environment import InstanceContainer
 from infra.settings.section import Effect, rule, setting, violation
 
 ASSUMED_DOWNLOAD_SECONDS = 300
 """Seconds that the estimate of a release allows for the download of the artifact by default."""
 
 
-def _instance_type(name: str) -> str:
+def require_amd64(name: str) -> None:
+    """
+    Raises:
+        PydanticCustomError: the instance type is an Arm type.
+    """
     if instance_types.is_arm(name):
         alternative = instance_types.amd64_alternative(name)
         raise violation("arm-instance", f"{name} is an Arm type; AWS's Triton image is amd64 only. Use {alternative}.")
+
+
+def _instance_type(name: str) -> str:
+    require_amd64(name)
     if name not in instance_types.hosting_instance_types():
         near = instance_types.nearest_instance_type(name)
         hint = f"Did you mean {near}? " if near else ""
@@ -47,7 +55,7 @@ def _unknown(rule: str, name: str, kind: str, hint: str) -> PydanticCustomError:
     )
 
 
-class InstanceVariant(ContainerSettings):
+class InstanceVariant(InstanceContainer):
     """A variant on a fleet of instances."""
 
     initial_variant_weight: float = setting(
@@ -57,15 +65,6 @@ class InstanceVariant(ContainerSettings):
         allow_inf_nan=False,
         example=0.5,
         source="SageMaker API VariantWeight",
-    )
-    enable_network_isolation: bool = setting(
-        "Isolate the containers from all networks, including AWS's services (EnableNetworkIsolation). SageMaker still "
-        "downloads the artifact, invokes the container and delivers its logs; code in a model receives no credentials "
-        "of the execution role.",
-        default=False,
-        example=True,
-        source="SageMaker API CreateModelInput (EnableNetworkIsolation); SageMaker guide, Run Training and Inference "
-        "Containers in Internet-Free Mode",
     )
     instance_type: Annotated[str, AfterValidator(_instance_type)] = setting(
         "An amd64 hosting instance type (API ProductionVariantInstanceType).",
@@ -130,6 +129,10 @@ class InstanceVariant(ContainerSettings):
         example="al2-ami-sagemaker-inference-gpu-3-1",
         source="SageMaker API ProductionVariantInferenceAmiVersion",
     )
+
+    @property
+    def target_instance_type(self) -> str:
+        return self.instance_type
 
     @property
     def instance_count(self) -> int:

@@ -28,6 +28,18 @@ LINEAR = {"release": {"strategy": "linear", "percent": 10}}
 ROLLING = {"release": {"strategy": "rolling", "percent": 10}}
 COUNTED = {"alarms": {"errorRatePercent": 5, "minimumInvocations": {"count": 10}}}
 GPU = {"instanceType": "ml.g5.xlarge"}
+ASYNCHRONOUS: dict[str, Any] = {"asynchronous": {}}
+WITHOUT_INSTANCES = {"allowSingleInstance": None, "alarms": None}
+SERVERLESS = {"serverless": {"memoryMb": 2048, "maxConcurrency": 10}} | WITHOUT_INSTANCES
+PROVISIONED = {
+    "serverless": {
+        "memoryMb": 2048,
+        "maxConcurrency": 10,
+        "provisionedConcurrency": 2,
+        "autoscaling": {"min": 1, "max": 5},
+    }
+} | WITHOUT_INSTANCES
+BATCH: dict[str, Any] = {"batch": {}} | WITHOUT_INSTANCES
 
 FROZEN = {
     "freezeWindows": [
@@ -55,6 +67,7 @@ CHANGES: dict[str, Any] = {
     "bucket.kmsKeyArn": ({}, "arn:aws:kms:ap-northeast-1:123456789012:key/0a-1b"),
     "bucket.noncurrentVersionExpirationDays": ({}, 30),
     "bucket.releasesKept": ({}, 3),
+    "bucket.resultExpirationDays": ({}, 7),
     "bucket.abortIncompleteMultipartUploadDays": ({}, 2),
     "image.version": ({}, "23.08-py3"),
     "image.source": ({"image": {"source": "nvcr.io/nvidia/tritonserver:24.05-py3"}}, "ghcr.io/x/triton:24.05-py3"),
@@ -109,6 +122,10 @@ CHANGES_OF_AN_ENDPOINT: dict[str, Any] = {
     "alarms.errorRatePercent": ({"alarms": {"errorRatePercent": 5}}, 6),
     "alarms.serverErrorRatePercent": ({}, 6),
     "alarms.p99ModelLatencyMilliseconds": ({}, 6),
+    "alarms.ageOfOldestRequestSeconds": (ASYNCHRONOUS, 600),
+    "alarms.backlogSize": (ASYNCHRONOUS, 10),
+    "alarms.concurrencyUtilizationPercent": (SERVERLESS, 80),
+    "alarms.p99ModelSetupTimeMilliseconds": (SERVERLESS, 5000),
     "alarms.evaluationMinutes": ({"alarms": {"errorRatePercent": 5}}, 2),
     "alarms.existing": ({}, ["pager"]),
     "alarms.minimumInvocations.count": (COUNTED, 11),
@@ -121,8 +138,39 @@ CHANGES_OF_AN_ENDPOINT: dict[str, Any] = {
     "release.instances": ({"release": {"strategy": "rolling", "instances": 1}, "initialInstanceCount": 4}, 2),
     "release.intervalSeconds": (LINEAR | SCALED, 60),
     "release.rollbackPercent": (ROLLING | SCALED, 50),
+    "asynchronous.maxConcurrentInvocationsPerInstance": (ASYNCHRONOUS, 4),
+    "asynchronous.outputLocation": (ASYNCHRONOUS, "s3://results/answers"),
+    "asynchronous.failureLocation": (ASYNCHRONOUS, "s3://results/failures"),
+    "asynchronous.inputLocations": (ASYNCHRONOUS, ["s3://documents/scans"]),
+    "asynchronous.kmsKeyArn": (ASYNCHRONOUS, "arn:aws:kms:ap-northeast-1:123456789012:key/0a-1b"),
+    "asynchronous.notify": (ASYNCHRONOUS, True),
+    "asynchronous.successTopicArn": (ASYNCHRONOUS, "arn:aws:sns:ap-northeast-1:123456789012:answers"),
+    "asynchronous.errorTopicArn": (ASYNCHRONOUS, "arn:aws:sns:ap-northeast-1:123456789012:failures"),
+    "asynchronous.includeResponseIn": ({"asynchronous": {"notify": True}}, ["success"]),
+    "serverless.memoryMb": (SERVERLESS, 4096),
+    "serverless.maxConcurrency": (SERVERLESS, 20),
+    "serverless.provisionedConcurrency": (SERVERLESS, 1),
+    "serverless.autoscaling.min": (PROVISIONED, 2),
+    "serverless.autoscaling.max": (PROVISIONED, 4),
+    "serverless.autoscaling.utilization": (PROVISIONED, 0.5),
+    "batch.instanceType": (BATCH, "ml.m5.xlarge"),
+    "batch.instanceCount": (BATCH, 2),
+    "batch.maxConcurrentTransforms": (BATCH, 2),
+    "batch.maxPayloadMb": (BATCH, 20),
+    "batch.strategy": (BATCH, "SingleRecord"),
+    "batch.environment": (BATCH, {"KEY": "value"}),
+    "batch.invocationTimeoutSeconds": (BATCH, 900),
+    "batch.maxRetries": (BATCH, 1),
+    "batch.inputLocations": (BATCH, ["s3://records/orders"]),
+    "batch.outputLocations": (BATCH, ["s3://records/answers"]),
+    "batch.kmsKeyArn": (BATCH, "arn:aws:kms:ap-northeast-1:123456789012:key/0a-1b"),
 }
 """The same below `endpoints.*`."""
+
+
+def endpoint_with(more: dict[str, Any]) -> dict[str, Any]:
+    """The endpoint with more keys, and without those that are None."""
+    return {key: value for key, value in (ENDPOINT | more).items() if value is not None}
 
 
 def name_of(key: str) -> str:

@@ -11,7 +11,16 @@ import pytest
 from infra.dynamic.stack_guard import losses
 from infra.settings.reference import keys
 from infra.settings.section import Effect
-from tests.infra.changes import CHANGES, CHANGES_OF_AN_ENDPOINT, ENDPOINT, STACK, changed, deployed, name_of
+from tests.infra.changes import (
+    CHANGES,
+    CHANGES_OF_AN_ENDPOINT,
+    ENDPOINT,
+    STACK,
+    changed,
+    deployed,
+    endpoint_with,
+    name_of,
+)
 from tests.infra.mock_runtime import ROOT, Deployment, Registered
 
 RELEASED = {"Model", "EndpointConfiguration", "MirroredImage", "ReleasedArtifact", "PackedModel"}
@@ -79,7 +88,7 @@ def endpoints(
     shutil.copytree(ROOT / "examples/models", other)
     (other / "iris/1/notes.txt").write_text("changed")
     values = {key: value for key, (_, value) in CHANGES_OF_AN_ENDPOINT.items()} | {"model.path": str(other)}
-    before = {name_of(key): ENDPOINT | more for key, (more, _) in CHANGES_OF_AN_ENDPOINT.items()}
+    before = {name_of(key): endpoint_with(more) for key, (more, _) in CHANGES_OF_AN_ENDPOINT.items()}
     after = {name_of(key): changed(before[name_of(key)], key, value) for key, value in values.items()}
     stack = STACK | {"environment": request.param}
     first, second = (deployed(stack | {"endpoints": each}) for each in (before, after))
@@ -136,6 +145,11 @@ def inputs(resource: Registered) -> dict[str, Any]:
             continue
         if ignored == "input":  # of the Stash, which keeps the Region
             continue
-        assert ignored == "productionVariants[0].initialInstanceCount"
-        del found["productionVariants"][0]["initialInstanceCount"]
+        prefix, *keys = ignored.split(".")
+        assert prefix == "productionVariants[0]"
+        *above, last = keys
+        section = found["productionVariants"][0]
+        for key in above:
+            section = section[key]
+        del section[last]
     return found

@@ -14,6 +14,7 @@ from infra.diagnostics.printable import printable
 from infra.diagnostics.problem import ConfigurationError, Problem
 from infra.settings.reference import written
 from infra.stack import Stack, moved
+from tests.messages import modes
 from tests.messages.golden import Example
 
 TITLE = "Settings"
@@ -223,7 +224,7 @@ def examples() -> Iterator[Example]:
         for number in range(25):
             (Path(directory) / f"models/m{number:02}").mkdir(parents=True)
             (Path(directory) / f"models/m{number:02}/config.pbtxt").write_text("max_batch_size: one")
-        for changes in EXAMPLES:
+        for changes in [*EXAMPLES, *modes.EXAMPLES]:
             problems = _problems(_changed(changes), Path(directory))
             yield Example("\n".join(map(_line, changes.items())), tuple(problems))
     here = {"region": "ap-northeast-1", "accountId": "123456789012"}

@@ -52,7 +52,7 @@ def test_a_default_and_a_range_are_those_of_the_settings() -> None:
         ("endpoints.*.autoscaling.min", "endpoints.*.autoscaling.min"),
         ("endpoints.ranking.autoscaling.min", "endpoints.*.autoscaling.min"),
         ("endpoints.ranking.variants.A.autoscaling.min", "endpoints.*.variants.*.autoscaling.min"),
-        ("autoscaling.min", "endpoints.*.autoscaling.min"),
+        ("invocationsPerInstance", "endpoints.*.autoscaling.invocationsPerInstance"),
         ("aws:region", "aws:region"),
         ("bucket", "bucket"),
         ("freezeWindows[]", "freezeWindows"),

@@ -29,6 +29,7 @@ HAD: dict[str, Any] = {
     "bucket": "models",
     "repository": "triton",
     "endpoints": {"a": ["AllTraffic"], "b": []},
+    "modes": {"a": "real time", "b": "real time"},
 }
 
 

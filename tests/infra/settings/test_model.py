@@ -7,7 +7,7 @@ from botocore.loaders import Loader
 
 from infra import names
 from infra.dynamic.released_artifact import released_key
-from infra.settings.endpoint import MAX_NAME
+from infra.settings.endpoint_sections import MAX_NAME
 from infra.settings.model import MAX_ARTIFACT_KEY
 from tests.infra.settings.config import assert_broken, changed, settings
 

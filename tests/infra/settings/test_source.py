@@ -27,7 +27,7 @@ OTHERS = re.compile(
     r"this project: |(AWS General Reference|AWS Deep Learning Containers|(SageMaker|S3|ECR|IAM) guide|Triton( docs)?"
     r"|Pulumi docs|github\.com/distribution/reference|crontab\(5\)), |IANA Time Zone Database$"
 )
-UNITS = r"releases|seconds|minutes?|days|percent|milliseconds|gb|instances|invocations|requests|share"
+UNITS = r"releases|seconds|minutes?|days|percent|milliseconds|gb|mb|instances|invocations|requests|share"
 
 
 def named(key: Key) -> str:

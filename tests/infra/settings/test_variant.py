@@ -11,7 +11,7 @@ GPU_AMI, NEURON_AMI = "al2-ami-sagemaker-inference-gpu-3-1", "al2-ami-sagemaker-
 
 
 def test_the_defaults_are_those_of_the_articles() -> None:
-    variant = settings(VALID).endpoints["ranking"].variants["AllTraffic"]
+    variant = settings(VALID).endpoints["ranking"].instance_variants["AllTraffic"]
     assert variant.model == ModelArtifactSettings(artifact="artifacts/model_7.tar.gz")
     assert (variant.startup_health_check_seconds, variant.initial_variant_weight) == (60, 1.0)
     scaling = variant.autoscaling
@@ -21,7 +21,7 @@ def test_the_defaults_are_those_of_the_articles() -> None:
 
 def test_an_autoscaled_fleet_starts_with_its_minimum_and_a_fixed_one_with_one_instance() -> None:
     for config, count in ((VALID, 2), (changed("ranking.autoscaling", None), 1)):
-        assert settings(config).endpoints["ranking"].variants["AllTraffic"].instance_count == count
+        assert settings(config).endpoints["ranking"].instance_variants["AllTraffic"].instance_count == count
 
 
 @pytest.mark.parametrize(

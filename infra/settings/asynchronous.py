@@ -1,0 +1,106 @@
+"""The settings of an asynchronous endpoint, which queues its requests and writes its answers to S3."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, StringConstraints
+
+from infra.settings.kms import KmsKeyArn
+from infra.settings.location import S3Location
+from infra.settings.section import Effect, Section, rule, setting, unique
+
+_OUTPUT = "SageMaker API AsyncInferenceOutputConfig"
+_NOTIFICATION = "SageMaker API AsyncInferenceNotificationConfig"
+
+_TopicArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}$")]
+_Message = Literal["success", "error"]
+
+
+def _topic(message: str, name: str) -> Any:
+    return setting(
+        f"ARN of an existing SNS topic, in the stack's region, that receives a message for each {message}.",
+        default=None,
+        example=f"arn:aws:sns:ap-northeast-1:123456789012:{name}",
+        source=_NOTIFICATION,
+    )
+
+
+class AsynchronousSettings(Section):
+    """The queue of an asynchronous endpoint, and where its answers go (API `AsyncInferenceConfig`)."""
+
+    max_concurrent_invocations_per_instance: int | None = setting(
+        "Requests that SageMaker sends to an instance at the same time (MaxConcurrentInvocationsPerInstance). Default: "
+        "SageMaker's choice.",
+        default=None,
+        ge=1,
+        le=1000,
+        example=4,
+        source="SageMaker API AsyncInferenceClientConfig",
+    )
+    output_location: S3Location | None = setting(
+        "Address in S3 below which answers are written (S3OutputPath). Default: async/ENDPOINT/output in the stack's "
+        "bucket, which expires after bucket.resultExpirationDays.",
+        default=None,
+        example="s3://results-bucket/answers",
+        source=f"{_OUTPUT} (S3OutputPath)",
+    )
+    failure_location: S3Location | None = setting(
+        "Address in S3 below which failures are written (S3FailurePath). Default: async/ENDPOINT/failure in the "
+        "stack's bucket, which expires after bucket.resultExpirationDays.",
+        default=None,
+        example="s3://results-bucket/failures",
+        source=f"{_OUTPUT} (S3FailurePath)",
+    )
+    input_locations: Annotated[list[S3Location], AfterValidator(unique)] = setting(
+        "Addresses in S3 below which the execution role may read requests, in addition to async/ENDPOINT/input in the "
+        "stack's bucket.",
+        default_factory=list,
+        example=["s3://documents-bucket/scans"],
+        source="SageMaker guide, Asynchronous inference, Prerequisites; this project: the execution role reads nothing "
+        "else",
+        effect=Effect.NOTHING,
+        schema={"uniqueItems": True},
+    )
+    kms_key_arn: KmsKeyArn | None = setting(
+        "ARN of the KMS key, in the stack's region, that encrypts the answers (KmsKeyId). Default: the encryption of "
+        "the bucket.",
+        default=None,
+        example="arn:aws:kms:ap-northeast-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        source=f"{_OUTPUT} (KmsKeyId); this project: a key ARN, because the execution role is granted this key only",
+    )
+    notify: bool = setting(
+        "Create an SNS topic for answers and one for failures; a topic that is given here replaces its own.",
+        default=False,
+        example=True,
+        source=_NOTIFICATION,
+    )
+    success_topic_arn: _TopicArn | None = _topic("answer (SuccessTopic)", "answers")
+    error_topic_arn: _TopicArn | None = _topic("failure (ErrorTopic)", "failures")
+    include_response_in: Annotated[list[_Message], AfterValidator(unique)] = setting(
+        "The messages that contain the answer itself: success, error or both (IncludeInferenceResponseIn). SageMaker "
+        "includes answers of at most 128 KB.",
+        default_factory=list,
+        example=["success"],
+        source=f"{_NOTIFICATION} (IncludeInferenceResponseIn)",
+        schema={"uniqueItems": True},
+    )
+
+    @rule("includeResponseIn")
+    def response_without_topic(self) -> str | None:
+        """SageMaker API AsyncInferenceNotificationConfig."""
+        topics = {"success": self.success_topic_arn, "error": self.error_topic_arn}
+        if (
+            self.notify
+            or (missing := next((name for name in self.include_response_in if not topics[name]), None)) is None
+        ):
+            return None
+        return (
+            f"{missing} has no topic whose messages could contain the answer. Set {missing}TopicArn, or notify: true."
+        )
+
+    @rule("notify")
+    def notify_without_effect(self) -> str | None:
+        if self.notify and self.success_topic_arn and self.error_topic_arn:
+            return "creates no topic, because both are given. Remove the key, or the ARN of the topic to create."
+        return None

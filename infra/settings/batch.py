@@ -1,0 +1,153 @@
+"""The settings of a model that only batch transform jobs use: the defaults of the jobs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+
+from infra.aws import instance_types
+from infra.settings.environment import InstanceContainer, VariableName
+from infra.settings.kms import KmsKeyArn
+from infra.settings.location import S3Location
+from infra.settings.section import Effect, Section, rule, setting, unique, violation
+from infra.settings.variant import require_amd64
+
+_JOB = "SageMaker API CreateTransformJobRequest"
+MAX_PAYLOADS_MB = 100
+"""The payloads of all concurrent requests of an instance together."""
+
+
+def _instance_type(name: str) -> str:
+    require_amd64(name)
+    if name not in instance_types.transform_instance_types():
+        near = instance_types.transform_alternative(name)
+        raise violation(
+            "unknown-transform-instance-type",
+            f"{name!r} is not an instance type of batch transform (API TransformInstanceType). Use {near}.",
+        )
+    return name
+
+
+class BatchSettings(Section):
+    """Defaults of the transform jobs that `python -m infra batch` starts."""
+
+    instance_type: Annotated[str, AfterValidator(_instance_type)] = setting(
+        "An amd64 instance type of batch transform, which has fewer types than hosting (API TransformInstanceType).",
+        default="ml.c5.xlarge",
+        example="ml.m5.4xlarge",
+        source="SageMaker API TransformInstanceType; this project: amd64, the platform of AWS's Triton image",
+    )
+    instance_count: int = setting(
+        "Instances of a job. Each input object is transformed by one of them.",
+        default=1,
+        ge=1,
+        le=100,
+        example=2,
+        source="SageMaker API TransformResources (InstanceCount)",
+    )
+    max_concurrent_transforms: int = setting(
+        "Requests that are sent to an instance at the same time (MaxConcurrentTransforms).",
+        default=1,
+        ge=1,
+        le=100,
+        example=4,
+        source=f"{_JOB} (MaxConcurrentTransforms)",
+    )
+    max_payload_mb: int = setting(
+        "The largest request and answer in MB (MaxPayloadInMB).",
+        default=6,
+        ge=1,
+        le=100,
+        example=20,
+        source=f"{_JOB} (MaxPayloadInMB)",
+    )
+    strategy: Literal["SingleRecord", "MultiRecord"] = setting(
+        "How records become requests (BatchStrategy): SingleRecord, because Triton requires one request in each body.",
+        default="SingleRecord",
+        example="SingleRecord",
+        source="SageMaker API BatchStrategy",
+    )
+    environment: dict[VariableName, str] = setting(
+        "More environment variables of the container (API TransformEnvironmentMap).",
+        default_factory=dict,
+        example={"SAGEMAKER_TRITON_THREAD_COUNT": "8"},
+        max_length=16,
+        source="SageMaker API TransformEnvironmentMap; this project: the names of the container's variables",
+    )
+    invocation_timeout_seconds: int = setting(
+        "Seconds that the container may take to answer one request (InvocationsTimeoutInSeconds).",
+        default=600,
+        ge=1,
+        le=3600,
+        example=900,
+        source="SageMaker API ModelClientConfig (InvocationsTimeoutInSeconds)",
+    )
+    max_retries: int = setting(
+        "How often a failed request is repeated (InvocationsMaxRetries).",
+        default=3,
+        ge=0,
+        le=3,
+        example=1,
+        source="SageMaker API ModelClientConfig (InvocationsMaxRetries)",
+    )
+    input_locations: Annotated[list[S3Location], AfterValidator(unique)] = setting(
+        "Addresses in S3 below which the execution role may read records, in addition to batch/ENDPOINT in the stack's "
+        "bucket.",
+        default_factory=list,
+        example=["s3://records-bucket/orders"],
+        source="SageMaker API CreateTransformJobRequest (TransformInput); this project: the execution role reads "
+        "nothing else",
+        schema={"uniqueItems": True},
+    )
+    output_locations: Annotated[list[S3Location], AfterValidator(unique)] = setting(
+        "Addresses in S3 below which the execution role may write answers, in addition to batch/ENDPOINT in the "
+        "stack's bucket.",
+        default_factory=list,
+        example=["s3://records-bucket/answers"],
+        source="SageMaker API CreateTransformJobRequest (TransformOutput); this project: the execution role writes "
+        "nothing else",
+        schema={"uniqueItems": True},
+    )
+    kms_key_arn: KmsKeyArn | None = setting(
+        "ARN of the KMS key, in the stack's region, that encrypts the answers (KmsKeyId). Default: the encryption of "
+        "the bucket.",
+        default=None,
+        example="arn:aws:kms:ap-northeast-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        source="SageMaker API TransformOutput (KmsKeyId); this project: a key ARN, because the execution role is "
+        "granted this key only",
+    )
+
+    @rule("maxPayloadMb")
+    def payload_times_concurrency(self) -> str | None:
+        """SageMaker API CreateTransformJob, MaxPayloadInMB."""
+        product = self.max_concurrent_transforms * self.max_payload_mb
+        if product <= MAX_PAYLOADS_MB:
+            return None
+        return (
+            f"{self.max_payload_mb} MB for each of {self.max_concurrent_transforms} concurrent transforms are "
+            f"{product} MB; at most {MAX_PAYLOADS_MB} (CreateTransformJob, MaxPayloadInMB). Lower one of the two."
+        )
+
+    @rule("strategy")
+    def multi_record(self) -> str | None:
+        """Triton docs, KServe protocol: a body is one request."""
+        if self.strategy == "SingleRecord":
+            return None
+        return (
+            "MultiRecord joins several records in one body, and Triton accepts one request in a body. Remove the key."
+        )
+
+
+class BatchVariant(InstanceContainer):
+    """A model without an endpoint."""
+
+    batch: BatchSettings = setting(
+        "Create only the Model, for batch transform jobs, and no endpoint.",
+        source="SageMaker guide, Batch transform for inference with Amazon SageMaker AI",
+        effect=Effect.NOTHING,
+    )
+
+    @property
+    def target_instance_type(self) -> str:
+        return self.batch.instance_type

@@ -1,0 +1,40 @@
+"""Addresses in S3 in a stack's settings."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, StringConstraints
+
+from infra.settings.section import violation
+
+MAX_URI = 512
+"""Characters of an address in `AsyncInferenceOutputConfig` (API `DestinationS3Uri`)."""
+
+
+def _prefix(uri: str) -> str:
+    if "${" in uri:
+        raise violation(
+            "location-variable", f"{uri!r}: `${{…}}` is not expanded in stack files. Write out the address."
+        )
+    if not uri.isprintable() or "//" in uri.removeprefix("s3://") or not {"*", "?"}.isdisjoint(uri):
+        raise violation(
+            "location-characters",
+            f"{uri!r} has an empty part, a wildcard or a nonprintable character. Use a bucket and a plain prefix, such "
+            "as s3://bucket/results.",
+        )
+    return uri.rstrip("/")
+
+
+S3Location = Annotated[
+    str,
+    StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$", max_length=MAX_URI),
+    AfterValidator(_prefix),
+]
+"""A bucket and a prefix, without the slash at its end."""
+
+
+def bucket_and_prefix(location: str) -> tuple[str, str]:
+    """The bucket of an address, and the prefix with a slash at its end; empty for the whole bucket."""
+    bucket, _, prefix = location.removeprefix("s3://").partition("/")
+    return bucket, f"{prefix}/" if prefix else ""
