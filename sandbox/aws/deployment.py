@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.aws.cloudwatch import backend_of
 from sandbox.aws.conditions import Conditions
-from sandbox.aws.fleet import NO_CAPACITY, Fleet, ProvisioningError, Variant
+from sandbox.aws.fleet import Fleet, ProvisioningError, Variant
 from sandbox.aws.rollout import Rollout
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ class CapacityUpdate(threading.Thread):
             grows = variant.instance_type is not None and variant.desired_count > variant.current_count
             if grows and self._conditions.lacks_capacity(str(variant.instance_type)):
                 variant.desired_count = variant.current_count
-                reason = NO_CAPACITY
+                reason = self._endpoint.place.no_capacity()
             variant.current_count, variant.current_weight = variant.desired_count, variant.desired_weight
             variant.enter(None)
         self._endpoint.enter("InService", reason)

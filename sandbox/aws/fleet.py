@@ -28,12 +28,6 @@ from sandbox.aws.serverless import STARTUP_SECONDS, Execution, Function, is_serv
 #: SageMaker's own limit where the configuration names none ("How containers serve requests": 8 minutes after startup).
 DEFAULT_HEALTH_CHECK_SECONDS = 480
 
-#: https://github.com/aws/deep-learning-containers/pull/6673
-NO_CAPACITY = (
-    "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error. "
-    "Please retry using a different ML instance type or after some time."
-)
-
 _PING_INTERVAL_SECONDS = 0.1
 
 
@@ -53,6 +47,24 @@ class Place:
     @property
     def log_group(self) -> str:
         return f"/aws/sagemaker/Endpoints/{self.endpoint}"
+
+    def log_stream(self, variant: str) -> str:
+        """A new instance's log stream."""
+        return f"{variant}/i-{secrets.token_hex(8)}0"
+
+    def no_capacity(self) -> str:
+        """https://github.com/aws/deep-learning-containers/pull/6673"""
+        return (
+            "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error. "
+            "Please retry using a different ML instance type or after some time."
+        )
+
+    def ping_failed(self, variant: str) -> str:
+        """https://github.com/aws/amazon-sagemaker-examples/issues/210"""
+        return (
+            f"The primary container for production variant {variant} did not pass the ping health check. "
+            "Please check CloudWatch logs for this endpoint."
+        )
 
 
 @dataclass
@@ -232,7 +244,7 @@ class Fleet:
     def _provision(self, conditions: Conditions) -> None:
         for variant in self.variants:
             if variant.instance_type is not None and conditions.lacks_capacity(variant.instance_type):
-                raise ProvisioningError(NO_CAPACITY)
+                raise ProvisioningError(self._place.no_capacity())
         conditions.wait("provisioningSeconds", self._stopping)
         self.go_on()
 
@@ -245,12 +257,12 @@ class Fleet:
         variant.resolved_image, variant.platform = stored.reference, stored.platform
 
     def _start_container(self, variant: Variant, launch: Launch, conditions: Conditions) -> None:
-        variant.log_stream = f"{variant.name}/i-{secrets.token_hex(8)}0"
+        variant.log_stream = self._place.log_stream(variant.name)
         log = Log(self._place, variant.log_stream)
         if variant.platform != platform_of(variant.instance_type):
             # What the kernel of a Graviton instance says to an image for linux/amd64.
             log("exec /opt/nvidia/nvidia_entrypoint.sh: exec format error")
-            raise _ping_failed(variant)
+            raise self._ping_failed(variant)
         directory = self._directory / variant.name
         archive = self._download(variant, directory)
         environment = variant.container.get("Environment", {})
@@ -276,7 +288,7 @@ class Fleet:
                     "ensure that the object located at the URL is a valid tar.gz archive."
                 ) from None
             except ServeError:
-                raise _ping_failed(variant) from None
+                raise self._ping_failed(variant) from None
 
     def _download(self, variant: Variant, directory: Path) -> Path:
         directory.mkdir(parents=True)
@@ -307,17 +319,12 @@ class Fleet:
             limit = variant.settings.get("ContainerStartupHealthCheckTimeoutInSeconds", default)
         while not variant.server.ping():
             if variant.server.exited is not None or time.monotonic() - began > limit:
-                raise _ping_failed(variant)
+                raise self._ping_failed(variant)
             self._stopping.wait(_PING_INTERVAL_SECONDS)
             self.go_on()
 
-
-def _ping_failed(variant: Variant) -> ProvisioningError:
-    # https://github.com/aws/amazon-sagemaker-examples/issues/210
-    return ProvisioningError(
-        f"The primary container for production variant {variant.name} did not pass the ping health check. "
-        "Please check CloudWatch logs for this endpoint."
-    )
+    def _ping_failed(self, variant: Variant) -> ProvisioningError:
+        return ProvisioningError(self._place.ping_failed(variant.name))
 
 
 class Log:

@@ -6,18 +6,21 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sandbox.aws.endpoint import Endpoint
 from sandbox.aws.fleet import Variant
 from sandbox.aws.protocol import RequestContext
+
+if TYPE_CHECKING:
+    from sandbox.aws.transform import Job
 
 Answer = dict[str, Any]
 
 
 @dataclass
 class Definition:
-    """A model or an endpoint configuration: the request that made it, and what AWS added."""
+    """A model, an endpoint configuration or a transform job: the request that made it, and what AWS added."""
 
     request: Mapping[str, Any]
     arn: str
@@ -32,6 +35,7 @@ class Hosting:
         self.models: dict[str, Definition] = {}
         self.configs: dict[str, Definition] = {}
         self.endpoints: dict[str, Endpoint] = {}
+        self.jobs: dict[str, Job] = {}
 
     def endpoint(self, name: str) -> Endpoint | None:
         return self.endpoints.get(name.lower())
@@ -67,7 +71,7 @@ def summaries_of(kind: str, definitions: Iterable[Definition]) -> list[Answer]:
 
 def page_of(member: str, kind: str, items: list[Answer], params: Mapping[str, Any]) -> Answer:
     """A page of a list operation: filtered, newest first unless asked otherwise, 10 items unless asked otherwise."""
-    sort_by = {"Name": f"{kind}Name", "Status": "EndpointStatus"}.get(params.get("SortBy", ""), "CreationTime")
+    sort_by = {"Name": f"{kind}Name", "Status": f"{kind}Status"}.get(params.get("SortBy", ""), "CreationTime")
     descending = params.get("SortOrder", "Descending") == "Descending"
     chosen = [item for item in items if _chosen(item, kind, params)]
     chosen.sort(key=lambda item: item[sort_by], reverse=descending)

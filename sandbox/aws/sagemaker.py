@@ -33,6 +33,7 @@ from sandbox.aws.models import ExecutionRole, check_model, containers_of, has_in
 from sandbox.aws.protocol import AwsError, RequestContext, invalid, not_in_sandbox
 from sandbox.aws.rollout import Rollout
 from sandbox.aws.serverless import check_concurrency, check_serverless, is_serverless
+from sandbox.aws.transform import TransformJobs
 
 ScalableVariants = Callable[[str, str, str], set[str]]
 Deregister = Callable[[str, str, str], None]
@@ -59,11 +60,13 @@ class SageMaker:
         self._scalable_variants = scalable_variants
         self._deregister = deregister
         self._lock = threading.RLock()
+        jobs = TransformJobs(self._model, directory.parent / "transform-jobs", launch)
         self._operations: Mapping[str, Callable[[Hosting, Answer, RequestContext], Answer | None]] = {
             "AddTags": self._add_tags,
             "CreateEndpoint": self._create_endpoint,
             "CreateEndpointConfig": self._create_endpoint_config,
             "CreateModel": self._create_model,
+            "CreateTransformJob": jobs.create,
             "DeleteEndpoint": self._delete_endpoint,
             "DeleteEndpointConfig": self._delete_endpoint_config,
             "DeleteModel": self._delete_model,
@@ -71,10 +74,13 @@ class SageMaker:
             "DescribeEndpoint": self._describe_endpoint,
             "DescribeEndpointConfig": self._describe_endpoint_config,
             "DescribeModel": self._describe_model,
+            "DescribeTransformJob": jobs.describe,
             "ListEndpointConfigs": self._list_endpoint_configs,
             "ListEndpoints": self._list_endpoints,
             "ListModels": self._list_models,
             "ListTags": self._list_tags,
+            "ListTransformJobs": jobs.list,
+            "StopTransformJob": jobs.stop,
             "UpdateEndpoint": self._update_endpoint,
             "UpdateEndpointWeightsAndCapacities": self._update_endpoint_weights_and_capacities,
         }
@@ -86,11 +92,13 @@ class SageMaker:
             return self._operations[operation](self._hostings[context.account, context.region], params, context)
 
     def close(self) -> None:
-        """Ends every endpoint's containers."""
+        """Ends every container of endpoints and jobs."""
         with self._lock:
-            endpoints = [endpoint for hosting in self._hostings.values() for endpoint in hosting.endpoints.values()]
-        with ThreadPoolExecutor(len(endpoints) + 1) as at_once:
-            list(at_once.map(Endpoint.close, endpoints))
+            hostings = list(self._hostings.values())
+            ends: list[Callable[[], None]] = [each.close for hosting in hostings for each in hosting.endpoints.values()]
+            ends += [job.run.stop for hosting in hostings for job in hosting.jobs.values()]
+        with ThreadPoolExecutor(len(ends) + 1) as at_once:
+            list(at_once.map(lambda end: end(), ends))
 
     def _create_model(self, hosting: Hosting, params: Answer, context: RequestContext) -> Answer:
         name = params["ModelName"]
@@ -277,6 +285,7 @@ class SageMaker:
             *hosting.models.values(),
             *hosting.configs.values(),
             *hosting.endpoints.values(),
+            *hosting.jobs.values(),
         )
         for resource in resources:
             if resource.arn == arn.lower():
@@ -322,7 +331,7 @@ class SageMaker:
 #: What AWS adds to a variant that says nothing of it (API_ProductionVariant, InitialVariantWeight).
 _NEW_VARIANT = {"InitialVariantWeight": 1.0}
 
-_KINDS = {"model": "model", "endpoint-config": "endpoint configuration", "endpoint": "endpoint"}
+_KINDS = {"model": "model", "endpoint-config": "endpoint configuration", "endpoint": "endpoint", "transform-job": "job"}
 
 
 def _in_progress(endpoint: Endpoint) -> AwsError:

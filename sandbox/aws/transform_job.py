@@ -1,0 +1,301 @@
+"""A transform job under way: it reads objects, asks the model's Triton, and writes one object for each that it read."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sandbox.aws.fleet import Fleet, Log, Place, ProvisioningError, Variant
+from sandbox.aws.model_server import Launch
+from sandbox.aws.models import ExecutionRole, containers_of
+from sandbox.aws.protocol import AwsError, RequestContext
+from sandbox.aws.role_s3 import RoleS3, S3Error
+from sandbox.aws.s3_location import S3Location
+from sandbox.aws.transform_data import DEFAULT_PAYLOAD_MB, DataError, Layout, Request
+
+#: API_ModelClientConfig.
+DEFAULT_TIMEOUT_SECONDS = 600
+DEFAULT_RETRIES = 3
+
+#: Requests in flight, however many instances a job has: all of them are one Triton here.
+_MOST_REQUESTS = 32
+
+_LOG_GROUP = "/aws/sagemaker/TransformJobs"
+
+Sources = Mapping[S3Location, S3Location]
+"""The output object of each input object, in the order of the input."""
+
+
+class StoppedError(Exception):
+    """The job is to stop."""
+
+
+class InvocationError(Exception):
+    """The container does not answer a request with 2XX.
+
+    Attributes:
+        is_clients: whether it blames the request (4XX). That FailureReason is a ClientError then, and an AlgorithmError
+            for 5XX or no answer, is inferred from what people report of both.
+        lines: of the data log.
+    """
+
+    def __init__(self, is_clients: bool, lines: list[str]) -> None:
+        super().__init__(lines[0])
+        self.is_clients = is_clients
+        self.lines = lines
+
+
+@dataclass(frozen=True)
+class JobPlace(Place):
+    """Where a job lives; `endpoint` is its name."""
+
+    @property
+    def log_group(self) -> str:
+        return _LOG_GROUP
+
+    def log_stream(self, variant: str) -> str:
+        """Developer guide, logging-cloudwatch: `[job name]/[instance ID]-[epoch timestamp]`."""
+        return f"{super().log_stream(variant)}-{int(time.time())}"
+
+    def no_capacity(self) -> str:
+        """As DIAGNijmegen/rse-grand-challenge meets it."""
+        return (
+            "CapacityError: Unable to provision requested ML compute capacity. "
+            "Please retry using a different ML instance type."
+        )
+
+    def ping_failed(self, variant: str) -> str:
+        """No report has these words."""
+        return (
+            "AlgorithmError: The primary container did not pass the ping health check. "
+            "Please check CloudWatch logs for this job."
+        )
+
+
+class TransformJob(threading.Thread):
+    """One job; `request` is botocore's CreateTransformJobRequest, `model` the CreateModelInput of its model.
+
+    Attributes:
+        status: TransformJobStatus.
+    """
+
+    def __init__(
+        self,
+        request: Mapping[str, Any],
+        model: Mapping[str, Any],
+        layout: Layout,
+        directory: Path,
+        launch: Launch | None,
+        context: RequestContext,
+    ) -> None:
+        name, resources = request["TransformJobName"], request["TransformResources"]
+        super().__init__(name=f"transform job {name}", daemon=True)
+        self.status = "InProgress"
+        self.failure_reason: str | None = None
+        self.started: datetime | None = None
+        self.ended: datetime | None = None
+        self.modified = datetime.now(UTC)
+        self._request = request
+        self._layout = layout
+        self._context = context
+        self._s3 = RoleS3(ExecutionRole(model["ExecutionRoleArn"]), context)
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        settings = {"VariantName": name, "InstanceType": resources["InstanceType"]}
+        self._variant = Variant(settings, _with_environment(request, model), resources["InstanceCount"], 1.0)
+        self._place = JobPlace(context.account, context.region, name, directory / name)
+        self._fleet = Fleet(self._place, name, [self._variant], launch)
+        self._data_log: Callable[[str], None] = lambda line: None
+        # 1 where it is unset or 0 and the container has no /execution-parameters, which Triton has not.
+        self._concurrent = request.get("MaxConcurrentTransforms") or 1
+        client = request.get("ModelClientConfig", {})
+        self._timeout_seconds = client.get("InvocationsTimeoutInSeconds", DEFAULT_TIMEOUT_SECONDS)
+        self._retries = client.get("InvocationsMaxRetries", DEFAULT_RETRIES)
+
+    def stop(self) -> None:
+        """It asks and writes nothing more, and ends as Stopped."""
+        with self._lock:
+            if self.status == "InProgress":
+                self._enter("Stopping")
+        self._stopping.set()
+        self._fleet.stop()
+
+    def run(self) -> None:
+        reason = None
+        try:
+            reason = self._transform()
+        except ProvisioningError as error:
+            reason = str(error)
+        except (S3Error, AwsError, DataError) as error:
+            reason = f"ClientError: {error}"
+        except StoppedError:
+            pass
+        except Exception as error:
+            traceback.print_exc()
+            reason = f"InternalServerError: the sandbox failed: {error!r}"
+        self._fleet.stop()
+        with self._lock:
+            self.ended = datetime.now(UTC)
+            if self._stopping.is_set():
+                self._enter("Stopped")
+                return
+            self.failure_reason = reason and reason[:1024]
+            self._enter("Failed" if reason else "Completed")
+
+    def _enter(self, status: str) -> None:
+        self.status, self.modified = status, datetime.now(UTC)
+
+    def _transform(self) -> str | None:
+        """Does all of it; returns the FailureReason of a job that went to its end with objects that failed."""
+        sources = self._sources()
+        self._fleet.start(self._context.conditions)
+        if self._variant.server is None:
+            raise ProvisioningError("No Triton runs here: the sandbox has SageMaker's control plane only.")
+        self.started = datetime.now(UTC)
+        self._data_log = Log(self._place, f"{self._variant.log_stream}/data-log")
+        strategy = "SINGLE_RECORD" if self._layout.single_record else "MULTI_RECORD"
+        payload = self._request.get("MaxPayloadInMB", DEFAULT_PAYLOAD_MB)
+        self._say(f"MaxConcurrentTransforms={self._concurrent}, MaxPayloadInMB={payload}, BatchStrategy={strategy}")
+        workers = min(self._concurrent * self._request["TransformResources"]["InstanceCount"], _MOST_REQUESTS)
+        with ThreadPoolExecutor(workers) as pool:
+            asked = [(source, self._ask(source, pool)) for source in sources]
+            reasons = [self._finish(source, sources[source], ask) for source, ask in asked]
+        return next(filter(None, reasons), None)
+
+    def _sources(self) -> Sources:
+        """The input, and where each output goes.
+
+        Its name is what follows the last slash of the prefix, with `.out` (batch-transform: `input1.csv` becomes
+        `input1.csv.out`); below a manifest's prefix it is the whole relative path (inferred).
+
+        Raises:
+            S3Error: the role may not read it.
+            DataError: there is none.
+        """
+        source = self._request["TransformInput"]["DataSource"]["S3DataSource"]
+        target = S3Location.parse(self._request["TransformOutput"]["S3OutputPath"])
+        at = S3Location.parse(source["S3Uri"])
+        if source["S3DataType"] == "ManifestFile":
+            prefix, *paths = _manifest(self._s3.read(at.bucket, at.key))
+            start = S3Location.parse(prefix)
+            found = {S3Location(start.bucket, start.key + path): path for path in paths}
+        else:
+            skipped = len(at.key.rpartition("/")[0])
+            keys = self._s3.keys(at.bucket, at.key)
+            # A key that ends in a slash is a folder that S3's console made.
+            found = {S3Location(at.bucket, key): key[skipped:] for key in keys if not key.endswith("/")}
+        if not found:
+            raise DataError(f"No S3 objects found under {source['S3Uri']}")
+        return {each: target.below(f"{name}.out") for each, name in found.items()}
+
+    def _ask(self, source: S3Location, pool: ThreadPoolExecutor) -> Asked | DataError | S3Error:
+        """Reads an object and sends its requests, which are answered while the next objects are read."""
+        try:
+            requests = self._layout.requests(self._s3.read(source.bucket, source.key))
+        except (DataError, S3Error) as error:
+            return error
+        return Asked(requests, [pool.submit(self._invoke, request.body) for request in requests])
+
+    def _finish(self, source: S3Location, target: S3Location, asked: Asked | DataError | S3Error) -> str | None:
+        """Writes the output of an object, whole or not at all; the reason of its failure, which others do not share
+        (batch-transform-errors)."""
+        try:
+            if not isinstance(asked, Asked):
+                raise asked
+            answers = [answer.result() for answer in asked.answers]
+            output = self._layout.assemble(asked.requests, answers)
+            if self._stopping.is_set():
+                raise StoppedError
+            settings = self._request["TransformOutput"]
+            self._s3.write(target.bucket, target.key, output, settings.get("Accept", ""), settings.get("KmsKeyId"))
+            return None
+        except InvocationError as error:
+            lines, kind = error.lines, "ClientError" if error.is_clients else "AlgorithmError"
+        except (DataError, S3Error, AwsError) as error:
+            lines, kind = [str(error)], "ClientError"
+        if isinstance(asked, Asked):
+            for answer in asked.answers:
+                answer.cancel()
+        for line in lines:
+            self._say(f"{source.bucket}/{source.key}: {line}")
+        return f"{kind}: See job logs for more information"
+
+    def _invoke(self, body: bytes) -> bytes:
+        """The container's answer to one request; one that fails for no fault of its own is sent again (that one of 4XX
+        is not is inferred)."""
+        settings = self._request
+        headers = {"Content-Type": settings["TransformInput"].get("ContentType", "")}
+        if accept := settings["TransformOutput"].get("Accept"):
+            headers["Accept"] = accept
+        assert self._variant.server is not None
+        for attempt in range(self._retries + 1):
+            if self._stopping.is_set():
+                raise StoppedError
+            is_last = attempt == self._retries
+            try:
+                status, _, answer = self._variant.server.invoke(body, headers, self._timeout_seconds)
+            except OSError:
+                # https://github.com/aws/sagemaker-python-sdk/issues/1951
+                if is_last:
+                    raise InvocationError(False, ["Unable to get response from algorithm"]) from None
+                continue
+            if 200 <= status < 300:
+                return answer
+            if is_last or status < 500:
+                # https://github.com/aws/sagemaker-tensorflow-serving-container/issues/93
+                text = answer.decode(errors="replace").splitlines()
+                lines = [f"Bad HTTP status received from algorithm: {status}", "", "Message:", *text]
+                raise InvocationError(status < 500, lines)
+        raise AssertionError("a last attempt returns or raises")
+
+    def _say(self, line: str) -> None:
+        """A line of the data log, in the form of https://github.com/aws/amazon-sagemaker-examples/issues/3948."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
+        self._data_log(f"{now}:[sagemaker logs]: {line}")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An input object whose requests are under way."""
+
+    requests: list[Request]
+    answers: list[Future[bytes]]
+
+
+def _with_environment(request: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
+    """The model with what its container gets in a job: the Environments of both, that of the job first, and what
+    SageMaker adds (developer guide, your-algorithms-batch-code)."""
+    strategy = {"SingleRecord": "SINGLE_RECORD", "MultiRecord": "MULTI_RECORD"}.get(request.get("BatchStrategy", ""))
+    given = {
+        "SAGEMAKER_MAX_PAYLOAD_IN_MB": request.get("MaxPayloadInMB"),
+        "SAGEMAKER_BATCH_STRATEGY": strategy,
+        "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": request.get("MaxConcurrentTransforms"),
+    }
+    container = containers_of(model)[0]
+    environment = {
+        **container.get("Environment", {}),
+        **request.get("Environment", {}),
+        "SAGEMAKER_BATCH": "true",
+        **{name: str(value) for name, value in given.items() if value is not None},
+    }
+    return {**model, "PrimaryContainer": {**container, "Environment": environment}}
+
+
+def _manifest(content: bytes) -> list[str]:
+    """The prefix of a manifest and the paths below it (API_TransformS3DataSource)."""
+    try:
+        first, *paths = json.loads(content)
+        prefix = first["prefix"]
+    except (ValueError, TypeError, KeyError):
+        prefix, paths = None, []
+    if not isinstance(prefix, str) or not all(isinstance(path, str) for path in paths):
+        raise DataError("The manifest must be a JSON array of an object with 'prefix' and of relative paths")
+    return [prefix, *paths]
