@@ -7,15 +7,14 @@ endpoint configuration, or a model of one, that an endpoint serves or is heading
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from sandbox.aws.async_settings import AsyncSettings, check_async_config, check_same_kind
-from sandbox.aws.cloudwatch import backend_of
 from sandbox.aws.endpoint import IN_PROGRESS, Endpoint
+from sandbox.aws.endpoint_rules import check_change, check_conversion, check_variants, rollout_of
 from sandbox.aws.fleet import Fleet, Place, Variant
 from sandbox.aws.hosting import (
     Answer,
@@ -29,10 +28,9 @@ from sandbox.aws.hosting import (
     tags_of,
 )
 from sandbox.aws.model_server import Launch
-from sandbox.aws.models import ExecutionRole, check_model, containers_of, has_instance_store
+from sandbox.aws.models import check_model, containers_of
 from sandbox.aws.protocol import AwsError, RequestContext, invalid, not_in_sandbox
-from sandbox.aws.rollout import Rollout
-from sandbox.aws.serverless import check_concurrency, check_serverless, is_serverless
+from sandbox.aws.serverless import check_serverless
 from sandbox.aws.transform import TransformJobs
 
 ScalableVariants = Callable[[str, str, str], set[str]]
@@ -136,7 +134,7 @@ class SageMaker:
             raise invalid(f'Cannot create already existing endpoint configuration "{arn}".')
         request = {**params, "ProductionVariants": [{**_NEW_VARIANT, **v} for v in params["ProductionVariants"]]}
         variants = request["ProductionVariants"] + request.get("ShadowProductionVariants", [])
-        _check_variants(variants)
+        check_variants(variants)
         check_async_config(request)
         models = {name: self._model(hosting, name, context).request for name in {v["ModelName"] for v in variants}}
         check_serverless(request, models)
@@ -173,7 +171,7 @@ class SageMaker:
         endpoint = Endpoint(place, arn, tags_of(params))
         variants = self._variants(hosting, config, {}, context)
         policy = params.get("DeploymentConfig")
-        rollout = _rollout(policy, None, variants, context)
+        rollout = rollout_of(policy, None, variants, context)
         fleet = self._fleet(place, config, variants)
         hosting.endpoints[name.lower()] = endpoint
         endpoint.deploy(fleet, policy, rollout, context.conditions)
@@ -193,8 +191,8 @@ class SageMaker:
         check_same_kind(endpoint.name, served, AsyncSettings.of(config.request))
         self._check_scalable_variants(endpoint, config, context)
         variants = self._variants(hosting, config, _retained(endpoint, params), context)
-        _check_conversion(endpoint, variants)
-        rollout = _rollout(policy, endpoint.fleet, variants, context)
+        check_conversion(endpoint, variants)
+        rollout = rollout_of(policy, endpoint.fleet, variants, context)
         fleet = self._fleet(endpoint.place, config, variants)
         endpoint.deploy(fleet, policy, rollout, context.conditions)
         return {"EndpointArn": endpoint.arn}
@@ -210,7 +208,7 @@ class SageMaker:
                 served = ", ".join(endpoint.config_names)
                 message = f'The variant name(s) "{name}" is/are not present within endpoint configuration "{served}".'
                 raise invalid(message)
-            _check_change(variant, change)
+            check_change(variant, change)
         endpoint.scale(changes, context.conditions)
         return {"EndpointArn": endpoint.arn}
 
@@ -345,69 +343,6 @@ def _in_use(what: str, endpoint: Endpoint) -> AwsError:
         "(The sandbox refuses this; AWS would delete it and break the endpoint.)"
     )
     return invalid(message)
-
-
-def _check_variants(variants: list[Answer]) -> None:
-    """What a configuration's variants must have beyond their shapes (API_ProductionVariant); the wording is ours."""
-    repeated = [name for name, times in Counter(v["VariantName"] for v in variants).items() if times > 1]
-    if repeated:
-        raise invalid(f"Variant names must be unique within an endpoint configuration: {', '.join(repeated)}.")
-    for variant in variants:
-        name = variant["VariantName"]
-        if "ModelName" not in variant or "InstancePools" in variant:
-            raise not_in_sandbox("a variant without ModelName (inference components), or with InstancePools,")
-        if not is_serverless(variant):
-            for member in ("InstanceType", "InitialInstanceCount"):
-                if member not in variant:
-                    raise invalid(f"Variant {name} must have {member}, or ServerlessConfig.")
-            if "VolumeSizeInGB" in variant and has_instance_store(variant["InstanceType"]):
-                raise invalid(
-                    "VolumeSize parameter is not allowed for the selected Instance type "
-                    f"{variant['InstanceType']}"  # as reported in autogluon/autogluon-cloud#50
-                )
-
-
-def _check_conversion(endpoint: Endpoint, variants: Iterable[Variant]) -> None:
-    """Instances become serverless at no update; serverless becomes instances, and stays so (developer guide,
-    serverless-endpoints, "Feature exclusions"). The wording is ours."""
-    old = endpoint.fleet.variants if endpoint.fleet else []
-    if any(v.serverless is None for v in old) and any(v.serverless is not None for v in variants):
-        raise invalid(f'Cannot update the real-time endpoint "{endpoint.arn}" to a serverless endpoint configuration.')
-
-
-def _check_change(variant: Variant, change: Mapping[str, Any]) -> None:
-    """A serverless variant has concurrency, one with instances has a count; the wording is ours."""
-    if variant.serverless is None and "ServerlessUpdateConfig" in change:
-        raise invalid(f"Variant {variant.name} is not serverless: it has no ServerlessUpdateConfig.")
-    if variant.serverless is not None and "DesiredInstanceCount" in change:
-        raise invalid(f"Variant {variant.name} is serverless: it has no DesiredInstanceCount.")
-    if variant.serverless is not None:
-        check_concurrency({**variant.serverless, **change.get("ServerlessUpdateConfig", {})})
-
-
-def _rollout(
-    policy: Mapping[str, Any] | None, old: Fleet | None, variants: list[Variant], context: RequestContext
-) -> Rollout:
-    """How to get from the fleet in service to these variants. Raises `AwsError` for a policy that AWS refuses."""
-    rollout = Rollout.of(policy, [variant.instance_type for variant in variants if variant.instance_type is not None])
-    counts = {variant.name: variant.desired_count for variant in variants}
-    alarms = backend_of(context.account, context.region).alarms
-    rollout.check([variant.name for variant in old.variants] if old else None, counts, lambda name: name in alarms)
-    for variant in variants:
-        _check_alarms_readable(variant, [alarms[name].alarm_arn for name in rollout.alarms])
-    return rollout
-
-
-def _check_alarms_readable(variant: Variant, alarm_arns: Iterable[str]) -> None:
-    """ "Ensure that your IAM execution role has permission to perform the cloudwatch:DescribeAlarms action on the
-    auto-rollback alarms you specify" (developer guide, deployment-guardrails-configuration); the wording is ours.
-    """
-    role = ExecutionRole(variant.model["ExecutionRoleArn"])
-    if unreadable := [arn for arn in alarm_arns if not role.allows("cloudwatch:DescribeAlarms", arn)]:
-        raise invalid(
-            f"The execution role {role.arn} of variant {variant.name} is not allowed to perform "
-            f"cloudwatch:DescribeAlarms on the alarm(s) [{', '.join(unreadable)}] in AutoRollbackConfiguration."
-        )
 
 
 def _retained(endpoint: Endpoint, params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
