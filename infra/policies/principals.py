@@ -195,6 +195,7 @@ def _storage(stack: StackNames) -> Iterator[Statement]:
         "BatchCheckLayerAvailability BatchGetImage InitiateLayerUpload UploadLayerPart CompleteLayerUpload PutImage"
     )
     yield allow("Repository", "ecr", keep_repository, stack.repository_arn)
+    yield allow("RegistryToken", "ecr", "GetAuthorizationToken", "*")  # it accepts no resource
     if stack.image_arns:
         yield allow("MirroredImage", "ecr", "BatchGetImage GetDownloadUrlForLayer", stack.image_arns)
 

@@ -159,6 +159,7 @@ def test_variants_have_models_and_alarms_of_their_own() -> None:
         ("s3:GetObjectVersion", "arn:aws:s3:::sagemaker-models/artifacts/model_7.tar.gz"),
         ("sns:Publish", TOPIC),
         ("ecr:PutImage", arn("ecr", "repository/sagemaker-tritonserver")),
+        ("ecr:GetAuthorizationToken", "*"),
         ("ecr:BatchGetImage", "arn:aws:ecr:ap-northeast-1:941853720454:repository/sagemaker-tritonserver"),
         ("logs:FilterLogEvents", arn("logs", "log-group:/aws/sagemaker/Endpoints/sagemaker-endpoint:*")),
     ],
