@@ -254,7 +254,7 @@ def test_the_deployer_passes_and_scales_for_sagemaker_only(request_: Request) ->
 def test_only_what_takes_no_resource_is_allowed_on_all() -> None:
     for documents in (deployer(), release_operator()):
         on_all = {each["Sid"] for one in documents for each in one["Statement"] if each["Resource"] == "*"}
-        assert on_all <= {"FindModels", "ReadAlarms", "ReadMetrics", "ReadAutoscaling"}
+        assert on_all <= {"FindModels", "ReadAlarms", "ReadMetrics", "ReadAutoscaling", "RegistryToken"}
         assert not [action for action in actions(documents) if action.endswith(":*")]
 
 
