@@ -46,7 +46,7 @@ class SageMakerRuntime:
                 raise not_in_sandbox(f"InvokeEndpoint with {member}")
         name, target = params["EndpointName"], params.get("TargetVariant")
         endpoint = self._endpoint(name, context)
-        if endpoint.fleet is not None and endpoint.fleet.asynchronous is not None:
+        if endpoint.is_asynchronous:
             # "The presence of an asynchronous inference configuration … implies that the endpoint can only receive
             # asynchronous invocations" (developer guide, async-inference); the wording is ours.
             message = f"Endpoint {name} is asynchronous and does not accept InvokeEndpoint. Use InvokeEndpointAsync."
