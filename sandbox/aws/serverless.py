@@ -44,9 +44,8 @@ _OF_INSTANCES = (
 )
 
 #: Members of a configuration that a serverless variant excludes (developer guide, serverless-endpoints, "Feature
-#: exclusions"; CreateEndpointConfigInput, CrossRegionTrafficConfig; AsyncInferenceConfig and the shadow are inferred).
+#: exclusions"; CreateEndpointConfigInput, CrossRegionTrafficConfig; the shadow is inferred).
 _EXCLUDED = (
-    "AsyncInferenceConfig",
     "CrossRegionTrafficConfig",
     "DataCaptureConfig",
     "ExplainerConfig",
@@ -171,6 +170,10 @@ class Function:
             if healthy and not self.provisioned:
                 self._end()
             return healthy
+
+    @property
+    def pid(self) -> int | None:
+        return self._server.pid if self._server is not None else None
 
     @property
     def exited(self) -> int | None:
