@@ -44,8 +44,9 @@ _OF_INSTANCES = (
 )
 
 #: Members of a configuration that a serverless variant excludes (developer guide, serverless-endpoints, "Feature
-#: exclusions"; CreateEndpointConfigInput, CrossRegionTrafficConfig; the shadow is inferred).
+#: exclusions"; CreateEndpointConfigInput, CrossRegionTrafficConfig; AsyncInferenceConfig and the shadow are inferred).
 _EXCLUDED = (
+    "AsyncInferenceConfig",
     "CrossRegionTrafficConfig",
     "DataCaptureConfig",
     "ExplainerConfig",

@@ -12,9 +12,9 @@ from infra.triton.serve_script import ServeError
 class ScriptedServer:
     """A model server that gives the answer, with the status and after the seconds, that its environment says.
 
-    `ANSWER` of `*` is the request itself; an answer is repeated `TIMES`. A request that contains the text in `BAD` gets
-    400. `STATUSES` are those of the first answers, as `500,200`. The log tells when the server starts and ends, and with
-    `SHOW` its environment.
+    `ANSWER` of `*` is the request itself; an answer is repeated `TIMES`. A request that contains the text in `BAD`
+    gets 400. `STATUSES` are those of the first answers, as `500,200`. The log tells when the server starts and ends,
+    and with `SHOW` its environment.
     """
 
     pid = None
