@@ -19,6 +19,8 @@ COMMANDS = {
     "schema": "Write the JSON Schema of stack files.",
     "policy": "Print the IAM policies that a principal of a stack requires.",
     "model": "Check, run, list and pack model repositories.",
+    "invoke": "Send a request to an endpoint, and print the response.",
+    "batch": "Run batch transform jobs with the Model of an endpoint.",
     "release": "Show or stop the release of a stack's endpoint, and list earlier ones.",
 }
 """The modules of `infra.cli` that are commands, each with the first sentence of its help."""

@@ -64,6 +64,9 @@ BACKLOG_WITHOUT_CAPACITY = "backlog-without-capacity"
 LOG_GROUPS = "/aws/sagemaker/Endpoints"
 """Prefix of the endpoints' log groups, and the CloudWatch namespace of their instances' metrics."""
 
+TRANSFORM_LOG_GROUP = "/aws/sagemaker/TransformJobs"
+"""The log group of the containers of all transform jobs; a job's streams begin with its name."""
+
 
 def of_stack(stack: str) -> str:
     """A stack's name as a part of other names: lower-case letters, digits and single hyphens, at most `MAX_STACK`
@@ -103,10 +106,6 @@ def alarm(watched: str, purpose: str) -> str:
 def stop_alarm(config_name: str) -> str:
     """The alarm with which `python -m infra release stop` stops the release of an endpoint configuration."""
     return f"{config_name}-stop"
-
-
-TRANSFORM_JOBS = "/aws/sagemaker/TransformJobs"
-"""The log group of all transform jobs of the account in the region, and the namespace of their instances' metrics."""
 
 
 def log_group(endpoint: str) -> str:

@@ -52,9 +52,15 @@ class AwsSession:
         self._clients: dict[tuple[str, str | None], Any] = {}
         self._lock = threading.Lock()  # the engine creates resources in parallel; boto3's sessions are not thread-safe
 
-    def client(self, service: str, region: str | None = None) -> Any:
-        """A client of `service`, in the stack's region unless another one is given."""
+    def client(self, service: str, region: str | None = None, config: Config | None = None) -> Any:
+        """A client of `service`, in the stack's region unless another one is given.
+
+        Args:
+            config: replaces parts of the provider's configuration, such as its retries.
+        """
         with self._lock:
+            if config is not None:
+                return self._session.client(service, region_name=region, config=config)
             if (service, region) not in self._clients:  # slower than most calls
                 self._clients[service, region] = self._session.client(service, region_name=region)
             return self._clients[service, region]

@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from infra.cli.options import Environment, variables
 from infra.cli.problems import As, Format, Json, print_problems
 from infra.diagnostics.printable import printable
 from infra.diagnostics.problem import Problem
@@ -41,10 +42,6 @@ Repository = Annotated[Path, typer.Argument(metavar="PATH", help="A model reposi
 DefaultModel = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="The model that answers.", show_default="the only one"),
-]
-Environment = Annotated[
-    list[str] | None,
-    typer.Option("--env", "-e", metavar="NAME=VALUE", help="A variable of the container. Can be repeated."),
 ]
 
 
@@ -77,7 +74,7 @@ def check(
     Exit codes: 0 if there are no errors (warnings are allowed), 1 if there are, and 2 if S3 refuses the read.
     """
     with _files():
-        problems = _problems(source, ArtifactTarget(default_model, _hosting(instance_type), _variables(env), image))
+        problems = _problems(source, ArtifactTarget(default_model, _hosting(instance_type), variables(env), image))
     print_problems([_placed(problem, source) for problem in problems], Format.JSON if as_json else as_)
     if any(problem.severity == "error" for problem in problems):
         raise typer.Exit(1)
@@ -154,13 +151,13 @@ def run(path: Repository, default_model: DefaultModel = None, env: Environment =
         repository = ModelRepository.read(path)
     model = default_model or repository.only_model or ""
     quiet = {"SAGEMAKER_TRITON_LOG_VERBOSE": "false", "SAGEMAKER_TRITON_LOG_INFO": "false"}
-    variables = quiet | _variables(env) | {"SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": model}
+    environment = quiet | variables(env) | {"SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": model}
     log: deque[str] = deque(maxlen=LOG_LINES)
     with tempfile.TemporaryDirectory(prefix="triton-model-") as directory:
         archive = Path(directory, "model.tar.gz")
         with _files():
             repository.pack(archive, _Progress(str(path)))
-        server = TritonServer(archive, variables, Path(directory, "container"), log.append)
+        server = TritonServer(archive, environment, Path(directory, "container"), log.append)
         try:
             _start(server, log)
             _invoke(server, repository, model)
@@ -232,16 +229,6 @@ def _hosting(instance_type: str | None) -> str | None:
         message = f"{instance_type!r} is not a hosting instance type, such as ml.g5.xlarge"
         raise typer.BadParameter(message, param_hint="--instance-type")
     return instance_type
-
-
-def _variables(env: list[str] | None) -> dict[str, str]:
-    variables = {}
-    for assignment in env or ():
-        name, separator, value = assignment.partition("=")
-        if not separator or not name:
-            raise typer.BadParameter(f"{name or assignment} is not NAME=VALUE", param_hint="--env")
-        variables[name] = value
-    return variables
 
 
 def _tensors(tensors: Any) -> str:

@@ -19,3 +19,22 @@ Directory = Annotated[
         file_okay=False,
     ),
 ]
+Environment = Annotated[
+    list[str] | None,
+    typer.Option("--env", "-e", metavar="NAME=VALUE", help="A variable of the container. Can be repeated."),
+]
+
+
+def variables(env: list[str] | None) -> dict[str, str]:
+    """The variables of `--env`.
+
+    Raises:
+        typer.BadParameter: one is not NAME=VALUE.
+    """
+    values = {}
+    for assignment in env or ():
+        name, separator, value = assignment.partition("=")
+        if not separator or not name:
+            raise typer.BadParameter(f"{name or assignment} is not NAME=VALUE", param_hint="--env")
+        values[name] = value
+    return values

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from infra.cli.options import Directory, Stack
 from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile
-from infra.policies import principals
+from infra.policies import callers, principals
 from infra.policies.document import ATTACHED_AT_MOST, ATTACHED_BY_DEFAULT
 from infra.settings.endpoint_sections import EndpointName
 
@@ -30,6 +30,8 @@ class Principal(StrEnum):
     DEPLOYER = "deployer"
     RELEASE_OPERATOR = "release-operator"
     UPLOADER = "uploader"
+    INVOKER = "invoker"
+    BATCH_OPERATOR = "batch-operator"
     EXECUTION_ROLE = "execution-role"
 
 
@@ -38,7 +40,8 @@ Of = Annotated[
     typer.Argument(
         metavar="PRINCIPAL",
         help="deployer runs pulumi up, refresh and destroy. release-operator runs `python -m infra release` only. "
-        "uploader uploads model artifacts. execution-role is the role of the containers.",
+        "uploader uploads model artifacts. invoker sends requests to the endpoints. batch-operator runs transform "
+        "jobs. execution-role is the role of the containers.",
     ),
 ]
 Account = Annotated[
@@ -74,6 +77,10 @@ def policy(principal: Of, stack: Stack, account: Account = None, also: Also = No
             documents = principals.release_operator(names)
         case Principal.UPLOADER:
             documents = principals.uploader(names)
+        case Principal.INVOKER:
+            documents = callers.invoker(names)
+        case Principal.BATCH_OPERATOR:
+            documents = callers.batch_operator(names)
         case Principal.EXECUTION_ROLE:
             documents = principals.execution_role(names)
     print(json.dumps(documents, indent=2))

@@ -39,6 +39,10 @@ class ReleaseTarget:
     settings: EndpointSettings | None
     bucket: str | None
     session: AwsSession
+    root: Path
+    """The directory of the project."""
+    tags: Mapping[str, str]
+    """Those of the stack's resources, with the owner tag."""
 
     def observer(self) -> ReleaseObserver:
         settings = self.settings
@@ -114,6 +118,8 @@ def find(stack: str, endpoint: str | None, directory: Path) -> ReleaseTarget:
         settings=settings.endpoints.get(name) if settings else None,
         bucket=_bucket(file, settings),
         session=aws_session(file, tolerant=settings is None),
+        root=file.project.root,
+        tags={**(settings.tags if settings else {}), OWNER_TAG: f"{file.project.name}/{file.stack}"},
     )
     if not target.is_listed:
         target.require_owned()

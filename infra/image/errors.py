@@ -76,12 +76,12 @@ class EcrRefused(ImageCopyError):
 
 _WAYS_OUT = (
     (
-        {"AccessDeniedException", "AccessDenied", "DENIED"},
+        {"AccessDeniedException", "AccessDenied"},
         "Check account and region, and allow the caller ecr:{operation}; across accounts, the repository's policy must "
         "allow it too.",
     ),
     (
-        {"RepositoryNotFoundException", "NAME_UNKNOWN"},
+        {"RepositoryNotFoundException"},
         "Check account, region and name. A destination repository must exist before the copy.",
     ),
     (

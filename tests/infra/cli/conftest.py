@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import boto3
 import pytest
+from moto import mock_aws
 
 from infra.cli.validate import check
 from infra.diagnostics.problem import Problem
+from infra.release.waiting import Clock
+from tests.infra.cli.serving import BUCKET, IN_REAL_TIME, Account
 
 VALID = """\
 config:
@@ -50,3 +54,20 @@ def validate(project: Path) -> Validate:
 def brief(problems: list[Problem]) -> list[str]:
     """Each problem as `LINE:COLUMN rule`."""
     return [f"{problem.line}:{problem.column} {problem.rule}" for problem in problems]
+
+
+@pytest.fixture
+def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Account]]:
+    """Makes the account of a stack with a text as its file."""
+    with mock_aws():
+        s3 = boto3.client("s3", region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
+        s3.create_bucket(Bucket=BUCKET)
+
+        def made(stack_file: str = IN_REAL_TIME) -> Account:
+            account = Account.of(tmp_path, s3, stack_file)
+            for module in ("release_target", "batch"):
+                monkeypatch.setattr(f"infra.cli.{module}.aws_session", lambda *_, **__: account)
+            return account
+
+        monkeypatch.setattr(Clock, "pause", lambda _: None)
+        yield made

@@ -1,0 +1,169 @@
+"""A transform job from the arguments of `python -m infra batch`: completed by the settings, and checked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from infra import names
+from infra.aws import instance_types
+from infra.aws.mode import Mode
+from infra.aws.s3_location import S3Location
+from infra.cli.release_target import ReleaseTarget
+from infra.cli.request_source import model_files
+from infra.invocation import transform_job
+from infra.invocation.batch_model import batch_model
+from infra.invocation.endpoint import LiveEndpoint, ServedModel
+from infra.invocation.message import JSON
+from infra.invocation.request_source import require_accepted
+from infra.invocation.transform_check import first_request
+from infra.invocation.transform_input import InvalidTransform, TransformInput, local_input, source, stored_input, upload
+from infra.invocation.transform_job import TransformRequest
+from infra.settings.batch import BatchSettings, BatchVariant
+from infra.settings.partial import PartialValidation
+from infra.triton.model_files import UnsupportedModel
+
+
+@dataclass(frozen=True)
+class JobArguments:
+    """What the command line has.
+
+    Attributes:
+        settings: values for keys of `batch` in place of those of the stack file.
+    """
+
+    input: str
+    output: str | None
+    name: str | None
+    variant: str | None
+    by_line: bool
+    join_input: bool
+    input_filter: str | None
+    output_filter: str | None
+    settings: Mapping[str, Any]
+
+
+def prepare(target: ReleaseTarget, stack: str, arguments: JobArguments) -> TransformRequest:
+    """The job, once nothing is known that would fail it. A local input is uploaded last.
+
+    Raises:
+        UserError: the job would fail; nothing has been created or uploaded.
+    """
+    session = target.session
+    sagemaker, s3 = session.client("sagemaker"), session.client("s3")
+    model, variant, hosting_type = _model(target, stack, arguments.variant)
+    settings = _settings(target, variant, hosting_type, arguments.settings)
+    name = _name(target.name, arguments.name)
+    transform_job.require_free(sagemaker, name)
+    data = S3Location(target.bucket or model.artifact.bucket, f"{names.batch_data(target.name)}{name}/")
+    place = source(arguments.input)
+    if isinstance(place, Path):
+        records, location = local_input(place), S3Location(data.bucket, f"{data.key}input/")
+    else:
+        records, location = stored_input(s3, place)
+    content_type = _checked_content_type(target, variant, model, records, settings, arguments)
+    output = S3Location.parse(arguments.output) if arguments.output else S3Location(data.bucket, f"{data.key}output/")
+    transform_job.require_writable(s3, output)
+    if settings.instance_count > len(records.objects):
+        print(
+            f"note: {settings.instance_count} instances for {len(records.objects)} objects: SageMaker gives each "
+            "object to one instance, so the others stay idle."
+        )
+    if isinstance(place, Path):
+        print(f"uploading {transform_job.size(records.size)} to {location}")
+        upload(s3, place, records, location)
+    return TransformRequest(
+        name=name,
+        model=model.name,
+        input=location,
+        output=output,
+        content_type=content_type,
+        instance_type=settings.instance_type,
+        instance_count=settings.instance_count,
+        max_concurrent_transforms=settings.max_concurrent_transforms,
+        max_payload_mb=settings.max_payload_mb,
+        invocation_timeout_seconds=settings.invocation_timeout_seconds,
+        max_retries=settings.max_retries,
+        by_line=arguments.by_line,
+        join_input=arguments.join_input,
+        input_filter=arguments.input_filter,
+        output_filter=arguments.output_filter,
+        environment=settings.environment,
+        kms_key=settings.kms_key_arn,
+        tags=target.tags,
+    )
+
+
+def _model(target: ReleaseTarget, stack: str, variant: str | None) -> tuple[ServedModel, str, str | None]:
+    """The Model, its variant, and the instance type that serves it."""
+    sagemaker = target.session.client("sagemaker")
+    if target.settings and target.settings.mode is Mode.BATCH:
+        variant = variant or next(iter(target.settings.variants))
+        model = batch_model(sagemaker, target.name, variant, stack, target.bucket)
+        print(f"model {model.name}, of the stack for batch transform")
+        return model, variant, None
+    live = LiveEndpoint.read(sagemaker, target.name)
+    if live is None:
+        raise target.no_endpoint()
+    served = live.variant(variant)
+    print(f"model {served['ModelName']}, live behind endpoint {live.name} (configuration {live.config_name})")
+    return ServedModel.read(sagemaker, served["ModelName"]), served["VariantName"], served.get("InstanceType")
+
+
+def _settings(
+    target: ReleaseTarget, variant: str, hosting_type: str | None, overrides: Mapping[str, Any]
+) -> BatchSettings:
+    """The settings of `batch` in the stack file, or the defaults, with the values of the command line."""
+    values: dict[str, Any] = {}
+    of_variant = target.settings.variants.get(variant) if target.settings else None
+    if isinstance(of_variant, BatchVariant):
+        values = of_variant.batch.model_dump(by_alias=True, exclude_unset=True)
+    elif hosting_type and "instanceType" not in overrides:
+        values["instanceType"] = instance_types.transform_alternative(hosting_type)
+        if values["instanceType"] != hosting_type:
+            print(
+                f"batch transform has no {hosting_type}, so the job uses {values['instanceType']}; --instance-type "
+                "sets another one"
+            )
+    validation = PartialValidation(lambda path: path)
+    settings = validation.validate(BatchSettings, {**values, **overrides})
+    if validation.errors:
+        raise InvalidTransform("\n".join(f"{problem.key}: {problem.message}" for problem in validation.errors))
+    return settings
+
+
+def _name(endpoint: str, name: str | None) -> str:
+    """A job's name begins with that of the endpoint, by which permissions on jobs are limited."""
+    if name is None:
+        begins = endpoint[: transform_job.MAX_NAME - 16]
+        return f"{begins}-{datetime.fromtimestamp(time.time(), UTC):%Y%m%d-%H%M%S}"
+    if not name.startswith(f"{endpoint}-"):
+        raise InvalidTransform(f"the job's name {name} must begin with {endpoint}-, by which IAM policies limit jobs.")
+    return name
+
+
+def _checked_content_type(
+    target: ReleaseTarget,
+    variant: str,
+    model: ServedModel,
+    records: TransformInput,
+    settings: BatchSettings,
+    arguments: JobArguments,
+) -> str:
+    """The content type of all records, which is that of the first one."""
+    if not arguments.by_line and arguments.input_filter:
+        raise InvalidTransform("--input-filter requires lines of JSON. Remove --whole-files.")
+    request, place = first_request(records, arguments.by_line, settings.max_payload_mb, arguments.input_filter)
+    if request is None:
+        print(f"{place} is not checked: only SageMaker evaluates {arguments.input_filter}")
+        return JSON
+    try:
+        files, _ = model_files(target, variant, lambda: model)
+        require_accepted(files, request, place)
+    except UnsupportedModel as reason:
+        print(f"{place} is not checked: {reason}")
+    return request.content_type

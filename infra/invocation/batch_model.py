@@ -1,0 +1,48 @@
+"""The Model of a stack that only transforms: Pulumi names it, and there is no endpoint that names it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from infra import names
+from infra.aws.errors import aws_calls
+from infra.errors import UserError
+from infra.invocation.endpoint import ServedModel
+from infra.release.live import EndpointReader
+
+_AUTONAMED = "-[0-9a-f]{7}"
+
+
+class ModelNotDeployed(UserError):
+    """The stack has not created the Model yet."""
+
+    exit_code = 2
+
+
+def batch_model(sagemaker: Any, endpoint: str, variant: str, stack: str, bucket: str | None) -> ServedModel:
+    """The newest Model of a stack's batch endpoint; during an update it has two.
+
+    Stacks of the same account can have the same keys, so the artifact must be in this stack's bucket.
+
+    Args:
+        endpoint: the key in the settings.
+        bucket: the stack's bucket, if the settings name it.
+
+    Raises:
+        ModelNotDeployed: there is none.
+        AwsRequestRefused: the caller may not list or read the models.
+    """
+    resource = names.variant_resource(endpoint, variant)
+    name = re.compile(re.escape(resource) + _AUTONAMED, re.IGNORECASE)
+    of_stack = re.compile(re.escape(bucket) if bucket else re.escape(names.bucket(stack)) + _AUTONAMED)
+    with aws_calls(f"models {resource}-*"):
+        found = [model for model in EndpointReader(sagemaker).models(f"{resource}-") if name.fullmatch(model)]
+    models = [
+        model
+        for model in (ServedModel.read(sagemaker, model) for model in found)
+        if of_stack.fullmatch(model.artifact.bucket)
+    ]
+    if not models:
+        raise ModelNotDeployed(f"stack {stack} has no Model {resource}-*; `pulumi up` creates it.")
+    return max(models, key=lambda model: model.created)

@@ -1,0 +1,71 @@
+"""How many requests an endpoint answers in a second, and how long each takes."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+PERCENTILES = (50, 90, 95, 99)
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """What several clients measured.
+
+    Attributes:
+        seconds: from the first request to the last response.
+        latencies: the seconds of each answered request, ascending.
+        errors: how often each error occurred.
+    """
+
+    seconds: float
+    latencies: Sequence[float]
+    errors: Mapping[str, int]
+
+    @property
+    def throughput(self) -> float:
+        """Answers a second."""
+        return len(self.latencies) / self.seconds if self.seconds else 0.0
+
+    def percentile(self, percent: float) -> float:
+        """The latency that `percent` of the answers do not exceed, by the nearest rank; NaN without answers."""
+        if not self.latencies:
+            return math.nan
+        return self.latencies[max(0, math.ceil(len(self.latencies) * percent / 100) - 1)]
+
+
+def bench(ask: Callable[[], str | None], seconds: float, concurrency: int) -> BenchResult:
+    """Send requests for some seconds. Each client sends its next request when it has the response to the last one.
+
+    Args:
+        ask: sends a request, and returns why there is no answer; None if there is one.
+        concurrency: the number of clients.
+    """
+    latencies: list[float] = []
+    errors: Counter[str] = Counter()
+    lock, stopped = threading.Lock(), threading.Event()
+    started = time.perf_counter()
+    end = started + seconds
+
+    def client() -> None:
+        while not stopped.is_set() and (began := time.perf_counter()) < end:
+            error = ask()
+            took = time.perf_counter() - began
+            with lock:
+                if error is None:
+                    latencies.append(took)
+                else:
+                    errors[error] += 1
+
+    with ThreadPoolExecutor(concurrency) as clients:
+        try:
+            for running in [clients.submit(client) for _ in range(concurrency)]:
+                running.result()
+        finally:
+            stopped.set()
+    return BenchResult(time.perf_counter() - started, sorted(latencies), errors)

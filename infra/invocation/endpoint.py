@@ -1,0 +1,111 @@
+"""The endpoint that answers now: its mode, its Models, and where it writes answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from infra.aws.errors import aws_calls
+from infra.aws.mode import Mode
+from infra.aws.s3_location import S3Location
+from infra.errors import UserError
+from infra.release.live import SERVING, EndpointReader, mode_of
+from infra.settings.environment import DEFAULT_MODEL_NAME
+
+
+class EndpointUnavailable(UserError):
+    """The endpoint cannot answer now, or does not have the requested variant."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class LiveEndpoint:
+    """An endpoint with the configuration that serves its requests.
+
+    Attributes:
+        config: the configuration, as DescribeEndpointConfig returns it.
+    """
+
+    name: str
+    config_name: str
+    config: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, sagemaker: Any, name: str) -> LiveEndpoint | None:
+        """The endpoint; None if it does not exist.
+
+        Raises:
+            EndpointUnavailable: it has no fleet that answers.
+        """
+        reader = EndpointReader(sagemaker)
+        with aws_calls(f"endpoint {name}"):
+            endpoint = reader.endpoint(name)
+            if endpoint is None:
+                return None
+            if endpoint.status not in SERVING:
+                reason = f": {endpoint.failure_reason}" if endpoint.failure_reason else ""
+                raise EndpointUnavailable(f"endpoint {name} does not answer: it is {endpoint.status}{reason}")
+            config = reader.configuration(endpoint.config_name)
+        if config is None:
+            raise EndpointUnavailable(f"endpoint {name}: its configuration {endpoint.config_name} was deleted")
+        return cls(name, endpoint.config_name, config)
+
+    @property
+    def mode(self) -> Mode:
+        """How it answers."""
+        return mode_of(self.config)
+
+    @property
+    def output_location(self) -> str:
+        """Where an asynchronous endpoint writes its answers."""
+        return str(self.config["AsyncInferenceConfig"]["OutputConfig"].get("S3OutputPath", ""))
+
+    def variant(self, name: str | None) -> Mapping[str, Any]:
+        """A variant of the configuration (API `ProductionVariant`); the first one by default.
+
+        Raises:
+            EndpointUnavailable: it does not exist.
+        """
+        if name is not None and name not in self._variants:
+            raise EndpointUnavailable(
+                f"endpoint {self.name} has no variant {name}; its variants: {', '.join(self._variants)}"
+            )
+        return self._variants[name] if name else next(iter(self._variants.values()))
+
+    @cached_property
+    def _variants(self) -> Mapping[str, Mapping[str, Any]]:
+        return {variant["VariantName"]: variant for variant in self.config["ProductionVariants"]}
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A Model, as DescribeModel returns it."""
+
+    name: str
+    container: Mapping[str, Any]
+    created: float = 0.0
+
+    @classmethod
+    def read(cls, sagemaker: Any, name: str) -> ServedModel:
+        """A Model.
+
+        Raises:
+            AwsRequestRefused: it does not exist, or the caller may not read it.
+        """
+        with aws_calls(f"model {name}"):
+            answer = sagemaker.describe_model(ModelName=name)
+        return cls(answer["ModelName"], answer["PrimaryContainer"], answer["CreationTime"].timestamp())
+
+    @property
+    def artifact(self) -> S3Location:
+        """The artifact, which is in the stack's bucket."""
+        return S3Location.parse(self.container["ModelDataUrl"])
+
+    @property
+    def default_model(self) -> str | None:
+        """The model of the repository that answers."""
+        name: str | None = self.container.get("Environment", {}).get(DEFAULT_MODEL_NAME)
+        return name

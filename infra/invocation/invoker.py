@@ -1,0 +1,101 @@
+"""Sends requests to an endpoint in its mode, as any client would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra import names
+from infra.aws.errors import code
+from infra.aws.mode import Mode
+from infra.aws.s3_location import S3Location
+from infra.errors import UserError
+from infra.invocation.answer import Answer, client_config, failed, invoke, invoke_patiently
+from infra.invocation.async_request import AsyncRequest
+from infra.invocation.endpoint import EndpointUnavailable, LiveEndpoint, ServedModel
+from infra.invocation.message import InferenceRequest
+from infra.release.waiting import Clock
+
+
+class Invoker:
+    """A client of one endpoint.
+
+    Args:
+        client: creates boto3's client of a service, with a configuration if one is given.
+        live: the endpoint.
+        variant: the variant that answers; None lets SageMaker choose one by weight.
+        bucket: the stack's bucket; None is that of the model's artifact.
+        connections: the requests that are sent at the same time.
+
+    Raises:
+        EndpointUnavailable: the variant does not exist, or cannot be chosen.
+    """
+
+    def __init__(
+        self,
+        client: Callable[..., Any],
+        live: LiveEndpoint,
+        variant: str | None = None,
+        bucket: str | None = None,
+        connections: int = 1,
+    ) -> None:
+        live.variant(variant)
+        if variant and live.mode is Mode.ASYNCHRONOUS:
+            raise EndpointUnavailable(
+                f"endpoint {live.name} is asynchronous, and InvokeEndpointAsync accepts no variant. Remove --variant."
+            )
+        self._client, self._live, self._variant, self._bucket = client, live, variant, bucket
+        self._runtime = client("sagemaker-runtime", config=client_config(connections))
+
+    def model(self) -> ServedModel:
+        """The Model of the variant; of the first one if none is chosen.
+
+        Raises:
+            AwsRequestRefused: the caller may not read it.
+        """
+        return ServedModel.read(self._client("sagemaker"), self._live.variant(self._variant)["ModelName"])
+
+    def ask(self, request: InferenceRequest, report: Callable[[str], None]) -> Answer:
+        """The response to a request.
+
+        Args:
+            report: called with each line about what the request waits for.
+
+        Raises:
+            InvocationFailed: the container answered with an error, or not at all.
+            AwsRequestRefused: AWS refused the request.
+        """
+        if self._live.mode is not Mode.ASYNCHRONOUS:
+            return invoke_patiently(lambda: self._invoke(request), self._live.name, report)
+        queued = self._queue(request)
+        report("\n".join([f"endpoint {self._live.name} has queued the request. SageMaker writes", *queued.locations()]))
+        return queued.wait(self._client("s3"), Clock())
+
+    def measured(self, request: InferenceRequest) -> str | None:
+        """Send a request once; why there is no response, in a line, or None. An asynchronous request ends when its
+        answer is in S3."""
+        try:
+            if self._live.mode is Mode.ASYNCHRONOUS:
+                self._queue(request).wait(self._client("s3"), Clock())
+            else:
+                self._invoke(request)
+        except (BotoCoreError, ClientError) as error:
+            busy = code(error) if isinstance(error, ClientError) and code(error) != "ModelError" else None
+            return busy or str(failed(self._live.name, error)).partition("\n")[0]
+        except UserError as error:
+            return str(error).partition("\n")[0]
+        return None
+
+    def _invoke(self, request: InferenceRequest) -> Answer:
+        return invoke(self._runtime, self._live.name, request, self._variant)
+
+    def _queue(self, request: InferenceRequest) -> AsyncRequest:
+        return AsyncRequest.send(self._runtime, self._client("s3"), self._live.name, request, self._bucket_of_stack)
+
+    def _bucket_of_stack(self) -> str:
+        """That of the answers, unless they are written outside of the stack."""
+        output = S3Location.parse(self._live.output_location)
+        ours = output.key.startswith(names.async_output(self._live.name).rstrip("/"))
+        return self._bucket or (output.bucket if ours else self.model().artifact.bucket)

@@ -1,0 +1,281 @@
+"""A batch transform job: what it is created with, and what SageMaker reports about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra import names
+from infra.aws.errors import aws_calls
+from infra.aws.s3_location import S3Location, StoredObject
+from infra.invocation.transform_input import InvalidTransform
+from infra.release.live import is_not_found
+
+MAX_NAME = 63
+"""SageMaker API `TransformJobName`."""
+
+ENDED = frozenset({"Completed", "Failed", "Stopped"})
+"""Statuses (API `TransformJobStatus`) that do not change."""
+
+OUTPUT_SUFFIX = ".out"
+"""What SageMaker appends to the name of an input (CreateTransformJob, `S3OutputPath`)."""
+
+LOG_LINES = 12
+MAX_STREAMS = 20
+
+
+@dataclass(frozen=True)
+class TransformRequest:
+    """The arguments of CreateTransformJob.
+
+    Attributes:
+        by_line: whether each line is a record; else each object is one.
+        join_input: whether each output record contains its input (`JoinSource`).
+        input_filter: the JSONPath of the part of a record that is the request; None is the whole record.
+        output_filter: the JSONPath of the part that is written.
+    """
+
+    name: str
+    model: str
+    input: S3Location
+    output: S3Location
+    content_type: str
+    instance_type: str
+    instance_count: int
+    max_concurrent_transforms: int
+    max_payload_mb: int
+    invocation_timeout_seconds: int
+    max_retries: int
+    by_line: bool = True
+    join_input: bool = False
+    input_filter: str | None = None
+    output_filter: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    kms_key: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """By the members of the API. Each record is a request of its own: MultiRecord would join several in one body,
+        which Triton rejects."""
+        processing = {
+            "InputFilter": self.input_filter,
+            "OutputFilter": self.output_filter,
+            "JoinSource": "Input" if self.join_input else None,
+        }
+        arguments: dict[str, Any] = {
+            "TransformJobName": self.name,
+            "ModelName": self.model,
+            "MaxConcurrentTransforms": self.max_concurrent_transforms,
+            "MaxPayloadInMB": self.max_payload_mb,
+            "BatchStrategy": "SingleRecord",
+            "ModelClientConfig": {
+                "InvocationsTimeoutInSeconds": self.invocation_timeout_seconds,
+                "InvocationsMaxRetries": self.max_retries,
+            },
+            "TransformInput": {
+                "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": str(self.input)}},
+                "ContentType": self.content_type,
+                "SplitType": "Line" if self.by_line else "None",
+            },
+            "TransformOutput": {
+                "S3OutputPath": str(self.output),
+                "Accept": "application/json",
+                "AssembleWith": "Line" if self.by_line else "None",
+                **({"KmsKeyId": self.kms_key} if self.kms_key else {}),
+            },
+            "TransformResources": {"InstanceType": self.instance_type, "InstanceCount": self.instance_count},
+            "Tags": [{"Key": key, "Value": value} for key, value in self.tags.items()],
+        }
+        if given := {key: value for key, value in processing.items() if value}:
+            arguments["DataProcessing"] = given
+        if self.environment:
+            arguments["Environment"] = dict(self.environment)
+        return arguments
+
+
+@dataclass(frozen=True)
+class TransformJob:
+    """An answer of DescribeTransformJob.
+
+    Attributes:
+        began: when it was created, in seconds since 1970.
+        ended: when it ended; None until then.
+    """
+
+    name: str
+    arn: str
+    status: str
+    model: str
+    input: S3Location
+    output: S3Location
+    began: float
+    ended: float | None
+    failure_reason: str
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> TransformJob:
+        """The job in an answer."""
+        return cls(
+            name=answer["TransformJobName"],
+            arn=answer["TransformJobArn"],
+            status=answer["TransformJobStatus"],
+            model=answer["ModelName"],
+            input=S3Location.parse(answer["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]),
+            output=S3Location.parse(answer["TransformOutput"]["S3OutputPath"]),
+            began=answer["CreationTime"].timestamp(),
+            ended=_seconds(answer.get("TransformEndTime")),
+            failure_reason=answer.get("FailureReason", ""),
+        )
+
+    @classmethod
+    def read(cls, sagemaker: Any, name: str) -> TransformJob | None:
+        """A job; None if none ever had the name.
+
+        Raises:
+            AwsRequestRefused: the caller may not read it.
+        """
+        with aws_calls(f"transform job {name}"):
+            try:
+                return cls.of(sagemaker.describe_transform_job(TransformJobName=name))
+            except ClientError as error:
+                if is_not_found(error):
+                    return None
+                raise
+
+    @property
+    def in_progress(self) -> bool:
+        """Whether the job changes by itself."""
+        return self.status not in ENDED
+
+    @property
+    def completed(self) -> bool:
+        """Whether every input was transformed."""
+        return self.status == "Completed"
+
+
+def create(sagemaker: Any, request: TransformRequest) -> None:
+    """Start a job.
+
+    Raises:
+        AwsRequestRefused: SageMaker refuses it.
+    """
+    with aws_calls(f"transform job {request.name}"):
+        sagemaker.create_transform_job(**request.arguments)
+
+
+def stop(sagemaker: Any, name: str) -> None:
+    """Ask SageMaker to stop a job; it is `Stopping` until its instances have ended.
+
+    Raises:
+        AwsRequestRefused: SageMaker refuses it.
+    """
+    with aws_calls(f"transform job {name}"):
+        sagemaker.stop_transform_job(TransformJobName=name)
+
+
+def tags(sagemaker: Any, job: TransformJob) -> dict[str, str]:
+    """The tags of a job.
+
+    Raises:
+        AwsRequestRefused: the caller may not read them.
+    """
+    with aws_calls(f"tags of transform job {job.name}"):
+        pages = sagemaker.get_paginator("list_tags").paginate(ResourceArn=job.arn)
+        return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+
+
+def require_free(sagemaker: Any, name: str) -> None:
+    """
+    Raises:
+        InvalidTransform: a job had the name; SageMaker keeps the names of ended jobs.
+    """
+    if len(name) > MAX_NAME:
+        raise InvalidTransform(f"the job's name {name} has {len(name)} characters; at most {MAX_NAME}.")
+    if (job := TransformJob.read(sagemaker, name)) is not None:
+        raise InvalidTransform(
+            f"transform job {name} exists ({job.status}), and SageMaker accepts a name once. Use another --name."
+        )
+
+
+def require_writable(s3: Any, output: S3Location) -> None:
+    """Start a multipart upload and abort it: it requires the permissions of a write, and writes nothing.
+
+    Raises:
+        AwsRequestRefused: the bucket does not exist, or the caller may not write there.
+    """
+    directory = output.directory
+    place = {"Bucket": directory.bucket, "Key": f"{directory.key}probe{OUTPUT_SUFFIX}"}
+    with aws_calls(str(directory)):
+        upload = s3.create_multipart_upload(**place)
+        s3.abort_multipart_upload(**place, UploadId=upload["UploadId"])
+
+
+@dataclass(frozen=True)
+class TransformProgress:
+    """How far a job is: SageMaker does not report it, but each input has its output once it is transformed."""
+
+    done: int
+    of: int
+    bytes_done: int
+    of_bytes: int
+
+    def __str__(self) -> str:
+        return f"{self.done} of {self.of} objects, {size(self.bytes_done)} of {size(self.of_bytes)}"
+
+
+def outputs(s3: Any, job: TransformJob) -> list[StoredObject]:
+    """The objects that the job has written.
+
+    Raises:
+        AwsRequestRefused: the caller may not list them.
+    """
+    written = job.output.directory.objects(s3)
+    # S3 rounds times down to seconds
+    return [entry for entry in written if entry.key.endswith(OUTPUT_SUFFIX) and entry.modified >= job.began - 1]
+
+
+def progress(job: TransformJob, inputs: Mapping[str, int], written: Iterable[StoredObject]) -> TransformProgress:
+    """How far the job is.
+
+    Args:
+        inputs: the bytes of each input by its path relative to the job's input.
+    """
+    prefix = job.output.directory.key
+    paths = {entry.key.removeprefix(prefix).removesuffix(OUTPUT_SUFFIX) for entry in written}
+    done = [bytes_ for path, bytes_ in inputs.items() if path in paths]
+    return TransformProgress(len(done), len(inputs), sum(done), sum(inputs.values()))
+
+
+def log_tail(logs: Any, job: str) -> list[str]:
+    """The last lines of the job's log; empty if it cannot be read, which must not hide the reason of a failure."""
+    group = names.TRANSFORM_LOG_GROUP
+    try:
+        streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{job}/", limit=MAX_STREAMS)
+        events = [
+            event
+            for stream in streams["logStreams"]
+            for event in logs.get_log_events(
+                logGroupName=group, logStreamName=stream["logStreamName"], limit=LOG_LINES, startFromHead=False
+            )["events"]
+        ]
+    except (ClientError, BotoCoreError):
+        return []
+    events.sort(key=lambda event: event["timestamp"])
+    return [event["message"].rstrip() for event in events[-LOG_LINES:]]
+
+
+def size(count: int) -> str:
+    """Bytes in the largest unit that is not above them."""
+    for unit, factor in (("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count} B"
+
+
+def _seconds(time: datetime | None) -> float | None:
+    return time.timestamp() if time else None

@@ -1,0 +1,166 @@
+"""`python -m infra batch`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infra.release.waiting import Clock
+from tests.infra.cli.serving import BATCH, BUCKET, REQUEST, Account
+
+Capture = pytest.CaptureFixture[str]
+Made = Callable[..., Account]
+LINE = json.dumps(REQUEST).encode() + b"\n"
+
+
+def records(account: Account, *keys: str, body: bytes = LINE * 3) -> str:
+    for key in keys or ("in/a.jsonl", "in/b.jsonl"):
+        account.s3.put_object(Bucket=BUCKET, Key=key, Body=body)
+    return f"s3://{BUCKET}/in"
+
+
+def test_a_job_runs_on_the_live_model_and_ends_with_its_outputs(account: Made, capsys: Capture) -> None:
+    made = account()
+    assert made.run("batch", "iris", "--input", records(made), "--output", f"s3://{BUCKET}/out") == 0
+    job = made.started()
+    assert job["ModelName"] == "iris-1a2b3c4"
+    assert job["TransformJobName"].startswith("iris-20")
+    assert job["TransformResources"] == {"InstanceType": "ml.r6i.xlarge", "InstanceCount": 1}
+    assert {"Key": "triton-sagemaker:stack", "Value": "p/dev"} in job["Tags"]
+    assert {"Key": "CostEnv", "Value": "dev"} in job["Tags"]
+    printed = capsys.readouterr().out
+    assert "iris-1a2b3c4, live behind endpoint iris" in printed
+    assert "batch transform has no ml.r5.xlarge" in printed
+    assert "Completed, 2 of 2 objects" in printed
+    assert f"s3://{BUCKET}/out/a.jsonl.out" in printed
+
+
+def test_a_local_directory_is_uploaded_first(account: Made, tmp_path: Path, capsys: Capture) -> None:
+    made = account()
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "a.jsonl").write_bytes(LINE)
+    assert made.run("batch", "iris", "--input", str(tmp_path / "records"), "--name", "iris-1") == 0
+    job = made.started()
+    prefix = f"s3://{BUCKET}/batch/iris/iris-1"
+    assert job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"] == f"{prefix}/input/"
+    assert job["TransformOutput"]["S3OutputPath"] == f"{prefix}/output/"
+    assert f"{prefix}/output/a.jsonl.out" in capsys.readouterr().out
+
+
+def test_the_stacks_batch_model_and_its_settings(account: Made, capsys: Capture) -> None:
+    made = account(BATCH)
+    assert made.run("batch", "--input", records(made), "--max-retries", "0", "--env", "A=b", "--join-input") == 0
+    job = made.started()
+    assert job["TransformResources"]["InstanceType"] == "ml.m5.xlarge"
+    assert (job["MaxConcurrentTransforms"], job["ModelClientConfig"]["InvocationsMaxRetries"]) == (2, 0)
+    assert job["Environment"] == {"A": "b"}
+    assert job["DataProcessing"] == {"JoinSource": "Input"}
+    assert "of the stack for batch transform" in capsys.readouterr().out
+
+
+def test_whole_files(account: Made) -> None:
+    made = account()
+    source = records(made, body=json.dumps(REQUEST, indent=1).encode())
+    assert made.run("batch", "--input", source, "--whole-files") == 0
+    assert made.started()["TransformInput"]["SplitType"] == "None"
+
+
+def test_a_failed_job_ends_with_its_reason_and_its_log(account: Made, capsys: Capture) -> None:
+    made = account()
+    made.sagemaker.ends = "Failed"
+    assert made.run("batch", "--input", records(made)) == 1
+    printed = capsys.readouterr().out
+    assert "ClientError: See job logs" in printed
+    assert "Bad HTTP status received from algorithm: 400" in printed
+    assert "/aws/sagemaker/TransformJobs" in printed
+
+
+def test_a_detached_job_is_not_waited_for(account: Made, capsys: Capture) -> None:
+    made = account()
+    made.sagemaker.polls = 100
+    assert made.run("batch", "--input", records(made), "--detach", "--name", "iris-1") == 0
+    assert made.started()["TransformJobStatus"] == "InProgress"
+    assert made.run("batch", "status", "iris-1") == 3
+    assert "iris-1: InProgress, 0 of 2 objects" in capsys.readouterr().out
+
+
+def test_an_interrupted_job_continues(account: Made, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    made = account()
+    made.sagemaker.polls = 100
+    monkeypatch.setattr(Clock, "pause", interrupt)
+    assert made.run("batch", "--input", records(made), "--name", "iris-1") == 130
+    assert made.sagemaker.stopped == []
+    assert "python -m infra batch status -s dev iris-1 --follow" in capsys.readouterr().out
+
+
+def test_a_job_is_followed_again(account: Made, capsys: Capture) -> None:
+    made = account()
+    made.sagemaker.polls = 100
+    made.run("batch", "--input", records(made), "--detach", "--name", "iris-1")
+    made.sagemaker.polls = 3
+    assert made.run("batch", "status", "iris-1", "--follow") == 0
+    assert "Completed, 2 of 2 objects" in capsys.readouterr().out
+    assert made.run("batch", "status", "iris-1", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["objectsDone"] == 2
+
+
+def test_a_job_of_the_stack_is_stopped_and_no_other(account: Made) -> None:
+    made = account()
+    made.sagemaker.polls = 100
+    made.run("batch", "--input", records(made), "--detach", "--name", "iris-1")
+    made.tag("iris-1", "p/prod")
+    assert made.run("batch", "stop", "iris-1", "--yes") == 2
+    made.tag("iris-1", "p/dev")
+    assert made.run("batch", "stop", "iris-1") == 2, "without a terminal it needs --yes"
+    assert made.sagemaker.stopped == []
+    assert made.run("batch", "stop", "iris-1", "--yes") == 0
+    assert made.sagemaker.stopped == ["iris-1"]
+    assert made.run("batch", "status", "iris-1") == 1
+
+
+REFUSED = {
+    "empty input": (b"", []),
+    "a line that is not JSON": (b"a,b\n", []),
+    "a request that the model does not accept": (b'{"inputs": [{"name": "z", "shape": [1], "data": [1]}]}\n', []),
+    "a filter that selects nothing": (LINE, ["--input-filter", "$.request"]),
+    "a filter of whole files": (LINE, ["--input-filter", "$.request", "--whole-files"]),
+    "a name that permissions do not cover": (LINE, ["--name", "mine"]),
+    "a name that was used": (LINE, ["--name", "iris-used"]),
+    "an instance type that batch does not have": (LINE, ["--instance-type", "ml.r5.xlarge"]),
+    "payloads of more than 100 MB": (LINE, ["--max-payload-mb", "60", "--max-concurrent-transforms", "2"]),
+    "too many retries": (LINE, ["--max-retries", "4"]),
+    "an output in a bucket that does not exist": (LINE, ["--output", "s3://no-such-bucket/out"]),
+    "an output that is not an address": (LINE, ["--output", "out"]),
+    "a variant that does not exist": (LINE, ["--variant", "Trial"]),
+    "a variable without a value": (LINE, ["--env", "A"]),
+}
+
+
+@pytest.mark.parametrize(("body", "options"), REFUSED.values(), ids=REFUSED)
+def test_a_job_that_would_fail_is_not_started(account: Made, body: bytes, options: list[str]) -> None:
+    made = account()
+    made.sagemaker.polls = 100
+    made.run("batch", "--input", records(made), "--detach", "--name", "iris-used")
+    source = records(made, body=body)
+    before = dict(made.sagemaker.jobs)
+    assert made.run("batch", "--input", source, *options) == 2
+    assert made.sagemaker.jobs == before
+
+
+def test_nothing_is_uploaded_for_a_job_that_is_not_started(account: Made, tmp_path: Path) -> None:
+    made = account()
+    (tmp_path / "a.jsonl").write_bytes(b"a,b\n")
+    assert made.run("batch", "--input", str(tmp_path / "a.jsonl")) == 2
+    assert "Contents" not in made.s3.list_objects_v2(Bucket=BUCKET)
+
+
+@pytest.mark.parametrize("arguments", [["status", "iris-1"], ["stop", "iris-1", "--yes"]])
+def test_a_job_that_does_not_exist(account: Made, arguments: list[str], capsys: Capture) -> None:
+    assert account().run("batch", *arguments) == 2
+    assert "iris-1 does not exist" in capsys.readouterr().err

@@ -1,0 +1,50 @@
+"""Throughput and percentiles."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+
+import pytest
+
+from infra.invocation.bench import BenchResult, bench
+
+
+@pytest.mark.parametrize(("percent", "value"), [(50, 50), (90, 90), (99, 99), (99.5, 100), (100, 100), (0, 1)])
+def test_percentiles_by_the_nearest_rank(percent: float, value: int) -> None:
+    assert BenchResult(10, range(1, 101), {}).percentile(percent) == value
+
+
+def test_one_latency_is_every_percentile_and_none_is_none() -> None:
+    assert BenchResult(1, [7.0], {}).percentile(99) == 7.0
+    assert math.isnan(BenchResult(1, [], {"x": 1}).percentile(50))
+
+
+def test_clients_send_at_the_same_time_until_the_end() -> None:
+    together = threading.Barrier(3, timeout=5)
+    first = threading.local()
+
+    def ask() -> None:
+        if not hasattr(first, "met"):
+            first.met = True
+            together.wait()
+        time.sleep(0.02)
+
+    result = bench(ask, 0.2, 3)
+    assert 0.2 <= result.seconds < 2
+    assert len(result.latencies) >= 6
+    assert list(result.latencies) == sorted(result.latencies)
+    assert result.throughput == pytest.approx(len(result.latencies) / result.seconds)
+
+
+def test_errors_are_counted_and_have_no_latency() -> None:
+    answers = iter([None, "busy", "busy"])
+
+    def ask() -> str | None:
+        time.sleep(0.01)
+        return next(answers, None)
+
+    result = bench(ask, 0.1, 1)
+    assert result.errors == {"busy": 2}
+    assert result.latencies

@@ -1,0 +1,177 @@
+"""What a transform job is created with, and what is read of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+import botocore.session
+import pytest
+from botocore.exceptions import ClientError
+from botocore.validate import ParamValidator
+from moto import mock_aws
+
+from infra import names
+from infra.aws.errors import AwsRequestRefused
+from infra.aws.s3_location import S3Location
+from infra.invocation import transform_job
+from infra.invocation.job_reader import JobReader
+from infra.invocation.transform_input import InvalidTransform
+from infra.invocation.transform_job import TransformJob, TransformRequest
+
+from .conftest import BUCKET
+
+REQUEST = TransformRequest(
+    name="iris-1",
+    model="iris-1a2b3c4",
+    input=S3Location(BUCKET, "in/"),
+    output=S3Location(BUCKET, "out"),
+    content_type="application/json",
+    instance_type="ml.c5.xlarge",
+    instance_count=1,
+    max_concurrent_transforms=4,
+    max_payload_mb=6,
+    invocation_timeout_seconds=600,
+    max_retries=0,
+)
+FULL = replace(
+    REQUEST,
+    by_line=False,
+    join_input=True,
+    input_filter="$.request",
+    output_filter="$.outputs",
+    environment={"A": "b"},
+    kms_key="arn:aws:kms:ap-northeast-1:123456789012:key/1",
+    tags={"CostEnv": "dev"},
+)
+
+
+def answer(status: str = "InProgress", **more: Any) -> dict[str, Any]:
+    """An answer of DescribeTransformJob."""
+    return {
+        "TransformJobName": "iris-1",
+        "TransformJobArn": "arn:aws:sagemaker:ap-northeast-1:123456789012:transform-job/iris-1",
+        "TransformJobStatus": status,
+        "ModelName": "iris-1a2b3c4",
+        "TransformInput": REQUEST.arguments["TransformInput"],
+        "TransformOutput": REQUEST.arguments["TransformOutput"],
+        "CreationTime": datetime.now(UTC),
+        **more,
+    }
+
+
+class SageMaker:
+    """Has one job."""
+
+    def __init__(self, *answers: dict[str, Any]) -> None:
+        self.answers = list(answers)
+
+    def describe_transform_job(self, TransformJobName: str) -> dict[str, Any]:
+        if TransformJobName != "iris-1":
+            message = f"Could not find requested job with name: {TransformJobName}"
+            raise ClientError({"Error": {"Code": "ValidationException", "Message": message}}, "DescribeTransformJob")
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+@pytest.mark.parametrize("request_", [REQUEST, FULL], ids=["lines", "everything"])
+def test_the_arguments_are_those_of_the_api(request_: TransformRequest) -> None:
+    api = botocore.session.get_session().get_service_model("sagemaker").operation_model("CreateTransformJob")
+    report = ParamValidator().validate(request_.arguments, api.input_shape)
+    assert not report.has_errors(), report.generate_report()
+
+
+def test_each_line_is_a_request_and_the_order_is_kept() -> None:
+    arguments = REQUEST.arguments
+    assert arguments["BatchStrategy"] == "SingleRecord"
+    assert (arguments["TransformInput"]["SplitType"], arguments["TransformOutput"]["AssembleWith"]) == ("Line", "Line")
+    assert "DataProcessing" not in arguments
+
+
+def test_whole_files_are_not_split() -> None:
+    arguments = FULL.arguments
+    assert (arguments["TransformInput"]["SplitType"], arguments["TransformOutput"]["AssembleWith"]) == ("None", "None")
+    assert arguments["BatchStrategy"] == "SingleRecord"
+    assert arguments["DataProcessing"] == {
+        "InputFilter": "$.request",
+        "OutputFilter": "$.outputs",
+        "JoinSource": "Input",
+    }
+
+
+def test_a_name_is_free_if_no_job_ever_had_it() -> None:
+    sagemaker = SageMaker(answer("Completed"))
+    transform_job.require_free(sagemaker, "iris-2")
+    with pytest.raises(InvalidTransform, match="iris-1 exists"):
+        transform_job.require_free(sagemaker, "iris-1")
+    with pytest.raises(InvalidTransform, match="64 characters; at most 63"):
+        transform_job.require_free(sagemaker, "i" * 64)
+
+
+def test_the_check_of_the_output_writes_nothing(s3: Any) -> None:
+    transform_job.require_writable(s3, S3Location(BUCKET, "out"))
+    assert "Contents" not in s3.list_objects_v2(Bucket=BUCKET)
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET)
+    with pytest.raises(AwsRequestRefused, match="NoSuchBucket"):
+        transform_job.require_writable(s3, S3Location("no-such-bucket", "out"))
+
+
+def test_an_input_is_done_when_its_output_is_written(s3: Any) -> None:
+    s3.put_object(Bucket=BUCKET, Key="in/a.jsonl", Body=b"12345")
+    s3.put_object(Bucket=BUCKET, Key="in/b/c.jsonl", Body=b"1")
+    reader = JobReader(lambda service: {"s3": s3, "sagemaker": SageMaker(answer())}[service], "iris-1")
+    job = reader.job()
+    assert str(reader.progress(job)) == "0 of 2 objects, 0 B of 6 B"
+    s3.put_object(Bucket=BUCKET, Key="out/b/c.jsonl.out", Body=b"answer")
+    s3.put_object(Bucket=BUCKET, Key="out/notes.txt", Body=b"of somebody else")
+    assert str(reader.progress(job)) == "1 of 2 objects, 1 B of 6 B"
+    assert [entry.key for entry in reader.outputs(job)] == ["out/b/c.jsonl.out"]
+
+
+def test_outputs_of_an_earlier_job_do_not_count(s3: Any) -> None:
+    s3.put_object(Bucket=BUCKET, Key="out/a.jsonl.out", Body=b"answer")
+    job = TransformJob.of(answer())
+    assert transform_job.outputs(s3, replace(job, began=job.began + 60)) == []
+
+
+def test_a_job_whose_input_was_deleted_still_has_a_status(s3: Any) -> None:
+    reader = JobReader(lambda service: {"s3": s3, "sagemaker": SageMaker(answer("Completed"))}[service], "iris-1")
+    assert reader.facts(reader.job())["status"] == "Completed"
+    assert reader.facts(reader.job())["objects"] == 0
+
+
+def test_a_job_that_does_not_exist_is_an_error(s3: Any) -> None:
+    with pytest.raises(InvalidTransform, match="does not exist"):
+        JobReader(lambda _: SageMaker(answer()), "iris-2").job()
+
+
+@pytest.fixture
+def logs() -> Iterator[Any]:
+    with mock_aws():
+        yield boto3.client("logs", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+
+
+def test_the_last_lines_of_all_instances_in_order(logs: Any) -> None:
+    logs.create_log_group(logGroupName=names.TRANSFORM_LOG_GROUP)
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    for stream, offset in (("iris-1/i-1", 0), ("iris-1/i-1/data-log", 1), ("iris-10/i-2", 2)):
+        logs.create_log_stream(logGroupName=names.TRANSFORM_LOG_GROUP, logStreamName=stream)
+        events = [{"timestamp": now + 10 * n + offset, "message": f"{stream} {n}\n"} for n in range(10)]
+        logs.put_log_events(logGroupName=names.TRANSFORM_LOG_GROUP, logStreamName=stream, logEvents=events)
+    tail = transform_job.log_tail(logs, "iris-1")
+    assert len(tail) == transform_job.LOG_LINES
+    assert tail[-2:] == ["iris-1/i-1 9", "iris-1/i-1/data-log 9"]
+    assert not any(line.startswith("iris-10") for line in tail)
+
+
+def test_a_log_that_cannot_be_read_hides_nothing(logs: Any) -> None:
+    assert transform_job.log_tail(logs, "iris-1") == []
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2_500_000, "2.5 MB"), (3 * 10**9, "3.0 GB")]
+)
+def test_sizes(count: int, text: str) -> None:
+    assert transform_job.size(count) == text
