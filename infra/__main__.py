@@ -22,6 +22,7 @@ COMMANDS = {
     "invoke": "Send a request to an endpoint, and print the response.",
     "batch": "Run batch transform jobs with the Model of an endpoint.",
     "release": "Show or stop the release of a stack's endpoint, and list earlier ones.",
+    "logs": "Print the log of an endpoint's containers.",
 }
 """The modules of `infra.cli` that are commands, each with the first sentence of its help."""
 

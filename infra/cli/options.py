@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 Stack = Annotated[str, typer.Option("--stack", "-s", metavar="NAME", help="The name of the stack.")]
+EndpointName = Annotated[str | None, typer.Argument(metavar="ENDPOINT", help="Needed if the stack has several.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Directory = Annotated[
     Path,

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from infra.cli.options import Directory, Json, Stack
+from infra.cli.options import Directory, EndpointName, Json, Stack
 from infra.cli.project import StackFileError
 from infra.cli.release_target import ReleaseTarget, find
 from infra.cli.release_view import history_view, status_view
@@ -28,8 +28,6 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
 )
-
-EndpointName = Annotated[str | None, typer.Argument(metavar="ENDPOINT", help="Needed if the stack has several.")]
 
 
 @app.command()

@@ -15,6 +15,7 @@ from infra.aws import instance_types
 from infra.diagnostics.printable import printable
 from infra.errors import UserError
 from infra.release.alarms import AlarmState
+from infra.triton.log_line import OTHER_ERRORS, TRITON_LINE
 
 Failure = Literal["rolledBack", "failed"]
 
@@ -38,12 +39,6 @@ _WITHOUT_GPU = (
 
 _STARTED = "Started Sagemaker HTTPService"
 """What Triton logs once it answers."""
-
-_TRITON_LINE = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d(\.\d+ +\d+)?")
-"""Triton's lines begin with a severity letter, month and day, the time and the thread (glog's format)."""
-
-_OTHER_ERRORS = ("ERROR", "error:", "exec ", "Traceback (")
-"""How the errors of the image's `serve` script, of Triton's exit, of the kernel and of Python begin."""
 
 _PING_FAILED = re.compile(r"container for production variant (\S+) did not pass the ping health check")
 """FailureReason in https://github.com/aws/amazon-sagemaker-examples/issues/210."""
@@ -206,10 +201,10 @@ def errors(lines: Sequence[str]) -> list[list[str]]:
     messages: list[list[str]] = []
     in_error = False
     for line in lines:
-        begins = bool(_TRITON_LINE.match(line))
+        begins = bool(TRITON_LINE.match(line))
         if begins:
             in_error = line[0] in "EF" and not any(text in line for text in _WITHOUT_GPU)
-        elif line.startswith(_OTHER_ERRORS):
+        elif line.startswith(OTHER_ERRORS):
             begins, in_error = not in_error, True
         if in_error and line.strip():
             if begins:
@@ -233,7 +228,7 @@ def _counted(messages: Sequence[Sequence[str]]) -> list[list[str]]:
 
 def _without_time(message: Sequence[str]) -> tuple[str, ...]:
     first, *others = message
-    return (_TRITON_LINE.sub("", first), *others)
+    return (TRITON_LINE.sub("", first), *others)
 
 
 def health_check_timeout(reason: str, config: Mapping[str, Any] | None, log: Sequence[str]) -> str | None:

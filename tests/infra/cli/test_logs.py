@@ -1,0 +1,64 @@
+"""`python -m infra logs`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from infra.__main__ import main
+from infra.monitoring import logs
+from tests.infra.cli.test_stack_file import BASE, project
+from tests.infra.monitoring.test_logs import Logs, event
+
+ERROR = event(1_764_320_400, "E1128 09:00:00.123456 7 model.cc:3] failed\x1b[2J")
+
+
+@pytest.fixture
+def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Logs:
+    client = Logs([[ERROR]])
+    session = type("Session", (), {"client": lambda _self, _service: client})()
+    monkeypatch.setattr("infra.cli.release_target.aws_session", lambda *_, **__: session)
+    monkeypatch.chdir(project(tmp_path, BASE))
+    return client
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["logs", "-s", "dev", *arguments])
+    return int(ended.value.code or 0)
+
+
+def test_a_line_has_time_instance_severity_and_no_control_characters(
+    aws: Logs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run() == 0
+    assert capsys.readouterr().out == "2025-11-28T09:00:00Z AllTraffic/i-1 ERROR   model.cc:3] failed\\x1b[2J\n"
+
+
+def test_json_has_a_line_for_each_event(aws: Logs, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts == {
+        "time": "2025-11-28T09:00:00Z",
+        "stream": "AllTraffic/i-1",
+        "level": "error",
+        "message": "model.cc:3] failed\x1b[2J",
+    }
+
+
+def test_following_ends_with_an_interrupt(aws: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(logs.EndpointLog.follow, "__defaults__", (interrupt,))
+    assert run("--follow", "--since", "2h", "--filter", "failed") == 130
+    assert aws.requests[0]["filterPattern"] == "failed"
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--since", "yesterday"], 2), (["--filter", "a.b"], 1), ([], 1)])
+def test_bad_input_is_a_message(aws: Logs, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int) -> None:
+    aws.polls = ["InvalidParameterException" if "--filter" in arguments else "ResourceNotFoundException"]
+    assert run(*arguments) == code
+    assert "Traceback" not in capsys.readouterr().err
