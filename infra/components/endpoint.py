@@ -16,6 +16,7 @@ from infra.components.autoscaling import VariantAutoscaling, VariantAutoscalingA
 from infra.components.model import TritonModelArgs, triton_model
 from infra.components.provisioned_concurrency import scale_provisioned_concurrency
 from infra.dynamic.endpoint import Endpoint
+from infra.dynamic.log_group import LogGroup
 from infra.settings.endpoint import EndpointSettings
 from infra.settings.serverless import ServerlessVariant
 from infra.settings.variant import InstanceVariant
@@ -47,6 +48,18 @@ class TritonEndpoint(pulumi.ComponentResource):
         self._settings = settings = args.stack.endpoints[name]
         self._child = pulumi.ResourceOptions(parent=self)
 
+        before = [*args.role.policies]
+        if days := args.stack.monitoring.log_retention_days:
+            before.append(
+                LogGroup(
+                    name,
+                    log_group_name=names.log_group(name),
+                    retention_days=days,
+                    account_id=args.context.account_id,
+                    tags=args.context.tags,
+                    opts=self._child,
+                )
+            )
         configuration = sagemaker.EndpointConfiguration(
             name,
             production_variants=[
@@ -74,7 +87,7 @@ class TritonEndpoint(pulumi.ComponentResource):
             minimum_invocations=settings.alarms.minimum,
             notification_topic_arn=args.stack.notification_topic_arn,
             adopt=name in args.stack.adopt.endpoints,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=args.role.policies, protect=args.context.production),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=before, protect=args.context.production),
         )
         for variant, each in settings.serving_variants.items():
             resource = names.variant_resource(name, variant)

@@ -48,7 +48,7 @@ class LogEvent:
 
 
 def since(text: str, now: datetime) -> datetime:
-    """A point in time, from `90s`, `15m`, `2h` or `7d` before now, or from an ISO 8601 time, in UTC if it names no zone.
+    """A point in time, from `90s`, `15m`, `2h` or `7d` before now, or from an ISO 8601 time, by default in UTC.
 
     Raises:
         ValueError: the text is neither.

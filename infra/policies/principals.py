@@ -131,7 +131,7 @@ def deployer(stack: StackNames) -> list[Policy]:
 
 
 def release_operator(stack: StackNames) -> list[Policy]:
-    """For `python -m infra release`: to read, and to force the alarms that stop a release.
+    """For `python -m infra release` and `logs`: to read, and to force the alarms that stop a release.
 
     DescribeModel shows the environment of a container, including secrets. It is granted only if nothing else names the
     bucket with the history of releases.
@@ -143,6 +143,7 @@ def release_operator(stack: StackNames) -> list[Policy]:
         allow("ReadAlarms", "cloudwatch", "DescribeAlarms", "*"),  # hides composite alarms on a narrower scope
         allow("ReadMetrics", "cloudwatch", "GetMetricData GetMetricStatistics", "*"),  # accept no resource
         allow("Stop", "cloudwatch", "SetAlarmState", stack.stop_alarm_arns),
+        allow("ContainersLog", "logs", "FilterLogEvents", stack.log_group_arns),
         allow("FindHistory", "s3", "ListBucket", stack.bucket_arn, below),
         allow("ReadHistory", "s3", "GetObject", f"{stack.bucket_arn}/{names.HISTORY}*"),
     ]
@@ -243,7 +244,11 @@ def _serving(stack: StackNames) -> Iterator[Statement]:
         yield allow("Adopted", "sagemaker", "DescribeModel", stack.arn("sagemaker", "model/*"))
     if keys := stack.settings.volume_key_arns:  # CreateEndpoint (SageMaker guide, "API Permissions Reference")
         yield from execution.encrypt_volumes(keys)["Statement"]
-    yield allow("ContainersLog", "logs", "DescribeLogStreams FilterLogEvents", stack.log_group_arns)
+    logs = "DescribeLogStreams FilterLogEvents"
+    if stack.settings.monitoring.log_retention_days:
+        logs += " CreateLogGroup PutRetentionPolicy TagResource"
+        yield allow("FindLogGroups", "logs", "DescribeLogGroups", stack.arn("logs", "log-group:*"))
+    yield allow("ContainersLog", "logs", logs, stack.log_group_arns)
     alarm = "PutMetricAlarm DeleteAlarms ListTagsForResource TagResource UntagResource"
     yield allow("Alarms", "cloudwatch", alarm, stack.alarm_arns)
     # hide composite alarms on a narrower scope

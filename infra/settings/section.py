@@ -65,7 +65,7 @@ class Effect(StrEnum):
 
 _EXPLANATIONS = {
     Effect.NOTHING: "the endpoint does not change; settings of releases apply from the next release on",
-    Effect.IN_PLACE: "tags, alarms or autoscaling change; the fleet does not",
+    Effect.IN_PLACE: "tags, alarms, autoscaling or log groups change; the fleet does not",
     Effect.NEW_RELEASE: "a new fleet takes over as `release` describes, and is rolled back if it fails",
     Effect.REPLACEMENT: "a resource is created under the new name, endpoints are released with it, and then the old "
     "resource is deleted; see the description",

@@ -14,6 +14,7 @@ from infra.settings.endpoint_sections import MAX_NAME, EndpointName
 from infra.settings.environment import VariableName, VariableValue
 from infra.settings.freeze import FreezeWindowSettings
 from infra.settings.image import ImageSettings
+from infra.settings.monitoring import MonitoringSettings
 from infra.settings.network import VpcSettings
 from infra.settings.notifications import NotificationSettings
 from infra.settings.role import RoleSettings
@@ -124,6 +125,12 @@ class StackSections(Section):
         "The SNS topic that receives the result of each release; none by default.",
         default=None,
         source="this project: operators need not watch `pulumi up`",
+        effect=Effect.IN_PLACE,
+    )
+    monitoring: MonitoringSettings = setting(
+        "What operators look at.",
+        default=MonitoringSettings(),
+        source="this project: CloudWatch keeps logs forever by default",
         effect=Effect.IN_PLACE,
     )
     adopt: AdoptSettings = setting(

@@ -86,6 +86,7 @@ CHANGES: dict[str, Any] = {
     "freezeWindows[].timeZone": (FROZEN, "Europe/Berlin"),
     "freezeWindows[].reason": (FROZEN, "rest"),
     "notifications.topicArn": (ALARMED, "arn:aws:sns:ap-northeast-1:123456789012:releases"),
+    "monitoring.logRetentionDays": ({}, 90),
     "secretEnvironment": ({}, {"e": {"KEY": "value"}}),
     "adopt.bucket": (ADOPTED, True),
     "adopt.bucketPolicy": (ADOPTED | {"adopt": {"bucket": True}}, True),

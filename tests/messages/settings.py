@@ -58,6 +58,7 @@ EXAMPLES: list[dict[str, Any]] = [
     {f"{ENDPOINT}.alarms.existing": "pager"},
     {"environment": "prod"},
     {"environment": "live"},
+    {"monitoring.logRetentionDays": 91},
     {"image.version": 23.1},
     {"image.version": "24.05"},
     {f"{ENDPOINT}.allowSingleInstance": "yes"},

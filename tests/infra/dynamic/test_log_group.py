@@ -59,7 +59,7 @@ def test_a_change_sets_the_retention_and_the_tags(logs: Any, provider: LogGroupP
 def test_a_refresh_finds_another_retention_and_a_missing_group(logs: Any, provider: LogGroupProvider) -> None:
     provider.create(PROPS)
     logs.delete_retention_policy(logGroupName=NAME)
-    assert provider.read(NAME, PROPS).outs["retentionDays"] == 0
+    assert (provider.read(NAME, PROPS).outs or {})["retentionDays"] == 0
     logs.delete_log_group(logGroupName=NAME)
     assert provider.read(NAME, PROPS).id == ""
 

@@ -63,6 +63,7 @@ def test_the_path_of_each_provider_is_the_one_in_the_state_of_every_stack() -> N
     providers = {type(pickle.loads(base64.b64decode(state))) for state in states}
     assert {f"{provider.__module__}:{provider.__qualname__}" for provider in providers} == {
         "infra.dynamic.endpoint:EndpointProvider",
+        "infra.dynamic.log_group:LogGroupProvider",
         "infra.dynamic.mirrored_image:MirroredImageProvider",
         "infra.dynamic.packed_model:PackedModelProvider",
         "infra.dynamic.released_artifact:ReleasedArtifactProvider",

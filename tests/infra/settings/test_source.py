@@ -16,6 +16,7 @@ KEYS = list(by_section().values())
 SERVICES = {
     "Application Auto Scaling": "application-autoscaling",
     "CloudWatch": "cloudwatch",
+    "CloudWatch Logs": "logs",
     "ECR": "ecr",
     "IAM": "iam",
     "S3": "s3",
