@@ -29,6 +29,12 @@ def remember(kind: str, key: str, line: str) -> None:
         Path(partial.name).replace(file)
 
 
+def forget(kind: str, key: str) -> None:
+    """Remove the line of a key."""
+    with contextlib.suppress(OSError, RuntimeError):
+        _file(kind, key).unlink(missing_ok=True)
+
+
 def _file(kind: str, key: str) -> Path:
     """Raises `RuntimeError` if the user has no home directory."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -108,6 +108,10 @@ def stop_alarm(config_name: str) -> str:
     return f"{config_name}-stop"
 
 
+TRANSFORM_JOBS = "/aws/sagemaker/TransformJobs"
+"""The log group of all transform jobs of the account in the region, and the namespace of their instances' metrics."""
+
+
 def log_group(endpoint: str) -> str:
     """The log group of the containers (SageMaker guide, Log groups and streams that Amazon SageMaker AI sends to
     CloudWatch Logs)."""

@@ -113,7 +113,7 @@ def _guard(
             for name, endpoint in settings.endpoints.items()
             if endpoint.mode is not Mode.BATCH
         },
-        modes={name: endpoint.mode for name, endpoint in settings.endpoints.items()},
+        mode_of={name: endpoint.mode for name, endpoint in settings.endpoints.items()},
         opts=pulumi.ResourceOptions(protect=context.production, depends_on=after),
     )
 

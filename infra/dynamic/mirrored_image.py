@@ -12,9 +12,9 @@ from infra.dynamic.engine import Tenths
 from infra.dynamic.provider import AwsResourceProvider, difference
 from infra.image.copy import Progress, copy_image, digest_of_copy
 from infra.image.errors import EcrRefused, ImageCopyError
-from infra.image.http import Retry
 from infra.image.reference import ImageReference
 from infra.image.registry import Registries
+from infra.image.retry import Retry
 
 
 class MirroredImageProvider(AwsResourceProvider):

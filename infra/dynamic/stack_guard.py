@@ -15,7 +15,7 @@ from infra.aws.errors import aws_calls
 from infra.aws.mode import Mode
 from infra.dynamic.provider import AwsResourceProvider, changed
 from infra.errors import UserError
-from infra.release import freeze
+from infra.release import freeze, gates, modes
 from infra.release.live import EndpointReader
 
 
@@ -29,7 +29,7 @@ class StackGuardProvider(AwsResourceProvider):
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         self._is_update = True
         self._require_unfrozen(news["project"], sorted(olds["endpoints"].keys() - news["endpoints"].keys()))
-        self._require_same_modes(olds["modes"], news["modes"])
+        self._require_mode_changes(olds["modes"], news["modes"])
         changes = changed(olds, news, "production", "bucket", "repository", "endpoints", "modes")
         lost = [*losses(olds, news)] if olds["production"] else []
         if not lost:
@@ -56,18 +56,23 @@ class StackGuardProvider(AwsResourceProvider):
         if not self._is_update:
             self._require_unfrozen(props["project"], sorted(props["endpoints"]))
 
-    def _require_same_modes(self, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    def _require_mode_changes(self, before: Mapping[str, str], after: Mapping[str, str]) -> None:
         """
         Raises:
-            UserError: an endpoint that serves would change its mode, and SageMaker would refuse the update.
+            ReleaseRefused: SageMaker cannot update an endpoint that serves to the mode that the settings have now.
         """
-        if refused := mode_changes(before, after):
-            reader = EndpointReader(self.aws.client("sagemaker"))
-            for name, message in refused.items():
-                with aws_calls(f"endpoint {name}"):
-                    live = reader.endpoint(name)
-                if live is not None and live.status != "Failed":
-                    raise UserError(message)
+        requested = {name: Mode(mode) for name, mode in after.items() if before.get(name, mode) != mode}
+        if not requested:
+            return
+        reader = EndpointReader(self.aws.client("sagemaker"))
+        for name, mode in requested.items():
+            with aws_calls(f"endpoint {name}"):
+                live = reader.endpoint(name)
+            if live is None or live.status == "Failed":
+                continue
+            gates.require_mode(name, live.mode, mode)
+            if warning := modes.caution(name, live.mode, mode):
+                _warn_once(warning)
 
     def _require_unfrozen(self, project: str, deleted: Sequence[str]) -> None:
         """
@@ -90,22 +95,6 @@ class StackGuardProvider(AwsResourceProvider):
 def _warn_once(message: str) -> None:
     """Once for the two guards of a stack."""
     pulumi.log.warn(message)
-
-
-def mode_changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
-    """The changes of mode that an update of the endpoint cannot make, by endpoint, each with its way out.
-
-    SageMaker refuses an update from real time to serverless (SageMaker guide, Update a serverless endpoint) and one
-    that removes AsyncInferenceConfig ("The AsyncInferenceConfig parameter cannot be removed from this endpoint",
-    github.com/aws/sagemaker-python-sdk/pull/3124). It documents the change from serverless to real time alone.
-    """
-    changed_ = {name: (mode, after[name]) for name, mode in before.items() if after.get(name, mode) != mode}
-    return {
-        name: f"{name}: the endpoint is {old}, and SageMaker cannot update it to {new}. Keep it, and add an endpoint "
-        "with another name; then move the callers, and remove this one."
-        for name, (old, new) in changed_.items()
-        if Mode.BATCH not in (old, new) and (old, new) != (Mode.SERVERLESS, Mode.REAL_TIME)
-    }
 
 
 def losses(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
@@ -147,7 +136,7 @@ class StackGuard(Resource, module="infra", name="StackGuard"):
         bucket: the bucket's name; None if Pulumi chooses one.
         repository: the repository's name.
         endpoints: by endpoint, the variants with autoscaling.
-        modes: by the name in the settings, how an endpoint or a Model for batch transform serves.
+        mode_of: by the name in the settings, how an endpoint or a Model for batch transform serves.
     """
 
     def __init__(
@@ -158,7 +147,7 @@ class StackGuard(Resource, module="infra", name="StackGuard"):
         bucket: str | None,
         repository: str,
         endpoints: Mapping[str, Sequence[str]],
-        modes: Mapping[str, Mode],
+        mode_of: Mapping[str, Mode],
         opts: pulumi.ResourceOptions,
     ) -> None:
         props = {
@@ -168,6 +157,6 @@ class StackGuard(Resource, module="infra", name="StackGuard"):
             "bucket": bucket or "",  # Pulumi drops None
             "repository": repository,
             "endpoints": {name: [*variants] for name, variants in endpoints.items()},
-            "modes": {name: mode.value for name, mode in modes.items()},
+            "modes": {name: mode.value for name, mode in mode_of.items()},
         }
         super().__init__(StackGuardProvider(), resource_name, props, opts)

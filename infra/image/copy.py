@@ -1,15 +1,18 @@
-"""Copy an image to a repository in ECR, through the ECR API, without docker.
+"""Copy an image to a repository in ECR, without docker.
 
 Everything that can refuse the copy is checked first: the source's manifest and configuration, then the destination's
-tag. The missing layers follow one after the other, and the manifest last: until then the image is invisible.
+tag. The missing layers follow in parallel, and the manifest last: until then the image is invisible.
 """
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+from infra.image.download import BlobReader
 from infra.image.ecr import EcrRepository
 from infra.image.errors import (
     EcrRefused,
@@ -19,8 +22,7 @@ from infra.image.errors import (
     InvalidImageReference,
     UnsupportedImage,
 )
-from infra.image.http import BlobReader, Retry
-from infra.image.layer import copy_layer
+from infra.image.layer import LayerCopy, Protocol
 from infra.image.manifest import (
     Descriptor,
     ImageIndex,
@@ -31,8 +33,11 @@ from infra.image.manifest import (
     parse_manifest,
     verify_digest,
 )
+from infra.image.parallel import Lanes, run_all
 from infra.image.reference import ImageReference
 from infra.image.registry import ImageSource, Registries
+from infra.image.retry import Retry
+from infra.image.upload import LayerUploads
 
 MAX_CONFIG_BYTES = 8 * 1024 * 1024
 """Largest accepted configuration; common ones have some kilobytes."""
@@ -49,13 +54,17 @@ class Progress:
     """The progress of a copy. The configuration counts as a layer, as in ECR.
 
     Attributes:
-        bytes_done: bytes that the destination has; fewer again when the upload of a layer restarts.
-        layer: the one being copied, from 1.
+        layer: the one that progresses.
+        layer_bytes: bytes of it that are sent; fewer again when its upload restarts.
+        bytes_done: bytes that the destination has of the whole image.
+        layers_done: layers that the destination has.
     """
 
+    layer: Descriptor
+    layer_bytes: int
     bytes_done: int
     bytes_total: int
-    layer: int
+    layers_done: int
     layers: int
 
 
@@ -75,6 +84,7 @@ class CopiedImage:
     Attributes:
         uri: the image by digest.
         bytes_copied: 0 if the destination already had all layers.
+        protocols: how many layers were uploaded by which protocol.
     """
 
     digest: str
@@ -82,6 +92,7 @@ class CopiedImage:
     source: str
     bytes_total: int
     bytes_copied: int
+    protocols: Counter[Protocol]
 
 
 def copy_image(
@@ -103,10 +114,10 @@ def copy_image(
         raise InvalidImageReference(f"{destination} is not a valid destination: use REGISTRY/REPOSITORY:TAG.")
     image = read_image(sources, registries)
     blobs = image.manifest.blobs
-    bytes_copied = 0
+    copied: dict[Descriptor, Protocol] = {}
     tagged = _tagged(repository, destination.tag, image)
     if tagged != image.manifest.digest:
-        bytes_copied = _copy_layers(image, repository, registries, progress)
+        copied = _copy_layers(image, repository, registries, progress)
         if tagged is not None:
             _keep_replaced(repository, tagged)
         repository.put_image(image.manifest, destination.tag)
@@ -115,7 +126,8 @@ def copy_image(
         uri=str(destination.at(image.manifest.digest)),
         source=str(image.reference),
         bytes_total=_size(blobs),
-        bytes_copied=bytes_copied,
+        bytes_copied=_size(copied),
+        protocols=Counter(copied.values()),
     )
 
 
@@ -159,7 +171,7 @@ def _config(image: SourceImage, retry: Retry) -> bytes:
     name = f"{image.reference}: configuration {config.digest}"
     reader = BlobReader(partial(image.source.open_blob, config.digest), config.size, name, retry)
     try:
-        content = bytes(reader.read(0, config.size))
+        content = b"".join(reader.blocks(0, config.size))
     finally:
         reader.close()
     verify_digest(content, config.digest, name)
@@ -187,23 +199,39 @@ def _keep_replaced(repository: EcrRepository, digest: str) -> None:
 
 def _copy_layers(
     image: SourceImage, repository: EcrRepository, registries: Registries, progress: Callable[[Progress], None]
-) -> int:
-    """Copy the missing layers, and return their size in bytes."""
+) -> dict[Descriptor, Protocol]:
+    """Copy the missing layers, the largest ones first. Returns how each was uploaded."""
     blobs = image.manifest.blobs
     missing = repository.missing_layers([blob.digest for blob in blobs])
-    to_copy = [(number, blob) for number, blob in enumerate(blobs, start=1) if blob.digest in missing]
+    to_copy = sorted((blob for blob in blobs if blob.digest in missing), key=lambda blob: blob.size, reverse=True)
     total = _size(blobs)
-    done = total - _size(blob for _, blob in to_copy)
+    sent = {blob.digest: 0 if blob.digest in missing else blob.size for blob in blobs}
+    copied: dict[Descriptor, Protocol] = {}
+    lanes, lock, stopped = Lanes(), threading.Lock(), threading.Event()
+    uploads = LayerUploads(repository, registries.http)
+    retry = replace(registries.retry, on_busy=lanes.halve)
 
-    def report(number: int, bytes_before: int, bytes_of_layer: int) -> None:
-        progress(Progress(bytes_before + bytes_of_layer, total, number, len(blobs)))
+    def report(blob: Descriptor, bytes_sent: int) -> None:
+        if stopped.is_set():
+            raise _Stopped
+        with lock:
+            sent[blob.digest] = bytes_sent
+            done = len(blobs) - len(to_copy) + len(copied)
+            progress(Progress(blob, bytes_sent, sum(sent.values()), total, done, len(blobs)))
 
-    for number, blob in to_copy:
-        report(number, done, 0)
-        copy_layer(image.source, repository, blob, registries.retry, partial(report, number, done))
-        done += blob.size
-    report(len(blobs), total, 0)
-    return _size(blob for _, blob in to_copy)
+    def copy(blob: Descriptor) -> None:
+        copied[blob] = LayerCopy(image.source, repository, uploads, blob, retry, partial(report, blob)).run()
+        report(blob, blob.size)
+
+    try:
+        run_all([partial(copy, blob) for blob in to_copy], lanes)
+    finally:
+        stopped.set()
+    return copied
+
+
+class _Stopped(Exception):
+    """Another layer's copy failed."""
 
 
 def _found_nowhere(failures: Sequence[tuple[ImageReference, ImageCopyError]]) -> ImageCopyError:

@@ -1,13 +1,12 @@
-"""A repository in Amazon ECR, through its API: read images, upload layers, put manifests.
+"""A repository in Amazon ECR, through its API: read images, upload layers in parts, put manifests.
 
-Limits of the API: 100 digests in BatchCheckLayerAvailability; a layer's parts in order, each of 5 MiB (the last one may
-be smaller) to 20,971,520 bytes (LayerPartTooSmallException, shape `LayerPartBlob`).
-"""
+`upload.py` uploads layers as they are, through the registry's HTTP API."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -15,14 +14,15 @@ from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from urllib3.response import BaseHTTPResponse
 
+from infra.image.download import from_byte
 from infra.image.errors import RESUME, EcrRefused, ImageNotFound, TransferFailed
-from infra.image.http import Http, check_status, from_byte
+from infra.image.http import Http, check_status
 from infra.image.manifest import READABLE_MEDIA_TYPES, ImageManifest, verify_digest
 from infra.image.reference import EcrRegistry
+from infra.image.retry import Broken
 
-MIN_PART_BYTES = 5 * 1024 * 1024
-MAX_PART_BYTES = 20_971_520
 MAX_DIGESTS_A_CALL = 100
+"""In BatchCheckLayerAvailability."""
 
 _VPC_HINT = (
     "If S3 is reached through a VPC endpoint, its policy must allow s3:GetObject on ECR's layers "
@@ -30,16 +30,23 @@ _VPC_HINT = (
 )
 
 
-class UploadLost(Exception):
-    """ECR does not know the upload of a layer any more; another one can be started."""
+class UploadLost(Broken):
+    """An upload cannot continue; another one can be started."""
+
+
+class UploadRefused(UploadLost):
+    """ECR does not accept the bytes of an upload, or their digest."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, tries=3)
 
 
 @dataclass(frozen=True)
-class LayerUpload:
-    """A layer's upload in progress: its ID and the bytes of a part."""
+class Authorization:
+    """Access to the registry's HTTP API: its URL, and the value of the Authorization header."""
 
-    id: str
-    part_bytes: int
+    registry: str
+    header: str = field(repr=False)
 
 
 class EcrRepository:
@@ -50,13 +57,15 @@ class EcrRepository:
     """
 
     def __init__(self, registry: EcrRegistry, name: str, client: Any, http: Http) -> None:
+        self.name = name
         self._registry = registry
-        self._name = name
         self._client = client
         self._http = http
+        self._authorization: Authorization | None = None
+        self._lock = threading.Lock()
 
     def __str__(self) -> str:
-        return f"ECR repository {self._name} of account {self._registry.account} in {self._registry.region}"
+        return f"ECR repository {self.name} of account {self._registry.account} in {self._registry.region}"
 
     def manifest(self, tag_or_digest: str) -> tuple[bytes, str | None]:
         """A manifest's exact bytes, with a verified digest, and its media type."""
@@ -75,13 +84,13 @@ class EcrRepository:
 
     def is_immutable(self, tag: str) -> bool:
         """Whether the repository's settings prevent that the tag names another image."""
-        answer = self._call("DescribeRepositories", repositoryNames=[self._name])["repositories"][0]
+        answer = self._call("DescribeRepositories", repositoryNames=[self.name])["repositories"][0]
         filters = [exclusion["filter"] for exclusion in answer.get("imageTagMutabilityExclusionFilters", [])]
         return tag_is_immutable(tag, answer.get("imageTagMutability", "MUTABLE"), filters)
 
     def open_blob(self, digest: str, start: int) -> BaseHTTPResponse:
         """The response with a blob's bytes from `start` on, from a new URL: URLs expire, started downloads do not."""
-        url = self._call("GetDownloadUrlForLayer", repositoryName=self._name, layerDigest=digest)["downloadUrl"]
+        url = self._call("GetDownloadUrlForLayer", repositoryName=self.name, layerDigest=digest)["downloadUrl"]
         response = self._http.get(url, from_byte(start))
         check_status(response, url, if_refused=_VPC_HINT.format(region=self._registry.region))
         return response
@@ -90,48 +99,71 @@ class EcrRepository:
         """The digests that the repository does not have."""
         available: set[str] = set()
         for batch in _batches(digests, MAX_DIGESTS_A_CALL):
-            answer = self._call("BatchCheckLayerAvailability", repositoryName=self._name, layerDigests=batch)
+            answer = self._call("BatchCheckLayerAvailability", repositoryName=self.name, layerDigests=batch)
             layers = answer.get("layers", [])
             available |= {layer["layerDigest"] for layer in layers if layer["layerAvailability"] == "AVAILABLE"}
         return set(digests) - available
 
-    def initiate_layer_upload(self) -> LayerUpload:
-        """Start the upload of a layer, in parts of the size that ECR requests."""
-        answer = self._call("InitiateLayerUpload", repositoryName=self._name)
-        return LayerUpload(answer["uploadId"], min(max(answer["partSize"], MIN_PART_BYTES), MAX_PART_BYTES))
+    def authorization(self) -> Authorization:
+        """The authorization of the registry's HTTP API, which is valid for 12 hours."""
+        with self._lock:
+            if self._authorization is None:
+                answer = self._call("GetAuthorizationToken", registryIds=[self._registry.account])
+                data = answer["authorizationData"][0]
+                self._authorization = Authorization(data["proxyEndpoint"], f"Basic {data['authorizationToken']}")
+            return self._authorization
 
-    def upload_layer_part(self, upload: LayerUpload, first_byte: int, part: bytearray) -> int:
-        """Upload the bytes from `first_byte` on, and return the last byte that ECR has received.
+    def renew(self, expired: Authorization) -> None:
+        """Have the next request get another authorization."""
+        with self._lock:
+            if self._authorization is expired:
+                self._authorization = None
 
-        That may be fewer bytes than sent, or all of them at a retry of botocore's whose first response was lost.
+    def initiate_layer_upload(self) -> str:
+        """Start the upload of a layer in parts, and return its ID."""
+        return str(self._call("InitiateLayerUpload", repositoryName=self.name)["uploadId"])
+
+    def upload_layer_part(self, upload: str, first_byte: int, part: bytes) -> int:
+        """Upload the bytes from `first_byte` on, and return how many bytes ECR has.
+
+        That may be fewer than sent, or all of them at a retry of botocore's whose first response was lost.
+
+        Args:
+            part: 5 MiB (the last one may be smaller) to 20,971,520 bytes.
 
         Raises:
-            UploadLost: ECR does not know the upload any more.
+            UploadLost
         """
         try:
             answer = self._call(
                 "UploadLayerPart",
-                repositoryName=self._name,
-                uploadId=upload.id,
+                repositoryName=self.name,
+                uploadId=upload,
                 partFirstByte=first_byte,
                 partLastByte=first_byte + len(part) - 1,
                 layerPartBlob=part,
             )
-            return int(answer["lastByteReceived"])
+            return int(answer["lastByteReceived"]) + 1
         except EcrRefused as refused:
             if refused.code == "UploadNotFoundException":
                 raise UploadLost(str(refused)) from None
             if refused.code == "InvalidLayerPartException" and "lastValidByteReceived" in refused.details:
-                return int(refused.details["lastValidByteReceived"])
+                return int(refused.details["lastValidByteReceived"]) + 1
             raise
 
-    def complete_layer_upload(self, upload: LayerUpload, digest: str) -> None:
-        """End a layer's upload; ECR verifies its digest. The layer may exist by then. Raises UploadLost too."""
+    def complete_layer_upload(self, upload: str, digest: str) -> None:
+        """End a layer's upload; ECR verifies its digest. The layer may exist by then.
+
+        Raises:
+            UploadLost, UploadRefused
+        """
         try:
-            self._call("CompleteLayerUpload", repositoryName=self._name, uploadId=upload.id, layerDigests=[digest])
+            self._call("CompleteLayerUpload", repositoryName=self.name, uploadId=upload, layerDigests=[digest])
         except EcrRefused as refused:
             if refused.code == "UploadNotFoundException":
                 raise UploadLost(str(refused)) from None
+            if refused.code in ("InvalidLayerException", "LayerPartTooSmallException"):
+                raise UploadRefused(str(refused)) from None
             if refused.code != "LayerAlreadyExistsException":
                 raise
 
@@ -140,7 +172,7 @@ class EcrRepository:
         try:
             self._call(
                 "PutImage",
-                repositoryName=self._name,
+                repositoryName=self.name,
                 imageManifest=manifest.body.decode(),
                 imageManifestMediaType=manifest.media_type,
                 imageTag=tag,
@@ -154,7 +186,7 @@ class EcrRepository:
         key = "imageDigest" if tag_or_digest.startswith("sha256:") else "imageTag"
         answer = self._call(
             "BatchGetImage",
-            repositoryName=self._name,
+            repositoryName=self.name,
             imageIds=[{key: tag_or_digest}],
             acceptedMediaTypes=list(READABLE_MEDIA_TYPES),
         )
@@ -171,8 +203,10 @@ class EcrRepository:
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """Call an operation of ECR; botocore retries throttling and lost connections."""
         method = getattr(self._client, xform_name(operation))
+        if operation != "GetAuthorizationToken":
+            parameters["registryId"] = self._registry.account
         try:
-            answer: dict[str, Any] = method(registryId=self._registry.account, **parameters)
+            answer: dict[str, Any] = method(**parameters)
             return answer
         except ClientError as error:
             answer = error.response["Error"]

@@ -76,12 +76,12 @@ class EcrRefused(ImageCopyError):
 
 _WAYS_OUT = (
     (
-        {"AccessDeniedException", "AccessDenied"},
+        {"AccessDeniedException", "AccessDenied", "DENIED"},
         "Check account and region, and allow the caller ecr:{operation}; across accounts, the repository's policy must "
         "allow it too.",
     ),
     (
-        {"RepositoryNotFoundException"},
+        {"RepositoryNotFoundException", "NAME_UNKNOWN"},
         "Check account, region and name. A destination repository must exist before the copy.",
     ),
     (

@@ -13,10 +13,12 @@ from urllib.parse import urlencode, urlsplit
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
+from infra.image.download import from_byte
 from infra.image.errors import ImageNotFound, RegistryRefused, UnsupportedImage
-from infra.image.http import Broken, Http, Retry, check_status, from_byte, refuse_link_local
+from infra.image.http import Http, check_status, refuse_link_local
 from infra.image.manifest import MAX_MANIFEST_BYTES, READABLE_MEDIA_TYPES, UNREADABLE, verify_digest
 from infra.image.reference import ImageReference
+from infra.image.retry import Broken, Retry
 
 _API_HOSTS = {"docker.io": "registry-1.docker.io"}
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')

@@ -8,9 +8,10 @@ from typing import Any
 
 from infra.image.ecr import EcrRepository
 from infra.image.errors import InvalidImageReference
-from infra.image.http import Http, Retry
+from infra.image.http import Http
 from infra.image.oci import DistributionRepository
 from infra.image.reference import ImageReference
+from infra.image.retry import Retry
 
 ImageSource = EcrRepository | DistributionRepository
 """A repository that images are read from."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from infra import names
 from infra.aws import metrics
+from infra.aws.s3_location import bucket_and_prefix
 from infra.policies.document import Policy, allow, policy, size
 
 if TYPE_CHECKING:
+    from infra.settings.asynchronous import AsynchronousSettings
     from infra.settings.stack import Settings
 
 METRIC_NAMESPACES = [names.LOG_GROUPS, metrics.INVOCATIONS.namespace, "Triton"]
@@ -85,15 +87,24 @@ def fit_in_role(endpoint_names: Sequence[str], region: str) -> bool:
     return size(_log_groups("aws-us-gov", region, "0" * 12, endpoint_names)) <= MAX_LOG_GROUPS
 
 
-def write_logs_and_metrics(partition: str, region: str, account_id: str, endpoint_names: Sequence[str]) -> Policy:
+def write_logs_and_metrics(
+    partition: str, region: str, account_id: str, endpoint_names: Sequence[str], transforms: bool = False
+) -> Policy:
     """Write the endpoints' own log groups and metrics; read the alarms that may roll a release back.
 
     If the log groups do not fit (`fit_in_role`), those of every endpoint of the account in the region are allowed.
+
+    Args:
+        transforms: whether transform jobs write to their log group too.
     """
     groups = _log_groups(
         partition, region, account_id, endpoint_names if fit_in_role(endpoint_names, region) else ["*"]
     )
-    in_namespaces = {"StringEquals": {"cloudwatch:namespace": METRIC_NAMESPACES}}
+    namespaces = METRIC_NAMESPACES
+    if transforms:
+        groups.append(f"arn:{partition}:logs:{region}:{account_id}:log-group:{names.TRANSFORM_JOBS}:*")
+        namespaces = [*namespaces, names.TRANSFORM_JOBS]
+    in_namespaces = {"StringEquals": {"cloudwatch:namespace": namespaces}}
     write = "CreateLogGroup CreateLogStream DescribeLogStreams PutLogEvents"
     return policy(
         allow("WriteOwnLogs", "logs", write, groups),
@@ -127,6 +138,76 @@ def join_vpc(
     )
 
 
+def transfer(kind: str, inputs: Sequence[str], outputs: Sequence[str]) -> Policy:
+    """Read requests and write answers (SageMaker guide, Asynchronous inference, Prerequisites; SageMaker roles,
+    CreateTransformJob). The buckets may be listed without a prefix, because that guide shows no condition.
+
+    Args:
+        kind: begins the ids of the statements.
+        inputs: the ARNs of the objects to read, with wildcards.
+        outputs: the ARNs of the objects to write, with wildcards.
+    """
+    buckets = sorted({arn.partition("/")[0] for arn in (*inputs, *outputs)})
+    return policy(
+        allow(f"{kind}Inputs", "s3", "GetObject", inputs),
+        allow(f"{kind}Outputs", "s3", "PutObject AbortMultipartUpload", outputs),
+        allow(f"{kind}Buckets", "s3", "ListBucket", buckets),
+    )
+
+
+def objects(partition: str, locations: Iterable[str]) -> list[str]:
+    """The ARNs of the objects below addresses in S3, with wildcards."""
+    parts = (bucket_and_prefix(location) for location in locations)
+    return [f"arn:{partition}:s3:::{bucket}/{prefix}*" for bucket, prefix in parts]
+
+
+def answer_asynchronously(settings: Settings, partition: str, account_id: str, bucket_arn: str) -> Policy:
+    """Read requests to asynchronous endpoints, write their answers and failures, and send messages about them."""
+    queues = settings.asynchronous
+    inputs = [location for queue in queues.values() for location in queue.input_locations]
+    given = [(queue.output_location, queue.failure_location) for queue in queues.values()]
+    outputs = [location for locations in given for location in locations if location]
+    defaults = [f"{bucket_arn}/{names.async_output('*')}*", f"{bucket_arn}/{names.async_failure('*')}*"]
+    document = transfer(
+        "Async",
+        [f"{bucket_arn}/{names.async_input('*')}*", *objects(partition, inputs)],
+        [*defaults, *objects(partition, outputs)],
+    )
+    prefix = f"arn:{partition}:sns:{settings.region}:{account_id}:"
+    if topics := [topic for name, queue in queues.items() for topic in topic_arns(name, queue, prefix)]:
+        document["Statement"].append(allow("AsyncTopics", "sns", "Publish", topics))
+    return document
+
+
+def topic_arns(endpoint: str, settings: AsynchronousSettings, prefix: str) -> list[str]:
+    """The topics of an asynchronous endpoint: the given ones, and patterns of those that the stack creates.
+
+    Args:
+        prefix: of the ARNs of the stack's own topics.
+    """
+    created = {
+        names.success_topic(endpoint): settings.success_topic_arn,
+        names.error_topic(endpoint): settings.error_topic_arn,
+    }
+    own = [f"{prefix}{name}{names.AUTONAMED}" for name, given in created.items() if settings.notify and not given]
+    return [*own, *(given for given in created.values() if given)]
+
+
+def transform(settings: Settings, partition: str, bucket_arn: str) -> Policy:
+    """Read the records of transform jobs and write their answers."""
+    jobs = settings.batch.values()
+    own = f"{bucket_arn}/{names.BATCH}*"
+    inputs = objects(partition, (location for job in jobs for location in job.input_locations))
+    outputs = objects(partition, (location for job in jobs for location in job.output_locations))
+    return transfer("Batch", [own, *inputs], [own, *outputs])
+
+
+def encrypt_answers(key_arns: Sequence[str], region: str) -> Policy:
+    """Encrypt answers with the keys of asynchronous endpoints, transform jobs and the bucket, through S3 alone. A
+    multipart upload decrypts its parts too (S3 guide, Multipart upload and permissions)."""
+    return policy(allow("EncryptAnswers", "kms", "Decrypt GenerateDataKey", key_arns, via_s3(region)))
+
+
 def decrypt_models(key_arn: str) -> Policy:
     """Decrypt artifacts in a bucket with its own KMS key, through S3 alone."""
     region = key_arn.split(":")[3]
@@ -156,8 +237,16 @@ def documents(
     by_purpose = {
         "models": read_models(bucket_arn),
         "image": pull_image(repository_arn),
-        "logs-and-metrics": write_logs_and_metrics(partition, region, account_id, list(settings.endpoints)),
+        "logs-and-metrics": write_logs_and_metrics(
+            partition, region, account_id, settings.served_endpoints, bool(settings.batch)
+        ),
     }
+    if settings.asynchronous:
+        by_purpose["asynchronous"] = answer_asynchronously(settings, partition, account_id, bucket_arn)
+    if settings.batch:
+        by_purpose["batch"] = transform(settings, partition, bucket_arn)
+    if keys := settings.answer_key_arns:
+        by_purpose["answers"] = encrypt_answers(keys, region)
     if vpc := settings.vpc:
         by_purpose["vpc"] = join_vpc(partition, region, account_id, vpc.subnet_ids, vpc.security_group_ids)
     if key := settings.bucket.kms_key_arn:

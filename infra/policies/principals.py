@@ -39,12 +39,18 @@ class StackNames:
 
     @cached_property
     def endpoints(self) -> Mapping[str, Sequence[str]]:
-        """The names of the variants by that of their endpoint."""
+        """The names of the variants by that of their endpoint, also of those that are for transform jobs alone."""
         endpoints = {name: [*endpoint.variants] for name, endpoint in self.settings.endpoints.items()}
         for endpoint, _, variant in (name.partition(".") for name in self.also):
             known = endpoints.setdefault(endpoint, [])
             known += {variant or names.ONLY_VARIANT} - {*known}
         return endpoints
+
+    @property
+    def served(self) -> list[str]:
+        """The endpoints on AWS."""
+        batch = self.settings.batch
+        return [name for name in self.endpoints if name not in batch or name in self.also]
 
     def arn(self, service: str, resource: str) -> str:
         """The ARN of a resource in the stack's account and region."""
@@ -80,11 +86,11 @@ class StackNames:
 
     @property
     def endpoint_arns(self) -> list[str]:
-        return self.sagemaker_arns("endpoint", self.endpoints)
+        return self.sagemaker_arns("endpoint", self.served)
 
     @property
     def configuration_arns(self) -> list[str]:
-        return self.sagemaker_arns("endpoint-config", [name + names.AUTONAMED for name in self.endpoints])
+        return self.sagemaker_arns("endpoint-config", [name + names.AUTONAMED for name in self.served])
 
     @property
     def model_arns(self) -> list[str]:
@@ -95,8 +101,15 @@ class StackNames:
         """The alarms on whole endpoints, those on the fleet of one configuration, and those that Application Auto
         Scaling creates in the caller's name."""
         # by full names: `iris-*` for endpoint iris would match the alarms of endpoint iris-eu
-        alarms = [names.alarm(watched, end) for watched in self._variant_resources for end in purposes(Mode.REAL_TIME)]
-        for endpoint in self.endpoints:
+        alarms: list[str] = []
+        for endpoint in self.served:
+            known = self.settings.endpoints.get(endpoint)
+            modes = [known.mode] if known else [*Mode]
+            ends: dict[str, None] = dict.fromkeys(end for mode in modes for end in purposes(mode))
+            if Mode.ASYNCHRONOUS in modes:
+                ends[names.BACKLOG_WITHOUT_CAPACITY] = None
+            variants = (names.variant_resource(endpoint, variant) for variant in self.endpoints[endpoint])
+            alarms += (names.alarm(watched, end) for watched in variants for end in ends)
             configuration = endpoint + names.AUTONAMED
             # `*` matches a variant, or the beginning of `server-error-rate`
             alarms += (names.alarm(configuration, f"*{end}") for end in (names.ERROR_RATE, names.P99_MODEL_LATENCY))
@@ -104,14 +117,24 @@ class StackNames:
         return [self.arn("cloudwatch", f"alarm:{alarm}") for alarm in alarms]
 
     @property
+    def topic_arns(self) -> list[str]:
+        """The topics that the stack creates for asynchronous endpoints."""
+        return [
+            topic
+            for name, queue in self.settings.asynchronous.items()
+            for topic in execution.topic_arns(name, queue, self.arn("sns", ""))
+            if topic.endswith(names.AUTONAMED)
+        ]
+
+    @property
     def stop_alarm_arns(self) -> list[str]:
-        alarms = (names.stop_alarm(endpoint + names.AUTONAMED) for endpoint in self.endpoints)
+        alarms = (names.stop_alarm(endpoint + names.AUTONAMED) for endpoint in self.served)
         return [self.arn("cloudwatch", f"alarm:{alarm}") for alarm in alarms]
 
     @property
     def log_group_arns(self) -> list[str]:
         """They end in `:*` (CloudWatch Logs guide, "CloudWatch Logs resources and operations")."""
-        return [self.arn("logs", f"log-group:{names.log_group(name)}:*") for name in self.endpoints]
+        return [self.arn("logs", f"log-group:{names.log_group(name)}:*") for name in self.served]
 
     @property
     def _variant_resources(self) -> list[str]:
@@ -196,6 +219,7 @@ def _storage(stack: StackNames) -> Iterator[Statement]:
         "BatchCheckLayerAvailability BatchGetImage InitiateLayerUpload UploadLayerPart CompleteLayerUpload PutImage"
     )
     yield allow("Repository", "ecr", keep_repository, stack.repository_arn)
+    yield allow("RegistryToken", "ecr", "GetAuthorizationToken", "*")  # it accepts no resource
     if stack.image_arns:
         yield allow("MirroredImage", "ecr", "BatchGetImage GetDownloadUrlForLayer", stack.image_arns)
 
@@ -256,6 +280,10 @@ def _serving(stack: StackNames) -> Iterator[Statement]:
     yield allow("ReadMetrics", "cloudwatch", "GetMetricStatistics", "*")  # accepts no resource
     if topic := stack.settings.notification_topic_arn:
         yield allow("Notifications", "sns", "Publish", topic)
+    keep_topic = (
+        "CreateTopic DeleteTopic GetTopicAttributes SetTopicAttributes ListTagsForResource TagResource UntagResource"
+    )
+    yield allow("Topics", "sns", keep_topic, stack.topic_arns)
 
 
 def _read_configurations(stack: StackNames) -> Statement:

@@ -32,9 +32,3 @@ S3Location = Annotated[
     AfterValidator(_prefix),
 ]
 """A bucket and a prefix, without the slash at its end."""
-
-
-def bucket_and_prefix(location: str) -> tuple[str, str]:
-    """The bucket of an address, and the prefix with a slash at its end; empty for the whole bucket."""
-    bucket, _, prefix = location.removeprefix("s3://").partition("/")
-    return bucket, f"{prefix}/" if prefix else ""

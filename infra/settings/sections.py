@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
+from infra.aws.mode import Mode
 from infra.image.aws_images import aws_triton_images
 from infra.image.reference import ImageReference
 from infra.settings.adopt import AdoptSettings
+from infra.settings.asynchronous import AsynchronousSettings
+from infra.settings.batch import BatchSettings
 from infra.settings.bucket import BucketSettings
 from infra.settings.endpoint import EndpointSettings
 from infra.settings.endpoint_sections import MAX_NAME, EndpointName
@@ -156,6 +159,29 @@ class StackSections(Section):
     def notification_topic_arn(self) -> str | None:
         """The SNS topic that receives the result of each release."""
         return self.notifications.topic_arn if self.notifications else None
+
+    @property
+    def served_endpoints(self) -> list[str]:
+        """The names of the endpoints on AWS: those that are not for transform jobs alone."""
+        return [name for name, endpoint in self.endpoints.items() if endpoint.mode is not Mode.BATCH]
+
+    @property
+    def asynchronous(self) -> dict[str, AsynchronousSettings]:
+        """The queues of the asynchronous endpoints."""
+        return {name: endpoint.asynchronous for name, endpoint in self.endpoints.items() if endpoint.asynchronous}
+
+    @property
+    def batch(self) -> dict[str, BatchSettings]:
+        """The defaults of transform jobs, by the name of their Model in the settings."""
+        variants = ((name, endpoint.batch_variants) for name, endpoint in self.endpoints.items())
+        return {name: variant.batch for name, of_name in variants for variant in of_name.values()}
+
+    @property
+    def answer_key_arns(self) -> list[str]:
+        """The KMS keys that encrypt answers in S3, without duplicates: those of the modes, or the bucket's own."""
+        queues, jobs = self.asynchronous.values(), self.batch.values()
+        given = {*(queue.kms_key_arn for queue in queues), *(job.kms_key_arn for job in jobs)}
+        return sorted({key for given_key in given if (key := given_key or self.bucket.kms_key_arn)})
 
     @property
     def volume_key_arns(self) -> list[str]:

@@ -248,6 +248,11 @@ class TritonServer:
             raise ConnectionError(f"Triton ended its answer early: {error!r}") from error
 
     @property
+    def pid(self) -> int | None:
+        """The process of the container, whose children are Triton's; None before it starts."""
+        return self._process.pid if self._process else None
+
+    @property
     def exited(self) -> int | None:
         """The exit code once the container has ended (its last log line is delivered by then), else None."""
         if self._process is None or self._process.poll() is None:

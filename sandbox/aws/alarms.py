@@ -38,6 +38,14 @@ class Datapoint:
 
 
 @dataclass(frozen=True)
+class Breach:
+    """What an alarm in ALARM saw last, and what it compares that with."""
+
+    value: float
+    threshold: float
+
+
+@dataclass(frozen=True)
 class State:
     value: str
     reason: str

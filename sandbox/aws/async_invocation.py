@@ -165,7 +165,8 @@ class Processing:
         failed = result.failure_reason is not None
         self._notify(result, failed=failed)
         self._log(result.failure_reason or f"Inference succeeded: {result.location}")
-        self.metrics["InvocationsProcesssed"] = 1.0
+        # Recorded so against AWS in cloud-custodian/cloud-custodian#11078; the developer guide has one s more.
+        self.metrics["InvocationsProcessed"] = 1.0
         self.metrics["TotalProcessingTime"] = (self._conditions.now() - self._request.queued) * 1000
         return result
 

@@ -67,21 +67,13 @@ class AsyncSettings:
 
 
 def check_async_config(request: Mapping[str, Any]) -> None:
-    """CreateEndpointConfig's rules for AsyncInferenceConfig beyond its shape; the wording is ours.
-
-    Raises:
-        AwsError: a variant is serverless, which has no instances to send the queue's requests to (inferred).
-    """
+    """Raises `AwsError` for an AsyncInferenceConfig that the sandbox lacks; `serverless.py` has what excludes one."""
     settings = AsyncSettings.of(request)
-    if settings is None:
-        return
-    if any("ServerlessConfig" in variant for variant in request["ProductionVariants"]):
-        raise AwsError("ValidationException", "AsyncInferenceConfig is not supported for serverless variants.")
-    if not settings.config["OutputConfig"].get("S3OutputPath"):
+    if settings is not None and not settings.config["OutputConfig"].get("S3OutputPath"):
         raise not_in_sandbox("AsyncInferenceConfig without S3OutputPath")
 
 
-def check_same_kind(endpoint: str, old: AsyncSettings | None, new: AsyncSettings | None) -> None:
+def check_same_kind(endpoint: str, was: bool, will_be: bool) -> None:
     """An endpoint stays asynchronous, or not.
 
     AWS refuses to remove the AsyncInferenceConfig with these words (aws/sagemaker-python-sdk#3124). That it refuses to
@@ -90,8 +82,8 @@ def check_same_kind(endpoint: str, old: AsyncSettings | None, new: AsyncSettings
     Raises:
         AwsError: UpdateEndpoint would change it.
     """
-    if (old is None) == (new is None):
+    if was == will_be:
         return
-    change = "removed from" if new is None else "added to"
+    change = "removed from" if was else "added to"
     message = f"The AsyncInferenceConfig parameter cannot be {change} this endpoint {endpoint}."
     raise AwsError("ValidationException", f"{message} To change the endpoint, create a new one.")

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from sandbox.aws.async_invocation import AsyncRequest, Processing
+from sandbox.aws.async_settings import LONGEST_INVOCATION_SECONDS
 from sandbox.aws.cloudwatch import backend_of
 from sandbox.aws.conditions import Conditions
 from sandbox.aws.fleet import Fleet, Variant
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 #: Seconds of AWS's time between two values of the backlog's metrics. CloudWatch shows them by the minute.
 _PUBLISH_SECONDS = 10.0
+
+#: "These metrics are the same as the metrics published for real-time endpoints" (async-inference-monitor).
+_AS_IN_REAL_TIME = frozenset({"Invocation4XXErrors", "Invocation5XXErrors", "ModelLatency"})
+
 _SHORTEST_NAP = 0.05
 _LONGEST_NAP = 0.25
 
@@ -89,6 +94,14 @@ class Queue(threading.Thread):
             self._waiting.append(request)
             self._changed.notify_all()
 
+    def finish(self, variant: Variant) -> None:
+        """Waits for the requests that a variant without instances still processes.
+
+        AWS documents nothing of a scale-in under a request: that the instance finishes it is inferred.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not self._busy[id(variant)] or self._closed, LONGEST_INVOCATION_SECONDS)
+
     def close(self) -> None:
         """Drops what waits; what is in process is not answered any more."""
         with self._changed:
@@ -122,7 +135,7 @@ class Queue(threading.Thread):
                 if route is None or route.variant is None or not self._has_room(route.fleet, route.variant):
                     continue
                 with self._changed:
-                    if not self._waiting:
+                    if not self._waiting or not self._has_room(route.fleet, route.variant):
                         return False
                     request = self._waiting.popleft()
                     self._running.append(request)
@@ -146,7 +159,7 @@ class Queue(threading.Thread):
             traceback.print_exc()
         finally:
             if not self._closed:
-                self._endpoint.publish(fleet.config_name, variant.name, processing.metrics)
+                self._publish(fleet, variant, processing.metrics)
             with self._changed:
                 self._running.remove(request)
                 self._busy[id(variant)] -= 1
@@ -164,15 +177,24 @@ class Queue(threading.Thread):
             variant = fleet.variants[0]
             processing = Processing(self._endpoint.place, request, variant)
             processing.expire()
-            self._endpoint.publish(fleet.config_name, variant.name, processing.metrics)
+            self._publish(fleet, variant, processing.metrics)
+
+    def _publish(self, fleet: Fleet, variant: Variant, metrics: Mapping[str, float]) -> None:
+        """Those that real-time endpoints have too are published as theirs are; "the following metrics are published
+        with the EndpointName and VariantName dimensions" (async-inference-monitor) are the others.
+        """
+        shared = {name: value for name, value in metrics.items() if name in _AS_IN_REAL_TIME}
+        self._endpoint.publish(fleet.config_name, variant.name, shared)
+        own = {name: value for name, value in metrics.items() if name not in _AS_IN_REAL_TIME}
+        self._endpoint.publish(None, variant.name, own)
 
     def _publish_backlog(self) -> None:
         """The metrics with the dimension EndpointName (developer guide, async-inference-monitor).
 
-        With zero instances the backlog counts as that of one: "If your endpoint has scaled down to zero, it scales out
-        only when the backlog passes the target" (async-inference-autoscale, of policies on
-        ApproximateBacklogSizePerInstance). HasBacklogWithoutCapacity is 1 for "requests in the queue but zero
-        instances", else 0. That an empty queue has an age of 0 is inferred from Amazon SQS.
+        With zero instances the backlog counts as that of one: "your endpoint won't scale up again until the number of
+        requests in the queue exceeds the target specified in your scaling policy" (async-inference-troubleshooting).
+        HasBacklogWithoutCapacity is 1 when requests wait for an endpoint with zero instances, else 0. That an empty
+        queue has an age of 0 is inferred from Amazon SQS.
         """
         now = self._conditions.now()
         fleet = self._endpoint.fleet

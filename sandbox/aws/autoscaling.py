@@ -1,7 +1,8 @@
 """Application Auto Scaling for SageMaker's variants: scalable targets, their policies and tags, as strict as AWS.
 
 Other namespaces stay moto's. moto checks neither that a variant exists nor that a policy has a target, and has no tags.
-Targets and policies are kept and echoed; nothing here scales.
+Step scaling, and target tracking on a customized metric, scale: see `scaling.py`. The other policies are kept and
+echoed.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from sandbox.aws.conditions import Conditions
 from sandbox.aws.hosting import Hostings
 from sandbox.aws.protocol import PASS_TO_MOTO, AwsError, RequestContext
+from sandbox.aws.tracking_alarms import delete_alarms, put_alarms
 
 Answer = dict[str, Any]
 
@@ -41,10 +44,11 @@ Targets = defaultdict[tuple[str, str], dict[str, ScalableTarget]]
 
 
 class ApplicationAutoScaling:
-    """The service."""
+    """The service. `watch` has the alarms of its policies evaluated."""
 
-    def __init__(self, hostings: Hostings) -> None:
+    def __init__(self, hostings: Hostings, watch: Callable[[Conditions], None]) -> None:
         self._hostings = hostings
+        self._watch = watch
         self._targets: Targets = defaultdict(dict)
         self._lock = threading.RLock()
         self._operations: Mapping[str, Callable[[Answer, RequestContext], Answer]] = {
@@ -75,11 +79,22 @@ class ApplicationAutoScaling:
         """Ends the registration of every variant of an endpoint."""
         for variant in self.scalable_variants(account, region, endpoint):
             with self._lock:
-                self._targets[account, region].pop(_resource_id(endpoint, variant), None)
+                target = self._targets[account, region].pop(_resource_id(endpoint, variant), None)
+            if target is not None:
+                delete_alarms(target.policies.values(), account, region)
+
+    def policy(self, account: str, region: str, arn: str) -> tuple[Answer, Answer] | None:
+        """A scaling policy with its scalable target, as of botocore's ScalableTarget and ScalingPolicy."""
+        with self._lock:
+            for target in self._targets[account, region].values():
+                for policy in target.policies.values():
+                    if policy["PolicyARN"] == arn:
+                        return dict(target.members), dict(policy)
+        return None
 
     def _register_scalable_target(self, params: Answer, context: RequestContext) -> Answer:
         resource_id = params["ResourceId"]
-        self._check_variant(resource_id, params["ScalableDimension"], context)
+        self._check_variant(resource_id, params, context)
         targets = self._targets[context.account, context.region]
         target = targets.get(resource_id)
         members = {**(target.members if target else {}), **params}
@@ -102,8 +117,9 @@ class ApplicationAutoScaling:
 
     def _deregister_scalable_target(self, params: Answer, context: RequestContext) -> Answer:
         """With its policies: "Deregistering a scalable target deletes the scaling policies associated with it"."""
-        self._target(params, context)
+        target = self._target(params, context)
         del self._targets[context.account, context.region][params["ResourceId"]]
+        delete_alarms(target.policies.values(), context.account, context.region)
         return {}
 
     def _describe_scalable_targets(self, params: Answer, context: RequestContext) -> Answer:
@@ -118,6 +134,9 @@ class ApplicationAutoScaling:
             raise _invalid("PolicyType must be given for a new scaling policy.")
         _check_target_tracking(policy)
         _check_one_policy_a_metric(policy, [each for each in target.policies.values() if each["PolicyName"] != name])
+        policy["Alarms"] = put_alarms(policy, context.account, context.region)
+        if policy["Alarms"]:
+            self._watch(context.conditions)
         target.policies[name] = policy
         return {"PolicyARN": policy["PolicyARN"], "Alarms": policy["Alarms"]}
 
@@ -135,11 +154,13 @@ class ApplicationAutoScaling:
 
     def _delete_scaling_policy(self, params: Answer, context: RequestContext) -> Answer:
         target = self._targets[context.account, context.region].get(params["ResourceId"])
-        if target is None or target.policies.pop(params["PolicyName"], None) is None:
+        policy = target.policies.pop(params["PolicyName"], None) if target else None
+        if policy is None:
             raise AwsError(
                 "ObjectNotFoundException",
                 f"No scaling policy found for {_place(params)}, policy name: {params['PolicyName']}",
             )
+        delete_alarms([policy], context.account, context.region)
         return {}
 
     def _list_tags_for_resource(self, params: Answer, context: RequestContext) -> Answer:
@@ -155,7 +176,8 @@ class ApplicationAutoScaling:
             tags.pop(key, None)
         return {}
 
-    def _check_variant(self, resource_id: str, dimension: str, context: RequestContext) -> None:
+    def _check_variant(self, resource_id: str, params: Answer, context: RequestContext) -> None:
+        dimension = params["ScalableDimension"]
         parts = resource_id.split("/")
         if len(parts) != 4 or (parts[0], parts[2]) != ("endpoint", "variant") or dimension != VARIANT_COUNT:
             raise _invalid("Unsupported service namespace, resource type or scalable dimension")
@@ -163,12 +185,20 @@ class ApplicationAutoScaling:
         if variant is None:
             arn = context.arn("sagemaker", f"endpoint/{parts[1].lower()}")
             raise _invalid(f'Could not find variant "{parts[3]}" in service on endpoint "{arn}".')
+        if params.get("MinCapacity") == 0 and not self._is_asynchronous(parts[1], context):
+            # "Unlike other hosted models Amazon SageMaker supports, with Asynchronous Inference you can also scale down
+            # your asynchronous endpoints instances to zero" (async-inference-autoscale); the wording is ours.
+            raise _invalid("MinCapacity must be at least 1 for a variant of an endpoint without AsyncInferenceConfig.")
         if variant.instance_type is not None and variant.instance_type.startswith("ml.t"):
             raise _invalid(
                 f"You cannot register a variant with {variant.instance_type} instance type as a scalable target. "
                 "This is because the burstable performance of these instances can lead to unpredictable behavior with "
                 "Auto Scaling."
             )
+
+    def _is_asynchronous(self, name: str, context: RequestContext) -> bool:
+        endpoint = self._hostings[context.account, context.region].endpoint(name)
+        return endpoint is not None and endpoint.is_asynchronous
 
     def _target(self, params: Answer, context: RequestContext) -> ScalableTarget:
         target = self._targets[context.account, context.region].get(params["ResourceId"])

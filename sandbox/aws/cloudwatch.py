@@ -7,7 +7,6 @@ moto keeps its part, the protocols; this backend takes the place of moto's own.
 from __future__ import annotations
 
 import threading
-import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import takewhile
@@ -38,18 +37,8 @@ from sandbox.aws.alarms import (
     StateUpdate,
     Threshold,
 )
-from sandbox.aws.conditions import Conditions
 from sandbox.aws.metrics import Expression, MetricKey, Metrics, Points, statistic_of
-from sandbox.aws.protocol import PASS_TO_MOTO, AwsError, RequestContext, check, not_in_sandbox, service_model
-
-#: Seconds between two evaluations of an alarm: a minute, and ten seconds with a period below that
-#: (User Guide, "Alarm evaluation": alarms on high-resolution metrics).
-_EVALUATION_SECONDS = 60
-_FAST_EVALUATION_SECONDS = 10
-
-#: How long a change of the time factor may go unnoticed, in seconds.
-_LONGEST_NAP = 0.25
-_SHORTEST_NAP = 0.02
+from sandbox.aws.protocol import AwsError, check, service_model
 
 #: What moto's alarms know of their state.
 _STATE_OF_ALARM = ("state_value", "state_reason", "state_reason_data", "state_updated_timestamp")
@@ -75,7 +64,7 @@ class Backend(CloudWatchBackend):
 
     def publish(self, namespace: str, dimensions: Mapping[str, str], values: Mapping[str, float]) -> None:
         """One value of each metric, now."""
-        now = _epoch(datetime.now(UTC))
+        now = epoch(datetime.now(UTC))
         for name, value in values.items():
             self.metrics.add(MetricKey.of(namespace, name, dimensions), now, [value])
 
@@ -85,7 +74,7 @@ class Backend(CloudWatchBackend):
         data, self.metric_data = self.metric_data[before:], self.metric_data[:before]
         for datum in data:
             dimensions = {str(dimension.name): str(dimension.value) for dimension in datum.dimensions}
-            self.metrics.add(MetricKey.of(namespace, datum.name, dimensions), _epoch(datum.timestamp), _values(datum))
+            self.metrics.add(MetricKey.of(namespace, datum.name, dimensions), epoch(datum.timestamp), _values(datum))
 
     def get_all_metrics(self) -> list[MetricDatumBase]:
         """One datum of each metric: what ListMetrics shows."""
@@ -178,8 +167,8 @@ class Backend(CloudWatchBackend):
                 update
                 for update in self._state_updates
                 if name in (None, update.alarm)
-                and (start is None or _epoch(start) <= _epoch(update.time))
-                and (end is None or _epoch(update.time) <= _epoch(end))
+                and (start is None or epoch(start) <= epoch(update.time))
+                and (end is None or epoch(update.time) <= epoch(end))
             ]
 
     def alarms_fired(self, names: Iterable[str], since: datetime) -> list[str]:
@@ -190,11 +179,11 @@ class Backend(CloudWatchBackend):
             fired |= {name for name, alarm in self.alarms.items() if alarm.state_value == ALARM}
             return [name for name in names if name in fired]
 
-    def evaluate(self, alarm: Alarm, now: float, time_factor: float) -> None:
-        """Gives an alarm the state that its datapoints up to now ask for."""
+    def evaluate(self, alarm: Alarm, now: float, time_factor: float) -> float | None:
+        """Gives an alarm the state that its datapoints up to now ask for; returns the newest, None without any."""
         watched = _Watched.of(alarm)
         if watched is None:
-            return
+            return None
         period = watched.period / time_factor
         periods = watched.threshold.evaluation_periods + FURTHER_PERIODS
         starts = [now - period * number for number in range(periods, 0, -1)]
@@ -208,6 +197,7 @@ class Backend(CloudWatchBackend):
             if state is not None and self.alarms.get(alarm.name) is alarm and state.value != alarm.state_value:
                 alarm.update_state(state.reason, state.reason_data, state.value)
                 self._remember_update(alarm)
+        return next((point for point in reversed(points) if point is not None), None)
 
     def _remember_update(self, alarm: Alarm) -> None:
         """Of an alarm that has just been given its state; moto keeps the one before."""
@@ -294,77 +284,20 @@ class _Watched:
         return cls(alarm) if alarm.rule is None and alarm.comparison_operator in COMPARISON_OPERATORS else None
 
 
-class CloudWatch:
-    """The service: moto answers, with the backend above; alarms are evaluated from when there is the first one."""
-
-    def __init__(self) -> None:
-        self._evaluation: Evaluation | None = None
-        self._lock = threading.Lock()
-
-    def handle(self, operation: str, params: dict[str, Any], context: RequestContext) -> dict[str, Any] | None:
-        with self._lock:
-            if operation == "PutMetricAlarm" and self._evaluation is None:
-                self._evaluation = Evaluation(context.conditions)
-                self._evaluation.start()
-        if operation == "DescribeAlarmHistory" and params.get("HistoryItemType") != "StateUpdate":
-            raise not_in_sandbox("DescribeAlarmHistory without HistoryItemType StateUpdate")
-        return PASS_TO_MOTO  # type: ignore[no-any-return]
-
-    def close(self) -> None:
-        if self._evaluation is not None:
-            self._evaluation.end()
-
-
-class Evaluation(threading.Thread):
-    """Evaluates every alarm of every account and region, as often as CloudWatch does."""
-
-    def __init__(self, conditions: Conditions) -> None:
-        super().__init__(name="evaluation of alarms", daemon=True)
-        self._conditions = conditions
-        self._ended = threading.Event()
-        self._due: dict[tuple[str, str, str], float] = {}
-
-    def run(self) -> None:
-        while not self._ended.wait(self._nap()):
-            for account, region in [(a, r) for a in list(cloudwatch_backends) for r in list(cloudwatch_backends[a])]:
-                backend = backend_of(account, region)
-                for alarm in list(backend.alarms.values()):
-                    self._evaluate(backend, alarm)
-
-    def end(self) -> None:
-        self._ended.set()
-
-    def _nap(self) -> float:
-        return max(_SHORTEST_NAP, min(_LONGEST_NAP, _FAST_EVALUATION_SECONDS / 2 / self._conditions.time_factor))
-
-    def _evaluate(self, backend: Backend, alarm: Alarm) -> None:
-        """Each alarm at its own time, the first time a full interval after it was put."""
-        now = self._conditions.now()
-        interval = _FAST_EVALUATION_SECONDS if (alarm.period or 60) < 60 else _EVALUATION_SECONDS
-        key = (backend.account_id, backend.region_name, alarm.name)
-        if now < self._due.setdefault(key, now + interval):
-            return
-        self._due[key] = now + interval
-        try:
-            backend.evaluate(alarm, _epoch(datetime.now(UTC)), self._conditions.time_factor)
-        except Exception:
-            traceback.print_exc()
-
-
 def backend_of(account: str, region: str) -> Backend:
     backend = cloudwatch_backends[account][region]
     assert isinstance(backend, Backend)
     return backend
 
 
-def _epoch(time: datetime) -> float:
+def epoch(time: datetime) -> float:
     """moto's times have no time zone and are in UTC."""
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
 def _periods(start: datetime, end: datetime, period: int) -> list[float]:
     """The beginnings of the periods from `start` to before `end`, which are multiples of the period."""
-    first, last = floor(_epoch(start) / period), ceil(_epoch(end) / period)
+    first, last = floor(epoch(start) / period), ceil(epoch(end) / period)
     return [float(number * period) for number in range(first, last)]
 
 

@@ -225,10 +225,24 @@ class CapacityUpdate(threading.Thread):
                 variant.serverless.update(change.get("ServerlessUpdateConfig", {}))
             if variant.function is not None:
                 variant.function.adjust()
-            grows = variant.instance_type is not None and variant.desired_count > variant.current_count
-            if grows and self._conditions.lacks_capacity(str(variant.instance_type)):
-                variant.desired_count = variant.current_count
-                reason = self._endpoint.place.no_capacity()
-            variant.current_count, variant.current_weight = variant.desired_count, variant.desired_weight
+            try:
+                self._resize(variant)
+            except ProvisioningError as error:
+                variant.desired_count, reason = variant.current_count, str(error)
+            variant.current_weight = variant.desired_weight
             variant.enter(None)
         self._endpoint.enter("InService", reason)
+
+    def _resize(self, variant: Variant) -> None:
+        """Raises `ProvisioningError` where the new instances do not come into service; the old ones stay."""
+        fleet, queue = self._endpoint.fleet, self._endpoint.queue
+        assert fleet is not None
+        before, after = variant.current_count, variant.desired_count
+        if after > before and self._conditions.lacks_capacity(str(variant.instance_type)):
+            raise ProvisioningError(self._endpoint.place.no_capacity())
+        if before == 0 and after > 0:
+            fleet.wake(variant, self._conditions)
+        variant.current_count = after
+        if before > 0 and after == 0 and queue is not None:
+            queue.finish(variant)
+            fleet.put_to_sleep(variant)

@@ -73,6 +73,10 @@ class Endpoint:
         return self.place.endpoint
 
     @property
+    def is_asynchronous(self) -> bool:
+        return self.fleet is not None and self.fleet.asynchronous is not None
+
+    @property
     def config_names(self) -> set[str]:
         """The configurations that the endpoint serves or is heading for; none once it has failed or is on its end."""
         if self.status == "Deleting":

@@ -44,8 +44,11 @@ def check_conversion(endpoint: Endpoint, variants: Iterable[Variant]) -> None:
         raise invalid(f'Cannot update the real-time endpoint "{endpoint.arn}" to a serverless endpoint configuration.')
 
 
-def check_change(variant: Variant, change: Mapping[str, Any]) -> None:
-    """A serverless variant has concurrency, one with instances has a count; the wording is ours."""
+def check_change(variant: Variant, change: Mapping[str, Any], *, is_asynchronous: bool) -> None:
+    """A serverless variant has concurrency, one with instances has a count; the wording is ours. That the count is 0 on
+    an asynchronous endpoint only is inferred from the rule for MinCapacity, see `autoscaling.py`."""
+    if change.get("DesiredInstanceCount") == 0 and variant.serverless is None and not is_asynchronous:
+        raise invalid(f"DesiredInstanceCount of variant {variant.name} must be at least 1 on a real-time endpoint.")
     if variant.serverless is None and "ServerlessUpdateConfig" in change:
         raise invalid(f"Variant {variant.name} is not serverless: it has no ServerlessUpdateConfig.")
     if variant.serverless is not None and "DesiredInstanceCount" in change:

@@ -167,12 +167,16 @@ class Fleet:
     def start(self, conditions: Conditions, counts: Mapping[str, int] | None = None) -> None:
         """Brings every variant into service, with so many instances of each, else as many as are desired.
 
+        A variant with zero instances, which an asynchronous endpoint may have, starts no container.
+
         Raises `ProvisioningError`; `stop` takes away what was started.
         """
-        self._provision(conditions)
+        wanted = {variant.name: variant.desired_count for variant in self.variants} | dict(counts or {})
+        started = [variant for variant in self.variants if variant.serverless is not None or wanted[variant.name]]
+        self._provision(conditions, started)
         for variant in self.variants:
             self._resolve(variant)
-            if self._launch is not None:
+            if self._launch is not None and variant in started:
                 self._start_container(variant, self._launch, conditions)
         began = time.monotonic()
         for variant in self.variants:
@@ -182,8 +186,27 @@ class Fleet:
 
     def grow(self, conditions: Conditions, counts: Mapping[str, int]) -> None:
         """Adds instances until there are so many of each variant. Raises `ProvisioningError`."""
-        self._provision(conditions)
+        self._provision(conditions, self.variants)
         self.resize(counts)
+
+    def wake(self, variant: Variant, conditions: Conditions) -> None:
+        """Starts the container of a variant that had zero instances. Raises `ProvisioningError`."""
+        if self._launch is None:
+            return
+        try:
+            self._start_container(variant, self._launch, conditions)
+            self._wait_until_healthy(variant, time.monotonic(), conditions.health_check_seconds)
+        except ProvisioningError:
+            self.put_to_sleep(variant)
+            raise
+
+    def put_to_sleep(self, variant: Variant) -> None:
+        """Ends the container of a variant that has zero instances now."""
+        with self._stop_lock:
+            if variant.server is not None:
+                variant.server.stop(grace_seconds=0)
+            variant.server = None
+        shutil.rmtree(self._directory / variant.name, ignore_errors=True)
 
     def resize(self, counts: Mapping[str, int]) -> None:
         """So many instances of each variant from now on; as many as are desired of those not named."""
@@ -241,8 +264,8 @@ class Fleet:
         weights = [variant.current_weight for variant in self.variants]
         return random.choices(self.variants, weights if any(weights) else None)[0]
 
-    def _provision(self, conditions: Conditions) -> None:
-        for variant in self.variants:
+    def _provision(self, conditions: Conditions, variants: Iterable[Variant]) -> None:
+        for variant in variants:
             if variant.instance_type is not None and conditions.lacks_capacity(variant.instance_type):
                 raise ProvisioningError(self._place.no_capacity())
         conditions.wait("provisioningSeconds", self._stopping)

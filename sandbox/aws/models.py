@@ -257,6 +257,12 @@ def has_instance_store(instance_type: str) -> bool:
     return bool(machine.get("InstanceStorageSupported"))
 
 
+def memory_of(instance_type: str) -> float:
+    """Bytes of an `ml.` type, by EC2's description of its machine; of one that it does not describe, 8 GiB."""
+    machine = _described_by_ec2().get(instance_type.removeprefix("ml."), {})
+    return float(machine.get("MemoryInfo", {}).get("SizeInMiB", 8192)) * 1024 * 1024
+
+
 def platform_of(instance_type: str | None) -> str:
     """The platform of an instance type: Graviton (Arm) families end in g, gd or gn after the generation. That
     serverless compute (None) is not Arm is inferred."""

@@ -8,11 +8,13 @@ from typing import Any
 
 from infra.triton.server import unavailable
 from sandbox.aws.asynchronous import async_request
+from sandbox.aws.cloudwatch import backend_of
 from sandbox.aws.endpoint import Endpoint
 from sandbox.aws.fleet import Variant
 from sandbox.aws.hosting import Hostings
 from sandbox.aws.protocol import AwsError, RequestContext, not_in_sandbox
-from sandbox.aws.serverless import Execution, check_payload
+from sandbox.aws.serverless import MAX_PAYLOAD, Execution, check_payload
+from sandbox.aws.usage import memory_bytes
 
 #: The request's members that reach the container, by the name of their header.
 _FORWARDED = {
@@ -46,7 +48,7 @@ class SageMakerRuntime:
                 raise not_in_sandbox(f"InvokeEndpoint with {member}")
         name, target = params["EndpointName"], params.get("TargetVariant")
         endpoint = self._endpoint(name, context)
-        if endpoint.fleet is not None and endpoint.fleet.asynchronous is not None:
+        if endpoint.is_asynchronous:
             # "The presence of an asynchronous inference configuration … implies that the endpoint can only receive
             # asynchronous invocations" (developer guide, async-inference); the wording is ours.
             message = f"Endpoint {name} is asynchronous and does not accept InvokeEndpoint. Use InvokeEndpointAsync."
@@ -113,6 +115,12 @@ def _invoke(
             f'{endpoint.name} endpoint. ({error})".'
         )
         raise _model_error(endpoint, variant, context, message, 0, str(error)) from None
+    if variant.serverless is not None and len(body) > MAX_PAYLOAD:
+        # The limit: serverless-endpoints-invoke. What AWS answers is inferred.
+        message = f"The response of {len(body)} bytes exceeds the maximum payload of a serverless endpoint."
+        raise _model_error(
+            endpoint, variant, context, f'Received server error (0) from primary with message "{message}".', 0, message
+        )
     if not 200 <= status < 300:
         text = body.decode(errors="replace")
         side = "client" if status < 500 else "server"
@@ -148,6 +156,11 @@ def _publish(
     }
     if variant.serverless is not None:
         endpoint.publish(None, variant.name, values)
+        if execution is not None:
+            used = 100 * memory_bytes(execution.server.pid) / (variant.serverless["MemorySizeInMB"] * 1024 * 1024)
+            of_variant = {"EndpointName": endpoint.name, "VariantName": variant.name}
+            backend = backend_of(endpoint.place.account, endpoint.place.region)
+            backend.publish("/aws/sagemaker/Endpoints", of_variant, {"MemoryUtilization": used})
         return
     values["InvocationsPerInstance"] = 1.0 / max(variant.current_count, 1)
     values["InvocationModelErrors"] = float(not 200 <= status < 300)

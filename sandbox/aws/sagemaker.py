@@ -187,8 +187,7 @@ class SageMaker:
         if params.get("RetainDeploymentConfig"):
             policy = endpoint.last_deployment_config
         config = self._config(hosting, params["EndpointConfigName"], context)
-        served = endpoint.fleet.asynchronous if endpoint.fleet else None
-        check_same_kind(endpoint.name, served, AsyncSettings.of(config.request))
+        check_same_kind(endpoint.name, endpoint.is_asynchronous, "AsyncInferenceConfig" in config.request)
         self._check_scalable_variants(endpoint, config, context)
         variants = self._variants(hosting, config, _retained(endpoint, params), context)
         check_conversion(endpoint, variants)
@@ -208,7 +207,7 @@ class SageMaker:
                 served = ", ".join(endpoint.config_names)
                 message = f'The variant name(s) "{name}" is/are not present within endpoint configuration "{served}".'
                 raise invalid(message)
-            check_change(variant, change)
+            check_change(variant, change, is_asynchronous=endpoint.is_asynchronous)
         endpoint.scale(changes, context.conditions)
         return {"EndpointArn": endpoint.arn}
 

@@ -49,9 +49,9 @@ from infra.triton.server import TritonServer, unavailable
 from sandbox.aws.access import AccessKey, check_signature, is_loopback, not_signed, unknown_key
 from sandbox.aws.autoscaling import ApplicationAutoScaling
 from sandbox.aws.calls import CallLog
-from sandbox.aws.cloudwatch import CloudWatch
 from sandbox.aws.conditions import Conditions
 from sandbox.aws.ecr import Ecr
+from sandbox.aws.evaluation import CloudWatch
 from sandbox.aws.hosting import Hosting, Hostings
 from sandbox.aws.iam import Iam
 from sandbox.aws.live import LiveFleets
@@ -71,6 +71,7 @@ from sandbox.aws.routing import Call, Signature, identify, protocol_of, service_
 from sandbox.aws.runtime import SageMakerRuntime
 from sandbox.aws.s3 import S3
 from sandbox.aws.sagemaker import SageMaker
+from sandbox.aws.scaling import Scaling
 
 ACCOUNT = DEFAULT_ACCOUNT_ID
 REGION = "ap-northeast-1"
@@ -299,16 +300,19 @@ class _RequestHandler(MotoRequestHandler):
 def services(home: Path, launch: Launch | None) -> dict[str, Service]:
     """Our own services by the names of boto3's clients; every other one is moto's. `launch`: see `Fleet`."""
     hostings: Hostings = defaultdict(Hosting)
-    autoscaling, live = ApplicationAutoScaling(hostings), LiveFleets(hostings)
+    live = LiveFleets(hostings)
+    # An alarm acts on what `scaling` needs alarms to be made by.
+    cloudwatch = CloudWatch(lambda *breach: scaling.act(*breach))
+    autoscaling = ApplicationAutoScaling(hostings, cloudwatch.watch)
+    sagemaker = SageMaker(hostings, home / "endpoints", launch, autoscaling.scalable_variants, autoscaling.deregister)
+    scaling = Scaling(hostings, autoscaling, sagemaker.handle)
     return {
         "application-autoscaling": autoscaling,
-        "cloudwatch": CloudWatch(),
+        "cloudwatch": cloudwatch,
         "ecr": Ecr(home / "layers", live.check),
         "iam": Iam(live.check),
         "s3": S3(),
-        "sagemaker": SageMaker(
-            hostings, home / "endpoints", launch, autoscaling.scalable_variants, autoscaling.deregister
-        ),
+        "sagemaker": sagemaker,
         "sagemaker-runtime": SageMakerRuntime(hostings),
     }
 

@@ -173,6 +173,10 @@ class Function:
             return healthy
 
     @property
+    def pid(self) -> int | None:
+        return self._server.pid if self._server is not None else None
+
+    @property
     def exited(self) -> int | None:
         return self._server.exited if self._server is not None else None
 

@@ -13,13 +13,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sandbox.aws.cloudwatch import backend_of
 from sandbox.aws.fleet import Fleet, Log, Place, ProvisioningError, Variant
 from sandbox.aws.model_server import Launch
-from sandbox.aws.models import ExecutionRole, containers_of
+from sandbox.aws.models import ExecutionRole, containers_of, memory_of
 from sandbox.aws.protocol import AwsError, RequestContext
 from sandbox.aws.role_s3 import RoleS3, S3Error
 from sandbox.aws.s3_location import S3Location
 from sandbox.aws.transform_data import DEFAULT_PAYLOAD_MB, DataError, Layout, Request
+from sandbox.aws.usage import Meter
 
 #: API_ModelClientConfig.
 DEFAULT_TIMEOUT_SECONDS = 600
@@ -28,6 +30,7 @@ DEFAULT_RETRIES = 3
 #: Requests in flight, however many instances a job has: all of them are one Triton here.
 _MOST_REQUESTS = 32
 
+#: Also the namespace of the metrics.
 _LOG_GROUP = "/aws/sagemaker/TransformJobs"
 
 Sources = Mapping[S3Location, S3Location]
@@ -165,10 +168,21 @@ class TransformJob(threading.Thread):
         payload = self._request.get("MaxPayloadInMB", DEFAULT_PAYLOAD_MB)
         self._say(f"MaxConcurrentTransforms={self._concurrent}, MaxPayloadInMB={payload}, BatchStrategy={strategy}")
         workers = min(self._concurrent * self._request["TransformResources"]["InstanceCount"], _MOST_REQUESTS)
-        with ThreadPoolExecutor(workers) as pool:
-            asked = [(source, self._ask(source, pool)) for source in sources]
-            reasons = [self._finish(source, sources[source], ask) for source, ask in asked]
+        memory = memory_of(self._request["TransformResources"]["InstanceType"])
+        meter = Meter(self._variant.server.pid, memory, self._publish)
+        meter.start()
+        try:
+            with ThreadPoolExecutor(workers) as pool:
+                asked = [(source, self._ask(source, pool)) for source in sources]
+                reasons = [self._finish(source, sources[source], ask) for source, ask in asked]
+        finally:
+            meter.end()
         return next(filter(None, reasons), None)
+
+    def _publish(self, values: Mapping[str, float]) -> None:
+        """With the dimension `[job name]/[instance ID]` (developer guide, monitoring-cloudwatch)."""
+        host = self._variant.log_stream.rpartition("-")[0]
+        backend_of(self._context.account, self._context.region).publish(_LOG_GROUP, {"Host": host}, values)
 
     def _sources(self) -> Sources:
         """The input, and where each output goes.

@@ -6,20 +6,35 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from infra.triton.serve_script import ServeError
+
 
 class ScriptedServer:
-    """A model server that gives the answer, with the status and after the seconds, that its environment says."""
+    """A model server that gives the answer, with the status and after the seconds, that its environment says.
+
+    `ANSWER` of `*` is the request itself; an answer is repeated `TIMES`. A request that contains the text in `BAD`
+    gets 400. `STATUSES` are those of the first answers, as `500,200`. The log tells when the server starts and ends,
+    and with `SHOW` its environment.
+    """
+
+    pid = None
 
     def __init__(
         self, archive: Path, environment: Mapping[str, str], directory: Path, log: Callable[[str], None]
     ) -> None:
         self.environment = environment
+        self.log = log
+        self.statuses = iter(environment.get("STATUSES", "").split(",")) if "STATUSES" in environment else iter(())
 
     def start(self) -> None:
-        pass
+        self.log("started")
+        if "SHOW" in self.environment:
+            self.log(f"environment {dict(self.environment)}")
+        if "BROKEN" in self.environment:
+            raise ServeError("no")
 
     def ping(self) -> bool:
-        return True
+        return "UNHEALTHY" not in self.environment
 
     def invoke(
         self, body: bytes, headers: Mapping[str, str], timeout_seconds: float = 60
@@ -28,14 +43,17 @@ class ScriptedServer:
         time.sleep(min(seconds, timeout_seconds))
         if seconds > timeout_seconds:
             raise TimeoutError("timed out")
-        status = int(self.environment.get("STATUS", "200"))
+        status = int(next(self.statuses, self.environment.get("STATUS", "200")))
+        if "BAD" in self.environment and self.environment["BAD"].encode() in body:
+            status = 400
         if status == 0:
             raise TimeoutError("timed out")
-        return status, {"Content-Type": "text/plain"}, self.environment.get("ANSWER", "").encode()
+        answer = self.environment.get("ANSWER", "") * int(self.environment.get("TIMES", "1"))
+        return status, {"Content-Type": "text/plain"}, body if answer == "*" else answer.encode()
 
     @property
     def exited(self) -> int | None:
         return None
 
     def stop(self, grace_seconds: float = 0) -> None:
-        pass
+        self.log("ended")

@@ -198,16 +198,11 @@ def test_limits_of_a_configuration(host: Host, changes: dict[str, Any]) -> None:
 
 
 def test_a_serverless_variant_cannot_be_asynchronous(host: Host) -> None:
-    """Inferred: a serverless variant has no instances to send requests to."""
+    """Inferred: a serverless variant has no instances that take requests from a queue."""
     serverless = {"ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 1}}
-    variant = {"VariantName": "A", "ModelName": host.model(), **serverless}
-    error = refusal(
-        host.sagemaker.create_endpoint_config,
-        EndpointConfigName="serverless-async",
-        ProductionVariants=[variant],
-        AsyncInferenceConfig=async_config(host),
-    )
-    assert "AsyncInferenceConfig is not supported" in error["Message"]
+    variants = [{"VariantName": "A", "ModelName": host.model(), **serverless}]
+    with pytest.raises(ClientError, match="ServerlessConfig cannot be used with AsyncInferenceConfig"):
+        host.config(ProductionVariants=variants, AsyncInferenceConfig=async_config(host))
 
 
 def test_an_endpoint_stays_asynchronous_or_not(scripted_host: Host) -> None:

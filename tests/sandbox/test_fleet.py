@@ -37,6 +37,8 @@ class Server:
         self.pings = 0
         self.stopped = False
 
+    pid = None
+
     def start(self) -> None:
         self.log(self.environment.get("SAYS", "started"))
         if failure := self.environment.get("FAILS"):

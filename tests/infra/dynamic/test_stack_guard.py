@@ -158,3 +158,43 @@ def test_a_reason_goes_through_a_freeze_window_and_no_window_asks_nothing(
     guard.stack_config = {}
     guard.delete("s", STAGING)
     assert guard.asked == []
+
+
+SERVERLESS_LIVE = OLD | {
+    "ProductionVariants": [
+        {"VariantName": "AllTraffic", "CurrentServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("live", "before", "after", "refused"),
+    [
+        (OLD, "real time", "serverless", True),
+        (OLD, "real time", "asynchronous", True),
+        (OLD, "real time", "batch", True),
+        (OLD | {"AsyncInferenceConfig": {}}, "asynchronous", "real time", True),
+        (OLD | {"AsyncInferenceConfig": {}}, "asynchronous", "serverless", True),
+        (SERVERLESS_LIVE, "serverless", "asynchronous", True),
+        (SERVERLESS_LIVE, "serverless", "real time", False),
+        (FAILED, "real time", "serverless", False),
+        (None, "batch", "real time", False),
+        (SERVERLESS_LIVE, "real time", "serverless", False),  # a release that failed after the state was updated
+    ],
+)
+def test_a_change_of_mode_that_sagemaker_refuses_is_refused_before_anything_changes(
+    guard: Guarded, warned: list[str], live: dict[str, Any] | None, before: str, after: str, refused: bool
+) -> None:
+    guard.endpoints["a"] = live
+    had, gets = (STAGING | {"modes": HAD["modes"] | {"a": mode}} for mode in (before, after))
+    if refused:
+        with pytest.raises(ReleaseRefused, match="endpoint a"):
+            guard.diff("s", had, gets)
+    else:
+        assert guard.diff("s", had, gets).changes
+    assert len(warned) == ((live, after) == (SERVERLESS_LIVE, "real time"))
+
+
+def test_a_mode_that_stays_asks_nothing(guard: Guarded) -> None:
+    guard.diff("s", STAGING, STAGING | {"bucket": "x"})
+    assert guard.asked == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,6 +36,9 @@ class BlobServer:
     """Where to go on to, by path."""
 
     knows_range: bool = True
+
+    uploads: Callable[[BaseHTTPRequestHandler], None] = lambda handler: None
+    """What serves POST, PATCH and PUT."""
 
     def address(self, path: str) -> str:
         return f"{self.url}{path}?{SIGNATURE}"
@@ -71,6 +74,11 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(200, {"Content-Length": str(size)})
         self._send(file, start, size - start)
+
+    def do_POST(self) -> None:
+        self.blobs.uploads(self)
+
+    do_PATCH = do_PUT = do_POST
 
     def _answer(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from infra.image import manifest
-from infra.image.http import Http, Retry
+from infra.image.http import Http
 from infra.image.reference import ImageReference
 from infra.image.registry import Registries
+from infra.image.retry import Retry
 from tests.infra.image.blob_server import BlobServer, serve_blobs
 from tests.infra.image.fake_ecr import MIB, FakeEcr, Repository
 
@@ -25,6 +26,11 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+import threading
+import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +85,7 @@ class FakeEcr:
     def __init__(self, directory: Path, blobs: BlobServer) -> None:
         self.directory = directory
         self.blobs = blobs
-        self.part_size = 10 * MIB
+        self.lock = threading.RLock()
         self.repositories: dict[tuple[str, str, str], Repository] = {}
         self.calls: list[tuple[str, Parameters]] = []
         self.before: dict[str, Callable[[Parameters], None]] = {}
@@ -89,6 +93,18 @@ class FakeEcr:
 
         self.answers_lost: Counter[str] = Counter()
         """By operation, how many answers are lost: as botocore does, the same call is then made again."""
+
+        self.cut_uploads: list[int | None] = []
+        """By request over HTTP, bytes of the body after which the connection is cut; None leaves it whole."""
+
+        self.statuses: dict[str, list[int]] = {}
+        """By operation over HTTP, statuses to answer with before the request is served."""
+
+        self.damage: Callable[[bytes], bytes] = lambda part: part
+        """What becomes of a part on its way over HTTP."""
+
+        blobs.uploads = self._upload_over_http
+        self._serving = 0
 
     def repository(self, account: str, region: str, name: str, **settings: Any) -> Repository:
         """The repository, made if it is not there."""
@@ -106,6 +122,79 @@ class FakeEcr:
     def operations(self) -> Counter[str]:
         return Counter(operation for operation, _ in self.calls)
 
+    def wait(self) -> None:
+        """Wait until requests are served whose client has gone."""
+        while self._serving:
+            time.sleep(0.01)
+
+    def _upload_over_http(self, request: BaseHTTPRequestHandler) -> None:
+        self._serving += 1
+        try:
+            self._serve_upload(request)
+        finally:
+            self._serving -= 1
+
+    def _serve_upload(self, request: BaseHTTPRequestHandler) -> None:
+        """The registry's HTTP API: a proxy in front of the operations (see `sandbox/aws/registry.py`)."""
+        token = base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")).decode()
+        account, region = token.removeprefix("AWS:").split("/")
+        client = self.client("ecr", region)
+        name, _, upload = request.path.partition("?")[0].removeprefix("/v2/").partition("/blobs/uploads/")
+        place = {"registryId": account, "repositoryName": name}
+        operation = {"POST": "InitiateLayerUpload", "PATCH": "UploadLayerPart", "PUT": "CompleteLayerUpload"}[
+            request.command
+        ]
+        if statuses := self.statuses.get(operation):
+            request.close_connection = True
+            return _answer(request, statuses.pop(0), {"Connection": "close"})
+        lost = self.answers_lost[operation]
+        self.answers_lost[operation] = 0
+        try:
+            if request.command == "POST":
+                upload = client.initiate_layer_upload(**place)["uploadId"]
+                return _answer(request, 202, {"Location": f"/v2/{name}/blobs/uploads/{upload}"})
+            place["uploadId"] = upload
+            self._receive(request, client, place)
+            if request.command == "PUT":
+                digest = request.path.partition("digest=")[2]
+                client.complete_layer_upload(**place, layerDigests=[digest])
+        except ConnectionError:
+            request.close_connection = True
+            return None
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            status, code = _HTTP_ERRORS.get(code, (400, code))
+            body = json.dumps({"errors": [{"code": code, "message": error.response["Error"]["Message"]}]}).encode()
+            request.close_connection = True
+            return _answer(request, status, {"Connection": "close"}, body)
+        if lost:
+            request.close_connection = True
+            return None
+        return _answer(request, 201, {})
+
+    def _receive(self, request: BaseHTTPRequestHandler, client: FakeEcrClient, place: Parameters) -> None:
+        """Cut a body into parts. What has arrived of one that breaks is kept."""
+        length = int(request.headers["Content-Length"])
+        cut = self.cut_uploads.pop(0) if self.cut_uploads and length > 1 else None
+        left = length if cut is None else min(cut, length)
+        first = int(request.headers.get("Content-Range", "0-").partition("-")[0])
+        while left:
+            part = request.rfile.read(min(left, 10 * MIB))
+            if part:
+                last = first + len(part) - 1
+                left -= len(part)
+                blob = self.damage(part)
+                try:
+                    client.upload_layer_part(**place, partFirstByte=first, partLastByte=last, layerPartBlob=blob)
+                except ClientError:
+                    request.rfile.read(left)  # otherwise the client does not see the answer
+                    raise
+            first += len(part)
+            if not part:
+                raise ConnectionError
+        if cut is not None and cut < length:
+            raise ConnectionError
+
 
 class FakeEcrClient:
     """A client of one region; parameters are validated by botocore's shapes."""
@@ -121,8 +210,9 @@ class FakeEcrClient:
         def call(**parameters: Any) -> Parameters:
             validate_parameters(parameters, _MODEL.operation_model(operation).input_shape)
             self._ecr.calls.append((operation, {**parameters, "layerPartBlob": None}))
-            if operation in self._ecr.before:
-                self._ecr.before[operation](parameters)
+            with self._ecr.lock:
+                if operation in self._ecr.before:
+                    self._ecr.before[operation](parameters)
             if self._ecr.answers_lost[operation]:
                 self._ecr.answers_lost[operation] -= 1
                 serve(self._repository(operation, parameters), parameters)
@@ -138,6 +228,14 @@ class FakeEcrClient:
         if not result.pullable:
             raise refusal(operation, "AccessDeniedException", f"User is not authorized to perform: ecr:{operation}")
         return result
+
+    def get_authorization_token(self, **parameters: Any) -> Parameters:
+        """Served although it names no repository. The token names the registry, as hosts do on AWS."""
+        validate_parameters(parameters, _MODEL.operation_model("GetAuthorizationToken").input_shape)
+        self._ecr.calls.append(("GetAuthorizationToken", parameters))
+        (account,) = parameters["registryIds"]
+        token = base64.b64encode(f"AWS:{account}/{self._region}".encode()).decode()
+        return {"authorizationData": [{"authorizationToken": token, "proxyEndpoint": self._ecr.blobs.url}]}
 
     def _batch_get_image(self, repository: Repository, parameters: Parameters) -> Parameters:
         images, failures = [], []
@@ -175,7 +273,7 @@ class FakeEcrClient:
     def _initiate_layer_upload(self, repository: Repository, parameters: Parameters) -> Parameters:
         upload_id = str(uuid.uuid4())
         repository.uploads[upload_id] = Upload(repository.directory / upload_id)
-        return {"uploadId": upload_id, "partSize": self._ecr.part_size}
+        return {"uploadId": upload_id, "partSize": 10 * MIB}
 
     def _upload_layer_part(self, repository: Repository, parameters: Parameters) -> Parameters:
         upload = _upload(repository, "UploadLayerPart", parameters["uploadId"])
@@ -185,7 +283,10 @@ class FakeEcrClient:
         if first != upload.received or len(part) != last - first + 1:
             received = {"lastValidByteReceived": upload.received - 1} if upload.parts else {}
             raise refusal(
-                "UploadLayerPart", "InvalidLayerPartException", f"expected byte {upload.received}", **received
+                "UploadLayerPart",
+                "InvalidLayerPartException",
+                f"First byte of the layer part is {first} instead of {upload.received}",
+                **received,
             )
         with upload.path.open("ab") as file:
             file.write(part)
@@ -225,6 +326,25 @@ class FakeEcrClient:
         repository.manifests[digest] = (body, parameters["imageManifestMediaType"])
         repository.tags[tag] = digest
         return {"image": {"imageId": {"imageDigest": digest, "imageTag": tag}}}
+
+
+_HTTP_ERRORS = {
+    "AccessDeniedException": (403, "DENIED"),
+    "InvalidLayerException": (400, "BLOB_UPLOAD_INVALID"),
+    "InvalidLayerPartException": (416, "BLOB_UPLOAD_INVALID"),
+    "LayerPartTooSmallException": (400, "BLOB_UPLOAD_INVALID"),
+    "RepositoryNotFoundException": (404, "NAME_UNKNOWN"),
+    "ServerException": (500, "UNKNOWN"),
+    "UploadNotFoundException": (404, "BLOB_UPLOAD_UNKNOWN"),
+}
+
+
+def _answer(request: BaseHTTPRequestHandler, status: int, headers: Mapping[str, str], body: bytes = b"") -> None:
+    request.send_response(status)
+    for name, value in {"Content-Length": str(len(body)), **headers}.items():
+        request.send_header(name, value)
+    request.end_headers()
+    request.wfile.write(body)
 
 
 def refusal(operation: str, code: str, message: str, **details: Any) -> ClientError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -17,6 +18,7 @@ from infra.image.errors import (
     InvalidImageReference,
     UnsupportedImage,
 )
+from infra.image.layer import Protocol
 from infra.image.manifest import DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX, OCI_LAYER, OCI_MANIFEST
 from infra.image.reference import ImageReference
 from infra.image.registry import Registries
@@ -57,6 +59,7 @@ def test_an_image_is_copied_to_another_account_and_region_as_it_is(
         source=str(SOURCE),
         bytes_total=total,
         bytes_copied=total,
+        protocols=Counter({Protocol.HTTP: 3}),
     )
     assert destination.tags == {"23.10-py3": digest}
     assert destination.manifests[digest] == source.manifests[digest]
@@ -104,7 +107,7 @@ def test_a_tag_that_already_names_the_image_is_unchanged(
     put_image(source)
     first = copy_image([SOURCE], DESTINATION, registries)
     ecr.calls.clear()
-    assert copy_image([SOURCE], DESTINATION, registries) == replace(first, bytes_copied=0)
+    assert copy_image([SOURCE], DESTINATION, registries) == replace(first, bytes_copied=0, protocols=Counter())
     assert nothing_changed(ecr)
 
 
@@ -271,37 +274,32 @@ def test_a_failed_copy_is_resumed(
     ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository
 ) -> None:
     digest = put_image(source)
+    refused = ecr.repository("123456789012", "eu-west-1", "refused")
 
-    def fail_the_second(parameters: Parameters) -> None:
-        if ecr.operations()["InitiateLayerUpload"] == 2:
-            raise refusal("InitiateLayerUpload", "ServerException", "try again")
+    def fail_the_last(parameters: Parameters) -> None:
+        if len(destination.layers) == 2:
+            raise refusal("CompleteLayerUpload", "AccessDeniedException", "not any more")
 
-    ecr.before["InitiateLayerUpload"] = fail_the_second
-    with pytest.raises(EcrRefused, match="InitiateLayerUpload was refused: ServerException"):
+    ecr.before["CompleteLayerUpload"] = fail_the_last
+    with pytest.raises(EcrRefused, match="CompleteLayerUpload was refused: DENIED"):
         copy_image([SOURCE], DESTINATION, registries)
-    assert not destination.tags
-    assert copy_image([SOURCE], DESTINATION, registries).bytes_copied == 3000 + len(config())
+    assert not destination.tags and not refused.layers
+    del ecr.before["CompleteLayerUpload"]
+    again = copy_image([SOURCE], DESTINATION, registries)
+    assert again.protocols == {Protocol.HTTP: 1}
     assert destination.tags == {"23.10-py3": digest}
 
 
-def test_progress_grows_to_the_whole_image(
-    ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository
-) -> None:
-    ecr.part_size = 5 * MIB
+def test_progress_grows_to_the_whole_image(registries: Registries, source: Repository, destination: Repository) -> None:
     put_image(source, layers=(b"there", content(7 * MIB, "a")))
     destination.put_layer(b"there")
     heard: list[Progress] = []
     copied = copy_image([SOURCE], DESTINATION, registries, heard.append)
-    total = copied.bytes_total
-    assert [(each.layer, each.bytes_done) for each in heard] == [
-        (2, 5),
-        (2, 5 + 5 * MIB),
-        (2, 5 + 7 * MIB),
-        (3, 5 + 7 * MIB),
-        (3, total),
-        (3, total),
-    ]
-    assert {(each.layers, each.bytes_total) for each in heard} == {(3, total)}
+    done = [progress.bytes_done for progress in heard]
+    assert done == sorted(done) and done[0] == 5 and done[-1] == copied.bytes_total
+    assert {(progress.layers, progress.bytes_total) for progress in heard} == {(3, copied.bytes_total)}
+    assert {progress.layer.size for progress in heard} == {7 * MIB, len(config())}
+    assert heard[-1].layers_done == 3
 
 
 @pytest.mark.parametrize("missing", ["tag", "repository", "permission"])

@@ -13,7 +13,7 @@ from infra.image.manifest import DOCKER_MANIFEST
 from infra.image.reference import ImageReference
 from infra.image.registry import Registries
 from tests.infra.image.conftest import DESTINATION, SOURCE, put_image
-from tests.infra.image.fake_ecr import MIB, FakeEcr, Parameters, Repository, refusal
+from tests.infra.image.fake_ecr import FakeEcr, Parameters, Repository, refusal
 
 
 @pytest.fixture
@@ -47,16 +47,6 @@ def test_layers_are_checked_a_hundred_at_a_time(
     assert repository.missing_layers(held + missing) == set(missing)
     asked = [parameters["layerDigests"] for operation, parameters in ecr.calls]
     assert [len(digests) for digests in asked] == [100, 100, 50]
-
-
-@pytest.mark.parametrize(
-    ("answered", "used"), [(10 * MIB, 10 * MIB), (20_971_520, 20_971_520), (64 * MIB, 20_971_520), (1000, 5 * MIB)]
-)
-def test_parts_have_the_size_that_ecr_asks_for_within_its_limits(
-    ecr: FakeEcr, repository: EcrRepository, answered: int, used: int
-) -> None:
-    ecr.part_size = answered
-    assert repository.initiate_layer_upload().part_bytes == used
 
 
 def test_a_free_tag_names_no_image_and_a_taken_one_its_digest(

@@ -10,8 +10,9 @@ import pytest
 import urllib3
 
 from infra.image.copy import copy_image
+from infra.image.download import BlobReader
 from infra.image.errors import EcrRefused, ImageCopyError, TransferFailed, UnsupportedImage
-from infra.image.http import BlobReader, Broken, Http, Retry, refuse_link_local
+from infra.image.http import Http, refuse_link_local
 from infra.image.manifest import (
     DOCKER_CONFIG,
     DOCKER_LAYER,
@@ -22,6 +23,7 @@ from infra.image.manifest import (
     parse_manifest,
 )
 from infra.image.registry import Registries
+from infra.image.retry import Broken, Retry
 from tests.infra.image.conftest import DESTINATION, SOURCE
 from tests.infra.image.fake_ecr import Repository
 
@@ -146,7 +148,7 @@ def answer(status: int = 200, **headers: str) -> urllib3.HTTPResponse:
 def test_an_absurd_extent_is_an_error_of_the_transfer(response: Callable[[], urllib3.HTTPResponse]) -> None:
     reader = BlobReader(lambda start: response(), 1, "image: layer", ONCE)
     with pytest.raises(ImageCopyError) as refused:
-        reader.read(0, 1)
+        list(reader.blocks(0, 1))
     printed(refused.value)
 
 
@@ -154,11 +156,11 @@ def redirecting(monkeypatch: pytest.MonkeyPatch, *targets: str) -> list[tuple[st
     """HTTP that redirects to these targets, one after the other; what it was asked for, and with which token."""
     asked: list[tuple[str, str | None]] = []
 
-    def get(self: Http, url: str, headers: dict[str, str]) -> urllib3.HTTPResponse:
+    def send(self: Http, method: str, url: str, headers: dict[str, str]) -> urllib3.HTTPResponse:
         asked.append((url, headers.get("Authorization")))
         return answer(307, Location=targets[len(asked) - 1]) if len(asked) <= len(targets) else answer()
 
-    monkeypatch.setattr(Http, "_get", get)
+    monkeypatch.setattr(Http, "send", send)
     addresses = {"metadata.test": "169.254.169.254", "cdn.test": "192.0.2.1", "registry.test": "192.0.2.2"}
     monkeypatch.setattr("socket.getaddrinfo", lambda host, port: [(0, 0, 0, "", (addresses.get(host, host), 0))])
     return asked

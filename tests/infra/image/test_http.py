@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from urllib3.response import HTTPResponse
 
+from infra.image.download import BlobReader, from_byte
 from infra.image.errors import DigestMismatch, TransferFailed
-from infra.image.http import BlobReader, Broken, Http, Retry, check_status, from_byte
+from infra.image.http import Http, check_status
+from infra.image.retry import Broken, Retry
 from tests.infra.image.blob_server import SIGNATURE, BlobServer
 
 CONTENT = bytes(range(256)) * 40
@@ -30,6 +32,10 @@ def reader_of(blobs: BlobServer, path: Path, size: int, retry: Retry) -> BlobRea
         return response
 
     return BlobReader(open_blob, size, "layer sha256:abc", retry)  # type: ignore[arg-type]
+
+
+def read(reader: BlobReader, first: int, length: int) -> bytes:
+    return b"".join(reader.blocks(first, length))
 
 
 @pytest.fixture
@@ -67,14 +73,14 @@ def test_whatever_breaks_where_the_bytes_arrive_once_and_in_order(
     reader = BlobReader(open_blob, len(CONTENT), "blob", patient)
     read = b""
     for length in lengths:
-        read += reader.read(len(read), min(length, len(CONTENT) - len(read)))
+        read += b"".join(reader.blocks(len(read), min(length, len(CONTENT) - len(read))))
     assert read == CONTENT[: len(read)]
 
 
 def test_a_broken_download_resumes_by_range(blobs: BlobServer, blob: Path, retry: Retry, pauses: list[float]) -> None:
     blobs.cut_after = [1000, 500]
     reader = reader_of(blobs, blob, len(CONTENT), retry)
-    assert reader.read(0, len(CONTENT)) == CONTENT
+    assert read(reader, 0, len(CONTENT)) == CONTENT
     asked = [wanted for _, wanted in blobs.requests]
     assert asked == [None, "bytes=1000-", "bytes=1500-"]
     assert len(pauses) == 2
@@ -84,20 +90,20 @@ def test_a_server_that_knows_no_range_is_read_from_the_beginning_again(
     blobs: BlobServer, blob: Path, retry: Retry
 ) -> None:
     blobs.cut_after, blobs.knows_range = [1000], False
-    assert reader_of(blobs, blob, len(CONTENT), retry).read(0, len(CONTENT)) == CONTENT
+    assert read(reader_of(blobs, blob, len(CONTENT), retry), 0, len(CONTENT)) == CONTENT
     assert len(blobs.requests) == 2
 
 
 def test_parts_are_read_over_one_connection(blobs: BlobServer, blob: Path, retry: Retry) -> None:
     reader = reader_of(blobs, blob, len(CONTENT), retry)
-    assert reader.read(0, 6000) + reader.read(6000, len(CONTENT) - 6000) == CONTENT
+    assert read(reader, 0, 6000) + read(reader, 6000, len(CONTENT) - 6000) == CONTENT
     assert len(blobs.requests) == 1
 
 
 def test_an_earlier_position_is_read_again(blobs: BlobServer, blob: Path, retry: Retry) -> None:
     reader = reader_of(blobs, blob, len(CONTENT), retry)
-    reader.read(0, 6000)
-    assert reader.read(5000, 100) == CONTENT[5000:5100]
+    read(reader, 0, 6000)
+    assert read(reader, 5000, 100) == CONTENT[5000:5100]
     assert [wanted for _, wanted in blobs.requests] == [None, "bytes=5000-"]
 
 
@@ -107,7 +113,7 @@ def test_tries_have_a_bound_and_the_pauses_grow(blobs: BlobServer, blob: Path, p
     with pytest.raises(
         TransferFailed, match=r"layer sha256:abc: the connection broke at byte 90 of 10240: .*Tried 9 times"
     ):
-        reader.read(0, len(CONTENT))
+        read(reader, 0, len(CONTENT))
     assert all(0.25 * 2**n <= pause <= 0.5 * 2**n for n, pause in enumerate(pauses[:6]))
     assert all(15 <= pause <= 30 for pause in pauses[6:])
     assert len(pauses) == 8
@@ -116,31 +122,31 @@ def test_tries_have_a_bound_and_the_pauses_grow(blobs: BlobServer, blob: Path, p
 def test_the_bound_applies_to_each_part(blobs: BlobServer, blob: Path, retry: Retry) -> None:
     blobs.cut_after = [100, 100, 5800, 100, None]
     reader = reader_of(blobs, blob, len(CONTENT), retry)
-    assert reader.read(0, 6000) + reader.read(6000, len(CONTENT) - 6000) == CONTENT
+    assert read(reader, 0, 6000) + read(reader, 6000, len(CONTENT) - 6000) == CONTENT
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_busy_server_is_asked_again(blobs: BlobServer, blob: Path, retry: Retry, status: int) -> None:
     blobs.statuses = [status, status]
-    assert reader_of(blobs, blob, len(CONTENT), retry).read(0, 10) == CONTENT[:10]
+    assert read(reader_of(blobs, blob, len(CONTENT), retry), 0, 10) == CONTENT[:10]
 
 
 def test_a_url_that_stays_refused_fails_soon(blobs: BlobServer, blob: Path, pauses: list[float]) -> None:
     blobs.statuses = [403] * 10
     with pytest.raises(TransferFailed, match=r"127\.0\.0\.1 answered HTTP 403\. Tried 3 times"):
-        reader_of(blobs, blob, len(CONTENT), Retry(sleep=pauses.append)).read(0, 10)
+        read(reader_of(blobs, blob, len(CONTENT), Retry(sleep=pauses.append)), 0, 10)
 
 
 def test_a_missing_blob_is_not_requested_again(blobs: BlobServer, blob: Path, retry: Retry) -> None:
     blobs.statuses = [404] * 10
     with pytest.raises(TransferFailed, match=r"127\.0\.0\.1 answered HTTP 404\. Push the image again"):
-        reader_of(blobs, blob, len(CONTENT), retry).read(0, 10)
+        read(reader_of(blobs, blob, len(CONTENT), retry), 0, 10)
     assert len(blobs.requests) == 1
 
 
 def test_a_blob_of_another_size_than_the_manifest_says_is_refused(blobs: BlobServer, blob: Path, retry: Retry) -> None:
     with pytest.raises(DigestMismatch, match="has 10240 bytes in the registry, but 10239 in the manifest"):
-        reader_of(blobs, blob, len(CONTENT) - 1, retry).read(0, 10)
+        read(reader_of(blobs, blob, len(CONTENT) - 1, retry), 0, 10)
 
 
 def test_no_error_shows_the_signed_address(blobs: BlobServer) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from infra.image.copy import copy_image
 from infra.image.errors import DigestMismatch, ImageCopyError, ImageNotFound, RegistryRefused, TransferFailed
-from infra.image.http import Http, Retry
+from infra.image.http import Http
 from infra.image.manifest import (
     DOCKER_CONFIG,
     DOCKER_LAYER,
@@ -28,6 +28,7 @@ from infra.image.manifest import (
 from infra.image.oci import DistributionRepository
 from infra.image.reference import ImageReference
 from infra.image.registry import Registries
+from infra.image.retry import Retry
 from tests.infra.image.blob_server import BlobServer
 from tests.infra.image.conftest import DESTINATION, config
 from tests.infra.image.fake_ecr import FakeEcr, Repository

@@ -181,7 +181,7 @@ def _ecr(operation: str, params: dict[str, Any]) -> Iterator[Request]:
     for name in names:
         yield Request(operation, f"arn:aws:ecr:{REGION}:{account}:repository/{name}")
     if not names:
-        yield Request(operation, params["resourceArn"])
+        yield Request(operation, params.get("resourceArn", "*"))
 
 
 def _iam(operation: str, params: dict[str, Any]) -> Iterator[Request]:

@@ -107,3 +107,85 @@ def test_a_model_may_read_its_secret_and_no_other() -> None:
     read = "secretsmanager:GetSecretValue"
     assert evaluate(documents.values(), read, f"{SECRET[:-7]}-a1b2c3") is Verdict.ALLOWED
     assert evaluate(documents.values(), read, arn("secretsmanager", "secret:other-a1b2c3")) is Verdict.NOT_ALLOWED
+
+
+MODES = {
+    "queue": {
+        "model": {"artifact": "artifacts/a.tar.gz"},
+        "asynchronous": {
+            "notify": True,
+            "errorTopicArn": arn("sns", "failures"),
+            "outputLocation": "s3://results/answers/",
+            "inputLocations": ["s3://documents/scans", "s3://whole"],
+            "kmsKeyArn": KEY,
+        },
+    },
+    "nightly": {
+        "model": {"artifact": "artifacts/a.tar.gz"},
+        "batch": {"inputLocations": ["s3://records/in"], "outputLocations": ["s3://records/out"]},
+    },
+}
+BY_S3 = {"kms:ViaService": "s3.ap-northeast-1.amazonaws.com"}
+
+
+def verdict(action: str, resource: str, context: dict[str, str], **sections: object) -> Verdict:
+    given = settings("dev", **sections)
+    documents = execution.documents(given, "aws", ACCOUNT, BUCKET, arn("ecr", "repository/r"))
+    return evaluate([*documents.values()], action, resource, context)
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "context"),
+    [
+        ("s3:GetObject", f"{BUCKET}/async/queue/input/1.json", {}),
+        ("s3:GetObject", "arn:aws:s3:::documents/scans/1.json", {}),
+        ("s3:GetObject", "arn:aws:s3:::whole/1.json", {}),
+        ("s3:PutObject", "arn:aws:s3:::results/answers/1.out", {}),
+        ("s3:AbortMultipartUpload", "arn:aws:s3:::results/answers/1.out", {}),
+        ("s3:PutObject", f"{BUCKET}/async/queue/failure/1-error.out", {}),
+        ("s3:ListBucket", "arn:aws:s3:::results", {}),
+        ("s3:ListBucket", BUCKET, {}),
+        ("sns:Publish", arn("sns", "queue-success-1a2b3c4"), {}),
+        ("sns:Publish", arn("sns", "failures"), {}),
+        ("kms:GenerateDataKey", KEY, BY_S3),
+        ("s3:GetObject", f"{BUCKET}/batch/nightly/input.jsonl", {}),
+        ("s3:PutObject", f"{BUCKET}/batch/nightly/output/input.jsonl.out", {}),
+        ("s3:GetObject", "arn:aws:s3:::records/in/1.jsonl", {}),
+        ("s3:PutObject", "arn:aws:s3:::records/out/1.jsonl.out", {}),
+        ("s3:ListBucket", "arn:aws:s3:::records", {}),
+        ("logs:PutLogEvents", arn("logs", "log-group:/aws/sagemaker/TransformJobs:log-stream:j/i-1"), {}),
+        ("cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": "/aws/sagemaker/TransformJobs"}),
+    ],
+)
+def test_the_role_has_what_its_modes_need_and_only_with_them(
+    action: str, resource: str, context: dict[str, str]
+) -> None:
+    assert verdict(action, resource, context, endpoints=MODES) is Verdict.ALLOWED
+    listed = {"s3:prefix": "async/"} if action == "s3:ListBucket" else {}
+    assert verdict(action, resource, context | listed) is Verdict.NOT_ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "context"),
+    [
+        ("s3:PutObject", f"{BUCKET}/async/queue/input/1.json", {}),
+        ("s3:PutObject", "arn:aws:s3:::results/others/1.out", {}),
+        ("s3:PutObject", f"{BUCKET}/models/queue/1.tar.gz", {}),
+        ("s3:GetObject", "arn:aws:s3:::documents/scans-of-others/1.json", {}),
+        ("s3:GetObject", "arn:aws:s3:::records/out/1.jsonl.out", {}),
+        ("s3:PutObject", "arn:aws:s3:::records/in/1.jsonl", {}),
+        ("sns:Publish", arn("sns", "queue-error-1a2b3c4"), {}),  # another topic replaces it
+        ("sns:Publish", arn("sns", "releases"), {}),
+        ("kms:GenerateDataKey", KEY, {}),
+    ],
+)
+def test_its_modes_need_nothing_else(action: str, resource: str, context: dict[str, str]) -> None:
+    assert verdict(action, resource, context, endpoints=MODES) is not Verdict.ALLOWED
+
+
+@pytest.mark.parametrize("mode", ["queue", "nightly"])
+def test_answers_are_encrypted_with_the_key_of_the_bucket(mode: str) -> None:
+    endpoint = MODES[mode] | ({"asynchronous": {}} if mode == "queue" else {"batch": {}})
+    own = KEY.replace("1234abcd", "ffffabcd")
+    sections = {"endpoints": {mode: endpoint}, "bucket": {"kmsKeyArn": own}}
+    assert verdict("kms:GenerateDataKey", own, BY_S3, **sections) is Verdict.ALLOWED

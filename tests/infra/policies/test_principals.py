@@ -159,6 +159,7 @@ def test_variants_have_models_and_alarms_of_their_own() -> None:
         ("s3:GetObjectVersion", "arn:aws:s3:::sagemaker-models/artifacts/model_7.tar.gz"),
         ("sns:Publish", TOPIC),
         ("ecr:PutImage", arn("ecr", "repository/sagemaker-tritonserver")),
+        ("ecr:GetAuthorizationToken", "*"),
         ("ecr:BatchGetImage", "arn:aws:ecr:ap-northeast-1:941853720454:repository/sagemaker-tritonserver"),
         ("logs:FilterLogEvents", arn("logs", "log-group:/aws/sagemaker/Endpoints/sagemaker-endpoint:*")),
     ],
@@ -253,7 +254,7 @@ def test_the_deployer_passes_and_scales_for_sagemaker_only(request_: Request) ->
 def test_only_what_takes_no_resource_is_allowed_on_all() -> None:
     for documents in (deployer(), release_operator()):
         on_all = {each["Sid"] for one in documents for each in one["Statement"] if each["Resource"] == "*"}
-        assert on_all <= {"FindModels", "ReadAlarms", "ReadMetrics", "ReadAutoscaling"}
+        assert on_all <= {"FindModels", "ReadAlarms", "ReadMetrics", "ReadAutoscaling", "RegistryToken"}
         assert not [action for action in actions(documents) if action.endswith(":*")]
 
 

@@ -1,0 +1,71 @@
+"""Run jobs in parallel: more at once while all goes well, fewer when a registry asks for that."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from queue import SimpleQueue
+
+FIRST = 4
+"""Jobs that run at once in the beginning."""
+
+MOST = 8
+"""Jobs that run at once at most. Each has two connections, and 1 MiB in memory."""
+
+
+class Lanes:
+    """How many jobs run at once: one more after each that ends well, half as many when a registry is busy."""
+
+    def __init__(self, first: int = FIRST, most: int = MOST) -> None:
+        self._limit = first
+        self._most = most
+        self._running = 0
+        self._changed = threading.Condition()
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._running < self._limit)
+            self._running += 1
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        with self._changed:
+            self._running -= 1
+            self._limit = min(self._limit + (error is None), self._most)
+            self._changed.notify_all()
+
+    def halve(self) -> None:
+        """Let fewer jobs run at once, from the next one on."""
+        with self._changed:
+            self._limit = max(self._limit // 2, 1)
+
+
+def run_all(jobs: Iterable[Callable[[], None]], lanes: Lanes) -> None:
+    """Run all jobs, and return when all have ended. The first error of a job is raised at once; no more jobs start.
+
+    The threads do not outlive the process, so that Ctrl-C ends it in the middle of a request.
+    """
+    waiting = deque(jobs)
+    count = len(waiting)
+    results: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def work() -> None:
+        while True:
+            try:
+                with lanes:
+                    waiting.popleft()()
+            except IndexError:
+                return
+            except BaseException as error:
+                results.put(error)
+            else:
+                results.put(None)
+
+    for _ in range(min(MOST, count)):
+        threading.Thread(target=work, name="layer", daemon=True).start()
+    try:
+        for _ in range(count):
+            if error := results.get():
+                raise error
+    finally:
+        waiting.clear()

@@ -1,0 +1,100 @@
+"""What scaling policies do when their alarms go off: they change the instance count of a variant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import ceil, inf
+from typing import Any
+
+from sandbox.aws.alarms import Breach
+from sandbox.aws.autoscaling import ApplicationAutoScaling
+from sandbox.aws.conditions import Conditions
+from sandbox.aws.hosting import Hostings
+from sandbox.aws.protocol import AwsError, RequestContext
+
+#: Of policies that name none: "the default value is 300 for … SageMaker endpoint variants"
+#: (API_StepScalingPolicyConfiguration; the guide's "Define cooldown periods" for target tracking).
+_COOLDOWN_SECONDS = 300
+
+Handle = Callable[[str, dict[str, Any], RequestContext], Any]
+
+
+class Scaling:
+    """Carries policies out, by SageMaker's UpdateEndpointWeightsAndCapacities as Application Auto Scaling does.
+
+    `update` answers SageMaker's operations. An endpoint that is being updated is left alone, and the alarm tries again
+    a minute later.
+    """
+
+    def __init__(self, hostings: Hostings, autoscaling: ApplicationAutoScaling, update: Handle) -> None:
+        self._hostings = hostings
+        self._autoscaling = autoscaling
+        self._update = update
+        self._cooldowns: dict[tuple[str, bool], float] = {}
+
+    def act(self, account: str, region: str, policy_arn: str, breach: Breach, conditions: Conditions) -> None:
+        """What an alarm with this action does at each evaluation in ALARM."""
+        found = self._autoscaling.policy(account, region, policy_arn)
+        if found is None:
+            return
+        target, policy = found
+        _, endpoint, _, name = target["ResourceId"].split("/")
+        variant = self._hostings[account, region].variant(endpoint, name)
+        if variant is None:
+            return
+        current = variant.desired_count
+        wanted = min(max(_wanted(policy, current, breach), target["MinCapacity"]), target["MaxCapacity"])
+        outward, now = wanted > current, conditions.now()
+        if wanted == current or _is_suspended(target, outward) or now < self._cooldowns.get((policy_arn, outward), 0.0):
+            return
+        changes = {"EndpointName": endpoint, "DesiredWeightsAndCapacities": [_change(name, wanted)]}
+        operation = "UpdateEndpointWeightsAndCapacities"
+        try:
+            self._update(operation, changes, RequestContext(account, region, operation, {}, "", conditions))
+        except AwsError:
+            return
+        self._cooldowns[policy_arn, outward] = now + _cooldown(policy, outward)
+
+
+def _change(variant: str, count: int) -> dict[str, Any]:
+    return {"VariantName": variant, "DesiredInstanceCount": count}
+
+
+def _wanted(policy: Mapping[str, Any], current: int, breach: Breach) -> int:
+    """The instance count that a policy asks for."""
+    if tracking := policy.get("TargetTrackingScalingPolicyConfiguration"):
+        return ceil(max(current, 1) * breach.value / float(tracking["TargetValue"]))
+    return _stepped(policy.get("StepScalingPolicyConfiguration", {}), current, breach.value - breach.threshold)
+
+
+def _stepped(steps: Mapping[str, Any], current: int, excess: float) -> int:
+    """The count after the step in whose interval the breach is (API_StepAdjustment: the lower bound is inclusive above
+    the threshold, the upper bound is below it).
+    """
+    for step in steps.get("StepAdjustments", []):
+        low = step.get("MetricIntervalLowerBound", -inf)
+        high = step.get("MetricIntervalUpperBound", inf)
+        if (low <= excess < high) if excess >= 0 else (low < excess <= high):
+            return _adjusted(steps, current, int(step["ScalingAdjustment"]))
+    return current
+
+
+def _adjusted(steps: Mapping[str, Any], current: int, adjustment: int) -> int:
+    """API_StepScalingPolicyConfiguration, AdjustmentType and MinAdjustmentMagnitude."""
+    match steps.get("AdjustmentType"):
+        case "ExactCapacity":
+            return adjustment
+        case "PercentChangeInCapacity":
+            size = max(abs(current * adjustment) // 100, int(steps.get("MinAdjustmentMagnitude", 1)))
+            return current + (size if adjustment > 0 else -size)
+    return current + adjustment
+
+
+def _is_suspended(target: Mapping[str, Any], outward: bool) -> bool:
+    return bool(target["SuspendedState"].get(f"DynamicScaling{'Out' if outward else 'In'}Suspended"))
+
+
+def _cooldown(policy: Mapping[str, Any], outward: bool) -> float:
+    if tracking := policy.get("TargetTrackingScalingPolicyConfiguration"):
+        return float(tracking.get("ScaleOutCooldown" if outward else "ScaleInCooldown", _COOLDOWN_SECONDS))
+    return float(policy.get("StepScalingPolicyConfiguration", {}).get("Cooldown", _COOLDOWN_SECONDS))
