@@ -1,15 +1,23 @@
-"""Autoscaling of an endpoint's variant by the invocations of each instance."""
+"""Autoscaling of an endpoint's variant by the invocations or the backlog of each instance."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_aws import appautoscaling
+from pulumi_aws import appautoscaling, cloudwatch
 
+from infra import names
+from infra.aws.metrics import BACKLOG_PER_INSTANCE, BACKLOG_WITHOUT_CAPACITY, PERIOD_SECONDS
 from infra.components.context import StackContext
 from infra.release.autoscaling import INSTANCES
 from infra.settings.autoscaling import AutoscalingSettings
+
+START_COOLDOWN_SECONDS = 300
+"""How long the first instance may take before another one is added (SageMaker guide, Autoscale an asynchronous
+endpoint)."""
+
+_Tracking = appautoscaling.PolicyTargetTrackingScalingPolicyConfigurationArgsDict
 
 
 @dataclass(frozen=True)
@@ -27,44 +35,119 @@ class VariantAutoscalingArgs:
 
 
 class VariantAutoscaling(pulumi.ComponentResource):
-    """A scalable target on a variant's instance count, and target tracking on its invocations an instance."""
+    """A scalable target on a variant's instance count, and target tracking on its invocations or its backlog.
+
+    Without instances an endpoint has no backlog per instance, so another policy starts the first one (SageMaker guide,
+    "Autoscale an asynchronous endpoint").
+    """
 
     def __init__(self, name: str, args: VariantAutoscalingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("triton-sagemaker:infra:VariantAutoscaling", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
+        self._name, self._args, self._child = name, args, pulumi.ResourceOptions(parent=self)
+        target, backlog = self._target(), args.settings.backlog_per_instance
+        if backlog is None:
+            self._track_invocations(target, args.settings.invocations_per_instance)
+        else:
+            self._track_backlog(target, backlog)
+        if args.settings.leaves_zero:
+            self._leave_zero(target)
+        self.register_outputs({})
 
+    def _target(self) -> appautoscaling.Target:
+        args = self._args
         imported = f"sagemaker/endpoint/{args.adopt_from}/variant/{args.variant_name}/{INSTANCES}"
-        target_options = pulumi.ResourceOptions(
+        options = pulumi.ResourceOptions(
             protect=args.context.production,  # AWS deletes the scheduled actions of others with it
             import_=imported if args.adopt_from else None,
             # once the target exists, `Endpoint` tags it: a release may register it again, under another ARN
             ignore_changes=["tags", "tagsAll"],
         )
-        target = appautoscaling.Target(
-            name,
+        return appautoscaling.Target(
+            self._name,
             service_namespace="sagemaker",
             scalable_dimension=INSTANCES,
             resource_id=pulumi.Output.concat("endpoint/", args.endpoint_name, "/variant/", args.variant_name),
             min_capacity=args.settings.min,
             max_capacity=args.settings.max,
             tags=args.context.tags,
-            opts=pulumi.ResourceOptions.merge(child, target_options),
+            opts=pulumi.ResourceOptions.merge(self._child, options),
         )
+
+    def _track_invocations(self, target: appautoscaling.Target, invocations: int) -> None:
+        metric: _Tracking = {
+            "predefined_metric_specification": {"predefined_metric_type": "SageMakerVariantInvocationsPerInstance"},
+            "target_value": invocations,
+        }
+        self._track("invocations", target, metric)
+
+    def _track_backlog(self, target: appautoscaling.Target, backlog: int) -> None:
+        metric: _Tracking = {
+            "customized_metric_specification": {
+                "namespace": BACKLOG_PER_INSTANCE.namespace,
+                "metric_name": BACKLOG_PER_INSTANCE.name,
+                "statistic": BACKLOG_PER_INSTANCE.statistic,
+                "dimensions": [{"name": "EndpointName", "value": self._args.endpoint_name}],
+            },
+            "target_value": backlog,
+        }
+        self._track("backlog", target, metric)
+
+    def _track(self, what: str, target: appautoscaling.Target, metric: _Tracking) -> None:
+        settings = self._args.settings
         appautoscaling.Policy(
-            f"{name}-invocations",
-            name=args.settings.policy_name,
+            f"{self._name}-{what}",
+            name=settings.policy_name,
             policy_type="TargetTrackingScaling",
             service_namespace=target.service_namespace,
             scalable_dimension=target.scalable_dimension,
             resource_id=target.resource_id,
             target_tracking_scaling_policy_configuration={
-                "predefined_metric_specification": {"predefined_metric_type": "SageMakerVariantInvocationsPerInstance"},
-                "target_value": args.settings.invocations_per_instance,
-                "scale_in_cooldown": args.settings.scale_in_cooldown,
-                "scale_out_cooldown": args.settings.scale_out_cooldown,
+                **metric,
+                "scale_in_cooldown": settings.scale_in_cooldown,
+                "scale_out_cooldown": settings.scale_out_cooldown,
             },
             # AWS rejects a second one: "Only one TargetTrackingScaling policy for a given metric specification is
             # allowed" (Application Auto Scaling guide, "Multiple target tracking scaling policies")
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(delete_before_replace=True)),
+            opts=pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(delete_before_replace=True)),
         )
-        self.register_outputs({})
+
+    def _leave_zero(self, target: appautoscaling.Target) -> None:
+        """Add an instance when requests wait and there is none; target tracking does the rest."""
+        name, args = names.alarm(self._name, names.BACKLOG_WITHOUT_CAPACITY), self._args
+        policy = appautoscaling.Policy(
+            name,
+            policy_type="StepScaling",
+            service_namespace=target.service_namespace,
+            scalable_dimension=target.scalable_dimension,
+            resource_id=target.resource_id,
+            step_scaling_policy_configuration={
+                "adjustment_type": "ChangeInCapacity",
+                "metric_aggregation_type": "Average",
+                "cooldown": START_COOLDOWN_SECONDS,
+                "step_adjustments": [{"metric_interval_lower_bound": "0", "scaling_adjustment": 1}],
+            },
+            opts=self._child,
+        )
+        watched = pulumi.Output.from_input(args.endpoint_name).apply(
+            lambda endpoint: names.alarm(
+                names.variant_resource(endpoint, args.variant_name), names.BACKLOG_WITHOUT_CAPACITY
+            )
+        )
+        cloudwatch.MetricAlarm(
+            name,
+            name=watched,
+            alarm_description="Requests wait, and the endpoint has no instance",
+            namespace=BACKLOG_WITHOUT_CAPACITY.namespace,
+            metric_name=BACKLOG_WITHOUT_CAPACITY.name,
+            statistic=BACKLOG_WITHOUT_CAPACITY.statistic,
+            dimensions={"EndpointName": args.endpoint_name},
+            period=PERIOD_SECONDS,
+            evaluation_periods=2,
+            datapoints_to_alarm=2,
+            comparison_operator="GreaterThanOrEqualToThreshold",
+            threshold=1,
+            treat_missing_data="missing",
+            alarm_actions=[policy.arn],
+            tags=args.context.tags,
+            opts=self._child,
+        )
