@@ -10,11 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from infra.aws.metrics import IN_MICROSECONDS
+from infra.aws.mode import Mode
 from infra.diagnostics.printable import printable
 from infra.release.alarms import AlarmReading
 from infra.release.policy import ReleasePolicy
 from infra.release.records import ReleaseRecord
-from infra.release.status import ReleaseStatus
+from infra.release.status import FleetStatus, ReleaseStatus
 
 _SIGNS = {"Healthy": ("✔", "green"), "Progressing": ("◌", "yellow"), "Degraded": ("✖", "red")}
 
@@ -23,7 +24,7 @@ def status_view(status: ReleaseStatus) -> RenderableType:
     """All facts of a status."""
     sign, color = _SIGNS[status.status]
     facts = Table.grid(padding=(0, 2))
-    facts.add_row("Endpoint:", Text(status.endpoint))
+    facts.add_row("Endpoint:", Text(f"{status.endpoint} ({status.mode})"))
     facts.add_row("Status:", Text(f"{sign} {status.status} ({status.endpoint_status})", color))
     facts.add_row("Message:", _text(status.message))
     facts.add_row("Strategy:", Text(strategy(status.policy)))
@@ -33,6 +34,9 @@ def status_view(status: ReleaseStatus) -> RenderableType:
     if status.elapsed_seconds is not None:
         left = f"; about {status.seconds_left} left" if status.seconds_left else ""
         facts.add_row("Elapsed:", Text(f"{duration(status.elapsed_seconds)}{left}"))
+    if status.mode is Mode.ASYNCHRONOUS:
+        backlog = "unknown" if status.backlog is None else f"{status.backlog} requests wait or are being processed"
+        facts.add_row("Backlog:", Text(backlog))
     return Group(facts, *_fleets(status), *_alarms(status.alarms))
 
 
@@ -73,12 +77,18 @@ def history_view(records: Sequence[ReleaseRecord]) -> RenderableType:
 
 
 def _fleets(status: ReleaseStatus) -> list[RenderableType]:
-    table = _table("fleet", "configuration", "instances", "traffic", "requests in 3 min")
+    table = _table("fleet", "configuration", "capacity", "traffic", "requests in 3 min")
     for fleet in status.fleets:
-        instances = f"{fleet.current_instances} of {fleet.desired_instances}"
         traffic = "unknown" if fleet.traffic_percent is None else f"{fleet.traffic_percent} %"
-        table.add_row(fleet.role, fleet.configuration, instances, traffic, str(fleet.recent_requests))
+        requests = "unknown" if fleet.recent_requests is None else str(fleet.recent_requests)
+        table.add_row(fleet.role, fleet.configuration, _capacity(fleet), traffic, requests)
     return ["", table]
+
+
+def _capacity(fleet: FleetStatus) -> str:
+    if fleet.current_instances is not None:
+        return f"{fleet.current_instances} of {fleet.desired_instances} instances"
+    return f"{fleet.provisioned_concurrency} provisioned" if fleet.provisioned_concurrency else "on demand"
 
 
 def _alarms(readings: Sequence[AlarmReading]) -> list[RenderableType]:

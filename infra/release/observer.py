@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from infra.aws.errors import AwsRequestRefused, aws_calls
+from infra.aws.metrics import BACKLOG, REQUESTS
+from infra.aws.mode import Mode
 from infra.release import alarms
 from infra.release.estimate import Duration
 from infra.release.live import EndpointDescription, EndpointReader
@@ -74,7 +77,7 @@ class ReleaseObserver:
             return None
         endpoint = self._with_last_reason(endpoint)
         with aws_calls(f"metrics of endpoint {self.name}"):
-            requests = self._requests(endpoint, now)
+            requests, backlog = self._requests(endpoint, now), self._backlog(endpoint, now)
         observation = Observation(
             endpoint=endpoint,
             alarms=alarms.readings(self._cloudwatch, self._alarms(endpoint), now),
@@ -82,6 +85,7 @@ class ReleaseObserver:
             record=None if endpoint.in_progress else self._last_release(endpoint),
             now=now,
             attempted=self._attempted,
+            backlog=backlog,
         )
         planned = self._planned or ReleasePolicy.of_deployment(endpoint.deployment)
         self._step.observe(endpoint, policy_in_progress(endpoint, planned))
@@ -104,15 +108,21 @@ class ReleaseObserver:
         return [*self._existing, *alarms.names_of_configuration(self._cloudwatch, endpoint.target_config)]
 
     def _requests(self, endpoint: EndpointDescription, now: float) -> dict[str, int]:
+        """By configuration; empty while there are two of which the metric counts both (see `Metric.scope`)."""
         fleets = {endpoint.config_name: endpoint.live_variants, endpoint.target_config: endpoint.variants}
-        since, read = now - RECENT_SECONDS, alarms.invocations
+        if len(fleets) > 1 and not all(metric.scope == "fleet" for metric in REQUESTS[endpoint.mode]):
+            return {}
+        since, read = now - RECENT_SECONDS, partial(alarms.invocations, self._cloudwatch, endpoint.name)
         return {
-            config: sum(
-                read(self._cloudwatch, endpoint.name, variant.name, config, since, now, endpoint.mode)
-                for variant in variants
-            )
+            config: sum(read(variant.name, config, since, now, endpoint.mode) for variant in variants)
             for config, variants in fleets.items()
         }
+
+    def _backlog(self, endpoint: EndpointDescription, now: float) -> int | None:
+        if endpoint.mode is not Mode.ASYNCHRONOUS:
+            return None
+        size = alarms.latest(self._cloudwatch, endpoint.name, BACKLOG, now)
+        return None if size is None else round(size)
 
     def _last_release(self, endpoint: EndpointDescription) -> ReleaseRecord | None:
         try:

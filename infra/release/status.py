@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic.alias_generators import to_camel
 
+from infra.aws.mode import Mode
 from infra.release import estimate
 from infra.release.alarms import AlarmReading
 from infra.release.estimate import Duration
@@ -38,13 +39,15 @@ class Observation:
     alarms: Sequence[AlarmReading]
     """Those that may roll the release back; if none is in progress, those of the live configuration."""
     requests: Mapping[str, int]
-    """Of the last three minutes, by endpoint configuration."""
+    """Of the last three minutes, by endpoint configuration; empty if their fleets cannot be told apart."""
     record: ReleaseRecord | None
     """The last release that started. Its record is written a little after its end."""
     now: float
     """Seconds since 1970."""
     attempted: str | None = None
     """The configuration whose rollout earlier polls observed."""
+    backlog: int | None = None
+    """The requests in the queue of an asynchronous endpoint; None without one, or if no data is published."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +61,19 @@ class Stage:
 
 @dataclass(frozen=True)
 class FleetStatus:
-    """The instances of one endpoint configuration."""
+    """The capacity of one endpoint configuration."""
 
     configuration: str
     role: Role
-    current_instances: int
-    desired_instances: int
+    current_instances: int | None
+    """None for serverless variants."""
+    desired_instances: int | None
+    provisioned_concurrency: int | None
+    """Of serverless variants."""
     traffic_percent: int | None
     """Its share by the strategy; None if the step is not known."""
-    recent_requests: int
-    """In the last three minutes."""
+    recent_requests: int | None
+    """In the last three minutes; None if it is not known."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,7 @@ class ReleaseStatus:
     """Everything that `release status` shows."""
 
     endpoint: str
+    mode: Mode
     status: Health
     endpoint_status: str
     """API `EndpointStatus`."""
@@ -83,6 +90,8 @@ class ReleaseStatus:
     """Of the rollout in progress, else of the next one."""
     stage: Stage | None
     fleets: Sequence[FleetStatus]
+    backlog: int | None
+    """The requests in the queue of an asynchronous endpoint, which both fleets serve."""
     alarms: Sequence[AlarmReading]
     elapsed_seconds: int | None
     seconds_left: Duration | None
@@ -101,7 +110,7 @@ class ReleaseStatus:
         """The status in a line that changes only when something happens."""
         parts = [f"{self.status} ({self.endpoint_status})", self.stage.name if self.stage else self.message]
         for fleet in self.fleets if self.stage else ():
-            if fleet.role == "new":
+            if fleet.role == "new" and fleet.current_instances is not None:
                 instances = f"{fleet.current_instances} of {fleet.desired_instances} new instances"
                 share = fleet.traffic_percent
                 parts.append(instances if share is None else f"{instances} with {share} % of the traffic")
@@ -136,12 +145,14 @@ def status(
     current = step if endpoint.is_rolling_out else None
     return ReleaseStatus(
         endpoint=endpoint.name,
+        mode=endpoint.mode,
         status=health,
         endpoint_status=endpoint.status,
         message=message,
         policy=policy,
         stage=_stage(endpoint, policy, current),
         fleets=_fleets(observed, policy, current),
+        backlog=observed.backlog,
         alarms=observed.alarms,
         elapsed_seconds=_elapsed(endpoint, observed.now),
         seconds_left=_left(endpoint, policy, provisioning, current, observed.now) if current else None,
@@ -239,13 +250,17 @@ def _fleets(observed: Observation, policy: ReleasePolicy, step: CurrentStep | No
         share = estimate.shifted_percent(policy, endpoint.desired_instances, step.number)
 
     def fleet(config: str, role: Role, variants: Sequence[VariantDescription], percent: int | None) -> FleetStatus:
+        is_serverless = any(variant.is_serverless for variant in variants)
         return FleetStatus(
             configuration=config,
             role=role,
-            current_instances=sum(variant.current_instances for variant in variants),
-            desired_instances=sum(variant.desired_instances or 0 for variant in variants),
+            current_instances=None if is_serverless else sum(variant.current_instances for variant in variants),
+            desired_instances=None if is_serverless else sum(variant.desired_instances or 0 for variant in variants),
+            provisioned_concurrency=sum(variant.provisioned_concurrency or 0 for variant in variants)
+            if is_serverless
+            else None,
             traffic_percent=percent,
-            recent_requests=observed.requests.get(config, 0),
+            recent_requests=observed.requests.get(config),
         )
 
     if endpoint.target_config == endpoint.config_name:

@@ -22,7 +22,18 @@ from infra.release.records import ReleaseRecord
 from infra.release.request import OWNER_TAG
 from tests.infra.cli.test_stack_file import BASE, project
 from tests.infra.mock_runtime import ROOT
-from tests.infra.release.fake_aws import CREATING, NEW, OLD, ROLLING_BACK, SageMaker, Sts, rolling_out
+from tests.infra.release.fake_aws import (
+    CREATING,
+    NEW,
+    OLD,
+    ROLLING_BACK,
+    SageMaker,
+    Sts,
+    asynchronous,
+    rolling_out,
+    serverless,
+    serving,
+)
 from tests.infra.release.test_alarms import COMPOSITE, LATENCY, RATE
 from tests.infra.release.test_alarms import CloudWatch as Metrics
 
@@ -48,7 +59,7 @@ class CloudWatch(Metrics):
         self.set: list[tuple[str, str]] = []
 
     def get_metric_statistics(self, **asked: Any) -> dict[str, Any]:
-        return {"Datapoints": [{"Timestamp": datetime.now(UTC), "Sum": 12.0}]}
+        return {"Datapoints": [{"Timestamp": datetime.now(UTC), **dict.fromkeys(asked["Statistics"], 12.0)}]}
 
     def get_paginator(self, _operation: str) -> Any:
         alarms = list(self.alarms.values())
@@ -142,16 +153,41 @@ def test_status_shows_a_release_with_every_alarms_value_against_its_threshold(
     assert account.run("status") == 3
     shown = " ".join(capsys.readouterr().out.split())
     for part in (
-        "Endpoint: iris Status: ◌ Progressing (Updating)",
+        "Endpoint: iris (real time) Status: ◌ Progressing (Updating)",
         "Message: new is being released; old is live",
         "Strategy: canary 50 %, bakeSeconds 600, timeoutSeconds 3600",
         "Stage: Creating, stage 1 of 4",
-        "new new 2 of 2 0 % 12",
+        "new new 2 of 2 instances 0 % 12",
         "new-rate ALARM 7.5 ≥ 5 errors in percent",
         "new-latency OK 412 ms > 500 ms ModelLatency p99",
         "new-stop OK `release stop`",
     ):
         assert part in shown, shown
+
+
+def test_status_of_an_asynchronous_endpoint_shows_its_backlog(account: Account, capsys: Capture) -> None:
+    account.becomes(asynchronous(serving("old", "AllTraffic", count=0)))
+    assert account.run("status") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "iris (asynchronous)" in shown and "Backlog: 12 requests" in shown
+    assert "live old 0 of 0 instances 100 % 12" in shown
+    account.becomes(asynchronous(ROLLING_OUT))
+    account.run("status", "--json")
+    status = json.loads(capsys.readouterr().out)
+    assert (status["mode"], status["backlog"]) == ("asynchronous", 12)
+    assert [fleet["recentRequests"] for fleet in status["fleets"]] == [None, None], "the metric counts both fleets"
+
+
+@pytest.mark.parametrize(("provisioned", "capacity"), [(None, "on demand"), (3, "3 provisioned")])
+def test_status_of_a_serverless_endpoint_shows_no_instances(
+    account: Account, capsys: Capture, provisioned: int | None, capacity: str
+) -> None:
+    account.becomes(serverless("old", provisioned))
+    assert account.run("status") == 0
+    assert f"live old {capacity} 100 % 12" in " ".join(capsys.readouterr().out.split())
+    account.run("status", "--json")
+    (fleet,) = json.loads(capsys.readouterr().out)["fleets"]
+    assert (fleet["currentInstances"], fleet["provisionedConcurrency"]) == (None, provisioned or 0)
 
 
 def test_status_shows_the_alarms_that_were_there_before_too(account: Account, capsys: Capture) -> None:
