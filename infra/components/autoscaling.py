@@ -1,8 +1,9 @@
-"""Autoscaling of an endpoint's variant by the invocations or the backlog of each instance."""
+"""Autoscaling of an endpoint's variant: of its instances, or of its provisioned concurrency."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 from pulumi_aws import appautoscaling, cloudwatch
@@ -10,14 +11,20 @@ from pulumi_aws import appautoscaling, cloudwatch
 from infra import names
 from infra.aws.metrics import BACKLOG_PER_INSTANCE, BACKLOG_WITHOUT_CAPACITY, PERIOD_SECONDS
 from infra.components.context import StackContext
-from infra.release.autoscaling import INSTANCES
+from infra.release.autoscaling import scalable_dimension
 from infra.settings.autoscaling import AutoscalingSettings
+from infra.settings.serverless import ServerlessAutoscalingSettings
 
 START_COOLDOWN_SECONDS = 300
 """How long the first instance may take before another one is added (SageMaker guide, Autoscale an asynchronous
 endpoint)."""
 
-_Tracking = appautoscaling.PolicyTargetTrackingScalingPolicyConfigurationArgsDict
+INVOCATIONS_METRIC = "SageMakerVariantInvocationsPerInstance"
+CONCURRENCY_METRIC = "SageMakerVariantProvisionedConcurrencyUtilization"
+"""Predefined metrics (API `MetricType` of Application Auto Scaling)."""
+
+_Tracking = dict[str, Any]
+"""The configuration of a target-tracking policy."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +37,13 @@ class VariantAutoscalingArgs:
     context: StackContext
     endpoint_name: pulumi.Input[str]
     variant_name: str
-    settings: AutoscalingSettings
+    settings: AutoscalingSettings | ServerlessAutoscalingSettings
     adopt_from: str | None = None
 
 
 class VariantAutoscaling(pulumi.ComponentResource):
-    """A scalable target on a variant's instance count, and target tracking on its invocations or its backlog.
+    """A scalable target on a variant's instance count, and target tracking on its invocations or its backlog; of a
+    serverless variant on its provisioned concurrency, and on its utilization.
 
     Without instances an endpoint has no backlog per instance, so another policy starts the first one (SageMaker guide,
     "Autoscale an asynchronous endpoint").
@@ -44,18 +52,32 @@ class VariantAutoscaling(pulumi.ComponentResource):
     def __init__(self, name: str, args: VariantAutoscalingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("triton-sagemaker:infra:VariantAutoscaling", name, None, opts)
         self._name, self._args, self._child = name, args, pulumi.ResourceOptions(parent=self)
-        target, backlog = self._target(), args.settings.backlog_per_instance
-        if backlog is None:
-            self._track_invocations(target, args.settings.invocations_per_instance)
-        else:
-            self._track_backlog(target, backlog)
-        if args.settings.leaves_zero:
-            self._leave_zero(target)
+        self._scale(args.settings, self._target())
         self.register_outputs({})
+
+    def _scale(
+        self, settings: AutoscalingSettings | ServerlessAutoscalingSettings, target: appautoscaling.Target
+    ) -> None:
+        if isinstance(settings, ServerlessAutoscalingSettings):
+            self._track("provisioned-concurrency", target, _predefined(CONCURRENCY_METRIC, settings.utilization))
+            return
+        cooldowns: _Tracking = {
+            "scale_in_cooldown": settings.scale_in_cooldown,
+            "scale_out_cooldown": settings.scale_out_cooldown,
+        }
+        if settings.backlog_per_instance is None:
+            metric = _predefined(INVOCATIONS_METRIC, settings.invocations_per_instance)
+            self._track("invocations", target, {**metric, **cooldowns}, settings.policy_name)
+        else:
+            metric = self._backlog(settings.backlog_per_instance)
+            self._track("backlog", target, {**metric, **cooldowns}, settings.policy_name)
+        if settings.leaves_zero:
+            self._leave_zero(target)
 
     def _target(self) -> appautoscaling.Target:
         args = self._args
-        imported = f"sagemaker/endpoint/{args.adopt_from}/variant/{args.variant_name}/{INSTANCES}"
+        dimension = scalable_dimension(isinstance(args.settings, ServerlessAutoscalingSettings))
+        imported = f"sagemaker/endpoint/{args.adopt_from}/variant/{args.variant_name}/{dimension}"
         options = pulumi.ResourceOptions(
             protect=args.context.production,  # AWS deletes the scheduled actions of others with it
             import_=imported if args.adopt_from else None,
@@ -65,7 +87,7 @@ class VariantAutoscaling(pulumi.ComponentResource):
         return appautoscaling.Target(
             self._name,
             service_namespace="sagemaker",
-            scalable_dimension=INSTANCES,
+            scalable_dimension=dimension,
             resource_id=pulumi.Output.concat("endpoint/", args.endpoint_name, "/variant/", args.variant_name),
             min_capacity=args.settings.min,
             max_capacity=args.settings.max,
@@ -73,39 +95,26 @@ class VariantAutoscaling(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(self._child, options),
         )
 
-    def _track_invocations(self, target: appautoscaling.Target, invocations: int) -> None:
-        metric: _Tracking = {
-            "predefined_metric_specification": {"predefined_metric_type": "SageMakerVariantInvocationsPerInstance"},
-            "target_value": invocations,
-        }
-        self._track("invocations", target, metric)
-
-    def _track_backlog(self, target: appautoscaling.Target, backlog: int) -> None:
-        metric: _Tracking = {
+    def _backlog(self, target_value: int) -> _Tracking:
+        return {
             "customized_metric_specification": {
                 "namespace": BACKLOG_PER_INSTANCE.namespace,
                 "metric_name": BACKLOG_PER_INSTANCE.name,
                 "statistic": BACKLOG_PER_INSTANCE.statistic,
                 "dimensions": [{"name": "EndpointName", "value": self._args.endpoint_name}],
             },
-            "target_value": backlog,
+            "target_value": target_value,
         }
-        self._track("backlog", target, metric)
 
-    def _track(self, what: str, target: appautoscaling.Target, metric: _Tracking) -> None:
-        settings = self._args.settings
+    def _track(self, what: str, target: appautoscaling.Target, tracking: _Tracking, name: str | None = None) -> None:
         appautoscaling.Policy(
             f"{self._name}-{what}",
-            name=settings.policy_name,
+            name=name,
             policy_type="TargetTrackingScaling",
             service_namespace=target.service_namespace,
             scalable_dimension=target.scalable_dimension,
             resource_id=target.resource_id,
-            target_tracking_scaling_policy_configuration={
-                **metric,
-                "scale_in_cooldown": settings.scale_in_cooldown,
-                "scale_out_cooldown": settings.scale_out_cooldown,
-            },
+            target_tracking_scaling_policy_configuration=tracking,
             # AWS rejects a second one: "Only one TargetTrackingScaling policy for a given metric specification is
             # allowed" (Application Auto Scaling guide, "Multiple target tracking scaling policies")
             opts=pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(delete_before_replace=True)),
@@ -151,3 +160,7 @@ class VariantAutoscaling(pulumi.ComponentResource):
             tags=args.context.tags,
             opts=self._child,
         )
+
+
+def _predefined(metric: str, target_value: float) -> _Tracking:
+    return {"predefined_metric_specification": {"predefined_metric_type": metric}, "target_value": target_value}

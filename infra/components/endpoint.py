@@ -14,7 +14,6 @@ from infra.components.alarms import VariantAlarms, VariantAlarmsArgs, stop_alarm
 from infra.components.async_inference import async_inference_config
 from infra.components.autoscaling import VariantAutoscaling, VariantAutoscalingArgs
 from infra.components.model import TritonModelArgs, triton_model
-from infra.components.provisioned_concurrency import scale_provisioned_concurrency
 from infra.dynamic.endpoint import Endpoint
 from infra.dynamic.log_group import LogGroup
 from infra.settings.endpoint import EndpointSettings
@@ -93,14 +92,12 @@ class TritonEndpoint(pulumi.ComponentResource):
             resource = names.variant_resource(name, variant)
             if settings.alarms.purposes:
                 VariantAlarms(resource, self._alarms(endpoint.name, variant, None), opts=self._child)
-            if isinstance(each, ServerlessVariant):
-                scale_provisioned_concurrency(resource, endpoint.name, variant, each, args.context, self._child)
-            elif each.autoscaling:
+            if each.scaling:
                 scaling = VariantAutoscalingArgs(
                     context=args.context,
                     endpoint_name=endpoint.name,
                     variant_name=variant,
-                    settings=each.autoscaling,
+                    settings=each.scaling,
                     adopt_from=name if args.stack.adopt.autoscaling and name in args.stack.adopt.endpoints else None,
                 )
                 VariantAutoscaling(resource, scaling, opts=self._child)

@@ -59,9 +59,11 @@ class StackGuardProvider(AwsResourceProvider):
     def _require_mode_changes(self, before: Mapping[str, str], after: Mapping[str, str]) -> None:
         """
         Raises:
-            ReleaseRefused: SageMaker cannot update an endpoint that serves to the mode that the settings have now.
+            ReleaseRefused: SageMaker cannot update an endpoint that serves to the mode that the settings have now. What
+                it serves decides, not the state: an earlier change of mode may have failed.
         """
-        requested = {name: Mode(mode) for name, mode in after.items() if before.get(name, mode) != mode}
+        endpoints = {name: mode for name, mode in before.items() if mode != Mode.BATCH}
+        requested = {name: Mode(after[name]) for name, mode in endpoints.items() if after.get(name, mode) != mode}
         if not requested:
             return
         reader = EndpointReader(self.aws.client("sagemaker"))

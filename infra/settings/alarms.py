@@ -161,11 +161,6 @@ class AlarmSettings(Section):
         values = {purpose: getattr(self, field) for purpose, field in _FIELDS.items()}
         return {purpose: threshold for purpose, threshold in values.items() if threshold is not None}
 
-    @property
-    def made(self) -> int:
-        """How many alarms of the stack roll a release back, per variant."""
-        return self.rolling_back(Mode.REAL_TIME)
-
     def rolling_back(self, mode: Mode) -> int:
         """How many alarms of the stack roll a release back in a mode, per variant."""
         return sum(metrics.rolls_back(purpose, mode) for purpose in self.purposes)
@@ -192,12 +187,12 @@ class AlarmSettings(Section):
                 f"could never fire, because SageMaker publishes its metric for {modes} endpoints only, and this "
                 f"endpoint is {mode}. Remove the key."
             )
-        if mode is not Mode.SERVERLESS:
+        if mode not in (Mode.SERVERLESS, Mode.BATCH):
             return silent
         of_rollback = {"existing": bool(self.existing), "minimumInvocations": self.minimum_invocations is not None}
         return silent | {
-            key: "has no effect, because SageMaker does not roll back the release of a serverless endpoint after an "
-            "alarm (Deployment guardrails). Remove the key; thresholds still notify operators."
+            key: f"has no effect, because no alarm rolls back the release of a {mode} model (Deployment guardrails). "
+            "Remove the key."
             for key, given in of_rollback.items()
             if given
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from infra.aws import instance_types
+from infra.aws.mode import Mode
 from infra.names import ONLY_VARIANT
 from infra.release import estimate
 from infra.release.policy import TIMEOUT_SECONDS
@@ -95,6 +96,28 @@ class EndpointSettings(EndpointSections):
             "instance counts of all variants together (UpdateEndpoint, ExcludeRetainedVariantProperties). Set "
             "autoscaling on all variants (min equal to max keeps a count), or on none."
         )
+
+    @rule("variants")
+    def autoscaling_of_another_mode(self) -> Broken:
+        """SageMaker guide, Monitor an asynchronous endpoint; Autoscale an asynchronous endpoint."""
+        return {
+            (name, "autoscaling", str(key)): message
+            for name, variant in self.instance_variants.items()
+            if variant.autoscaling
+            for key, message in variant.autoscaling.unsuitable(self.mode).items()
+        }
+
+    @rule("release")
+    def release_without_guardrails(self) -> Broken:
+        """SageMaker guide, Deployment guardrails: they apply to real-time and asynchronous endpoints only."""
+        if self.mode not in (Mode.SERVERLESS, Mode.BATCH):
+            return None
+        reason = "Deployment guardrails" if self.mode is Mode.SERVERLESS else "there is no endpoint"
+        return {
+            key: f"has no effect, because SageMaker does not move traffic in steps for {self.mode} models ({reason}). "
+            "Remove the key."
+            for key in self.release.chosen
+        }
 
     @rule("release.strategy")
     def rolling_with_several_variants(self) -> str | None:

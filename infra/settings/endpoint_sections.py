@@ -196,8 +196,7 @@ class EndpointSections(Section):
     @property
     def scaled_variants(self) -> list[str]:
         """The variants with autoscaling."""
-        serverless = [name for name, variant in self.serverless_variants.items() if variant.serverless.autoscaling]
-        return [*(name for name, variant in self.instance_variants.items() if variant.autoscaling), *serverless]
+        return [name for name, variant in self.serving_variants.items() if variant.scaling]
 
     @property
     def fleet_sizes(self) -> list[int]:

@@ -75,6 +75,14 @@ class _Release(Section):
     )
 
     @property
+    def chosen(self) -> list[str]:
+        """The keys that say how traffic moves, other than all at once without waiting."""
+        if self.policy.strategy != ReleasePolicy.strategy:
+            return ["strategy"]
+        fields = type(self).model_fields.items()
+        return [str(field.alias) for name, field in fields if getattr(self, name) != field.default]
+
+    @property
     def policy(self) -> ReleasePolicy:
         """The same for the driver of releases; its fields have the names of these."""
         given = self.model_dump(exclude_none=True)

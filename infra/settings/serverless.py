@@ -89,6 +89,11 @@ class ServerlessVariant(ContainerSettings):
     )
 
     @property
+    def scaling(self) -> ServerlessAutoscalingSettings | None:
+        """How its capacity scales."""
+        return self.serverless.autoscaling
+
+    @property
     def provisioned_concurrency(self) -> int | None:
         """Requests for which capacity is warm at the first release."""
         scaling = self.serverless.autoscaling

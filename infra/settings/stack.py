@@ -168,7 +168,8 @@ class Settings(StackSections):
 
     @rule("endpoints")
     def single_instance(self) -> Broken:
-        """SageMaker guide, Best practices for deploying models on SageMaker AI Hosting Services."""
+        """SageMaker guide, Best practices for deploying models on SageMaker AI Hosting Services. An asynchronous
+        endpoint keeps its requests until an instance has started again."""
         if not self.production:
             return None
         return {
@@ -180,6 +181,7 @@ class Settings(StackSections):
             "with allowSingleInstance: true."
             for path, variant in self._variants
             if min(variant.sizes) < 2 and not variant.allow_single_instance
+            if self.endpoints[path[0]].mode is not Mode.ASYNCHRONOUS
         }
 
     @rule("endpoints")

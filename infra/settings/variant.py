@@ -135,9 +135,14 @@ class InstanceVariant(InstanceContainer):
         return self.instance_type
 
     @property
+    def scaling(self) -> AutoscalingSettings | None:
+        """How its capacity scales."""
+        return self.autoscaling
+
+    @property
     def instance_count(self) -> int:
-        """Instances of the first release."""
-        return self.initial_instance_count or (self.autoscaling.min if self.autoscaling else 1)
+        """Instances of the first release, of which there is at least one (API `InitialTaskCount`)."""
+        return self.initial_instance_count or (max(1, self.autoscaling.min) if self.autoscaling else 1)
 
     @property
     def sizes(self) -> range:
@@ -147,9 +152,10 @@ class InstanceVariant(InstanceContainer):
 
     @property
     def limits(self) -> dict[int, str]:
-        """The smallest and the largest of these numbers, with the keys that set them."""
+        """The smallest and the largest of these numbers, with the keys that set them. A fleet at zero counts as one:
+        traffic cannot move in steps."""
         if self.autoscaling:
-            return {self.autoscaling.max: "autoscaling.max", self.autoscaling.min: "autoscaling.min"}
+            return {self.autoscaling.max: "autoscaling.max", max(1, self.autoscaling.min): "autoscaling.min"}
         return {self.instance_count: "initialInstanceCount"}
 
     @property

@@ -23,6 +23,7 @@ STACK: dict[str, Any] = {
     "endpoints": {"e": ENDPOINT},
 }
 SCALED = {"autoscaling": {"min": 2, "max": 10}}
+BACKLOG = {"asynchronous": {}, "autoscaling": {"min": 0, "max": 5, "backlogPerInstance": 5}}
 CANARY = {"release": {"strategy": "canary", "percent": 10}}
 LINEAR = {"release": {"strategy": "linear", "percent": 10}}
 ROLLING = {"release": {"strategy": "rolling", "percent": 10}}
@@ -103,6 +104,7 @@ CHANGES_OF_AN_ENDPOINT: dict[str, Any] = {
     "autoscaling.min": (SCALED, 3),
     "autoscaling.max": (SCALED, 9),
     "autoscaling.invocationsPerInstance": (SCALED, 71),
+    "autoscaling.backlogPerInstance": (BACKLOG, 6),
     "autoscaling.scaleInCooldown": (SCALED, 601),
     "autoscaling.scaleOutCooldown": (SCALED, 31),
     "autoscaling.policyName": (SCALED, "invocations"),

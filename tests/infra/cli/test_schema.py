@@ -114,7 +114,7 @@ def test_a_valid_value_is_accepted(path: str, value: Any) -> None:
         (f"{CONFIG}notifications", {"topicArn": f"{TOPIC}.fifo"}, f"{CONFIG}notifications/topicArn"),
         (f"{ENDPOINT}/instanceType", "ml.c5.xlargee", f"{ENDPOINT}/instanceType"),
         (f"{ENDPOINT}/instanceType", "ml.c9g.xlarge", f"{ENDPOINT}/instanceType"),
-        (f"{ENDPOINT}/autoscaling/min", 0, f"{ENDPOINT}/autoscaling/min"),
+        (f"{ENDPOINT}/autoscaling/max", 0, f"{ENDPOINT}/autoscaling/max"),
         (f"{ENDPOINT}/release", {"strategy": "canary"}, f"{ENDPOINT}/release"),
         (f"{ENDPOINT}/release", {"strategy": "linear", "percent": 9}, f"{ENDPOINT}/release"),
         (f"{ENDPOINT}/environment", {"a-b": "x"}, f"{ENDPOINT}/environment"),

@@ -9,16 +9,18 @@ import pulumi
 from infra.components.autoscaling import VariantAutoscaling, VariantAutoscalingArgs
 from infra.components.context import StackContext
 from infra.settings.autoscaling import AutoscalingSettings
+from infra.settings.serverless import ServerlessAutoscalingSettings
 from tests.infra.mock_runtime import ACCOUNT, Deployment, registered, run
 
 
 def scaled(variant: str = "AllTraffic", **settings: Any) -> Deployment:
-    """The autoscaling of a variant of endpoint `iris`."""
+    """The autoscaling of a variant of endpoint `iris`; of a serverless one if the settings have a utilization."""
+    kind = ServerlessAutoscalingSettings if "utilization" in settings else AutoscalingSettings
 
     def program() -> None:
         partition, account = pulumi.Output.from_input("aws"), pulumi.Output.from_input(ACCOUNT)
         context = StackContext("dev", "ap-northeast-1", partition, account, {"CostEnv": "dev"}, production=False)
-        args = VariantAutoscalingArgs(context, "iris", variant, AutoscalingSettings.model_validate(settings))
+        args = VariantAutoscalingArgs(context, "iris", variant, kind.model_validate(settings))
         VariantAutoscaling("component", args)
 
     return registered(program)
@@ -90,3 +92,16 @@ def test_a_fleet_that_keeps_an_instance_needs_no_alarm_to_start_one() -> None:
 def test_the_alarm_that_starts_an_instance_is_named_after_its_variant() -> None:
     alarm = scaled("canary", min=0, max=5, backlogPerInstance=5).one(":MetricAlarm").inputs
     assert alarm["name"] == "iris-canary-backlog-without-capacity"
+
+
+def test_a_serverless_variant_scales_its_provisioned_concurrency() -> None:
+    deployment = scaled(min=1, max=5, utilization=0.7)
+    target = deployment.one(":Target")
+    assert target.inputs["scalableDimension"] == "sagemaker:variant:DesiredProvisionedConcurrency"
+    assert (target.inputs["minCapacity"], target.inputs["maxCapacity"]) == (1, 5)
+    assert [*target.request.ignoreChanges] == ["tags", "tagsAll"]
+    policy = deployment.one("appautoscaling/policy:Policy").inputs
+    assert policy["targetTrackingScalingPolicyConfiguration"] == {
+        "predefinedMetricSpecification": {"predefinedMetricType": "SageMakerVariantProvisionedConcurrencyUtilization"},
+        "targetValue": 0.7,
+    }
