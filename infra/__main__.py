@@ -21,6 +21,7 @@ COMMANDS = {
     "model": "Check, run, list and pack model repositories.",
     "invoke": "Send a request to an endpoint, and print the response.",
     "batch": "Run batch transform jobs with the Model of an endpoint.",
+    "mirror": "Copy an image from any registry to Amazon ECR.",
     "release": "Show or stop the release of a stack's endpoint, and list earlier ones.",
     "logs": "Print the log of an endpoint's containers.",
 }

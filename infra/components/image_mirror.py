@@ -13,7 +13,6 @@ from infra.components import existing
 from infra.components.context import StackContext
 from infra.dynamic.mirrored_image import MirroredImage
 from infra.image.copy import REPLACED
-from infra.image.reference import ImageReference
 from infra.settings.stack import Settings
 
 
@@ -66,7 +65,7 @@ class ImageMirror(pulumi.ComponentResource):
             name,
             sources=[str(source) for source in sources],
             follows_tag=image.source is not None,
-            destination=pulumi.Output.concat(repository.repository_url, ":", mirrored_tag(sources[0])),
+            destination=pulumi.Output.concat(repository.repository_url, ":", sources[0].tag_of_copy),
             account_id=args.context.account_id,
             opts=child,
         )
@@ -74,11 +73,6 @@ class ImageMirror(pulumi.ComponentResource):
         self.repository_arn = repository.arn
         self.image_uri = pulumi.Output.concat(repository.repository_url, "@", mirrored.digest)
         self.register_outputs({"repository_arn": self.repository_arn, "image_uri": self.image_uri})
-
-
-def mirrored_tag(source: ImageReference) -> str:
-    """The tag of the copy: the source's own, or one made of its digest."""
-    return source.tag or (source.digest or "").replace(":", "-")[:19]
 
 
 MAX_REPLACED = 10

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from infra.dynamic.engine import Tenths
 from infra.dynamic.provider import AwsResourceProvider, difference
-from infra.image.copy import Progress, copy_image, digest_of_copy
+from infra.image.copy import copy_image
 from infra.image.errors import EcrRefused, ImageCopyError
+from infra.image.progress import ProgressLines, copied
 from infra.image.reference import ImageReference
 from infra.image.registry import Registries
 from infra.image.retry import Retry
+from infra.image.source import digest_of_copy
 
 
 class MirroredImageProvider(AwsResourceProvider):
@@ -67,20 +69,10 @@ class MirroredImageProvider(AwsResourceProvider):
     def _mirrored(self, props: dict[str, Any]) -> dict[str, Any]:
         sources = [ImageReference.parse(source) for source in props["sources"]]
         destination = ImageReference.parse(props["destination"])
-        tenths = Tenths()
-
-        def show_progress(progress: Progress) -> None:
-            if percent := tenths.passed(progress.bytes_done, progress.bytes_total):
-                total = f"{progress.bytes_total / 1e6:.0f} MB"
-                pulumi.log.info(f"image: {percent} % of {total}, layer {progress.layer} of {progress.layers}")
-
-        image = copy_image(sources, destination, self._registries(props), show_progress)
-        copied = (
-            f"{image.bytes_copied / 1e6:.1f} of {image.bytes_total / 1e6:.1f} MB copied"
-            if image.bytes_copied
-            else "it existed already"
-        )
-        pulumi.log.info(f"{image.source} is mirrored as {image.uri}; {copied}")
+        registries = self._registries(props)
+        progress = ProgressLines(pulumi.log.info, partial(pulumi.log.info, ephemeral=True))
+        image = copy_image(sources, destination, registries, progress)
+        pulumi.log.info(copied(image))
         return {**props, "digest": image.digest, "source": image.source}
 
     def _registries(self, props: dict[str, Any]) -> Registries:

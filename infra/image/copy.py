@@ -12,41 +12,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from infra.image.download import BlobReader
 from infra.image.ecr import EcrRepository
-from infra.image.errors import (
-    EcrRefused,
-    ImageCopyError,
-    ImageNotFound,
-    ImageTagConflict,
-    InvalidImageReference,
-    UnsupportedImage,
-)
+from infra.image.errors import RESUME, ImageTagConflict, InvalidImageReference
 from infra.image.layer import LayerCopy, Protocol
-from infra.image.manifest import (
-    Descriptor,
-    ImageIndex,
-    ImageManifest,
-    as_docker_schema2,
-    check_config,
-    choose_platform,
-    parse_manifest,
-    verify_digest,
-)
+from infra.image.manifest import AMD64, Descriptor, ImageManifest, Platform, parse_manifest
 from infra.image.parallel import Lanes, run_all
 from infra.image.reference import ImageReference
-from infra.image.registry import ImageSource, Registries
-from infra.image.retry import Retry
+from infra.image.registry import Registries
+from infra.image.source import SourceImage, digest_of_copy, find_image
 from infra.image.upload import LayerUploads
-
-MAX_CONFIG_BYTES = 8 * 1024 * 1024
-"""Largest accepted configuration; common ones have some kilobytes."""
 
 REPLACED = "replaced-"
 """Prefix of the tag of an image whose own tag moved to another one."""
-
-_TRY_THE_NEXT = frozenset({"RepositoryNotFoundException", "AccessDeniedException"})
-"""Errors of a source without the image; another one may have it."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +46,23 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class SourceImage:
-    """An image that can be copied, and the manifest of the copy."""
+class CopyPlan:
+    """A copy that nothing refuses.
 
-    reference: ImageReference
-    source: ImageSource
-    manifest: ImageManifest
+    Attributes:
+        tagged: the digest that the destination's tag names now, if any.
+        missing: the layers that the destination does not have.
+    """
+
+    image: SourceImage
+    destination: ImageReference
+    tagged: str | None
+    missing: tuple[Descriptor, ...]
+
+    @property
+    def uri(self) -> str:
+        """The copy by its digest."""
+        return str(self.destination.at(self.image.manifest.digest))
 
 
 @dataclass(frozen=True)
@@ -95,99 +83,124 @@ class CopiedImage:
     protocols: Counter[Protocol]
 
 
+def plan_copy(
+    sources: Sequence[ImageReference],
+    destination: ImageReference,
+    registries: Registries,
+    platform: Platform = AMD64,
+) -> CopyPlan:
+    """How the image of the first source that has it gets to `destination`, a tag in ECR, as Docker schema 2.
+
+    Raises:
+        ImageCopyError: SageMaker cannot run the image, or the tag is immutable and names another image.
+    """
+    repository = registries.ecr(destination)
+    if destination.tag is None or destination.digest is not None:
+        raise InvalidImageReference(f"{destination} is not a valid destination: use REGISTRY/REPOSITORY:TAG.")
+    image = find_image(sources, registries, platform)
+    tagged = repository.tagged_digest(destination.tag)
+    if tagged == image.manifest.digest:
+        return CopyPlan(image, destination, tagged, ())
+    image.config(registries.retry)
+    if tagged is not None and repository.is_immutable(destination.tag):
+        raise ImageTagConflict(
+            f"{repository}: tag {destination.tag} is immutable and names {tagged}, but the image of {image.reference} "
+            f"is {image.manifest.digest}. The tag is unchanged. Choose another version or tag; or, if nothing runs the "
+            "tagged image any more, delete it (`aws ecr batch-delete-image`) and run the command again."
+        )
+    missing = repository.missing_layers([blob.digest for blob in image.manifest.blobs])
+    return CopyPlan(image, destination, tagged, tuple(blob for blob in image.manifest.blobs if blob.digest in missing))
+
+
 def copy_image(
     sources: Sequence[ImageReference],
     destination: ImageReference,
     registries: Registries,
     progress: Callable[[Progress], None] = lambda progress: None,
 ) -> CopiedImage:
-    """Copy the linux/amd64 image of the first source that has it to `destination`, a tag in ECR, as Docker schema 2.
-
-    A tag that already names the image is left unchanged.
+    """Plan the copy of an image for linux/amd64, and carry it out.
 
     Raises:
-        ImageCopyError: SageMaker cannot run the image, or the tag is immutable and names another image; both before a
-            byte is copied. Or the copy fails.
+        ImageCopyError: `plan_copy` refuses it, before a byte is copied, or the copy fails.
     """
-    repository = registries.ecr(destination)
-    if destination.tag is None or destination.digest is not None:
-        raise InvalidImageReference(f"{destination} is not a valid destination: use REGISTRY/REPOSITORY:TAG.")
-    image = read_image(sources, registries)
-    blobs = image.manifest.blobs
-    copied: dict[Descriptor, Protocol] = {}
-    tagged = _tagged(repository, destination.tag, image)
-    if tagged != image.manifest.digest:
-        copied = _copy_layers(image, repository, registries, progress)
-        if tagged is not None:
-            _keep_replaced(repository, tagged)
-        repository.put_image(image.manifest, destination.tag)
+    return carry_out(plan_copy(sources, destination, registries), registries, progress)
+
+
+def carry_out(
+    plan: CopyPlan, registries: Registries, progress: Callable[[Progress], None] = lambda progress: None
+) -> CopiedImage:
+    """Copy an image. A tag that already names it is left unchanged.
+
+    Raises:
+        ImageCopyError: the copy fails, or a tag moved meanwhile. The destination's tag is unchanged then.
+    """
+    image, copied = plan.image, dict[Descriptor, Protocol]()
+    if plan.tagged != image.manifest.digest:
+        repository = registries.ecr(plan.destination)
+        copied = _copy_layers(plan, repository, registries, progress)
+        _put_image(plan, repository, registries)
     return CopiedImage(
         digest=image.manifest.digest,
-        uri=str(destination.at(image.manifest.digest)),
+        uri=plan.uri,
         source=str(image.reference),
-        bytes_total=_size(blobs),
-        bytes_copied=_size(copied),
+        bytes_total=size(image.manifest.blobs),
+        bytes_copied=size(copied),
         protocols=Counter(copied.values()),
     )
 
 
-def read_image(sources: Sequence[ImageReference], registries: Registries) -> SourceImage:
-    """The image of the first source that has it, for linux/amd64 and with a manifest that SageMaker accepts."""
-    failures: list[tuple[ImageReference, ImageCopyError]] = []
-    for reference in sources:
-        try:
-            image = _described(reference, registries)
-            check_config(_config(image, registries.retry), str(reference))
-            return image
-        except ImageNotFound as error:
-            failures.append((reference, error))
-        except EcrRefused as error:
-            if error.code not in _TRY_THE_NEXT:
-                raise
-            failures.append((reference, error))
-    raise _found_nowhere(failures)
+def size(blobs: Iterable[Descriptor]) -> int:
+    """Bytes of all the blobs."""
+    return sum(blob.size for blob in blobs)
 
 
-def digest_of_copy(reference: ImageReference, registries: Registries) -> str:
-    """The digest that a copy of the image would have now. It only reads manifests."""
-    return _described(reference, registries).manifest.digest
+def _copy_layers(
+    plan: CopyPlan, repository: EcrRepository, registries: Registries, progress: Callable[[Progress], None]
+) -> dict[Descriptor, Protocol]:
+    """Copy the missing layers, the largest ones first. Returns how each was uploaded."""
+    blobs = plan.image.manifest.blobs
+    sent = {blob.digest: 0 if blob in plan.missing else blob.size for blob in blobs}
+    copied: dict[Descriptor, Protocol] = {}
+    lanes, lock, stop = Lanes(), threading.Lock(), threading.Event()
+    uploads = LayerUploads(repository, registries.http)
+    retry = replace(registries.retry, on_busy=lanes.halve)
+
+    def report(blob: Descriptor, bytes_sent: int) -> None:
+        with lock:
+            sent[blob.digest] = bytes_sent
+            done = len(blobs) - len(plan.missing) + len(copied)
+            progress(Progress(blob, bytes_sent, sum(sent.values()), size(blobs), done, len(blobs)))
+
+    def copy(blob: Descriptor) -> None:
+        on_bytes = partial(report, blob)
+        copied[blob] = LayerCopy(plan.image.source, repository, uploads, blob, retry, on_bytes, stop).run()
+        report(blob, blob.size)
+
+    largest_first = sorted(plan.missing, key=lambda blob: blob.size, reverse=True)
+    run_all([partial(copy, blob) for blob in largest_first], lanes, stop)
+    return copied
 
 
-def _described(reference: ImageReference, registries: Registries) -> SourceImage:
-    """The image by its manifests alone: its own, or the one of an index."""
-    name, source = str(reference), registries.source(reference)
-    manifest = parse_manifest(*source.manifest(reference.digest or reference.tag or ""), name)
-    if isinstance(manifest, ImageIndex):
-        manifest = parse_manifest(*source.manifest(choose_platform(manifest, name).digest), name)
-    if isinstance(manifest, ImageIndex):
-        raise UnsupportedImage(f"{name} is an index within an index. Choose one of its images by digest.")
-    return SourceImage(reference, source, as_docker_schema2(manifest, name))
-
-
-def _config(image: SourceImage, retry: Retry) -> bytes:
-    config = image.manifest.config
-    if config.size > MAX_CONFIG_BYTES:
-        raise UnsupportedImage(f"{image.reference}: its configuration has {config.size} bytes. Choose another image.")
-    name = f"{image.reference}: configuration {config.digest}"
-    reader = BlobReader(partial(image.source.open_blob, config.digest), config.size, name, retry)
-    try:
-        content = b"".join(reader.blocks(0, config.size))
-    finally:
-        reader.close()
-    verify_digest(content, config.digest, name)
-    return content
-
-
-def _tagged(repository: EcrRepository, tag: str, image: SourceImage) -> str | None:
-    """The digest that the tag names; another image's only if the tag is mutable."""
-    digest = repository.tagged_digest(tag)
-    if digest is not None and digest != image.manifest.digest and repository.is_immutable(tag):
+def _put_image(plan: CopyPlan, repository: EcrRepository, registries: Registries) -> None:
+    """Make the image visible under its tag, unless a tag has moved since the plan."""
+    image, tag = plan.image, plan.destination.tag or ""
+    if image.reference.digest is None:
+        now = digest_of_copy(image.reference, registries, image.platform)
+        if now != image.manifest.digest:
+            raise ImageTagConflict(
+                f"{image.reference} moved from {image.manifest.digest} to {now} during the copy. {RESUME}"
+            )
+    if (tagged := repository.tagged_digest(tag)) not in (plan.tagged, image.manifest.digest):
         raise ImageTagConflict(
-            f"{repository}: tag {tag} is immutable and names {digest}, but the image of {image.reference} is "
-            f"{image.manifest.digest}. The tag is unchanged. Choose another version or tag; or, if nothing runs the "
-            "tagged image any more, delete it (`aws ecr batch-delete-image`) and run the command again."
+            f"{repository}: another process moved tag {tag} from {plan.tagged} to {tagged} during the copy. {RESUME}"
         )
-    return digest
+    if plan.tagged is not None:
+        _keep_replaced(repository, plan.tagged)
+    repository.put_image(image.manifest, tag)
+    if (tagged := repository.tagged_digest(tag)) != image.manifest.digest:
+        raise ImageTagConflict(
+            f"{repository}: tag {tag} names {tagged} after {image.manifest.digest} was put under it. {RESUME}"
+        )
 
 
 def _keep_replaced(repository: EcrRepository, digest: str) -> None:
@@ -195,54 +208,3 @@ def _keep_replaced(repository: EcrRepository, digest: str) -> None:
     manifest = parse_manifest(*repository.manifest(digest), f"{repository}: {digest}")
     if isinstance(manifest, ImageManifest):
         repository.put_image(manifest, f"{REPLACED}{digest.removeprefix('sha256:')[:12]}")
-
-
-def _copy_layers(
-    image: SourceImage, repository: EcrRepository, registries: Registries, progress: Callable[[Progress], None]
-) -> dict[Descriptor, Protocol]:
-    """Copy the missing layers, the largest ones first. Returns how each was uploaded."""
-    blobs = image.manifest.blobs
-    missing = repository.missing_layers([blob.digest for blob in blobs])
-    to_copy = sorted((blob for blob in blobs if blob.digest in missing), key=lambda blob: blob.size, reverse=True)
-    total = _size(blobs)
-    sent = {blob.digest: 0 if blob.digest in missing else blob.size for blob in blobs}
-    copied: dict[Descriptor, Protocol] = {}
-    lanes, lock, stopped = Lanes(), threading.Lock(), threading.Event()
-    uploads = LayerUploads(repository, registries.http)
-    retry = replace(registries.retry, on_busy=lanes.halve)
-
-    def report(blob: Descriptor, bytes_sent: int) -> None:
-        if stopped.is_set():
-            raise _Stopped
-        with lock:
-            sent[blob.digest] = bytes_sent
-            done = len(blobs) - len(to_copy) + len(copied)
-            progress(Progress(blob, bytes_sent, sum(sent.values()), total, done, len(blobs)))
-
-    def copy(blob: Descriptor) -> None:
-        copied[blob] = LayerCopy(image.source, repository, uploads, blob, retry, partial(report, blob)).run()
-        report(blob, blob.size)
-
-    try:
-        run_all([partial(copy, blob) for blob in to_copy], lanes)
-    finally:
-        stopped.set()
-    return copied
-
-
-class _Stopped(Exception):
-    """Another layer's copy failed."""
-
-
-def _found_nowhere(failures: Sequence[tuple[ImageReference, ImageCopyError]]) -> ImageCopyError:
-    """The error of the only source, or one that lists every source with its error."""
-    if len(failures) == 1:
-        return failures[0][1]
-    lines = "".join(f"\n  {reference}: {error}" for reference, error in failures)
-    way_out = "Choose a version that AWS publishes in the region, or another image."
-    return ImageNotFound(f"no source has the image:{lines}\n{way_out}")
-
-
-def _size(blobs: Iterable[Descriptor]) -> int:
-    """Bytes of all the blobs."""
-    return sum(blob.size for blob in blobs)

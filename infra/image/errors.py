@@ -12,7 +12,7 @@ from infra.diagnostics.printable import printable
 from infra.errors import UserError
 
 RUN_AGAIN = "Run the command again."
-RESUME = "Run the command again: complete layers are kept."
+RESUME = "Run the command again: it continues where the copy ended."
 
 
 class ImageCopyError(UserError):

@@ -63,6 +63,10 @@ class _Upload:
     first: int = 0
 
 
+class Stopped(Exception):
+    """The layer is no longer needed."""
+
+
 class _PartTooSmall(UploadLost):
     """An upload broke so early in a part that ECR will not complete it."""
 
@@ -72,6 +76,7 @@ class LayerCopy:
 
     Args:
         on_bytes: called with the bytes of the layer that are sent; fewer again when an upload restarts.
+        stop: when set, the copy ends with `Stopped` where ECR can continue it.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class LayerCopy:
         layer: Descriptor,
         retry: Retry,
         on_bytes: Callable[[int], None],
+        stop: threading.Event,
     ) -> None:
         self._source = source
         self._destination = destination
@@ -89,6 +95,7 @@ class LayerCopy:
         self._layer = layer
         self._retry = retry
         self._on_bytes = on_bytes
+        self._stop = stop
         self._name = f"{source}: layer {layer.digest}"
         self._upload = self._remembered()
         self._protocol = self._upload.protocol if self._upload else Protocol.HTTP
@@ -136,9 +143,8 @@ class LayerCopy:
     def _received(self, upload: _Upload) -> int:
         """How many bytes ECR has of an upload that broke, if it can continue."""
         received = self._uploads.received(upload.id)
-        last_part = (received - upload.first) % PART_BYTES
-        if not upload.first <= received <= self._layer.size or 0 < last_part < MIN_PART_BYTES:
-            raise _PartTooSmall(f"ECR has {received} bytes, and its last part of {last_part} bytes is too small.")
+        if not upload.first <= received <= self._layer.size or not _can_continue(upload.first, received):
+            raise _PartTooSmall(f"ECR has {received} bytes, and its last part is too small to continue.")
         return received
 
     def _send_parts(self) -> None:
@@ -157,6 +163,8 @@ class LayerCopy:
                 upload = _Upload(Protocol.LAYER_API, upload.id, received)
                 self._remember(upload)
                 self._on_bytes(received)
+                if self._stop.is_set():
+                    raise Stopped
         self._verify(content)
         self._destination.complete_layer_upload(upload.id, self._layer.digest)
 
@@ -168,6 +176,8 @@ class LayerCopy:
             yield block
             position += len(block)
             self._on_bytes(position)
+            if self._stop.is_set() and _can_continue(first, position):
+                raise Stopped
 
     def _verify(self, content: _Content) -> None:
         """
@@ -205,6 +215,12 @@ class LayerCopy:
     @property
     def _key(self) -> str:
         return f"{self._destination}: {self._layer.digest}"
+
+
+def _can_continue(first: int, end: int) -> bool:
+    """Whether ECR can continue after a request with the bytes from `first` to `end` broke."""
+    last_part = (end - first) % PART_BYTES
+    return last_part == 0 or last_part >= MIN_PART_BYTES
 
 
 class _Content:

@@ -61,10 +61,25 @@ class Platform:
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
-    @property
-    def runs_on_sagemaker(self) -> bool:
-        """Whether amd64 instances run it."""
-        return (self.os, self.architecture) == ("linux", "amd64")
+    @classmethod
+    def parse(cls, text: str) -> Platform:
+        """Read `linux/amd64` or `linux/arm64/v8`.
+
+        Raises:
+            UnsupportedImage: the text has another form.
+        """
+        if not re.fullmatch(r"[a-z0-9]+(/[a-z0-9_]+){1,2}", text):
+            raise UnsupportedImage(f"{text!r} is not a valid platform: use OS/ARCHITECTURE, such as linux/amd64.")
+        return cls(*text.split("/"))
+
+    def runs(self, image: Platform) -> bool:
+        """Whether machines of this platform run an image of the other one."""
+        same = (image.os, image.architecture) == (self.os, self.architecture)
+        return same and self.variant in ("", image.variant)
+
+
+AMD64 = Platform("linux", "amd64")
+"""The platform of SageMaker's instances, but for those with AWS Graviton."""
 
 
 @dataclass(frozen=True)
@@ -145,34 +160,34 @@ def parse_manifest(body: bytes, media_type: str | None, image: str) -> ImageMani
     raise UnsupportedImage(f"{image} is {kind}; only Docker schema 2 and OCI images can be copied. {_WAY_OUT}")
 
 
-def choose_platform(index: ImageIndex, image: str) -> Descriptor:
-    """The linux/amd64 image of an index, or its only one if that has no platform."""
+def choose_platform(index: ImageIndex, image: str, wanted: Platform = AMD64) -> Descriptor:
+    """The image of an index for a platform, or its only one if that has no platform."""
     images = [
         manifest
         for manifest in index.manifests
         if manifest.media_type in (DOCKER_MANIFEST, OCI_MANIFEST) and str(manifest.platform) != _ATTESTATION
     ]
-    fitting = [(one.platform.variant, one) for one in images if one.platform and one.platform.runs_on_sagemaker]
+    fitting = [(one.platform.variant, one) for one in images if one.platform and wanted.runs(one.platform)]
     if fitting:  # the one without a variant (x86-64-v3 …) runs on every instance type, and sorts first
         return min(fitting, key=lambda pair: pair[0])[1]
     only = images[0] if len(images) == 1 else None
     if only and only.platform is None:  # docker reads it from the configuration, which is checked later
         return only
     platforms = {str(manifest.platform) for manifest in images if manifest.platform}
-    raise _wrong_platform(image, ", ".join(sorted(platforms)) or "an unknown platform")
+    raise _wrong_platform(image, ", ".join(sorted(platforms)) or "an unknown platform", wanted)
 
 
-def check_config(config: bytes, image: str) -> None:
+def check_config(config: bytes, image: str, wanted: Platform = AMD64) -> None:
     """
     Raises:
-        UnsupportedImage: the image's configuration is not one for linux/amd64.
+        UnsupportedImage: the image's configuration is not one for the platform.
     """
     try:
         platform = _platform(json.loads(config))
     except UNREADABLE:
         raise UnsupportedImage(f"{image} is not a container image: its configuration has no platform.") from None
-    if not platform.runs_on_sagemaker:
-        raise _wrong_platform(image, str(platform))
+    if not wanted.runs(platform):
+        raise _wrong_platform(image, str(platform), wanted)
 
 
 def as_docker_schema2(manifest: ImageManifest, image: str) -> ImageManifest:
@@ -213,8 +228,8 @@ def _check_layer(layer: Descriptor, name: str) -> None:
         )
 
 
-def _wrong_platform(image: str, platforms: str) -> UnsupportedImage:
-    return UnsupportedImage(f"{image} is for {platforms}, but the endpoints' instances run linux/amd64. {_WAY_OUT}")
+def _wrong_platform(image: str, platforms: str, wanted: Platform) -> UnsupportedImage:
+    return UnsupportedImage(f"{image} is for {platforms}, but the endpoints' instances run {wanted}. {_WAY_OUT}")
 
 
 def _media_type_by_content(document: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
@@ -40,10 +41,15 @@ class Lanes:
             self._limit = max(self._limit // 2, 1)
 
 
-def run_all(jobs: Iterable[Callable[[], None]], lanes: Lanes) -> None:
-    """Run all jobs, and return when all have ended. The first error of a job is raised at once; no more jobs start.
+STOP_SECONDS = 0.8
+"""How long jobs may take to end after an error or Ctrl-C."""
 
-    The threads do not outlive the process, so that Ctrl-C ends it in the middle of a request.
+
+def run_all(jobs: Iterable[Callable[[], None]], lanes: Lanes, stop: threading.Event) -> None:
+    """Run all jobs, and return when all have ended. The first error of a job is raised at once.
+
+    Args:
+        stop: set when the jobs that run are no longer needed. Those that do not end then end with the process.
     """
     waiting = deque(jobs)
     count = len(waiting)
@@ -61,11 +67,16 @@ def run_all(jobs: Iterable[Callable[[], None]], lanes: Lanes) -> None:
             else:
                 results.put(None)
 
-    for _ in range(min(MOST, count)):
-        threading.Thread(target=work, name="layer", daemon=True).start()
+    threads = [threading.Thread(target=work, name="layer", daemon=True) for _ in range(min(MOST, count))]
+    for thread in threads:
+        thread.start()
     try:
         for _ in range(count):
             if error := results.get():
                 raise error
     finally:
         waiting.clear()
+        stop.set()
+        deadline = time.monotonic() + STOP_SECONDS
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))

@@ -76,6 +76,11 @@ class ImageReference:
         match = _ECR_HOST.fullmatch(self.registry)
         return EcrRegistry(match["account"], match["region"]) if match else None
 
+    @property
+    def tag_of_copy(self) -> str:
+        """The tag of a copy: the image's own, or one made of its digest."""
+        return self.tag or (self.digest or "").replace(":", "-")[:19]
+
     def at(self, digest: str) -> ImageReference:
         """The same repository's image by digest alone, which never changes."""
         return replace(self, tag=None, digest=digest)

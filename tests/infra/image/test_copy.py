@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from infra.image.aws_images import aws_triton_images
-from infra.image.copy import CopiedImage, Progress, copy_image, digest_of_copy, read_image
+from infra.image.copy import CopiedImage, Progress, copy_image
 from infra.image.errors import (
     DigestMismatch,
     EcrRefused,
@@ -22,6 +22,7 @@ from infra.image.layer import Protocol
 from infra.image.manifest import DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX, OCI_LAYER, OCI_MANIFEST
 from infra.image.reference import ImageReference
 from infra.image.registry import Registries
+from infra.image.source import digest_of_copy, find_image
 from tests.infra.image.blob_server import BlobServer
 from tests.infra.image.conftest import DESTINATION, SOURCE, config, content, put_image
 from tests.infra.image.fake_ecr import MIB, FakeEcr, Parameters, Repository, refusal
@@ -191,8 +192,56 @@ def test_the_same_image_may_get_the_tag_during_the_copy(
 ) -> None:
     wanted = put_image(source, layers=(b"layer",))
     destination.mutability = "IMMUTABLE"
-    ecr.before["PutImage"] = lambda parameters: destination.tags.update({"23.10-py3": wanted})
+
+    def put_it(parameters: Parameters) -> None:
+        destination.manifests[wanted] = source.manifests[wanted]
+        destination.tags["23.10-py3"] = wanted
+
+    ecr.before["PutImage"] = put_it
     assert copy_image([SOURCE], DESTINATION, registries).digest == wanted
+
+
+@pytest.mark.parametrize("moves", ["source", "destination"])
+def test_a_tag_that_moves_during_the_copy_is_left_as_it_is(
+    ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository, moves: str
+) -> None:
+    put_image(source, layers=(b"layer",))
+
+    def move(parameters: Parameters) -> None:
+        put_image(source if moves == "source" else destination, layers=(b"other",))
+
+    ecr.before["CompleteLayerUpload"] = move
+    with pytest.raises(ImageTagConflict, match="during the copy"):
+        copy_image([SOURCE], DESTINATION, registries)
+    assert ecr.operations()["PutImage"] == 0
+
+
+def test_an_image_that_is_not_under_its_tag_after_the_push_is_an_error(
+    ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository
+) -> None:
+    put_image(source, layers=(b"layer",))
+    looked = []
+
+    def move(parameters: Parameters) -> None:
+        if destination.tags:
+            looked.append(put_image(destination, layers=(b"other",)))
+
+    ecr.before["BatchGetImage"] = move
+    with pytest.raises(ImageTagConflict, match="was put under it"):
+        copy_image([SOURCE], DESTINATION, registries)
+    assert len(looked) == 1
+
+
+def test_an_image_that_is_there_costs_one_request_a_side(
+    ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository, blobs: BlobServer
+) -> None:
+    put_image(source, layers=(b"layer",))
+    copy_image([SOURCE], DESTINATION, registries)
+    ecr.calls.clear()
+    blobs.requests.clear()
+    assert copy_image([SOURCE], DESTINATION, registries).bytes_copied == 0
+    assert ecr.operations() == {"BatchGetImage": 2}
+    assert not blobs.requests
 
 
 def test_only_missing_layers_are_copied(
@@ -319,7 +368,7 @@ def test_an_image_that_no_source_has_names_every_source(
     ecr: FakeEcr, registries: Registries, source: Repository, destination: Repository
 ) -> None:
     with pytest.raises(ImageNotFound) as not_found:
-        read_image(aws_triton_images("ap-northeast-1", "23.09-py3"), registries)
+        find_image(aws_triton_images("ap-northeast-1", "23.09-py3"), registries)
     _, older, newer, _ = str(not_found.value).splitlines()
     assert older.startswith(
         "  941853720454.dkr.ecr.ap-northeast-1.amazonaws.com/sagemaker-tritonserver:23.09-py3: ECR repository"
@@ -340,7 +389,7 @@ def test_old_credentials_end_the_search_at_once(ecr: FakeEcr, registries: Regist
 
     ecr.before["BatchGetImage"] = expire
     with pytest.raises(EcrRefused, match="Renew the AWS credentials"):
-        read_image(aws_triton_images("ap-northeast-1", "23.10-py3"), registries)
+        find_image(aws_triton_images("ap-northeast-1", "23.10-py3"), registries)
     assert len(ecr.calls) == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import tracemalloc
 
 import pytest
@@ -44,7 +45,9 @@ def copy(registries: Registries, layer: Descriptor, killed_at: int | None = None
 
     destination = registries.ecr(DESTINATION)
     uploads = LayerUploads(destination, registries.http)
-    process = LayerCopy(registries.source(SOURCE), destination, uploads, layer, registries.retry, report)
+    process = LayerCopy(
+        registries.source(SOURCE), destination, uploads, layer, registries.retry, report, threading.Event()
+    )
     return process.run(), reported
 
 

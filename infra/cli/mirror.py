@@ -1,0 +1,162 @@
+"""`python -m infra mirror`: copy an image to Amazon ECR without docker, as `pulumi up` does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import Progress as Bars
+
+from infra.aws.errors import aws_calls
+from infra.aws.session import AwsSession
+from infra.errors import UserError
+from infra.image.aws_images import aws_triton_images
+from infra.image.copy import Progress, carry_out, plan_copy, size
+from infra.image.errors import RESUME
+from infra.image.manifest import Platform
+from infra.image.progress import ProgressLines, copied, planned
+from infra.image.reference import ImageReference
+from infra.image.registry import Registries
+from infra.image.serving import check_serving
+from infra.image.triton_version import TritonVersion
+from infra.names import REPOSITORY
+
+app = typer.Typer(add_completion=False)
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="SRC",
+        help="The image: REGISTRY/REPOSITORY:TAG, or the version of AWS's Triton image, such as 23.10-py3.",
+    ),
+]
+Destination = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[DST]",
+        help="A tag in Amazon ECR: ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG. The repository must exist.",
+        show_default=f"the tag of SRC in {REPOSITORY} of your account and region",
+    ),
+]
+OfPlatform = Annotated[
+    str, typer.Option("--platform", metavar="OS/ARCHITECTURE", help="Which image of an index to copy.")
+]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="First check that the image has Triton's `serve` and SageMaker's labels.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be copied, and copy nothing.")]
+
+
+class CopyInterrupted(UserError):
+    """Ctrl-C, or the signal that CI sends when a job is cancelled."""
+
+    exit_code = 130
+
+
+@app.command()
+def mirror(
+    source: Source,
+    destination: Destination = None,
+    platform: OfPlatform = "linux/amd64",
+    verify: Verify = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Copy an image from any registry to Amazon ECR.
+
+    Layers that the destination has are skipped, and an interrupted copy continues when the command runs again. AWS
+    credentials and region are those of the environment.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        _mirror(source, destination, Platform.parse(platform), verify, dry_run)
+    except KeyboardInterrupt:
+        raise CopyInterrupted(f"interrupted. {RESUME}") from None
+
+
+def _mirror(source: str, destination: str | None, platform: Platform, verify: bool, dry_run: bool) -> None:
+    session = AwsSession({})
+    with aws_calls("credentials"):
+        region = session.region
+    registries = Registries(session.client)
+    sources = _sources(source, region)
+    target = ImageReference.parse(destination) if destination else _default(sources[0], session, region)
+    plan = plan_copy(sources, target, registries, platform)
+    print(planned(plan), flush=True)
+    if verify:
+        check_serving(plan.image, registries.retry)
+    if dry_run or (not plan.missing and plan.tagged == plan.image.manifest.digest):
+        return
+    with _progress(size(plan.image.manifest.blobs)) as progress:
+        image = carry_out(plan, registries, progress)
+    print(copied(image))
+
+
+def _sources(source: str, region: str | None) -> list[ImageReference]:
+    version = TritonVersion.parse(source)
+    if version is not None and version.is_published_by_aws:
+        return aws_triton_images(_required(region), source)
+    return [ImageReference.parse(source)]
+
+
+def _default(source: ImageReference, session: AwsSession, region: str | None) -> ImageReference:
+    return ImageReference.in_ecr(session.account_id, _required(region), REPOSITORY, tag=source.tag_of_copy)
+
+
+def _required(region: str | None) -> str:
+    if region is None:
+        raise UserError("no region is known. Set AWS_REGION, or give SRC and DST with their registries.")
+    return region
+
+
+def _progress(total: int) -> AbstractContextManager[Callable[[Progress], None]]:
+    """Bars on a terminal, lines elsewhere."""
+    console = Console(stderr=True)
+    if console.is_terminal and not os.environ.get("CI"):
+        return _LayerBars(console, total)
+    return nullcontext(ProgressLines(lambda line: print(line, file=sys.stderr, flush=True)))
+
+
+class _LayerBars(AbstractContextManager[Callable[[Progress], None]]):
+    """A bar for each layer in progress, and one for the image."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+        )
+        self._bars = Bars(*columns, console=console, transient=True)
+        self._image = self._bars.add_task("image", total=total)
+        self._started = False
+        self._layers: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Callable[[Progress], None]:
+        self._bars.start()
+        return self.show
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def show(self, progress: Progress) -> None:
+        """Show the bytes of a layer, and of the image."""
+        if not self._started:  # the rate counts only what this copy sends
+            self._bars.reset(self._image, completed=progress.bytes_done, total=progress.bytes_total)
+            self._started = True
+        layer = progress.layer
+        if layer.digest not in self._layers:
+            name = layer.digest.removeprefix("sha256:")[:12]
+            self._layers[layer.digest] = self._bars.add_task(name, total=layer.size, completed=progress.layer_bytes)
+        bar = self._layers[layer.digest]
+        done = progress.layer_bytes >= layer.size
+        self._bars.update(bar, completed=progress.layer_bytes, visible=not done)
+        layers = f"{progress.layers_done} of {progress.layers} layers"
+        self._bars.update(self._image, completed=progress.bytes_done, description=layers)

@@ -1,0 +1,111 @@
+"""`python -m infra mirror`: what it prints, and what it leaves undone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.__main__ import main
+from infra.cli import mirror
+from infra.image.copy import Progress
+from infra.image.parallel import STOP_SECONDS
+from infra.image.progress import ProgressLines
+from tests.infra.image.blob_server import serve_blobs
+from tests.infra.image.conftest import DESTINATION, SOURCE, content, put_image
+from tests.infra.image.fake_ecr import MIB, FakeEcr, Repository
+
+
+@pytest.fixture
+def ecr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeEcr]:
+    """ECR with AWS's image, of which the layer is 24 MiB, and an empty repository `sagemaker-tritonserver`."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with serve_blobs() as blobs:
+        fake = FakeEcr(tmp_path, blobs)
+        put_image(source(fake), layers=(content(24 * MIB),))
+        destination(fake)
+
+        class Session:
+            region = "eu-west-1"
+            account_id = "123456789012"
+            client = staticmethod(fake.client)
+
+        monkeypatch.setattr(mirror, "AwsSession", lambda config: Session)
+        yield fake
+
+
+def source(ecr: FakeEcr) -> Repository:
+    return ecr.repository("941853720454", "ap-northeast-1", "sagemaker-tritonserver")
+
+
+def destination(ecr: FakeEcr) -> Repository:
+    return ecr.repository("123456789012", "eu-west-1", "sagemaker-tritonserver")
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["mirror", *arguments])
+    return int(ended.value.code or 0)
+
+
+def test_an_image_is_copied_to_the_accounts_own_repository(ecr: FakeEcr, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(str(SOURCE)) == 0
+    printed = capsys.readouterr()
+    (digest,) = destination(ecr).manifests
+    assert destination(ecr).tags == {"23.10-py3": digest}
+    assert f"sagemaker-tritonserver@{digest}; 25.2 MB of 25.2 MB copied, 2 layers through HTTP" in printed.out
+    assert "image: 100 % of 25.2 MB, " in printed.err
+
+    assert run(str(SOURCE)) == 0
+    assert "names the image of" in capsys.readouterr().out
+
+
+def test_a_dry_run_copies_nothing(ecr: FakeEcr, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(str(SOURCE), "--dry-run") == 0
+    assert "(linux/amd64): copies 2 of 2 layers, 25.2 MB of 25.2 MB" in capsys.readouterr().out
+    assert not {"InitiateLayerUpload", "PutImage"} & ecr.operations().keys()
+
+
+def test_an_image_that_does_not_serve_is_refused_on_request(ecr: FakeEcr, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(str(SOURCE), "--verify") == 1
+    assert "gzip tar" in capsys.readouterr().err
+    assert not {"InitiateLayerUpload", "PutImage"} & ecr.operations().keys()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("tritonserver",), "'tritonserver' is not a valid image reference"),
+        ((str(SOURCE), "nvcr.io/nvidia/tritonserver:1"), "is not in Amazon ECR"),
+        ((str(SOURCE), "--platform", "amd64"), "'amd64' is not a valid platform"),
+        ((str(SOURCE), "--platform", "linux/arm64"), "is for linux/amd64"),
+        (("23.10-py3",), "RepositoryNotFoundException"),
+    ],
+)
+def test_what_cannot_be_copied_is_one_message(
+    ecr: FakeEcr, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], says: str
+) -> None:
+    assert run(*arguments) == 1
+    assert says in capsys.readouterr().err
+    assert not {"InitiateLayerUpload", "PutImage"} & ecr.operations().keys()
+
+
+def test_ctrl_c_ends_within_a_second_and_the_next_run_continues(
+    ecr: FakeEcr, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(ProgressLines):
+        def __call__(self, progress: Progress) -> None:
+            if progress.layer_bytes > 12 * MIB:
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mirror, "ProgressLines", Interrupted)
+        began = time.monotonic()
+        assert run(str(SOURCE)) == 130
+        assert time.monotonic() - began < STOP_SECONDS + 2
+    assert "interrupted. Run the command again" in capsys.readouterr().err
+    ecr.wait()
+    assert run(str(SOURCE), str(DESTINATION).replace("triton/prod", "sagemaker-tritonserver")) == 0
+    assert list(destination(ecr).tags) == ["23.10-py3"]

@@ -1,0 +1,45 @@
+"""The progress of a copy in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from infra.image.copy import Progress
+from infra.image.manifest import DOCKER_LAYER, Descriptor
+from infra.image.progress import ProgressLines, duration, megabytes
+
+LAYER = Descriptor(DOCKER_LAYER, "sha256:" + "a" * 64, 1000)
+
+
+def test_tenths_stay_and_what_is_between_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    lines: list[str] = []
+    ephemeral: list[str] = []
+    report = ProgressLines(lines.append, ephemeral.append)
+    for second, done in [(0, 0), (10, 50_000_000), (19, 60_000_000), (20, 200_000_000), (21, 210_000_000)]:
+        now[0] = second
+        report(Progress(LAYER, 1, done, 1_000_000_000, 3, 12))
+    assert ephemeral == ["image: 5 % of 1.0 GB, 3 of 12 layers, 5.0 MB/s, 3:10 left"]
+    assert lines == ["image: 20 % of 1.0 GB, 3 of 12 layers, 10.0 MB/s, 1:20 left"]
+
+
+def test_the_rate_is_of_this_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    lines: list[str] = []
+    report = ProgressLines(lines.append)
+    report(Progress(LAYER, 1, 500, 1000, 3, 12))
+    now[0] = 100.0
+    report(Progress(LAYER, 1, 500, 1000, 3, 12))
+    report(Progress(LAYER, 1, 600, 1000, 3, 12))
+    assert lines == ["image: 60 % of 0.0 MB, 3 of 12 layers, 0.0 MB/s, 6:40 left"]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5, "0:05"), (3599.6, "1:00:00"), (3723, "1:02:03")])
+def test_a_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_sizes_are_decimal() -> None:
+    assert (megabytes(8_120_000_000), megabytes(21_000_000)) == ("8.1 GB", "21.0 MB")
