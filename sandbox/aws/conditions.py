@@ -21,8 +21,9 @@ class Conditions:
     - `throttle`: `service.Operation` → how many of the next calls are answered ThrottlingException.
     - `answerSeconds`: `service.Operation` → seconds between what a call did and its answer.
     - `rollbackSeconds`: seconds that an endpoint stays RollingBack.
-    - `timeFactor`: how much faster than here the time of AWS runs, in the waits of a deployment and the periods of an
-      alarm: 60 makes a minute last a second. The other conditions are in seconds as they pass here.
+    - `timeFactor`: how much faster than here the time of AWS runs, in the waits of a deployment, the periods of an
+      alarm, the cooldowns of scaling policies and the queues of asynchronous endpoints: 60 makes a minute last a
+      second. The other conditions are in seconds as they pass here.
     - `uploadPartSeconds`: seconds that each UploadLayerPart takes.
     - `serverlessIdleSeconds`: seconds without a request after which the compute of a serverless variant ends. AWS does
       not document how many these are.

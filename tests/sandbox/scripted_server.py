@@ -12,9 +12,9 @@ from infra.triton.serve_script import ServeError
 class ScriptedServer:
     """A model server that gives the answer, with the status and after the seconds, that its environment says.
 
-    `ANSWER` of `*` is the request itself; an answer is repeated `TIMES`. A request that contains the text in `BAD`
-    gets 400. `STATUSES` are those of the first answers, as `500,200`. The log tells when the server starts and ends,
-    and with `SHOW` its environment.
+    `ANSWER` of `*` is the request itself, `#` the number of requests in process; an answer is repeated `TIMES`. A
+    request that contains the text in `BAD` gets 400. `STATUSES` are those of the first answers, as `500,200`. The log
+    tells when the server starts and ends, and with `SHOW` its environment.
     """
 
     pid = None
@@ -24,6 +24,7 @@ class ScriptedServer:
     ) -> None:
         self.environment = environment
         self.log = log
+        self.running = 0
         self.statuses = iter(environment.get("STATUSES", "").split(",")) if "STATUSES" in environment else iter(())
 
     def start(self) -> None:
@@ -40,7 +41,10 @@ class ScriptedServer:
         self, body: bytes, headers: Mapping[str, str], timeout_seconds: float = 60
     ) -> tuple[int, dict[str, str], bytes]:
         seconds = float(self.environment.get("SECONDS", "0"))
+        self.running += 1
+        running = self.running
         time.sleep(min(seconds, timeout_seconds))
+        self.running -= 1
         if seconds > timeout_seconds:
             raise TimeoutError("timed out")
         status = int(next(self.statuses, self.environment.get("STATUS", "200")))
@@ -48,7 +52,7 @@ class ScriptedServer:
             status = 400
         if status == 0:
             raise TimeoutError("timed out")
-        answer = self.environment.get("ANSWER", "") * int(self.environment.get("TIMES", "1"))
+        answer = self.environment.get("ANSWER", "").replace("#", str(running)) * int(self.environment.get("TIMES", "1"))
         return status, {"Content-Type": "text/plain"}, body if answer == "*" else answer.encode()
 
     @property
