@@ -50,9 +50,9 @@ def check_change(variant: Variant, change: Mapping[str, Any], *, is_asynchronous
     if change.get("DesiredInstanceCount") == 0 and variant.serverless is None and not is_asynchronous:
         raise invalid(f"DesiredInstanceCount of variant {variant.name} must be at least 1 on a real-time endpoint.")
     if variant.serverless is None and "ServerlessUpdateConfig" in change:
-        raise invalid(f"Variant {variant.name} is not serverless: it has no ServerlessUpdateConfig.")
+        raise invalid(f"Variant {variant.name} has instances and does not accept ServerlessUpdateConfig.")
     if variant.serverless is not None and "DesiredInstanceCount" in change:
-        raise invalid(f"Variant {variant.name} is serverless: it has no DesiredInstanceCount.")
+        raise invalid(f"Variant {variant.name} is serverless and does not accept DesiredInstanceCount.")
     if variant.serverless is not None:
         check_concurrency({**variant.serverless, **change.get("ServerlessUpdateConfig", {})})
 

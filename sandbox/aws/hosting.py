@@ -29,7 +29,7 @@ class Definition:
 
 
 class Hosting:
-    """What one account has in one region. Names are unique whatever their case, because ARNs are in lower case."""
+    """What one account has in one region. Names that differ only in case collide, because ARNs are in lower case."""
 
     def __init__(self) -> None:
         self.models: dict[str, Definition] = {}
@@ -42,8 +42,8 @@ class Hosting:
 
     def variant(self, endpoint: str, variant: str) -> Variant | None:
         """A variant that is in service."""
-        found = self.endpoint(endpoint)
-        return found.fleet.variant(variant) if found and found.fleet else None
+        owner = self.endpoint(endpoint)
+        return owner.fleet.variant(variant) if owner and owner.fleet else None
 
 
 Hostings = defaultdict[tuple[str, str], Hosting]
@@ -64,8 +64,8 @@ def tags_of(params: Mapping[str, Any]) -> dict[str, str]:
 
 def summaries_of(kind: str, definitions: Iterable[Definition]) -> list[Answer]:
     return [
-        {f"{kind}Name": each.request[f"{kind}Name"], f"{kind}Arn": each.arn, "CreationTime": each.created}
-        for each in definitions
+        {f"{kind}Name": item.request[f"{kind}Name"], f"{kind}Arn": item.arn, "CreationTime": item.created}
+        for item in definitions
     ]
 
 

@@ -19,7 +19,7 @@ class S3Error(Exception):
 
 
 class NoSuchObject(S3Error):
-    """There is no such bucket or key."""
+    """The bucket or the key does not exist."""
 
 
 class NotAllowed(S3Error):
@@ -37,7 +37,7 @@ class RoleS3:
     def read(self, bucket: str, key: str) -> bytes:
         """
         Raises:
-            S3Error: there is no such object, or the role may not read it.
+            S3Error: the object does not exist, or the role may not read it.
         """
         self._check("s3:GetObject", self._arn(bucket, key))
         stored = self._bucket(bucket).keys.get(key)
@@ -50,12 +50,12 @@ class RoleS3:
         """All keys that begin with the prefix, in the order of S3: by their UTF-8 bytes.
 
         Raises:
-            S3Error: there is no such bucket, or the role may not list it.
+            S3Error: the bucket does not exist, or the role may not list it.
         """
         self._check("s3:ListBucket", self._arn(bucket))
         stored = self._bucket(bucket).keys.items()
-        found = (key for key, value in stored if key.startswith(prefix) and isinstance(value, FakeKey))
-        return sorted(found, key=str.encode)
+        keys = (key for key, value in stored if key.startswith(prefix) and isinstance(value, FakeKey))
+        return sorted(keys, key=str.encode)
 
     def write(self, bucket: str, key: str, body: bytes, content_type: str = "", kms_key: str | None = None) -> None:
         """
@@ -63,7 +63,7 @@ class RoleS3:
             kms_key: key ID or ARN of the encryption; None leaves it to the bucket.
 
         Raises:
-            S3Error: there is no such bucket, or the role may not write there.
+            S3Error: the bucket does not exist, or the role may not write there.
             AwsError: the bucket's policy denies it.
         """
         self._check("s3:PutObject", self._arn(bucket, key))

@@ -135,7 +135,7 @@ class Function:
 
     Args:
         config: botocore's ProductionVariantServerlessConfig, as it is now.
-        make: a model server, not yet started, for an empty directory.
+        make: makes a model server, which is not started yet, in an empty directory.
         directory: below which those directories are.
     """
 

@@ -34,7 +34,7 @@ class Job(Definition):
 
 
 class TransformJobs:
-    """The operations on transform jobs. `find_model` raises `AwsError` where there is no such Model."""
+    """The operations on transform jobs. `find_model` raises `AwsError` if the Model does not exist."""
 
     def __init__(self, find_model: FindModel, directory: Path, launch: Launch | None) -> None:
         self._find_model = find_model

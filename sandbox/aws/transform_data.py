@@ -72,21 +72,20 @@ class Path:
         Raises:
             DataError: nothing, or not all of it, is in the value.
         """
-        found = self._path.find(value)
+        matches = self._path.find(value)
         last = self._path.right if isinstance(self._path, Child) else None
         names = last.fields if isinstance(last, Fields) else ()
-        if len(names) > 1 and "*" not in names:
-            selected = {str(match.path): match.value for match in found}
+        if len(names) > 1:
+            selected = {str(match.path): match.value for match in matches}
             if set(selected) != set(names):
                 raise DataError(f"JSONPath {self._text} does not match the record")
             return {name: selected[name] for name in names}
-        if isinstance(last, Index) and len(found) != len(last.indices):
+        indexes = len(last.indices) if isinstance(last, Index) else 1
+        if isinstance(last, Slice) or str(last) == "*" or (indexes > 1 and len(matches) == indexes):
+            return [match.value for match in matches]
+        if indexes > 1 or len(matches) != 1:
             raise DataError(f"JSONPath {self._text} does not match the record")
-        if isinstance(last, Slice) or "*" in names or (isinstance(last, Index) and len(last.indices) > 1):
-            return [match.value for match in found]
-        if len(found) != 1:
-            raise DataError(f"JSONPath {self._text} does not match the record")
-        return found[0].value
+        return matches[0].value
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ class Processing:
         return _write(self.input_filter(_read(record, self.content_type)), self.content_type)
 
     def result(self, record: bytes, answer: bytes) -> bytes:
-        """One record of the output, of the whole input record and the answer."""
+        """One record of the output, made of the unfiltered input record and the answer."""
         if self.output_filter.is_root and not self.joins_input:
             return answer
         value = _read(answer, self.accept)
@@ -256,8 +255,7 @@ class Layout:
 
     def _parts(self, request: Request, answer: bytes) -> Iterator[bytes]:
         if self.processing.is_plain or len(request.records) == 1:
-            whole = request.records[0] if request.records else b""
-            yield answer if self.processing.is_plain else self.processing.result(whole, answer)
+            yield answer if self.processing.is_plain else self.processing.result(request.records[0], answer)
             return
         lines = answer.removesuffix(b"\n").split(b"\n")
         if len(lines) != len(request.records):

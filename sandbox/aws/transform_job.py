@@ -188,7 +188,7 @@ class TransformJob(threading.Thread):
         """The input, and where each output goes.
 
         Its name is what follows the last slash of the prefix, with `.out` (batch-transform: `input1.csv` becomes
-        `input1.csv.out`); below a manifest's prefix it is the whole relative path (inferred).
+        `input1.csv.out`); below a manifest's prefix it is the relative path (inferred).
 
         Raises:
             S3Error: the role may not read it.
@@ -200,15 +200,15 @@ class TransformJob(threading.Thread):
         if source["S3DataType"] == "ManifestFile":
             prefix, *paths = _manifest(self._s3.read(at.bucket, at.key))
             start = S3Location.parse(prefix)
-            found = {S3Location(start.bucket, start.key + path): path for path in paths}
+            names = {S3Location(start.bucket, start.key + path): path for path in paths}
         else:
             skipped = len(at.key.rpartition("/")[0])
             keys = self._s3.keys(at.bucket, at.key)
             # A key that ends in a slash is a folder that S3's console made.
-            found = {S3Location(at.bucket, key): key[skipped:] for key in keys if not key.endswith("/")}
-        if not found:
+            names = {S3Location(at.bucket, key): key[skipped:] for key in keys if not key.endswith("/")}
+        if not names:
             raise DataError(f"No S3 objects found under {source['S3Uri']}")
-        return {each: target.below(f"{name}.out") for each, name in found.items()}
+        return {location: target.below(f"{name}.out") for location, name in names.items()}
 
     def _ask(self, source: S3Location, pool: ThreadPoolExecutor) -> Asked | DataError | S3Error:
         """Reads an object and sends its requests, which are answered while the next objects are read."""
@@ -219,8 +219,8 @@ class TransformJob(threading.Thread):
         return Asked(requests, [pool.submit(self._invoke, request.body) for request in requests])
 
     def _finish(self, source: S3Location, target: S3Location, asked: Asked | DataError | S3Error) -> str | None:
-        """Writes the output of an object, whole or not at all; the reason of its failure, which others do not share
-        (batch-transform-errors)."""
+        """Writes the complete output of an object, or nothing; returns the reason of its failure, which concerns no
+        other object (batch-transform-errors)."""
         try:
             if not isinstance(asked, Asked):
                 raise asked

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from tests.sandbox.conftest import Host, unique
 from tests.sandbox.test_runtime import QUIET, answering, ask
@@ -57,15 +56,15 @@ def metrics(host: Host, endpoint: str, namespace: str = "AWS/SageMaker") -> dict
     cloudwatch = host.aws.client("cloudwatch")
     dimensions = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": "AllTraffic"}]
     listed = cloudwatch.list_metrics(Namespace=namespace)["Metrics"]
-    of_endpoint = [each for each in listed if dimensions[0] in each["Dimensions"]]
-    assert all(sorted(each["Dimensions"], key=lambda d: str(d["Name"])) == dimensions for each in of_endpoint)
+    of_endpoint = [metric for metric in listed if dimensions[0] in metric["Dimensions"]]
+    assert all(sorted(m["Dimensions"], key=lambda d: str(d["Name"])) == dimensions for m in of_endpoint)
     now = datetime.now(UTC)
     return {
-        each["MetricName"]: [
+        metric["MetricName"]: [
             point["Sum"]
             for point in cloudwatch.get_metric_statistics(
                 Namespace=namespace,
-                MetricName=each["MetricName"],
+                MetricName=metric["MetricName"],
                 Dimensions=dimensions,
                 StartTime=now - timedelta(minutes=5),
                 EndTime=now + timedelta(minutes=1),
@@ -73,7 +72,7 @@ def metrics(host: Host, endpoint: str, namespace: str = "AWS/SageMaker") -> dict
                 Statistics=["Sum"],
             )["Datapoints"]
         ]
-        for each in of_endpoint
+        for metric in of_endpoint
     }
 
 
@@ -224,7 +223,7 @@ def test_requests_beyond_the_concurrency_are_throttled(scripted_host: Host) -> N
         time.sleep(0.5)
         error = refused_answer(host, name)
         assert (error["Error"]["Code"], error["ResponseMetadata"]["HTTPStatusCode"]) == ("ThrottlingException", 400)
-        assert [each.result() for each in waiting] == [b"yes", b"yes"]
+        assert [answer.result() for answer in waiting] == [b"yes", b"yes"]
     assert invoke(host, name) == b"yes"
     assert metrics(host, name)["Invocations"] == [3.0]
 
@@ -275,8 +274,8 @@ def test_it_publishes_the_metrics_of_serverless_endpoints_and_no_others(scripted
     invoke(host, name)
     for _ in range(2):
         refused_answer(host, name)
-    found = metrics(host, name)
-    assert set(found) == {
+    published = metrics(host, name)
+    assert set(published) == {
         "Invocations",
         "Invocation4XXErrors",
         "Invocation5XXErrors",
@@ -285,10 +284,10 @@ def test_it_publishes_the_metrics_of_serverless_endpoints_and_no_others(scripted
         "OverheadLatency",
         "ServerlessConcurrentExecutionsUtilization",
     }
-    assert found["Invocations"] == [3.0]
-    assert (found["Invocation4XXErrors"], found["Invocation5XXErrors"]) == ([1.0], [1.0])
-    assert found["ServerlessConcurrentExecutionsUtilization"] == [1.5]  # half of it, three times
-    assert found["OverheadLatency"][0] > found["ModelSetupTime"][0] > 0
+    assert published["Invocations"] == [3.0]
+    assert (published["Invocation4XXErrors"], published["Invocation5XXErrors"]) == ([1.0], [1.0])
+    assert published["ServerlessConcurrentExecutionsUtilization"] == [1.5]  # half of it, three times
+    assert published["OverheadLatency"][0] > published["ModelSetupTime"][0] > 0
     assert set(metrics(host, name, "/aws/sagemaker/Endpoints")) == {"MemoryUtilization"}
 
 
@@ -302,11 +301,11 @@ def test_provisioned_concurrency_stays_warm(scripted_host: Host) -> None:
     assert invoke(host, name) == b"yes"
     time.sleep(0.3)
     assert counts(host, name) == (1, 0)
-    found = metrics(host, name)
-    assert "ModelSetupTime" not in found
-    assert found["ServerlessProvisionedConcurrencyUtilization"] == [1.0]
-    assert found["ServerlessProvisionedConcurrencyInvocations"] == [1.0]
-    assert found["ServerlessProvisionedConcurrencySpilloverInvocations"] == [0.0]
+    published = metrics(host, name)
+    assert "ModelSetupTime" not in published
+    assert published["ServerlessProvisionedConcurrencyUtilization"] == [1.0]
+    assert published["ServerlessProvisionedConcurrencyInvocations"] == [1.0]
+    assert published["ServerlessProvisionedConcurrencySpilloverInvocations"] == [0.0]
 
 
 def scale(host: Host, endpoint: str, **change: Any) -> None:
@@ -334,95 +333,7 @@ def test_a_change_of_capacity_is_for_its_kind_of_variant(host: Host) -> None:
     name = host.endpoint(serverless(host))
     update = {"MaxConcurrency": 2, "ProvisionedConcurrency": 3}
     assert "at most MaxConcurrency 2" in refusal(scale, host, name, ServerlessUpdateConfig=update)
-    assert "no DesiredInstanceCount" in refusal(scale, host, name, DesiredInstanceCount=2)
-    assert "no ServerlessUpdateConfig" in refusal(scale, host, host.endpoint(), ServerlessUpdateConfig=update)
-
-
-# ---- updates
-
-
-def test_an_update_replaces_the_model(scripted_host: Host) -> None:
-    host = scripted_host
-    name = host.endpoint(serverless(host, {"ANSWER": "old"}))
-    assert invoke(host, name) == b"old"
-    host.update(name, serverless(host, {"ANSWER": "new"}))
-    assert invoke(host, name) == b"new"
-    started, ended = counts(host, name)
-    assert (started, ended) == (4, 3)
-
-
-def test_an_update_that_fails_leaves_the_old_model(scripted_host: Host) -> None:
-    host = scripted_host
-    old = serverless(host, {"ANSWER": "old"})
-    name = host.endpoint(old)
-    host.update(name, serverless(host, {"BROKEN": "1"}))
-    described = host.describe(name)
-    assert described["EndpointConfigName"] == old
-    assert "did not pass the ping health check" in described["FailureReason"]
-    assert invoke(host, name) == b"old"
-
-
-def test_instances_never_become_serverless(host: Host) -> None:
-    """Developer guide, serverless-endpoints: "You cannot convert your instance-based, real-time endpoint"."""
-    name = host.endpoint()
-    assert refusal(host.update, name, serverless(host)).startswith("Cannot update the real-time endpoint")
-    assert host.describe(name)["EndpointStatus"] == "InService"
-
-
-def test_serverless_becomes_instances_and_stays_so(scripted_host: Host) -> None:
-    """Developer guide, serverless-endpoints: "once you make the update, you cannot roll it back to serverless"."""
-    host = scripted_host
-    old = serverless(host, {"ANSWER": "serverless"})
-    name = host.endpoint(old)
-    host.update(name, host.config({"ModelName": host.model(b"", {"ANSWER": "instances"})}))
-    assert invoke(host, name) == b"instances"
-    assert refusal(host.update, name, old).startswith("Cannot update the real-time endpoint")
-
-
-@pytest.mark.parametrize(
-    "policy",
-    [
-        {
-            "RollingUpdatePolicy": {
-                "MaximumBatchSize": {"Type": "INSTANCE_COUNT", "Value": 1},
-                "WaitIntervalInSeconds": 0,
-            }
-        },
-        {
-            "BlueGreenUpdatePolicy": {
-                "TrafficRoutingConfiguration": {
-                    "Type": "CANARY",
-                    "WaitIntervalInSeconds": 0,
-                    "CanarySize": {"Type": "CAPACITY_PERCENT", "Value": 10},
-                }
-            }
-        },
-        {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "alarm"}]}},
-    ],
-)
-def test_guardrails_are_not_for_serverless_endpoints(host: Host, policy: dict[str, Any]) -> None:
-    """Developer guide, deployment-guardrails: they "only apply to" asynchronous and real-time endpoints. That AWS
-    refuses them is inferred."""
-    name = host.endpoint(serverless(host))
-    for config in (serverless(host), host.config()):
-        assert "not supported for serverless" in refusal(host.update, name, config, DeploymentConfig=policy)
-    host.update(
-        name,
-        serverless(host),
-        DeploymentConfig={
-            "BlueGreenUpdatePolicy": {
-                "TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}
-            }
-        },
+    assert "does not accept DesiredInstanceCount" in refusal(scale, host, name, DesiredInstanceCount=2)
+    assert "does not accept ServerlessUpdateConfig" in refusal(
+        scale, host, host.endpoint(), ServerlessUpdateConfig=update
     )
-
-
-def test_the_end_of_an_endpoint_ends_its_container(scripted_host: Host) -> None:
-    host = scripted_host
-    name = host.endpoint(serverless(host, {"ANSWER": "yes"}))
-    invoke(host, name)
-    host.sagemaker.delete_endpoint(EndpointName=name)
-    host.wait_until_gone(name)
-    assert counts(host, name) == (2, 2)
-    with pytest.raises(ClientError, match="not found"):
-        invoke(host, name)
