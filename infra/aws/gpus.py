@@ -114,6 +114,23 @@ def driver_warning(release: str, family: str, ami: InferenceAmi | None) -> str |
     )
 
 
+TRANSFORM_DRIVER = 535
+"""The newest driver branch of transform jobs (API `TransformAmiVersion`: al2-ami-sagemaker-batch-gpu-535)."""
+
+
+def transform_driver_warning(release: str) -> str | None:
+    """The warning that a Triton release runs on the driver of transform jobs only through CUDA's forward compatibility,
+    if it does."""
+    cuda, required = _cuda(release)
+    if required <= TRANSFORM_DRIVER:
+        return None
+    return (
+        f"transform jobs have NVIDIA driver {TRANSFORM_DRIVER} at most (API TransformAmiVersion), and Triton {release} "
+        f"is built on CUDA {cuda}, which requires driver {required} unless its compatibility package works there. Use "
+        "an image before 25.08, or a type without GPUs."
+    )
+
+
 def _cuda(release: str) -> tuple[int, int]:
     """The major CUDA version of a release (its notes, "Driver Requirements": 11.8 in 22.12, 12.1 in 23.03, 12.9 in
     25.06, 13.0 in 25.08), and the first driver branch that supports it (CUDA Compatibility, "Minor Version

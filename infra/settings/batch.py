@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator
 
 from infra.aws import instance_types
-from infra.settings.environment import InstanceContainer, VariableName
+from infra.diagnostics.problem import Problem
+from infra.settings.environment import ONE_MODE, InstanceContainer, VariableName
 from infra.settings.kms import KmsKeyArn
 from infra.settings.location import S3Location
 from infra.settings.section import Effect, Section, rule, setting, unique, violation
@@ -142,8 +144,50 @@ class BatchSettings(Section):
 class BatchVariant(InstanceContainer):
     """A model without an endpoint."""
 
+    excluded: ClassVar[Mapping[str, Problem]] = {
+        "instanceType": Problem(
+            "batch-instance-type",
+            "is a type of hosting, and transform jobs have types of their own (API TransformInstanceType). Set "
+            "batch.instanceType instead.",
+        ),
+        "initialInstanceCount": Problem(
+            "batch-instance-count",
+            "is the size of a fleet, and a model for transform jobs has none. Set batch.instanceCount instead.",
+        ),
+        "autoscaling": Problem(
+            "batch-autoscaling",
+            "scales a fleet, and a model for transform jobs has none: a job ends with its instances. Set "
+            "batch.instanceCount instead.",
+        ),
+        "allowSingleInstance": Problem(
+            "batch-single-instance",
+            "accepts a fleet of one instance, and a model for transform jobs has no fleet. Remove the key.",
+        ),
+        "startupHealthCheckSeconds": Problem(
+            "batch-startup-timeout",
+            "is not a parameter of transform jobs (API CreateTransformJob). Remove the key; for slow answers, set "
+            "batch.invocationTimeoutSeconds.",
+        ),
+        "modelDataDownloadSeconds": Problem(
+            "batch-download-timeout", "is not a parameter of transform jobs (API CreateTransformJob). Remove the key."
+        ),
+        "volumeSizeGb": Problem(
+            "batch-volume", "is not a parameter of transform jobs (API TransformResources). Remove the key."
+        ),
+        "inferenceAmiVersion": Problem(
+            "batch-ami",
+            "selects the driver of hosting instances; transform jobs have other images (API TransformAmiVersion). "
+            "Remove the key.",
+        ),
+        "initialVariantWeight": Problem(
+            "batch-weight",
+            "shares an endpoint's traffic between variants, and a model for transform jobs has no endpoint. Remove the "
+            "key.",
+        ),
+    }
+
     batch: BatchSettings = setting(
-        "Create only the Model, for batch transform jobs, and no endpoint.",
+        f"Create only the Model, for batch transform jobs, and no endpoint. {ONE_MODE}",
         source="SageMaker guide, Batch transform for inference with Amazon SageMaker AI",
         effect=Effect.NOTHING,
     )

@@ -8,11 +8,11 @@ from infra.names import ONLY_VARIANT
 from infra.release import estimate
 from infra.release.policy import TIMEOUT_SECONDS
 from infra.settings.alarms import MAX_ROLLBACK_ALARMS
-from infra.settings.endpoint_sections import EndpointSections
+from infra.settings.endpoint_modes import EndpointModes
 from infra.settings.section import Broken, rule, warning
 
 
-class EndpointSettings(EndpointSections):
+class EndpointSettings(EndpointModes):
     """One SageMaker endpoint. In the stack file, the keys of its only variant may be on the endpoint itself."""
 
     @rule("alarms")

@@ -19,7 +19,7 @@ from infra.release.estimate import Duration
 from infra.settings.alarms import AlarmSettings
 from infra.settings.asynchronous import AsynchronousSettings
 from infra.settings.batch import BatchVariant
-from infra.settings.environment import ContainerSettings
+from infra.settings.environment import ONE_MODE, ContainerSettings
 from infra.settings.kms import KmsKeyArn
 from infra.settings.release import AllAtOnce, ReleaseSettings
 from infra.settings.section import Effect, Section, setting, violation
@@ -92,8 +92,7 @@ class EndpointSections(Section):
         source="SageMaker API ProductionVariantList",
     )
     asynchronous: AsynchronousSettings | None = setting(
-        "Queue requests and write the answers to S3: for long or large requests. Set at most one of asynchronous, "
-        "serverless and batch; without any, the endpoint answers in real time.",
+        f"Queue requests and write the answers to S3: for long or large requests. {ONE_MODE}",
         default=None,
         source="SageMaker guide, Asynchronous inference",
     )

@@ -13,6 +13,9 @@ from infra.settings.model import ModelSettings
 from infra.settings.section import Broken, Section, rule, setting, violation, warning
 from infra.triton.serve_options import OPTIONS, PREFIX, value_errors, value_warnings
 
+ONE_MODE = "An endpoint has at most one of asynchronous, serverless and batch; without them it answers in real time."
+"""The choice between the modes of an endpoint."""
+
 DEFAULT_MODEL_NAME = f"{PREFIX}DEFAULT_MODEL_NAME"
 _DISABLE_MODEL_NAMESPACING = f"{PREFIX}DISABLE_MODEL_NAMESPACING"
 _MULTI_MODEL = "SAGEMAKER_MULTI_MODEL"

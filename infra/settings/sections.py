@@ -189,6 +189,13 @@ class StackSections(Section):
         arns = {endpoint.volume_kms_key_arn for endpoint in self.endpoints.values()}
         return sorted(arn for arn in arns if arn)
 
+    def in_other_region(self, arn: str | None) -> str | None:
+        """The message about a resource in another region than the stack's, by its ARN."""
+        region = arn.split(":")[3] if arn else self.region
+        if region == self.region:
+            return None
+        return f"{arn} is in {region}, but the stack is in {self.region}. Use one in the stack's region."
+
     @rule("tags")
     def cost_tag_missing(self) -> str | None:
         """This project: costs are allocated by these tags."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
+from infra.diagnostics.problem import Problem
 from infra.release.estimate import Duration
-from infra.settings.environment import ContainerSettings
+from infra.settings.environment import ONE_MODE, ContainerSettings
 from infra.settings.section import Effect, Section, rule, setting
 
 _CONFIG = "SageMaker API ProductionVariantServerlessConfig"
@@ -79,12 +81,99 @@ class ServerlessSettings(Section):
         effect=Effect.IN_PLACE,
     )
 
+    @rule("provisionedConcurrency")
+    def provisioned_over_max_concurrency(self) -> str | None:
+        """SageMaker API ProductionVariantServerlessConfig, ProvisionedConcurrency."""
+        provisioned = self.provisioned_concurrency
+        if provisioned is None or provisioned <= self.max_concurrency:
+            return None
+        return (
+            f"{provisioned} is more than maxConcurrency ({self.max_concurrency}), of which it is a part "
+            "(ProductionVariantServerlessConfig). Lower it, or raise maxConcurrency."
+        )
+
+    @rule("autoscaling.max")
+    def autoscaling_over_max_concurrency(self) -> str | None:
+        """SageMaker API ProductionVariantServerlessConfig, ProvisionedConcurrency."""
+        if self.autoscaling is None or self.autoscaling.max <= self.max_concurrency:
+            return None
+        return (
+            f"{self.autoscaling.max} is more than maxConcurrency ({self.max_concurrency}), which limits the "
+            "provisioned concurrency (ProductionVariantServerlessConfig). Lower it, or raise maxConcurrency."
+        )
+
+    @rule("provisionedConcurrency")
+    def provisioned_outside_autoscaling(self) -> str | None:
+        scaling, provisioned = self.autoscaling, self.provisioned_concurrency
+        if scaling is None or provisioned is None or scaling.min <= provisioned <= scaling.max:
+            return None
+        return (
+            f"{provisioned} is outside the autoscaling range {scaling.min} to {scaling.max}. Remove the key to start "
+            "with the minimum."
+        )
+
+
+_EXCLUSIONS = "SageMaker guide, Serverless Inference, Feature exclusions"
+
 
 class ServerlessVariant(ContainerSettings):
     """A variant without instances."""
 
+    excluded: ClassVar[Mapping[str, Problem]] = {
+        "instanceType": Problem(
+            "serverless-instance-type",
+            "selects instances, and a serverless variant has none (API ProductionVariant). Remove the key, and choose "
+            "serverless.memoryMb instead.",
+        ),
+        "initialInstanceCount": Problem(
+            "serverless-instance-count",
+            "counts instances, and a serverless variant has none (API ProductionVariant). Remove the key, and set "
+            "serverless.maxConcurrency instead.",
+        ),
+        "autoscaling": Problem(
+            "serverless-instance-autoscaling",
+            "scales instances, and a serverless variant has none. AWS scales it up to serverless.maxConcurrency; for "
+            "warm capacity, set serverless.autoscaling.",
+        ),
+        "allowSingleInstance": Problem(
+            "serverless-single-instance",
+            "accepts a fleet of one instance, and a serverless variant has no fleet. Remove the key.",
+        ),
+        "startupHealthCheckSeconds": Problem(
+            "serverless-startup-timeout",
+            f"applies to instances. A serverless container must always answer /ping within {MAX_START_SECONDS} s "
+            "(SageMaker guide, Invoke a serverless endpoint). Remove the key; a slower model needs instances.",
+        ),
+        "modelDataDownloadSeconds": Problem(
+            "serverless-download-timeout",
+            f"applies to instances. A serverless container has {MAX_START_SECONDS} s for download and start together "
+            "(SageMaker guide, Invoke a serverless endpoint). Remove the key; a slower model needs instances.",
+        ),
+        "volumeSizeGb": Problem(
+            "serverless-volume",
+            "is the storage of instances. A serverless container always has 5 GB (SageMaker guide, Serverless "
+            "Inference, Memory size). Remove the key; a larger model needs instances.",
+        ),
+        "inferenceAmiVersion": Problem(
+            "serverless-ami",
+            f"selects the driver of accelerators, which serverless variants do not have ({_EXCLUSIONS}: GPUs). Remove "
+            "the key; a model on GPUs needs instances.",
+        ),
+        "enableNetworkIsolation": Problem(
+            "serverless-network-isolation",
+            f"is not supported by serverless variants ({_EXCLUSIONS}). Remove the key, or serve the model on "
+            "instances.",
+        ),
+        "initialVariantWeight": Problem(
+            "serverless-weight",
+            f"shares traffic between variants, and a serverless endpoint has one variant ({_EXCLUSIONS}). Remove the "
+            "key.",
+        ),
+        "batch": Problem("several-modes", f"is combined with serverless. {ONE_MODE} Remove one of the two."),
+    }
+
     serverless: ServerlessSettings = setting(
-        "Serve without instances: AWS starts the container with the requests and stops it when they end.",
+        f"Serve without instances: AWS starts the container with the requests and stops it when they end. {ONE_MODE}",
         source="SageMaker guide, Deploy models with Amazon SageMaker Serverless Inference",
     )
 

@@ -16,7 +16,7 @@ from infra.settings import environment
 from infra.settings.alarms import AlarmSettings
 from infra.settings.endpoint_sections import MAX_NAME
 from infra.settings.section import Broken, rule, warning
-from infra.settings.sections import StackSections
+from infra.settings.stack_modes import StackModes
 from infra.settings.variant import InstanceVariant
 
 _SECRET_NAME = re.compile(
@@ -27,7 +27,7 @@ _SECRET_NAME = re.compile(
 """Environment variables that usually hold a secret. TOKEN alone may be a token of a language model."""
 
 
-class Settings(StackSections):
+class Settings(StackModes):
     """A stack: its sections and the rules across them."""
 
     @property
@@ -94,29 +94,23 @@ class Settings(StackSections):
             return f"{error} Use one of these, or mirror another image with image.source."
         return None
 
-    def _in_other_region(self, arn: str | None) -> str | None:
-        region = arn.split(":")[3] if arn else self.region
-        if region == self.region:
-            return None
-        return f"{arn} is in {region}, but the stack is in {self.region}. Use one in the stack's region."
-
     @rule("bucket.kmsKeyArn")
     def bucket_key_region(self) -> str | None:
         """KMS guide, Multi-Region keys: services use keys in their own region."""
-        return self._in_other_region(self.bucket.kms_key_arn)
+        return self.in_other_region(self.bucket.kms_key_arn)
 
     @rule("endpoints")
     def volume_key_region(self) -> Broken:
         """KMS guide, Multi-Region keys: services use keys in their own region."""
         keys = {name: endpoint.volume_kms_key_arn for name, endpoint in self.endpoints.items()}
         return {
-            (name, "volumeKmsKeyArn"): problem for name, key in keys.items() if (problem := self._in_other_region(key))
+            (name, "volumeKmsKeyArn"): problem for name, key in keys.items() if (problem := self.in_other_region(key))
         }
 
     @rule("notifications.topicArn")
     def topic_region(self) -> str | None:
         """This project: SNS can deliver from a topic in the stack's region to other regions."""
-        return self._in_other_region(self.notification_topic_arn)
+        return self.in_other_region(self.notification_topic_arn)
 
     @rule("endpoints")
     def model_name_length(self) -> Broken:

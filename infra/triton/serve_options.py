@@ -64,6 +64,10 @@ OPTIONS: Mapping[str, Option] = {
 (`TRITONBACKEND_Initialize` in python_be.cc)."""
 
 SHM_DEFAULT_BYTE_SIZE = f"{PREFIX}SHM_DEFAULT_BYTE_SIZE"
+MAX_BODY_MB = 67
+"""Megabytes of a request's body that Triton accepts by default: 2^26 bytes (`http-max-input-size` in
+command_line_parser.cc)."""
+
 OLD_SHM_BYTES, OLD_SHM_UNTIL = 4 * MIB, "23.09"
 """The smallest default size of shared memory before this release (python_backend #291)."""
 
@@ -183,3 +187,8 @@ def _arguments(words: Sequence[str]) -> Iterator[tuple[str, str]]:
         if not equals and name not in _WITHOUT_VALUE and left and not left[0].startswith("--"):
             value = left.pop(0)
         yield name, value
+
+
+def limits_body(environment: Mapping[str, str]) -> bool:
+    """Whether Triton accepts bodies of `MAX_BODY_MB` at most."""
+    return "--http-max-input-size" not in environment.get(ADDITIONAL_ARGS, "")

@@ -23,13 +23,59 @@ def batch(**keys: Any) -> dict[str, Any]:
     return {"endpoints.ranking": {"model": MODEL, "batch": keys}}
 
 
+VPC = {"subnetIds": ["subnet-1"], "securityGroupIds": ["sg-1"]}
+OF_INSTANCES: dict[str, Any] = {
+    "instanceType": "ml.m5.xlarge",
+    "initialInstanceCount": 2,
+    "autoscaling": {"min": 1, "max": 2},
+    "allowSingleInstance": True,
+    "startupHealthCheckSeconds": 600,
+    "modelDataDownloadSeconds": 600,
+    "volumeSizeGb": 50,
+    "inferenceAmiVersion": "al2-ami-sagemaker-inference-gpu-3-1",
+    "initialVariantWeight": 0.5,
+}
+"""Keys of a variant that only instances have."""
+
+BOTH: dict[str, Any] = {"model": MODEL, "serverless": {"memoryMb": 4096, "maxConcurrency": 20}, "batch": {}}
+VARIANTS: list[dict[str, Any]] = [
+    {
+        "a": {key: BOTH[key] for key in ("model", "serverless")},
+        "b": {key: BOTH[key] for key in ("model", "serverless")},
+    },
+    {"a": {"model": MODEL, "batch": {}}, "b": {"model": MODEL, "batch": {}}},
+    {"a": {"model": MODEL}, "b": {"model": MODEL, "batch": {}}},
+]
+
 EXAMPLES: list[dict[str, Any]] = [
     asynchronous(outputLocation="s3://results/${stack}"),
-    serverless() | {"endpoints.ranking.alarms": {"existing": ["pager"]}},
     asynchronous(failureLocation="s3://results/*"),
     asynchronous(includeResponseIn=["success"]),
     asynchronous(notify=True, successTopicArn=TOPIC, errorTopicArn=TOPIC),
+    asynchronous(outputLocation="s3://models/models/ranking") | {"bucket.name": "models"},
+    asynchronous(errorTopicArn=TOPIC.replace("ap-northeast-1", "us-east-1")),
+    asynchronous() | {"endpoints.ranking.allowSingleInstance": True},
+    serverless() | {"endpoints.ranking.alarms": {"existing": ["pager"]}},
+    {**serverless(), **{f"endpoints.ranking.{key}": value for key, value in OF_INSTANCES.items()}},
+    serverless() | {"endpoints.ranking.enableNetworkIsolation": True},
+    serverless() | {"endpoints.ranking.asynchronous": {}},
+    serverless() | {"endpoints.ranking.volumeKmsKeyArn": "arn:aws:kms:ap-northeast-1:123456789012:key/1234abcd"},
+    serverless() | {"endpoints.ranking.release": {"strategy": "canary", "percent": 10}},
+    serverless() | {"endpoints.ranking.release": {"bakeSeconds": 60, "terminationWaitSeconds": 60}},
+    serverless() | {"vpc": VPC},
+    serverless(provisionedConcurrency=21),
+    serverless(autoscaling={"min": 1, "max": 21}),
+    serverless(provisionedConcurrency=1, autoscaling={"min": 2, "max": 5}),
+    serverless(),
+    {**batch(), **{f"endpoints.ranking.{key}": value for key, value in OF_INSTANCES.items()}},
+    batch() | {"endpoints.ranking.release": {}, "endpoints.ranking.alarms": {"errorRatePercent": 5}},
+    batch() | {"adopt.endpoints": ["ranking"]},
     batch(instanceType="ml.r5.xlarge"),
+    batch(instanceType="ml.p2.xlarge"),
+    batch(instanceType="ml.g5.xlarge") | {"image.version": "25.08-py3"},
     batch(maxConcurrentTransforms=8, maxPayloadMb=20),
+    batch(maxPayloadMb=80),
     batch(strategy="MultiRecord"),
+    {"endpoints.ranking": BOTH},
+    *({"endpoints.ranking": {"variants": variants}} for variants in VARIANTS),
 ]

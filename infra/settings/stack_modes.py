@@ -1,0 +1,136 @@
+"""Rules across the sections of a stack on the modes of its endpoints."""
+
+from __future__ import annotations
+
+from infra import names
+from infra.aws import gpus, instance_types
+from infra.aws.mode import Mode
+from infra.aws.s3_location import bucket_and_prefix
+from infra.diagnostics.problem import Location
+from infra.settings.section import Broken, rule, warning
+from infra.settings.sections import StackSections
+from infra.triton.serve_options import MAX_BODY_MB, PREFIX, SHM_DEFAULT_BYTE_SIZE, limits_body
+
+_THREAD_COUNT = f"{PREFIX}THREAD_COUNT"
+
+
+class StackModes(StackSections):
+    """The sections of a stack, and the rules on the modes of its endpoints."""
+
+    @rule("endpoints")
+    def serverless_in_vpc(self) -> Broken:
+        """SageMaker guide, Serverless Inference, Feature exclusions."""
+        if self.vpc is None:
+            return None
+        return {
+            (name, "variants", variant, "serverless"): "is not supported in a VPC (SageMaker guide, Serverless "
+            "Inference, Feature exclusions), and the stack has vpc. Serve the model on instances, or in another stack."
+            for name, endpoint in self.endpoints.items()
+            for variant in endpoint.serverless_variants
+        }
+
+    @rule("adopt.endpoints")
+    def adopted_batch(self) -> str | None:
+        if batch := [name for name in self.adopt.endpoints if name in self.batch]:
+            return f"{', '.join(batch)}: a model for transform jobs has no endpoint to adopt. Remove the name."
+        return None
+
+    @rule("endpoints")
+    def answers_over_artifacts(self) -> Broken:
+        """This project: the deployment alone writes artifacts and records, and deletes them."""
+        given: dict[Location, str] = {
+            (name, "asynchronous", key): location
+            for name, queue in self.asynchronous.items()
+            for key, location in (
+                ("outputLocation", queue.output_location),
+                ("failureLocation", queue.failure_location),
+            )
+            if location
+        }
+        for name, job in self.batch.items():
+            variant = next(iter(self.endpoints[name].variants))
+            for index, location in enumerate(job.output_locations):
+                given[name, "variants", variant, "batch", "outputLocations", index] = location
+        own = self.bucket.name
+        return {
+            path: f"{location} is in the stack's bucket, where answers belong below {names.ASYNC} or {names.BATCH}: "
+            "other prefixes have artifacts and records, which must not be overwritten. Use one of these, or another "
+            "bucket."
+            for path, location in given.items()
+            if bucket_and_prefix(location)[0] == own
+            and not bucket_and_prefix(location)[1].startswith((names.ASYNC, names.BATCH))
+        }
+
+    @rule("endpoints")
+    def answers_in_other_region(self) -> Broken:
+        """KMS guide, Multi-Region keys; SNS guide: SageMaker uses keys and topics of its own Region."""
+        arns: dict[Location, str | None] = {
+            (name, "asynchronous", key): arn
+            for name, queue in self.asynchronous.items()
+            for key, arn in (
+                ("kmsKeyArn", queue.kms_key_arn),
+                ("successTopicArn", queue.success_topic_arn),
+                ("errorTopicArn", queue.error_topic_arn),
+            )
+        }
+        for name, job in self.batch.items():
+            arns[name, "variants", next(iter(self.endpoints[name].variants)), "batch", "kmsKeyArn"] = job.kms_key_arn
+        return {path: problem for path, arn in arns.items() if (problem := self.in_other_region(arn))}
+
+    @rule("endpoints")
+    def transform_type_too_old(self) -> Broken:
+        """NVIDIA, Triton release notes, GPU Requirements."""
+        if (triton := self.image.triton) is None:
+            return None
+        families = {name: instance_types.family(job.instance_type) for name, job in self.batch.items()}
+        return {
+            self._batch_type(name): f"{self.batch[name].instance_type}: {problem}"
+            for name, family in families.items()
+            if (problem := gpus.release_problem(triton.release, family))
+        }
+
+    @warning("endpoints")
+    def transform_driver(self) -> Broken:
+        """SageMaker API TransformAmiVersion: the newest driver of transform jobs; NVIDIA, CUDA Compatibility."""
+        if (triton := self.image.triton) is None:
+            return None
+        return {
+            self._batch_type(name): message
+            for name, job in self.batch.items()
+            if instance_types.has_gpu(job.instance_type) and (message := gpus.transform_driver_warning(triton.release))
+        }
+
+    def _batch_type(self, name: str) -> tuple[str, ...]:
+        return (name, "variants", next(iter(self.endpoints[name].variants)), "batch", "instanceType")
+
+    @warning("endpoints")
+    def payload_over_triton(self) -> Broken:
+        """Triton, command_line_parser.cc: http-max-input-size."""
+        return {
+            (name, "variants", variant, "batch", "maxPayloadMb"): f"{settings.batch.max_payload_mb} MB are more than "
+            f"the {MAX_BODY_MB} MB of a request that Triton accepts by default. For larger records, set "
+            f"{PREFIX}ADDITIONAL_ARGS: --http-max-input-size=BYTES in environment."
+            for name, endpoint in self.endpoints.items()
+            for variant, settings in endpoint.batch_variants.items()
+            if settings.batch.max_payload_mb > MAX_BODY_MB and limits_body(settings.environment)
+        }
+
+    @warning("endpoints")
+    def serverless_unproven(self) -> Broken:
+        """SageMaker guide, Serverless Inference, Container support; no public report of Triton there was found."""
+        return {
+            (name, "variants", variant, "serverless"): _unproven(settings.environment)
+            for name, endpoint in self.endpoints.items()
+            if endpoint.mode is Mode.SERVERLESS
+            for variant, settings in endpoint.serverless_variants.items()
+        }
+
+
+def _unproven(environment: dict[str, str]) -> str:
+    unset = [name for name in (SHM_DEFAULT_BYTE_SIZE, _THREAD_COUNT) if name not in environment]
+    options = f" Set {' and '.join(unset)} low, and" if unset else " Use"
+    return (
+        "AWS's Triton image is not proven to run serverless: SageMaker limits the image to 10 GB uncompressed and the "
+        "start to 3 minutes, and the container may have no /dev/shm, which the Python backend needs (SageMaker guide, "
+        f"Serverless Inference).{options} instance_group {{count: 1}}, and try it before callers depend on it."
+    )
