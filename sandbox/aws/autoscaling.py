@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.aws.conditions import Conditions
+from sandbox.aws.fleet import Variant
 from sandbox.aws.hosting import Hostings
 from sandbox.aws.protocol import PASS_TO_MOTO, AwsError, RequestContext
 from sandbox.aws.tracking_alarms import delete_alarms, put_alarms
@@ -24,12 +25,16 @@ from sandbox.aws.tracking_alarms import delete_alarms, put_alarms
 Answer = dict[str, Any]
 
 VARIANT_COUNT = "sagemaker:variant:DesiredInstanceCount"
+VARIANT_CONCURRENCY = "sagemaker:variant:DesiredProvisionedConcurrency"
 
-#: API_PredefinedMetricSpecification: the metrics that exist for an instance count.
-_VARIANT_METRICS = (
-    "SageMakerVariantInvocationsPerInstance",
-    "SageMakerVariantConcurrentRequestsPerModelHighResolution",
-)
+#: API_PredefinedMetricSpecification: the metrics that exist for each dimension.
+_METRICS = {
+    VARIANT_COUNT: (
+        "SageMakerVariantInvocationsPerInstance",
+        "SageMakerVariantConcurrentRequestsPerModelHighResolution",
+    ),
+    VARIANT_CONCURRENCY: ("SageMakerVariantProvisionedConcurrencyUtilization",),
+}
 
 
 @dataclass
@@ -179,12 +184,15 @@ class ApplicationAutoScaling:
     def _check_variant(self, resource_id: str, params: Answer, context: RequestContext) -> None:
         dimension = params["ScalableDimension"]
         parts = resource_id.split("/")
-        if len(parts) != 4 or (parts[0], parts[2]) != ("endpoint", "variant") or dimension != VARIANT_COUNT:
+        if len(parts) != 4 or (parts[0], parts[2]) != ("endpoint", "variant") or dimension not in _METRICS:
             raise _invalid("Unsupported service namespace, resource type or scalable dimension")
         variant = self._hostings[context.account, context.region].variant(parts[1], parts[3])
         if variant is None:
             arn = context.arn("sagemaker", f"endpoint/{parts[1].lower()}")
             raise _invalid(f'Could not find variant "{parts[3]}" in service on endpoint "{arn}".')
+        if variant.serverless is not None or dimension == VARIANT_CONCURRENCY:
+            _check_concurrency(variant, params)
+            return
         if params.get("MinCapacity") == 0 and not self._is_asynchronous(parts[1], context):
             # "Unlike other hosted models Amazon SageMaker supports, with Asynchronous Inference you can also scale down
             # your asynchronous endpoints instances to zero" (async-inference-autoscale); the wording is ours.
@@ -222,6 +230,21 @@ class ApplicationAutoScaling:
 
 def _invalid(message: str) -> AwsError:
     return AwsError("ValidationException", message)
+
+
+def _check_concurrency(variant: Variant, params: Mapping[str, Any]) -> None:
+    """What scales in a serverless variant: "you must have already deployed a model to a serverless endpoint with
+    Provisioned Concurrency" (developer guide, serverless-endpoints-autoscale). That its limits bound those of the
+    target is inferred; the wording is ours.
+    """
+    dimension, serverless = params["ScalableDimension"], variant.serverless
+    if serverless is None or dimension != VARIANT_CONCURRENCY:
+        kind = "has instances" if serverless is None else "is serverless"
+        raise _invalid(f"Variant {variant.name} {kind}: it cannot be registered with {dimension}.")
+    if "ProvisionedConcurrency" not in serverless:
+        raise _invalid(f"Variant {variant.name} must have ProvisionedConcurrency to be registered with {dimension}.")
+    if params.get("MinCapacity", 1) < 1 or params.get("MaxCapacity", 1) > serverless["MaxConcurrency"]:
+        raise _invalid(f"MinCapacity must be at least 1, and MaxCapacity at most {serverless['MaxConcurrency']}.")
 
 
 def _resource_id(endpoint: str, variant: str) -> str:
@@ -266,11 +289,12 @@ def _new_policy(params: Mapping[str, Any], context: RequestContext) -> Answer:
 def _check_target_tracking(policy: Mapping[str, Any]) -> None:
     tracking = policy.get("TargetTrackingScalingPolicyConfiguration", {})
     metric = tracking.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType")
-    if metric is not None and metric not in _VARIANT_METRICS:
+    dimension = policy["ScalableDimension"]
+    if metric is not None and metric not in _METRICS[dimension]:
         # https://github.com/aws/aws-cdk/issues/29065
         raise _invalid(
-            f"Scalable dimension {VARIANT_COUNT} only supports the following predefined metric types: "
-            f"{', '.join(_VARIANT_METRICS)}"
+            f"Scalable dimension {dimension} only supports the following predefined metric types: "
+            f"{', '.join(_METRICS[dimension])}"
         )
     if policy["PolicyType"] == "TargetTrackingScaling" and not tracking:
         raise _invalid("TargetTrackingScalingPolicyConfiguration must be given for a TargetTrackingScaling policy.")

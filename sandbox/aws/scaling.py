@@ -1,4 +1,5 @@
-"""What scaling policies do when their alarms go off: they change the instance count of a variant."""
+"""What scaling policies do when their alarms go off: they change the instances or the provisioned concurrency of a
+variant."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import Any
 from sandbox.aws.alarms import Breach
 from sandbox.aws.autoscaling import ApplicationAutoScaling
 from sandbox.aws.conditions import Conditions
+from sandbox.aws.fleet import Variant
 from sandbox.aws.hosting import Hostings
 from sandbox.aws.protocol import AwsError, RequestContext
 
@@ -42,12 +44,12 @@ class Scaling:
         variant = self._hostings[account, region].variant(endpoint, name)
         if variant is None:
             return
-        current = variant.desired_count
+        current = int(variant.serverless["ProvisionedConcurrency"]) if variant.serverless else variant.desired_count
         wanted = min(max(_wanted(policy, current, breach), target["MinCapacity"]), target["MaxCapacity"])
         outward, now = wanted > current, conditions.now()
         if wanted == current or _is_suspended(target, outward) or now < self._cooldowns.get((policy_arn, outward), 0.0):
             return
-        changes = {"EndpointName": endpoint, "DesiredWeightsAndCapacities": [_change(name, wanted)]}
+        changes = {"EndpointName": endpoint, "DesiredWeightsAndCapacities": [_change(variant, wanted)]}
         operation = "UpdateEndpointWeightsAndCapacities"
         try:
             self._update(operation, changes, RequestContext(account, region, operation, {}, "", conditions))
@@ -56,12 +58,14 @@ class Scaling:
         self._cooldowns[policy_arn, outward] = now + _cooldown(policy, outward)
 
 
-def _change(variant: str, count: int) -> dict[str, Any]:
-    return {"VariantName": variant, "DesiredInstanceCount": count}
+def _change(variant: Variant, capacity: int) -> dict[str, Any]:
+    if variant.serverless is not None:
+        return {"VariantName": variant.name, "ServerlessUpdateConfig": {"ProvisionedConcurrency": capacity}}
+    return {"VariantName": variant.name, "DesiredInstanceCount": capacity}
 
 
 def _wanted(policy: Mapping[str, Any], current: int, breach: Breach) -> int:
-    """The instance count that a policy asks for."""
+    """The capacity that a policy asks for."""
     if tracking := policy.get("TargetTrackingScalingPolicyConfiguration"):
         return ceil(max(current, 1) * breach.value / float(tracking["TargetValue"]))
     return _stepped(policy.get("StepScalingPolicyConfiguration", {}), current, breach.value - breach.threshold)

@@ -1,9 +1,9 @@
-"""The two alarms with which a target tracking policy follows a customized metric.
+"""The two alarms with which a target tracking policy follows a customized metric, or provisioned concurrency.
 
 Target tracking creates them itself ("Application Auto Scaling creates and manages the CloudWatch alarms": guide,
 "Target tracking scaling policies"). Their names, periods and thresholds are not documented; these are the ones that
-people see: above the target for 3 minutes, and below 90 % of it for 15 minutes. Policies on a predefined metric get
-none here: nothing scales an endpoint by them.
+people see: above the target for 3 minutes, and below 90 % of it for 15 minutes. Policies on another predefined
+metric get none here: nothing scales an endpoint by them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Answer = dict[str, Any]
 def put_alarms(policy: Mapping[str, Any], account: str, region: str) -> list[Answer]:
     """Creates or updates the alarms of a policy; returns its `Alarms`, as of botocore's ScalingPolicy."""
     tracking = policy.get("TargetTrackingScalingPolicyConfiguration", {})
-    metric = tracking.get("CustomizedMetricSpecification", {})
+    metric = tracking.get("CustomizedMetricSpecification") or _predefined(policy["ResourceId"], tracking)
     if "MetricName" not in metric:
         return []
     target = tracking["TargetValue"]
@@ -33,6 +33,20 @@ def put_alarms(policy: Mapping[str, Any], account: str, region: str) -> list[Ans
     if not tracking.get("DisableScaleIn"):
         sides.append(("AlarmLow", "LessThanThreshold", target * _SCALE_IN_BELOW, _MINUTES_TO_SCALE_IN))
     return [_put_alarm(policy, metric, *side, account, region) for side in sides]
+
+
+def _predefined(resource_id: str, tracking: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The metric behind a predefined one, of which the statistic is inferred."""
+    kind = tracking.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType")
+    if kind != "SageMakerVariantProvisionedConcurrencyUtilization":
+        return {}
+    _, endpoint, _, variant = resource_id.split("/")
+    return {
+        "Namespace": "AWS/SageMaker",
+        "MetricName": "ServerlessProvisionedConcurrencyUtilization",
+        "Dimensions": [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}],
+        "Statistic": "Average",
+    }
 
 
 def delete_alarms(policies: Iterable[Mapping[str, Any]], account: str, region: str) -> None:

@@ -329,6 +329,63 @@ def test_live_concurrency_changes_without_a_new_configuration(scripted_host: Hos
     assert stored["ServerlessConfig"] == SMALL
 
 
+CONCURRENCY = "sagemaker:variant:DesiredProvisionedConcurrency"
+
+
+def register(host: Host, endpoint: str, dimension: str = CONCURRENCY, low: int = 1, high: int = 2) -> None:
+    host.aws.client("application-autoscaling").register_scalable_target(
+        ServiceNamespace="sagemaker",
+        ResourceId=f"endpoint/{endpoint}/variant/AllTraffic",
+        ScalableDimension=dimension,
+        MinCapacity=low,
+        MaxCapacity=high,
+    )
+
+
+def put_policy(host: Host, endpoint: str, metric: str) -> dict[str, Any]:
+    put: dict[str, Any] = host.aws.client("application-autoscaling").put_scaling_policy(
+        PolicyName="policy",
+        ServiceNamespace="sagemaker",
+        ResourceId=f"endpoint/{endpoint}/variant/AllTraffic",
+        ScalableDimension=CONCURRENCY,
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingScalingPolicyConfiguration={
+            "TargetValue": 0.5,
+            "ScaleOutCooldown": 0,
+            "PredefinedMetricSpecification": {"PredefinedMetricType": metric},
+        },
+    )
+    return put
+
+
+def test_provisioned_concurrency_is_a_scalable_target(host: Host) -> None:
+    """Developer guide, serverless-endpoints-autoscale; that the limits of both go together is inferred."""
+    provisioned = host.endpoint(serverless(host, ProvisionedConcurrency=1))
+    register(host, provisioned)
+    assert "ProvisionedConcurrency" in refusal(register, host, host.endpoint(serverless(host)))
+    assert "is serverless" in refusal(register, host, provisioned, "sagemaker:variant:DesiredInstanceCount")
+    assert "has instances" in refusal(register, host, host.endpoint())
+    assert "MinCapacity must be at least 1" in refusal(register, host, provisioned, low=0)
+    assert "MaxCapacity at most 2" in refusal(register, host, provisioned, high=3)
+    only = "only supports the following predefined metric types: SageMakerVariantProvisionedConcurrencyUtilization"
+    assert only in refusal(put_policy, host, provisioned, "SageMakerVariantInvocationsPerInstance")
+
+
+def test_target_tracking_scales_provisioned_concurrency(scripted_host: Host) -> None:
+    host = scripted_host
+    host.aws.impose(timeFactor=600)
+    name = host.endpoint(serverless(host, {"ANSWER": "yes"}, ProvisionedConcurrency=1))
+    register(host, name)
+    assert len(put_policy(host, name, "SageMakerVariantProvisionedConcurrencyUtilization")["Alarms"]) == 2
+
+    def is_scaled() -> bool:
+        invoke(host, name)
+        live = host.describe(name)["ProductionVariants"][0]["CurrentServerlessConfig"]
+        return bool(live["ProvisionedConcurrency"] == 2)
+
+    wait_for(is_scaled, 20)
+
+
 def test_a_change_of_capacity_is_for_its_kind_of_variant(host: Host) -> None:
     name = host.endpoint(serverless(host))
     update = {"MaxConcurrency": 2, "ProvisionedConcurrency": 3}
