@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -22,7 +23,11 @@ from infra.components.image_mirror import ImageMirror, ImageMirrorArgs
 from infra.components.model import TritonModel, TritonModelArgs
 from infra.components.model_artifact import ModelArtifact, ModelArtifactArgs
 from infra.components.replacement import keep_until_replaced
+from infra.cost import limit, price_file
+from infra.cost.estimate import estimate
+from infra.cost.price_list import PriceList
 from infra.dynamic.stack_guard import StackGuard
+from infra.errors import UserError
 from infra.release import freeze
 from infra.settings.endpoint import EndpointSettings
 from infra.settings.stack import Settings
@@ -94,10 +99,30 @@ def _announce(stack: Stack) -> None:
     for name, endpoint in settings.endpoints.items():
         if endpoint.mode is not Mode.BATCH:
             pulumi.log.info(f"{name}: {release_summary(endpoint)}")
+    _announce_cost(settings)
     for name in settings.adopt.endpoints:
         pulumi.log.info(
             f"{name}: adopting the existing endpoint: the preview shows `create`, but the endpoint is updated in place"
         )
+
+
+def _announce_cost(settings: Settings) -> None:
+    """Log what the endpoints cost.
+
+    Raises:
+        pulumi.RunError: it is more than `cost.monthlyLimit`.
+    """
+    stack = pulumi.get_stack()
+    try:
+        prices = price_file.read(Path.cwd(), settings.region)  # the engine runs the program in the project's directory
+        result = estimate(settings, prices or PriceList(()), traffic={})
+        warning = limit.check(settings, result, stack)
+    except UserError as error:
+        raise pulumi.RunError(str(error)) from None
+    for line in limit.summary(settings, result, stack):
+        pulumi.log.info(line)
+    if warning:
+        pulumi.log.warn(warning)
 
 
 def _guard(

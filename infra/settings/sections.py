@@ -12,6 +12,7 @@ from infra.settings.adopt import AdoptSettings
 from infra.settings.asynchronous import AsynchronousSettings
 from infra.settings.batch import BatchSettings
 from infra.settings.bucket import BucketSettings
+from infra.settings.cost import CostSettings
 from infra.settings.endpoint import EndpointSettings
 from infra.settings.endpoint_sections import MAX_NAME, EndpointName
 from infra.settings.environment import VariableName, VariableValue
@@ -135,6 +136,12 @@ class StackSections(Section):
         default=MonitoringSettings(),
         source="this project: CloudWatch keeps logs forever by default",
         effect=Effect.IN_PLACE,
+    )
+    cost: CostSettings = setting(
+        "What the endpoints may cost.",
+        default=CostSettings(),
+        source="this project: instances that always run are most of the cost of hosting",
+        effect=Effect.NOTHING,
     )
     adopt: AdoptSettings = setting(
         "Existing resources to adopt under their names; none by default (docs/adopt.md).",

@@ -88,6 +88,8 @@ CHANGES: dict[str, Any] = {
     "freezeWindows[].reason": (FROZEN, "rest"),
     "notifications.topicArn": (ALARMED, "arn:aws:sns:ap-northeast-1:123456789012:releases"),
     "monitoring.logRetentionDays": ({}, 90),
+    "cost.monthlyLimit": ({}, 10_000),
+    "cost.warningPercent": ({}, 50),
     "secretEnvironment": ({}, {"e": {"KEY": "value"}}),
     "adopt.bucket": (ADOPTED, True),
     "adopt.bucketPolicy": (ADOPTED | {"adopt": {"bucket": True}}, True),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pulumi
 import pytest
 
+from infra.cost.price_list import PriceList
+from tests.infra.cost.products import PRODUCTS
 from tests.infra.mock_runtime import Registered, changed, run, stack_file
 
 COMPONENTS = {
@@ -129,7 +131,8 @@ def test_the_state_holds_the_path_of_a_dynamic_provider_and_no_code() -> None:
 
 
 def test_the_release_is_announced_with_its_duration() -> None:
-    (message,) = run("prod").log
+    message, cost = run("prod").log
+    assert cost.startswith("cost: no price. ")
     assert message.startswith("sagemaker-endpoint: ")
     for part in ("22 to 38 minutes", "canary 10 %", "1 of 2 instances = 50 %", "4 rollback alarms"):
         assert part in message
@@ -138,7 +141,7 @@ def test_the_release_is_announced_with_its_duration() -> None:
 def test_a_warning_names_its_key() -> None:
     config = stack_file("prod") | {"triton-sagemaker:environment": "staging"}
     del config["triton-sagemaker:endpoints"]["sagemaker-endpoint"]["alarms"]
-    warning, _ = run("prod", config).log
+    warning, *_ = run("prod", config).log
     assert warning.startswith("warning: triton-sagemaker:endpoints.sagemaker-endpoint.alarms: ")
 
 
@@ -165,3 +168,11 @@ def test_a_secret_in_plain_text_registers_nothing() -> None:
 def test_an_invalid_stack_registers_nothing(key: str, value: object) -> None:
     with pytest.raises(pulumi.RunError, match=rf"endpoints\.iris-dev\.{key}"):
         changed("dev", endpoint={key: value})
+
+
+def test_a_stack_over_its_cost_limit_registers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.cost.price_file.read", lambda *_: PriceList.of_answers(PRODUCTS))
+    assert changed("dev", cost={"monthlyLimit": 190}).resources
+    with pytest.raises(pulumi.RunError, match=r"cost\.monthlyLimit") as refused:
+        changed("dev", cost={"monthlyLimit": 180})
+    assert "$187.61" in str(refused.value)

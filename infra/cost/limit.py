@@ -1,0 +1,85 @@
+"""What a preview says of the cost of a stack, and the limit that it must not exceed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from infra.cost.estimate import Estimate
+from infra.errors import UserError
+
+if TYPE_CHECKING:
+    from infra.settings.stack import Settings
+
+UPDATE_PRICES = "python -m infra cost update-prices -s {}"
+
+
+class CostLimitExceeded(UserError):
+    """The largest fleets of the stack cost more than `cost.monthlyLimit`, or their price is not known."""
+
+
+def summary(settings: Settings, result: Estimate, stack: str) -> Iterator[str]:
+    """A line for each endpoint, and one for the stack."""
+    if not result.items:
+        yield f"cost: no price. Run `{UPDATE_PRICES.format(stack)}` to show what a change costs"
+        return
+    for name in settings.endpoints:
+        cost = result.of(name)
+        more = ", without what has no price" if any(entry.endpoint == name for entry in result.unpriced) else ""
+        yield f"{name}: {span(cost.smallest, cost.initial, cost.largest)} a month{more}"
+    total = result.total
+    yield (
+        f"cost: {span(total.smallest, total.initial, total.largest)} a month for all endpoints, at prices published "
+        f"{result.published} (`python -m infra cost -s {stack}`)"
+    )
+
+
+def span(smallest: Decimal, initial: Decimal, largest: Decimal) -> str:
+    """A price with its scaling range."""
+    if smallest == largest:
+        return f"${initial:,.2f}"
+    return f"${initial:,.2f} (${smallest:,.2f} to ${largest:,.2f})"
+
+
+def check(settings: Settings, result: Estimate, stack: str) -> str | None:
+    """A warning if the largest fleets cost nearly as much as the limit.
+
+    Raises:
+        CostLimitExceeded: they cost more, or a fleet has no price.
+    """
+    limit = settings.cost.monthly_limit
+    if limit is None:
+        return None
+    key = "cost.monthlyLimit"
+    if without := result.without_price:
+        reasons = "\n".join(f"  {item.endpoint}: {item.what}: {item.reason}" for item in without)
+        raise CostLimitExceeded(
+            f"{key}: the cost of the largest fleets is not known.\n{reasons}\nRun "
+            f"`{UPDATE_PRICES.format(stack)}`, or remove {key}."
+        )
+    largest = result.total.largest
+    if largest > Decimal(limit):
+        raise CostLimitExceeded(
+            f"{key}: the largest fleets cost ${largest:,.2f} a month, more than ${limit:,.2f}.\n"
+            f"{_by_cost(settings, result)}\nLower autoscaling.max, use smaller instance types, or raise {key}."
+        )
+    if 100 * largest > Decimal(limit) * Decimal(settings.cost.warning_percent):
+        share = 100 * largest / Decimal(limit)
+        return f"{key}: the largest fleets cost ${largest:,.2f} a month, {share:.0f} % of ${limit:,.2f}"
+    return None
+
+
+def _by_cost(settings: Settings, result: Estimate) -> str:
+    """The endpoints, most expensive first, each with the key that determines most of it."""
+    lines = []
+    for name in sorted(settings.endpoints, key=lambda name: -result.of(name).largest):
+        largest = max(
+            (priced for priced in result.items if priced.item.endpoint == name),
+            key=lambda priced: priced.usd.largest,
+            default=None,
+        )
+        if largest is not None:
+            item = largest.item
+            lines.append(f"  {name}: ${result.of(name).largest:,.2f}, mostly {item.what} (endpoints.{name}.{item.key})")
+    return "\n".join(lines)

@@ -1,0 +1,153 @@
+"""AWS's price list: products, and the on-demand price of each.
+
+Its form: AWS Billing guide, "Finding services and products using AWS Price List Query API": a list of texts, each the
+JSON of one product with its terms.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from infra.errors import UserError
+
+
+class NoPrice(UserError):
+    """The price list has no product, or several, for what is billed."""
+
+
+@dataclass(frozen=True)
+class UsageType:
+    """What AWS bills, as the price list and Cost Explorer name it without the prefix of a region.
+
+    Attributes:
+        service: the service code, such as `AmazonSageMaker`.
+        name: such as `Host:ml.c5.xlarge`.
+        unit: that of the quantity, in words: `hour`, `GB-month`.
+    """
+
+    service: str
+    name: str
+    unit: str
+
+    def is_of(self, attributes: Mapping[str, str], region: str) -> bool:
+        """Whether a product's attributes are those of this usage type in a region.
+
+        Usage types begin with an abbreviation of the region (`APN1-Host:ml.c5.xlarge`), except some of us-east-1.
+        """
+        in_region = attributes.get("regionCode") in (region, "", None)
+        pattern = rf"([A-Z0-9]{{2,6}}-)?{re.escape(self.name)}"
+        return in_region and bool(re.fullmatch(pattern, attributes.get("usagetype", "")))
+
+    def __str__(self) -> str:
+        return f"{self.service} {self.name}"
+
+
+@dataclass(frozen=True)
+class Tier:
+    """A price per unit in USD from a quantity on, in the unit of the price list."""
+
+    begin: Decimal
+    end: Decimal | None
+    usd: Decimal
+
+
+@dataclass(frozen=True)
+class Price:
+    """
+    Attributes:
+        unit: as AWS writes it: `Hrs`, `GB-Mo`, `seconds`.
+        tiers: by quantity in a month, from 0 on.
+        description: AWS's words.
+    """
+
+    sku: str
+    unit: str
+    tiers: tuple[Tier, ...]
+    description: str
+
+    def usd(self, quantity: Decimal) -> Decimal:
+        """The price of a month's quantity."""
+        total = Decimal(0)
+        for tier in self.tiers:
+            if quantity > tier.begin:
+                end = quantity if tier.end is None else min(quantity, tier.end)
+                total += (end - tier.begin) * tier.usd
+        return total
+
+
+@dataclass(frozen=True)
+class Product:
+    """
+    Attributes:
+        published: when AWS published its prices, as it writes it.
+        price: on demand; None if it has none in USD.
+    """
+
+    sku: str
+    service: str
+    published: str
+    attributes: Mapping[str, str]
+    price: Price | None
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> Product:
+        """Read a product and its terms, as GetProducts returns them.
+
+        Raises:
+            LookupError, TypeError, ArithmeticError: it has another form.
+        """
+        sku = entry["product"]["sku"]
+        offers = entry["terms"].get("OnDemand", {}).values()
+        dimensions = [dimension for offer in offers for dimension in offer["priceDimensions"].values()]
+        price = None
+        if dimensions and all("USD" in dimension["pricePerUnit"] for dimension in dimensions):
+            tiers = sorted(map(_tier, dimensions), key=lambda tier: tier.begin)
+            price = Price(sku, dimensions[0]["unit"], tuple(tiers), dimensions[0]["description"])
+        return cls(sku, entry["serviceCode"], entry["publicationDate"], entry["product"]["attributes"], price)
+
+
+@dataclass(frozen=True)
+class PriceList:
+    products: tuple[Product, ...]
+
+    @classmethod
+    def of_answers(cls, entries: Iterable[Mapping[str, Any]]) -> PriceList:
+        """The products that GetProducts returned, each as decoded JSON."""
+        return cls(tuple(map(Product.of, entries)))
+
+    @property
+    def published(self) -> str | None:
+        """The publication date of the oldest price; None without prices."""
+        return min((product.published for product in self.products), default=None)
+
+    def price(self, usage: UsageType, region: str) -> Price:
+        """The on-demand price of a usage type.
+
+        Raises:
+            NoPrice: no product or several have this usage type in the region, or its price is not in USD.
+        """
+        products = {  # by SKU: the answers to two questions may have the same product
+            product.sku: product
+            for product in self.products
+            if product.service == usage.service and usage.is_of(product.attributes, region)
+        }
+        if len(products) != 1:
+            skus = ", ".join(sorted(products)) or "none"
+            raise NoPrice(f"{usage}: the price list must have one product in {region}, and it has {skus}.")
+        (product,) = products.values()
+        if (price := product.price) is None:
+            raise NoPrice(f"{usage}: product {product.sku} has no on-demand price in USD.")
+        return price
+
+
+def _tier(dimension: Mapping[str, Any]) -> Tier:
+    end = dimension.get("endRange", "Inf")
+    return Tier(
+        Decimal(dimension.get("beginRange") or 0),
+        None if end == "Inf" else Decimal(end),
+        Decimal(dimension["pricePerUnit"]["USD"]),
+    )

@@ -1,0 +1,136 @@
+"""What an endpoint of each mode is billed for, at each end of its scaling range."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from infra.cost.estimate import Estimate, Sizes, Traffic, estimate
+from infra.cost.limit import CostLimitExceeded, check, summary
+from infra.cost.price_list import PriceList
+from infra.settings.stack import Settings
+from tests.infra.cost.products import PRODUCTS
+from tests.infra.settings.config import VALID, settings
+
+PRICES = PriceList.of_answers(PRODUCTS)
+MODEL = {"artifact": "artifacts/a.tar.gz"}
+TRAFFIC = Traffic(requests=Decimal(1_000_000), seconds=Decimal("0.1"), bytes_in=Decimal(2000), bytes_out=Decimal(500))
+
+
+def stack(*, monthly_limit: float | None = None, **endpoint: Any) -> Settings:
+    cost = {} if monthly_limit is None else {"triton-sagemaker:cost": {"monthlyLimit": monthly_limit}}
+    return settings({**VALID, "triton-sagemaker:endpoints": {"e": {"model": MODEL, **endpoint}}, **cost})
+
+
+def priced(of: Settings, traffic: Traffic | None = None) -> Estimate:
+    return estimate(of, PRICES, {"e": traffic} if traffic else {})
+
+
+def items(result: Estimate) -> dict[str, Sizes]:
+    return {entry.item.what: entry.usd for entry in result.items}
+
+
+def same(usd: str) -> Sizes:
+    return Sizes.of(usd, usd, usd)
+
+
+def test_a_fleet_is_billed_by_the_hour_at_each_size() -> None:
+    """The calculation of docs/cost.md: 730 h x 0.365 $ x 2, 3 and 10 instances."""
+    result = priced(
+        stack(
+            instanceType="ml.r5.xlarge",
+            initialInstanceCount=3,
+            autoscaling={"min": 2, "max": 10},
+            volumeSizeGb=50,
+            alarms={"errorRatePercent": 5, "p99ModelLatencyMilliseconds": 500},
+        )
+    )
+    assert items(result) == {
+        "instances ml.r5.xlarge": Sizes.of("532.90", "799.35", "2664.50"),
+        "volumes": Sizes.of("16.80", "25.20", "84.00"),
+        "alarms": same("0.60"),
+    }
+    assert result.total == Sizes.of("550.30", "825.15", "2749.10")
+    assert [entry.what for entry in result.unpriced] == ["data of requests and answers"]
+
+
+def test_an_asynchronous_fleet_has_its_own_price_and_may_be_empty() -> None:
+    result = priced(stack(instanceType="ml.c5.xlarge", asynchronous={}))
+    assert items(result) == {"instances ml.c5.xlarge": same("186.88")}
+    assert "results in S3" in [entry.what for entry in result.unpriced]
+
+
+def test_serverless_is_billed_by_provisioned_concurrency_and_by_duration() -> None:
+    serverless = {"memoryMb": 4096, "maxConcurrency": 10}
+    on_demand = priced(stack(serverless=serverless), TRAFFIC)
+    assert items(on_demand)["duration of requests"] == same("9.6")
+    warm = priced(stack(serverless=serverless | {"autoscaling": {"min": 1, "max": 5}}), TRAFFIC)
+    assert items(warm)["provisioned concurrency"] == Sizes.of("31.536", "31.536", "157.68")
+    assert items(warm)["duration of requests"] == same("4.8")
+
+
+def test_requests_are_billed_by_their_bytes() -> None:
+    result = priced(stack(instanceType="ml.c5.xlarge"), TRAFFIC)
+    assert {what: usd.initial for what, usd in items(result).items() if "data" in what} == {
+        "data in": Decimal("0.032"),
+        "data out": Decimal("0.0085"),
+    }
+
+
+def test_batch_is_billed_by_its_jobs_only() -> None:
+    result = priced(stack(batch={}))
+    assert items(result) == {}
+    assert [entry.what for entry in result.unpriced] == ["jobs on ml.c5.xlarge", "results in S3"]
+    assert result.without_price == []
+
+
+def test_a_fleet_without_a_price_is_listed() -> None:
+    result = priced(stack(instanceType="ml.c5.2xlarge"))
+    assert [entry.what for entry in result.without_price] == ["instances ml.c5.2xlarge"]
+
+
+@pytest.mark.parametrize(("limit", "warns"), [(2664.50, True), (2665, True), (3331, False), (10_000, False)])
+def test_a_limit_is_compared_with_the_largest_fleets(limit: float, warns: bool) -> None:
+    of = stack(monthly_limit=limit, instanceType="ml.r5.xlarge", autoscaling={"min": 2, "max": 10})
+    assert bool(check(of, priced(of), "x")) == warns
+
+
+def test_more_than_the_limit_is_refused_with_the_endpoints_by_cost() -> None:
+    of = stack(monthly_limit=2664, instanceType="ml.r5.xlarge", autoscaling={"min": 2, "max": 10})
+    with pytest.raises(CostLimitExceeded) as refused:
+        check(of, priced(of), "x")
+    assert "$2,664.50" in str(refused.value)
+    assert "endpoints.e.autoscaling" in str(refused.value)
+
+
+def test_a_limit_without_prices_is_refused() -> None:
+    of = stack(monthly_limit=10_000, instanceType="ml.c5.2xlarge")
+    with pytest.raises(CostLimitExceeded, match=r"instances ml\.c5\.2xlarge"):
+        check(of, priced(of), "x")
+
+
+def test_the_preview_has_a_line_for_each_endpoint_and_one_for_all() -> None:
+    of = stack(instanceType="ml.r5.xlarge", autoscaling={"min": 2, "max": 10})
+    lines = [*summary(of, priced(of), "x")]
+    assert lines[0].startswith("e: $532.90 ($532.90 to $2,664.50) a month")
+    assert "2026-11-20" in lines[-1]
+    (line,) = summary(of, estimate(of, PriceList(()), {}), "x")
+    assert "cost update-prices -s x" in line
+
+
+@pytest.mark.parametrize(
+    ("release", "seconds"),
+    [
+        ({"strategy": "canary", "percent": 10, "bakeSeconds": 600}, [2 * 2280, 10 * 2280]),
+        ({"strategy": "rolling", "percent": 50, "intervalSeconds": 300}, [1 * 2640, 5 * 2640]),
+    ],
+)
+def test_a_release_adds_a_second_fleet_or_a_batch(release: dict[str, Any], seconds: list[int]) -> None:
+    """Instances answer after at most 960 s. A canary then has two bakes of 600 s and two shifts of 60 s; a rolling
+    update has two batches, each with its own start, shift and interval."""
+    of = stack(instanceType="ml.c5.xlarge", autoscaling={"min": 2, "max": 10}, release=release)
+    (added,) = priced(of).releases
+    quantity = added.item.quantity
+    assert [round(hours * 3600) for hours in (quantity.smallest, quantity.largest)] == seconds

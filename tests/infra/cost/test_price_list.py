@@ -1,0 +1,61 @@
+"""A price is that of exactly one product of the usage type and the region."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from infra.cost import usage
+from infra.cost.price_list import NoPrice, PriceList, UsageType
+from tests.infra.cost.products import PRODUCTS, PUBLISHED, REGION, flat
+
+PRICES = PriceList.of_answers(PRODUCTS)
+
+
+@pytest.mark.parametrize(
+    ("billed", "usd"),
+    [
+        (usage.instances(usage.HOSTING, "ml.c5.xlarge"), "0.2570000000"),
+        (usage.instances(usage.BATCH, "ml.c5.xlarge"), "0.2580000000"),
+        (usage.serverless(4096), "0.0000960000"),
+    ],
+)
+def test_a_usage_type_has_its_own_price(billed: UsageType, usd: str) -> None:
+    assert PRICES.price(billed, REGION).usd(Decimal(1)) == Decimal(usd)
+    assert PRICES.published == PUBLISHED
+
+
+def test_a_region_without_prefix_is_found_too() -> None:
+    prices = PriceList.of_answers([flat("Host:ml.c5.xlarge", "0.2", region="us-east-1")])
+    assert prices.price(usage.instances(usage.HOSTING, "ml.c5.xlarge"), "us-east-1").tiers[0].usd == Decimal("0.2")
+
+
+@pytest.mark.parametrize(
+    ("quantity", "usd"), [(0, "0"), (1, "0.025"), (51_200, "1280"), (51_300, "1282.4"), (512_001, "12339.223")]
+)
+def test_a_tier_applies_to_its_part_of_the_quantity(quantity: int, usd: str) -> None:
+    assert PRICES.price(usage.STORAGE_S3, REGION).usd(Decimal(quantity)) == Decimal(usd)
+
+
+def test_several_products_are_an_error_that_names_them() -> None:
+    twice = [flat("APN1-Host:ml.c5.xlarge", "1", sku="A"), flat("APN1-Host:ml.c5.xlarge", "2", sku="B")]
+    with pytest.raises(NoPrice, match="A, B"):
+        PriceList.of_answers(twice).price(usage.instances(usage.HOSTING, "ml.c5.xlarge"), REGION)
+
+
+@pytest.mark.parametrize(
+    "billed", [usage.instances(usage.HOSTING, "ml.c5.2xlarge"), usage.instances(usage.ASYNCHRONOUS, "ml.r5.xlarge")]
+)
+def test_no_product_is_an_error(billed: UsageType) -> None:
+    with pytest.raises(NoPrice, match="none"):
+        PRICES.price(billed, REGION)
+
+
+def test_a_price_in_another_currency_is_an_error() -> None:
+    foreign = flat("CNN1-Host:ml.c5.xlarge", "1", region="cn-north-1")
+    for offer in foreign["terms"]["OnDemand"].values():
+        for dimension in offer["priceDimensions"].values():
+            dimension["pricePerUnit"] = {"CNY": "1"}
+    with pytest.raises(NoPrice, match="USD"):
+        PriceList.of_answers([foreign]).price(usage.instances(usage.HOSTING, "ml.c5.xlarge"), "cn-north-1")
