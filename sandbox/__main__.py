@@ -47,7 +47,7 @@ def up(stack: StackName = "dev", speed: Speed = rehearsal.SPEED) -> None:
     if aws.triton:
         say(f"No Triton runs here: {aws.triton}. Endpoints exist, but nothing answers for them.")
     endpoints = chosen.outputs().get("endpoints") or {}
-    answers = [asking.ask(sandbox, endpoint["arn"]) for endpoint in endpoints.values()]
+    answers = [asking.ask(sandbox, endpoint["arn"]) for endpoint in endpoints.values() if "arn" in endpoint]
     if answers:
         console.print(asking.table(answers, console))
     done = f"{stack}: nothing changed" if update.unchanged else f"{stack}: deployed"

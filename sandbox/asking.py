@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import re
-import tempfile
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 from urllib.parse import urlparse
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.config import Config
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from infra.errors import UserError
+from infra.invocation.answer import InvocationFailed
+from infra.invocation.endpoint import LiveEndpoint
+from infra.invocation.invoker import Invoker
+from infra.invocation.message import InferenceRequest
+from infra.invocation.request_source import files_of_artifact
 from infra.triton.model_files import UnsupportedModel
-from infra.triton.sample_request import SampleRequest, request_for_artifact
-from sandbox.home import Sandbox
+from infra.triton.sample_request import request_for_files
+from sandbox.home import Sandbox, SandboxError
 
-DEFAULT_MODEL = "SAGEMAKER_TRITON_DEFAULT_MODEL_NAME"
-ANSWER_SECONDS = 70
-"""InvokeEndpoint answers within 60 s, or with an error."""
-
-_OF_MODEL = re.compile(r"^Failed to process the request\(s\) for model '[^']*', message: ")
-_FRAME = re.compile(r"([^/\s]+)\((\d+)\): ")
-"""How Triton's Python backend reports an exception: these words come before it, and its place after it."""
+ANSWER_SECONDS = 120
+"""An asynchronous endpoint without instances needs some to answer."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +40,7 @@ class Asked:
 
     endpoint: str
     status: str
+    mode: str
     image: str
     artifact: str
     request: str
@@ -55,61 +52,34 @@ class Asked:
 def ask(sandbox: Sandbox, arn: str) -> Asked:
     """Send the endpoint a sample request of its model; an unsupported model is not an error."""
     region, name = arn.split(":")[3], arn.rpartition("/")[2]
-    endpoint, container = serving(sandbox.client("sagemaker", region), name)
 
-    def asked(request: str, answer: str, seconds: float | None = None, problem: str | None = None) -> Asked:
-        image, artifact = container["Image"].rpartition("@")[2], container["ModelDataUrl"]
-        return Asked(name, endpoint["EndpointStatus"], image, artifact, request, answer, seconds, problem)
+    def client(service: str, config: Config | None = None) -> Any:
+        return sandbox.client(service, region, config)
 
+    live = LiveEndpoint.read(client("sagemaker"), name)
+    if live is None:
+        raise SandboxError(f"endpoint {name} does not exist in {region}")
+    invoker = Invoker(client, live)
+    model = invoker.model()
+    image = model.container["Image"].rpartition("@")[2]
+    asked = partial(Asked, name, live.status, live.mode, image, str(model.artifact))
     try:
-        request = sample_request(sandbox.client("s3", region), container)
+        request = request_for_files(files_of_artifact(client("s3"), model))
     except UnsupportedModel as reason:
         return asked("none", f"cannot be asked: {reason}")
     if sandbox.running().triton:
         return asked(request.text, "no Triton runs here")
-    client = sandbox.client("sagemaker-runtime", region, retries={"total_max_attempts": 1}, read_timeout=ANSWER_SECONDS)
-    started = time.perf_counter()
     try:
-        response = client.invoke_endpoint(EndpointName=name, ContentType=request.content_type, Body=request.body)
-        body = response["Body"].read()
-    except (BotoCoreError, ClientError) as error:
-        words = why(error)
+        answer = invoker.ask(InferenceRequest.parse(request.body, name), lambda _: None, ANSWER_SECONDS)
+    except UserError as error:
+        words = error.reason if isinstance(error, InvocationFailed) else str(error)
         return asked(request.text, words, problem=f"did not answer: {words}")
-    seconds = time.perf_counter() - started
     try:
-        missing = ", ".join(request.missing(body))
+        missing = ", ".join(request.missing(answer.body))
         problem = f"answered without {missing}, which its config.pbtxt promises" if missing else None
-        return asked(request.text, request.answer(body) or "nothing", seconds, problem)
+        return asked(request.text, request.answer(answer.body) or "nothing", answer.seconds, problem)
     except ValueError as error:
-        return asked(request.text, str(error), seconds, f"did not answer: {error}")
-
-
-def why(error: BotoCoreError | ClientError) -> str:
-    """The container's own words where it has answered with an error, in a line: `ValueError: boom (model.py:9)`."""
-    answer = error.response.get("OriginalMessage") if isinstance(error, ClientError) else None
-    text = str(answer or error)
-    with contextlib.suppress(KeyError, TypeError, ValueError):
-        text = str(json.loads(text)["error"])
-    message, _, traceback = _OF_MODEL.sub("", text).partition("\n\nAt:\n")
-    place = _FRAME.search(traceback)
-    return " ".join(message.split()) + (f" ({place[1]}:{place[2]})" if place else "")
-
-
-def serving(client: Any, endpoint: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """The endpoint's description, and the container of its first variant."""
-    description = client.describe_endpoint(EndpointName=endpoint)
-    configuration = client.describe_endpoint_config(EndpointConfigName=description["EndpointConfigName"])
-    model = client.describe_model(ModelName=configuration["ProductionVariants"][0]["ModelName"])
-    return description, model["PrimaryContainer"]
-
-
-def sample_request(s3: Any, container: Mapping[str, Any]) -> SampleRequest:
-    """A sample request for the model in the container's artifact; `UnsupportedModel` says why there is none."""
-    address = urlparse(container["ModelDataUrl"])
-    with tempfile.TemporaryDirectory() as directory:
-        artifact = Path(directory, "model.tar.gz")
-        s3.download_file(address.netloc, address.path.lstrip("/"), str(artifact))
-        return request_for_artifact(artifact, container.get("Environment", {}).get(DEFAULT_MODEL))
+        return asked(request.text, str(error), answer.seconds, f"did not answer: {error}")
 
 
 def table(answers: Sequence[Asked], console: Console) -> Table:
@@ -135,6 +105,7 @@ def facts(asked: Asked) -> dict[str, Text]:
     return {
         "endpoint": Text(asked.endpoint),
         "status": status,
+        "mode": Text(asked.mode),
         "image": Text(image),
         "artifact": Text(short(asked.artifact)),
         "request": Text(asked.request),

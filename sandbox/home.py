@@ -160,15 +160,19 @@ class Sandbox:
         """
         return client_environment(self.running(), self.home, environment)
 
-    def client(self, service: str, region: str | None = None, **config: Any) -> Any:
-        """A boto3 client of this sandbox, whatever AWS profile, proxy or region the user has."""
+    def client(self, service: str, region: str | None = None, config: Config | None = None, **options: Any) -> Any:
+        """A boto3 client of this sandbox, whatever AWS profile, proxy or region the user has.
+
+        Args:
+            options: of botocore's `Config`, which `config` overrides.
+        """
         aws = self.running()
         nobody = {name: (None, None, default, None) for name, default in _NO_PROFILE.items()}
         session = boto3.Session(
             aws.access_key.id, aws.access_key.secret, region_name=region or aws.region,
             botocore_session=botocore.session.Session(nobody),
         )  # fmt: skip
-        return session.client(service, endpoint_url=aws.url, config=Config(proxies={}, **config))
+        return session.client(service, endpoint_url=aws.url, config=Config(proxies={}, **options).merge(config))
 
     def impose(self, **conditions: Any) -> None:
         """Set conditions of AWS, such as `timeFactor=60`; see `sandbox.aws.conditions`."""

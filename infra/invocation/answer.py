@@ -30,7 +30,15 @@ MAX_PAUSE = 10.0
 
 
 class InvocationFailed(UserError):
-    """The endpoint or its container answered with an error, or did not answer."""
+    """The endpoint or its container answered with an error, or did not answer.
+
+    Attributes:
+        reason: the container's own words, in a line.
+    """
+
+    def __init__(self, endpoint: str, what: str, reason: str) -> None:
+        super().__init__(f"endpoint {endpoint}: {what}: {reason}\n  Log: {names.log_group(endpoint)}")
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -108,7 +116,7 @@ def failed(endpoint: str, error: BotoCoreError | ClientError) -> UserError:
         return refused(f"endpoint {endpoint}", error)
     if isinstance(error, ClientError):
         status = error.response.get("OriginalStatusCode")
-        happened = f"the container answered{f' with status {status}' if status else ''}: {container_words(error)}"
+        what = f"the container answered{f' with status {status}' if status else ''}"
     else:
-        happened = f"no answer: {container_words(error)}"
-    return InvocationFailed(f"endpoint {endpoint}: {happened}\n  Log: {names.log_group(endpoint)}")
+        what = "no answer"
+    return InvocationFailed(endpoint, what, container_words(error))

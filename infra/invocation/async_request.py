@@ -59,25 +59,33 @@ class AsyncRequest:
         failure = queued.get("FailureLocation")
         return cls(endpoint, S3Location.parse(queued["OutputLocation"]), S3Location.parse(failure) if failure else None)
 
-    def wait(self, s3: Any, clock: Clock) -> Answer:
+    def wait(self, s3: Any, clock: Clock, report: Callable[[str], None], limit: float = MAX_WAIT_SECONDS) -> Answer:
         """The answer, once SageMaker has written it.
+
+        Args:
+            report: called after 1, 2, 4, 8, … minutes without an answer.
+            limit: seconds to wait at most.
 
         Raises:
             InvocationFailed: the request failed; the message has the words of the container.
             AwsRequestRefused: the caller may not read the locations.
         """
-        while clock.elapsed < MAX_WAIT_SECONDS:
+        minutes = 1
+        while clock.elapsed < limit:
             if (body := _content(s3, self.output)) is not None:
                 return Answer(body, clock.elapsed)
             if self.failure and (body := _content(s3, self.failure)) is not None:
-                raise InvocationFailed(
-                    f"endpoint {self.endpoint}: the request failed: {words(body.decode(errors='replace'))}\n"
-                    f"  {self.failure}\n  Log: {names.log_group(self.endpoint)}"
+                reason = words(body.decode(errors="replace"))
+                raise InvocationFailed(self.endpoint, f"the request failed ({self.failure})", reason)
+            if clock.elapsed >= 60 * minutes:
+                report(
+                    f"endpoint {self.endpoint}: no answer after {minutes} min. The request waits for earlier ones or "
+                    "for an instance, or the execution role cannot write the answer."
                 )
+                minutes *= 2
             clock.pause()
         raise InvocationFailed(
-            f"endpoint {self.endpoint}: no answer after {MAX_WAIT_SECONDS // 3600} hours, the longest that SageMaker "
-            f"keeps and processes a request. It would be at {self.output}.\n  Log: {names.log_group(self.endpoint)}"
+            self.endpoint, f"no answer after {limit / 60:.0f} minutes", f"nothing is at {self.output}"
         )
 
     def locations(self) -> Iterator[str]:

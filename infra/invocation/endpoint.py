@@ -30,6 +30,7 @@ class LiveEndpoint:
     """
 
     name: str
+    status: str
     config_name: str
     config: Mapping[str, Any]
 
@@ -51,7 +52,7 @@ class LiveEndpoint:
             config = reader.configuration(endpoint.config_name)
         if config is None:
             raise EndpointUnavailable(f"endpoint {name}: its configuration {endpoint.config_name} was deleted")
-        return cls(name, endpoint.config_name, config)
+        return cls(name, endpoint.status, endpoint.config_name, config)
 
     @property
     def mode(self) -> Mode:

@@ -8,12 +8,11 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra import names
-from infra.aws.errors import code
 from infra.aws.mode import Mode
 from infra.aws.s3_location import S3Location
 from infra.errors import UserError
-from infra.invocation.answer import Answer, client_config, failed, invoke, invoke_patiently
-from infra.invocation.async_request import AsyncRequest
+from infra.invocation.answer import Answer, InvocationFailed, client_config, failed, invoke, invoke_patiently
+from infra.invocation.async_request import MAX_WAIT_SECONDS, AsyncRequest
 from infra.invocation.endpoint import EndpointUnavailable, LiveEndpoint, ServedModel
 from infra.invocation.message import InferenceRequest
 from infra.release.waiting import Clock
@@ -57,11 +56,12 @@ class Invoker:
         """
         return ServedModel.read(self._client("sagemaker"), self._live.variant(self._variant)["ModelName"])
 
-    def ask(self, request: InferenceRequest, report: Callable[[str], None]) -> Answer:
+    def ask(self, request: InferenceRequest, report: Callable[[str], None], limit: float = MAX_WAIT_SECONDS) -> Answer:
         """The response to a request.
 
         Args:
             report: called with each line about what the request waits for.
+            limit: seconds to wait at most for an asynchronous answer.
 
         Raises:
             InvocationFailed: the container answered with an error, or not at all.
@@ -71,22 +71,23 @@ class Invoker:
             return invoke_patiently(lambda: self._invoke(request), self._live.name, report)
         queued = self._queue(request)
         report("\n".join([f"endpoint {self._live.name} has queued the request. SageMaker writes", *queued.locations()]))
-        return queued.wait(self._client("s3"), Clock())
+        return queued.wait(self._client("s3"), Clock(), report, limit)
 
     def measured(self, request: InferenceRequest) -> str | None:
         """Send a request once; why there is no response, in a line, or None. An asynchronous request ends when its
         answer is in S3."""
         try:
             if self._live.mode is Mode.ASYNCHRONOUS:
-                self._queue(request).wait(self._client("s3"), Clock())
+                self._queue(request).wait(self._client("s3"), Clock(), lambda _: None)
             else:
                 self._invoke(request)
         except (BotoCoreError, ClientError) as error:
-            busy = code(error) if isinstance(error, ClientError) and code(error) != "ModelError" else None
-            return busy or str(failed(self._live.name, error)).partition("\n")[0]
+            problem = failed(self._live.name, error)
         except UserError as error:
-            return str(error).partition("\n")[0]
-        return None
+            problem = error
+        else:
+            return None
+        return problem.reason if isinstance(problem, InvocationFailed) else str(problem)
 
     def _invoke(self, request: InferenceRequest) -> Answer:
         return invoke(self._runtime, self._live.name, request, self._variant)

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from sandbox.asking import serving
 from sandbox.settings_files import PLACEHOLDER
 from sandbox.stacks import Stack, StackFailed
 from tests.lifecycle.account import (
@@ -63,8 +62,10 @@ def test_a_model_with_a_secret_is_encrypted_in_the_state(
     (model,) = state(stack, ":Model")
     assert "ciphertext" in str(model["inputs"]["primaryContainer"])
     assert "a-test" not in stack.export_text()
-    _, container = serving(account.client("sagemaker"), name)
-    environment = container["Environment"]
+    configuration = account.endpoint(name)["EndpointConfigName"]
+    sagemaker = account.client("sagemaker")
+    served = sagemaker.describe_endpoint_config(EndpointConfigName=configuration)["ProductionVariants"][0]["ModelName"]
+    environment = sagemaker.describe_model(ModelName=served)["PrimaryContainer"]["Environment"]
     assert environment["LICENSE_KEY"] == 'of"a-test' and environment["TOKEN"] == PLACEHOLDER
 
 

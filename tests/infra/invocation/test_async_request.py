@@ -52,6 +52,10 @@ class Later(Clock):
             self.s3.put_object(Bucket=BUCKET, Key=self.key, Body=self.body)
 
 
+def ignored(_: str) -> None:
+    """A report."""
+
+
 def test_a_small_request_is_sent_inline(s3: Any) -> None:
     call, _ = sent(s3, MAX_INLINE_BYTES)
     assert len(call["Body"]) == MAX_INLINE_BYTES
@@ -71,22 +75,30 @@ def test_a_larger_one_is_uploaded_with_its_content_type(s3: Any) -> None:
 def test_the_object_at_the_output_is_the_answer(s3: Any) -> None:
     _, request = sent(s3, 100)
     clock = Later(s3, OUTPUT, b'{"outputs": []}')
-    answer = request.wait(s3, clock)
+    answer = request.wait(s3, clock, ignored)
     assert (answer.body, answer.seconds, clock.pauses) == (b'{"outputs": []}', 15, 3)
 
 
 def test_the_object_at_the_failure_location_is_an_error_in_the_containers_words(s3: Any) -> None:
     _, request = sent(s3, 100)
-    with pytest.raises(InvocationFailed, match=r"ValueError: boom \(model.py:9\)\n  s3://.*-error.out\n  Log: /aws"):
-        request.wait(s3, Later(s3, FAILURE, RAISED.encode()))
+    with pytest.raises(InvocationFailed, match=r"-error\.out\): ValueError: boom \(model\.py:9\)\n  Log: /aws"):
+        request.wait(s3, Later(s3, FAILURE, RAISED.encode()), ignored)
 
 
 def test_the_wait_ends_when_sagemaker_has_dropped_the_request(s3: Any) -> None:
     _, request = sent(s3, 100)
     clock = Later(s3, "other", b"", step=1000)
-    with pytest.raises(InvocationFailed, match="no answer after 7 hours"):
-        request.wait(s3, clock)
+    with pytest.raises(InvocationFailed, match="no answer after 420 minutes"):
+        request.wait(s3, clock, ignored)
     assert clock.time >= MAX_WAIT_SECONDS
+
+
+def test_a_long_wait_is_reported_less_and_less_often(s3: Any) -> None:
+    _, request = sent(s3, 100)
+    lines: list[str] = []
+    with pytest.raises(InvocationFailed):
+        request.wait(s3, Later(s3, "other", b"", step=30), lines.append, limit=600)
+    assert [line.split(" after ")[1].split(".")[0] for line in lines] == ["1 min", "2 min", "4 min", "8 min"]
 
 
 def test_a_location_that_may_not_be_read_is_not_waited_for() -> None:
@@ -96,4 +108,4 @@ def test_a_location_that_may_not_be_read_is_not_waited_for() -> None:
 
     _, request = sent(None, 100)
     with pytest.raises(AwsRequestRefused, match=r"async/iris/output/1\.out: GetObject was refused: AccessDenied"):
-        request.wait(Forbidden(), Clock())
+        request.wait(Forbidden(), Clock(), ignored)
