@@ -22,6 +22,7 @@ from infra.components.execution_role import ExecutionRole, ExecutionRoleArgs
 from infra.components.image_mirror import ImageMirror, ImageMirrorArgs
 from infra.components.model import TritonModel, TritonModelArgs
 from infra.components.model_artifact import ModelArtifact, ModelArtifactArgs
+from infra.components.published_image import PublishedImage, PublishedImageArgs
 from infra.components.replacement import keep_until_replaced
 from infra.cost import limit, price_file
 from infra.cost.estimate import estimate
@@ -51,11 +52,15 @@ def deploy(stack: Stack) -> Mapping[str, Any]:
     first = _guard(names.FIRST_GUARD, settings, context, unmoved(context))
     guarded = pulumi.ResourceOptions(depends_on=[first])
     bucket = ModelBucket(names.BUCKET, ModelBucketArgs(context, settings.bucket, settings.adopt), guarded)
-    mirror = ImageMirror(names.IMAGE, ImageMirrorArgs(context, settings), guarded)
-    role = ExecutionRole(
-        names.EXECUTION_ROLE, ExecutionRoleArgs(context, settings, bucket.arn, mirror.repository_arn), guarded
+    image = (
+        ImageMirror(names.IMAGE, ImageMirrorArgs(context, settings), guarded)
+        if settings.image.mirror
+        else PublishedImage(names.IMAGE, PublishedImageArgs(context, settings), guarded)
     )
-    registered: list[pulumi.Resource] = [first, bucket, mirror, role]
+    role = ExecutionRole(
+        names.EXECUTION_ROLE, ExecutionRoleArgs(context, settings, bucket.arn, image.repository_arn), guarded
+    )
+    registered: list[pulumi.Resource] = [first, bucket, image, role]
     outputs = {}
     for name in settings.endpoints:
         artifacts = {
@@ -67,12 +72,12 @@ def deploy(stack: Stack) -> Mapping[str, Any]:
             for variant, model in stack.models[name].items()
         }
         if settings.endpoints[name].mode is Mode.BATCH:
-            model = TritonModel(name, TritonModelArgs(context, settings, artifacts, mirror.image_uri, role), guarded)
+            model = TritonModel(name, TritonModelArgs(context, settings, artifacts, image.image_uri, role), guarded)
             registered += [*artifacts.values(), model]
             served = {"model": model.model_name}
         else:
             endpoint = TritonEndpoint(
-                name, TritonEndpointArgs(context, settings, artifacts, mirror.image_uri, role, bucket.name), guarded
+                name, TritonEndpointArgs(context, settings, artifacts, image.image_uri, role, bucket.name), guarded
             )
             registered += [*artifacts.values(), endpoint]
             served = {"name": endpoint.name, "arn": endpoint.arn}
@@ -81,11 +86,11 @@ def deploy(stack: Stack) -> Mapping[str, Any]:
             **served,
             "mode": settings.endpoints[name].mode.value,
             "artifacts": {variant: artifact.url for variant, artifact in artifacts.items()},
-            "image": mirror.image_uri,
+            "image": image.image_uri,
             "invoke": invoke_command(name, settings.region, sample),
         }
     _guard(names.LAST_GUARD, settings, context, registered)
-    return {"endpoints": outputs, "bucket": bucket.name, "image": mirror.image_uri, "roleArn": role.arn}
+    return {"endpoints": outputs, "bucket": bucket.name, "image": image.image_uri, "roleArn": role.arn}
 
 
 def _announce(stack: Stack) -> None:
@@ -132,7 +137,9 @@ def _guard(
         name,
         production=settings.production,
         bucket=settings.bucket.name,
-        repository=names.repository(context.stack, context.production, settings.image.repository),
+        repository=names.repository(context.stack, context.production, settings.image.repository)
+        if settings.image.mirror
+        else "",
         endpoints={
             name: endpoint.scaled_variants
             for name, endpoint in settings.endpoints.items()

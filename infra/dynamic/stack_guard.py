@@ -107,9 +107,11 @@ def losses(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]
         after: its new ones.
     """
     # a stack that leaves production may replace bucket and repository: they are registered without protection
+    if after["production"] and before["repository"] and not after["repository"]:
+        yield f"The repository {before['repository']} is no longer in the stack; it stays in the account."
     for kind in ("bucket", "repository") if after["production"] else ():
         old, new = (props[kind] or "with a generated name" for props in (before, after))
-        if old != new:
+        if old != new and (kind == "bucket" or (before[kind] and after[kind])):
             yield f"The {kind} {old} is replaced by the {kind} {new}; the old one stays in the account."
     for name, scaled in before["endpoints"].items():
         if name not in after["endpoints"]:
@@ -136,7 +138,7 @@ class StackGuard(Resource, module="infra", name="StackGuard"):
     Args:
         production: whether the stack is in production.
         bucket: the bucket's name; None if Pulumi chooses one.
-        repository: the repository's name.
+        repository: the repository's name; empty if the image is used in place.
         endpoints: by endpoint, the variants with autoscaling.
         mode_of: by the name in the settings, how an endpoint or a Model for batch transform serves.
     """

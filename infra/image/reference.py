@@ -81,6 +81,11 @@ class ImageReference:
         """The tag of a copy: the image's own, or one made of its digest."""
         return self.tag or (self.digest or "").replace(":", "-")[:19]
 
+    def repository_arn(self, partition: str) -> str:
+        """The ARN of a repository in ECR."""
+        assert self.ecr is not None
+        return f"arn:{partition}:ecr:{self.ecr.region}:{self.ecr.account}:repository/{self.repository}"
+
     def at(self, digest: str) -> ImageReference:
         """The same repository's image by digest alone, which never changes."""
         return replace(self, tag=None, digest=digest)

@@ -74,11 +74,11 @@ def read_models(bucket_arn: str) -> Policy:
     )
 
 
-def pull_image(repository_arn: str) -> Policy:
-    """Pull from the stack's repository. GetAuthorizationToken accepts no resource."""
+def pull_image(repository_arns: str | Sequence[str]) -> Policy:
+    """Pull from the stack's repository, or from those of the publisher. GetAuthorizationToken accepts no resource."""
     pull = "BatchCheckLayerAvailability BatchGetImage GetDownloadUrlForLayer"
     return policy(
-        allow("PullImage", "ecr", pull, repository_arn), allow("LogInToEcr", "ecr", "GetAuthorizationToken", "*")
+        allow("PullImage", "ecr", pull, repository_arns), allow("LogInToEcr", "ecr", "GetAuthorizationToken", "*")
     )
 
 
@@ -230,13 +230,13 @@ def via_s3(region: str) -> dict[str, dict[str, str]]:
 
 
 def documents(
-    settings: Settings, partition: str, account_id: str, bucket_arn: str, repository_arn: str
+    settings: Settings, partition: str, account_id: str, bucket_arn: str, repository_arns: str | Sequence[str]
 ) -> Mapping[str, Policy]:
     """The inline policies of the execution role by their purpose."""
     region = settings.region
     by_purpose = {
         "models": read_models(bucket_arn),
-        "image": pull_image(repository_arn),
+        "image": pull_image(repository_arns),
         "logs-and-metrics": write_logs_and_metrics(
             partition, region, account_id, settings.served_endpoints, bool(settings.batch)
         ),

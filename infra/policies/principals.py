@@ -67,13 +67,14 @@ class StackNames:
         return self.arn("ecr", f"repository/{repository}")
 
     @property
+    def pulled_arns(self) -> list[str]:
+        """The ECR repositories that SageMaker may pull the image from."""
+        return [self.repository_arn] if self.settings.image.mirror else self.image_arns
+
+    @property
     def image_arns(self) -> list[str]:
-        """The ECR repositories that the image is mirrored from; none for another registry."""
-        return [
-            f"arn:{self.partition}:ecr:{image.ecr.region}:{image.ecr.account}:repository/{image.repository}"
-            for image in self.settings.image_sources
-            if image.ecr
-        ]
+        """The ECR repositories that publish the image; none for another registry."""
+        return [image.repository_arn(self.partition) for image in self.settings.image_sources if image.ecr]
 
     @property
     def role_arns(self) -> list[str]:
@@ -190,7 +191,7 @@ def execution_role(stack: StackNames) -> list[Policy]:
     """For the serving containers: the policies of a role that is created outside the stack (`role.arn`), and the least
     that a permissions boundary must allow."""
     documents = execution.documents(
-        stack.settings, stack.partition, stack.account_id, stack.bucket_arn, stack.repository_arn
+        stack.settings, stack.partition, stack.account_id, stack.bucket_arn, stack.pulled_arns
     )
     return managed_policies(statement for document in documents.values() for statement in document["Statement"])
 
@@ -218,10 +219,11 @@ def _storage(stack: StackNames) -> Iterator[Statement]:
         "GetLifecyclePolicy PutLifecyclePolicy DeleteLifecyclePolicy ListTagsForResource TagResource UntagResource "
         "BatchCheckLayerAvailability BatchGetImage InitiateLayerUpload UploadLayerPart CompleteLayerUpload PutImage"
     )
-    yield allow("Repository", "ecr", keep_repository, stack.repository_arn)
-    yield allow("RegistryToken", "ecr", "GetAuthorizationToken", "*")  # it accepts no resource
+    if stack.settings.image.mirror:
+        yield allow("Repository", "ecr", keep_repository, stack.repository_arn)
+        yield allow("RegistryToken", "ecr", "GetAuthorizationToken", "*")  # it accepts no resource
     if stack.image_arns:
-        yield allow("MirroredImage", "ecr", "BatchGetImage GetDownloadUrlForLayer", stack.image_arns)
+        yield allow("PublishedImage", "ecr", "BatchGetImage GetDownloadUrlForLayer", stack.image_arns)
 
 
 def _artifact_key(stack: StackNames) -> Iterator[Statement]:

@@ -62,6 +62,16 @@ class ImageSettings(Section):
         source="github.com/distribution/reference, the grammar of image references",
         effect=Effect.NEW_RELEASE,
     )
+    mirror: bool = setting(
+        "Whether to copy the image to the account's own ECR. If false, SageMaker pulls it from its publisher's "
+        "repository, by digest; image.source must be in the Amazon ECR of the stack's region. The endpoints stop "
+        "scaling out if the publisher removes the image. If it becomes false, the repository is deleted with its "
+        "images; in production it is kept, and the change requires `pulumi up --ignore-protect`.",
+        default=True,
+        example=False,
+        source="SageMaker API ContainerDefinition: the image must be in the region of the endpoint",
+        effect=Effect.NEW_RELEASE,
+    )
     repository: _RepositoryName | None = setting(
         "Name of the ECR repository: lowercase letters and digits, separated by . _ - or /. Default: "
         "sagemaker-tritonserver in production, sagemaker-tritonserver-<stack> elsewhere. A new name creates and fills "
@@ -90,6 +100,20 @@ class ImageSettings(Section):
     def triton(self) -> TritonVersion | None:
         """The version of Triton, where the tag names it."""
         return TritonVersion.parse(self.tag)
+
+    @rule("mirror")
+    def repository_without_mirror(self) -> str | None:
+        for key in ("repository", "untagged_image_expiration_days") if not self.mirror else ():
+            if key in self.model_fields_set:
+                name = "repository" if key == "repository" else "untaggedImageExpirationDays"
+                return f"cannot be combined with {name}, which sets the repository of the copy. Remove one of them."
+        return None
+
+    @rule("mirror")
+    def in_place_without_ecr(self) -> str | None:
+        if not self.mirror and self.source is not None and ImageReference.parse(self.source).ecr is None:
+            return f"must be true for {self.source}, because SageMaker pulls images only from Amazon ECR. Remove it."
+        return None
 
     @rule("source")
     def source_with_version(self) -> str | None:

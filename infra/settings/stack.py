@@ -10,6 +10,7 @@ from infra.aws.mode import Mode
 from infra.diagnostics.messages import command_to_encrypt
 from infra.diagnostics.problem import Location, key_of
 from infra.image.aws_images import release_warning
+from infra.image.reference import ImageReference
 from infra.names import variant_resource
 from infra.policies.execution import fit_in_role
 from infra.settings import environment
@@ -92,6 +93,20 @@ class Settings(StackModes):
             _ = self.image_sources
         except ValueError as error:
             return f"{error} Use one of these, or mirror another image with image.source."
+        return None
+
+    @rule("image.mirror")
+    def in_place_in_other_region(self) -> str | None:
+        """SageMaker API ContainerDefinition: the image must be in the region of the endpoint."""
+        ecr = ImageReference.parse(self.image.source).ecr if self.image.source and not self.image.mirror else None
+        if ecr is not None and ecr.region != self.region:
+            return f"must be true for an image in {ecr.region}, because the stack is in {self.region}. Remove it."
+        return None
+
+    @rule("adopt.repository")
+    def adopted_repository_without_mirror(self) -> str | None:
+        if self.adopt.repository and not self.image.mirror:
+            return "cannot be combined with image.mirror: false, which has no repository. Remove one of them."
         return None
 
     @rule("bucket.kmsKeyArn")

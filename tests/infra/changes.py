@@ -72,6 +72,7 @@ CHANGES: dict[str, Any] = {
     "bucket.abortIncompleteMultipartUploadDays": ({}, 2),
     "image.version": ({}, "23.08-py3"),
     "image.source": ({"image": {"source": "nvcr.io/nvidia/tritonserver:24.05-py3"}}, "ghcr.io/x/triton:24.05-py3"),
+    "image.mirror": ({}, False),
     "image.repository": ({}, "triton"),
     "image.untaggedImageExpirationDays": ({}, 30),
     "role.name": ({}, "triton"),

@@ -33,6 +33,9 @@ class _Account(mocks.Mocks):
                 computed["repositoryUrl"] = f"{ACCOUNT}.dkr.ecr.ap-northeast-1.amazonaws.com/{name}"
             case "MirroredImage":
                 computed["digest"] = "sha256:" + "0" * 64
+            case "ResolvedImage":
+                source = args.inputs["sources"][0]
+                computed |= {"uri": f"{source.partition(':')[0]}@sha256:{'0' * 64}", "source": source}
             case "Stash":
                 computed["output"] = args.inputs["input"]
             case "ReleasedArtifact":

@@ -25,7 +25,7 @@ from tests.infra.changes import (
 from tests.infra.cost.products import PRODUCTS
 from tests.infra.mock_runtime import ROOT, Deployment, Registered
 
-RELEASED = {"Model", "EndpointConfiguration", "MirroredImage", "ReleasedArtifact", "PackedModel"}
+RELEASED = {"Model", "EndpointConfiguration", "MirroredImage", "ResolvedImage", "ReleasedArtifact", "PackedModel"}
 NAMES = {"Bucket": "bucket", "Repository": "name", "Role": "name"}
 BESIDE_THE_FLEET = {"LogGroup", "MetricAlarm", "Target", "Policy"}
 

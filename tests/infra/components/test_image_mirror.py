@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -55,3 +56,22 @@ def test_untagged_images_and_the_oldest_replaced_ones_expire() -> None:
     )
     assert (replaced["tagPrefixList"], replaced["countType"]) == (["replaced-"], "imageCountMoreThan")
     assert replaced["countNumber"] == MAX_REPLACED
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_an_image_in_place_is_named_by_digest_and_no_repository_is_created(stack: str) -> None:
+    deployment = changed(stack, image={"version": "23.10-py3", "mirror": False})
+    kinds = {resource.type.split(":")[-1] for resource in deployment.resources}
+    assert {"PublishedImage", "ResolvedImage"} <= kinds
+    assert not {"Repository", "LifecyclePolicy", "MirroredImage", "ImageMirror"} & kinds
+    container = deployment.one("sagemaker/model:Model").inputs["primaryContainer"]
+    publisher = "941853720454.dkr.ecr.ap-northeast-1.amazonaws.com/sagemaker-tritonserver"
+    assert container["image"] == f"{publisher}@sha256:{'0' * 64}"
+
+
+def test_the_role_pulls_from_the_publisher_alone() -> None:
+    deployment = changed("prod", image={"version": "23.10-py3", "mirror": False})
+    document = json.loads(deployment.one(":RolePolicy", "execution-role-image").inputs["policy"])
+    assert document["Statement"][0]["Resource"] == (
+        "arn:aws:ecr:ap-northeast-1:941853720454:repository/sagemaker-tritonserver"
+    )

@@ -13,7 +13,7 @@ import pytest
 
 from infra.dynamic.engine import Tenths
 from infra.release.failure import ReleaseFailed
-from tests.infra.mock_runtime import ROOT, run
+from tests.infra.mock_runtime import ROOT, changed, run
 
 PROVIDER = """
 import time
@@ -58,7 +58,8 @@ def test_an_error_is_printed_without_the_path_of_its_module() -> None:
 def test_the_path_of_each_provider_is_the_one_in_the_state_of_every_stack() -> None:
     """Pulumi pickles a dynamic provider by reference: under another path, no stack could refresh or destroy what it
     deployed. Keep the old path importable if a provider has to move."""
-    states = [resource.inputs["__provider"] for stack in ("dev", "prod") for resource in run(stack).resources
+    stacks = [run("dev"), run("prod"), changed("dev", image={"mirror": False})]
+    states = [resource.inputs["__provider"] for stack in stacks for resource in stack.resources
               if resource.type.startswith("pulumi-python:")]  # fmt: skip
     providers = {type(pickle.loads(base64.b64decode(state))) for state in states}
     assert {f"{provider.__module__}:{provider.__qualname__}" for provider in providers} == {
@@ -67,5 +68,6 @@ def test_the_path_of_each_provider_is_the_one_in_the_state_of_every_stack() -> N
         "infra.dynamic.mirrored_image:MirroredImageProvider",
         "infra.dynamic.packed_model:PackedModelProvider",
         "infra.dynamic.released_artifact:ReleasedArtifactProvider",
+        "infra.dynamic.resolved_image:ResolvedImageProvider",
         "infra.dynamic.stack_guard:StackGuardProvider",
     }

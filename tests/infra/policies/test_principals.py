@@ -439,3 +439,12 @@ def test_the_execution_roles_documents_are_for_a_role_outside_the_stack() -> Non
     assert may(documents, "s3:GetObject", f"{bucket}/models/sagemaker-endpoint/x.tar.gz")
     assert not may(documents, "s3:GetObject", f"{bucket}/artifacts/x.tar.gz")
     assert not may(documents, "sagemaker:DescribeModel", arn("sagemaker", "model/sagemaker-endpoint-1a2b3c4"))
+
+
+def test_an_image_in_place_requires_no_repository() -> None:
+    documents = principals.deployer(names(image={"version": "23.10-py3", "mirror": False}))
+    repository = arn("ecr", "repository/sagemaker-tritonserver")
+    publisher = "arn:aws:ecr:ap-northeast-1:941853720454:repository/sagemaker-tritonserver"
+    assert not may(documents, "ecr:PutImage", repository)
+    assert not may(documents, "ecr:GetAuthorizationToken", "*")
+    assert may(documents, "ecr:BatchGetImage", publisher) and may(documents, "ecr:GetDownloadUrlForLayer", publisher)
