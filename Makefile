@@ -42,8 +42,8 @@ status: ready ## what runs in the sandbox
 	@$(RUN) sandbox status
 
 .PHONY: check
-check: $(VENV)/installed lint ## lint, types and unit tests: a minute, to run before each commit
-	@$(RUN) pytest -q -n 2 --ignore tests/infra/editor tests/infra
+check: $(VENV)/installed lint ## lint, types and the unit tests that start no server: a minute, to run before each commit
+	@$(RUN) pytest -q -n 2 -m "not (soak or triton)" --ignore tests/infra/editor tests/infra
 
 # Three workers on two cores: what asks the sandbox waits for a good part of its time.
 .PHONY: test

@@ -1,10 +1,18 @@
-"""The order in which the workers of `make test` take up files."""
+"""The order in which the workers of `make test` take up files, and tests that need Triton."""
 
 from __future__ import annotations
 
 import pytest
 
+from infra.triton.server import unavailable
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first, so that no worker is left alone with them at the end."""
-    items.sort(key=lambda each: "lifecycle" not in each.path.parts)
+    items.sort(key=lambda item: "lifecycle" not in item.path.parts)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test that starts a Triton server where none runs."""
+    if item.get_closest_marker("triton") and (reason := unavailable()):
+        pytest.skip(reason)

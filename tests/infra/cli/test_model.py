@@ -11,12 +11,10 @@ import pytest
 from moto import mock_aws
 
 from infra.__main__ import main
-from infra.triton.server import unavailable
 from tests.infra.mock_runtime import ROOT
 from tests.infra.triton.archives import archive, member
 
 EXAMPLES = ROOT / "examples"
-needs_triton = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
 
 
 @pytest.fixture
@@ -138,13 +136,13 @@ def test_packing_into_a_directory_that_does_not_exist_is_an_error(
     assert str(tmp_path / "missing") in capsys.readouterr().err
 
 
-@needs_triton
+@pytest.mark.triton
 def test_a_model_answers_its_sample_request(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("test", EXAMPLES / "models") == 0
     assert "species=virginica" in capsys.readouterr().out
 
 
-@needs_triton
+@pytest.mark.triton
 @pytest.mark.parametrize(("model", "response"), [("preprocess", "measurements=[0.1, 0.1"), ("postprocess", "species=")])
 def test_the_python_steps_of_an_ensemble_run_alone(
     model: str, response: str, capsys: pytest.CaptureFixture[str]
@@ -153,13 +151,13 @@ def test_the_python_steps_of_an_ensemble_run_alone(
     assert response in capsys.readouterr().out
 
 
-@needs_triton
+@pytest.mark.triton
 def test_a_decoupled_model_is_loaded_and_not_asked(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("test", EXAMPLES / "text/models") == 0
     assert "no sample request" in capsys.readouterr().out
 
 
-@needs_triton
+@pytest.mark.triton
 def test_a_model_that_does_not_load_fails_with_tritons_words(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

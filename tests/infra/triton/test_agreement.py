@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.triton.server import unavailable
-
 from .corpus import CASES, Case, Files
 from .load_server import LoadServer
 
-pytestmark = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
+pytestmark = pytest.mark.triton
 
 JUDGED = [case for case in CASES if case.judged]
 QUICK = "--disable-auto-complete-config"

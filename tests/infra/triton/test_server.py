@@ -37,8 +37,6 @@ output [ { name: "y" data_type: TYPE_FP32 dims: [ 1 ] } ]
 instance_group [ { kind: KIND_CPU } ]
 """
 
-needs_triton = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
-
 
 def ask(container: TritonContainer, shape: list[int], data: list[float]) -> tuple[int, dict[str, Any]]:
     """Asks the example model; returns the status and the JSON of the answer."""
@@ -70,7 +68,7 @@ def iris(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonContainer]:
     running.server.stop(grace_seconds=0)
 
 
-@needs_triton
+@pytest.mark.triton
 @pytest.mark.parametrize(
     ("species", "measurements"),
     [
@@ -102,7 +100,7 @@ class TritonPythonModel:
 """
 
 
-@needs_triton
+@pytest.mark.triton
 @pytest.mark.parametrize("mounts", [True, False])
 def test_the_model_is_where_sagemaker_has_it_or_the_log_says_that_it_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounts: bool
@@ -122,13 +120,13 @@ def test_the_model_is_where_sagemaker_has_it_or_the_log_says_that_it_is_not(
     assert ("NOTE: the kernel allows no mounts here" in log) == (not mounts)
 
 
-@needs_triton
+@pytest.mark.triton
 def test_a_batch_gets_an_answer_for_each_flower(iris: TritonContainer) -> None:
     _, answer = ask(iris, [2, 4], [5.1, 3.5, 1.4, 0.2, 6.3, 3.3, 6.0, 2.5])
     assert answer["outputs"][0]["data"] == ["setosa", "virginica"]
 
 
-@needs_triton
+@pytest.mark.triton
 def test_a_wrong_shape_is_refused_with_the_right_one_and_the_server_stays_healthy(iris: TritonContainer) -> None:
     status, answer = ask(iris, [1, 3], [5.1, 3.5, 1.4])
     assert status == 400
@@ -136,14 +134,14 @@ def test_a_wrong_shape_is_refused_with_the_right_one_and_the_server_stays_health
     assert iris.server.ping()
 
 
-@needs_triton
+@pytest.mark.triton
 def test_an_impossible_flower_is_refused_in_the_words_of_the_model(iris: TritonContainer) -> None:
     status, answer = ask(iris, [1, 4], [0, 1, 1, 1])
     assert status >= 400
     assert "finite and above zero" in str(answer["error"])
 
 
-@needs_triton
+@pytest.mark.triton
 def test_requests_and_answers_may_be_binary(iris: TritonContainer) -> None:
     tensor = {"name": "measurements", "shape": [1, 4], "datatype": "FP32", "parameters": {"binary_data_size": 16}}
     wanted = {"name": "probabilities", "parameters": {"binary_data": True}}
@@ -157,14 +155,14 @@ def test_requests_and_answers_may_be_binary(iris: TritonContainer) -> None:
     assert struct.unpack("<3f", answer[size:])[0] > 0.9
 
 
-@needs_triton
+@pytest.mark.triton
 def test_a_header_size_beyond_the_body_is_refused(iris: TritonContainer) -> None:
     kind = "application/vnd.sagemaker-triton.binary+json;json-header-size=100"
     status, _, answer = iris.server.invoke(b"{}", {"Content-Type": kind})
     assert (status, b"inference header size should be in range" in answer) == (400, True)
 
 
-@needs_triton
+@pytest.mark.triton
 def test_the_container_has_its_own_environment_and_none_of_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,7 +176,7 @@ def test_the_container_has_its_own_environment_and_none_of_ours(
     assert "AWS_SECRET_ACCESS_KEY" not in line
 
 
-@needs_triton
+@pytest.mark.triton
 def test_a_broken_model_never_becomes_healthy_and_the_log_says_why(tmp_path: Path) -> None:
     running = TritonContainer.of(artifact(tmp_path, "import nonsense\n"), tmp_path / "container")
     running.server.start()
@@ -190,7 +188,7 @@ def test_a_broken_model_never_becomes_healthy_and_the_log_says_why(tmp_path: Pat
     running.server.stop()
 
 
-@needs_triton
+@pytest.mark.triton
 def test_a_server_that_listens_without_its_model_is_not_healthy(tmp_path: Path) -> None:
     arguments = "--disable-auto-complete-config --exit-on-error=false"
     archive = artifact(tmp_path, "import nonsense\n")
@@ -203,7 +201,7 @@ def test_a_server_that_listens_without_its_model_is_not_healthy(tmp_path: Path) 
     running.server.stop(grace_seconds=0)
 
 
-@needs_triton
+@pytest.mark.triton
 def test_the_log_is_complete_once_the_server_has_ended_however_slow_its_reader(tmp_path: Path) -> None:
     log: list[str] = []
 
@@ -217,7 +215,7 @@ def test_the_log_is_complete_once_the_server_has_ended_however_slow_its_reader(t
     assert "error: creating server" in "\n".join(log)
 
 
-@needs_triton
+@pytest.mark.triton
 def test_lines_of_the_log_arrive_while_the_model_still_loads(tmp_path: Path) -> None:
     # The model waits for the test, which answers only after the line has come.
     model = (
@@ -243,7 +241,7 @@ def test_lines_of_the_log_arrive_while_the_model_still_loads(tmp_path: Path) -> 
     assert "as planned" in "\n".join(log)
 
 
-@needs_triton
+@pytest.mark.triton
 def test_serves_own_refusal_is_raised_and_logged(tmp_path: Path) -> None:
     running = TritonContainer.of(
         artifact(tmp_path, ""), tmp_path / "container", SAGEMAKER_TRITON_DEFAULT_MODEL_NAME="other"
@@ -255,7 +253,7 @@ def test_serves_own_refusal_is_raised_and_logged(tmp_path: Path) -> None:
     running.server.stop()
 
 
-@needs_triton
+@pytest.mark.triton
 def test_stopping_unloads_the_model_and_leaves_nothing(tmp_path: Path) -> None:
     model = (
         "class TritonPythonModel:\n"
@@ -274,7 +272,7 @@ def test_stopping_unloads_the_model_and_leaves_nothing(tmp_path: Path) -> None:
     running.server.stop()
 
 
-@needs_triton
+@pytest.mark.triton
 def test_two_servers_run_side_by_side(iris: TritonContainer, tmp_path: Path) -> None:
     ModelRepository.read(EXAMPLES).pack(tmp_path / "iris.tar.gz")
     other = TritonContainer.of(tmp_path / "iris.tar.gz", tmp_path / "container")
@@ -299,7 +297,7 @@ time.sleep(600)
 """
 
 
-@needs_triton
+@pytest.mark.triton
 def test_triton_dies_with_its_parent_even_if_that_is_killed(tmp_path: Path) -> None:
     ModelRepository.read(EXAMPLES).pack(tmp_path / "iris.tar.gz")
     parent = subprocess.Popen(
