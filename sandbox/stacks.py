@@ -86,6 +86,9 @@ class Stack:
             read again at every operation.
     """
 
+    python = Path(sys.executable)
+    """The Python that providers run in."""
+
     def __init__(self, sandbox: Sandbox, name: str, config: Mapping[str, Any] | None = None) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", name):
             raise SandboxError(f"{name!r} is no name for a stack: letters, digits, '-', '_' and '.' only.")
@@ -97,7 +100,10 @@ class Stack:
     @property
     def exists(self) -> bool:
         """Whether the sandbox holds a state of this stack."""
-        return any((self.sandbox.state / ".pulumi" / "stacks").glob(f"*/{self.name}.json"))
+        return any(self._state_files())
+
+    def _state_files(self) -> Iterator[Path]:
+        return (self.sandbox.state / ".pulumi" / "stacks").glob(f"*/{self.name}.json")
 
     def require_file(self) -> Path:
         """The project's file of this stack; `SandboxError` names those that there are."""
@@ -161,9 +167,10 @@ class Stack:
         self.name = name
 
     def export(self) -> dict[str, Any]:
-        """The stack's state as `pulumi stack export` gives it."""
-        exported: dict[str, Any] = json.loads(self.export_text())
-        return exported
+        """The stack's state as `pulumi stack export` gives it, read without the engine."""
+        self._require_state()
+        stored = json.loads(next(self._state_files()).read_text())
+        return {"version": stored["version"], "deployment": stored["checkpoint"]["latest"]}
 
     def export_text(self) -> str:
         """The very text that `pulumi stack export` prints."""
@@ -222,7 +229,7 @@ class Stack:
                 **sandbox.environment(),
                 "PULUMI_BACKEND_URL": sandbox.state.as_uri(),
                 "PULUMI_CONFIG_PASSPHRASE": _PASSPHRASE,
-                "PULUMI_PYTHON_CMD": sys.executable,
+                "PULUMI_PYTHON_CMD": str(self.python),
                 "PULUMI_OPTION_IGNORE_PROTECT": str(ignore_protect).lower(),  # the Automation API has no argument
                 "PULUMI_SKIP_UPDATE_CHECK": "true",
                 "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",

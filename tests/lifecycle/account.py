@@ -78,6 +78,8 @@ class Account:
 
     sandbox: Sandbox
     directory: Path
+    python: Path
+    """The Python that starts providers."""
     names: Iterator[int] = field(default_factory=itertools.count)
     denied: list[str] = field(default_factory=list)
     """What stacks asked of AWS that their deployer's policy does not allow."""

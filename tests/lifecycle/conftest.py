@@ -9,6 +9,7 @@ import pytest
 from sandbox.home import Sandbox
 
 pytest.register_assert_rewrite("tests.lifecycle.account")  # so that what its checks compare is shown
+from tests.lifecycle import preloaded  # noqa: E402
 from tests.lifecycle.account import Account  # noqa: E402
 
 
@@ -16,7 +17,9 @@ from tests.lifecycle.account import Account  # noqa: E402
 def _sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     sandbox = Sandbox(tmp_path_factory.mktemp("sandbox") / "home")
     sandbox.start()
-    yield Account(sandbox, tmp_path_factory.mktemp("work"))
+    work = tmp_path_factory.mktemp("work")
+    with preloaded.python(work) as python:
+        yield Account(sandbox, work, python)
     sandbox.stop()
 
 

@@ -36,6 +36,7 @@ class DeployedByPolicy(Stack):
 
     def __init__(self, account: Account, name: str, config: dict[str, Any]) -> None:
         super().__init__(account.sandbox, name, config)
+        self.python = account.python
         self._account = account
         self._documents: list[Policy] = []
         self._boundary: str | None = None
