@@ -70,6 +70,7 @@ class Case:
         target: further arguments of `check_repository`.
         judged: whether Triton's core or its Python backend can judge it on a machine without GPU.
         default_model: the model that answers.
+        suite: the configurations of Triton's suite that are broken in the same way.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Case:
     target: Mapping[str, Any] = field(default_factory=dict)
     judged: bool = True
     default_model: str = "m"
+    suite: tuple[str, ...] = ()
 
 
 def python(config: str | None, name: str = "m", script: str = MODEL) -> Files:
@@ -142,17 +144,27 @@ def _configurations() -> Iterator[Case]:
             name = f"{rule['id']}: {rule['what']}"
             files = _files(base, broken), _files(base, line[1:])
             default = "flow" if base == "flow" else "m"
-            yield Case(name, rule["id"], *files, _target(rule["target"]), not rule["unjudged"], default)
+            suite = tuple((rule["suite"] or "").split())
+            yield Case(name, rule["id"], *files, _target(rule["target"]), not rule["unjudged"], default, suite)
         elif line and not line.startswith("#"):
-            rule = re.fullmatch(r"(?P<unjudged>~ )?(?P<id>[a-z-]+)(?: @(?P<target>[^:]+))?: (?P<what>.*)", line)
+            rule = re.fullmatch(
+                r"(?P<unjudged>~ )?(?P<id>[a-z-]+)(?: @(?P<target>[^:]+))?: (?P<what>[^[]+?)(?: \[(?P<suite>.+)\])?",
+                line,
+            )
             assert rule, line
 
 
 # Not judged where model.py does not exist: the Python backend waits for it for minutes.
 REPOSITORIES = (
     Case("a byte order mark", "byte-order-mark", python(f"\ufeff{PLAIN}"), python(PLAIN)),
-    Case("no backend", "backend-missing", {"m/1/weights": "", "m/config.pbtxt": TENSORS}, python(TENSORS)),
-    Case("no backend, no configuration", "backend-missing", {"m/1/weights": ""}, python(None)),
+    Case(
+        "no backend",
+        "backend-missing",
+        {"m/1/weights": "", "m/config.pbtxt": TENSORS},
+        python(TENSORS),
+        suite=("no_version",),
+    ),
+    Case("no backend, no configuration", "backend-missing", {"m/1/weights": ""}, python(None), suite=("no_delimiter",)),
     Case("no version", "version-missing", {"m/config.pbtxt": PLAIN, "m/model.py": MODEL}, python(PLAIN)),
     Case("a leading zero", "version-missing", {"m/config.pbtxt": PLAIN, "m/01/model.py": MODEL}, python(PLAIN)),
     Case("a version v1", "version-missing", {"m/config.pbtxt": PLAIN, "m/v1/model.py": MODEL}, python(PLAIN)),
@@ -187,9 +199,16 @@ REPOSITORIES = (
         },
         _files("flow", "ensemble_scheduling { [one x=a > y=b] }"),
         default_model="flow",
+        suite=("circular_dependency",),
     ),
     Case("a default model that does not exist", "default-model", python(PLAIN, "other"), python(PLAIN), judged=False),
 )
 """The repositories whose files differ, not only their configurations."""
 
 CASES = (*_configurations(), *REPOSITORIES)
+
+
+def suite() -> list[str]:
+    """The invalid configurations of Triton's suite that its core rejects whatever backends and files there are."""
+    lines = Path(__file__).with_name("suite.txt").read_text(encoding="utf-8").splitlines()
+    return [name for line in lines if not line.startswith("#") for name in line.split()]

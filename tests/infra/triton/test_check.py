@@ -12,7 +12,19 @@ from infra.triton import document
 from infra.triton.check import RULES, check_repository
 from infra.triton.listing import MAX_READ_BYTES, Listing
 from tests.infra.mock_runtime import ROOT
-from tests.infra.triton.corpus import BATCHING, CASES, COMPLETING, MODEL, PLAIN, TENSORS, Case, Files, listing, python
+from tests.infra.triton.corpus import (
+    BATCHING,
+    CASES,
+    COMPLETING,
+    MODEL,
+    PLAIN,
+    TENSORS,
+    Case,
+    Files,
+    listing,
+    python,
+    suite,
+)
 
 PARTIAL = PLAIN.replace('"y" data_type: TYPE_FP32 dims: 4', '"y"')
 TYPES = ("ml.c5.xlarge", "ml.c5.2xlarge")
@@ -81,6 +93,12 @@ def test_the_corpus_is_large_and_covers_every_rule_with_errors() -> None:
     assert len(CASES) >= 150
     without_case = {rule.id for rule in RULES if rule.severity == "error"} - {case.rule for case in CASES}
     assert without_case == {"config-at-top", "wrapping-directory", "no-model", "load-model", "shm-size"}  # below
+
+
+def test_the_corpus_states_every_invalid_configuration_of_tritons_suite() -> None:
+    stated = [name for case in CASES for name in case.suite]
+    assert sorted(stated) == sorted(suite())
+    assert len(stated) == 101
 
 
 @pytest.mark.parametrize(
