@@ -172,7 +172,10 @@ class Sandbox:
             aws.access_key.id, aws.access_key.secret, region_name=region or aws.region,
             botocore_session=botocore.session.Session(nobody),
         )  # fmt: skip
-        return session.client(service, endpoint_url=aws.url, config=Config(proxies={}, **options).merge(config))
+        options_of_client = Config(proxies={}, **options)
+        if config is not None:
+            options_of_client = options_of_client.merge(config)
+        return session.client(service, endpoint_url=aws.url, config=options_of_client)
 
     def impose(self, **conditions: Any) -> None:
         """Set conditions of AWS, such as `timeFactor=60`; see `sandbox.aws.conditions`."""

@@ -231,4 +231,9 @@ def _autoscaling(operation: str, params: dict[str, Any]) -> Iterator[Request]:
 
 
 def _sns(operation: str, params: dict[str, Any]) -> Iterator[Request]:
-    yield Request(operation, params["TopicArn"])
+    """CreateTopic with tags requires TagResource too."""
+    topic = arn("sns", params["Name"]) if operation == "CreateTopic" else ""
+    topic = params.get("TopicArn") or params.get("ResourceArn") or topic
+    yield Request(operation, topic)
+    if operation == "CreateTopic" and any(key.startswith("Tags.") for key in params):
+        yield Request("TagResource", topic)
