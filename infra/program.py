@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def deploy(stack: Stack) -> Mapping[str, Any]:
         if settings.endpoints[name].mode is Mode.BATCH:
             model = TritonModel(name, TritonModelArgs(context, settings, artifacts, image.image_uri, role), guarded)
             registered += [*artifacts.values(), model]
-            served = {"model": model.model_name}
+            served: dict[str, pulumi.Input[str]] = {"model": model.model_name}
         else:
             endpoint = TritonEndpoint(
                 name, TritonEndpointArgs(context, settings, artifacts, image.image_uri, role, bucket.name), guarded
@@ -87,7 +88,7 @@ def deploy(stack: Stack) -> Mapping[str, Any]:
             "mode": settings.endpoints[name].mode.value,
             "artifacts": {variant: artifact.url for variant, artifact in artifacts.items()},
             "image": image.image_uri,
-            "invoke": invoke_command(name, settings.region, sample),
+            **_command(name, context, settings.endpoints[name], bucket.name, sample),
         }
     _guard(names.LAST_GUARD, settings, context, registered)
     return {"endpoints": outputs, "bucket": bucket.name, "image": image.image_uri, "roleArn": role.arn}
@@ -174,12 +175,42 @@ def release_summary(settings: EndpointSettings) -> str:
     return f"a release takes {settings.release_estimate}: {strategy}, {alarms} rollback alarm{'s' * (alarms != 1)}"
 
 
-def invoke_command(endpoint: str, region: str, sample: SampleRequest | None) -> str:
-    """A command that invokes the endpoint with a sample request, or with `request.json` if there is none."""
+def _command(
+    name: str,
+    context: StackContext,
+    settings: EndpointSettings,
+    bucket: pulumi.Output[str],
+    sample: SampleRequest | None,
+) -> dict[str, pulumi.Input[str]]:
+    """The output with a command that asks the endpoint, or starts a job with the Model."""
+    if settings.mode is Mode.BATCH:
+        return {"batch": f"python -m infra batch -s {shlex.quote(context.stack)} {name} --input requests.jsonl"}
+    shown = sample.body.decode() if sample and len(sample.body) <= MAX_SHOWN_REQUEST else None
+    if settings.mode is Mode.ASYNCHRONOUS:
+        return {"invoke": bucket.apply(partial(invoke_async_command, name, context.region, shown))}
+    return {"invoke": invoke_command(name, context.region, shown)}
+
+
+def invoke_command(endpoint: str, region: str, request: str | None) -> str:
+    """A command that invokes the endpoint with a request, or with `request.json`."""
     command = (
         f"aws sagemaker-runtime invoke-endpoint --region {region} --endpoint-name {endpoint} "
         "--content-type application/json --body fileb://{} /dev/stdout"
     )
-    if sample is None or len(sample.body) > MAX_SHOWN_REQUEST:
+    if request is None:
         return command.format("request.json")
-    return f"echo {shlex.quote(sample.body.decode())} | {command.format('/dev/stdin')}"
+    return f"echo {shlex.quote(request)} | {command.format('/dev/stdin')}"
+
+
+def invoke_async_command(endpoint: str, region: str, request: str | None, bucket: str) -> str:
+    """A command that uploads a request, or `request.json`, and invokes the asynchronous endpoint with it. It prints
+    where the answer will be."""
+    location = f"s3://{bucket}/{names.async_input(endpoint)}request.json"
+    upload = f"aws s3 cp --region {region} {{}} {location}"
+    uploaded = (
+        upload.format("request.json") if request is None else f"echo {shlex.quote(request)} | {upload.format('-')}"
+    )
+    return (
+        f"{uploaded} && aws sagemaker-runtime invoke-endpoint-async --region {region} --endpoint-name {endpoint} "
+        f"--content-type application/json --input-location {location}"
+    )

@@ -54,14 +54,27 @@ _GIB: Mapping[str, float] = {
 }
 
 
+_SERVERLESS = re.compile(r"a serverless container of (\d+) MB")
+
+
+def serverless(memory_mb: int) -> str:
+    """A container without an instance, in place of an instance type."""
+    return f"a serverless container of {memory_mb} MB"
+
+
 def gpus(instance_type: str) -> int:
-    """The number of NVIDIA GPUs."""
+    """The number of NVIDIA GPUs. Serverless containers have none (SageMaker guide, Serverless Inference, Feature
+    exclusions)."""
+    if _SERVERLESS.fullmatch(instance_type):
+        return 0
     _, family, size = instance_type.split(".")
     return _GPUS[family].get(size, 1) if family in _GPUS else int(re.match(r"[gp]\d", family) is not None)
 
 
 def memory_gib(instance_type: str) -> float | None:
     """The memory in GiB; None if it is not known."""
+    if container := _SERVERLESS.fullmatch(instance_type):
+        return int(container[1]) / 1024
     _, family, size = instance_type.split(".")
     exact = _GIB.get(f"{family}.{size}")
     per_xlarge = _GIB_PER_XLARGE_OF.get(family) or _GIB_PER_XLARGE.get(family[0])

@@ -118,9 +118,9 @@ class ContainerSettings(Section):
     )
 
     @property
-    def target_instance_type(self) -> str | None:
-        """The instance type that the container runs on, if it runs on instances."""
-        return None
+    def target_instance_type(self) -> str:
+        """The instance type that the container runs on, or what it runs on instead (`hardware.serverless`)."""
+        raise NotImplementedError
 
     @property
     def readable_environment(self) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from infra.aws import hardware
 from infra.diagnostics.problem import Problem
 from infra.release.estimate import Duration
 from infra.settings.environment import ONE_MODE, ContainerSettings
@@ -181,6 +182,10 @@ class ServerlessVariant(ContainerSettings):
     def scaling(self) -> ServerlessAutoscalingSettings | None:
         """How its capacity scales."""
         return self.serverless.autoscaling
+
+    @property
+    def target_instance_type(self) -> str:
+        return hardware.serverless(self.serverless.memory_mb)
 
     @property
     def provisioned_concurrency(self) -> int | None:

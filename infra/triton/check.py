@@ -64,7 +64,7 @@ def check_repository(
     Args:
         listing: the repository on disk or in an archive.
         default_model: the model that answers; without it `serve` loads the only top directory.
-        instance_type: such as `ml.g5.xlarge`; None if it is not known.
+        instance_type: such as `ml.g5.xlarge`, or `hardware.serverless`; None if it is not known.
         environment: the container's environment variables.
         image: the tag of the image, such as `24.09-py3`; None if it is not known.
     """

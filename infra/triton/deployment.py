@@ -25,7 +25,7 @@ class Deployment:
         models: by name.
         default_model: None lets `serve` load the only top directory.
         environment: of the container.
-        instance_type: such as `ml.g5.xlarge`; None if not known.
+        instance_type: such as `ml.g5.xlarge`, or `hardware.serverless`; None if not known.
         image: the image's tag, such as `24.09-py3-cpu`; None if not known.
     """
 

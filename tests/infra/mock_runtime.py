@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from tests.infra.recorder import Deployment, Registered, record
 
-__all__ = ["ACCOUNT", "ROOT", "Deployment", "Registered", "changed", "run", "stack_file"]
+__all__ = ["ACCOUNT", "ROOT", "Deployment", "Registered", "changed", "changed_endpoint", "run", "stack_file"]
 
 ROOT = Path(__file__).parents[2]
 ACCOUNT = "123456789012"
@@ -71,6 +71,13 @@ def changed(
     for settings in config["triton-sagemaker:endpoints"].values() if endpoint else ():
         settings |= endpoint
     return run(stack, config, secret_keys)
+
+
+def changed_endpoint(stack: str, name: str, **keys: Any) -> Deployment:
+    """Run the program for a stack file with other keys of one of its endpoints."""
+    config = stack_file(stack)
+    config["triton-sagemaker:endpoints"][name] |= keys
+    return run(stack, config)
 
 
 @cache

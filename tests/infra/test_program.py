@@ -10,12 +10,12 @@ from tests.infra.cost.products import PRODUCTS
 from tests.infra.mock_runtime import Registered, changed, run, stack_file
 
 COMPONENTS = {
-    *("ModelBucket", "ImageMirror", "ExecutionRole", "ModelArtifact", "TritonEndpoint"),
+    *("ModelBucket", "ImageMirror", "ExecutionRole", "ModelArtifact", "TritonEndpoint", "TritonModel"),
     *("VariantAutoscaling", "VariantAlarms"),
 }
 TAGGED = {
     *("Bucket", "Repository", "Role", "Model", "EndpointConfiguration", "Endpoint"),
-    *("Target", "PackedModel", "ReleasedArtifact", "MetricAlarm"),
+    *("Target", "PackedModel", "ReleasedArtifact", "MetricAlarm", "Topic"),
 }
 
 
@@ -55,7 +55,7 @@ def test_dev_registers_these_resources_and_no_others() -> None:
     ]
 
 
-@pytest.mark.parametrize("stack", ["dev", "prod"])
+@pytest.mark.parametrize("stack", ["dev", "prod", "modes"])
 def test_every_resource_has_a_component_as_parent(stack: str) -> None:
     for resource in run(stack).resources:
         if kind(resource) in COMPONENTS:
@@ -64,7 +64,7 @@ def test_every_resource_has_a_component_as_parent(stack: str) -> None:
             assert resource.parent_type.startswith("triton-sagemaker:infra:"), resource.urn
 
 
-@pytest.mark.parametrize("stack", ["dev", "prod"])
+@pytest.mark.parametrize("stack", ["dev", "prod", "modes"])
 def test_everything_taggable_has_the_cost_tags(stack: str) -> None:
     tags = {key: value for key, value in stack_file(stack)["triton-sagemaker:tags"].items() if key.startswith("Cost")}
     tagged = [resource for resource in run(stack).resources if kind(resource) in TAGGED]
@@ -90,7 +90,7 @@ def test_production_protects_what_one_call_cannot_restore_and_development_nothin
     }
 
 
-@pytest.mark.parametrize("stack", ["dev", "prod"])
+@pytest.mark.parametrize("stack", ["dev", "prod", "modes"])
 def test_every_resource_depends_on_the_first_guard_and_the_last_guard_on_every_resource(stack: str) -> None:
     resources = {each.urn: each for each in run(stack).resources if not each.type.startswith("pulumi:")}
 
@@ -110,7 +110,7 @@ def test_every_resource_depends_on_the_first_guard_and_the_last_guard_on_every_r
     assert custom - {last} == {*resources[last].request.dependencies} & custom
 
 
-@pytest.mark.parametrize("stack", ["dev", "prod"])
+@pytest.mark.parametrize("stack", ["dev", "prod", "modes"])
 def test_no_dependency_of_an_endpoint_is_deleted_before_its_replacement_serves(stack: str) -> None:
     deployment = changed(stack, role={"name": "triton"})
     of_aws = [each for each in deployment.resources if each.type.startswith(("aws:", "pulumi-python:"))]
@@ -156,6 +156,22 @@ def test_the_outputs_describe_the_endpoint() -> None:
         "aws sagemaker-runtime invoke-endpoint --region ap-northeast-1 --endpoint-name sagemaker-endpoint "
         "--content-type application/json --body fileb://request.json /dev/stdout"
     )
+
+
+def test_the_outputs_have_a_command_for_each_mode() -> None:
+    endpoints = run("modes").outputs["endpoints"]
+    modes = {name.removeprefix("iris-"): endpoint["mode"] for name, endpoint in endpoints.items()}
+    assert modes == {name: name.replace("-", " ") for name in ("real-time", "asynchronous", "serverless", "batch")}
+    for name in ("iris-real-time", "iris-serverless"):
+        assert f"invoke-endpoint --region ap-northeast-1 --endpoint-name {name} " in endpoints[name]["invoke"]
+    queued = endpoints["iris-asynchronous"]["invoke"]
+    location = "s3://models-modes-1a2b3c4/async/iris-asynchronous/input/request.json"
+    assert f"aws s3 cp --region ap-northeast-1 - {location} && " in queued
+    assert "invoke-endpoint-async --region ap-northeast-1 --endpoint-name iris-asynchronous " in queued
+    assert queued.endswith(f"--input-location {location}")
+    batch = endpoints["iris-batch"]
+    assert batch["batch"] == "python -m infra batch -s modes iris-batch --input requests.jsonl"
+    assert (batch["model"], batch.keys() & {"name", "arn", "invoke"}) == ("iris-batch-1a2b3c4", set())
 
 
 def test_a_secret_in_plain_text_registers_nothing() -> None:

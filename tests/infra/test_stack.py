@@ -116,3 +116,22 @@ def test_each_variant_has_its_model_and_its_problems_their_place(tmp_path: Path)
 def test_a_stack_stays_in_its_account_and_region(change: dict[str, str], rules: list[str]) -> None:
     created = {"accountId": "123456789012", "region": "ap-northeast-1"}
     assert [problem.rule for problem in moved(created, created | change)] == rules
+
+
+@pytest.mark.parametrize(
+    ("mode", "rules"),
+    [
+        ({"serverless": {"memoryMb": 4096, "maxConcurrency": 5}}, ["gpu-absent"]),
+        ({"batch": {"instanceType": "ml.m5.xlarge"}}, ["gpu-absent"]),
+        ({"batch": {"instanceType": "ml.g5.xlarge"}}, []),
+        ({"asynchronous": {}, "instanceType": "ml.g5.xlarge"}, []),
+    ],
+)
+def test_a_model_for_gpus_is_checked_for_what_its_mode_runs_on(
+    tmp_path: Path, mode: dict[str, Any], rules: list[str]
+) -> None:
+    write(tmp_path / "models", "iris", CONFIG + "instance_group [{ kind: KIND_GPU }]")
+    if rules:
+        assert [problem.rule for problem in problems(tmp_path, **mode)] == rules
+    else:
+        assert read(tmp_path, **mode).models["e"]

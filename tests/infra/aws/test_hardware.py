@@ -43,3 +43,8 @@ def test_every_type_with_gpus_has_one_at_least() -> None:
 
 def test_unknown_memory_is_none() -> None:
     assert hardware.memory_gib("ml.dl1.24xlarge") is None
+
+
+def test_a_serverless_container_has_its_memory_and_no_gpu() -> None:
+    container = hardware.serverless(3072)
+    assert (hardware.gpus(container), hardware.memory_gib(container)) == (0, 3)

@@ -34,7 +34,7 @@ def test_noncurrent_versions_and_aborted_uploads_expire_but_no_current_version()
     assert "expiration" not in versions, "a live Model may name the current version"
 
 
-@pytest.mark.parametrize("stack", ["dev", "prod"])
+@pytest.mark.parametrize("stack", ["dev", "prod", "modes"])
 def test_the_bucket_and_all_its_settings_are_retained(stack: str) -> None:
     resources = [resource for resource in run(stack).resources if resource.type.startswith("aws:s3/")]
     assert len(resources) == 6

@@ -41,7 +41,7 @@ def test_production_serves_one_variant() -> None:
     }
 
 
-@pytest.mark.parametrize("stack", ["dev", "prod"])
+@pytest.mark.parametrize("stack", ["dev", "prod", "modes"])
 @pytest.mark.parametrize("type_", [":Model", ":EndpointConfiguration"])
 def test_pulumi_names_model_and_configuration(stack: str, type_: str) -> None:
     for resource in run(stack).all(type_):

@@ -92,13 +92,13 @@ def test_a_changed_permission_is_a_new_policy() -> None:
     assert all([*policy.request.replaceOnChanges] == ["policy"] for policy in policies)
 
 
-@pytest.mark.parametrize("stack", ["dev", "prod"])
-def test_model_and_endpoint_depend_on_the_policies(stack: str) -> None:
+@pytest.mark.parametrize(("stack", "count"), [("dev", 3), ("prod", 3), ("modes", 5)])
+def test_models_and_endpoints_depend_on_the_policies(stack: str, count: int) -> None:
     deployment = run(stack)
     policies = {resource.name for resource in deployment.all("iam/rolePolicy:RolePolicy")}
-    assert len(policies) == 3
-    assert policies <= deployment.one("sagemaker/model:Model").depends_on
-    assert policies <= deployment.one("dynamic/infra:Endpoint").depends_on
+    assert len(policies) == count
+    users = [*deployment.all("sagemaker/model:Model"), *deployment.all("dynamic/infra:Endpoint")]
+    assert users and all(policies <= each.depends_on for each in users)
 
 
 def test_vpc_and_volume_key_extend_the_role() -> None:

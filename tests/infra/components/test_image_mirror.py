@@ -27,7 +27,7 @@ def test_the_repository_is_immutable_and_kept_in_production_only(
     assert repository.request.retainOnDelete is not force_delete
 
 
-@pytest.mark.parametrize("stack", ["dev", "prod"])
+@pytest.mark.parametrize("stack", ["dev", "prod", "modes"])
 def test_a_lifecycle_policy_is_deleted_only_with_its_repository(stack: str) -> None:
     assert run(stack).one(":LifecyclePolicy").request.retainOnDelete
 

@@ -49,7 +49,7 @@ def offered(server: LanguageServer, text: str) -> set[str]:
     return set(server.completions(uri, line, len(before) - before.rfind("\n") - 1))
 
 
-@pytest.mark.parametrize("stack", ["dev", "prod"])
+@pytest.mark.parametrize("stack", ["dev", "prod", "modes"])
 def test_nothing_is_underlined_in_the_projects_stack_files(server: LanguageServer, stack: str) -> None:
     file = ROOT / f"Pulumi.{stack}.yaml"
     assert file.read_text().startswith(EDITOR_LINE + "\n")

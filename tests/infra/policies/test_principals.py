@@ -130,7 +130,7 @@ def test_the_deployer_may_do_every_call_of_the_provider(stack: str, bucket: str,
     assert denied(principals.deployer(names(stack)), requests) == []
 
 
-@pytest.mark.parametrize("stack", ["dev", "prod"])
+@pytest.mark.parametrize("stack", ["dev", "prod", "modes"])
 def test_the_deployer_may_make_the_alarms_that_the_program_names(stack: str) -> None:
     alarms = [arn("cloudwatch", f"alarm:{each.inputs['name']}") for each in run(stack).all(":MetricAlarm")]
     requests = [Request("cloudwatch:PutMetricAlarm", each) for each in alarms]
@@ -448,3 +448,32 @@ def test_an_image_in_place_requires_no_repository() -> None:
     assert not may(documents, "ecr:PutImage", repository)
     assert not may(documents, "ecr:GetAuthorizationToken", "*")
     assert may(documents, "ecr:BatchGetImage", publisher) and may(documents, "ecr:GetDownloadUrlForLayer", publisher)
+
+
+MODES_TOPIC = arn("sns", "iris-asynchronous-success-1a2b3c4")
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "allowed"),
+    [
+        *(
+            (f"sns:{action}", MODES_TOPIC, True)
+            for action in (
+                *("CreateTopic", "DeleteTopic", "GetTopicAttributes", "SetTopicAttributes", "ListTagsForResource"),
+                *("TagResource", "UntagResource"),
+            )
+        ),
+        ("sns:Publish", MODES_TOPIC, False),
+        ("sns:CreateTopic", arn("sns", "iris-serverless-success-1a2b3c4"), False),
+        ("cloudwatch:PutMetricAlarm", arn("cloudwatch", "alarm:iris-asynchronous-backlog-without-capacity"), True),
+        ("cloudwatch:PutMetricAlarm", arn("cloudwatch", "alarm:iris-asynchronous-backlog"), True),
+        ("cloudwatch:PutMetricAlarm", arn("cloudwatch", "alarm:iris-real-time-backlog"), False),
+        ("cloudwatch:PutMetricAlarm", arn("cloudwatch", "alarm:iris-serverless-p99-model-setup-time"), True),
+        ("sagemaker:CreateModel", arn("sagemaker", "model/iris-batch-1a2b3c4"), True),
+        ("sagemaker:CreateEndpoint", arn("sagemaker", "endpoint/iris-batch"), False),
+        ("sagemaker:CreateEndpoint", arn("sagemaker", "endpoint/iris-serverless"), True),
+    ],
+)
+def test_the_deployer_may_do_what_each_mode_needs(action: str, resource: str, allowed: bool) -> None:
+    refused = denied(principals.deployer(names("modes")), [Request(action, resource)])
+    assert (refused == []) is allowed
