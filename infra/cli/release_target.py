@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.aws.errors import aws_calls
+from infra.aws.mode import Mode
 from infra.aws.session import AwsSession
 from infra.cli import salvage
 from infra.cli.project import StackFileError, content
@@ -101,11 +102,17 @@ def find(stack: str, endpoint: str | None, directory: Path) -> ReleaseTarget:
     try:
         file = StackFile.find(stack, directory)
         settings = file.settings()
-        names = list(settings.endpoints)
+        names = _served(settings)
     except StackFileError as mistakes:
         _warn(f"warning: {mistakes}\nThis command uses only the region and the endpoint names of this file.")
         file, settings = _readable(path), None
         names = _names(file)
+    only_jobs = [name for name in (settings.endpoints if settings else ()) if name not in names]
+    if endpoint in only_jobs or (only_jobs and not names):
+        raise StackFileError(
+            f"{endpoint or only_jobs[0]} has no releases: its model is for transform jobs only, and no endpoint serves "
+            "it. Use `python -m infra batch`."
+        )
     if endpoint is None and len(names) != 1:
         problem = f"has several endpoints: {', '.join(names)}" if names else "has no readable endpoint"
         raise StackFileError(f"stack {file.stack} {problem}. Give the argument ENDPOINT.")
@@ -130,6 +137,11 @@ def _readable(path: Path) -> StackFile:
     """The file, or the valid YAML in it."""
     file = StackFile.read(path)
     return file if file.has_config else StackFile.read(path, salvage.readable(content(path)))
+
+
+def _served(settings: Settings) -> list[str]:
+    """The endpoints that exist on AWS."""
+    return [name for name, endpoint in settings.endpoints.items() if endpoint.mode is not Mode.BATCH]
 
 
 def _names(file: StackFile) -> list[str]:

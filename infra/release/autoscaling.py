@@ -334,10 +334,9 @@ class EndpointAutoscaling:
         previous = policy.get("PolicyARN")
         if previous in (None, arn):
             return
-        called_by = [alarm["AlarmName"] for alarm in policy.get("Alarms", ())]
         own = _backlog_alarm(policy["ResourceId"])
-        if own in called_by:
-            alarms.replace_action(self._cloudwatch, own, previous, arn)
+        alarms.replace_action(self._cloudwatch, own, previous, arn)
+        called_by = [alarm["AlarmName"] for alarm in policy.get("Alarms", ())]
         if others := ", ".join(alarm for alarm in called_by if alarm != own):
             self._warn(
                 f"{policy['ResourceId']}: the scaling policy {policy['PolicyName']} is restored as {arn}. These alarms "

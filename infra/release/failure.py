@@ -30,6 +30,14 @@ MAX_EVENTS = 100_000
 MAX_STREAMS = 100
 """Log streams that one search accepts (API `FilterLogEvents`, `logStreamNames`)."""
 
+_OF_REQUESTS = "/data-log"
+"""The end of the streams in which SageMaker logs asynchronous requests, not their containers (SageMaker guide, Monitor
+an asynchronous endpoint)."""
+
+_SERVERLESS_START_SECONDS = 180
+"""How long a serverless container may take to answer `/ping`, with the download of its model (SageMaker guide,
+Serverless Inference, Container support)."""
+
 _WITHOUT_GPU = (
     "CudaDriverHelper has not been initialized",
     "Unable to allocate pinned system memory",
@@ -161,7 +169,7 @@ def container_log(logs: Any, endpoint_name: str, since: float) -> list[str]:
             stream["logStreamName"]
             for page in pages
             for stream in page["logStreams"]
-            if stream["creationTime"] >= since_ms
+            if stream["creationTime"] >= since_ms and not stream["logStreamName"].endswith(_OF_REQUESTS)
         ]
         if not streams:
             return []
@@ -243,11 +251,16 @@ def health_check_timeout(reason: str, config: Mapping[str, Any] | None, log: Seq
     if match is None or errors(log):
         return None
     variants = config["ProductionVariants"] if config else []
-    key = "ContainerStartupHealthCheckTimeoutInSeconds"
-    limit = next((variant.get(key) for variant in variants if variant["VariantName"] == match[1]), None)
-    if limit is None:
-        return None
+    variant: Mapping[str, Any] = next((each for each in variants if each["VariantName"] == match[1]), {})
     silent = "logged no error, and " if log else ""
+    if "ServerlessConfig" in variant:
+        return (
+            f"The container of variant {match[1]} {silent}did not answer /ping within {_SERVERLESS_START_SECONDS} s, "
+            "with the download of its model. Use a smaller model or more serverless.memoryMb, or serve the model on "
+            "instances."
+        )
+    if (limit := variant.get("ContainerStartupHealthCheckTimeoutInSeconds")) is None:
+        return None
     return (
         f"The container of variant {match[1]} {silent}did not answer /ping within startupHealthCheckSeconds "
         f"({limit} s). If the model needs longer to load, raise startupHealthCheckSeconds."

@@ -398,6 +398,16 @@ def test_one_of_several_endpoints_has_to_be_named(account: Account, capsys: Capt
 
 
 @pytest.mark.parametrize("command", ["status", "watch", "history", "stop"])
+def test_a_model_for_transform_jobs_has_no_releases(account: Account, capsys: Capture, command: str) -> None:
+    file, jobs = account.directory / "Pulumi.dev.yaml", "    rose: {model: {path: models}, batch: {}}\n"
+    file.write_text(f"{BASE}{jobs}")
+    assert account.run(command, "rose") == 2
+    assert "rose has no releases" in capsys.readouterr().err
+    account.run(command)
+    assert "several endpoints" not in capsys.readouterr().err, "iris is the only endpoint"
+
+
+@pytest.mark.parametrize("command", ["status", "watch", "history", "stop"])
 def test_an_endpoint_of_another_stack_is_refused(account: Account, capsys: Capture, command: str) -> None:
     assert account.run(command, "rose") == 2
     assert "endpoint rose belongs to stack p/s; it is not an endpoint of p/dev. Endpoints in the stack file: iris." in (

@@ -154,3 +154,26 @@ def test_the_instances_of_a_configuration_have_a_gpu_or_not() -> None:
     assert has_gpu(config("a", instance_type="ml.g5.xlarge"))
     assert not has_gpu(config("a"))
     assert has_gpu(None), "what is limit of a missing one may matter"
+
+
+def test_a_silent_serverless_container_is_explained_with_its_own_limit() -> None:
+    described = {"ProductionVariants": [{"VariantName": "blue", "ServerlessConfig": {"MemorySizeInMB": 2048}}]}
+    limit = health_check_timeout(REASON, described, []) or ""
+    assert "180 s" in limit and "serverless.memoryMb" in limit and "startupHealthCheckSeconds" not in limit
+
+
+def test_the_log_of_asynchronous_requests_explains_no_container() -> None:
+    streams = [{"logStreamName": f"AllTraffic/i-1{end}", "creationTime": 2000} for end in ("", "/data-log")]
+    asked: list[str] = []
+
+    class Logs:
+        def get_paginator(self, operation: str) -> Any:
+            class Pages:
+                def paginate(self, logStreamNames: list[str] | None = None, **_: Any) -> Iterator[dict[str, Any]]:
+                    asked.extend(logStreamNames or ())
+                    yield {"logStreams": streams, "events": []}
+
+            return Pages()
+
+    container_log(Logs(), "e", since=1)
+    assert asked == ["AllTraffic/i-1"]
