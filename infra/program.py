@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -18,6 +17,7 @@ from infra.aws.mode import Mode
 from infra.components import existing
 from infra.components.bucket import ModelBucket, ModelBucketArgs
 from infra.components.context import StackContext, unmoved
+from infra.components.cost import announce_cost
 from infra.components.endpoint import TritonEndpoint, TritonEndpointArgs
 from infra.components.execution_role import ExecutionRole, ExecutionRoleArgs
 from infra.components.image_mirror import ImageMirror, ImageMirrorArgs
@@ -25,11 +25,7 @@ from infra.components.model import TritonModel, TritonModelArgs
 from infra.components.model_artifact import ModelArtifact, ModelArtifactArgs
 from infra.components.published_image import PublishedImage, PublishedImageArgs
 from infra.components.replacement import keep_until_replaced
-from infra.cost import limit, price_file
-from infra.cost.estimate import estimate
-from infra.cost.price_list import PriceList
 from infra.dynamic.stack_guard import StackGuard
-from infra.errors import UserError
 from infra.release import freeze
 from infra.settings.endpoint import EndpointSettings
 from infra.settings.stack import Settings
@@ -105,30 +101,11 @@ def _announce(stack: Stack) -> None:
     for name, endpoint in settings.endpoints.items():
         if endpoint.mode is not Mode.BATCH:
             pulumi.log.info(f"{name}: {release_summary(endpoint)}")
-    _announce_cost(settings)
+    announce_cost(settings)
     for name in settings.adopt.endpoints:
         pulumi.log.info(
             f"{name}: adopting the existing endpoint: the preview shows `create`, but the endpoint is updated in place"
         )
-
-
-def _announce_cost(settings: Settings) -> None:
-    """Log what the endpoints cost.
-
-    Raises:
-        pulumi.RunError: it is more than `cost.monthlyLimit`.
-    """
-    stack = pulumi.get_stack()
-    try:
-        prices = price_file.read(Path.cwd(), settings.region)  # the engine runs the program in the project's directory
-        result = estimate(settings, prices or PriceList(()), traffic={})
-        warning = limit.check(settings, result, stack)
-    except UserError as error:
-        raise pulumi.RunError(str(error)) from None
-    for line in limit.summary(settings, result, stack):
-        pulumi.log.info(line)
-    if warning:
-        pulumi.log.warn(warning)
 
 
 def _guard(

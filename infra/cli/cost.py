@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from infra.aws import instance_types
 from infra.aws.errors import AwsRequestRefused
+from infra.aws.mode import Mode
 from infra.aws.session import AwsSession
+from infra.cli import cost_view
 from infra.cli.options import Directory, Json, Stack
 from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile
-from infra.cost import price_file
-from infra.cost.estimate import Estimate, Item, Sizes, Traffic, estimate, items
+from infra.cost import compare as comparison
+from infra.cost import idle as idleness
+from infra.cost import live, price_file, usage
+from infra.cost.estimate import Item, Traffic, estimate, fleet_items, items
 from infra.cost.limit import UPDATE_PRICES
-from infra.cost.price_list import PriceList
+from infra.cost.price_list import PriceList, UsageType
 from infra.cost.usage import HOURS_PER_MONTH
 from infra.settings.stack import Settings
-
-NOT_CONSIDERED = (
-    "On-demand prices in USD, without taxes, free tiers, Savings Plans and discounts. Not considered: the bucket, the "
-    "ECR repository and logs."
-)
 
 app = typer.Typer(help="Show what the endpoints of a stack cost.", add_completion=False)
 
@@ -36,6 +36,16 @@ app = typer.Typer(help="Show what the endpoints of a stack cost.", add_completio
 def cost(
     context: typer.Context,
     stack: Annotated[str | None, typer.Option("--stack", "-s", metavar="NAME", help="The name of the stack.")] = None,
+    diff: Annotated[bool, typer.Option("--diff", help="Compare the fleets with those that are deployed.")] = False,
+    idle: Annotated[
+        int | None,
+        typer.Option(
+            metavar="DAYS",
+            min=1,
+            max=idleness.MAX_DAYS,
+            help="List endpoints without requests in the last days, and fleets that are larger than their load.",
+        ),
+    ] = None,
     requests_per_second: Annotated[
         float | None, typer.Option(min=0, help="Requests to each endpoint, on average over a month.")
     ] = None,
@@ -50,7 +60,7 @@ def cost(
     Shows the smallest, the initial and the largest fleet of the scaling range. Prices are those of AWS's price list: of
     the file `prices.REGION.json` in the project, or of the API if there is no file.
 
-    Exit codes: 0, 1 if nothing has a price, and 2 if the stack file or the price file cannot be read.
+    Exit codes: 0, 1 if nothing has a price, and 2 if a file or AWS cannot be read.
     """
     if context.invoked_subcommand is not None:
         return
@@ -58,16 +68,26 @@ def cost(
         raise typer.BadParameter("is required.", param_hint="--stack")
     file = StackFile.find(stack, cwd)
     settings = file.settings()
+    prices = _prices(file, settings)
+    if diff:
+        _diff(file, settings, prices, as_json)
+        return
     traffic = None
     if requests_per_second is not None:
         requests = Decimal(requests_per_second) * HOURS_PER_MONTH * 3600
         traffic = Traffic(requests, Decimal(request_seconds), Decimal(request_bytes), Decimal(answer_bytes))
-    by_endpoint = {name: traffic for name in settings.endpoints} if traffic else {}
-    result = estimate(settings, _prices(file, settings), by_endpoint)
+    result = estimate(settings, prices, {name: traffic for name in settings.endpoints} if traffic else {})
+    if idle is not None:
+        loads = _loads(aws_session(file), settings, prices, idle)
+        if as_json:
+            _print_json({name: asdict(load) for name, load in loads.items()})
+        else:
+            cost_view.show_idle(loads, result, settings, idle)
+        return
     if as_json:
-        print(json.dumps(_facts(settings, result), indent=2, ensure_ascii=False))
+        _print_json(cost_view.estimate_facts(settings, result))
     else:
-        _show(Console(width=None if sys.stdout.isatty() else 160, highlight=False), stack, settings, result)
+        cost_view.show_estimate(stack, settings, result)
     raise typer.Exit(int(not result.items))
 
 
@@ -81,11 +101,75 @@ def update_prices(stack: Stack, cwd: Directory = Path()) -> None:
     print(f"wrote {path.name}")
 
 
-def _prices(file: StackFile, settings: Settings) -> PriceList:
+@app.command()
+def compare(
+    stack: Stack,
+    endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="An endpoint on instances.")],
+    types: Annotated[list[str] | None, typer.Argument(metavar="TYPE", help="More instance types.")] = None,
+    requests_per_second: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Throughput of one current instance, as `python -m infra invoke --bench` measures it."
+        ),
+    ] = None,
+    as_json: Json = False,
+    cwd: Directory = Path(),
+) -> None:
+    """Compare the endpoint's instance type with the others of its family and with further types, amd64 only."""
+    file = StackFile.find(stack, cwd)
+    settings = file.settings()
+    variants = settings.endpoints[endpoint].instance_variants if endpoint in settings.endpoints else {}
+    if not variants:
+        served = ", ".join(name for name, one in settings.endpoints.items() if one.instance_variants)
+        raise typer.BadParameter(
+            f"{endpoint} has no instances. Endpoints with instances: {served}.", param_hint="ENDPOINT"
+        )
+    if unknown := [name for name in types or [] if name not in instance_types.hosting_instance_types()]:
+        raise typer.BadParameter(f"{', '.join(unknown)}: not a hosting instance type.", param_hint="TYPE")
+    current = next(iter(variants.values())).instance_type
+    purpose = usage.ASYNCHRONOUS if settings.endpoints[endpoint].mode is Mode.ASYNCHRONOUS else usage.HOSTING
+    wanted = comparison.types(current, types or [])
+    prices = _prices(file, settings, [usage.instances(purpose, name) for name in wanted])
+    candidates = comparison.candidates(prices, settings.region, wanted, purpose)
+    if as_json:
+        _print_json([asdict(candidate) for candidate in candidates])
+    else:
+        throughput = None if requests_per_second is None else Decimal(requests_per_second)
+        cost_view.show_candidates(candidates, current, throughput)
+
+
+def _diff(file: StackFile, settings: Settings, prices: PriceList, as_json: bool) -> None:
+    session = aws_session(file)
+    clients = session.client("sagemaker"), session.client("application-autoscaling")
+    changes = [
+        live.change(name, live.deployed_items(*clients, name), fleet_items(name, endpoint), prices, settings.region)
+        for name, endpoint in settings.endpoints.items()
+    ]
+    if as_json:
+        _print_json([cost_view.change_facts(change) for change in changes])
+    else:
+        cost_view.show_changes(changes)
+
+
+def _loads(session: AwsSession, settings: Settings, prices: PriceList, days: int) -> dict[str, idleness.Load]:
+    vcpus = {
+        product.attributes["instanceName"]: int(product.attributes["vCpu"])
+        for product in prices.products
+        if product.attributes.get("vCpu", "").isdigit() and "instanceName" in product.attributes
+    }
+    cloudwatch, now = session.client("cloudwatch"), datetime.now(UTC)
+    return {
+        name: idleness.load(cloudwatch, name, endpoint, vcpus, now, days)
+        for name, endpoint in settings.endpoints.items()
+        if endpoint.mode is not Mode.BATCH
+    }
+
+
+def _prices(file: StackFile, settings: Settings, more: list[UsageType] | None = None) -> PriceList:
     """The prices of the file, or of the API; none if the API cannot be asked."""
     if (prices := price_file.read(file.project.root, settings.region)) is not None:
         return prices
-    needed = [
+    needed = more or [
         item.usage
         for name, endpoint in settings.endpoints.items()
         for item in items(name, endpoint)
@@ -98,69 +182,11 @@ def _prices(file: StackFile, settings: Settings) -> PriceList:
         return PriceList(())
 
 
-def _client(session: AwsSession) -> object:
+def _client(session: AwsSession) -> Any:
     """A client of the price list, which has endpoints in few regions."""
     partition = "aws-cn" if str(session.region).startswith("cn-") else "aws"
     return session.client("pricing", price_file.ENDPOINTS[partition])
 
 
-def _facts(settings: Settings, result: Estimate) -> dict[str, object]:
-    return {
-        "currency": "USD",
-        "published": result.published,
-        "perMonth": result.total.facts,
-        "endpoints": {
-            name: {
-                "mode": str(endpoint.mode),
-                "perMonth": result.of(name).facts,
-                "perRelease": result.of_release(name).facts,
-                "items": [
-                    {
-                        "what": priced.item.what,
-                        "usageType": priced.item.usage.name,
-                        "unit": priced.item.usage.unit,
-                        "quantity": priced.item.quantity.facts,
-                        "perMonth": priced.usd.facts,
-                        "sku": priced.price.sku,
-                    }
-                    for priced in result.items
-                    if priced.item.endpoint == name
-                ],
-                "notPriced": {entry.what: entry.reason for entry in result.unpriced if entry.endpoint == name},
-            }
-            for name, endpoint in settings.endpoints.items()
-        },
-    }
-
-
-def _show(console: Console, stack: str, settings: Settings, result: Estimate) -> None:
-    table = Table("", "quantity a month", "smallest", "initial", "largest", title_justify="left", box=None)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for name, endpoint in settings.endpoints.items():
-        table.add_row(f"{name} ({endpoint.mode})", "", *_dollars(result.of(name)), style="bold")
-        for priced in result.items:
-            if priced.item.endpoint == name:
-                quantity = priced.item.quantity
-                span = f"{quantity.smallest:,.0f}"
-                if quantity.largest != quantity.smallest:
-                    span += f" to {quantity.largest:,.0f}"
-                table.add_row(f"  {priced.item.what}", f"{span} {priced.item.usage.unit}", *_dollars(priced.usd))
-        if released := result.of_release(name):
-            table.add_row("  each release adds up to", "", *_dollars(released), style="dim")
-        for entry in result.unpriced:
-            if entry.endpoint == name:
-                table.add_row(f"  {entry.what}", "", "", "", "no price")
-    table.add_row("total a month (730 h)", "", *_dollars(result.total), style="bold")
-    table.add_row("an hour", "", *_dollars(result.total * (1 / HOURS_PER_MONTH)))
-    console.print(table)
-    for entry in result.unpriced:
-        console.print(f"{entry.endpoint}: no price for {entry.what}: {entry.reason}")
-    published = f"Prices of {settings.region}, published {result.published}. " if result.published else ""
-    console.print(f"{published}{NOT_CONSIDERED}")
-    if not result.items:
-        console.print(f"To fetch prices, run `{UPDATE_PRICES.format(stack)}`.")
-
-
-def _dollars(sizes: Sizes) -> list[str]:
-    return [f"${size:,.2f}" for size in (sizes.smallest, sizes.initial, sizes.largest)]
+def _print_json(facts: Any) -> None:
+    print(json.dumps(facts, indent=2, ensure_ascii=False, default=str))

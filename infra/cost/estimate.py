@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from infra.settings.endpoint import EndpointSettings
     from infra.settings.serverless import ServerlessVariant
     from infra.settings.stack import Settings
-    from infra.settings.variant import InstanceVariant
 
 SECONDS_PER_MONTH = HOURS_PER_MONTH * 3600
 BYTES_PER_GB = Decimal(10**9)
@@ -64,7 +63,8 @@ class Item:
     Attributes:
         what: in words, such as `instances ml.c5.xlarge`.
         quantity: in a month, in the unit of the usage type.
-        key: the setting below the endpoint that determines it.
+        key: the setting below the endpoint that determines the quantity.
+        type_key: the setting that determines the usage type.
     """
 
     endpoint: str
@@ -72,6 +72,13 @@ class Item:
     usage: UsageType
     quantity: Sizes
     key: str
+    type_key: str = ""
+    variant: str = ""
+
+    @property
+    def part(self) -> tuple[str, str]:
+        """Identifies the item among those of the endpoint, with whatever instance type."""
+        return self.variant, self.what.partition(" ml.")[0]
 
 
 @dataclass(frozen=True)
@@ -172,11 +179,10 @@ def estimate(settings: Settings, prices: PriceList, traffic: Mapping[str, Traffi
 
 def items(name: str, endpoint: EndpointSettings, traffic: Traffic | None = None) -> Iterator[Item | Unpriced]:
     """What an endpoint is billed for."""
-    purpose = usage.ASYNCHRONOUS if endpoint.mode is Mode.ASYNCHRONOUS else usage.HOSTING
-    for fleet in endpoint.instance_variants.values():
-        yield from _instances(name, fleet, purpose)
+    yield from fleet_items(name, endpoint)
+    yield from _unknown_volumes(name, endpoint)
     for serverless in endpoint.serverless_variants.values():
-        yield from _serverless(name, serverless, traffic)
+        yield from _requests(name, serverless, traffic)
     for batch in endpoint.batch_variants.values():
         yield Unpriced(name, f"jobs on {batch.batch.instance_type}", "AWS bills instances only while a job runs.")
     if endpoint.mode is not Mode.BATCH:
@@ -196,37 +202,61 @@ def release_items(name: str, endpoint: EndpointSettings) -> Iterator[Item]:
     policy = endpoint.release.policy
     for variant in endpoint.instance_variants.values():
         hours = []
-        for fleet in (min(variant.limits), variant.instance_count, max(variant.limits)):
-            added = policy.batch.of(fleet) if policy.batch and policy.strategy == "rolling" else fleet
-            seconds = rollout(policy, fleet, endpoint.provisioning).maximum if fleet else 0
+        for size in (min(variant.limits), variant.instance_count, max(variant.limits)):
+            added = policy.batch.of(size) if policy.batch and policy.strategy == "rolling" else size
+            seconds = rollout(policy, size, endpoint.provisioning).maximum if size else 0
             hours.append(Decimal(added * seconds) / 3600)
         instances = usage.instances(purpose, variant.instance_type)
         yield Item(name, f"a release: instances {variant.instance_type}", instances, Sizes(*hours), "release")
 
 
-def _instances(name: str, variant: InstanceVariant, purpose: str) -> Iterator[Item | Unpriced]:
-    counts = Sizes.of(min(variant.limits), variant.instance_count, max(variant.limits))
-    key = "autoscaling" if variant.autoscaling else "initialInstanceCount"
-    instances = usage.instances(purpose, variant.instance_type)
-    yield Item(name, f"instances {variant.instance_type}", instances, counts * HOURS_PER_MONTH, key)
-    if variant.volume_size_gb:
-        yield Item(name, "volumes", usage.volume(purpose), counts * Decimal(variant.volume_size_gb), "volumeSizeGb")
-    elif not instance_types.has_local_disks(variant.instance_type):
-        yield Unpriced(name, "volumes", "SageMaker chooses their size. Set volumeSizeGb.")
+def fleet_items(name: str, endpoint: EndpointSettings) -> Iterator[Item]:
+    """The instances, volumes and provisioned concurrency of an endpoint."""
+    purpose = usage.ASYNCHRONOUS if endpoint.mode is Mode.ASYNCHRONOUS else usage.HOSTING
+    for name_of_variant, variant in endpoint.instance_variants.items():
+        counts = Sizes.of(min(variant.limits), variant.instance_count, max(variant.limits))
+        scaled = variant.autoscaling is not None
+        items = fleet(name, purpose, variant.instance_type, counts, scaled, variant.volume_size_gb)
+        yield from (replace(item, variant=name_of_variant) for item in items)
+    for serverless in endpoint.serverless_variants.values():
+        scaling, initial = serverless.serverless.autoscaling, serverless.provisioned_concurrency or 0
+        least, most = (scaling.min, scaling.max) if scaling else (initial, initial)
+        counts = Sizes.of(least, initial, most)
+        yield from provisioned(name, serverless.serverless.memory_mb, counts, scaling is not None)
 
 
-def _serverless(name: str, variant: ServerlessVariant, traffic: Traffic | None) -> Iterator[Item | Unpriced]:
-    settings, scaling = variant.serverless, variant.serverless.autoscaling
-    initial = variant.provisioned_concurrency or 0
-    limits = (scaling.min, scaling.max) if scaling else (initial, initial)
-    if initial:
-        warm = Sizes.of(limits[0], initial, limits[1]) * SECONDS_PER_MONTH
-        key = "serverless.autoscaling" if scaling else "serverless.provisionedConcurrency"
-        yield Item(name, "provisioned concurrency", usage.provisioned(settings.memory_mb), warm, key)
+def fleet(
+    name: str, purpose: str, instance_type: str, counts: Sizes, scaled: bool, volume_gb: int | None
+) -> Iterator[Item]:
+    """The instances of a variant, and their volumes if the size is given."""
+    key = "autoscaling" if scaled else "initialInstanceCount"
+    hours = counts * HOURS_PER_MONTH
+    instances = usage.instances(purpose, instance_type)
+    yield Item(name, f"instances {instance_type}", instances, hours, key, "instanceType")
+    if volume_gb:
+        yield Item(name, "volumes", usage.volume(purpose), counts * Decimal(volume_gb), "volumeSizeGb")
+
+
+def provisioned(name: str, memory_mb: int, counts: Sizes, scaled: bool) -> Iterator[Item]:
+    """The provisioned concurrency of a serverless variant, if it has any."""
+    if counts:
+        key = "serverless.autoscaling" if scaled else "serverless.provisionedConcurrency"
+        seconds, billed = counts * SECONDS_PER_MONTH, usage.provisioned(memory_mb)
+        yield Item(name, "provisioned concurrency", billed, seconds, key, "serverless.memoryMb")
+
+
+def _unknown_volumes(name: str, endpoint: EndpointSettings) -> Iterator[Unpriced]:
+    for variant in endpoint.instance_variants.values():
+        if not variant.volume_size_gb and not instance_types.has_local_disks(variant.instance_type):
+            yield Unpriced(name, "volumes", "SageMaker chooses their size. Set volumeSizeGb.")
+
+
+def _requests(name: str, variant: ServerlessVariant, traffic: Traffic | None) -> Iterator[Item | Unpriced]:
     if traffic is None:
         yield Unpriced(name, "duration of requests", UNKNOWN_TRAFFIC)
         return
-    billed = usage.provisioned_use(settings.memory_mb) if initial else usage.serverless(settings.memory_mb)
+    memory_mb, warm = variant.serverless.memory_mb, bool(variant.provisioned_concurrency)
+    billed = usage.provisioned_use(memory_mb) if warm else usage.serverless(memory_mb)
     seconds = traffic.requests * traffic.seconds
     yield Item(name, "duration of requests", billed, Sizes(seconds, seconds, seconds), "serverless.memoryMb")
 

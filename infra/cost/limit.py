@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from infra.cost.estimate import Estimate
+from infra.cost.live import Change
 from infra.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,6 +34,22 @@ def summary(settings: Settings, result: Estimate, stack: str) -> Iterator[str]:
         f"cost: {span(total.smallest, total.initial, total.largest)} a month for all endpoints, at prices published "
         f"{result.published} (`python -m infra cost -s {stack}`)"
     )
+
+
+def changed(change: Change) -> str | None:
+    """A line for an endpoint whose fleet gets another price, with the settings that cause it."""
+    if not change.keys:
+        return None
+    initial, largest = change.after.initial - change.before.initial, change.after.largest - change.before.largest
+    return (
+        f"{change.endpoint}: {signed(initial)} a month, {signed(largest)} at the largest fleet, because of "
+        f"{', '.join(change.keys)}"
+    )
+
+
+def signed(usd: Decimal) -> str:
+    """A difference in USD."""
+    return f"{'+' if usd > 0 else '-' if usd < 0 else ''}${abs(usd):,.2f}"
 
 
 def span(smallest: Decimal, initial: Decimal, largest: Decimal) -> str:

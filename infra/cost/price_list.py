@@ -124,11 +124,11 @@ class PriceList:
         """The publication date of the oldest price; None without prices."""
         return min((product.published for product in self.products), default=None)
 
-    def price(self, usage: UsageType, region: str) -> Price:
-        """The on-demand price of a usage type.
+    def product(self, usage: UsageType, region: str) -> Product:
+        """The product of a usage type.
 
         Raises:
-            NoPrice: no product or several have this usage type in the region, or its price is not in USD.
+            NoPrice: no product or several have this usage type in the region.
         """
         products = {  # by SKU: the answers to two questions may have the same product
             product.sku: product
@@ -138,7 +138,15 @@ class PriceList:
         if len(products) != 1:
             skus = ", ".join(sorted(products)) or "none"
             raise NoPrice(f"{usage}: the price list must have one product in {region}, and it has {skus}.")
-        (product,) = products.values()
+        return next(iter(products.values()))
+
+    def price(self, usage: UsageType, region: str) -> Price:
+        """The on-demand price of a usage type.
+
+        Raises:
+            NoPrice: no product or several have this usage type in the region, or its price is not in USD.
+        """
+        product = self.product(usage, region)
         if (price := product.price) is None:
             raise NoPrice(f"{usage}: product {product.sku} has no on-demand price in USD.")
         return price

@@ -39,6 +39,7 @@ ENVIRONMENTS = ["staging", "production"]
 def prices(monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit on the cost requires them."""
     monkeypatch.setattr("infra.cost.price_file.read", lambda *_: PriceList.of_answers(PRODUCTS))
+    monkeypatch.setattr("infra.components.cost.deployed_items", lambda _: [])
 
 
 def test_every_key_is_among_the_changes() -> None:

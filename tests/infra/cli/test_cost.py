@@ -12,7 +12,11 @@ from infra.__main__ import main
 from infra.cost import price_file
 from tests.infra.cli.test_stack_file import BASE, project
 from tests.infra.cost.products import PRODUCTS, REGION
+from tests.infra.cost.test_idle import CloudWatch
+from tests.infra.cost.test_live import FLEET, Aws
 from tests.infra.cost.test_price_file import OTHERS, Pricing
+
+DEPLOYED = Aws({**FLEET, "InstanceType": "ml.c5.xlarge"})
 
 
 @pytest.fixture
@@ -22,9 +26,9 @@ def pricing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pricing:
     class Session:
         region = REGION
 
-        def client(self, service: str, region: str) -> Any:
-            assert (service, region) == ("pricing", "us-east-1")
-            return api
+        def client(self, service: str, region: str | None = None) -> Any:
+            assert (service == "pricing") == (region == "us-east-1")
+            return {"pricing": api, "cloudwatch": CloudWatch(Invocations=[0])}.get(service, DEPLOYED)
 
     monkeypatch.setattr("infra.cli.cost.aws_session", lambda *_: Session())
     monkeypatch.chdir(project(tmp_path, BASE))
@@ -79,3 +83,33 @@ def test_without_access_there_is_no_price_and_the_command_that_fetches_it(
 def test_bad_input_is_a_message(pricing: Pricing, capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     assert run(*arguments) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_compare_lists_the_family_of_the_endpoint(pricing: Pricing, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("compare", "-s", "dev", "iris", "ml.r5.xlarge", "--requests-per-second", "100") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "ml.c5.xlarge (current) 4 8 GiB $0.2570 $0.71 ml.r5.xlarge 4 32 GiB $0.3650" in shown
+
+
+@pytest.mark.parametrize("arguments", [["nowhere"], ["iris", "ml.x9.large"]])
+def test_compare_refuses_what_it_does_not_know(
+    pricing: Pricing, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert run("compare", "-s", "dev", *arguments) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_diff_names_the_setting_that_causes_a_change(pricing: Pricing, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("-s", "dev", "--diff", "--json") == 0
+    (change,) = json.loads(capsys.readouterr().out)
+    assert (change["before"]["initial"], change["after"]["initial"]) == (375.22, 187.61)
+    assert change["settings"] == ["initialInstanceCount"]
+    assert run("-s", "dev", "--diff") == 0
+    assert "iris $375.22 $187.61 -$187.61 -$187.61 initialInstanceCount" in " ".join(capsys.readouterr().out.split())
+
+
+def test_idle_names_the_edit_that_ends_the_cost(pricing: Pricing, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("-s", "dev", "--idle", "14") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "iris 0 $187.61" in shown
+    assert "remove endpoints.iris" in shown

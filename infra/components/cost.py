@@ -1,0 +1,52 @@
+"""What a preview and `pulumi up` say of the cost of the stack, before anything is registered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pulumi
+
+from infra.aws.session import AwsSession
+from infra.components.context import stack_config
+from infra.cost import limit, live, price_file
+from infra.cost.estimate import Item, estimate, fleet_items
+from infra.cost.price_list import PriceList
+from infra.errors import UserError
+from infra.settings.stack import Settings
+
+
+def announce_cost(settings: Settings) -> None:
+    """Log what the endpoints cost, and what changes.
+
+    Raises:
+        pulumi.RunError: it is more than `cost.monthlyLimit`.
+    """
+    stack = pulumi.get_stack()
+    try:
+        prices = price_file.read(Path.cwd(), settings.region)  # the engine runs the program in the project's directory
+        result = estimate(settings, prices or PriceList(()), traffic={})
+        warning = limit.check(settings, result, stack)
+    except UserError as error:
+        raise pulumi.RunError(str(error)) from None
+    for line in limit.summary(settings, result, stack):
+        pulumi.log.info(line)
+    if warning:
+        pulumi.log.warn(warning)
+    if prices:
+        _announce_changes(settings, prices)
+
+
+def _announce_changes(settings: Settings, prices: PriceList) -> None:
+    try:
+        for name, endpoint in settings.endpoints.items():
+            change = live.change(name, deployed_items(name), fleet_items(name, endpoint), prices, settings.region)
+            if line := limit.changed(change):
+                pulumi.log.info(line)
+    except UserError as error:
+        pulumi.log.info(f"cost: the change is not known: {error}")
+
+
+def deployed_items(endpoint: str) -> list[Item]:
+    """What the fleet of the endpoint is billed for as it is deployed."""
+    session = AwsSession(stack_config())
+    return live.deployed_items(session.client("sagemaker"), session.client("application-autoscaling"), endpoint)

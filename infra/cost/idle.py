@@ -1,0 +1,88 @@
+"""Endpoints without requests, and fleets that are larger than their load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from infra import names
+from infra.aws import hardware, metrics
+from infra.aws.errors import aws_calls
+from infra.settings.endpoint import EndpointSettings
+
+LOW_PERCENT = 30.0
+"""A fleet whose busiest hour used less of its instances is larger than its load."""
+
+MAX_DAYS = 60
+"""CloudWatch keeps hourly data for 63 days at a resolution of 5 minutes or better (CloudWatch guide, Metrics
+retention), and answers with at most 1,440 data points (API GetMetricStatistics)."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """The load of an endpoint in some days.
+
+    Attributes:
+        requests: None for a mode without a metric of requests.
+        busiest_percent: of the busiest hour of any variant, the average utilization of all vCPUs or, if it is higher,
+            of all GPUs of an instance; None without data.
+    """
+
+    requests: float | None
+    busiest_percent: float | None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request arrived."""
+        return self.requests == 0
+
+    @property
+    def is_oversized(self) -> bool:
+        """Whether fewer or smaller instances would do."""
+        return self.busiest_percent is not None and self.busiest_percent < LOW_PERCENT
+
+
+def load(
+    cloudwatch: Any, name: str, endpoint: EndpointSettings, vcpus: Mapping[str, int], now: datetime, days: int
+) -> Load:
+    """Read the load of an endpoint.
+
+    Args:
+        cloudwatch: boto3's `cloudwatch` client.
+        vcpus: by instance type, as far as they are known.
+        days: 1 to `MAX_DAYS`.
+
+    Raises:
+        AwsRequestRefused: AWS refused a call.
+    """
+
+    def hourly(namespace: str, metric: str, statistic: str, variant: str) -> list[float]:
+        answer = cloudwatch.get_metric_statistics(
+            Namespace=namespace,
+            MetricName=metric,
+            Dimensions=[{"Name": key, "Value": value} for key, value in metrics.dimensions(name, variant).items()],
+            StartTime=now - timedelta(days=days),
+            EndTime=now,
+            Period=3600,
+            Statistics=[statistic],
+        )
+        return [point[statistic] for point in answer["Datapoints"]]
+
+    with aws_calls(f"metrics of endpoint {name}"):
+        counted = [
+            sum(sum(hourly(metric.namespace, metric.name, "Sum", variant)) for variant in endpoint.serving_variants)
+            for metric in metrics.REQUESTS.get(endpoint.mode, ())
+        ]
+        used: list[float] = []
+        for variant, settings in endpoint.instance_variants.items():
+            # the metrics are sums over vCPUs and GPUs (SageMaker guide, CloudWatch metrics for endpoints)
+            counts = {
+                "CPUUtilization": vcpus.get(settings.instance_type),
+                "GPUUtilization": hardware.gpus(settings.instance_type),
+            }
+            for metric_name, count in counts.items():
+                if count:
+                    used += [value / count for value in hourly(names.LOG_GROUPS, metric_name, "Average", variant)]
+    return Load(max(counted, default=None), max(used, default=None))

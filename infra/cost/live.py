@@ -1,0 +1,101 @@
+"""What the fleet of a deployed endpoint is billed for, to compare with that of the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from infra.aws.errors import aws_calls
+from infra.aws.mode import Mode
+from infra.cost import usage
+from infra.cost.estimate import NOTHING, Item, PricedItem, Sizes, fleet, provisioned
+from infra.cost.price_list import PriceList
+from infra.release.autoscaling import SAGEMAKER
+from infra.release.live import EndpointReader, mode_of
+
+
+@dataclass(frozen=True)
+class Change:
+    """The price of an endpoint's fleet in USD a month, as deployed and as in the settings.
+
+    Attributes:
+        keys: the settings below the endpoint that cause the difference; empty if it has the same price.
+    """
+
+    endpoint: str
+    before: Sizes
+    after: Sizes
+    keys: tuple[str, ...]
+
+
+def deployed_items(sagemaker: Any, autoscaling: Any, name: str) -> list[Item]:
+    """The instances, volumes and provisioned concurrency of a deployed endpoint; none if it does not exist.
+
+    Args:
+        sagemaker, autoscaling: boto3's `sagemaker` and `application-autoscaling` clients.
+
+    Raises:
+        AwsRequestRefused: AWS refused a call.
+    """
+    reader = EndpointReader(sagemaker)
+    with aws_calls(f"endpoint {name}"):
+        endpoint = reader.endpoint(name)
+        config = reader.configuration(endpoint.config_name) if endpoint else None
+        if config is None:
+            return []
+        variants = config["ProductionVariants"]
+        ids = [f"endpoint/{name}/variant/{variant['VariantName']}" for variant in variants]
+        answer = autoscaling.describe_scalable_targets(ServiceNamespace=SAGEMAKER, ResourceIds=ids)
+    limits = {
+        target["ResourceId"].split("/")[-1]: (target["MinCapacity"], target["MaxCapacity"])
+        for target in answer["ScalableTargets"]
+    }
+    return [item for variant in variants for item in _items(name, config, variant, limits.get(variant["VariantName"]))]
+
+
+def _items(
+    name: str, config: Mapping[str, Any], variant: Mapping[str, Any], limits: tuple[int, int] | None
+) -> Iterator[Item]:
+    if serverless := variant.get("ServerlessConfig"):
+        initial = serverless.get("ProvisionedConcurrency", 0)
+        least, most = limits or (initial, initial)
+        yield from provisioned(name, serverless["MemorySizeInMB"], Sizes.of(least, initial, most), bool(limits))
+        return
+    purpose = usage.ASYNCHRONOUS if mode_of(config) is Mode.ASYNCHRONOUS else usage.HOSTING
+    initial = variant["InitialInstanceCount"]
+    least, most = limits or (initial, initial)
+    counts = Sizes.of(least, initial, most)
+    items = fleet(name, purpose, variant["InstanceType"], counts, bool(limits), variant.get("VolumeSizeInGB"))
+    yield from (replace(item, variant=variant["VariantName"]) for item in items)
+
+
+def change(endpoint: str, before: Iterable[Item], after: Iterable[Item], prices: PriceList, region: str) -> Change:
+    """How the price of an endpoint's fleet changes.
+
+    Raises:
+        NoPrice: a part of one of the fleets has no price.
+    """
+    old, new = ([PricedItem(item, prices.price(item.usage, region)) for item in items] for items in (before, after))
+    return Change(endpoint, _sum(old), _sum(new), tuple(_causes(old, new)))
+
+
+def _sum(items: Iterable[PricedItem]) -> Sizes:
+    return sum((item.usd for item in items), NOTHING)
+
+
+def _causes(before: Iterable[PricedItem], after: Iterable[PricedItem]) -> Iterator[str]:
+    """The keys of parts that were added, removed or changed. Another usage type is another instance type or memory."""
+    old, new = ({priced.item.part: priced.item for priced in items} for items in (before, after))
+    if not old:
+        yield "new endpoint"
+        return
+    for part in dict.fromkeys([*old, *new]):
+        was, becomes = old.get(part), new.get(part)
+        if was and becomes and was.usage != becomes.usage:
+            yield becomes.type_key
+        quantities = (item.quantity if item else None for item in (was, becomes))
+        if len({*quantities}) > 1:
+            item = becomes or was
+            assert item is not None
+            yield item.key

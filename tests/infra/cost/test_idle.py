@@ -1,0 +1,57 @@
+"""An endpoint is idle without requests, and oversized if its busiest hour leaves most of its instances unused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from infra.cost.idle import Load, load
+from tests.infra.cost.test_estimate import stack
+
+NOW = datetime(2026, 11, 28, tzinfo=UTC)
+
+
+class CloudWatch:
+    def __init__(self, **values: Sequence[float]) -> None:
+        self.values = values
+
+    def get_metric_statistics(self, MetricName: str, Statistics: list[str], **asked: Any) -> dict[str, Any]:
+        assert (asked["EndTime"] - asked["StartTime"]).days == 14
+        assert {dimension["Name"] for dimension in asked["Dimensions"]} == {"EndpointName", "VariantName"}
+        return {"Datapoints": [{Statistics[0]: value} for value in self.values.get(MetricName, [])]}
+
+
+@pytest.mark.parametrize(
+    ("values", "expected", "idle", "oversized"),
+    [
+        ({}, Load(0, None), True, False),
+        ({"Invocations": [3, 4], "CPUUtilization": [40, 100]}, Load(7, 25), False, True),
+        ({"Invocations": [3], "CPUUtilization": [40, 280]}, Load(3, 70), False, False),
+    ],
+)
+def test_the_metrics_of_instances_are_sums_over_their_vcpus(
+    values: dict[str, Sequence[float]], expected: Load, idle: bool, oversized: bool
+) -> None:
+    endpoint = stack(instanceType="ml.c5.xlarge").endpoints["e"]
+    found = load(CloudWatch(**values), "e", endpoint, {"ml.c5.xlarge": 4}, NOW, 14)
+    assert (found, found.is_idle, found.is_oversized) == (expected, idle, oversized)
+
+
+def test_gpus_count_if_they_are_busier() -> None:
+    endpoint = stack(instanceType="ml.g5.12xlarge").endpoints["e"]
+    cloudwatch = CloudWatch(Invocations=[1], CPUUtilization=[48], GPUUtilization=[200])
+    assert load(cloudwatch, "e", endpoint, {"ml.g5.12xlarge": 48}, NOW, 14).busiest_percent == 50
+
+
+@pytest.mark.parametrize("metric", ["InvocationsProcessed", "InvocationsProcesssed"])
+def test_an_asynchronous_endpoint_is_counted_by_either_spelling(metric: str) -> None:
+    endpoint = stack(instanceType="ml.c5.xlarge", asynchronous={}).endpoints["e"]
+    assert load(CloudWatch(**{metric: [5]}), "e", endpoint, {}, NOW, 14) == Load(5, None)
+
+
+def test_a_serverless_endpoint_has_no_instances_to_be_busy() -> None:
+    endpoint = stack(serverless={"memoryMb": 4096, "maxConcurrency": 10}).endpoints["e"]
+    assert load(CloudWatch(Invocations=[1], CPUUtilization=[9]), "e", endpoint, {}, NOW, 14) == Load(1, None)

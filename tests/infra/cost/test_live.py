@@ -1,0 +1,100 @@
+"""The price of a deployed fleet against that of the settings, with the setting that causes the difference."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from infra.cost import limit
+from infra.cost.estimate import Sizes, fleet_items
+from infra.cost.live import Change, change, deployed_items
+from infra.cost.price_list import NoPrice
+from tests.infra.cost.products import REGION
+from tests.infra.cost.test_estimate import PRICES, stack
+
+FLEET = {"VariantName": "AllTraffic", "InstanceType": "ml.r5.xlarge", "InitialInstanceCount": 2}
+WARM = {"ServerlessConfig": {"MemorySizeInMB": 4096, "MaxConcurrency": 10, "ProvisionedConcurrency": 2}}
+
+
+class Aws:
+    """An endpoint, if it has a configuration, and its scalable targets."""
+
+    def __init__(self, *variants: dict[str, Any], limits: tuple[int, int] | None = None, **config: Any) -> None:
+        self.config = {"ProductionVariants": [*variants], **config} if variants else None
+        self.limits = limits
+
+    def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:
+        if self.config is None:
+            raise ClientError({"Error": {"Code": "ValidationException", "Message": "Could not find"}}, "x")
+        return {
+            "EndpointName": EndpointName,
+            "EndpointArn": "arn",
+            "EndpointStatus": "InService",
+            "EndpointConfigName": "c",
+        }
+
+    def describe_endpoint_config(self, EndpointConfigName: str) -> dict[str, Any]:
+        assert self.config is not None
+        return self.config
+
+    def describe_scalable_targets(self, ServiceNamespace: str, ResourceIds: list[str]) -> dict[str, Any]:
+        if self.limits is None:
+            return {"ScalableTargets": []}
+        least, most = self.limits
+        return {"ScalableTargets": [{"ResourceId": ResourceIds[0], "MinCapacity": least, "MaxCapacity": most}]}
+
+
+def compared(aws: Aws, **endpoint: Any) -> Change:
+    after = fleet_items("e", stack(**endpoint).endpoints["e"])
+    return change("e", deployed_items(aws, aws, "e"), after, PRICES, REGION)
+
+
+def test_a_higher_maximum_is_a_change_of_the_largest_fleet_only() -> None:
+    scaled = compared(Aws(FLEET, limits=(2, 4)), instanceType="ml.r5.xlarge", autoscaling={"min": 2, "max": 10})
+    assert scaled.keys == ("autoscaling",)
+    assert scaled.before == Sizes.of("532.90", "532.90", "1065.80")
+    assert scaled.after == Sizes.of("532.90", "532.90", "2664.50")
+    assert "+$1,598.70 at the largest fleet, because of autoscaling" in str(limit.changed(scaled))
+
+
+def test_the_same_fleet_is_no_change() -> None:
+    same = compared(Aws(FLEET, limits=(2, 10)), instanceType="ml.r5.xlarge", autoscaling={"min": 2, "max": 10})
+    assert same.keys == ()
+    assert limit.changed(same) is None
+
+
+@pytest.mark.parametrize(
+    ("aws", "endpoint", "keys"),
+    [
+        (Aws(FLEET), {"instanceType": "ml.c5.xlarge", "initialInstanceCount": 2}, ("instanceType",)),
+        (Aws(FLEET), {"instanceType": "ml.r5.xlarge"}, ("initialInstanceCount",)),
+        (
+            Aws(FLEET),
+            {"instanceType": "ml.r5.xlarge", "initialInstanceCount": 2, "volumeSizeGb": 50},
+            ("volumeSizeGb",),
+        ),
+        (Aws(), {"instanceType": "ml.r5.xlarge"}, ("new endpoint",)),
+        (
+            Aws({"VariantName": "AllTraffic", **WARM}),
+            {"serverless": {"memoryMb": 4096, "maxConcurrency": 10, "provisionedConcurrency": 4}},
+            ("serverless.provisionedConcurrency",),
+        ),
+    ],
+)
+def test_the_setting_that_causes_a_change_is_named(aws: Aws, endpoint: dict[str, Any], keys: tuple[str, ...]) -> None:
+    assert compared(aws, **endpoint).keys == keys
+
+
+def test_an_asynchronous_fleet_is_compared_by_its_own_price() -> None:
+    fleet = {**FLEET, "InstanceType": "ml.c5.xlarge", "InitialInstanceCount": 1}
+    same = compared(Aws(fleet, AsyncInferenceConfig={"OutputConfig": {}}), instanceType="ml.c5.xlarge", asynchronous={})
+    assert same.before.initial == Decimal("186.88")
+    assert same.keys == ()
+
+
+def test_a_fleet_without_a_price_is_an_error() -> None:
+    with pytest.raises(NoPrice):
+        compared(Aws({**FLEET, "InstanceType": "ml.p3.2xlarge"}), instanceType="ml.r5.xlarge")
