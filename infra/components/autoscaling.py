@@ -158,7 +158,9 @@ class VariantAutoscaling(pulumi.ComponentResource):
             treat_missing_data="missing",
             alarm_actions=[policy.arn],
             tags=args.context.tags,
-            opts=self._child,
+            # `Endpoint` tags it, as it tags the target: once a release has restored the policy under another ARN, an
+            # update of the alarm would have it call the ARN in the state again
+            opts=pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(ignore_changes=["tags", "tagsAll"])),
         )
 
 

@@ -114,6 +114,15 @@ def last_fired(history: Sequence[Mapping[str, Any]]) -> AlarmState | None:
     return None
 
 
+def tag(cloudwatch: Any, name: str, tags: Mapping[str, str], outdated: Sequence[str]) -> None:
+    """Set tags of a metric alarm, and remove outdated ones. It need not exist."""
+    for alarm in cloudwatch.describe_alarms(AlarmNames=[name], AlarmTypes=["MetricAlarm"])["MetricAlarms"]:
+        wanted = [{"Key": key, "Value": value} for key, value in tags.items()]
+        cloudwatch.tag_resource(ResourceARN=alarm["AlarmArn"], Tags=wanted)
+        if outdated:
+            cloudwatch.untag_resource(ResourceARN=alarm["AlarmArn"], TagKeys=[*outdated])
+
+
 def replace_action(cloudwatch: Any, name: str, old: str, new: str) -> None:
     """Have a metric alarm call `new` in place of `old`, whatever its state; the rest of it stays. It need not exist."""
     found = cloudwatch.describe_alarms(AlarmNames=[name], AlarmTypes=["MetricAlarm"])["MetricAlarms"]

@@ -298,13 +298,16 @@ class EndpointAutoscaling:
         return recorded
 
     def tag(self, endpoint: str, tags: Mapping[str, str], previous: Mapping[str, str]) -> None:
-        """Set the tags of the endpoint's scalable targets, and remove previous ones; other tags are kept."""
+        """Set the tags of the endpoint's scalable targets and of the alarms that call their step policies, and remove
+        previous ones; other tags are kept."""
         for target in self._all("describe_scalable_targets", "ScalableTargets", endpoint):
             arn, current = target["ScalableTargetARN"], self._tags(target).get("Tags", {})
             if missing := {key: value for key, value in tags.items() if current.get(key) != value}:
                 self._client.tag_resource(ResourceARN=arn, Tags=missing)
-            if outdated := sorted(key for key in previous if key in current and key not in tags):
-                self._client.untag_resource(ResourceARN=arn, TagKeys=outdated)
+            outdated = sorted(key for key in previous if key not in tags)
+            if removed := [key for key in outdated if key in current]:
+                self._client.untag_resource(ResourceARN=arn, TagKeys=removed)
+            alarms.tag(self._cloudwatch, _backlog_alarm(target["ResourceId"]), tags, outdated)
 
     def _registered(self, endpoint: str) -> Record:
         targets = self._all("describe_scalable_targets", "ScalableTargets", endpoint)

@@ -75,6 +75,7 @@ def test_a_backlog_scales_an_asynchronous_variant_and_starts_its_first_instance(
         "cooldown": 300,
         "stepAdjustments": [{"metricIntervalLowerBound": "0", "scalingAdjustment": 1}],
     }
+    assert [*deployment.one(":MetricAlarm").request.ignoreChanges] == ["tags", "tagsAll"]
     alarm = deployment.one(":MetricAlarm").inputs
     assert alarm["name"] == "iris-backlog-without-capacity"
     assert (alarm["metricName"], alarm["dimensions"]) == ("HasBacklogWithoutCapacity", {"EndpointName": "iris"})

@@ -302,6 +302,7 @@ class CloudWatch:
         self.histories_asked: list[dict[str, Any]] = []
         self.refused_histories: set[str] = set()
         self.actions: dict[str, list[str]] = {}
+        self.tags: dict[str, str] = {}
         self.meta = boto3.client("cloudwatch", region_name="us-east-1").meta
 
     def describe_alarms(self, AlarmNames: list[str], AlarmTypes: list[str]) -> dict[str, Any]:
@@ -311,6 +312,7 @@ class CloudWatch:
         for name in sorted(self.alarms.keys() & set(AlarmNames)):
             state = self.alarms[name].pop(0) if len(self.alarms[name]) > 1 else self.alarms[name][0]
             alarm: dict[str, Any] = {"AlarmName": name, "StateValue": state, "StateReason": f"{name} is {state}"}
+            alarm["AlarmArn"] = f"arn:alarm:{name}"
             described.append({**alarm, "AlarmActions": self.actions.get(name, []), "Threshold": 1.0})
         kinds = {"MetricAlarms": "MetricAlarm", "CompositeAlarms": "CompositeAlarm"}
         return {
@@ -326,6 +328,13 @@ class CloudWatch:
         if asked["AlarmName"] in self.refused_histories:
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeAlarmHistory")
         return {"AlarmHistoryItems": self.history.get(asked["AlarmName"], [])}
+
+    def tag_resource(self, ResourceARN: str, Tags: list[dict[str, str]]) -> None:
+        self.tags |= {tag["Key"]: tag["Value"] for tag in Tags}
+
+    def untag_resource(self, ResourceARN: str, TagKeys: list[str]) -> None:
+        for key in TagKeys:
+            self.tags.pop(key, None)
 
     def put_metric_alarm(self, AlarmName: str, AlarmActions: list[str], Threshold: float) -> None:
         self.actions[AlarmName] = AlarmActions

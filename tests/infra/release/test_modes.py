@@ -162,6 +162,18 @@ def test_the_own_alarm_calls_the_restored_step_policy_and_others_are_warned_of(a
     assert ("still call its previous ARN" in outcome.text) is not own
 
 
+def test_a_release_tags_the_alarm_that_calls_the_step_policy() -> None:
+    """Pulumi must not: its update of the alarm would call the policy by the ARN in the state."""
+    live = asynchronous(serving("new", "AllTraffic"))
+    sagemaker = of(Mode.ASYNCHRONOUS, Mode.ASYNCHRONOUS, live)
+    sagemaker.autoscaling.register()
+    cloudwatch = CloudWatch()
+    cloudwatch.alarms = {"e-backlog-without-capacity": ["OK"]}
+    cloudwatch.tags = {"CostEnv": "old", "Team": "ours", "Gone": "x"}
+    release(sagemaker, request({"tags": {"CostEnv": "old", "Gone": "x"}}, autoscaled=True), cloudwatch)
+    assert cloudwatch.tags == {"CostEnv": "prod", "Team": "ours"}
+
+
 def test_autoscaling_of_provisioned_concurrency_is_not_restored_on_instances() -> None:
     updated = [UPDATING, NEW]
     sagemaker = of(Mode.SERVERLESS, Mode.REAL_TIME, serverless("old"), updated=updated)
