@@ -63,6 +63,7 @@ bridge: $(VENV)/installed ## build the real pulumi-terraform-bridge, which judge
 bench: ready ## the figures of docs/verification.md, against the named peers
 	@$(RUN) benchmarks.release_detection
 	@$(RUN) benchmarks.model_repository
+	@$(RUN) benchmarks.image_mirror
 
 .PHONY: picture
 picture: ready ## run the README's commands and draw what they print: docs/terminal.svg

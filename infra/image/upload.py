@@ -112,10 +112,11 @@ class LayerUploads:
         if response.status in _DONE:
             return response.headers
         check_busy(response.status, response.headers, url)
-        if response.status == 401:
+        code, message = _error(content, response.status)
+        # "denied: Your authorization token has expired." (https://github.com/aws/aws-cli/issues/6580)
+        if response.status == 401 or (code == "DENIED" and "token has expired" in message):
             self._repository.renew(authorization)
             raise Broken("ECR did not accept the authorization token.", tries=3)
-        code, message = _error(content, response.status)
         refused = f"{self._repository}: {operation} was refused: {code}: {message}"
         if response.status == 416:
             raise OutOfOrder(refused, tries=4)

@@ -30,7 +30,8 @@ class Conditions:
     - `serverlessNotReady`: how many of the next cold starts are answered ModelNotReadyException.
     - `layerUrlSeconds`: seconds for which a download address of an ECR layer is good, from when it is handed out.
     - `authorizationTokenSeconds`: seconds for which an authorization token of ECR is good.
-    - `proxyEndpoint`: where an authorization token says that its registry is; None is where it is.
+    - `proxyEndpoint`: where authorization tokens and download addresses say that ECR's registries are; None is where
+      they are.
     """
 
     _DEFAULTS: Mapping[str, Any] = {

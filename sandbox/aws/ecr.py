@@ -177,11 +177,14 @@ class Ecr:
                         Caller(context.account, registry, context.region), expires
                     ),
                     "expiresAt": expires,
-                    "proxyEndpoint": context.conditions.proxy_endpoint or self._served.url,
+                    "proxyEndpoint": self._registry_url(context),
                 }
                 for registry in registries
             ]
         }
+
+    def _registry_url(self, context: RequestContext) -> str:
+        return context.conditions.proxy_endpoint or self._served.url
 
     def _platform(self, text: str) -> str | None:
         config = json.loads(text).get("config", {})
@@ -223,9 +226,9 @@ class Ecr:
                 "LayerInaccessibleException",
                 f"The layer with digest '{digest}' within the {call.where} is not associated with an image",
             )
-        seconds = call.context.conditions.layer_url_seconds
+        seconds, url = call.context.conditions.layer_url_seconds, self._registry_url(call.context)
         return {
-            "downloadUrl": self._layers.download_url(digest, self._served.url, seconds),
+            "downloadUrl": self._layers.download_url(digest, url, seconds),
             "layerDigest": digest,
         }
 
