@@ -21,8 +21,7 @@ from infra.cli.options import Directory, Json, Stack
 from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile
 from infra.cost import compare as comparison
-from infra.cost import idle as idleness
-from infra.cost import live, price_file, usage
+from infra.cost import live, load, price_file, usage
 from infra.cost.estimate import Item, Traffic, estimate, fleet_items, items
 from infra.cost.limit import UPDATE_PRICES
 from infra.cost.price_list import PriceList, UsageType
@@ -42,8 +41,14 @@ def cost(
         typer.Option(
             metavar="DAYS",
             min=1,
-            max=idleness.MAX_DAYS,
+            max=load.MAX_DAYS,
             help="List endpoints without requests in the last days, and fleets that are larger than their load.",
+        ),
+    ] = None,
+    from_metrics: Annotated[
+        int | None,
+        typer.Option(
+            metavar="DAYS", min=1, max=load.MAX_DAYS, help="Read the requests of the last days from CloudWatch."
         ),
     ] = None,
     requests_per_second: Annotated[
@@ -72,15 +77,17 @@ def cost(
     if diff:
         _diff(file, settings, prices, as_json)
         return
-    traffic = None
+    sizes = Decimal(request_bytes), Decimal(answer_bytes)
+    days = idle or from_metrics
+    loads = _loads(aws_session(file), settings, prices, days) if days else {}
+    traffic = {name: measured for name, one in loads.items() if (measured := one.traffic(*sizes))}
     if requests_per_second is not None:
         requests = Decimal(requests_per_second) * HOURS_PER_MONTH * 3600
-        traffic = Traffic(requests, Decimal(request_seconds), Decimal(request_bytes), Decimal(answer_bytes))
-    result = estimate(settings, prices, {name: traffic for name in settings.endpoints} if traffic else {})
+        traffic = dict.fromkeys(settings.endpoints, Traffic(requests, Decimal(request_seconds), *sizes))
+    result = estimate(settings, prices, traffic)
     if idle is not None:
-        loads = _loads(aws_session(file), settings, prices, idle)
         if as_json:
-            _print_json({name: asdict(load) for name, load in loads.items()})
+            _print_json({name: asdict(one) for name, one in loads.items()})
         else:
             cost_view.show_idle(loads, result, settings, idle)
         return
@@ -151,7 +158,7 @@ def _diff(file: StackFile, settings: Settings, prices: PriceList, as_json: bool)
         cost_view.show_changes(changes)
 
 
-def _loads(session: AwsSession, settings: Settings, prices: PriceList, days: int) -> dict[str, idleness.Load]:
+def _loads(session: AwsSession, settings: Settings, prices: PriceList, days: int) -> dict[str, load.Load]:
     vcpus = {
         product.attributes["instanceName"]: int(product.attributes["vCpu"])
         for product in prices.products
@@ -159,7 +166,7 @@ def _loads(session: AwsSession, settings: Settings, prices: PriceList, days: int
     }
     cloudwatch, now = session.client("cloudwatch"), datetime.now(UTC)
     return {
-        name: idleness.load(cloudwatch, name, endpoint, vcpus, now, days)
+        name: load.load(cloudwatch, name, endpoint, vcpus, now, days)
         for name, endpoint in settings.endpoints.items()
         if endpoint.mode is not Mode.BATCH
     }

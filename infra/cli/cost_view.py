@@ -12,9 +12,9 @@ from rich.table import Table
 
 from infra.cost.compare import Candidate
 from infra.cost.estimate import Estimate, PricedItem, Sizes
-from infra.cost.idle import LOW_PERCENT, Load
 from infra.cost.limit import UPDATE_PRICES, signed
 from infra.cost.live import Change
+from infra.cost.load import LOW_PERCENT, Load
 from infra.cost.usage import HOURS_PER_MONTH
 from infra.settings.stack import Settings
 

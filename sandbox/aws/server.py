@@ -56,6 +56,7 @@ from sandbox.aws.hosting import Hosting, Hostings
 from sandbox.aws.iam import Iam
 from sandbox.aws.live import LiveFleets
 from sandbox.aws.model_server import Launch
+from sandbox.aws.pricing import Pricing
 from sandbox.aws.protocol import (
     PASS_TO_MOTO,
     AwsError,
@@ -311,6 +312,7 @@ def services(home: Path, launch: Launch | None) -> dict[str, Service]:
         "cloudwatch": cloudwatch,
         "ecr": Ecr(home / "layers", live.check),
         "iam": Iam(live.check),
+        "pricing": Pricing(),
         "s3": S3(),
         "sagemaker": sagemaker,
         "sagemaker-runtime": SageMakerRuntime(hostings),

@@ -12,8 +12,8 @@ from infra.__main__ import main
 from infra.cost import price_file
 from tests.infra.cli.test_stack_file import BASE, project
 from tests.infra.cost.products import PRODUCTS, REGION
-from tests.infra.cost.test_idle import CloudWatch
 from tests.infra.cost.test_live import FLEET, Aws
+from tests.infra.cost.test_load import CloudWatch
 from tests.infra.cost.test_price_file import OTHERS, Pricing
 
 DEPLOYED = Aws({**FLEET, "InstanceType": "ml.c5.xlarge"})
@@ -113,3 +113,9 @@ def test_idle_names_the_edit_that_ends_the_cost(pricing: Pricing, capsys: pytest
     shown = " ".join(capsys.readouterr().out.split())
     assert "iris 0 $187.61" in shown
     assert "remove endpoints.iris" in shown
+
+
+def test_the_requests_can_be_measured(pricing: Pricing, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("-s", "dev", "--from-metrics", "14", "--json") == 0
+    items = json.loads(capsys.readouterr().out)["endpoints"]["iris"]["items"]
+    assert [item["what"] for item in items] == ["instances ml.c5.xlarge", "data in", "data out"]

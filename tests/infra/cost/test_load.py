@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from infra.cost.idle import Load, load
+from infra.cost.load import Load, load
 from tests.infra.cost.test_estimate import stack
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
@@ -27,9 +28,9 @@ class CloudWatch:
 @pytest.mark.parametrize(
     ("values", "expected", "idle", "oversized"),
     [
-        ({}, Load(0, None), True, False),
-        ({"Invocations": [3, 4], "CPUUtilization": [40, 100]}, Load(7, 25), False, True),
-        ({"Invocations": [3], "CPUUtilization": [40, 280]}, Load(3, 70), False, False),
+        ({}, Load(0, None, 14), True, False),
+        ({"Invocations": [3, 4], "CPUUtilization": [40, 100]}, Load(7, 25, 14), False, True),
+        ({"Invocations": [3], "CPUUtilization": [40, 280]}, Load(3, 70, 14), False, False),
     ],
 )
 def test_the_metrics_of_instances_are_sums_over_their_vcpus(
@@ -49,9 +50,18 @@ def test_gpus_count_if_they_are_busier() -> None:
 @pytest.mark.parametrize("metric", ["InvocationsProcessed", "InvocationsProcesssed"])
 def test_an_asynchronous_endpoint_is_counted_by_either_spelling(metric: str) -> None:
     endpoint = stack(instanceType="ml.c5.xlarge", asynchronous={}).endpoints["e"]
-    assert load(CloudWatch(**{metric: [5]}), "e", endpoint, {}, NOW, 14) == Load(5, None)
+    assert load(CloudWatch(**{metric: [5]}), "e", endpoint, {}, NOW, 14) == Load(5, None, 14)
 
 
 def test_a_serverless_endpoint_has_no_instances_to_be_busy() -> None:
     endpoint = stack(serverless={"memoryMb": 4096, "maxConcurrency": 10}).endpoints["e"]
-    assert load(CloudWatch(Invocations=[1], CPUUtilization=[9]), "e", endpoint, {}, NOW, 14) == Load(1, None)
+    assert load(CloudWatch(Invocations=[1], CPUUtilization=[9]), "e", endpoint, {}, NOW, 14) == Load(1, None, 14)
+
+
+def test_the_traffic_of_a_month_has_the_rate_of_the_days() -> None:
+    endpoint = stack(serverless={"memoryMb": 4096, "maxConcurrency": 10}).endpoints["e"]
+    measured = load(CloudWatch(Invocations=[14 * 24], ModelLatency=[200_000, 400_000]), "e", endpoint, {}, NOW, 14)
+    traffic = measured.traffic(Decimal(1000), Decimal(10))
+    assert traffic is not None
+    assert traffic.requests == 730 and traffic.bytes_in == 1000
+    assert float(traffic.seconds) == pytest.approx(0.3)

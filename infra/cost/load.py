@@ -1,15 +1,18 @@
-"""Endpoints without requests, and fleets that are larger than their load."""
+"""The load of endpoints: whether they have requests, how busy their instances are, and what that costs in a month."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from infra import names
 from infra.aws import hardware, metrics
 from infra.aws.errors import aws_calls
+from infra.cost.estimate import Traffic
+from infra.cost.usage import HOURS_PER_MONTH
 from infra.settings.endpoint import EndpointSettings
 
 LOW_PERCENT = 30.0
@@ -28,15 +31,25 @@ class Load:
         requests: None for a mode without a metric of requests.
         busiest_percent: of the busiest hour of any variant, the average utilization of all vCPUs or, if it is higher,
             of all GPUs of an instance; None without data.
+        model_seconds: the average of ModelLatency; None without data.
     """
 
     requests: float | None
     busiest_percent: float | None
+    days: int
+    model_seconds: float | None = None
 
     @property
     def is_idle(self) -> bool:
         """Whether no request arrived."""
         return self.requests == 0
+
+    def traffic(self, bytes_in: Decimal, bytes_out: Decimal) -> Traffic | None:
+        """The requests of a month at the rate of these days; None for a mode without a metric of requests."""
+        if self.requests is None:
+            return None
+        requests = Decimal(self.requests) / self.days / 24 * HOURS_PER_MONTH
+        return Traffic(requests, Decimal(self.model_seconds or 0), bytes_in, bytes_out)
 
     @property
     def is_oversized(self) -> bool:
@@ -85,4 +98,11 @@ def load(
             for metric_name, count in counts.items():
                 if count:
                     used += [value / count for value in hourly(names.LOG_GROUPS, metric_name, "Average", variant)]
-    return Load(max(counted, default=None), max(used, default=None))
+        latency = metrics.MODEL_LATENCY
+        seconds = [
+            value / 1e6
+            for variant in endpoint.serving_variants
+            for value in hourly(latency.namespace, latency.name, "Average", variant)
+        ]
+    average = sum(seconds) / len(seconds) if seconds else None
+    return Load(max(counted, default=None), max(used, default=None), days, average)
