@@ -81,12 +81,14 @@ def mirror(
 
 
 def _mirror(source: str, destination: str | None, platform: Platform, verify: bool, dry_run: bool) -> None:
-    session = AwsSession({})
+    target = ImageReference.parse(destination) if destination else None
+    given = os.environ.get("AWS_REGION")  # boto3 reads AWS_DEFAULT_REGION and the profile alone
+    session = AwsSession({"aws:region": given} if given else {})
     with aws_calls("credentials"):
-        region = session.region
+        region = session.region or (target.ecr.region if target and target.ecr else None)
     registries = Registries(session.client)
     sources = _sources(source, region)
-    target = ImageReference.parse(destination) if destination else _default(sources[0], session, region)
+    target = target or _default(sources[0], session, region)
     plan = plan_copy(sources, target, registries, platform)
     print(planned(plan), flush=True)
     if verify:

@@ -41,7 +41,7 @@ class Lanes:
             self._limit = max(self._limit // 2, 1)
 
 
-STOP_SECONDS = 0.8
+STOP_SECONDS = 0.5
 """How long jobs may take to end after an error or Ctrl-C."""
 
 

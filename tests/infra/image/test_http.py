@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from urllib3.response import HTTPResponse
 
+from infra.image import download
 from infra.image.download import BlobReader, from_byte
 from infra.image.errors import DigestMismatch, TransferFailed
 from infra.image.http import Http, check_status
@@ -170,3 +171,12 @@ def test_the_proxy_of_the_environment_is_used(blobs: BlobServer, blob: Path, mon
     monkeypatch.setenv("no_proxy", "layers.example")
     with pytest.raises(Broken, match=r"layers\.example: "):
         Http().get(f"http://layers.example/blob?{SIGNATURE}", {})
+
+
+def test_a_download_that_crawls_is_replaced(
+    blobs: BlobServer, blob: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "BLOCK_SECONDS", 0.0)
+    reader = reader_of(blobs, blob, len(CONTENT), Retry(sleep=pauses.append))
+    with pytest.raises(TransferFailed, match=r"less than 1 MiB arrived in 0 seconds\. Tried 3 times"):
+        read(reader, 0, len(CONTENT))

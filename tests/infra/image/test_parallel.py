@@ -1,0 +1,94 @@
+"""Jobs in parallel: how many at once, and how they end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from infra.image.parallel import MOST, STOP_SECONDS, Lanes, run_all
+
+
+class Jobs:
+    """Jobs that wait until as many run at once as are expected."""
+
+    def __init__(self) -> None:
+        self.running = self.most = self.ended = 0
+        self._lock = threading.Lock()
+
+    def job(self, work: Callable[[], None] = lambda: time.sleep(0.01)) -> Callable[[], None]:
+        def run() -> None:
+            with self._lock:
+                self.running += 1
+                self.most = max(self.most, self.running)
+            try:
+                work()
+            finally:
+                with self._lock:
+                    self.running -= 1
+                    self.ended += 1
+
+        return run
+
+
+def test_every_job_runs_and_more_at_once_while_all_goes_well() -> None:
+    jobs = Jobs()
+    run_all([jobs.job() for _ in range(60)], Lanes(first=1), threading.Event())
+    assert (jobs.ended, jobs.running) == (60, 0)
+    assert 1 < jobs.most <= MOST
+
+
+def test_a_busy_registry_halves_what_runs_at_once() -> None:
+    jobs, lanes = Jobs(), Lanes(first=8, most=8)
+    lanes.halve()
+    run_all([jobs.job(lambda: time.sleep(0.05)) for _ in range(4)], lanes, threading.Event())
+    assert jobs.most <= 4
+
+
+@pytest.mark.parametrize("times", [1, 9])
+def test_at_least_one_job_runs(times: int) -> None:
+    jobs, lanes = Jobs(), Lanes()
+    for _ in range(times):
+        lanes.halve()
+    run_all([jobs.job()], lanes, threading.Event())
+    assert jobs.ended == 1
+
+
+def test_no_job_is_no_wait() -> None:
+    run_all([], Lanes(), threading.Event())
+
+
+def test_the_first_error_stops_the_others_and_starts_no_more() -> None:
+    jobs, stop = Jobs(), threading.Event()
+
+    def fail() -> None:
+        raise OSError("broken")
+
+    def wait() -> None:
+        stop.wait(30)
+
+    waiting = [jobs.job(wait) for _ in range(40)]
+    began = time.monotonic()
+    with pytest.raises(OSError, match="broken"):
+        run_all([*waiting[:2], jobs.job(fail), *waiting[2:]], Lanes(first=3, most=3), stop)
+    assert time.monotonic() - began < 10
+    assert stop.is_set()
+    assert jobs.ended <= 5
+
+
+def test_a_job_that_does_not_stop_is_left() -> None:
+    stay = threading.Event()
+
+    def wait() -> None:
+        stay.wait(30)
+
+    def fail() -> None:
+        raise OSError("broken")
+
+    began = time.monotonic()
+    with pytest.raises(OSError, match="broken"):
+        run_all([wait, fail], Lanes(), threading.Event())
+    assert STOP_SECONDS <= time.monotonic() - began < 10
+    stay.set()
