@@ -14,7 +14,8 @@ from typing import Any
 
 from infra import names
 from infra.aws.errors import aws_calls
-from infra.release.live import EndpointReader, s3_addresses
+from infra.release.contents import s3_addresses
+from infra.release.live import EndpointReader
 from infra.release.records import ReleaseHistory, object_keys
 
 MAX_DELETED = 1000

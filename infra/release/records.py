@@ -19,8 +19,9 @@ from pydantic.alias_generators import to_camel
 
 from infra import names
 from infra.aws.errors import aws_calls
+from infra.release.contents import artifacts, changes
 from infra.release.failure import ReleaseFailed, ReleaseRefused, ReleaseTimeout
-from infra.release.live import EndpointDescription, EndpointReader, artifacts, changes
+from infra.release.live import EndpointDescription, EndpointReader
 from infra.release.progress import Rollout
 from infra.release.waiting import Clock
 

@@ -88,23 +88,28 @@ class EndpointRequest:
 
         Live counts and weights are retained, so that a fleet scaled out to 8 is released as 8. But a count or weight
         that was edited in the settings must arrive: retaining the live one would hide the edit. So must the count that
-        ends autoscaling. An autoscaled count is never edited there, and an added variant has its own.
+        ends autoscaling, and that of a variant that was serverless. An autoscaled count is never edited there, and an
+        added variant has its own.
 
         Args:
             live: the configuration that the endpoint serves, as DescribeEndpointConfig returns it.
             requested: the one that it is updated to.
         """
         excluded = []
-        if self.resets_counts or (not self.autoscaled and _edited("InitialInstanceCount", live, requested)):
+        counts = _differing("InitialInstanceCount", live, requested)
+        from_serverless = any(before is None for before, _ in counts)
+        if self.resets_counts or from_serverless or (counts and not self.autoscaled):
             excluded.append("DesiredInstanceCount")
-        if _edited("InitialVariantWeight", live, requested):
+        if _differing("InitialVariantWeight", live, requested):
             excluded.append("DesiredWeight")
         return excluded
 
 
-def _edited(key: str, live: Mapping[str, Any], requested: Mapping[str, Any]) -> bool:
+def _differing(key: str, live: Mapping[str, Any], requested: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    """The old and the new value of the variants that stay and differ in a member."""
     before, after = (
         {variant["VariantName"]: variant.get(key) for variant in config["ProductionVariants"]}
         for config in (live, requested)
     )
-    return any(before[name] != after[name] for name in before.keys() & after.keys())
+    pairs = ((before[name], after[name]) for name in before.keys() & after.keys())
+    return [(old, new) for old, new in pairs if old != new]

@@ -13,7 +13,7 @@ from moto import mock_aws
 from infra.aws.errors import AwsRequestRefused
 from infra.release import artifacts
 from infra.release.artifacts import expire, not_needed
-from infra.release.live import artifacts as served
+from infra.release.contents import artifacts as served
 from infra.release.records import ReleaseHistory, ReleaseRecord, Result
 
 ROLE = "arn:aws:iam::123456789012:role/execution-role"

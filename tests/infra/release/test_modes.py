@@ -79,6 +79,14 @@ def test_serverless_is_released_at_once_without_guardrails() -> None:
     assert sent["RetainAllVariantProperties"] and sent["ExcludeRetainedVariantProperties"] == []
 
 
+@pytest.mark.parametrize("autoscaled", [False, True])
+def test_from_serverless_to_instances_the_count_is_that_of_the_settings(autoscaled: bool) -> None:
+    sagemaker = of(Mode.SERVERLESS, Mode.REAL_TIME, serverless("old"), updated=[UPDATING, NEW])
+    sent = release(sagemaker, request(autoscaled=autoscaled)).sent("update")
+    excluded = [each["VariantPropertyType"] for each in sent["ExcludeRetainedVariantProperties"]]
+    assert excluded == ["DesiredInstanceCount"] and "DeploymentConfig" not in sent
+
+
 def test_from_serverless_to_instances_traffic_cannot_move_in_steps() -> None:
     outcome = release(of(Mode.SERVERLESS, Mode.REAL_TIME, serverless("old")), watched())
     assert isinstance(outcome.error, ReleaseRefused) and outcome.operations == []

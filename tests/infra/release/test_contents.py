@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.release.live import changes
+from infra.release.contents import changes
 
 REPOSITORY = "123456789012.dkr.ecr.ap-northeast-1.amazonaws.com/sagemaker-tritonserver"
 
@@ -63,3 +63,17 @@ def test_variants_that_come_and_go_are_told_beside_those_that_stay() -> None:
 def test_a_model_of_several_containers_is_known_by_its_first() -> None:
     models = {"m1": {"Containers": [{"Image": "x", "ModelDataUrl": "s3://b/1.tar.gz"}]}, "m2": model(Image="x")}
     assert changes(config(A={}), config(A={"ModelName": "m2"}), models) == ("A: environment variables SECRET",)
+
+
+def test_serverless_capacity_and_the_queue_differ_in_their_own_members() -> None:
+    before, after = (
+        config(A={"ServerlessConfig": {"MemorySizeInMB": memory, "MaxConcurrency": 5}}) for memory in (1024, 2048)
+    )
+    assert changes(before, after, {}) == ("A: MemorySizeInMB 1024 -> 2048",)
+    output, queue = {"S3OutputPath": "s3://b/x"}, {"ClientConfig": {"MaxConcurrentInvocationsPerInstance": 4}}
+    before = config(A={}) | {"AsyncInferenceConfig": {"OutputConfig": output}}
+    after = config(A={}) | {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://b/y"}, **queue}}
+    assert changes(before, after, {}) == (
+        "queue: MaxConcurrentInvocationsPerInstance none -> 4",
+        "queue: S3OutputPath s3://b/x -> s3://b/y",
+    )
