@@ -64,8 +64,6 @@ BACKLOG_WITHOUT_CAPACITY = "backlog-without-capacity"
 LOG_GROUPS = "/aws/sagemaker/Endpoints"
 """Prefix of the endpoints' log groups, and the CloudWatch namespace of their instances' metrics."""
 
-TRANSFORM_LOG_GROUP = "/aws/sagemaker/TransformJobs"
-"""The log group of the containers of all transform jobs; a job's streams begin with its name."""
 
 
 def of_stack(stack: str) -> str:

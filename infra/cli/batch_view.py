@@ -50,7 +50,7 @@ def print_result(reader: JobReader, job: TransformJob) -> None:
     if not job.completed:
         print(f"transform job {job.name}: {job.status}: {printable(job.failure_reason) or 'no reason given'}")
         if log := reader.log_tail():
-            print(f"  The job's log ({names.TRANSFORM_LOG_GROUP}) ends:")
+            print(f"  The job's log ({names.TRANSFORM_JOBS}) ends:")
             print("\n".join(f"    {printable(line.expandtabs())}" for line in log))
     written = reader.outputs(job)
     for entry in written[:MAX_OUTPUTS]:

@@ -253,7 +253,7 @@ def progress(job: TransformJob, inputs: Mapping[str, int], written: Iterable[Sto
 
 def log_tail(logs: Any, job: str) -> list[str]:
     """The last lines of the job's log; empty if it cannot be read, which must not hide the reason of a failure."""
-    group = names.TRANSFORM_LOG_GROUP
+    group = names.TRANSFORM_JOBS
     try:
         streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{job}/", limit=MAX_STREAMS)
         events = [

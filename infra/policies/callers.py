@@ -84,7 +84,7 @@ def _transform(stack: StackNames) -> Iterator[Statement]:
     yield allow("WriteRecords", "s3", "PutObject AbortMultipartUpload", _objects(stack, [*own, *outputs]))
     yield from _list(stack, [S3Location(bucket, names.BATCH), *inputs, *outputs])
     yield from _keys(stack, {batch.kms_key_arn for batch in batches if batch.kms_key_arn})
-    group = f"log-group:{names.TRANSFORM_LOG_GROUP}"
+    group = f"log-group:{names.TRANSFORM_JOBS}"
     yield allow("FindLogs", "logs", "DescribeLogStreams", stack.arn("logs", f"{group}:*"))
     streams = [stack.arn("logs", f"{group}:log-stream:{name}-*") for name in settings]
     yield allow("ReadLogs", "logs", "GetLogEvents", streams)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from infra.settings.asynchronous import AsynchronousSettings
     from infra.settings.stack import Settings
 
-METRIC_NAMESPACES = [names.LOG_GROUPS, metrics.INVOCATIONS.namespace, "Triton"]
-"""CloudWatch namespaces that the containers may write to: SageMaker's two, and `Triton` for metrics of a model."""
+METRIC_NAMESPACES = [names.LOG_GROUPS, names.TRANSFORM_JOBS, metrics.INVOCATIONS.namespace, "Triton"]
+"""CloudWatch namespaces that the containers may write to: SageMaker's three, and `Triton` for metrics of a model."""
 
 MAX_LOG_GROUPS = 2_500
 """Characters of the log groups' ARNs in the role's inline policies, which have 10,240 together (IAM quotas). The other
@@ -87,24 +87,17 @@ def fit_in_role(endpoint_names: Sequence[str], region: str) -> bool:
     return size(_log_groups("aws-us-gov", region, "0" * 12, endpoint_names)) <= MAX_LOG_GROUPS
 
 
-def write_logs_and_metrics(
-    partition: str, region: str, account_id: str, endpoint_names: Sequence[str], transforms: bool = False
-) -> Policy:
-    """Write the endpoints' own log groups and metrics; read the alarms that may roll a release back.
+def write_logs_and_metrics(partition: str, region: str, account_id: str, endpoint_names: Sequence[str]) -> Policy:
+    """Write the log groups and metrics of the endpoints and of transform jobs; read the alarms that may roll a release
+    back.
 
     If the log groups do not fit (`fit_in_role`), those of every endpoint of the account in the region are allowed.
-
-    Args:
-        transforms: whether transform jobs write to their log group too.
     """
     groups = _log_groups(
         partition, region, account_id, endpoint_names if fit_in_role(endpoint_names, region) else ["*"]
     )
-    namespaces = METRIC_NAMESPACES
-    if transforms:
-        groups.append(f"arn:{partition}:logs:{region}:{account_id}:log-group:{names.TRANSFORM_JOBS}:*")
-        namespaces = [*namespaces, names.TRANSFORM_JOBS]
-    in_namespaces = {"StringEquals": {"cloudwatch:namespace": namespaces}}
+    groups.append(f"arn:{partition}:logs:{region}:{account_id}:log-group:{names.TRANSFORM_JOBS}:*")
+    in_namespaces = {"StringEquals": {"cloudwatch:namespace": METRIC_NAMESPACES}}
     write = "CreateLogGroup CreateLogStream DescribeLogStreams PutLogEvents"
     return policy(
         allow("WriteOwnLogs", "logs", write, groups),
@@ -194,7 +187,8 @@ def topic_arns(endpoint: str, settings: AsynchronousSettings, prefix: str) -> li
 
 
 def transform(settings: Settings, partition: str, bucket_arn: str) -> Policy:
-    """Read the records of transform jobs and write their answers."""
+    """Read the records of transform jobs and write their answers. `python -m infra batch` starts jobs with the Model of
+    any endpoint."""
     jobs = settings.batch.values()
     own = f"{bucket_arn}/{names.BATCH}*"
     inputs = objects(partition, (location for job in jobs for location in job.input_locations))
@@ -237,14 +231,11 @@ def documents(
     by_purpose = {
         "models": read_models(bucket_arn),
         "image": pull_image(repository_arns),
-        "logs-and-metrics": write_logs_and_metrics(
-            partition, region, account_id, settings.served_endpoints, bool(settings.batch)
-        ),
+        "logs-and-metrics": write_logs_and_metrics(partition, region, account_id, settings.served_endpoints),
+        "batch": transform(settings, partition, bucket_arn),
     }
     if settings.asynchronous:
         by_purpose["asynchronous"] = answer_asynchronously(settings, partition, account_id, bucket_arn)
-    if settings.batch:
-        by_purpose["batch"] = transform(settings, partition, bucket_arn)
     if keys := settings.answer_key_arns:
         by_purpose["answers"] = encrypt_answers(keys, region)
     if vpc := settings.vpc:

@@ -185,10 +185,10 @@ class StackSections(Section):
 
     @property
     def answer_key_arns(self) -> list[str]:
-        """The KMS keys that encrypt answers in S3, without duplicates: those of the modes, or the bucket's own."""
+        """The KMS keys that encrypt answers in S3, without duplicates: that of the bucket, and those of the modes."""
         queues, jobs = self.asynchronous.values(), self.batch.values()
-        given = {*(queue.kms_key_arn for queue in queues), *(job.kms_key_arn for job in jobs)}
-        return sorted({key for given_key in given if (key := given_key or self.bucket.kms_key_arn)})
+        of_modes = {*(queue.kms_key_arn for queue in queues), *(job.kms_key_arn for job in jobs)}
+        return sorted(key for key in of_modes | {self.bucket.kms_key_arn} if key)
 
     @property
     def volume_key_arns(self) -> list[str]:

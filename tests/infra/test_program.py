@@ -45,6 +45,7 @@ def test_dev_registers_these_resources_and_no_others() -> None:
         ("PackedModel", "iris-dev"),
         ("Repository", "image"),
         ("Role", "execution-role-dev"),
+        ("RolePolicy", "execution-role-batch"),
         ("RolePolicy", "execution-role-image"),
         ("RolePolicy", "execution-role-logs-and-metrics"),
         ("RolePolicy", "execution-role-models"),

@@ -40,7 +40,9 @@ def test_the_role_allows_what_a_serving_container_needs_and_no_more() -> None:
         for resource in ([statement["Resource"]] if isinstance(statement["Resource"], str) else statement["Resource"])
     }
     bucket, repository = "arn:aws:s3:::models-dev-1a2b3c4", "arn:aws:mock:ap-northeast-1:123456789012:image"
-    logs = "arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/sagemaker/Endpoints/iris-dev:*"
+    groups = "arn:aws:logs:ap-northeast-1:123456789012:log-group:/aws/sagemaker"
+    written = [f"{groups}/Endpoints/iris-dev:*", f"{groups}/TransformJobs:*"]
+    write = ("CreateLogGroup", "CreateLogStream", "DescribeLogStreams", "PutLogEvents")
     assert allowed == {
         ("s3:GetObject", f"{bucket}/models/*"),
         ("s3:ListBucket", bucket),
@@ -48,15 +50,13 @@ def test_the_role_allows_what_a_serving_container_needs_and_no_more() -> None:
         ("ecr:BatchGetImage", repository),
         ("ecr:GetDownloadUrlForLayer", repository),
         ("ecr:GetAuthorizationToken", "*"),
-        ("logs:CreateLogGroup", logs),
-        ("logs:CreateLogStream", logs),
-        ("logs:DescribeLogStreams", logs),
-        ("logs:PutLogEvents", logs),
+        *((f"logs:{action}", group) for action in write for group in written),
+        *((f"s3:{action}", f"{bucket}/batch/*") for action in ("GetObject", "PutObject", "AbortMultipartUpload")),
         ("cloudwatch:PutMetricData", "*"),
         ("cloudwatch:DescribeAlarms", "*"),
     }
     conditions = {each["Sid"]: each["Condition"] for each in statements(run("dev")) if "Condition" in each}
-    namespaces = ["/aws/sagemaker/Endpoints", "AWS/SageMaker", "Triton"]
+    namespaces = ["/aws/sagemaker/Endpoints", "/aws/sagemaker/TransformJobs", "AWS/SageMaker", "Triton"]
     assert conditions == {
         "ListReleasedArtifacts": {"StringLike": {"s3:prefix": "models/*"}},
         "WriteMetrics": {"StringEquals": {"cloudwatch:namespace": namespaces}},
@@ -92,7 +92,7 @@ def test_a_changed_permission_is_a_new_policy() -> None:
     assert all([*policy.request.replaceOnChanges] == ["policy"] for policy in policies)
 
 
-@pytest.mark.parametrize(("stack", "count"), [("dev", 3), ("prod", 3), ("modes", 5)])
+@pytest.mark.parametrize(("stack", "count"), [("dev", 4), ("prod", 4), ("modes", 5)])
 def test_models_and_endpoints_depend_on_the_policies(stack: str, count: int) -> None:
     deployment = run(stack)
     policies = {resource.name for resource in deployment.all("iam/rolePolicy:RolePolicy")}

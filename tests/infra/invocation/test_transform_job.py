@@ -154,12 +154,12 @@ def logs() -> Iterator[Any]:
 
 
 def test_the_last_lines_of_all_instances_in_order(logs: Any) -> None:
-    logs.create_log_group(logGroupName=names.TRANSFORM_LOG_GROUP)
+    logs.create_log_group(logGroupName=names.TRANSFORM_JOBS)
     now = int(datetime.now(UTC).timestamp() * 1000)
     for stream, offset in (("iris-1/i-1", 0), ("iris-1/i-1/data-log", 1), ("iris-10/i-2", 2)):
-        logs.create_log_stream(logGroupName=names.TRANSFORM_LOG_GROUP, logStreamName=stream)
+        logs.create_log_stream(logGroupName=names.TRANSFORM_JOBS, logStreamName=stream)
         events = [{"timestamp": now + 10 * n + offset, "message": f"{stream} {n}\n"} for n in range(10)]
-        logs.put_log_events(logGroupName=names.TRANSFORM_LOG_GROUP, logStreamName=stream, logEvents=events)
+        logs.put_log_events(logGroupName=names.TRANSFORM_JOBS, logStreamName=stream, logEvents=events)
     tail = transform_job.log_tail(logs, "iris-1")
     assert len(tail) == transform_job.LOG_LINES
     assert tail[-2:] == ["iris-1/i-1 9", "iris-1/i-1/data-log 9"]
