@@ -182,6 +182,7 @@ def _range(schema: dict[str, Any]) -> str:
             parts.append(f"at most {most}{unit}" if least is None else f"{least} to {most}{unit}")
         elif least is not None:
             parts.append("not empty" if unit and least == 1 else f"{least}{unit} or more")
+    parts += [f"in steps of {schema['multipleOf']}"] if "multipleOf" in schema else []
     parts += [f"more than {schema['exclusiveMinimum']}"] if "exclusiveMinimum" in schema else []
     parts += [f"less than {schema['exclusiveMaximum']}"] if "exclusiveMaximum" in schema else []
     return ", ".join(parts)

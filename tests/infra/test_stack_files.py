@@ -162,7 +162,44 @@ def on_fleets(required: dict[str, Any], more: dict[str, Any] | None = None) -> s
 
 
 variants = st.dictionaries(names(6), on_fleets({"autoscaling": scalings}), min_size=1, max_size=2)
+modes = st.one_of(
+    on_fleets(
+        {
+            "asynchronous": some(
+                {}, {"maxConcurrentInvocationsPerInstance": st.integers(1, 1000), "notify": st.booleans()}
+            ),
+            "alarms": alarms,
+        }
+    ).map(lambda endpoint: {key: value for key, value in endpoint.items() if key != "allowSingleInstance"}),
+    some(
+        {
+            "model": models,
+            "serverless": some(
+                {"memoryMb": st.integers(1, 6).map(lambda gb: 1024 * gb), "maxConcurrency": st.integers(20, 200)},
+                {"provisionedConcurrency": st.integers(1, 20)},
+            ),
+        },
+        {"environment": environments},
+    ),
+    some(
+        {
+            "model": models,
+            "batch": some(
+                {},
+                {
+                    "instanceType": st.sampled_from(["ml.m5.xlarge", "ml.c5.xlarge", "ml.g5.xlarge"]),
+                    "instanceCount": st.integers(1, 100),
+                    "maxConcurrentTransforms": st.integers(1, 10),
+                    "maxPayloadMb": st.integers(1, 10),
+                    "outputLocations": st.just(["s3://answers-of-ours/batch"]),
+                },
+            ),
+        },
+        {"environment": environments},
+    ),
+)
 endpoints = st.one_of(
+    modes,
     on_fleets({"autoscaling": scalings, "alarms": alarms}, {"release": releases}),
     on_fleets({"initialInstanceCount": st.integers(2, 4), "alarms": alarms}),
     some({"variants": variants, "alarms": alarms}, {}),
@@ -206,7 +243,13 @@ def of_stack(environments: list[str], endpoint: st.SearchStrategy[dict[str, Any]
                 max_size=2,
             ),
         },
-    )
+    ).map(_without_vpc_of_serverless)
+
+
+def _without_vpc_of_serverless(config: dict[str, Any]) -> dict[str, Any]:
+    """Serverless endpoints have no VPC."""
+    serverless = any("serverless" in endpoint for endpoint in config[f"{PROJECT}:endpoints"].values())
+    return {key: value for key, value in config.items() if not (serverless and key == f"{PROJECT}:vpc")}
 
 
 def of_region(config: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -249,7 +292,9 @@ def adoptions(config: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
 
 def _can_be_adopted(endpoint: dict[str, Any]) -> bool:
     variants = endpoint.get("variants", {"AllTraffic": endpoint})
-    return all("policyName" in variant.get("autoscaling", {"policyName"}) for variant in variants.values())
+    return "batch" not in endpoint and all(
+        "policyName" in variant.get("autoscaling", {"policyName"}) for variant in variants.values()
+    )
 
 
 stacks = (
@@ -301,7 +346,9 @@ def test_a_valid_stack_deploys_and_the_schema_accepts_it(file: Path, count: int)
         stack = StackFile.read(file)
         deployed = run("x", stack.config, [*stack.secret_keys])
         endpoints = stack.config[f"{PROJECT}:endpoints"]
-        assert {endpoint.name for endpoint in deployed.all("dynamic/infra:Endpoint")} == endpoints.keys()
+        served = {name for name, endpoint in endpoints.items() if '"batch"' not in json.dumps(endpoint)}
+        assert {endpoint.name for endpoint in deployed.all("dynamic/infra:Endpoint")} == served
+        assert {model.name for model in deployed.all(":TritonModel")} == endpoints.keys() - served
 
     for_many(count, st.tuples(stacks, layouts), check_valid)
 

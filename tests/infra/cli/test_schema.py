@@ -52,7 +52,7 @@ def test_it_is_a_schema() -> None:
     Draft202012Validator.check_schema(SCHEMA)
 
 
-@pytest.mark.parametrize("stack", ["dev", "prod"])
+@pytest.mark.parametrize("stack", ["dev", "prod", "modes"])
 def test_the_projects_stack_files_are_accepted(stack: str) -> None:
     assert refused(YAML(typ="safe").load(ROOT / f"Pulumi.{stack}.yaml")) == []
 

@@ -61,9 +61,12 @@ def test_nothing_is_underlined_in_the_projects_stack_files(server: LanguageServe
     [
         ("      instanceType: ml.c5.xlargee", "ml.c5.xlargee", "Not an amd64 hosting instance type"),
         ("      instanceType: ml.c7g.xlarge", "ml.c7g.xlarge", "Not an amd64 hosting instance type"),
-        ("      autoscaling: {min: 0, max: 1}", "0", "below the minimum of 1"),
+        ("      autoscaling: {min: 0, max: 0}", "0", "below the minimum of 1"),
         ("      volumeSizeGB: 5", "volumeSizeGB", "Property volumeSizeGB is not allowed."),
         ("      release: {strategy: canary, percent: 51}", "51", "above the maximum of 50"),
+        ("      asynchronous: {maxConcurrentInvocationsPerInstance: 1001}", "1001", "above the maximum of 1000"),
+        ("      serverless: {memoryMb: 1500, maxConcurrency: 5}", "1500", "is not divisible by 1024"),
+        ("      batch: {instanceType: ml.r5.xlarge}", "ml.r5.xlarge", "Not an amd64 batch transform instance type"),
         ("      release: {strategy: canari}", "canari", "Value must be"),
         ("  triton-sagemaker:endpoint: {}", "triton-sagemaker:endpoint", "is not allowed"),
         ("  triton-sagemaker:image: {version: latest}", "latest", "does not match the pattern"),
@@ -73,6 +76,21 @@ def test_a_mistake_is_underlined_where_it_is(server: LanguageServer, line: str, 
     ((number, text, shown),) = underlined(server, f"{HEAD}{line}\n")
     assert (number, text) == (9, part)
     assert message in shown
+
+
+def test_a_second_mode_is_underlined(server: LanguageServer) -> None:
+    both = "      batch: {}\n      serverless: {memoryMb: 1024, maxConcurrency: 5}\n"
+    assert any("only one must validate" in message for _, _, message in underlined(server, HEAD + both))
+
+
+def test_the_modes_and_then_their_keys_are_offered(server: LanguageServer) -> None:
+    assert {"asynchronous", "serverless", "batch"} <= offered(server, f"{HEAD}      |\n")
+    for mode, keys in (
+        ("asynchronous", {"maxConcurrentInvocationsPerInstance", "notify", "outputLocation"}),
+        ("serverless", {"memoryMb", "maxConcurrency", "provisionedConcurrency", "autoscaling"}),
+        ("batch", {"instanceType", "maxPayloadMb", "strategy"}),
+    ):
+        assert keys <= offered(server, f"{HEAD}      {mode}:\n        |\n")
 
 
 def test_top_level_keys_are_offered(server: LanguageServer) -> None:
