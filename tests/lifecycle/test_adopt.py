@@ -259,6 +259,7 @@ def test_what_cloudformation_made_is_adopted_under_traffic_and_released_as_any_o
     consistent(account, stack)
 
 
+@pytest.mark.soak
 def test_an_adoption_that_fails_leaves_the_endpoint_to_nobody_and_is_tried_again(
     account: Account, template: Template
 ) -> None:

@@ -36,6 +36,7 @@ def test_a_kill_during_the_first_create_is_got_out_of(account: Account) -> None:
     nothing_to_do(stack)
 
 
+@pytest.mark.soak
 def test_a_kill_during_the_mirror_costs_only_time(account: Account) -> None:
     name = account.name()
     image = {"version": "23.10-py3", "repository": f"mirror-{name}"}

@@ -91,6 +91,7 @@ def test_a_new_name_or_environment_deletes_nothing_before_the_endpoint_has_moved
     nothing_to_do(stack)
 
 
+@pytest.mark.soak
 def test_after_a_rollback_the_live_fleet_has_all_that_it_runs_on(account: Account) -> None:
     name, model = account.name(), account.model(1)
     endpoints = {name: {"model": {"path": str(model)}}}

@@ -34,11 +34,12 @@ class BadRelease(NamedTuple):
     fired: str
 
 
+BAD_CANARY = BadRelease(CANARY, ERROR_RATE, FAILING, "error-rate")
 BAD_RELEASES = [
     BadRelease(
         {"strategy": "allAtOnce", "bakeSeconds": 1800, "timeoutSeconds": 28800}, ERROR_RATE, FAILING, "error-rate"
     ),
-    BadRelease(CANARY, ERROR_RATE, FAILING, "error-rate"),
+    BAD_CANARY,
     BadRelease(
         {"strategy": "linear", "instances": 1, "intervalSeconds": 1800, "timeoutSeconds": 28800},
         {"p99ModelLatencyMilliseconds": 200},
@@ -65,14 +66,21 @@ def fails(stack: Stack) -> str:
     return shown[0]
 
 
-def test_a_model_that_fails_its_requests_is_rolled_back_by_its_alarm_under_each_strategy(account: Account) -> None:
+@pytest.mark.parametrize(
+    "bad_releases",
+    [[BAD_CANARY], pytest.param(BAD_RELEASES, marks=pytest.mark.soak)],
+    ids=["canary", "each strategy in turn"],
+)
+def test_a_model_that_fails_its_requests_is_rolled_back_by_its_alarm(
+    account: Account, bad_releases: list[BadRelease]
+) -> None:
     name, model = account.name(), account.model(1)
     endpoint = {"model": {"path": str(model)}, "initialInstanceCount": 2}
     stack = account.stack(development({name: endpoint}))
     stack.up()
     live = account.endpoint(name)["EndpointConfigName"]
     account.impose(timeFactor=60)
-    for answer, bad in enumerate(BAD_RELEASES, 2):
+    for answer, bad in enumerate(bad_releases, 2):
         stack.config = development({name: {**endpoint, "release": bad.release, "alarms": bad.alarms}})
         write_model(model, answer, execute=bad.execute)
         with Asking(account, name) as asking:

@@ -115,6 +115,7 @@ def test_a_kill_during_a_canary_is_seen_by_refresh_and_ended_by_the_next_up(acco
     nothing_to_do(stack)
 
 
+@pytest.mark.soak
 def test_an_up_that_attaches_to_a_canary_tells_that_it_is_rolled_back(account: Account) -> None:
     name, stack = killed_during_a_canary(account, {"errorRatePercent": 5})
     live, canary = account.endpoint(name), account.endpoint(name)["PendingDeploymentSummary"]["EndpointConfigName"]
@@ -132,6 +133,7 @@ def test_an_up_that_attaches_to_a_canary_tells_that_it_is_rolled_back(account: A
     consistent(account, stack)
 
 
+@pytest.mark.soak
 def test_a_destroy_waits_for_the_canary_that_a_killed_engine_left(account: Account) -> None:
     name, stack = killed_during_a_canary(account, {})
     with account.once("DescribeEndpoint", timeFactor=600):

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.triton
 JUDGED = [case for case in CASES if case.judged]
 QUICK = "--disable-auto-complete-config"
 """Triton then validates tensors before it starts a Python process for the model."""
-SAMPLE = 15
+SAMPLE = 30
 """Each so many corrected repositories are loaded in `make test`, because a Python process starts for each of them."""
 MODELS_OF_A_SERVER = 25
 
