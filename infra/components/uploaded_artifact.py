@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pulumi
 
-from infra import cache
+from infra import cache, triton
 from infra.aws.errors import AwsRequestRefused
 from infra.aws.s3_object import S3Object
 from infra.aws.session import AwsSession
@@ -88,9 +89,10 @@ def require_valid(s3: Any, inputs: Mapping[str, Any], target: ArtifactTarget) ->
 
 def _identity(version: str, source: S3Object, target: ArtifactTarget) -> str:
     """What the outcome depends on. Of the environment only what configures Triton: the rest may hold secrets."""
-    triton = {name: value for name, value in (target.environment or {}).items() if name.startswith("SAGEMAKER_")}
-    identity = version, source.etag, target.default_model, target.instance_type, target.image, sorted(triton.items())
-    return hashlib.sha256(repr(identity).encode()).hexdigest()
+    rules = b"".join(file.read_bytes() for file in sorted(Path(triton.__file__).parent.glob("*.py")))
+    options = {name: value for name, value in (target.environment or {}).items() if name.startswith("SAGEMAKER_")}
+    identity = version, source.etag, target.default_model, target.instance_type, target.image, sorted(options.items())
+    return hashlib.sha256(rules + repr(identity).encode()).hexdigest()
 
 
 def _line(problem: Problem) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from infra import names
 from infra.aws import metrics
-from infra.aws.s3_location import bucket_and_prefix
+from infra.aws.s3_location import S3Location
 from infra.policies.document import Policy, allow, policy, size
 
 if TYPE_CHECKING:
@@ -150,8 +150,8 @@ def transfer(kind: str, inputs: Sequence[str], outputs: Sequence[str]) -> Policy
 
 def objects(partition: str, locations: Iterable[str]) -> list[str]:
     """The ARNs of the objects below addresses in S3, with wildcards."""
-    parts = (bucket_and_prefix(location) for location in locations)
-    return [f"arn:{partition}:s3:::{bucket}/{prefix}*" for bucket, prefix in parts]
+    places = (S3Location.parse(location).directory for location in locations)
+    return [f"arn:{partition}:s3:::{place.bucket}/{place.key}*" for place in places]
 
 
 def answer_asynchronously(settings: Settings, partition: str, account_id: str, bucket_arn: str) -> Policy:

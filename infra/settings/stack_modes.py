@@ -5,7 +5,7 @@ from __future__ import annotations
 from infra import names
 from infra.aws import gpus, instance_types
 from infra.aws.mode import Mode
-from infra.aws.s3_location import bucket_and_prefix
+from infra.aws.s3_location import S3Location
 from infra.diagnostics.problem import Location
 from infra.settings.section import Broken, rule, warning
 from infra.settings.sections import StackSections
@@ -57,8 +57,8 @@ class StackModes(StackSections):
             "other prefixes have artifacts and records, which must not be overwritten. Use one of these, or another "
             "bucket."
             for path, location in given.items()
-            if bucket_and_prefix(location)[0] == own
-            and not bucket_and_prefix(location)[1].startswith((names.ASYNC, names.BATCH))
+            if (place := S3Location.parse(location).directory).bucket == own
+            and not place.key.startswith((names.ASYNC, names.BATCH))
         }
 
     @rule("endpoints")

@@ -13,7 +13,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol, Self, cast
 
 from infra.diagnostics.problem import Problem
@@ -24,8 +24,8 @@ MAX_SECONDS = 900.0
 MAX_ENTRIES = 100_000
 MAX_HELD_BYTES = 32 << 20
 """Names and first bytes, which stay in memory."""
-MAX_HEADER_BYTES = 65_536
-"""A member's long name and attributes, which tarfile reads into memory."""
+MAX_HEADER_BYTES = 1 << 20
+"""A member's long name and attributes, which tarfile reads into memory; Linux allows 64 KiB for each attribute."""
 MAX_NAME_BYTES = 4_095
 """Linux, PATH_MAX without its NUL."""
 MAX_LINKS_IN_A_ROW = 40
@@ -47,7 +47,12 @@ _UNPACKED = "SageMaker, CreateModel: ModelDataUrl"
 
 FORMAT = Rule("archive-format", "error", "SageMaker unpacks only gzip-compressed tar archives.", _PACK, _UNPACKED)
 TRUNCATED = Rule(
-    "archive-truncated", "error", "An archive that ends early cannot be unpacked.", "Upload it again", "gzip"
+    "archive-truncated",
+    "error",
+    "An archive that ends early cannot be unpacked. Only reading all of it shows this: a gzip file may have several "
+    "parts, and its last bytes describe the last one.",
+    "Upload it again",
+    "gzip",
 )
 DAMAGED = Rule("archive-damaged", "error", "A damaged archive cannot be unpacked.", _PACK, "gzip, tar")
 NAME = Rule("archive-name", "error", "A name that leads out of the archive is not unpacked.", _PACK, "tar")
@@ -148,8 +153,6 @@ class Contents:
 
 def identify(source: Source) -> None:
     """Look at the beginning of an archive, which costs one small read.
-
-    The end shows nothing: the length there is that of the last part of a gzip file, which may have several.
 
     Raises:
         ArchiveError: it is not a `.tar.gz`.
@@ -252,12 +255,23 @@ def _target(member: tarfile.TarInfo) -> str | None:
     return target.removeprefix(MODEL_DIRECTORY) if target.startswith(MODEL_DIRECTORY) else None
 
 
+def _next(links: dict[str, str | None], path: str) -> str | None:
+    """What a path leads to if it, or a directory in it, is a link; else the path."""
+    for directory in (path, *map(str, PurePosixPath(path).parents)):
+        if directory in links:
+            target = links[directory]
+            return target and (target + path[len(directory) :])[:MAX_NAME_BYTES]
+    return path
+
+
 def _follow(links: dict[str, str | None], contents: Contents) -> None:
     """List a link to a file as that file, and one to a directory with the files in it."""
     paths = sorted(contents.sizes)
     for path, target in links.items():
         for _ in range(MAX_LINKS_IN_A_ROW):
-            target = links.get(target, target) if target else None
+            before, target = target, _next(links, target) if target else None
+            if target == before:
+                break
         if target in contents.sizes:
             linked = [target]
         else:

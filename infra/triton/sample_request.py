@@ -6,13 +6,11 @@ configuration has a warm-up sample, the request repeats it; otherwise the inputs
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from infra.diagnostics.printable import printable
@@ -102,16 +100,6 @@ class SampleRequest:
 def request_for_repository(repository: ModelRepository, model: str) -> SampleRequest:
     """The sample request for a model of a repository on disk; raises `UnsupportedModel`."""
     return request_for_files(ModelFiles.of_repository(repository, model))
-
-
-def request_for_artifact(artifact: Path | bytes, default_model: str | None) -> SampleRequest:
-    """The sample request for an artifact's default model; raises `UnsupportedModel`."""
-    try:
-        with io.BytesIO(artifact) if isinstance(artifact, bytes) else artifact.open("rb") as file:
-            files = ModelFiles.of_artifact(file, default_model)
-    except OSError as error:
-        raise UnsupportedModel(f"the artifact cannot be read: {error}") from error
-    return request_for_files(files)
 
 
 def request_for_files(files: ModelFiles) -> SampleRequest:

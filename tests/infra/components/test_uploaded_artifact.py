@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 from moto import mock_aws
 
+from infra import triton
 from infra.aws.errors import AwsRequestRefused
 from infra.aws.s3_object import S3Object
 from infra.components import uploaded_artifact
@@ -125,3 +126,10 @@ def test_no_value_of_the_environment_is_remembered_but_those_for_triton(s3: Any)
     source = S3Object(s3, "models", "a", 1, "etag")
     without = ArtifactTarget(None, TARGET.instance_type, {"SAGEMAKER_TRITON_LOG_VERBOSE": "false"}, TARGET.image)
     assert uploaded_artifact._identity("1", source, TARGET) == uploaded_artifact._identity("1", source, without)
+
+
+def test_an_artifact_that_other_rules_checked_is_checked_again(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = S3Object(s3, "models", "a", 1, "etag")
+    before = uploaded_artifact._identity("1", source, TARGET)
+    monkeypatch.setattr(triton, "__file__", __file__)
+    assert uploaded_artifact._identity("1", source, TARGET) != before

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import io
 import tarfile
 from functools import partial
+
+from infra.triton.model_files import ModelFiles
+from infra.triton.sample_request import SampleRequest, request_for_files
 
 compress = partial(gzip.compress, mtime=0)  # parallel workers of pytest must collect the same parameters
 
@@ -41,3 +45,8 @@ def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> bytes:
 
 def archive(*parts: bytes) -> bytes:
     return compress(b"".join([*parts, bytes(1024)]))
+
+
+def request_for_artifact(content: bytes, default_model: str | None) -> SampleRequest:
+    """The sample request for the default model of an artifact."""
+    return request_for_files(ModelFiles.of_artifact(io.BytesIO(content), default_model))

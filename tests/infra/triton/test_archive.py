@@ -247,6 +247,13 @@ def test_the_attributes_for_all_files_do_not_add_up() -> None:
     assert peak < 8 << 20
 
 
+def test_a_link_through_a_linked_directory_lists_its_files() -> None:
+    files = member("real/1/model.py", b"x"), link("shared", "real"), link("m/1", "../shared/1")
+    listed = contents(archive(*files))
+    assert listed.sizes["m/1/model.py"] == 1
+    assert listed.problems == []
+
+
 def test_links_to_links_do_not_multiply(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of these directories holds the one before it ten times."""
     monkeypatch.setattr(reader, "MAX_ENTRIES", 1000)

@@ -17,9 +17,9 @@ from infra.triton.check import check_repository
 from infra.triton.config import MAX_CONFIG_BYTES, ConfigError, parse_config
 from infra.triton.model_files import UnsupportedModel
 from infra.triton.repository import MAX_DEPTH, ModelRepository, ModelRepositoryError
-from infra.triton.sample_request import request_for_artifact, request_for_repository
+from infra.triton.sample_request import request_for_repository
 
-from .archives import archive, compress, header, member
+from .archives import archive, compress, header, member, request_for_artifact
 
 CONFIG = """
 name: "m" backend: "python"

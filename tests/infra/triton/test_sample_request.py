@@ -13,7 +13,9 @@ import pytest
 from infra.triton.config import parse_config
 from infra.triton.model_files import UnsupportedModel
 from infra.triton.repository import ModelRepository
-from infra.triton.sample_request import SampleRequest, request_for_artifact, request_for_config
+from infra.triton.sample_request import SampleRequest, request_for_config
+
+from .archives import request_for_artifact
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "models"
 
@@ -56,7 +58,7 @@ def test_a_model_without_batching_gets_no_batch_dimension() -> None:
 def test_the_example_model_is_asked_about_the_flower_of_its_warm_up(tmp_path: Path) -> None:
     packed = tmp_path / "model.tar.gz"
     ModelRepository.read(EXAMPLES).pack(packed)
-    request = request_for_artifact(packed, "iris")
+    request = request_for_artifact(packed.read_bytes(), "iris")
     assert request.text == "measurements=[6.3, 3.3, 6, 2.5]"
     assert inputs(request)[0]["data"] == pytest.approx([6.3, 3.3, 6.0, 2.5])
     assert request.outputs == ("species", "probabilities")
