@@ -222,9 +222,7 @@ class CapacityUpdate(threading.Thread):
         reason = None
         for variant, change in self._changes:
             if variant.serverless is not None:
-                variant.serverless.update(change.get("ServerlessUpdateConfig", {}))
-            if variant.function is not None:
-                variant.function.adjust()
+                reason = _adjust(variant, change.get("ServerlessUpdateConfig", {})) or reason
             try:
                 self._resize(variant)
             except ProvisioningError as error:
@@ -246,3 +244,19 @@ class CapacityUpdate(threading.Thread):
         if before > 0 and after == 0 and queue is not None:
             queue.finish(variant)
             fleet.put_to_sleep(variant)
+
+
+def _adjust(variant: Variant, change: Mapping[str, int]) -> str | None:
+    """Changes the concurrency of a serverless variant; the reason if its provisioned compute does not start."""
+    assert variant.serverless is not None
+    before = dict(variant.serverless)
+    variant.serverless.update(change)
+    if variant.function is None:
+        return None
+    try:
+        variant.function.adjust()
+    except OSError as error:
+        variant.serverless.clear()
+        variant.serverless.update(before)
+        return f"The provisioned concurrency of variant {variant.name} is not available: {error}"
+    return None

@@ -9,9 +9,9 @@ from typing import Any
 from sandbox.aws.cloudwatch import backend_of
 from sandbox.aws.endpoint import Endpoint
 from sandbox.aws.fleet import Fleet, Variant
-from sandbox.aws.hosting import Answer
+from sandbox.aws.hosting import Answer, Hosting
 from sandbox.aws.models import ExecutionRole, has_instance_store
-from sandbox.aws.protocol import RequestContext, invalid, not_in_sandbox
+from sandbox.aws.protocol import AwsError, RequestContext, invalid, not_in_sandbox
 from sandbox.aws.rollout import Rollout
 from sandbox.aws.serverless import check_concurrency, is_serverless
 
@@ -42,6 +42,49 @@ def check_conversion(endpoint: Endpoint, variants: Iterable[Variant]) -> None:
     old = endpoint.fleet.variants if endpoint.fleet else []
     if any(v.serverless is None for v in old) and any(v.serverless is not None for v in variants):
         raise invalid(f'Cannot update the real-time endpoint "{endpoint.arn}" to a serverless endpoint configuration.')
+
+
+#: Regions in which all serverless endpoints of an account share a concurrency of 1000; it is 500 in the others
+#: (developer guide, serverless-endpoints, "Concurrent invocations").
+_LARGE_REGIONS = frozenset(
+    {
+        "ap-northeast-1",
+        "ap-southeast-1",
+        "ap-southeast-2",
+        "eu-central-1",
+        "eu-west-1",
+        "us-east-1",
+        "us-east-2",
+        "us-west-2",
+    }
+)
+
+
+def check_concurrency_quota(endpoint: str, variants: Iterable[Variant], hosting: Hosting, region: str) -> None:
+    """The concurrency that serverless endpoints share; the words are those of AWS's other service limits.
+
+    Args:
+        endpoint: the name of the one that is to have these variants.
+
+    Raises:
+        AwsError: it is not enough.
+    """
+    fleets = [other.fleet for other in hosting.endpoints.values() if other.fleet and other.name != endpoint]
+    used = _concurrency(variant for fleet in fleets for variant in fleet.variants)
+    wanted = _concurrency(variants)
+    limit = 1000 if region in _LARGE_REGIONS else 500
+    if wanted and used + wanted > limit:
+        raise AwsError(
+            "ResourceLimitExceeded",
+            "The account-level service limit 'Maximum total concurrency that can be allocated across all serverless "
+            f"endpoints' is {limit} Total Concurrency, with current utilization of {used} Total Concurrency and a "
+            f"request delta of {wanted} Total Concurrency. Please contact AWS support to request an increase for this "
+            "limit.",
+        )
+
+
+def _concurrency(variants: Iterable[Variant]) -> int:
+    return sum(variant.serverless["MaxConcurrency"] for variant in variants if variant.serverless)
 
 
 def check_change(variant: Variant, change: Mapping[str, Any], *, is_asynchronous: bool) -> None:

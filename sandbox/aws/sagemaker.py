@@ -14,7 +14,13 @@ from typing import Any
 
 from sandbox.aws.async_settings import AsyncSettings, check_async_config, check_same_kind
 from sandbox.aws.endpoint import IN_PROGRESS, Endpoint
-from sandbox.aws.endpoint_rules import check_change, check_conversion, check_variants, rollout_of
+from sandbox.aws.endpoint_rules import (
+    check_change,
+    check_concurrency_quota,
+    check_conversion,
+    check_variants,
+    rollout_of,
+)
 from sandbox.aws.fleet import Fleet, Place, Variant
 from sandbox.aws.hosting import (
     Answer,
@@ -171,6 +177,7 @@ class SageMaker:
         endpoint = Endpoint(place, arn, tags_of(params))
         variants = self._variants(hosting, config, {}, context)
         policy = params.get("DeploymentConfig")
+        check_concurrency_quota(name, variants, hosting, context.region)
         rollout = rollout_of(policy, None, variants, context)
         fleet = self._fleet(place, config, variants)
         hosting.endpoints[name.lower()] = endpoint
@@ -191,6 +198,7 @@ class SageMaker:
         self._check_scalable_variants(endpoint, config, context)
         variants = self._variants(hosting, config, _retained(endpoint, params), context)
         check_conversion(endpoint, variants)
+        check_concurrency_quota(endpoint.name, variants, hosting, context.region)
         rollout = rollout_of(policy, endpoint.fleet, variants, context)
         fleet = self._fleet(endpoint.place, config, variants)
         endpoint.deploy(fleet, policy, rollout, context.conditions)

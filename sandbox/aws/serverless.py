@@ -195,7 +195,11 @@ class Function:
             self._end()
 
     def adjust(self) -> None:
-        """To a changed configuration: provisioned compute is warm when this returns."""
+        """Follows a changed configuration: provisioned compute is warm when this returns.
+
+        Raises:
+            OSError: it does not start.
+        """
         with self._compute:
             if self.provisioned and self._server is None:
                 self._warm_up()
@@ -263,7 +267,8 @@ class Function:
             self._start()
             assert self._server is not None
             while not self._server.ping():
-                if self._server.exited is not None or time.monotonic() - began > STARTUP_SECONDS:
+                is_late = time.monotonic() - began > STARTUP_SECONDS
+                if self._server.exited is not None or is_late or self._is_over:
                     raise ConnectionError("the container did not pass the ping health check")
                 time.sleep(_PING_INTERVAL_SECONDS)
         except (ServeError, OSError) as error:

@@ -262,13 +262,20 @@ class TransformJob(threading.Thread):
                     raise InvocationError(False, ["Unable to get response from algorithm"]) from None
                 continue
             if 200 <= status < 300:
-                return answer
+                return self._within_limit(answer)
             if is_last or status < 500:
                 # https://github.com/aws/sagemaker-tensorflow-serving-container/issues/93
                 text = answer.decode(errors="replace").splitlines()
                 lines = [f"Bad HTTP status received from algorithm: {status}", "", "Message:", *text]
                 raise InvocationError(status < 500, lines)
         raise AssertionError("a last attempt returns or raises")
+
+    def _within_limit(self, answer: bytes) -> bytes:
+        """MaxPayloadInMB bounds answers as well (https://github.com/aws/sagemaker-python-sdk/issues/1096)."""
+        limit = self._layout.payload_limit
+        if limit is not None and len(answer) > limit:
+            raise InvocationError(False, [f"Message size exceed limit: {limit}"])
+        return answer
 
     def _say(self, line: str) -> None:
         """A line of the data log, in the form of https://github.com/aws/amazon-sagemaker-examples/issues/3948."""

@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 from infra.triton.serve_script import ServeError
+
+
+class Gate:
+    """Holds requests until it is opened, and counts those that wait."""
+
+    _gates: ClassVar[dict[str, Gate]] = {}
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self._lock = threading.Lock()
+        self._opened = threading.Event()
+
+    @classmethod
+    def of(cls, name: str) -> Gate:
+        return cls._gates.setdefault(name, cls())
+
+    def pass_through(self) -> None:
+        with self._lock:
+            self.waiting += 1
+        self._opened.wait(60)
+
+    def open(self) -> None:
+        self._opened.set()
 
 
 class ScriptedServer:
     """A model server that gives the answer, with the status and after the seconds, that its environment says.
 
     `ANSWER` of `*` is the request itself, `#` the number of requests in process; an answer is repeated `TIMES`. A
-    request that contains the text in `BAD` gets 400. `STATUSES` are those of the first answers, as `500,200`. The log
-    tells when the server starts and ends, and with `SHOW` its environment.
+    request that contains the text in `BAD` gets 400. `STATUSES` are those of the first answers, as `500,200`. With
+    `GATE` a request waits until the gate of this name opens. The log tells when the server starts and ends, and with
+    `SHOW` its environment.
     """
 
     pid = None
@@ -43,6 +69,8 @@ class ScriptedServer:
         seconds = float(self.environment.get("SECONDS", "0"))
         self.running += 1
         running = self.running
+        if "GATE" in self.environment:
+            Gate.of(self.environment["GATE"]).pass_through()
         time.sleep(min(seconds, timeout_seconds))
         self.running -= 1
         if seconds > timeout_seconds:

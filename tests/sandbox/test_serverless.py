@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.sandbox.conftest import Host, unique
+from tests.sandbox.scripted_server import Gate
 from tests.sandbox.test_runtime import QUIET, answering, ask
 from tests.sandbox.test_runtime import refusal as refused_answer
 from tests.sandbox.test_sagemaker import lenient, refusal
@@ -217,11 +218,13 @@ def test_a_container_that_does_not_pass_its_health_check_fails_the_creation(
 def test_requests_beyond_the_concurrency_are_throttled(scripted_host: Host) -> None:
     """ "any endpoint invocations beyond the maximum are throttled" (developer guide, serverless-endpoints)."""
     host = scripted_host
-    name = host.endpoint(serverless(host, {"SECONDS": "1", "ANSWER": "yes"}))
+    gate = Gate.of("throttled")
+    name = host.endpoint(serverless(host, {"GATE": "throttled", "ANSWER": "yes"}))
     with ThreadPoolExecutor(2) as pool:
         waiting = [pool.submit(invoke, host, name) for _ in range(2)]
-        time.sleep(0.5)
+        wait_for(lambda: gate.waiting == 2)
         error = refused_answer(host, name)
+        gate.open()
         assert (error["Error"]["Code"], error["ResponseMetadata"]["HTTPStatusCode"]) == ("ThrottlingException", 400)
         assert [answer.result() for answer in waiting] == [b"yes", b"yes"]
     assert invoke(host, name) == b"yes"
@@ -230,9 +233,13 @@ def test_requests_beyond_the_concurrency_are_throttled(scripted_host: Host) -> N
 
 def test_concurrent_requests_share_one_cold_start(scripted_host: Host) -> None:
     host = scripted_host
-    name = host.endpoint(serverless(host, {"ANSWER": "yes", "SECONDS": "0.3"}))
+    gate = Gate.of("shared")
+    name = host.endpoint(serverless(host, {"GATE": "shared", "ANSWER": "yes"}))
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda _: invoke(host, name), range(2)))
+        waiting = [pool.submit(invoke, host, name) for _ in range(2)]
+        wait_for(lambda: gate.waiting == 2)
+        gate.open()
+        assert [answer.result() for answer in waiting] == [b"yes", b"yes"]
     assert counts(host, name) == (2, 1)
 
 
@@ -289,108 +296,3 @@ def test_it_publishes_the_metrics_of_serverless_endpoints_and_no_others(scripted
     assert published["ServerlessConcurrentExecutionsUtilization"] == [1.5]  # half of it, three times
     assert published["OverheadLatency"][0] > published["ModelSetupTime"][0] > 0
     assert set(metrics(host, name, "/aws/sagemaker/Endpoints")) == {"MemoryUtilization"}
-
-
-# ---- provisioned concurrency
-
-
-def test_provisioned_concurrency_stays_warm(scripted_host: Host) -> None:
-    host = scripted_host
-    host.aws.impose(serverlessIdleSeconds=0.0)
-    name = host.endpoint(serverless(host, {"ANSWER": "yes"}, ProvisionedConcurrency=1))
-    assert invoke(host, name) == b"yes"
-    time.sleep(0.3)
-    assert counts(host, name) == (1, 0)
-    published = metrics(host, name)
-    assert "ModelSetupTime" not in published
-    assert published["ServerlessProvisionedConcurrencyUtilization"] == [1.0]
-    assert published["ServerlessProvisionedConcurrencyInvocations"] == [1.0]
-    assert published["ServerlessProvisionedConcurrencySpilloverInvocations"] == [0.0]
-
-
-def scale(host: Host, endpoint: str, **change: Any) -> None:
-    host.sagemaker.update_endpoint_weights_and_capacities(
-        EndpointName=endpoint, DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", **change}]
-    )
-
-
-def test_live_concurrency_changes_without_a_new_configuration(scripted_host: Host) -> None:
-    """API_ProductionVariantServerlessUpdateConfig."""
-    host = scripted_host
-    config = serverless(host, {"ANSWER": "yes"})
-    name = host.endpoint(config)
-    scale(host, name, ServerlessUpdateConfig={"MaxConcurrency": 5, "ProvisionedConcurrency": 4})
-    described = host.wait(name, "InService")
-    (live,) = described["ProductionVariants"]
-    assert live["CurrentServerlessConfig"] == {**SMALL, "MaxConcurrency": 5, "ProvisionedConcurrency": 4}
-    assert described["EndpointConfigName"] == config
-    assert counts(host, name) == (2, 1)  # it is warm without a request
-    stored = host.sagemaker.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"][0]
-    assert stored["ServerlessConfig"] == SMALL
-
-
-CONCURRENCY = "sagemaker:variant:DesiredProvisionedConcurrency"
-
-
-def register(host: Host, endpoint: str, dimension: str = CONCURRENCY, low: int = 1, high: int = 2) -> None:
-    host.aws.client("application-autoscaling").register_scalable_target(
-        ServiceNamespace="sagemaker",
-        ResourceId=f"endpoint/{endpoint}/variant/AllTraffic",
-        ScalableDimension=dimension,
-        MinCapacity=low,
-        MaxCapacity=high,
-    )
-
-
-def put_policy(host: Host, endpoint: str, metric: str) -> dict[str, Any]:
-    put: dict[str, Any] = host.aws.client("application-autoscaling").put_scaling_policy(
-        PolicyName="policy",
-        ServiceNamespace="sagemaker",
-        ResourceId=f"endpoint/{endpoint}/variant/AllTraffic",
-        ScalableDimension=CONCURRENCY,
-        PolicyType="TargetTrackingScaling",
-        TargetTrackingScalingPolicyConfiguration={
-            "TargetValue": 0.5,
-            "ScaleOutCooldown": 0,
-            "PredefinedMetricSpecification": {"PredefinedMetricType": metric},
-        },
-    )
-    return put
-
-
-def test_provisioned_concurrency_is_a_scalable_target(host: Host) -> None:
-    """Developer guide, serverless-endpoints-autoscale; that the limits of both go together is inferred."""
-    provisioned = host.endpoint(serverless(host, ProvisionedConcurrency=1))
-    register(host, provisioned)
-    assert "ProvisionedConcurrency" in refusal(register, host, host.endpoint(serverless(host)))
-    assert "is serverless" in refusal(register, host, provisioned, "sagemaker:variant:DesiredInstanceCount")
-    assert "has instances" in refusal(register, host, host.endpoint())
-    assert "MinCapacity must be at least 1" in refusal(register, host, provisioned, low=0)
-    assert "MaxCapacity at most 2" in refusal(register, host, provisioned, high=3)
-    only = "only supports the following predefined metric types: SageMakerVariantProvisionedConcurrencyUtilization"
-    assert only in refusal(put_policy, host, provisioned, "SageMakerVariantInvocationsPerInstance")
-
-
-def test_target_tracking_scales_provisioned_concurrency(scripted_host: Host) -> None:
-    host = scripted_host
-    host.aws.impose(timeFactor=600)
-    name = host.endpoint(serverless(host, {"ANSWER": "yes"}, ProvisionedConcurrency=1))
-    register(host, name)
-    assert len(put_policy(host, name, "SageMakerVariantProvisionedConcurrencyUtilization")["Alarms"]) == 2
-
-    def is_scaled() -> bool:
-        invoke(host, name)
-        live = host.describe(name)["ProductionVariants"][0]["CurrentServerlessConfig"]
-        return bool(live["ProvisionedConcurrency"] == 2)
-
-    wait_for(is_scaled, 20)
-
-
-def test_a_change_of_capacity_is_for_its_kind_of_variant(host: Host) -> None:
-    name = host.endpoint(serverless(host))
-    update = {"MaxConcurrency": 2, "ProvisionedConcurrency": 3}
-    assert "at most MaxConcurrency 2" in refusal(scale, host, name, ServerlessUpdateConfig=update)
-    assert "does not accept DesiredInstanceCount" in refusal(scale, host, name, DesiredInstanceCount=2)
-    assert "does not accept ServerlessUpdateConfig" in refusal(
-        scale, host, host.endpoint(), ServerlessUpdateConfig=update
-    )

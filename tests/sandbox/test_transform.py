@@ -6,7 +6,6 @@ import ast
 import json
 import re
 import time
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from tests.sandbox.batch import JSON_OUT, Batch, batch_role, completed, failed, requests_of, scripted_batch, uri
 from tests.sandbox.conftest import Host, policy_document
+from tests.sandbox.scripted_server import Gate
 from tests.sandbox.test_runtime import QUIET, answering
 from tests.sandbox.test_sagemaker import ARN, lenient, refusal
 
@@ -112,16 +112,26 @@ def test_the_execution_role_reads_and_writes(scripted_host: Host, missing: str) 
 
 def test_a_stopped_job_writes_nothing_more(scripted_host: Host) -> None:
     """API_StopTransformJob: Stopping, then Stopped."""
-    batch = scripted_batch(scripted_host, {"ANSWER": "*", "SECONDS": "0.2"})
-    batch.put("a", b"1\n" * 100)
+    gate = Gate.of("stopped")
+    batch = scripted_batch(scripted_host, {"ANSWER": "*", "GATE": "stopped"})
+    batch.put("a", b"1\n2\n")
     job = batch.start()
-    while "TransformStartTime" not in batch.describe(job):
+    while gate.waiting < 1:
         time.sleep(0.02)
     batch.host.sagemaker.stop_transform_job(TransformJobName=job)
-    assert batch.describe(job)["TransformJobStatus"] in ("Stopping", "Stopped")
+    assert batch.describe(job)["TransformJobStatus"] == "Stopping"
+    gate.open()
     described = batch.wait(job)
     assert (described["TransformJobStatus"], described.get("FailureReason")) == ("Stopped", None)
     assert batch.output() == {}
+
+
+def test_a_job_stops_while_its_instances_start(batch: Batch) -> None:
+    batch.host.aws.impose(provisioningSeconds=3600)
+    batch.put("a", b"1\n")
+    job = batch.start()
+    batch.host.sagemaker.stop_transform_job(TransformJobName=job)
+    assert batch.wait(job)["TransformJobStatus"] == "Stopped"
 
 
 def test_a_job_that_has_ended_cannot_be_stopped(batch: Batch) -> None:
@@ -178,12 +188,16 @@ def test_a_job_has_a_log_and_metrics_of_its_instance(batch: Batch) -> None:
 
 
 def test_the_requests_of_a_job_are_made_side_by_side(scripted_host: Host) -> None:
-    batch = scripted_batch(scripted_host, {"ANSWER": "*", "SECONDS": "0.5"})
-    batch.put("a", b"1\n2\n3\n4\n")
-    described = batch.run(MaxConcurrentTransforms=4)
-    assert described["TransformEndTime"] - described["TransformStartTime"] < timedelta(seconds=1.5)
-    described = batch.run()
-    assert described["TransformEndTime"] - described["TransformStartTime"] >= timedelta(seconds=2)
+    gate = Gate.of("side by side")
+    batch = scripted_batch(scripted_host, {"ANSWER": "*", "GATE": "side by side"})
+    batch.put("a", b"1\n" * 6)
+    job = batch.start(MaxConcurrentTransforms=4)
+    while gate.waiting < 4:
+        time.sleep(0.02)
+    time.sleep(0.2)
+    assert gate.waiting == 4
+    gate.open()
+    assert batch.wait(job)["TransformJobStatus"] == "Completed"
 
 
 # ---- requests

@@ -92,6 +92,14 @@ def test_many_records_go_into_one_request_up_to_the_payload(scripted_host: Host)
     assert batch.output() == {"a.out": b"once\nonce\n"}
 
 
+def test_an_answer_over_the_payload_fails_its_object(scripted_host: Host) -> None:
+    """https://github.com/aws/sagemaker-python-sdk/issues/1096"""
+    batch = scripted_batch(scripted_host, {"ANSWER": "x" * 1000, "TIMES": "1049"})
+    batch.put("a", b"1\n")
+    assert failed(batch, MaxPayloadInMB=1) == "AlgorithmError: See job logs for more information"
+    assert batch.data_log()[-1].endswith("Message size exceed limit: 1048576")
+
+
 def test_a_record_over_the_payload_fails_its_object(batch: Batch) -> None:
     """Developer guide, batch-transform-errors: "Exceeding the MaxPayloadInMB limit causes an error"."""
     batch.put("a", bytes(1024 * 1024 + 1))
