@@ -8,7 +8,7 @@ from collections.abc import Callable
 from infra.image.copy import CopiedImage, CopyPlan, Progress, size
 from infra.image.layer import Protocol
 
-LINE_SECONDS = 10.0
+LINE_SECONDS = 30.0
 """Between two lines, if no tenth of the image passes."""
 
 

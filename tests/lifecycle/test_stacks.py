@@ -14,6 +14,7 @@ from tests.lifecycle.account import (
     BROKEN,
     Account,
     changing,
+    consistent,
     development,
     left,
     nothing_to_do,
@@ -209,3 +210,30 @@ def test_a_tag_that_somebody_moved_is_found_by_refresh_and_mirrored_again_withou
     assert "PutImage" in moved
     assert "UploadLayerPart" not in moved
     assert account.ask(name) == 1
+
+
+@pytest.mark.soak
+def test_an_image_in_place_is_pulled_from_its_publisher_and_can_be_mirrored_later(account: Account) -> None:
+    name = account.name()
+    endpoints = {name: {"model": {"path": str(account.model(1))}}}
+    stack = account.stack(development(endpoints, image={"version": "23.10-py3", "mirror": False}))
+    before = account.now()
+    stack.up()
+    published = stack.outputs()["image"]
+    assert published.startswith("941853720454.dkr.ecr.ap-northeast-1.amazonaws.com/sagemaker-tritonserver@sha256:")
+    made = {call["operation"] for call in account.calls(before)}
+    assert not {"CreateRepository", "GetAuthorizationToken", "PutImage"} & made
+    assert account.ask(name) == 1
+    nothing_to_do(stack)
+
+    stack.config = development(endpoints, image={"version": "23.10-py3", "repository": f"triton-{name}"})
+    stack.up()
+    assert stack.outputs()["image"].endswith(published.partition("@")[2])
+    assert f"/triton-{name}@" in stack.outputs()["image"]
+    assert account.ask(name) == 1
+
+    stack.config = development(endpoints, image={"version": "23.10-py3", "mirror": False})
+    stack.up()
+    assert stack.outputs()["image"] == published
+    assert account.ask(name) == 1
+    consistent(account, stack)

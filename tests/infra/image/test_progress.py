@@ -17,11 +17,11 @@ def test_tenths_stay_and_what_is_between_does_not(monkeypatch: pytest.MonkeyPatc
     lines: list[str] = []
     ephemeral: list[str] = []
     report = ProgressLines(lines.append, ephemeral.append)
-    for second, done in [(0, 0), (10, 50_000_000), (19, 60_000_000), (20, 200_000_000), (21, 210_000_000)]:
+    for second, done in [(0, 0), (30, 60_000_000), (49, 70_000_000), (50, 200_000_000), (51, 210_000_000)]:
         now[0] = second
         report(Progress(LAYER, 1, done, 1_000_000_000, 3, 12))
-    assert ephemeral == ["image: 5 % of 1.0 GB, 3 of 12 layers, 5.0 MB/s, 3:10 left"]
-    assert lines == ["image: 20 % of 1.0 GB, 3 of 12 layers, 10.0 MB/s, 1:20 left"]
+    assert ephemeral == ["image: 6 % of 1.0 GB, 3 of 12 layers, 2.0 MB/s, 7:50 left"]
+    assert lines == ["image: 20 % of 1.0 GB, 3 of 12 layers, 4.0 MB/s, 3:20 left"]
 
 
 def test_the_rate_is_of_this_copy(monkeypatch: pytest.MonkeyPatch) -> None:
