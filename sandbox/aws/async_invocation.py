@@ -52,7 +52,7 @@ class AsyncRequest:
 
 
 class _Failure(Exception):
-    """An invocation failed; the message is its failureReason, whose wording is not checked against AWS."""
+    """The invocation failed. The message is its failureReason; the wording is not checked against AWS."""
 
     def __init__(self, reason: str, content: bytes | None = None, content_type: str = "text/plain") -> None:
         super().__init__(reason)
@@ -63,8 +63,8 @@ class _Failure(Exception):
 class Processing:
     """A request on its way through one variant of the endpoint.
 
-    It is processed as the variant's execution role. Its time limit, and the latencies, are in seconds as they pass
-    here, because the model takes no less time where AWS's runs faster; the time in the queue is AWS's.
+    It is processed as the variant's execution role. Its time limit and its latencies are in seconds as they pass here,
+    because the model is as fast as it is whatever `timeFactor` says; the time in the queue is AWS's.
     """
 
     def __init__(self, place: Place, request: AsyncRequest, variant: Variant) -> None:

@@ -46,11 +46,8 @@ def async_request(
     """
     settings = endpoint.fleet.asynchronous if endpoint.fleet is not None else None
     if settings is None:
-        raise AwsError(
-            "ValidationError",
-            f"Endpoint {endpoint.name} has no AsyncInferenceConfig and does not accept InvokeEndpointAsync. "
-            "Use InvokeEndpoint.",
-        )
+        message = f"Endpoint {endpoint.name} is not asynchronous: it accepts InvokeEndpoint, not InvokeEndpointAsync."
+        raise AwsError("ValidationError", message)
     if bool(params.get("Body")) == ("InputLocation" in params):
         raise AwsError("ValidationError", "Provide exactly one of Body and InputLocation.")
     own_id = str(uuid.uuid4())
@@ -70,12 +67,12 @@ def async_request(
 
 
 class Queue(threading.Thread):
-    """The one queue of an endpoint, whatever configuration it serves.
+    """The one queue of an endpoint, for all configurations that it serves.
 
-    Each instance of the fleets that have traffic takes as many requests at a time as its configuration's
-    MaxConcurrentInvocationsPerInstance says. A request is with one instance only, which finishes it before its fleet
-    ends: AWS promises no loss of availability in an update, and that a request is neither lost nor answered twice is
-    inferred from that. Without instances the requests wait, until their RequestTTLSeconds are over.
+    Each instance of the fleets that have traffic processes as many requests at a time as its configuration's
+    MaxConcurrentInvocationsPerInstance says. One instance has a request, and finishes it before its fleet ends. An
+    update has no loss of availability (UpdateEndpoint); that a request is neither lost nor answered twice is inferred
+    from that. Without instances the requests wait until their RequestTTLSeconds are over.
     """
 
     def __init__(self, endpoint: Endpoint, conditions: Conditions) -> None:

@@ -2,7 +2,8 @@
 the live fleet.
 
 An instance that autoscaling adds, or that replaces a failed one, assumes the Model's execution role, pulls the image,
-downloads the model data and writes its log (SageMaker guide, "How to use SageMaker AI execution roles").
+downloads the model data and writes its log (SageMaker guide, "How to use SageMaker AI execution roles"). One of an
+asynchronous endpoint writes answers and publishes messages too (async-inference-create-endpoint-prerequisites).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from moto.iam.models import Role, iam_backends
 
+from sandbox.aws.async_settings import AsyncSettings
 from sandbox.aws.hosting import Hostings, configs_in_use
 from sandbox.aws.models import Image, ModelData, containers_of, documents_of, permits
 from sandbox.aws.protocol import AwsError, RequestContext, partition
@@ -29,6 +31,7 @@ class _LiveModel:
     region: str
     request: Mapping[str, Any]
     """Of CreateModel."""
+    asynchronous: AsyncSettings | None
 
     @property
     def images(self) -> list[Image]:
@@ -48,6 +51,14 @@ class _LiveModel:
         stream = f"{prefix}:log-group:/aws/sagemaker/Endpoints/{name}:log-stream:AllTraffic"
         yield "logs:CreateLogStream", stream
         yield "logs:PutLogEvents", stream
+        if self.asynchronous is not None:
+            yield from self._permissions_of_results(self.asynchronous)
+
+    def _permissions_of_results(self, settings: AsyncSettings) -> Iterator[tuple[str, str]]:
+        for path in filter(None, (settings.output_path, settings.failure_path)):
+            yield "s3:PutObject", ModelData(str(path.below("answer.out"))).arn(self.region)
+        for topic in filter(None, (settings.topic(failed=False), settings.topic(failed=True))):
+            yield "sns:Publish", topic
 
 
 class LiveFleets:
@@ -77,7 +88,7 @@ class LiveFleets:
                 for config in configs_in_use(hosting, endpoint):
                     for variant in config.request["ProductionVariants"]:
                         model = hosting.models[variant["ModelName"].lower()]
-                        yield _LiveModel(endpoint.arn, region, model.request)
+                        yield _LiveModel(endpoint.arn, region, model.request, AsyncSettings.of(config.request))
 
 
 def _role(params: Params, context: RequestContext, model: _LiveModel) -> Role | None:

@@ -36,16 +36,15 @@ class Scaling:
 
     def act(self, account: str, region: str, policy_arn: str, breach: Breach, conditions: Conditions) -> None:
         """What an alarm with this action does at each evaluation in ALARM."""
-        found = self._autoscaling.policy(account, region, policy_arn)
-        if found is None:
+        target, policy = self._autoscaling.policy(account, region, policy_arn) or (None, None)
+        if target is None or policy is None:
             return
-        target, policy = found
         _, endpoint, _, name = target["ResourceId"].split("/")
         variant = self._hostings[account, region].variant(endpoint, name)
         if variant is None:
             return
         current = int(variant.serverless["ProvisionedConcurrency"]) if variant.serverless else variant.desired_count
-        wanted = min(max(_wanted(policy, current, breach), target["MinCapacity"]), target["MaxCapacity"])
+        wanted = min(max(wanted_count(policy, current, breach), target["MinCapacity"]), target["MaxCapacity"])
         outward, now = wanted > current, conditions.now()
         if wanted == current or _is_suspended(target, outward) or now < self._cooldowns.get((policy_arn, outward), 0.0):
             return
@@ -64,7 +63,7 @@ def _change(variant: Variant, capacity: int) -> dict[str, Any]:
     return {"VariantName": variant.name, "DesiredInstanceCount": capacity}
 
 
-def _wanted(policy: Mapping[str, Any], current: int, breach: Breach) -> int:
+def wanted_count(policy: Mapping[str, Any], current: int, breach: Breach) -> int:
     """The capacity that a policy asks for."""
     if tracking := policy.get("TargetTrackingScalingPolicyConfiguration"):
         return ceil(max(current, 1) * breach.value / float(tracking["TargetValue"]))
@@ -72,8 +71,8 @@ def _wanted(policy: Mapping[str, Any], current: int, breach: Breach) -> int:
 
 
 def _stepped(steps: Mapping[str, Any], current: int, excess: float) -> int:
-    """The count after the step in whose interval the breach is (API_StepAdjustment: the lower bound is inclusive above
-    the threshold, the upper bound is below it).
+    """The count after the step whose interval has the breach (API_StepAdjustment: above the threshold the lower bound
+    is inclusive, below it the upper bound).
     """
     for step in steps.get("StepAdjustments", []):
         low = step.get("MetricIntervalLowerBound", -inf)

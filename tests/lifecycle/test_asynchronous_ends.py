@@ -35,12 +35,12 @@ def written(account: Account, locations: list[str]) -> list[int]:
     s3 = account.client("s3")
     places = [location.removeprefix("s3://").split("/", 1) for location in locations]
     listed = [s3.list_object_versions(Bucket=bucket, Prefix=key) for bucket, key in places]
-    return [len(each.get("Versions", [])) for each in listed]
+    return [len(answer.get("Versions", [])) for answer in listed]
 
 
 def topics(account: Account, name: str) -> list[str]:
-    found = account.client("sns").list_topics()["Topics"]
-    return [topic["TopicArn"] for topic in found if topic["TopicArn"].split(":")[-1].startswith(f"{name}-")]
+    arns = [topic["TopicArn"] for topic in account.client("sns").list_topics()["Topics"]]
+    return [arn for arn in arns if arn.split(":")[-1].startswith(f"{name}-")]
 
 
 def test_an_asynchronous_endpoint_from_a_failed_create_to_a_destroy_with_a_full_queue(account: Account) -> None:

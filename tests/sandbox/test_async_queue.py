@@ -37,7 +37,7 @@ def keep_versions(host: Host) -> None:
 
 
 def answered(host: Host, locations: list[str]) -> list[str]:
-    """The answers, once all are there; each has to be written once."""
+    """The answers, once all are written, each of them once."""
     answers = [read(host, location, seconds=60).decode() for location in locations]
     pages = host.aws.client("s3").get_paginator("list_object_versions").paginate(Bucket=host.bucket, Prefix="out/")
     written = [version["Key"] for page in pages for version in page.get("Versions", [])]
@@ -116,8 +116,8 @@ def test_the_metrics_of_answered_requests(scripted_host: Host) -> None:
     assert total(scripted_host, "Invocation5XXErrors", name, **variant) == 0.0
     assert 200_000 < (total(scripted_host, "ModelLatency", name, "Average", **variant) or 0) < 2_000_000  # µs
     waited = total(scripted_host, "TimeInBacklog", name, "Maximum", **variant) or 0.0
-    whole = total(scripted_host, "TotalProcessingTime", name, "Maximum", **variant) or 0.0
-    assert 200 < waited < whole < 20_000  # ms
+    processing = total(scripted_host, "TotalProcessingTime", name, "Maximum", **variant) or 0.0
+    assert 200 < waited < processing < 20_000  # ms
     listed = scripted_host.aws.client("cloudwatch").list_metrics(
         Namespace="AWS/SageMaker", Dimensions=[{"Name": "EndpointName", "Value": name}]
     )["Metrics"]

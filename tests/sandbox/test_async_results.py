@@ -1,17 +1,18 @@
-"""What comes of an asynchronous request beside its answer: SNS messages, and failures for want of a permission."""
+"""Results of asynchronous requests: SNS messages, encryption, and failures for lack of a permission."""
 
 from __future__ import annotations
 
 import base64
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from tests.sandbox.conftest import ACCOUNT, REGION, Host, unique
+from tests.sandbox.conftest import ACCOUNT, REGION, Host, policy_document, unique
 from tests.sandbox.test_async_queue import eventually
-from tests.sandbox.test_asynchronous import ROLE, config, endpoint, exists, invoke, read
+from tests.sandbox.test_asynchronous import ROLE, async_config, config, endpoint, exists, invoke, read
 
 VARIANT = {"VariantName": "AllTraffic"}
 
@@ -118,28 +119,25 @@ def test_a_message_that_cannot_be_published_is_counted(scripted_host: Host, miss
 # ---- permissions of the execution role (async-inference-create-endpoint-prerequisites)
 
 
-def allow(host: Host, name: str, *statements: tuple[str, str]) -> None:
-    """Replaces what the role of an endpoint's model may do with S3, by action and resource."""
-    configuration = host.sagemaker.describe_endpoint_config(
-        EndpointConfigName=host.describe(name)["EndpointConfigName"]
+def limited(host: Host, environment: Mapping[str, str], *statements: tuple[str, str]) -> str:
+    """An endpoint whose role has these permissions on objects of the bucket, and those that start a container."""
+    role = host.make_role(actions=("ecr:*", "logs:*"))
+    document = policy_document(
+        *(
+            {"Effect": "Allow", "Action": action, "Resource": f"arn:aws:s3:::{host.bucket}/{key}"}
+            for action, key in [("s3:GetObject", "artifact*"), *statements]
+        )
     )
-    model = host.sagemaker.describe_model(ModelName=configuration["ProductionVariants"][0]["ModelName"])
-    role = model["ExecutionRoleArn"].rpartition("/")[2]
-    needed = [("ecr:*", "*"), ("logs:*", "*"), ("s3:GetObject", model["PrimaryContainer"]["ModelDataUrl"])]
-    document = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Action": action, "Resource": resource.replace("s3://", "arn:aws:s3:::")}
-            for action, resource in [*needed, *statements]
-        ],
-    }
-    host.aws.client("iam").put_role_policy(RoleName=role, PolicyName="pull", PolicyDocument=json.dumps(document))
+    host.aws.client("iam").put_role_policy(
+        RoleName=role.rpartition("/")[2], PolicyName="objects", PolicyDocument=document
+    )
+    model = host.model(b"", environment, ExecutionRoleArn=role)
+    return host.endpoint(host.config({"ModelName": model}, AsyncInferenceConfig=async_config(host)))
 
 
 def test_the_role_must_read_the_input(scripted_host: Host) -> None:
-    name = endpoint(scripted_host, {"ANSWER": "done"})
+    name = limited(scripted_host, {"ANSWER": "done"}, ("s3:PutObject", "*"))
     scripted_host.aws.client("s3").put_object(Bucket=scripted_host.bucket, Key="in", Body=b"{}")
-    allow(scripted_host, name, ("s3:PutObject", "*"))
     accepted = invoke(scripted_host, name, InputLocation=f"s3://{scripted_host.bucket}/in")
     assert b"not authorized to perform s3:GetObject" in read(scripted_host, accepted["FailureLocation"])
     for metric in ("RequestDownloadFailures", "InvocationFailures"):
@@ -155,8 +153,7 @@ def test_an_input_that_does_not_exist_fails_the_request(scripted_host: Host) -> 
 
 
 def test_the_role_must_write_the_output(scripted_host: Host) -> None:
-    name = endpoint(scripted_host, {"ANSWER": "done"})
-    allow(scripted_host, name, ("s3:PutObject", f"s3://{scripted_host.bucket}/failed/*"))
+    name = limited(scripted_host, {"ANSWER": "done"}, ("s3:PutObject", "failed/*"))
     accepted = invoke(scripted_host, name)
     assert read(scripted_host, accepted["FailureLocation"]) == b"done"
     for metric in ("ResponseUploadFailures", "InvocationFailures"):
@@ -165,8 +162,7 @@ def test_the_role_must_write_the_output(scripted_host: Host) -> None:
 
 
 def test_the_role_must_write_the_failure(scripted_host: Host) -> None:
-    name = endpoint(scripted_host, {"ANSWER": "broken", "STATUS": "500"})
-    allow(scripted_host, name, ("s3:PutObject", f"s3://{scripted_host.bucket}/out/*"))
+    name = limited(scripted_host, {"ANSWER": "broken", "STATUS": "500"}, ("s3:PutObject", "out/*"))
     accepted = invoke(scripted_host, name)
     eventually(scripted_host, "ResponseUploadFailures", name, 1.0, **VARIANT)
     assert not exists(scripted_host, accepted["FailureLocation"])

@@ -198,7 +198,7 @@ def test_limits_of_a_configuration(host: Host, changes: dict[str, Any]) -> None:
 
 
 def test_a_serverless_variant_cannot_be_asynchronous(host: Host) -> None:
-    """Inferred: a serverless variant has no instances that take requests from a queue."""
+    """Inferred: a queue sends its requests to instances."""
     serverless = {"ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 1}}
     variants = [{"VariantName": "A", "ModelName": host.model(), **serverless}]
     with pytest.raises(ClientError, match="ServerlessConfig cannot be used with AsyncInferenceConfig"):

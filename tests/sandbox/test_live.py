@@ -56,6 +56,25 @@ def test_what_a_live_fleet_needs_is_not_taken(fleet: Fleet, taken: str) -> None:
         TAKES[taken](fleet)
 
 
+@pytest.mark.parametrize("taken", ["s3:PutObject", "sns:Publish"])
+def test_what_an_asynchronous_fleet_needs_for_its_results_is_not_taken(host: Host, taken: str) -> None:
+    """Developer guide, async-inference-create-endpoint-prerequisites."""
+    actions = ["s3:GetObject", "s3:PutObject", "ecr:*", "logs:*", "sns:Publish"]
+    role = host.make_role(actions=tuple(actions))
+    topic = f"arn:aws:sns:{REGION}:{role.split(':')[4]}:results"
+    output = {"S3OutputPath": f"s3://{host.bucket}/out", "NotificationConfig": {"SuccessTopic": topic}}
+    model = host.model(ExecutionRoleArn=role)
+    name = host.endpoint(host.config({"ModelName": model}, AsyncInferenceConfig={"OutputConfig": output}))
+    left = policy_document(
+        {"Effect": "Allow", "Action": [action for action in actions if action != taken], "Resource": "*"}
+    )
+    put = {"RoleName": role.rpartition("/")[2], "PolicyName": "pull", "PolicyDocument": left}
+    with pytest.raises(ClientError, match=f"takes {taken} on .* from endpoint"):
+        host.aws.client("iam").put_role_policy(**put)
+    host.sagemaker.delete_endpoint(EndpointName=name)
+    host.aws.client("iam").put_role_policy(**put)
+
+
 def test_what_no_live_fleet_needs_may_go(fleet: Fleet, host: Host) -> None:
     more = policy_document({"Effect": "Allow", "Action": "s3:*", "Resource": "*"})
     fleet.iam.put_role_policy(RoleName=fleet.role, PolicyName="more", PolicyDocument=more)

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox.aws.alarms import Breach
-from sandbox.aws.scaling import _wanted
+from sandbox.aws.scaling import wanted_count
 from tests.sandbox.conftest import Host
 from tests.sandbox.test_asynchronous import endpoint, invoke, read
 from tests.sandbox.test_autoscaling import place, register
@@ -159,11 +159,11 @@ def test_the_alarms_of_target_tracking_come_and_go_with_the_policy(scripted_host
 def test_a_step_adjusts_the_count(steps: dict[str, Any], current: int, value: float, wanted: int) -> None:
     """API_StepScalingPolicyConfiguration and API_StepAdjustment."""
     steps = {**steps, "StepAdjustments": [{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 1}]}
-    assert _wanted({"StepScalingPolicyConfiguration": steps}, current, Breach(value, 1.0)) == wanted
+    assert wanted_count({"StepScalingPolicyConfiguration": steps}, current, Breach(value, 1.0)) == wanted
 
 
 @pytest.mark.parametrize(("current", "value", "wanted"), [(1, 20.0, 4), (2, 5.5, 3), (2, 0.0, 0), (1, 1.0, 1)])
 def test_target_tracking_keeps_the_metric_at_the_target(current: int, value: float, wanted: int) -> None:
     """Application Auto Scaling guide: capacity in proportion to the metric (inferred)."""
     policy = {"TargetTrackingScalingPolicyConfiguration": {"TargetValue": 5.0}}
-    assert _wanted(policy, current, Breach(value, 5.0)) == wanted
+    assert wanted_count(policy, current, Breach(value, 5.0)) == wanted
