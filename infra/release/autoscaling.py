@@ -36,12 +36,6 @@ INSTANCES = "sagemaker:variant:DesiredInstanceCount"
 PROVISIONED_CONCURRENCY = "sagemaker:variant:DesiredProvisionedConcurrency"
 """The scalable dimensions of variants with instances and of serverless ones."""
 
-
-def scalable_dimension(is_serverless: bool) -> str:
-    """What autoscaling changes of a variant."""
-    return PROVISIONED_CONCURRENCY if is_serverless else INSTANCES
-
-
 TARGET = ("ResourceId", "ScalableDimension", "MinCapacity", "MaxCapacity", "SuspendedState", "Tags")
 CALLED_BY = ("PolicyARN", "Alarms")
 """Of a step-scaling policy: alarms call it by its ARN."""
@@ -181,6 +175,11 @@ def _backlog_alarm(resource_id: str) -> str:
     return names.alarm(names.variant_resource(endpoint, variant), names.BACKLOG_WITHOUT_CAPACITY)
 
 
+def scalable_dimension(is_serverless: bool) -> str:
+    """What autoscaling changes of a variant."""
+    return PROVISIONED_CONCURRENCY if is_serverless else INSTANCES
+
+
 def refused_under_autoscaling(live: Mapping[str, Any], requested: Mapping[str, Any]) -> bool:
     """Whether AWS refuses an update from one configuration to the other while variants are scalable targets."""
     types = {variant["VariantName"]: variant.get("InstanceType") for variant in requested["ProductionVariants"]}
@@ -238,10 +237,7 @@ class EndpointAutoscaling:
         if not (recorded := self._records.get(endpoint.name)):
             return
         live = {
-            (
-                f"{_variants(endpoint.name)}{variant.name}",
-                PROVISIONED_CONCURRENCY if variant.is_serverless else INSTANCES,
-            )
+            (f"{_variants(endpoint.name)}{variant.name}", scalable_dimension(variant.is_serverless))
             for variant in endpoint.live_variants
         }
         record = {
