@@ -182,7 +182,7 @@ class AlarmSettings(Section):
         for purpose in self.purposes:
             if mode in metrics.WATCHED[purpose]:
                 continue
-            modes = " and ".join(sorted(metrics.WATCHED[purpose]))
+            modes = ", ".join(sorted(metrics.WATCHED[purpose]))
             silent[str(fields[_FIELDS[purpose]].alias)] = (
                 f"could never fire, because SageMaker publishes its metric for {modes} endpoints only, and this "
                 f"endpoint is {mode}. Remove the key."

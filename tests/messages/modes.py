@@ -8,9 +8,12 @@ MODEL = {"artifact": "artifacts/model_7.tar.gz"}
 TOPIC = "arn:aws:sns:ap-northeast-1:123456789012:answers"
 
 
+QUEUE = {"min": 0, "max": 5, "backlogPerInstance": 5}
+
+
 def asynchronous(**keys: Any) -> dict[str, Any]:
     """A change of the stack's endpoint to an asynchronous one."""
-    return {"endpoints.ranking.asynchronous": keys}
+    return {"endpoints.ranking.asynchronous": keys, "endpoints.ranking.autoscaling": QUEUE}
 
 
 def serverless(**keys: Any) -> dict[str, Any]:
@@ -55,6 +58,10 @@ EXAMPLES: list[dict[str, Any]] = [
     asynchronous(outputLocation="s3://models/models/ranking") | {"bucket.name": "models"},
     asynchronous(errorTopicArn=TOPIC.replace("ap-northeast-1", "us-east-1")),
     asynchronous() | {"endpoints.ranking.allowSingleInstance": True},
+    asynchronous() | {"endpoints.ranking.autoscaling": {"min": 0, "max": 5}},
+    asynchronous() | {"endpoints.ranking.autoscaling": {"min": 0, "max": 5, "invocationsPerInstance": 70}},
+    {"endpoints.ranking.autoscaling": QUEUE},
+    {"endpoints.ranking.alarms": {"backlogSize": 100}},
     serverless() | {"endpoints.ranking.alarms": {"existing": ["pager"]}},
     {**serverless(), **{f"endpoints.ranking.{key}": value for key, value in OF_INSTANCES.items()}},
     serverless() | {"endpoints.ranking.enableNetworkIsolation": True},

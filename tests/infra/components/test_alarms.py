@@ -75,7 +75,7 @@ def test_the_thresholds_are_in_the_units_of_cloudwatch() -> None:
     assert latency["threshold"] == 500_000, "microseconds"
 
 
-OF_MODE: dict[Mode, dict[str, float]] = {
+OF_MODE: dict[Mode, dict[str, Any]] = {
     Mode.ASYNCHRONOUS: {"errorRatePercent": 5, "serverErrorRatePercent": 1, "p99ModelLatencyMilliseconds": 500}
     | {"ageOfOldestRequestSeconds": 600, "backlogSize": 1000},
     Mode.SERVERLESS: {"errorRatePercent": 5, "serverErrorRatePercent": 1, "p99ModelLatencyMilliseconds": 500}
