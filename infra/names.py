@@ -119,7 +119,8 @@ def log_group(endpoint: str) -> str:
 # Prefixes of keys in the bucket; artifacts are uploaded under any other one
 
 RELEASED = "models/"
-"""The released artifacts that Models name. The execution role can read these keys and no others."""
+"""The released artifacts that Models name. Without asynchronous endpoints and transform jobs, the execution role reads
+no other keys."""
 
 HISTORY = "releases/"
 """The result of each release."""

@@ -119,13 +119,11 @@ class StackNames:
 
     @property
     def topic_arns(self) -> list[str]:
-        """The topics that the stack creates for asynchronous endpoints."""
-        return [
-            topic
-            for name, queue in self.settings.asynchronous.items()
-            for topic in execution.topic_arns(name, queue, self.arn("sns", ""))
-            if topic.endswith(names.AUTONAMED)
-        ]
+        """The topics that the stack creates for asynchronous endpoints, or may have created for former ones."""
+        creating = [name for name, queue in self.settings.asynchronous.items() if queue.notify]
+        former = [name for name in self.endpoints if name not in self.settings.endpoints]
+        topics = (topic(name) for name in (*creating, *former) for topic in (names.success_topic, names.error_topic))
+        return [self.arn("sns", topic + names.AUTONAMED) for topic in topics]
 
     @property
     def stop_alarm_arns(self) -> list[str]:

@@ -450,6 +450,12 @@ def test_an_image_in_place_requires_no_repository() -> None:
     assert may(documents, "ecr:BatchGetImage", publisher) and may(documents, "ecr:GetDownloadUrlForLayer", publisher)
 
 
+def test_the_topics_of_a_removed_endpoint_can_be_deleted() -> None:
+    topic = [Request("sns:DeleteTopic", arn("sns", "queue-error-1a2b3c4"))]
+    assert denied(principals.deployer(names("modes")), topic) == topic
+    assert denied(principals.deployer(names("modes", also=("queue",))), topic) == []
+
+
 MODES_TOPIC = arn("sns", "iris-asynchronous-success-1a2b3c4")
 
 
