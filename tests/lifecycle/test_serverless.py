@@ -57,12 +57,24 @@ def test_a_serverless_endpoint_fails_at_first_is_created_released_and_destroyed(
     consistent(account, stack)
 
     write_model(model, 4)
-    stack.config = stack_of(name, model, provisionedConcurrency=1)
+    stack.config = stack_of(name, model, autoscaling={"min": 1, "max": 2})
     release = stack.up()
-    assert operations(release)["update"] == ["Endpoint"]
+    assert "Endpoint" in operations(release)["update"]
     assert account.ask(name) == 4
     (variant,) = account.endpoint(name)["ProductionVariants"]
     assert variant["CurrentServerlessConfig"]["ProvisionedConcurrency"] == 1
+    consistent(account, stack)
+
+    write_model(model, 5)
+    stack.up()
+    assert account.ask(name) == 5
+    autoscaling = account.client("application-autoscaling")
+    resource = f"endpoint/{name}/variant/AllTraffic"
+    (target,) = autoscaling.describe_scalable_targets(ServiceNamespace="sagemaker", ResourceIds=[resource])[
+        "ScalableTargets"
+    ]
+    assert target["ScalableDimension"] == "sagemaker:variant:DesiredProvisionedConcurrency"
+    nothing_to_do(stack)
     stack.destroy()
     assert left(account, name) == []
 
