@@ -15,8 +15,13 @@ from infra.aws.metrics import Metric, Rate, Scope, Unit
 from infra.aws.mode import Mode
 from infra.settings.alarms import AlarmSettings
 
-_PER_SETTING: dict[Unit, float] = {"Microseconds": 1000, "Fraction": 0.01}
-"""Thresholds of the settings are in milliseconds and in percent."""
+_SETTING: dict[Unit, tuple[str, float]] = {
+    "Microseconds": (" ms", 1000),
+    "Fraction": (" %", 0.01),
+    "Seconds": (" s", 1),
+    "Count": ("", 1),
+}
+"""The unit of a threshold in the settings, by that of the metric, and what it is of the metric's."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,9 @@ class VariantAlarms(pulumi.ComponentResource):
         result = cloudwatch.MetricAlarmMetricQueryArgs(
             id="rate", expression=_percent([*errors], [*requests]), label=rate.label, return_data=True
         )
-        return self._alarm(purpose, percent, f"{rate.label}: more than {percent:g}", metric_queries=[result, *counted])
+        counters = " and ".join(metric.name for metric in rate.errors)
+        description = f"More than {percent:g} % of the requests are counted in {counters}"
+        return self._alarm(purpose, percent, description, metric_queries=[result, *counted])
 
     def _query(self, id_: str, metric: Metric, scope: Scope) -> cloudwatch.MetricAlarmMetricQueryArgs:
         return cloudwatch.MetricAlarmMetricQueryArgs(
@@ -90,11 +97,11 @@ class VariantAlarms(pulumi.ComponentResource):
 
     def _metric(self, purpose: str, metric: Metric, threshold: float) -> cloudwatch.MetricAlarm:
         statistic = "extended_statistic" if metric.statistic.startswith("p") else "statistic"
-        value = threshold * _PER_SETTING.get(metric.unit, 1)
+        unit, factor = _SETTING[metric.unit]
         return self._alarm(
             purpose,
-            value,
-            f"{metric.name} ({metric.statistic}) is more than {value:g} ({metric.unit})",
+            threshold * factor,
+            f"The {metric.statistic.lower()} of {metric.name} is more than {threshold:g}{unit}",
             namespace=metric.namespace,
             metric_name=metric.name,
             dimensions=self._dimensions(metric.scope),
