@@ -348,7 +348,7 @@ class ReleaseDriver:
             alarms=list(rollout.fired.values()),
             log=failure.log_excerpt(log, failure.has_gpu(config)),
             notes=notes,
-            health_check=failure.health_check_timeout(reason, config, log),
+            hint=failure.hint(reason, config, log),
         )
         if live is None:
             return failure.failed(name, config_name, "deleted by someone else", evidence, failure.CREATED_AGAIN)

@@ -34,6 +34,9 @@ _OF_REQUESTS = "/data-log"
 """The end of the streams in which SageMaker logs asynchronous requests, not their containers (SageMaker guide, Monitor
 an asynchronous endpoint)."""
 
+_IMAGE_TOO_LARGE = "is greater than supported size"
+"""FailureReason in https://github.com/aws-solutions/qnabot-on-aws/issues/691."""
+
 _SERVERLESS_START_SECONDS = 180
 """How long a serverless container may take to answer `/ping`, with the download of its model (SageMaker guide,
 Serverless Inference, Container support)."""
@@ -108,8 +111,8 @@ class Evidence:
     """Lines of the containers' log."""
     notes: Sequence[str] = ()
     """Further facts, one a sentence."""
-    health_check: str | None = None
-    """The limit that a container exceeded without logging an error."""
+    hint: str | None = None
+    """What SageMaker's reason means, where it does not say so itself."""
 
 
 def rolled_back(name: str, requested: str, live: str, evidence: Evidence) -> ReleaseFailed:
@@ -146,8 +149,8 @@ def _failed(name: str, what: str, evidence: Evidence, next_step: str, result: Fa
 
 def _explanation(name: str, evidence: Evidence) -> str:
     lines = [f"  SageMaker says: {printable(evidence.reason) or 'nothing (it gave no FailureReason).'}"]
-    if evidence.health_check:
-        lines.append(f"  {evidence.health_check}")
+    if evidence.hint:
+        lines.append(f"  {evidence.hint}")
     for alarm in evidence.alarms:
         lines.append(f"  Alarm {alarm.name} fired: {printable(alarm.reason) or 'no reason given'}")
     if evidence.log:
@@ -239,14 +242,20 @@ def _without_time(message: Sequence[str]) -> tuple[str, ...]:
     return (TRITON_LINE.sub("", first), *others)
 
 
-def health_check_timeout(reason: str, config: Mapping[str, Any] | None, log: Sequence[str]) -> str | None:
-    """The limit that a container exceeded without logging an error; None if its log says why it failed.
+def hint(reason: str, config: Mapping[str, Any] | None, log: Sequence[str]) -> str | None:
+    """The limit that an image exceeded, or a container without logging an error; None if it is not known, or the log
+    says why the container failed.
 
     Args:
         reason: SageMaker's FailureReason.
         config: the configuration, as DescribeEndpointConfig returns it.
         log: the containers' log; empty if it cannot be read.
     """
+    if _IMAGE_TOO_LARGE in reason:
+        return (
+            "Serverless endpoints accept images of at most 10 GB, uncompressed. Use an image for CPUs alone "
+            "(image.version with -cpu), or serve the model on instances."
+        )
     match = _PING_FAILED.search(reason)
     if match is None or errors(log):
         return None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.release.failure import LINES, container_log, has_gpu, health_check_timeout, log_excerpt
+from infra.release.failure import LINES, container_log, has_gpu, hint, log_excerpt
 
 LOADING = "I1122 03:30:00.000001 7 server.cc:604] loading"
 ERROR = "E1122 03:30:00.000002 7 model_lifecycle.cc:654] failed to load 'iris' version 1: Internal: ModuleNotFoundError"
@@ -124,13 +124,13 @@ def config(*variants: str, seconds: int | None = 90, instance_type: str = "ml.c5
 
 
 def test_a_container_that_was_silent_until_its_time_was_over_is_put_down_to_the_limit() -> None:
-    limit = health_check_timeout(REASON, config("green", "blue"), [LOADING]) or ""
+    limit = hint(REASON, config("green", "blue"), [LOADING]) or ""
     assert "variant blue logged no error" in limit
     assert "startupHealthCheckSeconds (90 s)" in limit
 
 
 def test_a_log_that_cannot_be_read_is_not_said_to_hold_no_error() -> None:
-    limit = health_check_timeout(REASON, config("blue"), []) or ""
+    limit = hint(REASON, config("blue"), []) or ""
     assert "startupHealthCheckSeconds (90 s)" in limit
     assert "logged" not in limit
 
@@ -147,7 +147,7 @@ def test_a_log_that_cannot_be_read_is_not_said_to_hold_no_error() -> None:
     ],
 )
 def test_any_other_failure_is_not(reason: str, configuration: dict[str, Any] | None, log: list[str]) -> None:
-    assert health_check_timeout(reason, configuration, log) is None
+    assert hint(reason, configuration, log) is None
 
 
 def test_the_instances_of_a_configuration_have_a_gpu_or_not() -> None:
@@ -158,7 +158,7 @@ def test_the_instances_of_a_configuration_have_a_gpu_or_not() -> None:
 
 def test_a_silent_serverless_container_is_explained_with_its_own_limit() -> None:
     described = {"ProductionVariants": [{"VariantName": "blue", "ServerlessConfig": {"MemorySizeInMB": 2048}}]}
-    limit = health_check_timeout(REASON, described, []) or ""
+    limit = hint(REASON, described, []) or ""
     assert "180 s" in limit and "serverless.memoryMb" in limit and "startupHealthCheckSeconds" not in limit
 
 
@@ -177,3 +177,8 @@ def test_the_log_of_asynchronous_requests_explains_no_container() -> None:
 
     container_log(Logs(), "e", since=1)
     assert asked == ["AllTraffic/i-1"]
+
+
+def test_an_image_that_is_too_large_for_serverless_is_explained() -> None:
+    reason = "Image size 13357824205 is greater than supported size 10737418240"
+    assert "at most 10 GB" in (hint(reason, None, []) or "")
