@@ -17,7 +17,7 @@ from moto.s3.models import FakeKey, s3_backends
 from moto.utilities.utils import load_resource
 
 from sandbox.aws import ecr
-from sandbox.aws.policy import Verdict, evaluate
+from sandbox.aws.policy import Context, Verdict, evaluate
 from sandbox.aws.protocol import AwsError, not_in_sandbox, partition
 
 #: The one manifest media type for an image that SageMaker takes; it refuses OCI's, see
@@ -127,9 +127,9 @@ class ExecutionRole:
         verdicts = [s["Effect"] for s in statements if _concerns_sagemaker(s, account)]
         return "Allow" in verdicts and "Deny" not in verdicts
 
-    def allows(self, action: str, resource: str) -> bool:
+    def allows(self, action: str, resource: str, context: Context | None = None) -> bool:
         """Whether the role's own policies have an Allow for an action, and no Deny; resource policies do not count."""
-        return permits(documents_of(self._role()), action, resource)
+        return permits(documents_of(self._role()), action, resource, context)
 
     def _role(self) -> Role | None:
         account, arn_partition = self.arn.split(":")[4], self.arn.split(":")[1]
@@ -217,9 +217,9 @@ def documents_of(role: Role | None) -> list[str | Policy]:
     return [*role.policies.values(), *role.managed_policies.values()] if role else []
 
 
-def permits(documents: Iterable[str | Policy], action: str, resource: str) -> bool:
+def permits(documents: Iterable[str | Policy], action: str, resource: str, context: Context | None = None) -> bool:
     """Whether policies have an Allow for an action on a resource, and no Deny."""
-    return evaluate((json.loads(_text(each)) for each in documents), action, resource) is Verdict.ALLOWED
+    return evaluate((json.loads(_text(each)) for each in documents), action, resource, context) is Verdict.ALLOWED
 
 
 def _text(policy: str | Policy) -> str:

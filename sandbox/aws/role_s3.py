@@ -75,17 +75,18 @@ class RoleS3:
         )
         stored.set_metadata({"Content-Type": content_type} if content_type else {})
 
-    def _check(self, action: str, arn: str) -> None:
-        if not self.role.allows(action, arn):
+    def _check(self, action: str, arn: str, context: Mapping[str, str] | None = None) -> None:
+        if not self.role.allows(action, arn, context):
             raise NotAllowed(f"{self.role.arn} is not authorized to perform {action} on {arn}")
 
     def _check_key(self, action: str, key: str | None) -> None:
-        """Nothing is asked for a key by its alias, such as that of S3 itself (`alias/aws/s3`)."""
+        """Nothing is asked for a key by its alias, such as that of S3 itself (`alias/aws/s3`). S3 uses the key for the
+        role (KMS guide, condition key `kms:ViaService`)."""
         region, account = self.context.region, self.context.account
         if key and re.fullmatch(r"[0-9a-f-]{36}", key):
             key = f"arn:{partition(region)}:kms:{region}:{account}:key/{key}"
         if key and ":key/" in key:
-            self._check(action, key)
+            self._check(action, key, {"kms:ViaService": f"s3.{region}.amazonaws.com"})
 
     def _arn(self, bucket: str, key: str | None = None) -> str:
         arn = f"arn:{partition(self.context.region)}:s3:::{bucket}"

@@ -106,3 +106,19 @@ def test_a_bucket_policy_that_denies_the_write_is_obeyed() -> None:
     s3.write(BUCKET, "out/a", b"")
     with pytest.raises(AwsError, match="explicit deny"):
         s3.write(BUCKET, "models/a", b"")
+
+
+def test_a_key_that_is_allowed_through_s3_alone_is_used_through_s3() -> None:
+    """KMS guide, `kms:ViaService`."""
+    arn = boto3.client("iam").create_role(RoleName="role", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    condition = {"StringLike": {"kms:ViaService": f"s3.{REGION}.*"}}
+    document = policy_document(
+        {"Effect": "Allow", "Action": "s3:*", "Resource": "*"},
+        {"Effect": "Allow", "Action": "kms:GenerateDataKey", "Resource": KEY, "Condition": condition},
+    )
+    boto3.client("iam").put_role_policy(RoleName="role", PolicyName="p", PolicyDocument=document)
+    s3 = RoleS3(ExecutionRole(arn), RequestContext(ACCOUNT, REGION, "", {}, "", Conditions()))
+    s3.write(BUCKET, "a", b"answer", kms_key=KEY)
+    assert boto3.client("s3", REGION).head_object(Bucket=BUCKET, Key="a")["SSEKMSKeyId"] == KEY
+    with pytest.raises(NotAllowed):
+        s3.read(BUCKET, "a")
