@@ -166,10 +166,10 @@ def _redirected(url: str, location: str) -> str:
     return target
 
 
-def origin(url: str) -> tuple[str, str]:
+def origin(url: str) -> tuple[str, str | None, int | None]:
     """Scheme, host and port of a URL."""
     parts = urlsplit(url)
-    return parts.scheme, parts.netloc
+    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
 def _host(url: str) -> str:

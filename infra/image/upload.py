@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from urllib3.exceptions import HTTPError
 
@@ -48,7 +48,8 @@ class LayerUploads:
     def is_upload(self, url: str) -> bool:
         """Whether the URL can be an upload to this repository, which gets the authorization."""
         uploads = self._uploads()
-        return origin(url) == origin(uploads) and url.startswith(uploads)
+        path, prefix = urlsplit(url).path, urlsplit(uploads).path
+        return origin(url) == origin(uploads) and path.startswith(prefix) and path != prefix
 
     def complete(self, upload: str, digest: str, first: int, length: int, body: Iterable[bytes]) -> None:
         """Send the layer from byte `first` on, and end the upload; ECR verifies the digest.
