@@ -12,6 +12,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -45,7 +46,7 @@ class Scenario:
         layers: their sizes in bytes.
         delay: seconds that each request takes more; None is without a link in between.
         rate: bytes a second of each connection.
-        kills: how many copies are killed at about half and then run again.
+        kills: how many copies are ended at about half, by the signal, and then run again.
     """
 
     title: str
@@ -53,6 +54,7 @@ class Scenario:
     delay: float | None = None
     rate: float | None = None
     kills: int = 0
+    signal: signal.Signals = signal.SIGKILL
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,10 @@ def scenarios(scale: float, kills: int) -> list[Scenario]:
         Scenario("one layer of 2 GiB", (mib(2048),)),
         Scenario("200 layers of 100 KiB", (100 * 1024,) * 200),
         Scenario("eight layers of 64 MiB, 20 ms a request and 16 MiB/s a connection", (mib(64),) * 8, 0.02, 16 * MIB),
-        Scenario("killed at half and run again, four layers of 128 MiB", (128 * MIB,) * 4, 0.0, 64 * MIB, kills),
+        Scenario("killed at half, then run again: four layers of 128 MiB", (128 * MIB,) * 4, 0.0, 64 * MIB, kills),
+        Scenario(
+            "ended by Ctrl-C at half, then run again: the same", (128 * MIB,) * 4, 0.0, 64 * MIB, kills, signal.SIGINT
+        ),
     ]  # fmt: skip
 
 
@@ -192,7 +197,7 @@ class Benchmark:
             with self._through(scenario) as links:
                 source = f"{links.source.host if links else self._source.host}/{name}:1"
                 if links and scenario.kills:
-                    resumed = {tool: self._resume(image, source, command, links, scenario.kills)
+                    resumed = {tool: self._resume(image, source, command, links, scenario)
                                for tool, command in tools.items() if tool != FLOOR}  # fmt: skip
                     return resuming(scenario, resumed)
                 runs: dict[str, list[tuple[Run, Run]]] = {tool: [] for tool in tools}
@@ -240,30 +245,41 @@ class Benchmark:
         with self._to_copy(image, source, links) as copy:
             return self._measured(command(copy), links), self._measured(command(copy), links)
 
-    def _resume(self, image: Image, source: str, command: Command, links: Links, kills: int) -> list[Run]:
-        """The second runs of copies that are killed at about half, with the bytes that both sent."""
+    def _resume(self, image: Image, source: str, command: Command, links: Links, scenario: Scenario) -> list[Run]:
+        """The second runs of copies that are ended at about half, with the bytes that both sent."""
         runs = []
-        for number in range(kills):
+        for number in range(scenario.kills):
             with self._to_copy(image, source, links) as copy:
                 # the moments are the same for all tools, and not those at which a part ends
                 before = links.sent
                 half = before + int(image.size * random.Random(number).uniform(0.45, 0.55))
-                self._measured(command(copy), links, stop_at=half)
+                self._measured(command(copy), links, half, scenario.signal)
                 again = self._measured(command(copy), links)
                 runs.append(replace(again, sent_bytes=links.sent - before))
         return runs
 
-    def _measured(self, command: Sequence[str], links: Links | None, stop_at: int | None = None) -> Run:
-        """A run, which is killed when so many bytes were sent to the destination."""
+    def _measured(
+        self,
+        command: Sequence[str],
+        links: Links | None,
+        end_at: int | None = None,
+        by: signal.Signals = signal.SIGKILL,
+    ) -> Run:
+        """A run, which a signal ends when so many bytes were sent to the destination."""
         if links is None:
-            return measured(command, self._environment, lambda: False)
+            return measured(command, self._environment)
         sent, requests = links.sent, links.requests
-        run = measured(command, self._environment, lambda: stop_at is not None and links.sent >= stop_at)
+        run = measured(command, self._environment, lambda: end_at is not None and links.sent >= end_at, by)
         return replace(run, sent_bytes=links.sent - sent, requests=links.requests - requests)
 
 
-def measured(command: Sequence[str], environment: Mapping[str, str], stop: Callable[[], bool]) -> Run:
-    """Run a command, and kill it when `stop` says so.
+def measured(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    is_to_end: Callable[[], bool] = lambda: False,
+    by: signal.Signals = signal.SIGKILL,
+) -> Run:
+    """Run a command, and end it by a signal when `is_to_end` says so.
 
     Raises:
         RuntimeError: it fails.
@@ -271,19 +287,19 @@ def measured(command: Sequence[str], environment: Mapping[str, str], stop: Calla
     started = time.monotonic()
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-        memory, killed = 0, False
+        memory, ended = 0, False
         while True:
             memory = max(memory, _resident(process.pid))
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
             if pid:
                 break
-            if not killed and stop():
-                process.kill()
-                killed = True
+            if not ended and is_to_end():
+                process.send_signal(by)
+                ended = True
             time.sleep(_SAMPLE_SECONDS)
         seconds = time.monotonic() - started
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode and not killed:
+        if process.returncode and not ended:
             output.seek(0)
             raise RuntimeError(f"{command[:6]} failed: {output.read()[-2000:].decode(errors='replace')}")
     return Run(seconds, usage.ru_utime + usage.ru_stime, memory)
@@ -347,7 +363,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scale", type=float, default=1, help="of the layers' sizes (1)")
     parser.add_argument("--repeat", type=int, default=3, help="how often each is copied (3)")
-    parser.add_argument("--kills", type=int, default=4, help="how many copies are killed (4)")
+    parser.add_argument("--kills", type=int, default=4, help="how many copies are ended at half (4)")
     parser.add_argument("--only", type=int, nargs="*", help="numbers of scenarios, from 1")
     arguments = parser.parse_args()
     console = Console(width=120)
