@@ -353,7 +353,8 @@ def _in_use(what: str, endpoint: Endpoint) -> AwsError:
 
 
 def _retained(endpoint: Endpoint, params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The live properties that an update keeps, by variant (RetainAllVariantProperties)."""
+    """The live properties that an update keeps, by variant (RetainAllVariantProperties). A serverless variant has no
+    instance count."""
     if not params.get("RetainAllVariantProperties") or endpoint.fleet is None:
         return {}
     excluded = {each["VariantPropertyType"] for each in params.get("ExcludeRetainedVariantProperties", [])}
@@ -361,4 +362,5 @@ def _retained(endpoint: Endpoint, params: Mapping[str, Any]) -> dict[str, dict[s
         variant.name: {"DesiredInstanceCount": variant.desired_count, "DesiredWeight": variant.desired_weight}
         for variant in endpoint.fleet.variants
     }
+    excluded |= {"DesiredInstanceCount"} if any(v.serverless is not None for v in endpoint.fleet.variants) else set()
     return {name: {k: v for k, v in kept.items() if k not in excluded} for name, kept in live.items()}

@@ -45,8 +45,10 @@ def test_serverless_becomes_instances_and_stays_so(scripted_host: Host) -> None:
     host = scripted_host
     old = serverless(host, {"ANSWER": "serverless"})
     name = host.endpoint(old)
-    host.update(name, host.config({"ModelName": host.model(b"", {"ANSWER": "instances"})}))
+    new = host.config({"ModelName": host.model(b"", {"ANSWER": "instances"}), "InitialInstanceCount": 2})
+    host.update(name, new, RetainAllVariantProperties=True)
     assert invoke(host, name) == b"instances"
+    assert host.describe(name)["ProductionVariants"][0]["CurrentInstanceCount"] == 2
     assert refusal(host.update, name, old).startswith("Cannot update the real-time endpoint")
 
 
