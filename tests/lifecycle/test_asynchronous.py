@@ -14,6 +14,7 @@ import pytest
 
 from sandbox.stacks import Stack, StackFailed
 from tests.lifecycle.account import (
+    BROKEN,
     FAILING,
     QUESTION,
     Account,
@@ -187,3 +188,26 @@ def test_an_asynchronous_endpoint_is_released_under_its_backlog_and_at_zero_inst
     for other, command in ({}, "up"), ({"serverless": {"memoryMb": 2048, "maxConcurrency": 2}}, "preview"):
         assert f"endpoint {name} is asynchronous and cannot become" in refused(stack, plain | other, name, command)
     assert changing(account.calls(after)) == []
+
+
+@pytest.mark.soak
+def test_a_release_that_fails_without_autoscaling_restores_it_and_the_alarm_that_leaves_zero(account: Account) -> None:
+    name, model = account.name(), account.model(1)
+    endpoint = {
+        "model": {"path": str(model)},
+        "asynchronous": {},
+        "autoscaling": {"min": 0, "max": 2, "backlogPerInstance": 5},
+    }
+    stack = account.stack(development({name: endpoint}))
+    stack.up()
+    before = action(account, name)
+    assert before == step_policy(account, name)
+
+    write_model(model, answer=2, initialize=BROKEN)
+    stack.config = development({name: endpoint | {"instanceType": "ml.m5.xlarge"}})
+    with pytest.raises(StackFailed) as failed:
+        stack.up()
+    assert "the weights of this model are missing" in "\n".join(failed.value.errors)
+    assert before != action(account, name) == step_policy(account, name)
+    assert Results(account, name).all([put(account, name)]) == {1}
+    consistent(account, stack)

@@ -154,10 +154,11 @@ STEPS = {
 }
 
 
+@pytest.mark.parametrize("ends_with", ["old", "new"], ids=["rolled back", "released"])
 @pytest.mark.parametrize("alarm", ["e-backlog-without-capacity", "other"])
-def test_the_own_alarm_calls_the_restored_step_policy_and_others_are_warned_of(alarm: str) -> None:
-    live, new = (asynchronous(serving(config, "AllTraffic")) for config in ("old", "new"))
-    sagemaker = of(Mode.ASYNCHRONOUS, Mode.ASYNCHRONOUS, live, updated=[asynchronous(UPDATING), new])
+def test_the_own_alarm_calls_the_restored_step_policy_and_others_are_warned_of(alarm: str, ends_with: str) -> None:
+    live, after = (asynchronous(serving(config, "AllTraffic")) for config in ("old", ends_with))
+    sagemaker = of(Mode.ASYNCHRONOUS, Mode.ASYNCHRONOUS, live, updated=[asynchronous(UPDATING), after])
     sagemaker.types["new"] = "ml.m5.xlarge"
     sagemaker.autoscaling.register()
     sagemaker.autoscaling.registered["ScalingPolicies"] += [{**STEPS, "Alarms": [{"AlarmName": alarm}]}]
@@ -165,6 +166,7 @@ def test_the_own_alarm_calls_the_restored_step_policy_and_others_are_warned_of(a
     cloudwatch.alarms = {alarm: ["OK"]}
     cloudwatch.actions = {alarm: ["arn:topic", "arn:old-policy"]}
     outcome = release(sagemaker, request(autoscaled=True), cloudwatch)
+    assert outcome.serves == (ends_with == "new")
     own = alarm == "e-backlog-without-capacity"
     assert cloudwatch.actions[alarm] == ["arn:topic", "arn:new-policy" if own else "arn:old-policy"]
     assert ("still call its previous ARN" in outcome.text) is not own
