@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from infra.cli.batch_job import JobArguments, prepare
 from infra.cli.batch_view import follow, print_result, status_line
-from infra.cli.options import Directory, Environment, Json, Stack, variables
+from infra.cli.options import Directory, EndpointName, Environment, Json, Stack, variables
 from infra.cli.project import StackFileError
 from infra.cli.release_target import find
 from infra.cli.session import aws_session
@@ -55,7 +55,7 @@ def run(
             "--input", metavar="s3://…|FILE|DIR", help="The records: an object, a file, or all those of a directory."
         ),
     ],
-    endpoint: Annotated[str | None, typer.Argument(metavar="ENDPOINT", help="Needed if the stack has several.")] = None,
+    endpoint: EndpointName = None,
     output: Annotated[
         str | None,
         typer.Option(metavar="s3://…", help="Where the answers go.", show_default="batch/ENDPOINT/ in the bucket"),
@@ -102,7 +102,7 @@ def run(
     Exit codes: 0 if the job completed, 1 if it failed or was stopped, 2 if it could not be started, and 130 if
     interrupted; the job then continues.
     """
-    target = find(stack, endpoint, cwd)
+    target = find(stack, endpoint, cwd, transforms=True)
     settings = {
         "instanceType": instance_type,
         "instanceCount": instance_count,

@@ -10,14 +10,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from infra.aws.mode import Mode
 from infra.cli.invoke_view import bench_facts, bench_view, tensors_view
-from infra.cli.options import Directory, Json, Stack
+from infra.cli.options import Directory, EndpointName, Json, Stack
 from infra.cli.release_target import ReleaseTarget, find
 from infra.cli.request_source import model_files
 from infra.invocation.answer import Answer
 from infra.invocation.bench import bench
-from infra.invocation.endpoint import EndpointUnavailable, LiveEndpoint
+from infra.invocation.endpoint import LiveEndpoint
 from infra.invocation.invoker import Invoker
 from infra.invocation.message import InferenceRequest, InvalidRequest, output_tensors, split
 from infra.invocation.request_source import sample
@@ -32,7 +31,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def invoke(
     stack: Stack,
-    endpoint: Annotated[str | None, typer.Argument(metavar="ENDPOINT", help="Needed if the stack has several.")] = None,
+    endpoint: EndpointName = None,
     file: Annotated[
         Path | None,
         typer.Option(
@@ -82,8 +81,6 @@ def _live(target: ReleaseTarget) -> LiveEndpoint:
     Raises:
         UserError: the stack has no such endpoint, or it does not answer.
     """
-    if target.settings and target.settings.mode is Mode.BATCH:
-        raise EndpointUnavailable(f"{target.name} is a Model without an endpoint. Use `python -m infra batch`.")
     live = LiveEndpoint.read(target.session.client("sagemaker"), target.name)
     if live is None:
         raise target.no_endpoint()

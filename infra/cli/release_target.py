@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.aws.errors import aws_calls
-from infra.aws.mode import Mode
 from infra.aws.session import AwsSession
 from infra.cli import salvage
 from infra.cli.project import StackFileError, content
@@ -90,8 +89,11 @@ class ReleaseTarget:
         return f" Endpoints in the stack file: {', '.join(self.others)}." if self.others else ""
 
 
-def find(stack: str, endpoint: str | None, directory: Path) -> ReleaseTarget:
+def find(stack: str, endpoint: str | None, directory: Path, transforms: bool = False) -> ReleaseTarget:
     """The endpoint of a stack; by default its only one. Mistakes in the stack file are warnings on stderr.
+
+    Args:
+        transforms: whether it may be a Model for transform jobs alone, which no endpoint serves.
 
     Raises:
         StackFileError: the file does not exist or does not give endpoint or region, or the endpoint does not belong to
@@ -102,7 +104,7 @@ def find(stack: str, endpoint: str | None, directory: Path) -> ReleaseTarget:
     try:
         file = StackFile.find(stack, directory)
         settings = file.settings()
-        names = _served(settings)
+        names = [*settings.endpoints] if transforms else settings.served_endpoints
     except StackFileError as mistakes:
         _warn(f"warning: {mistakes}\nThis command uses only the region and the endpoint names of this file.")
         file, settings = _readable(path), None
@@ -110,8 +112,8 @@ def find(stack: str, endpoint: str | None, directory: Path) -> ReleaseTarget:
     only_jobs = [name for name in (settings.endpoints if settings else ()) if name not in names]
     if endpoint in only_jobs or (only_jobs and not names):
         raise StackFileError(
-            f"{endpoint or only_jobs[0]} has no releases: its model is for transform jobs only, and no endpoint serves "
-            "it. Use `python -m infra batch`."
+            f"{endpoint or only_jobs[0]} is a Model for transform jobs alone, and no endpoint serves it. Use "
+            "`python -m infra batch`."
         )
     if endpoint is None and len(names) != 1:
         problem = f"has several endpoints: {', '.join(names)}" if names else "has no readable endpoint"
@@ -137,11 +139,6 @@ def _readable(path: Path) -> StackFile:
     """The file, or the valid YAML in it."""
     file = StackFile.read(path)
     return file if file.has_config else StackFile.read(path, salvage.readable(content(path)))
-
-
-def _served(settings: Settings) -> list[str]:
-    """The endpoints that exist on AWS."""
-    return [name for name, endpoint in settings.endpoints.items() if endpoint.mode is not Mode.BATCH]
 
 
 def _names(file: StackFile) -> list[str]:

@@ -1,0 +1,127 @@
+"""One stack with an endpoint of each mode: `python -m infra invoke` and `batch`, and boto3 alone, get right answers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ruamel.yaml import YAML
+
+from sandbox.home import PROJECT
+from sandbox.stacks import Stack
+from tests.lifecycle.account import Account, development, eventually
+
+RECORDS = 1000
+DOUBLING = """
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        inputs = [pb_utils.get_input_tensor_by_name(request, "x").as_numpy() for request in requests]
+        if any(x[0] < 0 for x in inputs):
+            raise ValueError("x is negative")
+        return [pb_utils.InferenceResponse([pb_utils.Tensor("y", 2 * x)]) for x in inputs]
+"""
+
+
+def request(x: float) -> bytes:
+    return json.dumps({"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [x]}]}).encode()
+
+
+def answer(body: bytes | str) -> float:
+    return float(json.loads(body)["outputs"][0]["data"][0])
+
+
+class Commands:
+    """The commands as a person runs them, in a project with the stack's file."""
+
+    def __init__(self, account: Account, stack: Stack) -> None:
+        self._account, self._stack = account, stack
+        self.directory = account.directory / f"project-{stack.name}"
+        self.directory.mkdir()
+        (self.directory / "Pulumi.yaml").write_text((PROJECT / "Pulumi.yaml").read_text())
+        with (self.directory / f"Pulumi.{stack.name}.yaml").open("w") as file:
+            YAML().dump({"config": stack.config}, file)
+
+    def run(self, command: str, *arguments: str) -> tuple[int, str, str]:
+        """The exit code, and what was printed to stdout and stderr."""
+        ended = subprocess.run(
+            [sys.executable, "-m", "infra", command, "-s", self._stack.name, *arguments],
+            cwd=self.directory,
+            env={**self._account.command_environment(), "PYTHONPATH": str(PROJECT)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=180,
+        )
+        return ended.returncode, ended.stdout, ended.stderr
+
+
+def read(s3: Any, location: str) -> bytes:
+    url = urlsplit(location)
+    return bytes(s3.get_object(Bucket=url.netloc, Key=url.path.lstrip("/"))["Body"].read())
+
+
+def exists(s3: Any, location: str) -> bool:
+    url = urlsplit(location)
+    return bool(s3.list_objects_v2(Bucket=url.netloc, Prefix=url.path.lstrip("/"))["KeyCount"])
+
+
+def by_boto3(account: Account, mode: str, endpoint: str, x: float) -> float:
+    """The answer that a client without this project's code gets."""
+    runtime, s3 = account.client("sagemaker-runtime"), account.client("s3")
+    asked = {"EndpointName": endpoint, "ContentType": "application/json", "Body": request(x)}
+    if mode != "asynchronous":
+        return answer(runtime.invoke_endpoint(**asked)["Body"].read())
+    location = runtime.invoke_endpoint_async(**asked)["OutputLocation"]
+    eventually(lambda: exists(s3, location), f"{location} exists")
+    return answer(read(s3, location))
+
+
+def test_each_mode_answers(account: Account, tmp_path: Path) -> None:
+    repository = account.model(0)
+    (repository / "answer" / "1" / "model.py").write_text(DOUBLING)
+    model = {"model": {"path": str(repository)}}
+    modes: dict[str, dict[str, Any]] = {
+        "realtime": {"instanceType": "ml.r5.xlarge"},
+        "asynchronous": {"instanceType": "ml.c5.xlarge", "asynchronous": {}},
+        "serverless": {"serverless": {"memoryMb": 2048, "maxConcurrency": 5}},
+        "batch": {"batch": {"maxConcurrentTransforms": 4}},
+    }
+    names = {mode: account.name() for mode in modes}
+    stack = account.stack(development({names[mode]: {**model, **section} for mode, section in modes.items()}))
+    stack.up()
+    commands = Commands(account, stack)
+    file, bad = tmp_path / "request.json", tmp_path / "bad.json"
+    file.write_bytes(request(21))
+    bad.write_bytes(request(-1))
+
+    for mode in ("realtime", "asynchronous", "serverless"):
+        code, out, error = commands.run("invoke", names[mode], "--input", str(file), "--json")
+        assert (code, answer(out)) == (0, 42), error
+        code, out, error = commands.run("invoke", names[mode])
+        assert (code, "output" in out) == (0, True), error
+        assert by_boto3(account, mode, names[mode], 4) == 8
+        code, out, error = commands.run("invoke", names[mode], "--input", str(bad))
+        assert (code, "ValueError: x is negative" in error) == (1, True), out + error
+
+    records = tmp_path / "records.jsonl"
+    records.write_bytes(b"\n".join(map(request, range(RECORDS))))
+    s3 = account.client("s3")
+    for mode in ("realtime", "batch"):
+        job = f"{names[mode]}-1"
+        code, out, error = commands.run("batch", names[mode], "--input", str(records), "--name", job)
+        assert code == 0, out + error
+        location = f"s3://{stack.outputs()['bucket']}/batch/{names[mode]}/{job}/output/records.jsonl.out"
+        assert location in out
+        answers = list(map(answer, read(s3, location).splitlines()))
+        assert answers == [2 * x for x in range(RECORDS)]
+
+    records.write_bytes(b"\n".join(map(request, [1, -1, 3])))
+    code, out, error = commands.run("batch", names["batch"], "--input", str(records), "--max-retries", "0")
+    assert (code, "x is negative" in out, "records.jsonl.out" in out) == (1, True, False), out + error
