@@ -145,10 +145,10 @@ class EcrRepository:
             )
             return int(answer["lastByteReceived"]) + 1
         except EcrRefused as refused:
-            if refused.code == "UploadNotFoundException":
-                raise UploadLost(str(refused)) from None
             if refused.code == "InvalidLayerPartException" and "lastValidByteReceived" in refused.details:
                 return int(refused.details["lastValidByteReceived"]) + 1
+            if refused.code in ("UploadNotFoundException", "InvalidLayerPartException"):
+                raise UploadLost(str(refused)) from None
             raise
 
     def complete_layer_upload(self, upload: str, digest: str) -> None:

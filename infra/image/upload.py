@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from urllib3.exceptions import HTTPError
 
@@ -57,7 +57,7 @@ class LayerUploads:
         Raises:
             UploadLost, UploadRefused
         """
-        url = f"{upload}{'&' if '?' in upload else '?'}digest={digest}"
+        url = f"{upload}{'&' if '?' in upload else '?'}{urlencode({'digest': digest})}"
         # without the header, the bytes are those from the first one on
         extent = {"Content-Range": f"{first}-{first + length - 1}"} if first and length else {}
         self._send("CompleteLayerUpload", "PUT", url, extent, body, length)

@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import botocore.session
 from botocore import xform_name
@@ -156,7 +157,7 @@ class FakeEcr:
             place["uploadId"] = upload
             self._receive(request, client, place)
             if request.command == "PUT":
-                digest = request.path.partition("digest=")[2]
+                digest = unquote(request.path.partition("digest=")[2])
                 client.complete_layer_upload(**place, layerDigests=[digest])
         except ConnectionError:
             request.close_connection = True

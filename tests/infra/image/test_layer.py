@@ -185,6 +185,16 @@ def test_the_ecr_api_has_the_last_word_on_where_to_continue(
     assert destination.layers[DIGEST].read_bytes() == LAYER
 
 
+def test_an_upload_of_the_ecr_api_that_has_nothing_begins_again(
+    ecr: FakeEcr, registries: Registries, destination: Repository, layer: Descriptor
+) -> None:
+    upload = registries.ecr(DESTINATION).initiate_layer_upload()
+    key = f"{registries.ecr(DESTINATION)}: {DIGEST}"
+    cache.remember("layer-uploads", key, f"LAYER_API {10 * MIB} {upload}")
+    copy(registries, layer)
+    assert destination.layers[DIGEST].read_bytes() == LAYER
+
+
 @pytest.mark.parametrize(
     "remembered",
     [
