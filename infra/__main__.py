@@ -23,6 +23,7 @@ COMMANDS = {
     "batch": "Run batch transform jobs with the Model of an endpoint.",
     "mirror": "Copy an image from any registry to Amazon ECR.",
     "release": "Show or stop the release of a stack's endpoint, and list earlier ones.",
+    "status": "Show the endpoints of a stack on one screen.",
     "cost": "Show what the endpoints of a stack cost.",
     "logs": "Print the log of an endpoint's containers.",
 }

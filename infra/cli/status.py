@@ -1,0 +1,144 @@
+"""`python -m infra status`: the endpoints of a stack on one screen."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from infra.aws.mode import Mode
+from infra.aws.session import AwsSession
+from infra.cli.options import Directory, Json, Stack
+from infra.cli.project import StackFileError
+from infra.cli.session import aws_session
+from infra.cli.stack_file import StackFile
+from infra.cli.status_view import overview_view
+from infra.monitoring.overview import Overview, OverviewReader
+from infra.release.observer import ReleaseObserver
+from infra.settings.stack import Settings
+
+INTERRUPTED = 130
+WATCH_SECONDS = 10
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def status(
+    stack: Stack,
+    endpoint: Annotated[
+        str | None, typer.Argument(metavar="ENDPOINT", help="One endpoint.", show_default="all")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep the screen current until interrupted.")] = False,
+    as_json: Json = False,
+    cwd: Directory = Path(),
+) -> None:
+    """Show the endpoints of a stack on one screen.
+
+    Shows what serves, the fleet and its limits, the traffic of the last 5 minutes, alarms, the last release, and
+    differences between the settings and the account.
+
+    Exit codes: 0 if all is well, 1 if an endpoint does not serve, its last release failed or an alarm fires, 2 if that
+    cannot be determined, 3 if a change is in progress, and 4 if settings and account differ.
+    """
+    file = StackFile.find(stack, cwd)
+    settings = file.settings()
+    serving = _serving(settings, endpoint)
+    session = aws_session(file)
+    reader = OverviewReader(session)
+    observers = {name: _observer(session, settings, name) for name in serving}
+
+    def read() -> list[Overview]:
+        now = time.time()
+        return [reader.read(name, settings.endpoints[name], observer, now) for name, observer in observers.items()]
+
+    if watch and not as_json:
+        _watch(read)
+    overviews = read()
+    if as_json:
+        print(json.dumps([_facts(overview) for overview in overviews], indent=2, ensure_ascii=False))
+    else:
+        _console().print(overview_view(overviews))
+    raise typer.Exit(worst(overviews))
+
+
+def worst(overviews: Sequence[Overview]) -> int:
+    """The exit code of several endpoints: a failure, then a change in progress, then drift."""
+    codes = {overview.exit_code for overview in overviews}
+    return next((code for code in (1, 3, 4) if code in codes), 0)
+
+
+def _serving(settings: Settings, endpoint: str | None) -> list[str]:
+    serving = [name for name, one in settings.endpoints.items() if one.mode is not Mode.BATCH]
+    if not serving:
+        raise StackFileError("the stack has models for batch transform only. Run `python -m infra batch status`.")
+    if endpoint is not None and endpoint not in serving:
+        raise StackFileError(f"{endpoint} is not an endpoint of this stack. Its endpoints: {', '.join(serving)}.")
+    return [endpoint] if endpoint else serving
+
+
+def _observer(session: AwsSession, settings: Settings, name: str) -> ReleaseObserver:
+    endpoint = settings.endpoints[name]
+    return ReleaseObserver(
+        session.client,
+        name,
+        bucket=settings.bucket.name,
+        siblings=[other for other in settings.endpoints if other != name],
+        existing_alarms=endpoint.alarms.existing,
+        planned=endpoint.release.policy,
+        provisioning=endpoint.provisioning,
+        note=lambda line: print(line, file=sys.stderr),
+    )
+
+
+def _watch(read: Any) -> None:
+    """Show the screen until interrupted: live on a terminal, else again after each change."""
+    console, last = _console(), ""
+    try:
+        if sys.stdout.isatty():
+            with Live(overview_view(read()), console=console, auto_refresh=False, screen=True) as live:
+                while True:
+                    time.sleep(WATCH_SECONDS)
+                    live.update(overview_view(read()), refresh=True)
+        while True:
+            overviews = read()
+            lines = "\n".join(
+                f"{one.endpoint}: {one.release.line if one.release else one.drift[0]}" for one in overviews
+            )
+            if lines != last:
+                print(last := lines, flush=True)
+            time.sleep(WATCH_SECONDS)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _line(overview: Overview) -> str:
+    return f"{overview.endpoint}: {overview.release.line if overview.release else overview.drift[0]}"
+
+
+def _facts(overview: Overview) -> dict[str, Any]:
+    return {
+        "endpoint": overview.endpoint,
+        "mode": str(overview.mode),
+        "release": overview.release and overview.release.facts(),
+        "models": [asdict(model) for model in overview.models],
+        "traffic": {
+            "requests": overview.traffic.requests,
+            "errorPercent": overview.traffic.error_percent,
+            "p99Milliseconds": overview.traffic.p99_milliseconds,
+        },
+        "alarms": [asdict(alarm) for alarm in overview.alarms],
+        "drift": list(overview.drift),
+    }
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)

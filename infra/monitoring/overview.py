@@ -1,0 +1,209 @@
+"""Everything that operators look at of one endpoint: what serves, how much of it, how it fares, and what drifted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import product
+from typing import Any
+
+from infra import names
+from infra.aws import metrics
+from infra.aws.errors import aws_calls
+from infra.aws.metrics import PERIOD_SECONDS, Metric
+from infra.aws.mode import Mode
+from infra.monitoring.drift import drift
+from infra.release import alarms
+from infra.release.alarms import AlarmState
+from infra.release.autoscaling import SAGEMAKER
+from infra.release.live import EndpointReader
+from infra.release.observer import ReleaseObserver
+from infra.release.status import ReleaseStatus
+from infra.settings.endpoint import EndpointSettings
+
+TRAFFIC_SECONDS = 300
+"""The time whose traffic is shown."""
+
+MAX_ALARMS = 100
+"""Names in one call (API DescribeAlarms)."""
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """What a variant serves.
+
+    Attributes:
+        image: by digest.
+        artifact: its address in S3.
+        capacity: the instance type, or the memory of a serverless variant.
+        limits: the smallest and the largest capacity that autoscaling may set; None without autoscaling.
+    """
+
+    variant: str
+    model: str
+    image: str
+    artifact: str
+    capacity: str
+    limits: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """The traffic of the last minutes; None where the mode does not publish the metric, or there is no data.
+
+    Attributes:
+        requests: their number.
+        error_percent: of the requests.
+        p99_milliseconds: ModelLatency.
+    """
+
+    requests: int | None
+    error_percent: float | None
+    p99_milliseconds: float | None
+
+
+@dataclass(frozen=True)
+class Overview:
+    """
+    Attributes:
+        release: the status of the endpoint and of its release; None if the endpoint does not exist.
+        alarms: those on the endpoint, which notify operators.
+        drift: differences between the settings and the account, one a sentence.
+    """
+
+    endpoint: str
+    mode: Mode
+    release: ReleaseStatus | None
+    models: Sequence[ServedModel]
+    traffic: Traffic
+    alarms: Sequence[AlarmState]
+    drift: Sequence[str]
+
+    @property
+    def firing(self) -> list[AlarmState]:
+        """The alarms in ALARM."""
+        return [alarm for alarm in self.alarms if alarm.firing]
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 1 for a failure, 3 for a change in progress, 4 for drift."""
+        if self.release is None or self.release.exit_code == 1 or self.firing:
+            return 1
+        return self.release.exit_code or (4 if self.drift else 0)
+
+
+class OverviewReader:
+    """Reads endpoints.
+
+    Args:
+        session: has `client(service)`.
+    """
+
+    def __init__(self, session: Any) -> None:
+        self._reader = EndpointReader(session.client("sagemaker"))
+        self._autoscaling = session.client("application-autoscaling")
+        self._cloudwatch = session.client("cloudwatch")
+
+    def read(self, name: str, settings: EndpointSettings, observer: ReleaseObserver, now: float) -> Overview:
+        """One endpoint.
+
+        Raises:
+            AwsRequestRefused: AWS refused a call.
+        """
+        release = observer.poll()
+        if release is None:
+            way_out = f"endpoint {name} does not exist; `pulumi up` creates it"
+            return Overview(name, settings.mode, None, (), Traffic(None, None, None), (), [way_out])
+        with aws_calls(f"endpoint {name}"):
+            endpoint = self._reader.endpoint(name)
+            config = (endpoint and self._reader.configuration(endpoint.config_name)) or {"ProductionVariants": []}
+            models = self._models(name, config)
+        watched = [
+            names.alarm(names.variant_resource(name, variant), purpose)
+            for variant in settings.variants
+            for purpose in settings.alarms.purposes
+        ]
+        states = alarms.states(self._cloudwatch, watched[:MAX_ALARMS])
+        missing = [alarm for alarm in watched if alarm not in {state.name for state in states}]
+        return Overview(
+            endpoint=name,
+            mode=release.mode,
+            release=release,
+            models=models,
+            traffic=self._traffic(name, settings, now),
+            alarms=states,
+            drift=[*drift(settings, config, {model.variant: model.limits for model in models}, missing)],
+        )
+
+    def _models(self, name: str, config: Mapping[str, Any]) -> list[ServedModel]:
+        variants = config["ProductionVariants"]
+        ids = [f"endpoint/{name}/variant/{variant['VariantName']}" for variant in variants]
+        targets = self._autoscaling.describe_scalable_targets(ServiceNamespace=SAGEMAKER, ResourceIds=ids)
+        limits = {
+            target["ResourceId"].split("/")[-1]: (target["MinCapacity"], target["MaxCapacity"])
+            for target in targets["ScalableTargets"]
+        }
+        return [self._model(variant, limits.get(variant["VariantName"])) for variant in variants]
+
+    def _model(self, variant: Mapping[str, Any], limits: tuple[int, int] | None) -> ServedModel:
+        name = variant.get("ModelName", "")
+        model = self._reader.model(name) or {}
+        container = model.get("PrimaryContainer") or next(iter(model.get("Containers") or [{}]))
+        source = container.get("ModelDataSource", {}).get("S3DataSource", {}).get("S3Uri", "")
+        serverless = variant.get("ServerlessConfig")
+        return ServedModel(
+            variant=variant["VariantName"],
+            model=name,
+            image=container.get("Image", ""),
+            artifact=container.get("ModelDataUrl", source),
+            capacity=f"{serverless['MemorySizeInMB']} MB" if serverless else variant.get("InstanceType", ""),
+            limits=limits,
+        )
+
+    def _traffic(self, name: str, settings: EndpointSettings, now: float) -> Traffic:
+        """The rate of errors is that of the alarm of the mode."""
+        rate = metrics.WATCHED[names.ERROR_RATE].get(settings.mode)
+        if not isinstance(rate, metrics.Rate):
+            return Traffic(None, None, None)
+        wanted = (*rate.requests, *rate.errors, metrics.MODEL_LATENCY)
+        values = self._values(name, list(settings.variants), wanted, now)
+        requests = max(sum(values[metric]) for metric in rate.requests)
+        errors = sum(sum(values[metric]) for metric in rate.errors)
+        p99 = max(values[metrics.MODEL_LATENCY], default=None)
+        return Traffic(
+            requests=int(requests),
+            error_percent=100 * errors / requests if requests else None,
+            p99_milliseconds=p99 and p99 / 1000,
+        )
+
+    def _values(
+        self, name: str, variants: Sequence[str], wanted: Sequence[Metric], now: float
+    ) -> dict[Metric, list[float]]:
+        """The values of all variants in the last minutes."""
+        queried = {f"q{at}": pair for at, pair in enumerate(product(wanted, variants))}
+        with aws_calls(f"metrics of endpoint {name}"):
+            answer = self._cloudwatch.get_metric_data(
+                MetricDataQueries=[
+                    {"Id": id_, "MetricStat": _metric_stat(metric, metrics.dimensions(name, variant))}
+                    for id_, (metric, variant) in queried.items()
+                ],
+                StartTime=datetime.fromtimestamp(now - TRAFFIC_SECONDS, UTC),
+                EndTime=datetime.fromtimestamp(now + PERIOD_SECONDS, UTC),
+            )
+        values: dict[Metric, list[float]] = {metric: [] for metric in wanted}
+        for result in answer["MetricDataResults"]:
+            values[queried[result["Id"]][0]] += result["Values"]
+        return values
+
+
+def _metric_stat(metric: Metric, dimensions: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "Metric": {
+            "Namespace": metric.namespace,
+            "MetricName": metric.name,
+            "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
+        },
+        "Period": PERIOD_SECONDS,
+        "Stat": metric.statistic,
+    }

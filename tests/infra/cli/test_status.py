@@ -1,0 +1,133 @@
+"""`python -m infra status`: one screen, and an exit code for scripts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.__main__ import main
+from infra.cli import status
+from tests.infra.cli.test_release import ROLLED_BACK, ROLLING_OUT, S3, CloudWatch
+from tests.infra.cli.test_stack_file import BASE, project
+from tests.infra.release.fake_aws import OLD, SageMaker
+from tests.infra.release.test_alarms import RATE
+
+ERRORS = {**RATE, "AlarmName": "iris-error-rate", "StateValue": "OK", "StateReason": "fine"}
+
+
+class Metrics(CloudWatch):
+    def get_metric_data(self, **request: Any) -> dict[str, Any]:
+        queries = request["MetricDataQueries"]
+        if any("MetricStat" not in query for query in queries):  # of an alarm
+            return super().get_metric_data(**request)
+        values = {"Invocations": [40.0, 60.0], "InvocationModelErrors": [1.0], "ModelLatency": [8000.0, 12_000.0]}
+        return {
+            "MetricDataResults": [
+                {"Id": query["Id"], "Values": values.get(query["MetricStat"]["Metric"]["MetricName"], [])}
+                for query in queries
+            ]
+        }
+
+
+class Account:
+    def __init__(self) -> None:
+        self.sagemaker, self.cloudwatch, self.s3 = SageMaker(OLD), Metrics(), S3()
+        self.cloudwatch.alarms["iris-error-rate"] = dict(ERRORS)
+
+    def client(self, service: str) -> Any:
+        if service == "application-autoscaling":
+            return self
+        return {"sagemaker": self.sagemaker, "cloudwatch": self.cloudwatch, "s3": self.s3}[service]
+
+    def describe_scalable_targets(self, ServiceNamespace: str, ResourceIds: list[str]) -> dict[str, Any]:
+        return {"ScalableTargets": []}
+
+    def run(self, *arguments: str) -> int:
+        with pytest.raises(SystemExit) as ended:
+            main(["status", "-s", "dev", *arguments])
+        return int(ended.value.code or 0)
+
+
+@pytest.fixture
+def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Account:
+    account = Account()
+    alarmed = f"{BASE}      alarms: {{errorRatePercent: 5}}\n  p:bucket: {{name: models}}\n"
+    monkeypatch.setattr(status, "aws_session", lambda _: account)
+    monkeypatch.chdir(project(tmp_path, alarmed))
+    return account
+
+
+def test_one_screen_has_model_fleet_traffic_and_alarms(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    assert account.run() == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for part in (
+        "✔ iris real time Healthy (InService)",
+        "serves s3://b/model-old.tar.gz on ml.c5.xlarge",
+        "fleet live: 0 of 0 instances",
+        "traffic 100 requests in 5 minutes, 1 % errors, p99 12 ms",
+        "alarms 1 do not fire",
+    ):
+        assert part in shown, shown
+
+
+def test_json_has_the_same_facts(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    assert account.run("iris", "--json") == 0
+    (facts,) = json.loads(capsys.readouterr().out)
+    assert facts["traffic"] == {"requests": 100, "errorPercent": 1.0, "p99Milliseconds": 12.0}
+    assert facts["models"][0]["artifact"] == "s3://b/model-old.tar.gz"
+    assert (facts["mode"], facts["drift"], facts["alarms"][0]["state"]) == ("real time", [], "OK")
+
+
+def test_a_firing_alarm_is_a_failure(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    account.cloudwatch.alarms["iris-error-rate"]["StateValue"] = "ALARM"
+    assert account.run() == 1
+    assert "iris-error-rate fires" in capsys.readouterr().out
+
+
+def test_a_release_that_was_rolled_back_is_a_failure(account: Account) -> None:
+    account.s3 = S3(ROLLED_BACK)
+    assert account.run() == 1
+
+
+def test_a_release_in_progress_has_a_code_of_its_own(account: Account) -> None:
+    account.sagemaker.states = [ROLLING_OUT]
+    assert account.run() == 3
+
+
+def test_drift_has_a_code_of_its_own(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    account.sagemaker.types["old"] = "ml.m5.xlarge"
+    del account.cloudwatch.alarms["iris-error-rate"]
+    assert account.run() == 4
+    shown = capsys.readouterr().out
+    assert "ml.m5.xlarge" in shown and "iris-error-rate" in shown
+
+
+def test_an_endpoint_that_does_not_exist_is_a_failure(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    account.sagemaker.states = [None]
+    assert account.run() == 1
+    assert "iris does not exist" in capsys.readouterr().out
+
+
+def test_watching_prints_each_change_until_it_is_interrupted(
+    account: Account, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.sagemaker.states = [ROLLING_OUT, ROLLING_OUT, ROLLING_OUT, ROLLING_OUT, OLD]
+    sleeps = iter(range(3))
+
+    def sleep(_seconds: float) -> None:
+        if next(sleeps, None) is None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("infra.cli.status.time.sleep", sleep)
+    assert account.run("--watch") == 130
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("(")[0] for line in lines] == ["iris: Progressing ", "iris: Degraded "]
+
+
+@pytest.mark.parametrize("arguments", [["nowhere"], ["-s", "nowhere"]])
+def test_bad_input_is_a_message(account: Account, capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    assert account.run(*arguments) == 2 or arguments == ["nowhere"]
+    assert "Traceback" not in capsys.readouterr().err
