@@ -65,7 +65,7 @@ def test_an_asynchronous_endpoint_from_a_failed_create_to_a_destroy_with_a_full_
     eventually(lambda: bool(sqs.receive_message(QueueUrl=url).get("Messages")), "the answer is announced")
 
     # the engine is killed in a release while requests wait: each one is answered once, and the next `up` goes on
-    write_model(model, answer=2)
+    write_model(model, answer=2, execute=sleeping(0.2))
     account.impose(provisioningSeconds=5)
     before, locations = account.now(), put(account, name, 60)
     running = Killable(account, stack)
@@ -79,9 +79,7 @@ def test_an_asynchronous_endpoint_from_a_failed_create_to_a_destroy_with_a_full_
     nothing_to_do(stack)
 
     # what waits goes with the endpoint
-    write_model(model, answer=3, execute=sleeping(5))
-    stack.up()
-    put(account, name, 10)
+    put(account, name, 200)
     stack.destroy()
     assert left(account, name) == []
     assert topics(account, name) == []
