@@ -13,6 +13,9 @@ Policy = dict[str, Any]
 MAX_MANAGED_POLICY = 6144
 """Characters of a managed policy, without white space."""
 
+MAX_INLINE_POLICIES = 10_240
+"""Characters of all inline policies of a role, without white space."""
+
 ATTACHED_BY_DEFAULT, ATTACHED_AT_MOST = 10, 20
 """Managed policies of a role or user: the default quota and the highest one."""
 

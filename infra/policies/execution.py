@@ -12,7 +12,7 @@ from infra.policies.document import Policy, allow, policy, size
 
 if TYPE_CHECKING:
     from infra.settings.asynchronous import AsynchronousSettings
-    from infra.settings.stack import Settings
+    from infra.settings.sections import StackSections
 
 METRIC_NAMESPACES = [names.LOG_GROUPS, names.TRANSFORM_JOBS, metrics.INVOCATIONS.namespace, "Triton"]
 """CloudWatch namespaces that the containers may write to: SageMaker's three, and `Triton` for metrics of a model."""
@@ -154,7 +154,7 @@ def objects(partition: str, locations: Iterable[str]) -> list[str]:
     return [f"arn:{partition}:s3:::{place.bucket}/{place.key}*" for place in places]
 
 
-def answer_asynchronously(settings: Settings, partition: str, account_id: str, bucket_arn: str) -> Policy:
+def answer_asynchronously(settings: StackSections, partition: str, account_id: str, bucket_arn: str) -> Policy:
     """Read requests to asynchronous endpoints, write their answers and failures, and send messages about them."""
     queues = settings.asynchronous
     inputs = [location for queue in queues.values() for location in queue.input_locations]
@@ -186,7 +186,7 @@ def topic_arns(endpoint: str, settings: AsynchronousSettings, prefix: str) -> li
     return [*own, *(given for given in created.values() if given)]
 
 
-def transform(settings: Settings, partition: str, bucket_arn: str) -> Policy:
+def transform(settings: StackSections, partition: str, bucket_arn: str) -> Policy:
     """Read the records of transform jobs and write their answers. `python -m infra batch` starts jobs with the Model of
     any endpoint."""
     jobs = settings.batch.values()
@@ -224,7 +224,7 @@ def via_s3(region: str) -> dict[str, dict[str, str]]:
 
 
 def documents(
-    settings: Settings, partition: str, account_id: str, bucket_arn: str, repository_arns: str | Sequence[str]
+    settings: StackSections, partition: str, account_id: str, bucket_arn: str, repository_arns: str | Sequence[str]
 ) -> Mapping[str, Policy]:
     """The inline policies of the execution role by their purpose."""
     region = settings.region
@@ -249,6 +249,6 @@ def documents(
     return by_purpose
 
 
-def purposes(settings: Settings) -> list[str]:
+def purposes(settings: StackSections) -> list[str]:
     """The purposes of the execution role's inline policies."""
     return [*documents(settings, "", "", "", "")]

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, StringConstraints
 
-from infra.settings.kms import KmsKeyArn
-from infra.settings.location import S3Location
-from infra.settings.section import Effect, Section, rule, setting, unique
+from infra.settings.kms import KmsKeyArn, key_of_answers
+from infra.settings.location import S3Location, S3Locations, accessible
+from infra.settings.section import Section, rule, setting, unique
 
 _OUTPUT = "SageMaker API AsyncInferenceOutputConfig"
 _NOTIFICATION = "SageMaker API AsyncInferenceNotificationConfig"
@@ -52,23 +52,13 @@ class AsynchronousSettings(Section):
         example="s3://results-bucket/failures",
         source=f"{_OUTPUT} (S3FailurePath)",
     )
-    input_locations: Annotated[list[S3Location], AfterValidator(unique)] = setting(
+    input_locations: S3Locations = accessible(
         "Addresses in S3 below which the execution role may read requests, in addition to async/ENDPOINT/input in the "
         "stack's bucket.",
-        default_factory=list,
-        example=["s3://documents-bucket/scans"],
-        source="SageMaker guide, Asynchronous inference, Prerequisites; this project: the execution role reads nothing "
-        "else",
-        effect=Effect.NOTHING,
-        schema={"uniqueItems": True},
+        "s3://documents-bucket/scans",
+        "SageMaker guide, Asynchronous inference, Prerequisites",
     )
-    kms_key_arn: KmsKeyArn | None = setting(
-        "ARN of the KMS key, in the stack's region, that encrypts the answers (KmsKeyId). Default: the encryption of "
-        "the bucket.",
-        default=None,
-        example="arn:aws:kms:ap-northeast-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
-        source=f"{_OUTPUT} (KmsKeyId); this project: a key ARN, because the execution role is granted this key only",
-    )
+    kms_key_arn: KmsKeyArn | None = key_of_answers(_OUTPUT)
     notify: bool = setting(
         "Create an SNS topic for answers and one for failures; a topic that is given here replaces its own.",
         default=False,

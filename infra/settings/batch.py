@@ -10,9 +10,9 @@ from pydantic import AfterValidator
 from infra.aws import instance_types
 from infra.diagnostics.problem import Problem
 from infra.settings.environment import ONE_MODE, InstanceContainer, VariableName
-from infra.settings.kms import KmsKeyArn
-from infra.settings.location import S3Location
-from infra.settings.section import Effect, Section, rule, setting, unique, violation
+from infra.settings.kms import KmsKeyArn, key_of_answers
+from infra.settings.location import S3Locations, accessible
+from infra.settings.section import Effect, Section, rule, setting, violation
 from infra.settings.variant import require_amd64
 
 _JOB = "SageMaker API CreateTransformJobRequest"
@@ -93,32 +93,19 @@ class BatchSettings(Section):
         example=1,
         source="SageMaker API ModelClientConfig (InvocationsMaxRetries)",
     )
-    input_locations: Annotated[list[S3Location], AfterValidator(unique)] = setting(
+    input_locations: S3Locations = accessible(
         "Addresses in S3 below which the execution role may read records, in addition to batch/ENDPOINT in the stack's "
         "bucket.",
-        default_factory=list,
-        example=["s3://records-bucket/orders"],
-        source="SageMaker API CreateTransformJobRequest (TransformInput); this project: the execution role reads "
-        "nothing else",
-        schema={"uniqueItems": True},
+        "s3://records-bucket/orders",
+        "SageMaker API CreateTransformJobRequest (TransformInput)",
     )
-    output_locations: Annotated[list[S3Location], AfterValidator(unique)] = setting(
+    output_locations: S3Locations = accessible(
         "Addresses in S3 below which the execution role may write answers, in addition to batch/ENDPOINT in the "
         "stack's bucket.",
-        default_factory=list,
-        example=["s3://records-bucket/answers"],
-        source="SageMaker API CreateTransformJobRequest (TransformOutput); this project: the execution role writes "
-        "nothing else",
-        schema={"uniqueItems": True},
+        "s3://records-bucket/answers",
+        "SageMaker API CreateTransformJobRequest (TransformOutput)",
     )
-    kms_key_arn: KmsKeyArn | None = setting(
-        "ARN of the KMS key, in the stack's region, that encrypts the answers (KmsKeyId). Default: the encryption of "
-        "the bucket.",
-        default=None,
-        example="arn:aws:kms:ap-northeast-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
-        source="SageMaker API TransformOutput (KmsKeyId); this project: a key ARN, because the execution role is "
-        "granted this key only",
-    )
+    kms_key_arn: KmsKeyArn | None = key_of_answers("SageMaker API TransformOutput")
 
     @rule("maxPayloadMb")
     def payload_times_concurrency(self) -> str | None:

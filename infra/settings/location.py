@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, StringConstraints
 
-from infra.settings.section import violation
+from infra.settings.section import Effect, setting, unique, violation
 
 MAX_URI = 512
 """Characters of an address in `AsyncInferenceOutputConfig` (API `DestinationS3Uri`)."""
@@ -32,3 +32,17 @@ S3Location = Annotated[
     AfterValidator(_prefix),
 ]
 """A bucket and a prefix, without the slash at its end."""
+
+S3Locations = Annotated[list[S3Location], AfterValidator(unique)]
+
+
+def accessible(description: str, example: str, source: str) -> Any:
+    """The setting of places in S3 that the execution role may access, in addition to those in the stack's bucket."""
+    return setting(
+        description,
+        default_factory=list,
+        example=[example],
+        source=f"{source}; this project: the execution role has access to nothing else",
+        effect=Effect.NOTHING,
+        schema={"uniqueItems": True},
+    )

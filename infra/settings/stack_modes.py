@@ -7,6 +7,8 @@ from infra.aws import gpus, instance_types
 from infra.aws.mode import Mode
 from infra.aws.s3_location import S3Location
 from infra.diagnostics.problem import Location
+from infra.policies import execution
+from infra.policies.document import MAX_INLINE_POLICIES, size
 from infra.settings.section import Broken, rule, warning
 from infra.settings.sections import StackSections
 from infra.triton.serve_options import MAX_BODY_MB, PREFIX, SHM_DEFAULT_BYTE_SIZE, limits_body
@@ -76,6 +78,22 @@ class StackModes(StackSections):
         for name, job in self.batch.items():
             arns[name, "variants", next(iter(self.endpoints[name].variants)), "batch", "kmsKeyArn"] = job.kms_key_arn
         return {path: problem for path, arn in arns.items() if (problem := self.in_other_region(arn))}
+
+    @rule("endpoints")
+    def role_policies_too_large(self) -> str | None:
+        """IAM guide, IAM and AWS STS quotas: the inline policies of a role."""
+        if self.role.arn is not None:
+            return None
+        arns = f"arn:aws-us-gov:s3:::{'m' * 63}", f"arn:aws-us-gov:ecr:{self.region}:{'0' * 12}:repository/{'r' * 60}"
+        documents = execution.documents(self, "aws-us-gov", "0" * 12, *arns)
+        characters = sum(size(document) for document in documents.values())
+        if characters <= MAX_INLINE_POLICIES:
+            return None
+        return (
+            f"the inline policies of the execution role would have {characters:,} characters; at most "
+            f"{MAX_INLINE_POLICIES:,} (IAM quotas). List fewer addresses and topics, for example one bucket or one "
+            "topic for several endpoints, or split the stack."
+        )
 
     @rule("endpoints")
     def transform_type_too_old(self) -> Broken:

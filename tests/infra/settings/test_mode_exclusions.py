@@ -224,6 +224,15 @@ def test_at_least_40_combinations_are_rejected_by_rules_of_their_own() -> None:
     assert len(own) >= 40
 
 
+def test_the_permissions_of_all_queues_must_fit_in_a_role() -> None:
+    def queues(count: int) -> dict[str, Any]:
+        endpoint = {"model": MODEL, "asynchronous": {"notify": True}}
+        return VALID | {f"{PROJECT}:endpoints": {f"queue-{number}": endpoint for number in range(count)}}
+
+    settings(queues(20))
+    assert broken(queues(80)) == [("endpoints", "role-policies-too-large")]
+
+
 VARIANTS = {"a": {"model": MODEL}, "b": {"model": MODEL}}
 
 
