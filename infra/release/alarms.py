@@ -116,7 +116,7 @@ def last_fired(history: Sequence[Mapping[str, Any]]) -> AlarmState | None:
 
 def tag(cloudwatch: Any, name: str, tags: Mapping[str, str], outdated: Sequence[str]) -> None:
     """Set tags of a metric alarm, and remove outdated ones. It need not exist."""
-    for alarm in cloudwatch.describe_alarms(AlarmNames=[name], AlarmTypes=["MetricAlarm"])["MetricAlarms"]:
+    for alarm in _metric_alarm(cloudwatch, name):
         wanted = [{"Key": key, "Value": value} for key, value in tags.items()]
         cloudwatch.tag_resource(ResourceARN=alarm["AlarmArn"], Tags=wanted)
         if outdated:
@@ -124,13 +124,19 @@ def tag(cloudwatch: Any, name: str, tags: Mapping[str, str], outdated: Sequence[
 
 
 def replace_action(cloudwatch: Any, name: str, old: str, new: str) -> None:
-    """Have a metric alarm call `new` in place of `old`, whatever its state; the rest of it stays. It need not exist."""
-    found = cloudwatch.describe_alarms(AlarmNames=[name], AlarmTypes=["MetricAlarm"])["MetricAlarms"]
+    """Have a metric alarm call `new` in place of `old`; its state and the rest of it stay. It need not exist."""
     parameters = cloudwatch.meta.service_model.operation_model("PutMetricAlarm").input_shape.members
-    for alarm in found:
+    for alarm in _metric_alarm(cloudwatch, name):
         kept = {key: value for key, value in alarm.items() if key in parameters}
         actions = [new if action == old else action for action in alarm["AlarmActions"]]
         cloudwatch.put_metric_alarm(**{**kept, "AlarmActions": actions})
+
+
+def _metric_alarm(cloudwatch: Any, name: str) -> list[Mapping[str, Any]]:
+    """The metric alarm of this name, if it exists."""
+    alarms: list[Mapping[str, Any]]
+    alarms = cloudwatch.describe_alarms(AlarmNames=[name], AlarmTypes=["MetricAlarm"])["MetricAlarms"]
+    return alarms
 
 
 def invocations(

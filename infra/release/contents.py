@@ -86,10 +86,10 @@ def _value_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[s
 
 def _flat(config: Mapping[str, Any], member: str) -> dict[str, Any]:
     """The innermost members of a member of an answer, by their own names, which differ."""
-    found: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     for key, value in config.get(member, {}).items():
-        found |= _flat({key: value}, key) if isinstance(value, dict) else {key: value}
-    return found
+        members |= _flat({key: value}, key) if isinstance(value, dict) else {key: value}
+    return members
 
 
 def _model_changes(

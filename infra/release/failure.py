@@ -260,7 +260,7 @@ def hint(reason: str, config: Mapping[str, Any] | None, log: Sequence[str]) -> s
     if match is None or errors(log):
         return None
     variants = config["ProductionVariants"] if config else []
-    variant: Mapping[str, Any] = next((each for each in variants if each["VariantName"] == match[1]), {})
+    variant: Mapping[str, Any] = next((one for one in variants if one["VariantName"] == match[1]), {})
     silent = "logged no error, and " if log else ""
     if "ServerlessConfig" in variant:
         return (

@@ -39,7 +39,7 @@ class Observation:
     alarms: Sequence[AlarmReading]
     """Those that may roll the release back; if none is in progress, those of the live configuration."""
     requests: Mapping[str, int]
-    """Of the last three minutes, by endpoint configuration; empty if their fleets cannot be told apart."""
+    """Of the last three minutes, by endpoint configuration; empty if their fleets cannot be distinguished."""
     record: ReleaseRecord | None
     """The last release that started. Its record is written a little after its end."""
     now: float

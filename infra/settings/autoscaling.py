@@ -78,7 +78,7 @@ class AutoscalingSettings(Section):
         problems: dict[str | Location, str] = {}
         if self.backlog_per_instance is not None:
             problems["backlogPerInstance"] = (
-                f"would never scale, because a {mode} endpoint has no queue. Use invocationsPerInstance."
+                "would never scale, because only asynchronous endpoints have a queue. Use invocationsPerInstance."
             )
         if self.min == 0:
             problems["min"] = (
