@@ -101,8 +101,8 @@ def check_concurrency(config: Mapping[str, Any]) -> None:
 
 
 def check_payload(body: bytes) -> None:
-    """Raises `AwsError` for a request over the limit, in the words that a longer one than of any endpoint gets: no
-    report has those of a serverless one."""
+    """Raises `AwsError` for a request over the limit, with the message of the limit of every endpoint; no report shows
+    that of a serverless one."""
     if len(body) > MAX_PAYLOAD:
         raise AwsError(
             "ValidationError",
@@ -222,7 +222,7 @@ class Function:
             executions = self._executions
         try:
             with self._compute:
-                began, is_cold = time.perf_counter(), self._server is None
+                began, is_cold = time.perf_counter(), self._server is None or self._server.exited is not None
                 if is_cold:
                     if self._conditions.is_still_provisioning():
                         raise AwsError("ModelNotReadyException", "Model is still being provisioned.", 429)
@@ -262,6 +262,7 @@ class Function:
     def _warm_up(self) -> None:
         if self._is_over:
             raise ConnectionError("the endpoint no longer serves")
+        self._end()
         began = time.monotonic()
         try:
             self._start()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.sandbox.conftest import Host, unique
-from tests.sandbox.scripted_server import Gate
+from tests.sandbox.scripted_server import Gate, ScriptedServer
 from tests.sandbox.test_runtime import QUIET, answering, ask
 from tests.sandbox.test_runtime import refusal as refused_answer
 from tests.sandbox.test_sagemaker import lenient, refusal
@@ -188,6 +188,17 @@ def test_no_container_runs_before_the_first_request_and_after_idle_time(scripted
     assert (invoke(host, name), invoke(host, name)) == (b"yes", b"yes")
     assert counts(host, name) == (2, 1)
     wait_for(lambda: counts(host, name) == (2, 2))
+    assert invoke(host, name) == b"yes"
+    assert counts(host, name) == (3, 2)
+
+
+def test_a_container_that_has_ended_by_itself_is_started_again(
+    scripted_host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = scripted_host
+    name = host.endpoint(serverless(host, {"ANSWER": "yes"}))
+    invoke(host, name)
+    monkeypatch.setattr(ScriptedServer, "exited", 1)
     assert invoke(host, name) == b"yes"
     assert counts(host, name) == (3, 2)
 
