@@ -353,7 +353,7 @@ class Asking:
     """Questions that several threads put to an endpoint as long as the `with` block lasts, without trying again, and
     what came of them."""
 
-    def __init__(self, account: Account, endpoint: str, threads: int = 2, pause: float = 0.03) -> None:
+    def __init__(self, account: Account, endpoint: str, threads: int = 2, pause: float = 0.1) -> None:
         self.asked: list[Asked] = []
         self.failures: list[str] = []
         self._account, self._endpoint, self._pause = account, endpoint, pause
