@@ -4,7 +4,7 @@ metrics (developer guide, async-inference and async-inference-monitor)."""
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -60,15 +60,25 @@ class _Failure(Exception):
         self.content_type = content_type
 
 
+class Dropped(Exception):
+    """The endpoint was deleted while the container had the request, which is not answered then."""
+
+
 class Processing:
     """A request on its way through one variant of the endpoint.
 
     It is processed as the variant's execution role. Its time limit and its latencies are in seconds as they pass here,
     because the model is as fast as it is whatever `timeFactor` says; the time in the queue is AWS's.
+
+    Args:
+        is_dropped: whether the endpoint has been deleted.
     """
 
-    def __init__(self, place: Place, request: AsyncRequest, variant: Variant) -> None:
+    def __init__(
+        self, place: Place, request: AsyncRequest, variant: Variant, is_dropped: Callable[[], bool] = lambda: False
+    ) -> None:
         self.metrics: dict[str, float] = {}
+        self._is_dropped = is_dropped
         self._place = place
         self._request = request
         self._variant = variant
@@ -77,7 +87,7 @@ class Processing:
         self._s3 = RoleS3(self._role, request.context)
 
     def run(self) -> Result:
-        """Answers the request: with an object, and with a message where a topic is configured."""
+        """Answers the request: with an object, and with a message where a topic is configured. Raises `Dropped`."""
         began = self._conditions.now()
         self.metrics["TimeInBacklog"] = (began - self._request.queued) * 1000
         try:
@@ -135,10 +145,13 @@ class Processing:
         try:
             status, headers, content = self._variant.server.invoke(body, self._request.headers, self._request.timeout)
         except OSError as error:
-            reason = f"ClientError: The model did not answer within {self._request.timeout} seconds. ({error})"
-            raise _Failure(reason) from None
+            late = f"The model did not answer within {self._request.timeout} seconds"
+            reason = late if isinstance(error, TimeoutError) else "The connection to the model broke"
+            raise _Failure(f"ClientError: {reason}. ({error})") from None
         finally:
             self.metrics["ModelLatency"] = _microseconds(began)
+            if self._is_dropped():
+                raise Dropped
         types = (value for name, value in headers.items() if name.lower() == "content-type")
         return status, content, next(types, "application/octet-stream")
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from sandbox.aws.async_invocation import AsyncRequest, Processing
+from sandbox.aws.async_invocation import AsyncRequest, Dropped, Processing
 from sandbox.aws.async_settings import LONGEST_INVOCATION_SECONDS
 from sandbox.aws.cloudwatch import backend_of
 from sandbox.aws.conditions import Conditions
@@ -148,15 +148,16 @@ class Queue(threading.Thread):
         return self._busy[id(variant)] < room
 
     def _process(self, request: AsyncRequest, fleet: Fleet, variant: Variant, held: ExitStack) -> None:
-        processing = Processing(self._endpoint.place, request, variant)
+        processing = Processing(self._endpoint.place, request, variant, lambda: self._closed)
         try:
             with held:
                 processing.run()
+            self._publish(fleet, variant, processing.metrics)
+        except Dropped:
+            pass
         except Exception:
             traceback.print_exc()
         finally:
-            if not self._closed:
-                self._publish(fleet, variant, processing.metrics)
             with self._changed:
                 self._running.remove(request)
                 self._busy[id(variant)] -= 1

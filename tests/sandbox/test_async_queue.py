@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -232,15 +231,15 @@ def test_a_failed_first_create_has_no_queue(triton_host: Host) -> None:
 
 def test_a_deleted_endpoint_drops_its_queue(scripted_host: Host) -> None:
     """Inferred: the queue is the endpoint's."""
-    name = endpoint(scripted_host, {"ANSWER": "done", "SECONDS": "0.5"}, concurrency=1)
-    locations = outputs(scripted_host, name, 10)
-    read(scripted_host, locations[0])
+    name = endpoint(scripted_host, {"ANSWER": "done", "SECONDS": "1"}, concurrency=1)
+    accepted = [invoke(scripted_host, name) for _ in range(5)]
+    read(scripted_host, accepted[0]["OutputLocation"])
     scripted_host.sagemaker.delete_endpoint(EndpointName=name)
     scripted_host.wait_until_gone(name)
-    time.sleep(1.5)
-    there = [exists(scripted_host, location) for location in locations]
-    assert there[0] and not any(there[3:])
-    assert list(itertools.compress(there, there)) == [True] * sum(there)
+    time.sleep(2.5)
+    written = [exists(scripted_host, request["OutputLocation"]) for request in accepted]
+    assert written == [True, *[False] * 4]
+    assert not any(exists(scripted_host, request["FailureLocation"]) for request in accepted)
 
 
 def test_requests_wait_for_instances(scripted_host: Host) -> None:
