@@ -131,7 +131,9 @@ def run(
         f"{request.input} → {request.output}",
         flush=True,
     )
-    if not detach:
+    if detach:
+        print(f"To follow it: {_command_to_follow(stack, request.name)}")
+    else:
         _follow(JobReader(target.session.client, request.name), stack)
 
 
@@ -197,12 +199,16 @@ def _follow(reader: JobReader, stack: str) -> None:
         job = follow(reader)
     except KeyboardInterrupt:
         print(
-            f"{reader.name}: stopped following; the job continues. To follow it again: python -m infra batch status "
-            f"-s {stack} {reader.name} --follow"
+            f"{reader.name}: stopped following; the job continues. To follow it again: "
+            f"{_command_to_follow(stack, reader.name)}"
         )
         raise typer.Exit(INTERRUPTED) from None
     print_result(reader, job)
     raise typer.Exit(_exit_code(job))
+
+
+def _command_to_follow(stack: str, job: str) -> str:
+    return f"python -m infra batch status -s {stack} {job} --follow"
 
 
 def _exit_code(job: TransformJob) -> int:

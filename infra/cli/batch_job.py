@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,7 +59,8 @@ def prepare(target: ReleaseTarget, stack: str, arguments: JobArguments) -> Trans
     settings = _settings(target, variant, hosting_type, arguments.settings)
     name = _name(target.name, arguments.name)
     transform_job.require_free(sagemaker, name)
-    data = S3Location(target.bucket or model.artifact.bucket, f"{names.batch_data(target.name)}{name}/")
+    bucket = target.bucket or model.artifact.bucket
+    data = S3Location(bucket, f"{names.batch_data(target.name)}{name}/")
     place = source(arguments.input)
     if isinstance(place, Path):
         records, location = local_input(place), S3Location(data.bucket, f"{data.key}input/")
@@ -68,6 +69,9 @@ def prepare(target: ReleaseTarget, stack: str, arguments: JobArguments) -> Trans
     content_type = _checked_content_type(target, variant, model, records, settings, arguments)
     output = S3Location.parse(arguments.output) if arguments.output else S3Location(data.bucket, f"{data.key}output/")
     transform_job.require_writable(s3, output)
+    own = str(S3Location(bucket, names.BATCH))
+    _note_permission(location, [own, *settings.input_locations], "read")
+    _note_permission(output, [own, *settings.output_locations], "write to")
     if settings.instance_count > len(records.objects):
         print(
             f"note: {settings.instance_count} instances for {len(records.objects)} objects: SageMaker gives each "
@@ -134,6 +138,12 @@ def _settings(
     if validation.errors:
         raise InvalidTransform("\n".join(f"{problem.key}: {problem.message}" for problem in validation.errors))
     return settings
+
+
+def _note_permission(place: S3Location, allowed: Sequence[str], verb: str) -> None:
+    """A note if only `role.statements`, or a role outside of the stack, can allow the job to use a place."""
+    if not any(place.within(directory) for directory in allowed):
+        print(f"note: {place} is outside of {', '.join(allowed)}: the execution role must be allowed to {verb} it")
 
 
 def _name(endpoint: str, name: str | None) -> str:

@@ -1,4 +1,4 @@
-"""The Model of a stack that only transforms: Pulumi names it, and there is no endpoint that names it."""
+"""The Model of a stack that only transforms: Pulumi chooses its name, and no endpoint refers to it."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def batch_model(sagemaker: Any, endpoint: str, variant: str, stack: str, bucket:
     name = re.compile(re.escape(resource) + _AUTONAMED, re.IGNORECASE)
     of_stack = re.compile(re.escape(bucket) if bucket else re.escape(names.bucket(stack)) + _AUTONAMED)
     with aws_calls(f"models {resource}-*"):
-        found = [model for model in EndpointReader(sagemaker).models(f"{resource}-") if name.fullmatch(model)]
+        candidates = [model for model in EndpointReader(sagemaker).models(f"{resource}-") if name.fullmatch(model)]
     models = [
         model
-        for model in (ServedModel.read(sagemaker, model) for model in found)
+        for model in (ServedModel.read(sagemaker, model) for model in candidates)
         if of_stack.fullmatch(model.artifact.bucket)
     ]
     if not models:

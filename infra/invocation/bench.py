@@ -1,4 +1,4 @@
-"""How many requests an endpoint answers in a second, and how long each takes."""
+"""The throughput of an endpoint, and the latency of its answers."""
 
 from __future__ import annotations
 

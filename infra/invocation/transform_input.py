@@ -1,6 +1,6 @@
 """The records of a transform job: files on this machine, or objects in S3, which are checked before a job starts.
 
-A job takes minutes to start its instances, and a wrong first record fails it after that.
+The instances of a job start within minutes, and only then does a wrong record fail it.
 """
 
 from __future__ import annotations

@@ -25,6 +25,9 @@ OUTPUT_SUFFIX = ".out"
 """What SageMaker appends to the name of an input (CreateTransformJob, `S3OutputPath`)."""
 
 LOG_LINES = 12
+"""Lines of the log that an error shows."""
+READ_LINES = 100
+"""Lines of each stream that are read: Triton's tables of options are left out."""
 MAX_STREAMS = 20
 
 
@@ -260,8 +263,9 @@ def log_tail(logs: Any, job: str) -> list[str]:
             event
             for stream in streams["logStreams"]
             for event in logs.get_log_events(
-                logGroupName=group, logStreamName=stream["logStreamName"], limit=LOG_LINES, startFromHead=False
+                logGroupName=group, logStreamName=stream["logStreamName"], limit=READ_LINES, startFromHead=False
             )["events"]
+            if not event["message"].startswith(("|", "+-"))
         ]
     except (ClientError, BotoCoreError):
         return []

@@ -110,7 +110,7 @@ def _data(name: Any, datatype: str, shape: Sequence[int], data: Any) -> Iterator
 
 
 def _flat(data: list[Any]) -> Iterator[Any]:
-    """The elements of nested lists in order, whatever their depth."""
+    """The elements of nested lists of any depth, in order."""
     stack = [iter(data)]
     while stack:
         for value in stack[-1]:

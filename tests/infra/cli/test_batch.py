@@ -61,6 +61,16 @@ def test_the_stacks_batch_model_and_its_settings(account: Made, capsys: Capture)
     assert "of the stack for batch transform" in capsys.readouterr().out
 
 
+def test_a_place_that_the_role_of_the_stack_cannot_use_is_noted(account: Made, capsys: Capture) -> None:
+    made = account()
+    records(made, "batch/iris/mine/a.jsonl", "in/a.jsonl")
+    assert made.run("batch", "--input", f"s3://{BUCKET}/batch/iris/mine", "--output", f"s3://{BUCKET}/out") == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert [line.split()[1] for line in notes] == [f"s3://{BUCKET}/out"]
+    made.run("batch", "--input", f"s3://{BUCKET}/in", "--name", "iris-2")
+    assert f"note: s3://{BUCKET}/in/ is outside of" in capsys.readouterr().out
+
+
 def test_whole_files(account: Made) -> None:
     made = account()
     source = records(made, body=json.dumps(REQUEST, indent=1).encode())

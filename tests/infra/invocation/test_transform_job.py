@@ -164,6 +164,9 @@ def test_the_last_lines_of_all_instances_in_order(logs: Any) -> None:
     assert len(tail) == transform_job.LOG_LINES
     assert tail[-2:] == ["iris-1/i-1 9", "iris-1/i-1/data-log 9"]
     assert not any(line.startswith("iris-10") for line in tail)
+    table = [{"timestamp": now + 1000, "message": "| exit_timeout | 30 |"}]
+    logs.put_log_events(logGroupName=names.TRANSFORM_JOBS, logStreamName="iris-1/i-1", logEvents=table)
+    assert transform_job.log_tail(logs, "iris-1") == tail, "without Triton's tables"
 
 
 def test_a_log_that_cannot_be_read_hides_nothing(logs: Any) -> None:
