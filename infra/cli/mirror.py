@@ -73,11 +73,13 @@ def mirror(
     Layers that the destination has are skipped, and an interrupted copy continues when the command runs again. AWS
     credentials and region are those of the environment.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _mirror(source, destination, Platform.parse(platform), verify, dry_run)
     except KeyboardInterrupt:
         raise CopyInterrupted(f"interrupted. {RESUME}") from None
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _mirror(source: str, destination: str | None, platform: Platform, verify: bool, dry_run: bool) -> None:
@@ -93,7 +95,7 @@ def _mirror(source: str, destination: str | None, platform: Platform, verify: bo
     print(planned(plan), flush=True)
     if verify:
         check_serving(plan.image, registries.retry)
-    if dry_run or (not plan.missing and plan.tagged == plan.image.manifest.digest):
+    if dry_run or plan.is_done:
         return
     with _progress(size(plan.image.manifest.blobs)) as progress:
         image = carry_out(plan, registries, progress)

@@ -60,6 +60,11 @@ class CopyPlan:
     missing: tuple[Descriptor, ...]
 
     @property
+    def is_done(self) -> bool:
+        """Whether the destination's tag names the image already."""
+        return self.tagged == self.image.manifest.digest
+
+    @property
     def uri(self) -> str:
         """The copy by its digest."""
         return str(self.destination.at(self.image.manifest.digest))
@@ -135,7 +140,7 @@ def carry_out(
         ImageCopyError: the copy fails, or a tag moved meanwhile. The destination's tag is unchanged then.
     """
     image, copied = plan.image, dict[Descriptor, Protocol]()
-    if plan.tagged != image.manifest.digest:
+    if not plan.is_done:
         repository = registries.ecr(plan.destination)
         copied = _copy_layers(plan, repository, registries, progress)
         _put_image(plan, repository, registries)

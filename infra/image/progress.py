@@ -57,7 +57,7 @@ def planned(plan: CopyPlan) -> str:
     blobs = plan.image.manifest.blobs
     rewritten = "" if plan.image.original.body == plan.image.manifest.body else ", its manifest as Docker schema 2"
     image = f"{plan.image.reference} ({plan.image.platform}{rewritten})"
-    if plan.tagged == plan.image.manifest.digest:
+    if plan.is_done:
         return f"{plan.destination} names the image of {image} already: {plan.uri}"
     moved = f", and moves the tag from {plan.tagged}" if plan.tagged else ""
     return (
