@@ -79,9 +79,10 @@ If several settings change at once, the strongest effect applies: the last one i
 ## Keys
 
 Keys are below `config:`. Prefix keys without a namespace with `{project}:`. `*` is a name that you choose, and `[]` is
-an item of a list. The first line of each key has its type, range, default, and the effect of a change. For an optional
-key without a default, the description says what applies instead. The source is the reason for the accepted values: a
-shape of an API, such as `ECR API RepositoryName`, with its member in parentheses; a page of a guide; or this project.
+an item of a list. The first line of each key has its type, range, default, and the effect of a change. A key with
+`(instances)`, `(batch)` or `(canary)` exists only in variants of this kind, or with this strategy. For an optional key
+without a default, the description says what applies instead. The source is the reason for the accepted values: a shape
+of an API, such as `ECR API RepositoryName`, with its member in parentheses; a page of a guide; or this project.
 
 """
     for section in dict.fromkeys(_section(key) for key in reference):

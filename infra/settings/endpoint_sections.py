@@ -92,7 +92,8 @@ class EndpointSections(Section):
         source="SageMaker API ProductionVariantList",
     )
     asynchronous: AsynchronousSettings | None = setting(
-        f"Queue requests and write the answers to S3: for long or large requests. {ONE_MODE}",
+        "Queue requests and write the answers to S3: for long or large requests. Triton accepts 64 MiB unless "
+        f"--http-max-input-size in SAGEMAKER_TRITON_ADDITIONAL_ARGS allows more. {ONE_MODE}",
         default=None,
         source="SageMaker guide, Asynchronous inference",
     )
