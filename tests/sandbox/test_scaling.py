@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from sandbox.aws.alarms import Breach
-from sandbox.aws.scaling import wanted_count
-from tests.sandbox.conftest import Host
+from sandbox.aws.conditions import Conditions
+from sandbox.aws.protocol import AwsError
+from sandbox.aws.scaling import Scaling, wanted_count
+from tests.sandbox.conftest import REGION, Host
 from tests.sandbox.test_asynchronous import endpoint, invoke, read
 from tests.sandbox.test_autoscaling import place, register
 from tests.sandbox.test_runtime import QUIET, answering, question
@@ -167,3 +170,76 @@ def test_target_tracking_keeps_the_metric_at_the_target(current: int, value: flo
     """Application Auto Scaling guide: capacity in proportion to the metric (inferred)."""
     policy = {"TargetTrackingScalingPolicyConfiguration": {"TargetValue": 5.0}}
     assert wanted_count(policy, current, Breach(value, 5.0)) == wanted
+
+
+class Target:
+    """A variant as a scalable target with one policy, whose capacity `Scaling` changes."""
+
+    def __init__(self, policy: dict[str, Any], count: int, **members: Any) -> None:
+        self.policy, self.count, self.is_updating = policy, count, False
+        resource = {"ResourceId": "endpoint/e/variant/A", "MinCapacity": 0, "MaxCapacity": 10, "SuspendedState": {}}
+        self.members = {**resource, **members}
+        self.conditions = Conditions()
+        variant = SimpleNamespace(name="A", serverless=None, desired_count=count)
+        hosting = SimpleNamespace(variant=lambda endpoint, name: variant)
+        autoscaling = SimpleNamespace(policy=lambda *arn: (self.members, self.policy))
+        self._variant = variant
+        self._scaling = Scaling({("1", REGION): hosting}, autoscaling, self._update)  # type: ignore[arg-type]
+
+    def _update(self, operation: str, params: dict[str, Any], context: Any) -> None:
+        if self.is_updating:
+            raise AwsError("ValidationException", "Cannot update in-progress endpoint")
+        self.count = self._variant.desired_count = params["DesiredWeightsAndCapacities"][0]["DesiredInstanceCount"]
+
+    def act(self, value: float, threshold: float = 1.0) -> int:
+        """The capacity after an alarm that saw this value."""
+        self._scaling.act("1", REGION, "arn", Breach(value, threshold), self.conditions)
+        return self.count
+
+
+ADD_ONE = {
+    "StepScalingPolicyConfiguration": {
+        "AdjustmentType": "ChangeInCapacity",
+        "StepAdjustments": [{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 1}],
+        "Cooldown": 60,
+    }
+}
+TRACK_FIVE = {
+    "TargetTrackingScalingPolicyConfiguration": {"TargetValue": 5.0, "ScaleInCooldown": 60, "ScaleOutCooldown": 60}
+}
+
+
+def test_a_policy_waits_for_its_cooldown() -> None:
+    """API_StepScalingPolicyConfiguration, Cooldown, in AWS's time."""
+    target = Target(ADD_ONE, 0)
+    assert [target.act(1.0), target.act(1.0)] == [1, 1]
+    target.conditions.replace({"timeFactor": 100_000})
+    time.sleep(0.01)
+    assert target.act(1.0) == 2
+
+
+def test_scaling_out_does_not_wait_for_the_cooldown_of_scaling_in() -> None:
+    """Application Auto Scaling guide, "Define cooldown periods"."""
+    target = Target(TRACK_FIVE, 4)
+    assert [target.act(0.0, 5.0), target.act(20.0, 5.0)] == [0, 4]
+
+
+@pytest.mark.parametrize(("direction", "kept"), [("In", [4, 8]), ("Out", [0, 0])])
+def test_a_suspended_direction_does_not_scale(direction: str, kept: list[int]) -> None:
+    """API_SuspendedState."""
+    target = Target(TRACK_FIVE, 4, SuspendedState={f"DynamicScaling{direction}Suspended": True})
+    assert [target.act(0.0, 5.0), target.act(10.0, 5.0)] == kept
+
+
+def test_the_capacity_stays_between_minimum_and_maximum() -> None:
+    """API_RegisterScalableTarget, MinCapacity and MaxCapacity."""
+    target = Target(TRACK_FIVE, 4, MinCapacity=2, MaxCapacity=6)
+    assert [target.act(0.0, 5.0), target.act(100.0, 5.0)] == [2, 6]
+
+
+def test_an_endpoint_that_is_being_updated_scales_at_a_later_evaluation() -> None:
+    target = Target(ADD_ONE, 0)
+    target.is_updating = True
+    assert target.act(1.0) == 0
+    target.is_updating = False
+    assert target.act(1.0) == 1
