@@ -69,14 +69,14 @@ class JobPlace(Place):
         return f"{super().log_stream(variant)}-{int(time.time())}"
 
     def no_capacity(self) -> str:
-        """As DIAGNijmegen/rse-grand-challenge meets it."""
+        """The text that DIAGNijmegen/rse-grand-challenge looks for."""
         return (
             "CapacityError: Unable to provision requested ML compute capacity. "
             "Please retry using a different ML instance type."
         )
 
     def ping_failed(self, variant: str) -> str:
-        """No report has these words."""
+        """The wording is ours: no report shows that of SageMaker."""
         return (
             "AlgorithmError: The primary container did not pass the ping health check. "
             "Please check CloudWatch logs for this job."
@@ -117,14 +117,14 @@ class TransformJob(threading.Thread):
         self._place = JobPlace(context.account, context.region, name, directory / name)
         self._fleet = Fleet(self._place, name, [self._variant], launch)
         self._data_log: Callable[[str], None] = lambda line: None
-        # 1 where it is unset or 0 and the container has no /execution-parameters, which Triton has not.
+        # Unset and 0 mean what /execution-parameters answers; Triton has no such path, and the default is 1.
         self._concurrent = request.get("MaxConcurrentTransforms") or 1
         client = request.get("ModelClientConfig", {})
         self._timeout_seconds = client.get("InvocationsTimeoutInSeconds", DEFAULT_TIMEOUT_SECONDS)
         self._retries = client.get("InvocationsMaxRetries", DEFAULT_RETRIES)
 
     def stop(self) -> None:
-        """It asks and writes nothing more, and ends as Stopped."""
+        """Ends the job as Stopped: it sends and writes nothing more."""
         with self._lock:
             if self.status == "InProgress":
                 self._enter("Stopping")
@@ -157,7 +157,7 @@ class TransformJob(threading.Thread):
         self.status, self.modified = status, datetime.now(UTC)
 
     def _transform(self) -> str | None:
-        """Does all of it; returns the FailureReason of a job that went to its end with objects that failed."""
+        """Transforms every object; returns the FailureReason if some of them failed."""
         sources = self._sources()
         self._fleet.start(self._context.conditions)
         if self._variant.server is None:
@@ -243,8 +243,8 @@ class TransformJob(threading.Thread):
         return f"{kind}: See job logs for more information"
 
     def _invoke(self, body: bytes) -> bytes:
-        """The container's answer to one request; one that fails for no fault of its own is sent again (that one of 4XX
-        is not is inferred)."""
+        """The container's answer to one request. A request without an answer, or with one of 5XX, is sent again; that
+        one of 4XX is not sent again is inferred."""
         settings = self._request
         headers = {"Content-Type": settings["TransformInput"].get("ContentType", "")}
         if accept := settings["TransformOutput"].get("Accept"):
@@ -285,7 +285,7 @@ class TransformJob(threading.Thread):
 
 @dataclass(frozen=True)
 class Asked:
-    """An input object whose requests are under way."""
+    """An input object and its requests, which are being answered."""
 
     requests: list[Request]
     answers: list[Future[bytes]]

@@ -11,7 +11,7 @@ from tests.lifecycle.account import QUESTION, Account, development, left, nothin
 
 def transform(account: Account, stack: Stack, endpoint: str, records: int) -> list[float]:
     """The answers of a job on the stack's Model, whose records and answers are in the stack's bucket."""
-    bucket, (model,) = stack.outputs()["bucket"], [each["id"] for each in state(stack, ":Model")]
+    bucket, (model,) = stack.outputs()["bucket"], [resource["id"] for resource in state(stack, ":Model")]
     s3, sagemaker, job = account.client("s3"), account.client("sagemaker"), account.name()
     prefix = f"batch/{endpoint}/{job}"
     s3.put_object(Bucket=bucket, Key=f"{prefix}/in/records.jsonl", Body=f"{QUESTION}\n" * records)

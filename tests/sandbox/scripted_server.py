@@ -39,7 +39,7 @@ class ScriptedServer:
 
     `ANSWER` of `*` is the request itself, `#` the number of requests in process; an answer is repeated `TIMES`. A
     request that contains the text in `BAD` gets 400. `STATUSES` are those of the first answers, as `500,200`. With
-    `GATE` a request waits until the gate of this name opens. The log tells when the server starts and ends, and with
+    `GATE` a request waits until the gate of this name opens. The log shows when the server starts and ends, and with
     `SHOW` its environment.
     """
 
