@@ -23,7 +23,7 @@ from sandbox.aws.async_settings import LONGEST_INVOCATION_SECONDS, AsyncSettings
 from sandbox.aws.conditions import Conditions
 from sandbox.aws.model_server import Launch, Server
 from sandbox.aws.models import Image, ModelData, containers_of, platform_of
-from sandbox.aws.serverless import STARTUP_SECONDS, Execution, Function, is_serverless
+from sandbox.aws.serverless import MAX_IMAGE, STARTUP_SECONDS, Execution, Function, is_serverless
 
 #: SageMaker's own limit where the configuration names none ("How containers serve requests": 8 minutes after startup).
 DEFAULT_HEALTH_CHECK_SECONDS = 480
@@ -277,6 +277,10 @@ class Fleet:
         if stored is None:
             # https://github.com/aws/sagemaker-tensorflow-training-toolkit/issues/294
             raise ProvisioningError(f"The image '{reference}' does not exist.")
+        if variant.serverless is not None and stored.size > MAX_IMAGE:
+            # https://github.com/aws-solutions/qnabot-on-aws/issues/691. That AWS measures the unpacked image, which is
+            # larger, is inferred from that report.
+            raise ProvisioningError(f"Image size {stored.size} is greater than supported size {MAX_IMAGE}")
         variant.resolved_image, variant.platform = stored.reference, stored.platform
 
     def _start_container(self, variant: Variant, launch: Launch, conditions: Conditions) -> None:

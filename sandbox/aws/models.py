@@ -63,7 +63,8 @@ class Image:
         if manifest is None:
             return None
         digest = f"sha256:{hashlib.sha256(manifest.body).hexdigest()}"
-        return StoredImage(manifest.media_type, manifest.platform, f"{self._registry}/{self.repository}@{digest}")
+        size = sum(layer["size"] for layer in json.loads(manifest.body).get("layers", []))
+        return StoredImage(manifest.media_type, manifest.platform, f"{self._registry}/{self.repository}@{digest}", size)
 
     @property
     def _registry(self) -> str:
@@ -76,6 +77,7 @@ class StoredImage:
     media_type: str
     platform: str | None  # `os/architecture`
     reference: str  # by digest
+    size: int  # bytes of its layers, as they are stored
 
 
 @dataclass(frozen=True)

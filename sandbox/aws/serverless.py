@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ STARTUP_SECONDS = 180
 
 #: The most that a request and its answer may be (serverless-endpoints-invoke: 4 MB).
 MAX_PAYLOAD = 4 * 1024 * 1024
+
+#: Bytes of an image ("The maximum size of the container image you can use is 10 GB": serverless-endpoints).
+MAX_IMAGE = 10 * 1024**3
 
 #: API_ProductionVariantServerlessConfig, MemorySizeInMB.
 _MEMORY_STEP = 1024
@@ -101,14 +105,12 @@ def check_concurrency(config: Mapping[str, Any]) -> None:
 
 
 def check_payload(body: bytes) -> None:
-    """Raises `AwsError` for a request over the limit, with the message of the limit of every endpoint; no report shows
-    that of a serverless one."""
+    """
+    Raises:
+        AwsError: the request is over the limit, worded as in https://github.com/aws/sagemaker-python-sdk/issues/4271.
+    """
     if len(body) > MAX_PAYLOAD:
-        raise AwsError(
-            "ValidationError",
-            "1 validation error detected: Value at 'body' failed to satisfy constraint: "
-            f"Member must have length less than or equal to {MAX_PAYLOAD}",
-        )
+        raise AwsError("ValidationError", f"Request {uuid.uuid4()} has oversize body.")
 
 
 @dataclass(frozen=True)

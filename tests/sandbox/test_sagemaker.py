@@ -252,8 +252,11 @@ def test_the_image_must_be_in_the_region_of_the_model(host: Host) -> None:
     assert "is in region us-east-1; it must be in ap-northeast-1" in refusal(host.model, **image(reference))
 
 
-def push(aws: RunningAws, media_type: str, config: bytes = b'{"os": "linux", "architecture": "amd64"}') -> str:
-    """An image of one small layer in a new repository; returns its reference by digest."""
+def push(
+    aws: RunningAws, media_type: str, config: bytes = b'{"os": "linux", "architecture": "amd64"}', size: int = 7
+) -> str:
+    """An image of one small layer, of which the manifest may give another size, in a new repository; returns its
+    reference by digest."""
     ecr, repository = aws.client("ecr"), unique("repository")
     ecr.create_repository(repositoryName=repository)
     digests = []
@@ -267,7 +270,7 @@ def push(aws: RunningAws, media_type: str, config: bytes = b'{"os": "linux", "ar
         "schemaVersion": 2,
         "mediaType": media_type,
         "config": {"digest": digests[0], "size": len(config), "mediaType": "application/json"},
-        "layers": [{"digest": digests[1], "size": 7, "mediaType": "application/gzip"}],
+        "layers": [{"digest": digests[1], "size": size, "mediaType": "application/gzip"}],
     }
     put = ecr.put_image(repositoryName=repository, imageManifest=json.dumps(manifest), imageTag="1")
     digest = put["image"]["imageId"]["imageDigest"]

@@ -14,7 +14,7 @@ from tests.sandbox.conftest import Host, unique
 from tests.sandbox.scripted_server import Gate, ScriptedServer
 from tests.sandbox.test_runtime import QUIET, answering, ask
 from tests.sandbox.test_runtime import refusal as refused_answer
-from tests.sandbox.test_sagemaker import lenient, refusal
+from tests.sandbox.test_sagemaker import DOCKER, lenient, push, refusal
 
 SMALL = {"MemorySizeInMB": 1024, "MaxConcurrency": 2}
 
@@ -226,6 +226,14 @@ def test_a_container_that_does_not_pass_its_health_check_fails_the_creation(
     assert started == ended == 1
 
 
+def test_an_image_has_ten_gigabytes(host: Host) -> None:
+    """https://github.com/aws-solutions/qnabot-on-aws/issues/691"""
+    limit = 10 * 1024**3
+    for size, status in ((limit, "InService"), (limit + 1, "Failed")):
+        model = host.model(PrimaryContainer={"Image": push(host.aws, DOCKER, size=size)})
+        host.wait(host.endpoint(configure(host, variant(model)), wait=None), status)
+
+
 def test_requests_beyond_the_concurrency_are_throttled(scripted_host: Host) -> None:
     """ "any endpoint invocations beyond the maximum are throttled" (developer guide, serverless-endpoints)."""
     host = scripted_host
@@ -265,14 +273,14 @@ def test_a_cold_start_may_not_be_ready(scripted_host: Host) -> None:
 
 
 def test_a_request_and_its_answer_have_four_megabytes(scripted_host: Host) -> None:
-    """Developer guide, serverless-endpoints-invoke: 4 MB."""
+    """Developer guide, serverless-endpoints-invoke: 4 MB; https://github.com/aws/sagemaker-python-sdk/issues/4271."""
     host = scripted_host
     name = host.endpoint(serverless(host, {"ANSWER": "*"}))
     limit = 4 * 1024 * 1024
     assert len(invoke(host, name, bytes(limit))) == limit
     error = refused_answer(host, name, Body=bytes(limit + 1))["Error"]
     assert error["Code"] == "ValidationError"
-    assert error["Message"].endswith(f"Member must have length less than or equal to {limit}")
+    assert error["Message"].endswith("has oversize body.")
     name = host.endpoint(serverless(host, {"ANSWER": "x" * 1000, "TIMES": "4195"}))
     assert refused_answer(host, name)["Error"]["Code"] == "ModelError"
 
