@@ -21,7 +21,7 @@ MIB = 1024 * 1024
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _CONFIG = "application/vnd.docker.container.image.v1+json"
 _LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-_GZIP = b"\x1f\x8b\x08"  # by which skopeo tells that a layer is compressed
+_GZIP = b"\x1f\x8b\x08"  # by which skopeo recognizes a compressed layer
 
 
 @dataclass(frozen=True)

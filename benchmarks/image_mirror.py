@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import count
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class Scenario:
 
     Attributes:
         layers: their sizes in bytes.
-        delay: seconds that each request takes more; None is without a link in between.
+        delay: seconds that are added to each request; None is without links.
         rate: bytes a second of each connection.
         kills: how many copies are ended at about half, by the signal, and then run again.
     """
@@ -76,7 +76,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Links:
-    """What is between the commands and the registries; `api` leads to ECR's own API."""
+    """The links between the commands and the registries; `api` leads to ECR's own API."""
 
     source: Link
     destination: Link
@@ -84,7 +84,7 @@ class Links:
 
     @property
     def sent(self) -> int:
-        """Bytes to the destination, by whichever API."""
+        """Bytes to the destination, through either API."""
         return self.destination.sent + self.api.sent
 
     @property
@@ -135,7 +135,7 @@ def scenarios(scale: float, kills: int) -> list[Scenario]:
 
 def commands(home: Path) -> tuple[dict[str, Command], list[str]]:
     """The command of each tool, and a line for each that is missing."""
-    found: dict[str, Command] = {
+    tools: dict[str, Command] = {
         OURS: lambda copy: [
             sys.executable,
             "-m",
@@ -147,21 +147,21 @@ def commands(home: Path) -> tuple[dict[str, Command], list[str]]:
     }
     missing = []
     if crane := find_crane():
-        found["crane"] = lambda copy: [crane, "copy", copy.source, copy.destination]
+        tools["crane"] = lambda copy: [crane, "copy", copy.source, copy.destination]
     else:
-        missing.append(f"crane is not here, nor Go to build it (go install {CRANE})")
+        missing.append(f"neither crane nor Go to build it is installed (go install {CRANE})")
     if skopeo := shutil.which("skopeo"):
         options = ["--insecure-policy", "copy", "--quiet", "--src-tls-verify=false", "--dest-tls-verify=false"]
-        found["skopeo"] = lambda copy: [
+        tools["skopeo"] = lambda copy: [
             skopeo, *options, "--dest-authfile", str(home / "docker" / "config.json"),
             f"docker://{copy.source}", f"docker://{copy.destination}",
         ]  # fmt: skip
     else:
-        missing.append("skopeo is not here (Debian: apt install skopeo)")
-    found[FLOOR] = lambda copy: [
+        missing.append("skopeo is not installed (Debian: apt install skopeo)")
+    tools[FLOOR] = lambda copy: [
         sys.executable, "-m", "benchmarks.image", str(copy.image.directory), *copy.pushed, copy.token
     ]  # fmt: skip
-    return found, missing
+    return tools, missing
 
 
 def find_crane() -> str | None:
@@ -210,7 +210,7 @@ class Benchmark:
 
     @contextmanager
     def _through(self, scenario: Scenario) -> Iterator[Links | None]:
-        """The links of a scenario, which all commands go through meanwhile."""
+        """The links of a scenario, which all commands then go through."""
         links = None
         if scenario.delay is not None:
             hosts = (self._source.host, self._destination.host, self._destination.api)
@@ -315,13 +315,13 @@ def _resident(pid: int) -> int:
 
 
 def copying(scenario: Scenario, runs: Mapping[str, Sequence[tuple[Run, Run]]], counted: bool) -> Table:
-    """The medians of each tool, and their ratios to crane's."""
+    """The least that each tool needed, which other work on the machine raises least, and the ratios to crane's."""
     size = sum(scenario.layers)
     columns = ("wall, s", "÷ crane", "CPU, s/GiB", "÷ crane", "memory, MiB", "sent ÷ image", "again, s", "requests")
     table = Table("", *columns, title=scenario.title, title_justify="left")
-    crane = _median([run for run, _ in runs["crane"]]) if "crane" in runs else None
+    crane = _least([run for run, _ in runs["crane"]]) if "crane" in runs else None
     for tool, pairs in runs.items():
-        run, again = _median([run for run, _ in pairs]), _median([run for _, run in pairs])
+        run, again = _least([run for run, _ in pairs]), _least([run for _, run in pairs])
         table.add_row(
             tool,
             f"{run.seconds:.2f}",
@@ -349,14 +349,8 @@ def resuming(scenario: Scenario, runs: Mapping[str, Sequence[Run]]) -> Table:
     return table
 
 
-def _median(runs: Sequence[Run]) -> Run:
-    return Run(
-        statistics.median(run.seconds for run in runs),
-        statistics.median(run.cpu_seconds for run in runs),
-        int(statistics.median(run.memory_bytes for run in runs)),
-        int(statistics.median(run.sent_bytes for run in runs)),
-        int(statistics.median(run.requests for run in runs)),
-    )
+def _least(runs: Sequence[Run]) -> Run:
+    return Run(*(min(getattr(run, field.name) for run in runs) for field in fields(Run)))
 
 
 def main() -> None:

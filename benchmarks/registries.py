@@ -38,7 +38,9 @@ class Source:
             command = [crane, "registry", "serve", "--address", self.host, "--disk", str(home)]
             self.name = "crane registry serve"
         if not command:
-            raise FileNotFoundError("neither docker-registry (Debian: apt install docker-registry) nor crane is there")
+            raise FileNotFoundError(
+                "install docker-registry (Debian: apt install docker-registry) or Go, which builds crane"
+            )
         environment = {**os.environ, "OTEL_TRACES_EXPORTER": "none"}
         self._process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         _wait_for(self.host)

@@ -1,7 +1,6 @@
-"""A network between a client and a server of this machine: slow, counted, and faulty where a test asks for that.
+"""A network between a client and a server of this machine that is slow, counts bytes, and fails on request.
 
-It forwards TCP. What a request is, it recognizes by its first bytes: those that a client sends first, or after bytes of
-the server.
+It forwards TCP. A request begins with the first bytes of a client, and with the first ones after bytes of the server.
 """
 
 from __future__ import annotations
@@ -44,13 +43,13 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that goes wrong with the next requests that match.
+    """A failure of the next requests that match.
 
     Attributes:
         request: a pattern of the start of the request, as `PATCH` or `GET .*/blobs/`. One that is too short for `after`
             is spared, and the next one is not.
         after: so many bytes of the request or response are forwarded first.
-        times: how many requests it befalls.
+        times: how many requests fail.
         answer: the whole response, for `ANSWER`.
     """
 
@@ -135,8 +134,8 @@ class Link:
         except OSError:
             client.close()
             return
-        for each in (client, server):
-            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for end in (client, server):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = _Connection(self, client, server)
         threading.Thread(target=connection.forward_responses, daemon=True).start()
         connection.forward_requests()

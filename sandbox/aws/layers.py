@@ -23,10 +23,10 @@ _TIMESTAMP = "%Y%m%dT%H%M%SZ"
 
 
 class LayerUpload:
-    """A layer on its way in; whoever reads or appends holds `lock`.
+    """A layer that is being uploaded. Hold `lock` to read or append.
 
     Attributes:
-        first_request: bytes that the first request with a body brought; what ECR's registry API reports for ever.
+        first_request: bytes of the first request with a body. ECR's registry API reports no others.
     """
 
     def __init__(self, path: Path) -> None:
@@ -98,12 +98,12 @@ class LayerStore:
         upload.path.unlink(missing_ok=True)
 
     def open(self, digest: str) -> BinaryIO:
-        """Raises `KeyError` where there is no such layer."""
+        """Raises `KeyError` if the layer does not exist."""
         path = self._path(digest)
         return path.open("rb") if path.exists() else BytesIO(published_blob(digest))
 
     def read(self, digest: str) -> bytes:
-        """Raises `KeyError` where there is no such layer."""
+        """Raises `KeyError` if the layer does not exist."""
         with self.open(digest) as content:
             return content.read()
 
@@ -115,10 +115,10 @@ class LayerStore:
         return f"{url_root}{self.http_prefix}{quote(digest)}?{urlencode(query)}"
 
     def download(self, method: str, address: str, range_header: str) -> Download:
-        """What is behind a download address.
+        """The layer of a download address.
 
         Raises:
-            AwsError: S3's, for an address that is not valid (any more), or a range behind the layer's end.
+            AwsError: S3's error. The address is invalid or expired, or the range starts after the layer's end.
         """
         path, _, query = address.partition("?")
         digest = unquote(path.removeprefix(self.http_prefix))

@@ -1,9 +1,9 @@
-"""The HTTP API of ECR's registries, which docker and its like push to and pull from, and layers' download addresses.
+"""The HTTP API of ECR's registries, which docker pushes to and pulls from, and the download addresses of layers.
 
 It performs ECR's operations (`Perform`) as ECR's own proxy does, and adds what is different over HTTP:
 
-- Basic authentication with an authorization token. Here the token also says which registry of which region is asked: on
-  AWS the host's name does.
+- Basic authentication with an authorization token. The token also names the registry and its region. On AWS, the host
+  does.
 - The body of a PATCH or PUT is cut into layer parts of 10 MiB (GoogleContainerTools/kaniko#607). A body without a
   Content-Range starts at byte 0. What arrived of a body that broke off stays, its end as a part of its own (inferred
   from apple/containerization#790: 10 MiB and 800 KiB). A part below 5 MiB that is not the last one makes the upload
@@ -171,7 +171,7 @@ class RegistryServer(ThreadingHTTPServer):
         return hmac.digest(self._key, claims.encode(), "sha256").hex()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that close a connection are no error of the server's."""
+        """A client that closes its connection is not an error of the server."""
 
 
 class _Request(BaseHTTPRequestHandler):
@@ -257,7 +257,7 @@ class _Request(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _linger(self) -> None:
-        """Close a connection whose body is not wanted so that the client still receives the answer."""
+        """Close a connection without reading its body, but only after the client has the answer."""
         self.close_connection = True
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_WR)

@@ -24,7 +24,7 @@ from botocore.config import Config
 
 from benchmarks.image import Image
 from benchmarks.registries import Source
-from infra.image import http
+from infra.image import download, http
 from infra.image.copy import Progress, copy_image
 from infra.image.errors import ImageCopyError, ImageTagConflict, TransferFailed
 from infra.image.reference import ImageReference
@@ -40,7 +40,7 @@ LAYERS = (16 * MIB, 300 * 1024, 3 * MIB + 17)
 BLOB = "GET .*/(blobs|_layers)/sha256"
 UPLOAD = "(PUT|PATCH) .*/blobs/uploads/"
 SECONDS = 1.0
-"""What a connection may stay silent."""
+"""How long a connection may be silent."""
 
 
 @dataclass
@@ -61,7 +61,7 @@ class World:
 
     @property
     def registries(self) -> Registries:
-        """With six tries, and nobody who waits between them."""
+        """With six tries, and no pauses between them."""
         return Registries(lambda service, region: self.aws.client(service, region), Retry(6, sleep=self.pauses.append))
 
     def copy(self, progress: Callable[[Progress], None] = lambda progress: None) -> None:
@@ -185,6 +185,15 @@ def test_a_source_that_stays_overloaded_is_one_error(world: World) -> None:
 def test_a_wrong_length_is_one_error(world: World) -> None:
     world.reach.befall(Fault(Kind.LENGTH, BLOB, Side.RESPONSE))
     assert "bytes in the registry" in str(world.fail())
+    world.copy()
+
+
+def test_a_source_that_sends_byte_by_byte_is_one_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(download, "BLOCK_SECONDS", 0.3)
+        world.reach.rate = 1000
+        assert isinstance(world.fail(), TransferFailed)
+    world.reach.rate = None
     world.copy()
 
 

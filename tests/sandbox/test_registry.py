@@ -38,7 +38,7 @@ PART = 10 * MIB
 
 @dataclass(frozen=True)
 class Client:
-    """Somebody with an authorization token, and a repository."""
+    """A client with an authorization token, and a repository."""
 
     url: str
     token: str
@@ -347,7 +347,7 @@ def test_an_image_is_pushed_and_comes_back_byte_for_byte(registry: Client, ecr: 
 
 
 def test_an_image_is_pushed_by_its_digest(registry: Client, ecr: Any) -> None:
-    """OCI, "Pushing Manifests"; docker/buildx#663 says that ECR takes it."""
+    """OCI, "Pushing Manifests"; docker/buildx#663."""
     text = image_text(ecr, registry.repository)
     answer = registry("PUT", f"manifests/{digest_of(text)}", body=text, headers={"Content-Type": DOCKER})
     assert answer.status == 201
