@@ -201,8 +201,8 @@ class Benchmark:
                                for tool, command in tools.items() if tool != FLOOR}  # fmt: skip
                     return resuming(scenario, resumed)
                 runs: dict[str, list[tuple[Run, Run]]] = {tool: [] for tool in tools}
-                for _ in range(repeat):
-                    for tool, command in tools.items():
+                for number in range(repeat):
+                    for tool, command in list(tools.items())[:: -1 if number % 2 else 1]:
                         runs[tool].append(self._copy(image, source, command, links))
                 return copying(scenario, runs, counted=links is not None)
         finally:
