@@ -20,7 +20,7 @@ from infra.cli.stack_file import StackFile
 from infra.invocation import transform_job
 from infra.invocation.job_reader import JobReader
 from infra.invocation.transform_input import InvalidTransform
-from infra.invocation.transform_job import TransformJob
+from infra.invocation.transform_job import DataProcessing, TransformJob
 from infra.release.request import OWNER_TAG
 
 INTERRUPTED, IN_PROGRESS = 130, 3
@@ -118,16 +118,13 @@ def run(
         output=output,
         name=name,
         variant=variant,
-        by_line=not whole_files,
-        join_input=join_input,
-        input_filter=input_filter,
-        output_filter=output_filter,
+        processing=DataProcessing(not whole_files, join_input, input_filter, output_filter),
         settings={key: value for key, value in settings.items() if value is not None},
     )
     request = prepare(target, stack.rpartition("/")[2], arguments)
     transform_job.create(target.session.client("sagemaker"), request)
     print(
-        f"started transform job {request.name} on {request.instance_count} {request.instance_type}: "
+        f"started transform job {request.name} on {request.settings.instance_count} {request.settings.instance_type}: "
         f"{request.input} → {request.output}",
         flush=True,
     )

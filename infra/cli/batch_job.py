@@ -22,7 +22,7 @@ from infra.invocation.message import JSON
 from infra.invocation.request_source import require_accepted
 from infra.invocation.transform_check import first_request
 from infra.invocation.transform_input import InvalidTransform, TransformInput, local_input, source, stored_input, upload
-from infra.invocation.transform_job import TransformRequest
+from infra.invocation.transform_job import DataProcessing, TransformRequest
 from infra.settings.batch import BatchSettings, BatchVariant
 from infra.settings.partial import PartialValidation
 from infra.triton.model_files import UnsupportedModel
@@ -40,10 +40,7 @@ class JobArguments:
     output: str | None
     name: str | None
     variant: str | None
-    by_line: bool
-    join_input: bool
-    input_filter: str | None
-    output_filter: str | None
+    processing: DataProcessing
     settings: Mapping[str, Any]
 
 
@@ -81,24 +78,7 @@ def prepare(target: ReleaseTarget, stack: str, arguments: JobArguments) -> Trans
         print(f"uploading {transform_job.size(records.size)} to {location}")
         upload(s3, place, records, location)
     return TransformRequest(
-        name=name,
-        model=model.name,
-        input=location,
-        output=output,
-        content_type=content_type,
-        instance_type=settings.instance_type,
-        instance_count=settings.instance_count,
-        max_concurrent_transforms=settings.max_concurrent_transforms,
-        max_payload_mb=settings.max_payload_mb,
-        invocation_timeout_seconds=settings.invocation_timeout_seconds,
-        max_retries=settings.max_retries,
-        by_line=arguments.by_line,
-        join_input=arguments.join_input,
-        input_filter=arguments.input_filter,
-        output_filter=arguments.output_filter,
-        environment=settings.environment,
-        kms_key=settings.kms_key_arn,
-        tags=target.tags,
+        name, model.name, location, output, content_type, settings, arguments.processing, target.tags
     )
 
 
@@ -165,11 +145,12 @@ def _checked_content_type(
     arguments: JobArguments,
 ) -> str:
     """The content type of all records, which is that of the first one."""
-    if not arguments.by_line and arguments.input_filter:
+    processing = arguments.processing
+    if not processing.by_line and processing.input_filter:
         raise InvalidTransform("--input-filter requires lines of JSON. Remove --whole-files.")
-    request, place = first_request(records, arguments.by_line, settings.max_payload_mb, arguments.input_filter)
+    request, place = first_request(records, processing.by_line, settings.max_payload_mb, processing.input_filter)
     if request is None:
-        print(f"{place} is not checked: only SageMaker evaluates {arguments.input_filter}")
+        print(f"{place} is not checked: only SageMaker evaluates {processing.input_filter}")
         return JSON
     try:
         files, _ = model_files(target, variant, lambda: model)

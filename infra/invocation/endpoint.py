@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -83,10 +83,10 @@ class LiveEndpoint:
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A Model, as DescribeModel returns it."""
+    """A Model, as DescribeModel returns it. The environment in its container may have secrets."""
 
     name: str
-    container: Mapping[str, Any]
+    container: Mapping[str, Any] = field(repr=False)
     created: float = 0.0
 
     @classmethod

@@ -14,6 +14,7 @@ from infra.aws.errors import aws_calls
 from infra.aws.s3_location import S3Location, StoredObject
 from infra.invocation.transform_input import InvalidTransform
 from infra.release.live import is_not_found
+from infra.settings.batch import BatchSettings
 
 MAX_NAME = 63
 """SageMaker API `TransformJobName`."""
@@ -32,72 +33,74 @@ MAX_STREAMS = 20
 
 
 @dataclass(frozen=True)
-class TransformRequest:
-    """The arguments of CreateTransformJob.
+class DataProcessing:
+    """What a record is, and which parts of it are read and written.
 
     Attributes:
         by_line: whether each line is a record; else each object is one.
         join_input: whether each output record contains its input (`JoinSource`).
-        input_filter: the JSONPath of the part of a record that is the request; None is the whole record.
+        input_filter: the JSONPath of the request in a record; None is the whole record.
         output_filter: the JSONPath of the part that is written.
     """
+
+    by_line: bool = True
+    join_input: bool = False
+    input_filter: str | None = None
+    output_filter: str | None = None
+
+
+@dataclass(frozen=True)
+class TransformRequest:
+    """The arguments of CreateTransformJob."""
 
     name: str
     model: str
     input: S3Location
     output: S3Location
     content_type: str
-    instance_type: str
-    instance_count: int
-    max_concurrent_transforms: int
-    max_payload_mb: int
-    invocation_timeout_seconds: int
-    max_retries: int
-    by_line: bool = True
-    join_input: bool = False
-    input_filter: str | None = None
-    output_filter: str | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
-    kms_key: str | None = None
+    settings: BatchSettings
+    processing: DataProcessing = DataProcessing()
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def arguments(self) -> dict[str, Any]:
         """By the members of the API. Each record is a request of its own: MultiRecord would join several in one body,
         which Triton rejects."""
-        processing = {
-            "InputFilter": self.input_filter,
-            "OutputFilter": self.output_filter,
-            "JoinSource": "Input" if self.join_input else None,
+        settings, processing = self.settings, self.processing
+        split = "Line" if processing.by_line else "None"
+        parts = {
+            "InputFilter": processing.input_filter,
+            "OutputFilter": processing.output_filter,
+            "JoinSource": "Input" if processing.join_input else None,
         }
         arguments: dict[str, Any] = {
             "TransformJobName": self.name,
             "ModelName": self.model,
-            "MaxConcurrentTransforms": self.max_concurrent_transforms,
-            "MaxPayloadInMB": self.max_payload_mb,
+            "MaxConcurrentTransforms": settings.max_concurrent_transforms,
+            "MaxPayloadInMB": settings.max_payload_mb,
             "BatchStrategy": "SingleRecord",
             "ModelClientConfig": {
-                "InvocationsTimeoutInSeconds": self.invocation_timeout_seconds,
-                "InvocationsMaxRetries": self.max_retries,
+                "InvocationsTimeoutInSeconds": settings.invocation_timeout_seconds,
+                "InvocationsMaxRetries": settings.max_retries,
             },
             "TransformInput": {
                 "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": str(self.input)}},
                 "ContentType": self.content_type,
-                "SplitType": "Line" if self.by_line else "None",
+                "SplitType": split,
             },
             "TransformOutput": {
                 "S3OutputPath": str(self.output),
                 "Accept": "application/json",
-                "AssembleWith": "Line" if self.by_line else "None",
-                **({"KmsKeyId": self.kms_key} if self.kms_key else {}),
+                "AssembleWith": split,
+                **({"KmsKeyId": settings.kms_key_arn} if settings.kms_key_arn else {}),
             },
-            "TransformResources": {"InstanceType": self.instance_type, "InstanceCount": self.instance_count},
+            "TransformResources": {"InstanceType": settings.instance_type, "InstanceCount": settings.instance_count},
             "Tags": [{"Key": key, "Value": value} for key, value in self.tags.items()],
         }
-        if given := {key: value for key, value in processing.items() if value}:
+        if given := {key: value for key, value in parts.items() if value}:
             arguments["DataProcessing"] = given
-        if self.environment:
-            arguments["Environment"] = dict(self.environment)
+        if settings.environment:
+            arguments["Environment"] = dict(settings.environment)
         return arguments
 
 

@@ -20,7 +20,8 @@ from infra.aws.s3_location import S3Location
 from infra.invocation import transform_job
 from infra.invocation.job_reader import JobReader
 from infra.invocation.transform_input import InvalidTransform
-from infra.invocation.transform_job import TransformJob, TransformRequest
+from infra.invocation.transform_job import DataProcessing, TransformJob, TransformRequest
+from infra.settings.batch import BatchSettings
 
 from .conftest import BUCKET
 
@@ -30,21 +31,18 @@ REQUEST = TransformRequest(
     input=S3Location(BUCKET, "in/"),
     output=S3Location(BUCKET, "out"),
     content_type="application/json",
-    instance_type="ml.c5.xlarge",
-    instance_count=1,
-    max_concurrent_transforms=4,
-    max_payload_mb=6,
-    invocation_timeout_seconds=600,
-    max_retries=0,
+    settings=BatchSettings(),
 )
 FULL = replace(
     REQUEST,
-    by_line=False,
-    join_input=True,
-    input_filter="$.request",
-    output_filter="$.outputs",
-    environment={"A": "b"},
-    kms_key="arn:aws:kms:ap-northeast-1:123456789012:key/1",
+    settings=BatchSettings.model_validate(
+        {
+            "environment": {"A": "b"},
+            "kmsKeyArn": "arn:aws:kms:ap-northeast-1:123456789012:key/1234abcd",
+            "maxRetries": 0,
+        }
+    ),
+    processing=DataProcessing(False, True, "$.request", "$.outputs"),
     tags={"CostEnv": "dev"},
 )
 
