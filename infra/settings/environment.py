@@ -51,6 +51,13 @@ MAX_BYTES = 31_500
 
 SET_DEFAULT_MODEL = f"{DEFAULT_MODEL_NAME} is set from model.defaultModelName. Remove it, and set that key."
 
+SECRET_NAME = re.compile(
+    "(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|API_?KEY|(?:PRIVATE|ACCESS|LICENSE)_KEY|"
+    "(?:^|_)(?:HF|HUB|API|AUTH|ACCESS|BEARER|REFRESH|SESSION)_TOKEN)$",
+    re.IGNORECASE,
+)
+"""Environment variables that usually hold a secret. TOKEN alone may be a token of a language model."""
+
 _NAME = r"[a-zA-Z_][a-zA-Z0-9_]*"
 
 

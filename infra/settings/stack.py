@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from infra.aws import gpus, instance_types
@@ -19,13 +18,6 @@ from infra.settings.endpoint_sections import MAX_NAME
 from infra.settings.section import Broken, rule, warning
 from infra.settings.stack_modes import StackModes
 from infra.settings.variant import InstanceVariant
-
-_SECRET_NAME = re.compile(
-    "(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|API_?KEY|(?:PRIVATE|ACCESS|LICENSE)_KEY|"
-    "(?:^|_)(?:HF|HUB|API|AUTH|ACCESS|BEARER|REFRESH|SESSION)_TOKEN)$",
-    re.IGNORECASE,
-)
-"""Environment variables that usually hold a secret. TOKEN alone may be a token of a language model."""
 
 
 class Settings(StackModes):
@@ -296,7 +288,7 @@ class Settings(StackModes):
             f"{command_to_encrypt(key_of(('secretEnvironment', name, variable)), None)}"
             for name, endpoint in self.endpoints.items()
             for variant, settings in endpoint.variants.items()
-            for variable in filter(_SECRET_NAME.search, settings.environment)
+            for variable in filter(environment.SECRET_NAME.search, settings.environment)
         }
 
     @warning("secretEnvironment")

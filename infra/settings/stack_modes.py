@@ -6,9 +6,11 @@ from infra import names
 from infra.aws import gpus, instance_types
 from infra.aws.mode import Mode
 from infra.aws.s3_location import S3Location
-from infra.diagnostics.problem import Location
+from infra.diagnostics.messages import command_to_encrypt
+from infra.diagnostics.problem import Location, key_of
 from infra.policies import execution
 from infra.policies.document import MAX_INLINE_POLICIES, size
+from infra.settings.environment import SECRET_NAME
 from infra.settings.section import Broken, rule, warning
 from infra.settings.sections import StackSections
 from infra.triton.serve_options import MAX_BODY_MB, PREFIX, SHM_DEFAULT_BYTE_SIZE, limits_body
@@ -120,6 +122,18 @@ class StackModes(StackSections):
 
     def _batch_type(self, name: str) -> tuple[str, ...]:
         return (name, "variants", next(iter(self.endpoints[name].variants)), "batch", "instanceType")
+
+    @warning("endpoints")
+    def plaintext_job_variable(self) -> Broken:
+        """SageMaker API CreateTransformJob, Environment: no sensitive data."""
+        return {
+            (name, "variants", variant, "batch", "environment", variable): "looks like a secret, and anyone who may "
+            "describe a job sees its environment (API CreateTransformJob). If it is one, remove it and run: "
+            f"{command_to_encrypt(key_of(('secretEnvironment', name, variable)), None)}"
+            for name, endpoint in self.endpoints.items()
+            for variant, settings in endpoint.batch_variants.items()
+            for variable in filter(SECRET_NAME.search, settings.batch.environment)
+        }
 
     @warning("endpoints")
     def payload_over_triton(self) -> Broken:

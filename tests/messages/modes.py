@@ -83,6 +83,7 @@ EXAMPLES: list[dict[str, Any]] = [
     batch(maxConcurrentTransforms=8, maxPayloadMb=20),
     batch(maxPayloadMb=80),
     batch(strategy="MultiRecord"),
+    batch(environment={"API_KEY": "hunter2"}),
     {"endpoints": {f"queue-{number}": {"model": MODEL, "asynchronous": {"notify": True}} for number in range(80)}},
     {"endpoints.ranking": BOTH},
     *({"endpoints.ranking": {"variants": variants}} for variants in VARIANTS),

@@ -286,6 +286,12 @@ def test_a_transform_job_on_gpus_warns_of_its_old_driver() -> None:
     assert warnings(config) == []
 
 
+def test_a_secret_in_the_environment_of_jobs_warns_without_its_value() -> None:
+    (warning,) = warnings(stack({"batch": {"environment": {"API_KEY": "hunter2", "LEVEL": "1"}}}))
+    assert (warning.rule, warning.path[-2:]) == ("plaintext-job-variable", ("environment", "API_KEY"))
+    assert "hunter2" not in warning.message
+
+
 def test_a_payload_over_tritons_limit_warns_unless_the_limit_is_raised() -> None:
     large = {"batch": {"maxPayloadMb": 80}}
     assert [warning.rule for warning in warnings(stack(large))] == ["payload-over-triton"]
