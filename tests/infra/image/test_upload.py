@@ -51,6 +51,7 @@ def test_the_port_of_https_may_be_in_the_url(uploads: LayerUploads) -> None:
         "http://123456789012.dkr.ecr.eu-west-1.amazonaws.com/v2/triton/prod/blobs/uploads/1",
         "/v2/other/blobs/uploads/1",
         "//registry.test/v2/triton/prod/blobs/uploads/1",
+        f"{REGISTRY}:99999/v2/triton/prod/blobs/uploads/1",
     ],
 )
 def test_another_url_does_not_get_the_authorization(
