@@ -48,8 +48,10 @@ class LayerUploads:
     def is_upload(self, url: str) -> bool:
         """Whether the URL can be an upload to this repository, which gets the authorization."""
         uploads = self._uploads()
+        if origin(url) != origin(uploads):
+            return False
         path, prefix = urlsplit(url).path, urlsplit(uploads).path
-        return origin(url) == origin(uploads) and path.startswith(prefix) and path != prefix
+        return path.startswith(prefix) and path != prefix
 
     def complete(self, upload: str, digest: str, first: int, length: int, body: Iterable[bytes]) -> None:
         """Send the layer from byte `first` on, and end the upload; ECR verifies the digest.

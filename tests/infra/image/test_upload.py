@@ -39,6 +39,10 @@ def test_an_upload_is_a_url_of_the_repository(
     assert uploads.start().startswith(f"{UPLOADS}1")
 
 
+def test_an_invalid_url_is_not_an_upload(uploads: LayerUploads) -> None:
+    assert not uploads.is_upload("https://[")
+
+
 def test_the_port_of_https_may_be_in_the_url(uploads: LayerUploads) -> None:
     assert uploads.is_upload(UPLOADS.replace("amazonaws.com", "amazonaws.com:443") + "1")
 
