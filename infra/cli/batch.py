@@ -20,7 +20,8 @@ from infra.cli.stack_file import StackFile
 from infra.invocation import transform_job
 from infra.invocation.job_reader import JobReader
 from infra.invocation.transform_input import InvalidTransform
-from infra.invocation.transform_job import DataProcessing, TransformJob
+from infra.invocation.transform_job import TransformJob
+from infra.invocation.transform_request import DataProcessing, create
 from infra.release.request import OWNER_TAG
 
 INTERRUPTED, IN_PROGRESS = 130, 3
@@ -122,7 +123,7 @@ def run(
         settings={key: value for key, value in settings.items() if value is not None},
     )
     request = prepare(target, stack.rpartition("/")[2], arguments)
-    transform_job.create(target.session.client("sagemaker"), request)
+    create(target.session.client("sagemaker"), request)
     print(
         f"started transform job {request.name} on {request.settings.instance_count} {request.settings.instance_type}: "
         f"{request.input} → {request.output}",

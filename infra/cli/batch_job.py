@@ -15,14 +15,15 @@ from infra.aws.mode import Mode
 from infra.aws.s3_location import S3Location
 from infra.cli.release_target import ReleaseTarget
 from infra.cli.request_source import model_files
-from infra.invocation import transform_job
+from infra.invocation import transform_request
 from infra.invocation.batch_model import batch_model
 from infra.invocation.endpoint import LiveEndpoint, ServedModel
 from infra.invocation.message import JSON
 from infra.invocation.request_source import require_accepted
 from infra.invocation.transform_check import first_request
 from infra.invocation.transform_input import InvalidTransform, TransformInput, local_input, source, stored_input, upload
-from infra.invocation.transform_job import DataProcessing, TransformRequest
+from infra.invocation.transform_job import size
+from infra.invocation.transform_request import DataProcessing, TransformRequest
 from infra.settings.batch import BatchSettings, BatchVariant
 from infra.settings.partial import PartialValidation
 from infra.triton.model_files import UnsupportedModel
@@ -55,7 +56,7 @@ def prepare(target: ReleaseTarget, stack: str, arguments: JobArguments) -> Trans
     model, variant, hosting_type = _model(target, stack, arguments.variant)
     settings = _settings(target, variant, hosting_type, arguments.settings)
     name = _name(target.name, arguments.name)
-    transform_job.require_free(sagemaker, name)
+    transform_request.require_free(sagemaker, name)
     bucket = target.bucket or model.artifact.bucket
     data = S3Location(bucket, f"{names.batch_data(target.name)}{name}/")
     place = source(arguments.input)
@@ -65,7 +66,7 @@ def prepare(target: ReleaseTarget, stack: str, arguments: JobArguments) -> Trans
         records, location = stored_input(s3, place)
     content_type = _checked_content_type(target, variant, model, records, settings, arguments)
     output = S3Location.parse(arguments.output) if arguments.output else S3Location(data.bucket, f"{data.key}output/")
-    transform_job.require_writable(s3, output)
+    transform_request.require_writable(s3, output)
     own = str(S3Location(bucket, names.BATCH))
     _note_permission(location, [own, *settings.input_locations], "read")
     _note_permission(output, [own, *settings.output_locations], "write to")
@@ -75,7 +76,7 @@ def prepare(target: ReleaseTarget, stack: str, arguments: JobArguments) -> Trans
             "object to one instance, so the others stay idle."
         )
     if isinstance(place, Path):
-        print(f"uploading {transform_job.size(records.size)} to {location}")
+        print(f"uploading {size(records.size)} to {location}")
         upload(s3, place, records, location)
     return TransformRequest(
         name, model.name, location, output, content_type, settings, arguments.processing, target.tags
@@ -129,7 +130,7 @@ def _note_permission(place: S3Location, allowed: Sequence[str], verb: str) -> No
 def _name(endpoint: str, name: str | None) -> str:
     """A job's name begins with that of the endpoint, by which permissions on jobs are limited."""
     if name is None:
-        begins = endpoint[: transform_job.MAX_NAME - 16]
+        begins = endpoint[: transform_request.MAX_NAME - 16]
         return f"{begins}-{datetime.fromtimestamp(time.time(), UTC):%Y%m%d-%H%M%S}"
     if not name.startswith(f"{endpoint}-"):
         raise InvalidTransform(f"the job's name {name} must begin with {endpoint}-, by which IAM policies limit jobs.")

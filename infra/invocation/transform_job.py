@@ -1,9 +1,9 @@
-"""A batch transform job: what it is created with, and what SageMaker reports about it."""
+"""A batch transform job, as SageMaker describes it, and how far it is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,12 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from infra import names
 from infra.aws.errors import aws_calls
 from infra.aws.s3_location import S3Location, StoredObject
-from infra.invocation.transform_input import InvalidTransform
 from infra.release.live import is_not_found
-from infra.settings.batch import BatchSettings
-
-MAX_NAME = 63
-"""SageMaker API `TransformJobName`."""
 
 ENDED = frozenset({"Completed", "Failed", "Stopped"})
 """Statuses (API `TransformJobStatus`) that do not change."""
@@ -30,78 +25,6 @@ LOG_LINES = 12
 READ_LINES = 100
 """Lines of each stream that are read: Triton's tables of options are left out."""
 MAX_STREAMS = 20
-
-
-@dataclass(frozen=True)
-class DataProcessing:
-    """What a record is, and which parts of it are read and written.
-
-    Attributes:
-        by_line: whether each line is a record; else each object is one.
-        join_input: whether each output record contains its input (`JoinSource`).
-        input_filter: the JSONPath of the request in a record; None is the whole record.
-        output_filter: the JSONPath of the part that is written.
-    """
-
-    by_line: bool = True
-    join_input: bool = False
-    input_filter: str | None = None
-    output_filter: str | None = None
-
-
-@dataclass(frozen=True)
-class TransformRequest:
-    """The arguments of CreateTransformJob."""
-
-    name: str
-    model: str
-    input: S3Location
-    output: S3Location
-    content_type: str
-    settings: BatchSettings
-    processing: DataProcessing = DataProcessing()
-    tags: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """By the members of the API. Each record is a request of its own: MultiRecord would join several in one body,
-        which Triton rejects."""
-        settings, processing = self.settings, self.processing
-        split = "Line" if processing.by_line else "None"
-        parts = {
-            "InputFilter": processing.input_filter,
-            "OutputFilter": processing.output_filter,
-            "JoinSource": "Input" if processing.join_input else None,
-        }
-        arguments: dict[str, Any] = {
-            "TransformJobName": self.name,
-            "ModelName": self.model,
-            "MaxConcurrentTransforms": settings.max_concurrent_transforms,
-            "MaxPayloadInMB": settings.max_payload_mb,
-            "BatchStrategy": "SingleRecord",
-            "ModelClientConfig": {
-                "InvocationsTimeoutInSeconds": settings.invocation_timeout_seconds,
-                "InvocationsMaxRetries": settings.max_retries,
-            },
-            "TransformInput": {
-                "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": str(self.input)}},
-                "ContentType": self.content_type,
-                "SplitType": split,
-            },
-            "TransformOutput": {
-                "S3OutputPath": str(self.output),
-                "Accept": "application/json",
-                "AssembleWith": split,
-                **({"KmsKeyId": settings.kms_key_arn} if settings.kms_key_arn else {}),
-            },
-            "TransformResources": {"InstanceType": settings.instance_type, "InstanceCount": settings.instance_count},
-            "Tags": [{"Key": key, "Value": value} for key, value in self.tags.items()],
-        }
-        if given := {key: value for key, value in parts.items() if value}:
-            arguments["DataProcessing"] = given
-        if settings.environment:
-            arguments["Environment"] = dict(settings.environment)
-        return arguments
 
 
 @dataclass(frozen=True)
@@ -164,16 +87,6 @@ class TransformJob:
         return self.status == "Completed"
 
 
-def create(sagemaker: Any, request: TransformRequest) -> None:
-    """Start a job.
-
-    Raises:
-        AwsRequestRefused: SageMaker refuses it.
-    """
-    with aws_calls(f"transform job {request.name}"):
-        sagemaker.create_transform_job(**request.arguments)
-
-
 def stop(sagemaker: Any, name: str) -> None:
     """Ask SageMaker to stop a job; it is `Stopping` until its instances have ended.
 
@@ -193,32 +106,6 @@ def tags(sagemaker: Any, job: TransformJob) -> dict[str, str]:
     with aws_calls(f"tags of transform job {job.name}"):
         pages = sagemaker.get_paginator("list_tags").paginate(ResourceArn=job.arn)
         return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
-
-
-def require_free(sagemaker: Any, name: str) -> None:
-    """
-    Raises:
-        InvalidTransform: a job had the name; SageMaker keeps the names of ended jobs.
-    """
-    if len(name) > MAX_NAME:
-        raise InvalidTransform(f"the job's name {name} has {len(name)} characters; at most {MAX_NAME}.")
-    if (job := TransformJob.read(sagemaker, name)) is not None:
-        raise InvalidTransform(
-            f"transform job {name} exists ({job.status}), and SageMaker accepts a name once. Use another --name."
-        )
-
-
-def require_writable(s3: Any, output: S3Location) -> None:
-    """Start a multipart upload and abort it: it requires the permissions of a write, and writes nothing.
-
-    Raises:
-        AwsRequestRefused: the bucket does not exist, or the caller may not write there.
-    """
-    directory = output.directory
-    place = {"Bucket": directory.bucket, "Key": f"{directory.key}probe{OUTPUT_SUFFIX}"}
-    with aws_calls(str(directory)):
-        upload = s3.create_multipart_upload(**place)
-        s3.abort_multipart_upload(**place, UploadId=upload["UploadId"])
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a transform job is created with, and what is read of it."""
+"""A transform job as it is read, its progress and its log."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import boto3
-import botocore.session
 import pytest
 from botocore.exceptions import ClientError
-from botocore.validate import ParamValidator
 from moto import mock_aws
 
 from infra import names
-from infra.aws.errors import AwsRequestRefused
 from infra.aws.s3_location import S3Location
 from infra.invocation import transform_job
 from infra.invocation.job_reader import JobReader
 from infra.invocation.transform_input import InvalidTransform
-from infra.invocation.transform_job import DataProcessing, TransformJob, TransformRequest
+from infra.invocation.transform_job import TransformJob
+from infra.invocation.transform_request import TransformRequest
 from infra.settings.batch import BatchSettings
 
 from .conftest import BUCKET
@@ -32,18 +30,6 @@ REQUEST = TransformRequest(
     output=S3Location(BUCKET, "out"),
     content_type="application/json",
     settings=BatchSettings(),
-)
-FULL = replace(
-    REQUEST,
-    settings=BatchSettings.model_validate(
-        {
-            "environment": {"A": "b"},
-            "kmsKeyArn": "arn:aws:kms:ap-northeast-1:123456789012:key/1234abcd",
-            "maxRetries": 0,
-        }
-    ),
-    processing=DataProcessing(False, True, "$.request", "$.outputs"),
-    tags={"CostEnv": "dev"},
 )
 
 
@@ -72,48 +58,6 @@ class SageMaker:
             message = f"Could not find requested job with name: {TransformJobName}"
             raise ClientError({"Error": {"Code": "ValidationException", "Message": message}}, "DescribeTransformJob")
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-
-
-@pytest.mark.parametrize("request_", [REQUEST, FULL], ids=["lines", "everything"])
-def test_the_arguments_are_those_of_the_api(request_: TransformRequest) -> None:
-    api = botocore.session.get_session().get_service_model("sagemaker").operation_model("CreateTransformJob")
-    report = ParamValidator().validate(request_.arguments, api.input_shape)
-    assert not report.has_errors(), report.generate_report()
-
-
-def test_each_line_is_a_request_and_the_order_is_kept() -> None:
-    arguments = REQUEST.arguments
-    assert arguments["BatchStrategy"] == "SingleRecord"
-    assert (arguments["TransformInput"]["SplitType"], arguments["TransformOutput"]["AssembleWith"]) == ("Line", "Line")
-    assert "DataProcessing" not in arguments
-
-
-def test_whole_files_are_not_split() -> None:
-    arguments = FULL.arguments
-    assert (arguments["TransformInput"]["SplitType"], arguments["TransformOutput"]["AssembleWith"]) == ("None", "None")
-    assert arguments["BatchStrategy"] == "SingleRecord"
-    assert arguments["DataProcessing"] == {
-        "InputFilter": "$.request",
-        "OutputFilter": "$.outputs",
-        "JoinSource": "Input",
-    }
-
-
-def test_a_name_is_free_if_no_job_ever_had_it() -> None:
-    sagemaker = SageMaker(answer("Completed"))
-    transform_job.require_free(sagemaker, "iris-2")
-    with pytest.raises(InvalidTransform, match="iris-1 exists"):
-        transform_job.require_free(sagemaker, "iris-1")
-    with pytest.raises(InvalidTransform, match="64 characters; at most 63"):
-        transform_job.require_free(sagemaker, "i" * 64)
-
-
-def test_the_check_of_the_output_writes_nothing(s3: Any) -> None:
-    transform_job.require_writable(s3, S3Location(BUCKET, "out"))
-    assert "Contents" not in s3.list_objects_v2(Bucket=BUCKET)
-    assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET)
-    with pytest.raises(AwsRequestRefused, match="NoSuchBucket"):
-        transform_job.require_writable(s3, S3Location("no-such-bucket", "out"))
 
 
 def test_an_input_is_done_when_its_output_is_written(s3: Any) -> None:

@@ -1,0 +1,124 @@
+"""What a batch transform job is created with, and what must be true before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from infra.aws.errors import aws_calls
+from infra.aws.s3_location import S3Location
+from infra.invocation.transform_input import InvalidTransform
+from infra.invocation.transform_job import OUTPUT_SUFFIX, TransformJob
+from infra.settings.batch import BatchSettings
+
+MAX_NAME = 63
+"""SageMaker API `TransformJobName`."""
+
+
+@dataclass(frozen=True)
+class DataProcessing:
+    """What a record is, and which parts of it are read and written.
+
+    Attributes:
+        by_line: whether each line is a record; else each object is one.
+        join_input: whether each output record contains its input (`JoinSource`).
+        input_filter: the JSONPath of the request in a record; None is the whole record.
+        output_filter: the JSONPath of the part that is written.
+    """
+
+    by_line: bool = True
+    join_input: bool = False
+    input_filter: str | None = None
+    output_filter: str | None = None
+
+
+@dataclass(frozen=True)
+class TransformRequest:
+    """The arguments of CreateTransformJob."""
+
+    name: str
+    model: str
+    input: S3Location
+    output: S3Location
+    content_type: str
+    settings: BatchSettings
+    processing: DataProcessing = DataProcessing()
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """By the members of the API. Each record is a request of its own: MultiRecord would join several in one body,
+        which Triton rejects."""
+        settings, processing = self.settings, self.processing
+        split = "Line" if processing.by_line else "None"
+        parts = {
+            "InputFilter": processing.input_filter,
+            "OutputFilter": processing.output_filter,
+            "JoinSource": "Input" if processing.join_input else None,
+        }
+        arguments: dict[str, Any] = {
+            "TransformJobName": self.name,
+            "ModelName": self.model,
+            "MaxConcurrentTransforms": settings.max_concurrent_transforms,
+            "MaxPayloadInMB": settings.max_payload_mb,
+            "BatchStrategy": "SingleRecord",
+            "ModelClientConfig": {
+                "InvocationsTimeoutInSeconds": settings.invocation_timeout_seconds,
+                "InvocationsMaxRetries": settings.max_retries,
+            },
+            "TransformInput": {
+                "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": str(self.input)}},
+                "ContentType": self.content_type,
+                "SplitType": split,
+            },
+            "TransformOutput": {
+                "S3OutputPath": str(self.output),
+                "Accept": "application/json",
+                "AssembleWith": split,
+                **({"KmsKeyId": settings.kms_key_arn} if settings.kms_key_arn else {}),
+            },
+            "TransformResources": {"InstanceType": settings.instance_type, "InstanceCount": settings.instance_count},
+            "Tags": [{"Key": key, "Value": value} for key, value in self.tags.items()],
+        }
+        if given := {key: value for key, value in parts.items() if value}:
+            arguments["DataProcessing"] = given
+        if settings.environment:
+            arguments["Environment"] = dict(settings.environment)
+        return arguments
+
+
+def create(sagemaker: Any, request: TransformRequest) -> None:
+    """Start a job.
+
+    Raises:
+        AwsRequestRefused: SageMaker refuses it.
+    """
+    with aws_calls(f"transform job {request.name}"):
+        sagemaker.create_transform_job(**request.arguments)
+
+
+def require_free(sagemaker: Any, name: str) -> None:
+    """
+    Raises:
+        InvalidTransform: a job had the name; SageMaker keeps the names of ended jobs.
+    """
+    if len(name) > MAX_NAME:
+        raise InvalidTransform(f"the job's name {name} has {len(name)} characters; at most {MAX_NAME}.")
+    if (job := TransformJob.read(sagemaker, name)) is not None:
+        raise InvalidTransform(
+            f"transform job {name} exists ({job.status}), and SageMaker accepts a name once. Use another --name."
+        )
+
+
+def require_writable(s3: Any, output: S3Location) -> None:
+    """Start a multipart upload and abort it: it requires the permissions of a write, and writes nothing.
+
+    Raises:
+        AwsRequestRefused: the bucket does not exist, or the caller may not write there.
+    """
+    directory = output.directory
+    place = {"Bucket": directory.bucket, "Key": f"{directory.key}probe{OUTPUT_SUFFIX}"}
+    with aws_calls(str(directory)):
+        upload = s3.create_multipart_upload(**place)
+        s3.abort_multipart_upload(**place, UploadId=upload["UploadId"])
