@@ -64,6 +64,7 @@ def test_what_is_not_gzip_fails_its_object(batch: Batch) -> None:
     ("content", "source", "target", "output"),
     [
         (b"1\n2\n3", {}, {}, b"1\n2\n3\n"),
+        (b"1\n2\n", {}, {}, b"1\n2\n"),
         (b"1\n2\n3\n", {}, {"AssembleWith": "None"}, b"123"),
         (b"1\n2\n", {"SplitType": "None"}, {"AssembleWith": "None"}, b"1\n2\n"),
         (b"1\n2\n", {"SplitType": "None"}, {}, b"1\n2\n\n"),
