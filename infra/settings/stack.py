@@ -31,6 +31,12 @@ class Settings(StackModes):
                 yield (name, "variants", variant), settings
 
     @property
+    def _instance_types(self) -> Iterator[tuple[Location, str]]:
+        """The instance types of endpoints and of transform jobs, with their paths below `endpoints`."""
+        yield from (((*path, "instanceType"), variant.instance_type) for path, variant in self._variants)
+        yield from ((self.batch_type_path(name), job.instance_type) for name, job in self.batch.items())
+
+    @property
     def _resources(self) -> list[tuple[Location, str, AlarmSettings]]:
         """Each variant's path below `endpoints`, the name of its resources and its alarms; variants that are named
         after their endpoint first, because the others are easier to rename."""
@@ -151,10 +157,10 @@ class Settings(StackModes):
         if triton is None or not triton.is_cpu_only:
             return None
         return {
-            (*path, "instanceType"): f"{variant.instance_type} has GPUs, which the image {triton} does not use. Use "
+            path: f"{type_} has GPUs, which the image {triton} does not use. Use "
             f"{str(triton).removesuffix('-cpu')}, or a type without GPUs such as ml.c5.xlarge."
-            for path, variant in self._variants
-            if instance_types.has_gpu(variant.instance_type)
+            for path, type_ in self._instance_types
+            if instance_types.has_gpu(type_)
         }
 
     @rule("endpoints")
@@ -162,9 +168,9 @@ class Settings(StackModes):
         if (triton := self.image.triton) is None:
             return None
         return {
-            (*path, "instanceType"): f"{variant.instance_type}: {problem}"
-            for path, variant in self._variants
-            if (problem := gpus.release_problem(triton.release, instance_types.family(variant.instance_type)))
+            path: f"{type_}: {problem}"
+            for path, type_ in self._instance_types
+            if (problem := gpus.release_problem(triton.release, instance_types.family(type_)))
         }
 
     @rule("endpoints")
@@ -272,11 +278,11 @@ class Settings(StackModes):
         if self.image.source is not None:
             return None
         return {
-            (*path, "instanceType"): f"{variant.instance_type} has Inferentia or Trainium, for which Triton needs a "
-            "Neuron runtime in its container (Triton docs, Using Triton with Inferentia). AWS's image has none. Mirror "
-            "an image that does with image.source, or use another type."
-            for path, variant in self._variants
-            if instance_types.has_neuron(variant.instance_type)
+            path: f"{type_} has Inferentia or Trainium, for which Triton needs a Neuron runtime in its container "
+            "(Triton docs, Using Triton with Inferentia). AWS's image has none. Mirror an image that does with "
+            "image.source, or use another type."
+            for path, type_ in self._instance_types
+            if instance_types.has_neuron(type_)
         }
 
     @warning("endpoints")

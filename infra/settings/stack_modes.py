@@ -21,6 +21,13 @@ _THREAD_COUNT = f"{PREFIX}THREAD_COUNT"
 class StackModes(StackSections):
     """The sections of a stack, and the rules on the modes of its endpoints."""
 
+    def _batch(self, name: str) -> Location:
+        return (name, "variants", next(iter(self.endpoints[name].variants)), "batch")
+
+    def batch_type_path(self, name: str) -> Location:
+        """The path below `endpoints` of the instance type of transform jobs."""
+        return (*self._batch(name), "instanceType")
+
     @rule("endpoints")
     def serverless_in_vpc(self) -> Broken:
         """SageMaker guide, Serverless Inference, Feature exclusions."""
@@ -52,9 +59,8 @@ class StackModes(StackSections):
             if location
         }
         for name, job in self.batch.items():
-            variant = next(iter(self.endpoints[name].variants))
             for index, location in enumerate(job.output_locations):
-                given[name, "variants", variant, "batch", "outputLocations", index] = location
+                given[*self._batch(name), "outputLocations", index] = location
         own = self.bucket.name
         return {
             path: f"{location} is in the stack's bucket, where answers belong below {names.ASYNC} or {names.BATCH}: "
@@ -78,7 +84,7 @@ class StackModes(StackSections):
             )
         }
         for name, job in self.batch.items():
-            arns[name, "variants", next(iter(self.endpoints[name].variants)), "batch", "kmsKeyArn"] = job.kms_key_arn
+            arns[*self._batch(name), "kmsKeyArn"] = job.kms_key_arn
         return {path: problem for path, arn in arns.items() if (problem := self.in_other_region(arn))}
 
     @rule("endpoints")
@@ -97,31 +103,16 @@ class StackModes(StackSections):
             "topic for several endpoints, or split the stack."
         )
 
-    @rule("endpoints")
-    def transform_type_too_old(self) -> Broken:
-        """NVIDIA, Triton release notes, GPU Requirements."""
-        if (triton := self.image.triton) is None:
-            return None
-        families = {name: instance_types.family(job.instance_type) for name, job in self.batch.items()}
-        return {
-            self._batch_type(name): f"{self.batch[name].instance_type}: {problem}"
-            for name, family in families.items()
-            if (problem := gpus.release_problem(triton.release, family))
-        }
-
     @warning("endpoints")
     def transform_driver(self) -> Broken:
         """SageMaker API TransformAmiVersion: the newest driver of transform jobs; NVIDIA, CUDA Compatibility."""
         if (triton := self.image.triton) is None:
             return None
         return {
-            self._batch_type(name): message
+            self.batch_type_path(name): message
             for name, job in self.batch.items()
             if instance_types.has_gpu(job.instance_type) and (message := gpus.transform_driver_warning(triton.release))
         }
-
-    def _batch_type(self, name: str) -> tuple[str, ...]:
-        return (name, "variants", next(iter(self.endpoints[name].variants)), "batch", "instanceType")
 
     @warning("endpoints")
     def plaintext_job_variable(self) -> Broken:

@@ -197,7 +197,7 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
         "batch.instanceType",
         {"batch": {"instanceType": "ml.p2.xlarge"}},
         {"image": {"version": "24.05-py3"}},
-        "transform-type-too-old",
+        "triton-does-not-support-gpu",
     ),
     (
         "batch.maxPayloadMb",
@@ -208,6 +208,12 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("batch.strategy", {"batch": {"strategy": "MultiRecord"}}, {}, "multi-record"),
     ("batch.environment", {"batch": {"environment": {f"V{n}": "" for n in range(17)}}}, {}, "out-of-range"),
     ("batch.maxRetries", {"batch": {"maxRetries": 4}}, {}, "out-of-range"),
+    (
+        "batch.instanceType",
+        {"batch": {"instanceType": "ml.g5.xlarge"}},
+        {"image": {"source": "nvcr.io/nvidia/tritonserver:24.05-py3-cpu"}},
+        "cpu-image-on-gpus",
+    ),
 ]
 
 
