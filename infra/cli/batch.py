@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from infra.aws.errors import AwsRequestRefused
 from infra.cli.batch_job import JobArguments, prepare
 from infra.cli.batch_view import follow, print_result, status_line
 from infra.cli.options import Directory, EndpointName, Environment, Json, Stack, variables
@@ -195,11 +196,13 @@ def stop(
 def _follow(reader: JobReader, stack: str) -> None:
     try:
         job = follow(reader)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, AwsRequestRefused) as error:
         print(
             f"{reader.name}: stopped following; the job continues. To follow it again: "
             f"{_command_to_follow(stack, reader.name)}"
         )
+        if isinstance(error, AwsRequestRefused):
+            raise
         raise typer.Exit(INTERRUPTED) from None
     print_result(reader, job)
     raise typer.Exit(_exit_code(job))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from infra.release.waiting import Clock
 from tests.infra.cli.serving import BATCH, BUCKET, REQUEST, Account
@@ -14,6 +15,15 @@ from tests.infra.cli.serving import BATCH, BUCKET, REQUEST, Account
 Capture = pytest.CaptureFixture[str]
 Made = Callable[..., Account]
 LINE = json.dumps(REQUEST).encode() + b"\n"
+
+
+def fails(error: Exception) -> Callable[..., None]:
+    """A call that fails."""
+
+    def call(**_: object) -> None:
+        raise error
+
+    return call
 
 
 def records(account: Account, *keys: str, body: bytes = LINE * 3) -> str:
@@ -107,6 +117,22 @@ def test_an_interrupted_job_continues(account: Made, monkeypatch: pytest.MonkeyP
     assert made.run("batch", "--input", records(made), "--name", "iris-1") == 130
     assert made.sagemaker.stopped == []
     assert "python -m infra batch status -s dev iris-1 --follow" in capsys.readouterr().out
+
+
+def test_a_job_that_cannot_be_read_any_more_continues(
+    account: Made, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def expire(_: object) -> None:
+        error = {"Error": {"Code": "ExpiredTokenException", "Message": "expired"}}
+        monkeypatch.setattr(made.sagemaker, "describe_transform_job", fails(ClientError(error, "DescribeTransformJob")))
+
+    made = account()
+    made.sagemaker.polls = 100
+    monkeypatch.setattr(Clock, "pause", expire)
+    assert made.run("batch", "--input", records(made), "--name", "iris-1") == 2
+    printed = capsys.readouterr()
+    assert "ExpiredTokenException" in printed.err
+    assert "batch status -s dev iris-1 --follow" in printed.out
 
 
 def test_a_job_is_followed_again(account: Made, capsys: Capture) -> None:
