@@ -360,6 +360,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=4, help="how many copies are ended at half (4)")
     parser.add_argument("--only", type=int, nargs="*", help="numbers of scenarios, from 1")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored, by the commands too
     console = Console(width=120)
     with tempfile.TemporaryDirectory(prefix="benchmark-") as directory:
         home = Path(directory)

@@ -1,9 +1,9 @@
 """Copying one layer (or the configuration, which is a layer in ECR) to a repository in ECR, in bounded memory.
 
 A layer is streamed in one request. If that breaks, ECR keeps what has arrived: the copy continues there, also in
-another process. Only if ECR's last part is too small to continue is a large layer sent again, now through the ECR API,
-whose parts arrive as a whole or not at all. ECR verifies the digest of the layer in either case, so what is remembered
-of an upload can cost time, but never makes a wrong image.
+another process. Only if ECR's last part is too small to continue is the layer sent again; a large one, if that happens
+twice, through the ECR API, whose parts arrive as a whole or not at all. ECR verifies the digest of the layer in either
+case, so what is remembered of an upload can cost time, but never makes a wrong image.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MIN_PART_BYTES = 5 * 1024 * 1024
 """Of each part but the last one (LayerPartTooSmallException)."""
 
 LAYER_API_BYTES = 100 * 1024 * 1024
-"""Larger layers are sent through the ECR API after an interruption that ECR cannot continue."""
+"""Larger layers are sent through the ECR API after the second interruption that ECR cannot continue."""
 
 _CACHE = "layer-uploads"
 _one_part_in_memory = threading.Lock()
@@ -56,11 +56,13 @@ class _Upload:
     Attributes:
         id: the URL of an upload over HTTP, the `uploadId` of one through the ECR API.
         first: the first byte of the last request over HTTP, or of the next one through the ECR API.
+        again: whether ECR could not continue an earlier upload of the layer.
     """
 
     protocol: Protocol
     id: str
     first: int = 0
+    again: bool = False
 
 
 class Stopped(Exception):
@@ -99,6 +101,7 @@ class LayerCopy:
         self._name = f"{source}: layer {layer.digest}"
         self._upload = self._remembered()
         self._protocol = self._upload.protocol if self._upload else Protocol.HTTP
+        self._again = self._upload.again if self._upload else False
 
     def run(self) -> Protocol:
         """Copy the layer.
@@ -120,9 +123,14 @@ class LayerCopy:
             # if the response to the last request was lost, ECR does not find the upload at the retry
             if self._destination.missing_layers([self._layer.digest]):
                 self._forget()
-                if self._layer.size > LAYER_API_BYTES and isinstance(lost, (UploadRefused, _PartTooSmall)):
-                    self._protocol = Protocol.LAYER_API
+                if isinstance(lost, (UploadRefused, _PartTooSmall)):
+                    if self._again and self._layer.size > LAYER_API_BYTES:
+                        self._protocol = Protocol.LAYER_API
+                    self._again = True
+                if isinstance(lost, _PartTooSmall):
+                    return self._attempt()
                 raise
+        return None
 
     def _stream(self) -> None:
         size = self._layer.size
@@ -130,7 +138,7 @@ class LayerCopy:
             first, upload = 0, self._uploads.start()
         else:
             first, upload = self._received(self._upload), self._upload.id
-        self._remember(_Upload(Protocol.HTTP, upload, first))
+        self._remember(_Upload(Protocol.HTTP, upload, first, self._again))
         content = _Content()
         with closing(self._reader()) as reader:
             body = self._blocks(reader, first, content)
@@ -196,15 +204,16 @@ class LayerCopy:
     def _remember(self, upload: _Upload) -> None:
         self._upload = upload
         if self._layer.size > PART_BYTES:
-            cache.remember(_CACHE, self._key, f"{upload.protocol.name} {upload.first} {upload.id}")
+            again = " again" if upload.again else ""
+            cache.remember(_CACHE, self._key, f"{upload.protocol.name} {upload.first} {upload.id}{again}")
 
     def _remembered(self) -> _Upload | None:
         """The upload of an interrupted copy."""
         protocols = "|".join(protocol.name for protocol in Protocol)
-        match = re.fullmatch(rf"({protocols}) (\d{{1,18}}) (\S+)", cache.recall(_CACHE, self._key))
+        match = re.fullmatch(rf"({protocols}) (\d{{1,18}}) (\S+)( again)?", cache.recall(_CACHE, self._key))
         if match is None or int(match[2]) > self._layer.size:
             return None
-        upload = _Upload(Protocol[match[1]], match[3], int(match[2]))
+        upload = _Upload(Protocol[match[1]], match[3], int(match[2]), match[4] is not None)
         return upload if upload.protocol is Protocol.LAYER_API or self._uploads.is_upload(upload.id) else None
 
     def _forget(self) -> None:

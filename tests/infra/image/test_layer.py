@@ -142,10 +142,18 @@ def test_an_upload_that_ecr_cannot_continue_begins_again(
     protocol: Protocol,
 ) -> None:
     monkeypatch.setattr(layer_module, "LAYER_API_BYTES", large)
-    ecr.cut_uploads = [12 * MIB]
+    ecr.cut_uploads = [12 * MIB, 12 * MIB]
     assert copy(registries, layer)[0] is protocol
     assert destination.layers[DIGEST].read_bytes() == LAYER
-    assert ecr.operations()["InitiateLayerUpload"] == 2
+    assert ecr.operations()["InitiateLayerUpload"] == 3
+
+
+def test_an_upload_that_ecr_cannot_continue_once_begins_again_as_it_was(
+    ecr: FakeEcr, registries: Registries, destination: Repository, layer: Descriptor
+) -> None:
+    ecr.cut_uploads = [12 * MIB]
+    assert copy(registries, layer)[0] is Protocol.HTTP
+    assert destination.layers[DIGEST].read_bytes() == LAYER
 
 
 @pytest.mark.parametrize("killed_at", [16 * MIB, 20 * MIB, 24 * MIB])
@@ -161,10 +169,21 @@ def test_another_process_continues_the_upload(
     assert ecr.operations()["InitiateLayerUpload"] == 1
 
 
+def test_another_process_knows_that_a_layer_is_sent_again(
+    ecr: FakeEcr, registries: Registries, destination: Repository, layer: Descriptor
+) -> None:
+    ecr.cut_uploads = [12 * MIB]
+    with pytest.raises(Killed):
+        copy(registries, layer, 22 * MIB)
+    ecr.wait()
+    assert copy(registries, layer)[0] is Protocol.LAYER_API
+    assert destination.layers[DIGEST].read_bytes() == LAYER
+
+
 def test_another_process_continues_through_the_ecr_api(
     ecr: FakeEcr, registries: Registries, destination: Repository, layer: Descriptor
 ) -> None:
-    ecr.cut_uploads = [1 * MIB]
+    ecr.cut_uploads = [1 * MIB, 1 * MIB]
     with pytest.raises(Killed):
         copy(registries, layer, 20 * MIB)
     protocol, reported = copy(registries, layer)
@@ -175,7 +194,7 @@ def test_another_process_continues_through_the_ecr_api(
 def test_the_ecr_api_has_the_last_word_on_where_to_continue(
     ecr: FakeEcr, registries: Registries, destination: Repository, layer: Descriptor
 ) -> None:
-    ecr.cut_uploads = [1 * MIB]
+    ecr.cut_uploads = [1 * MIB, 1 * MIB]
     with pytest.raises(Killed):
         copy(registries, layer, 20 * MIB)
     key = f"{registries.ecr(DESTINATION)}: {DIGEST}"
@@ -256,16 +275,16 @@ def test_a_completed_upload_whose_answer_was_lost_is_complete(
     ecr: FakeEcr, registries: Registries, destination: Repository, layer: Descriptor, by_the_api: bool
 ) -> None:
     ecr.answers_lost["CompleteLayerUpload"] = 1
-    ecr.cut_uploads = [1 * MIB] if by_the_api else []
+    ecr.cut_uploads = [1 * MIB, 1 * MIB] if by_the_api else []
     copy(registries, layer)
     assert destination.layers[DIGEST].read_bytes() == LAYER
-    assert ecr.operations()["InitiateLayerUpload"] == 1 + by_the_api
+    assert ecr.operations()["InitiateLayerUpload"] == 1 + 2 * by_the_api
 
 
 def test_a_part_whose_answer_was_lost_is_not_uploaded_twice(
     ecr: FakeEcr, registries: Registries, destination: Repository, layer: Descriptor
 ) -> None:
-    ecr.cut_uploads = [1 * MIB]
+    ecr.cut_uploads = [1 * MIB, 1 * MIB]
     ecr.answers_lost["UploadLayerPart"] = 2
     assert copy(registries, layer)[0] is Protocol.LAYER_API
     assert destination.layers[DIGEST].read_bytes() == LAYER
@@ -292,7 +311,7 @@ def test_a_busy_or_failing_registry_is_asked_again(
 def test_a_layer_may_be_completed_by_another_upload(
     ecr: FakeEcr, registries: Registries, destination: Repository, layer: Descriptor
 ) -> None:
-    ecr.cut_uploads = [1 * MIB]
+    ecr.cut_uploads = [1 * MIB, 1 * MIB]
     ecr.before["CompleteLayerUpload"] = lambda parameters: destination.layers.update({DIGEST: destination.directory})
     copy(registries, layer)
 
@@ -307,7 +326,7 @@ def test_other_bytes_than_the_digest_names_are_not_completed(
     by_the_api: bool,
 ) -> None:
     source.layers[DIGEST].write_bytes(LAYER[:-1] + b"?")
-    ecr.cut_uploads = [1 * MIB] if by_the_api else []
+    ecr.cut_uploads = [1 * MIB, 1 * MIB] if by_the_api else []
     with pytest.raises(DigestMismatch, match=rf"layer {DIGEST}: the received bytes have digest sha256:"):
         copy(registries, layer)
     assert not destination.layers
