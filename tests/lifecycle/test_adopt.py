@@ -237,7 +237,9 @@ def test_what_cloudformation_made_is_adopted_under_traffic_and_released_as_any_o
     assert asking.failures == []
     assert asking.answers == {7}
     assert owner(account, name) == f"triton-sagemaker/{stack.name}"
-    assert template.lifecycle_rules == {"expire-noncurrent-versions", "abort-incomplete-uploads"}
+    assert template.lifecycle_rules == {
+        *("expire-noncurrent-versions", "abort-incomplete-uploads", "expire-async", "expire-batch")
+    }
     assert stack.preview().unchanged
     assert stack.refresh().unchanged
 
@@ -287,9 +289,7 @@ def test_an_adoption_that_fails_leaves_the_endpoint_to_nobody_and_is_tried_again
 
 def test_what_exists_already_is_named_with_the_ways_out_before_anything_is_created(account: Account) -> None:
     name = account.name()
-    account.client("s3").create_bucket(
-        Bucket=name, CreateBucketConfiguration={"LocationConstraint": "ap-northeast-1"}
-    )
+    account.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "ap-northeast-1"})
     account.client("ecr").create_repository(repositoryName=name)
     account.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(SAGEMAKER_TRUST))
     endpoints = {name: {"model": {"path": str(account.model(1))}}}
