@@ -23,13 +23,13 @@ STACK: dict[str, Any] = {
     "endpoints": {"e": ENDPOINT},
 }
 SCALED = {"autoscaling": {"min": 2, "max": 10}}
-BACKLOG = {"asynchronous": {}, "autoscaling": {"min": 0, "max": 5, "backlogPerInstance": 5}}
 CANARY = {"release": {"strategy": "canary", "percent": 10}}
 LINEAR = {"release": {"strategy": "linear", "percent": 10}}
 ROLLING = {"release": {"strategy": "rolling", "percent": 10}}
 COUNTED = {"alarms": {"errorRatePercent": 5, "minimumInvocations": {"count": 10}}}
 GPU = {"instanceType": "ml.g5.xlarge"}
-ASYNCHRONOUS: dict[str, Any] = {"asynchronous": {}}
+ASYNCHRONOUS: dict[str, Any] = {"asynchronous": {}, "allowSingleInstance": None}
+BACKLOG = ASYNCHRONOUS | {"autoscaling": {"min": 0, "max": 5, "backlogPerInstance": 5}}
 WITHOUT_INSTANCES = {"allowSingleInstance": None, "alarms": None}
 SERVERLESS = {"serverless": {"memoryMb": 2048, "maxConcurrency": 10}} | WITHOUT_INSTANCES
 PROVISIONED = {
@@ -152,7 +152,7 @@ CHANGES_OF_AN_ENDPOINT: dict[str, Any] = {
     "asynchronous.notify": (ASYNCHRONOUS, True),
     "asynchronous.successTopicArn": (ASYNCHRONOUS, "arn:aws:sns:ap-northeast-1:123456789012:answers"),
     "asynchronous.errorTopicArn": (ASYNCHRONOUS, "arn:aws:sns:ap-northeast-1:123456789012:failures"),
-    "asynchronous.includeResponseIn": ({"asynchronous": {"notify": True}}, ["success"]),
+    "asynchronous.includeResponseIn": (ASYNCHRONOUS | {"asynchronous": {"notify": True}}, ["success"]),
     "serverless.memoryMb": (SERVERLESS, 4096),
     "serverless.maxConcurrency": (SERVERLESS, 20),
     "serverless.provisionedConcurrency": (SERVERLESS, 1),
