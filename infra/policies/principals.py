@@ -119,9 +119,9 @@ class StackNames:
 
     @property
     def topic_arns(self) -> list[str]:
-        """The topics that the stack creates for asynchronous endpoints, or may have created for former ones."""
+        """The topics that the stack creates for asynchronous endpoints, or may have created for those in `also`."""
         creating = [name for name, queue in self.settings.asynchronous.items() if queue.notify]
-        former = [name for name in self.endpoints if name not in self.settings.endpoints]
+        former = [name for name in self.also if name in self.endpoints and name not in creating]
         topics = (topic(name) for name in (*creating, *former) for topic in (names.success_topic, names.error_topic))
         return [self.arn("sns", topic + names.AUTONAMED) for topic in topics]
 
@@ -132,8 +132,12 @@ class StackNames:
 
     @property
     def log_group_arns(self) -> list[str]:
-        """They end in `:*` (CloudWatch Logs guide, "CloudWatch Logs resources and operations")."""
-        return [self.arn("logs", f"log-group:{names.log_group(name)}:*") for name in self.served]
+        """They end in `:*`, except in permissions to tag (CloudWatch Logs API LogGroup, `arn` and `logGroupArn`)."""
+        return [f"{arn}:*" for arn in self.tagged_log_group_arns]
+
+    @property
+    def tagged_log_group_arns(self) -> list[str]:
+        return [self.arn("logs", f"log-group:{names.log_group(name)}") for name in self.served]
 
     @property
     def _variant_resources(self) -> list[str]:
@@ -270,7 +274,8 @@ def _serving(stack: StackNames) -> Iterator[Statement]:
         yield from execution.encrypt_volumes(keys)["Statement"]
     logs = "DescribeLogStreams FilterLogEvents"
     if stack.settings.monitoring.log_retention_days:
-        logs += " CreateLogGroup PutRetentionPolicy TagResource"
+        logs += " CreateLogGroup PutRetentionPolicy"
+        yield allow("TagLogGroups", "logs", "TagResource", stack.tagged_log_group_arns)
         yield allow("FindLogGroups", "logs", "DescribeLogGroups", stack.arn("logs", "log-group:*"))
     yield allow("ContainersLog", "logs", logs, stack.log_group_arns)
     alarm = "PutMetricAlarm DeleteAlarms ListTagsForResource TagResource UntagResource"

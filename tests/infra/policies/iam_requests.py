@@ -218,7 +218,14 @@ def _cloudwatch(operation: str, params: dict[str, Any]) -> Iterator[Request]:
 
 
 def _logs(operation: str, params: dict[str, Any]) -> Iterator[Request]:
-    yield Request(operation, arn("logs", f"log-group:{params['logGroupName']}:*"))
+    """CreateLogGroup with tags requires TagResource too. Tags are authorized by an ARN without `:*` (API LogGroup)."""
+    if operation == "TagResource":
+        yield Request(operation, params["resourceArn"])
+        return
+    group = params.get("logGroupName") or params.get("logGroupNamePrefix")
+    yield Request(operation, arn("logs", f"log-group:{group}:*"))
+    if params.get("tags"):
+        yield Request("TagResource", arn("logs", f"log-group:{group}"))
 
 
 def _autoscaling(operation: str, params: dict[str, Any]) -> Iterator[Request]:

@@ -357,7 +357,7 @@ def test_only_who_adopts_an_endpoint_reads_models_of_any_name() -> None:
     assert not may(principals.deployer(adopting), "sagemaker:DeleteModel", model)
 
 
-@pytest.mark.parametrize("count", [1, 23, 100])
+@pytest.mark.parametrize("count", [1, 23, 95])
 def test_documents_for_many_endpoints_are_such_that_iam_accepts_them(count: int) -> None:
     stack = names(endpoints={f"sagemaker-endpoint-{n}": ENDPOINT for n in range(count)})
     deploying = principals.deployer(stack)
@@ -454,6 +454,24 @@ def test_the_topics_of_a_removed_endpoint_can_be_deleted() -> None:
     topic = [Request("sns:DeleteTopic", arn("sns", "queue-error-1a2b3c4"))]
     assert denied(principals.deployer(names("modes")), topic) == topic
     assert denied(principals.deployer(names("modes", also=("queue",))), topic) == []
+
+
+@pytest.mark.parametrize("also", ["iris-real-time", "iris-serverless"])
+def test_the_topics_of_an_endpoint_that_has_none_any_more_can_be_deleted(also: str) -> None:
+    topic = [Request("sns:DeleteTopic", arn("sns", f"{also}-success-1a2b3c4"))]
+    assert denied(principals.deployer(names("modes")), topic) == topic
+    assert denied(principals.deployer(names("modes", also=(also,))), topic) == []
+
+
+@pytest.mark.parametrize(("days", "allowed"), [(90, True), (None, False)])
+def test_tags_of_a_log_group_are_authorized_by_its_arn_without_a_wildcard(days: int | None, allowed: bool) -> None:
+    """CloudWatch Logs API LogGroup, arn and logGroupArn."""
+    monitoring = {"logRetentionDays": days} if days else {}
+    documents = principals.deployer(names(monitoring=monitoring))
+    group = arn("logs", "log-group:/aws/sagemaker/Endpoints/sagemaker-endpoint")
+    assert may(documents, "logs:TagResource", group) is allowed
+    assert may(documents, "logs:PutRetentionPolicy", f"{group}:*") is allowed
+    assert may(documents, "logs:CreateLogGroup", f"{group}:*") is allowed
 
 
 MODES_TOPIC = arn("sns", "iris-asynchronous-success-1a2b3c4")
