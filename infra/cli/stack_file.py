@@ -17,7 +17,7 @@ from infra.cli.stack_yaml import ConfigReader, InvalidYamlError, Position, compo
 from infra.diagnostics.messages import command_to_encrypt, flat_key, is_flat, unknown_key
 from infra.diagnostics.problem import ConfigurationError, Location, Problem, key_of, path_of
 from infra.diagnostics.suggest import nearest
-from infra.settings.load import MISPLACED_SECRET, SECRET_KEYS, in_plain_text, load
+from infra.settings.load import MISPLACED_SECRET, SECRET_KEYS, SECRET_OF_JOB, in_plain_text, load
 from infra.settings.stack import Settings
 
 ENVIRONMENT_VALUES = "environment-values"
@@ -131,7 +131,7 @@ class StackFile:
             StackFileError: with every problem of the settings, each with its position.
         """
         try:
-            return load(self.pulumi_config, self.project.name, self.secret_keys, self.stack)
+            settings = load(self.pulumi_config, self.project.name, self.secret_keys, self.stack)
         except ConfigurationError as error:
             if problems := [*self.located(error.problems), *self.secret_problems()]:
                 raise _refusal(problems) from None
@@ -140,6 +140,9 @@ class StackFile:
                 f"{self.path} lacks values that this command requires: {missing}. Only the engine can read "
                 "environments. Set these values in the file or in Pulumi.yaml."
             ) from None
+        if misplaced := [problem for problem in self.secret_problems() if problem.rule == "misplaced-secret"]:
+            raise _refusal(misplaced)
+        return settings
 
     def located(self, problems: Iterable[Problem]) -> list[Problem]:
         """The problems of settings that this file shows, each with its position.
@@ -258,6 +261,8 @@ class StackFile:
         """The problem of a misplaced secret; that of an unknown key which is secret as a whole, because it is missing
         in `config`. `load` reports other unknown keys."""
         key, known = str(secret[0]), Settings.fields_by_key()
+        if _is_of_job(secret):
+            return [Problem("misplaced-secret", SECRET_OF_JOB, path=secret)]
         if (name := key.partition(":")[2]) in known:
             return [Problem("misplaced-secret", MISPLACED_SECRET, path=secret)]
         if len(secret) > 1:
@@ -268,7 +273,13 @@ class StackFile:
 
     def _is_misplaced(self, secret: Location) -> bool:
         namespace, _, name = str(secret[0]).partition(":")
-        return namespace == self.project.name and name not in SECRET_KEYS and "environment" not in secret[-2:-1]
+        is_variable = "environment" in secret[-2:-1] and not _is_of_job(secret)
+        return namespace == self.project.name and name not in SECRET_KEYS and not is_variable
+
+
+def _is_of_job(secret: Location) -> bool:
+    """Whether the path is that of an environment variable of transform jobs."""
+    return secret[-3:-1] == ("batch", "environment")
 
 
 def _refusal(problems: Sequence[Problem]) -> StackFileError:

@@ -51,10 +51,13 @@ def since(text: str, now: datetime) -> datetime:
     """A point in time, from `90s`, `15m`, `2h` or `7d` before now, or from an ISO 8601 time, by default in UTC.
 
     Raises:
-        ValueError: the text is neither.
+        ValueError: the text is neither, or before the year 1.
     """
     if match := re.fullmatch(r"(\d{1,6})([smhd])", text):
-        return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
+        try:
+            return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
+        except OverflowError as error:
+            raise ValueError(str(error)) from None
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

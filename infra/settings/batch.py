@@ -12,12 +12,15 @@ from infra.diagnostics.problem import Problem
 from infra.settings.environment import ONE_MODE, InstanceContainer, VariableName
 from infra.settings.kms import KmsKeyArn, key_of_answers
 from infra.settings.location import S3Locations, accessible
-from infra.settings.section import Effect, Section, rule, setting, violation
+from infra.settings.section import Broken, Effect, Section, rule, setting, violation
 from infra.settings.variant import require_amd64
 
 _JOB = "SageMaker API CreateTransformJobRequest"
 MAX_PAYLOADS_MB = 100
 """The payloads of all concurrent requests of an instance together."""
+
+MAX_VARIABLE = 10_240
+"""Characters of the value of an environment variable (API `TransformEnvironmentValue`)."""
 
 
 def _instance_type(name: str) -> str:
@@ -117,6 +120,16 @@ class BatchSettings(Section):
             f"{self.max_payload_mb} MB for each of {self.max_concurrent_transforms} concurrent transforms are "
             f"{product} MB; at most {MAX_PAYLOADS_MB} (CreateTransformJob, MaxPayloadInMB). Lower one of the two."
         )
+
+    @rule("environment")
+    def job_variable_length(self) -> Broken:
+        """SageMaker API TransformEnvironmentValue. The value is not shown."""
+        lengths = {name: len(value) for name, value in self.environment.items() if len(value) > MAX_VARIABLE}
+        return {
+            (name,): f"the value has {length:,} characters; at most {MAX_VARIABLE:,} (API TransformEnvironmentValue). "
+            "Shorten it."
+            for name, length in lengths.items()
+        }
 
     @rule("strategy")
     def multi_record(self) -> str | None:

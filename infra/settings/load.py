@@ -32,6 +32,11 @@ MISPLACED_SECRET = (
     f"{', '.join(sorted(SECRET_KEYS))} and the variables in an endpoint's environment may be secrets."
 )
 
+SECRET_OF_JOB = (
+    "must not be a secret, because anyone who may describe a job sees its environment (API CreateTransformJob). Remove "
+    "it, and set the variable in secretEnvironment, which applies to the Model."
+)
+
 
 def load(config: Mapping[str, str], project: str, secret: Collection[str] = (), stack: str | None = None) -> Settings:
     """The settings in `config`: Pulumi's flat map of `namespace:key` to text, structured values as JSON.

@@ -135,7 +135,8 @@ class StackModes(StackSections):
             f"{PREFIX}ADDITIONAL_ARGS: --http-max-input-size=BYTES in environment."
             for name, endpoint in self.endpoints.items()
             for variant, settings in endpoint.batch_variants.items()
-            if settings.batch.max_payload_mb > MAX_BODY_MB and limits_body(settings.environment)
+            if settings.batch.max_payload_mb > MAX_BODY_MB
+            and limits_body(settings.environment | settings.batch.environment)
         }
 
     @warning("endpoints")

@@ -54,6 +54,12 @@ def test_a_missing_project_and_a_missing_stack_are_errors_with_the_way_out(tmp_p
         StackFile.find("prod", project(tmp_path))
 
 
+def test_no_command_reads_a_secret_variable_of_a_transform_job(tmp_path: Path) -> None:
+    job = BASE + "      batch: {environment: {KEY: {secure: v1:AAAA:AAAA}}}\n"
+    with pytest.raises(StackFileError, match="KEY: must not be a secret"):
+        StackFile.find("dev", project(tmp_path, job)).settings()
+
+
 @pytest.mark.parametrize("text", ["config: [", "just words"])
 def test_a_file_with_problems_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(StackFileError, match=r"^the stack file has 1 problem:\n  .*Pulumi\.dev\.yaml:1:"):

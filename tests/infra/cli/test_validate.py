@@ -197,6 +197,16 @@ def test_a_secret_elsewhere_is_refused_and_hides_no_other_problem(validate: Vali
     assert brief(validate(whole)) == ["5:3 misplaced-secret"]
 
 
+def test_a_secret_variable_of_a_transform_job_is_refused_because_the_job_shows_it(validate: Validate) -> None:
+    text = VALID.split("  triton-sagemaker:endpoints")[0] + (
+        "  triton-sagemaker:endpoints:\n    e:\n      model: {artifact: a.tar.gz}\n"
+        f"      environment: {{KEY: {SECURE}}}\n      batch:\n        environment: {{KEY: {SECURE}}}\n"
+    )
+    (problem,) = validate(text)
+    assert (problem.rule, problem.key) == ("misplaced-secret", "triton-sagemaker:endpoints.e.batch.environment.KEY")
+    assert "secretEnvironment" in problem.message and "plaintext" not in problem.message
+
+
 @pytest.mark.parametrize("name", ["secretEnv", "secretEnvironment.ranking.KEY", "quite-new"])
 @pytest.mark.parametrize("secret", [SECURE, f"{{ranking: {{KEY: {SECURE}}}}}"])
 def test_a_secret_of_an_unknown_key_is_not_to_be_decrypted(validate: Validate, name: str, secret: str) -> None:

@@ -207,6 +207,7 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ),
     ("batch.strategy", {"batch": {"strategy": "MultiRecord"}}, {}, "multi-record"),
     ("batch.environment", {"batch": {"environment": {f"V{n}": "" for n in range(17)}}}, {}, "out-of-range"),
+    ("batch.environment.V", {"batch": {"environment": {"V": "v" * 10_241}}}, {}, "job-variable-length"),
     ("batch.maxRetries", {"batch": {"maxRetries": 4}}, {}, "out-of-range"),
     (
         "batch.instanceType",
@@ -303,6 +304,7 @@ def test_a_payload_over_tritons_limit_warns_unless_the_limit_is_raised() -> None
     assert [warning.rule for warning in warnings(stack(large))] == ["payload-over-triton"]
     raised = {"environment": {"SAGEMAKER_TRITON_ADDITIONAL_ARGS": "--http-max-input-size=100000000"}}
     assert warnings(stack(large | raised)) == []
+    assert warnings(stack({"batch": {"maxPayloadMb": 80} | raised})) == []
 
 
 def test_a_model_for_jobs_has_no_endpoint_to_adopt() -> None:
