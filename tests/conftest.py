@@ -1,10 +1,13 @@
-"""The order in which the workers of `make test` take up files, and tests that need Triton."""
+"""What holds for all tests: their order, the need of Triton, and descriptions of AWS that are parsed once."""
 
 from __future__ import annotations
 
 import pytest
 
 from infra.triton.server import unavailable
+from tests import aws_descriptions
+
+aws_descriptions.share()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,7 +8,6 @@ as users do.
 from __future__ import annotations
 
 import contextlib
-import functools
 import gc
 import importlib
 import marshal
@@ -24,10 +23,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
-from botocore.loaders import JSONFileLoader
 
 import infra.dynamic
 from sandbox.home import PROJECT
+from tests import aws_descriptions
 
 SERVICES = ("application-autoscaling", "cloudwatch", "ecr", "iam", "s3", "sagemaker", "sns", "sts")
 
@@ -69,7 +68,9 @@ def main() -> None:
     dynamic = [module.name for module in pkgutil.iter_modules(infra.dynamic.__path__, "infra.dynamic.")]
     for name in ("dill", "pulumi.dynamic", "sandbox.provider.server", *dynamic):
         importlib.import_module(name)
-    _share_descriptions_of_aws()
+    aws_descriptions.share()
+    for service in SERVICES:
+        boto3.client(service, region_name="ap-northeast-1")
     gc.freeze()  # so that a collection in a fork does not copy the memory of all modules
     while sys.stdin not in (ready := select.select([sys.stdin, listener], [], [])[0]):
         if listener in ready:
@@ -84,14 +85,6 @@ def main() -> None:
     with contextlib.suppress(ChildProcessError):
         while True:
             os.wait()
-
-
-def _share_descriptions_of_aws() -> None:
-    """Have each service's description, which every client parses from a file, parsed once for all forks."""
-    cached = functools.cache(functools.partial(JSONFileLoader.load_file, JSONFileLoader()))
-    JSONFileLoader.load_file = lambda self, path: cached(path)
-    for service in SERVICES:
-        boto3.client(service, region_name="ap-northeast-1")
 
 
 def _become(connection: socket.socket) -> None:
