@@ -39,6 +39,9 @@ def _problems(config: ModelConfig, request: Any) -> Iterator[str]:
         return
     declared = {tensor.name: tensor for tensor in config.input}
     given = [tensor.get("name") for tensor in inputs]
+    if not all(isinstance(name, str) for name in given):
+        yield "each input must have a `name`, which is a string"
+        return
     if declared:
         for name in given:
             if name not in declared:
@@ -54,9 +57,12 @@ def _problems(config: ModelConfig, request: Any) -> Iterator[str]:
     if len(batches) > 1:
         yield f"its inputs have different batch sizes: {_listed(batches)}"
     outputs = {tensor.name for tensor in config.output}
-    for tensor in request.get("outputs") or []:
-        name = tensor.get("name") if isinstance(tensor, dict) else tensor
-        if outputs and name not in outputs:
+    requested = request.get("outputs", [])
+    if not isinstance(requested, list) or not all(isinstance(tensor, dict) for tensor in requested):
+        yield "`outputs` must be a list of tensors"
+        return
+    for name in [tensor.get("name") for tensor in requested]:
+        if not isinstance(name, str) or (outputs and name not in outputs):
             yield f"the model has no output {name!r}; it has {_listed(outputs)}"
 
 
@@ -72,7 +78,8 @@ def _tensor(tensor: Mapping[str, Any], declared: Any, max_batch_size: int) -> It
             yield f"input {name}: `datatype` must be {expected}, not {datatype}"
             return
         yield from _shape(name, shape, declared, max_batch_size)
-    if _BINARY not in (tensor.get("parameters") or {}):
+    parameters = tensor.get("parameters")
+    if not isinstance(parameters, dict) or _BINARY not in parameters:
         yield from _data(name, str(datatype), shape, tensor.get("data"))
 
 

@@ -56,6 +56,8 @@ ACCEPTED: list[Any] = [
     {"inputs": [X, tensor("n", "INT32", [1, 3], [1, 2, 3])]},
     {"inputs": [X, tensor("s", "BYTES", [1, 1], ["a"])]},
     {"inputs": [X, tensor("b", "BOOL", [1, 1], [True])]},
+    {"inputs": [X | {"parameters": 5}]},
+    {"inputs": [X | {"parameters": None}]},
 ]
 REJECTED: list[Any] = [
     [],
@@ -87,6 +89,12 @@ REJECTED: list[Any] = [
     {"inputs": [X, tensor("b", "BOOL", [1, 1], [1])]},
     {"inputs": [X, tensor("h", "FP16", [1, 1], [1])]},
     {"inputs": [X], "outputs": [{"name": "q"}]},
+    {"inputs": [X], "outputs": [{"name": ["y"]}]},
+    {"inputs": [X], "outputs": ["y"]},
+    {"inputs": [X], "outputs": 5},
+    {"inputs": [X | {"name": ["x"]}]},
+    {"inputs": [X | {"name": {"x": 1}}]},
+    {"inputs": [X], "outputs": None},
 ]
 
 
