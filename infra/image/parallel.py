@@ -59,9 +59,9 @@ def run_all(jobs: Iterable[Callable[[], None]], lanes: Lanes, stop: threading.Ev
         while True:
             try:
                 with lanes:
-                    waiting.popleft()()
-            except IndexError:
-                return
+                    if (job := _next(waiting)) is None:
+                        return
+                    job()
             except BaseException as error:
                 results.put(error)
             else:
@@ -80,3 +80,11 @@ def run_all(jobs: Iterable[Callable[[], None]], lanes: Lanes, stop: threading.Ev
         deadline = time.monotonic() + STOP_SECONDS
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def _next(waiting: deque[Callable[[], None]]) -> Callable[[], None] | None:
+    """Another thread may have removed the last job."""
+    try:
+        return waiting.popleft()
+    except IndexError:
+        return None

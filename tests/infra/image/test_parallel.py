@@ -78,6 +78,25 @@ def test_the_first_error_stops_the_others_and_starts_no_more() -> None:
     assert jobs.ended <= 5
 
 
+@pytest.mark.parametrize("kind", [IndexError, KeyError, SystemExit])
+def test_an_error_of_any_kind_ends_the_wait(kind: type[BaseException]) -> None:
+    def fail() -> None:
+        raise kind("broken")
+
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            run_all([fail], Lanes(), threading.Event())
+        except BaseException as error:
+            errors.append(error)
+
+    runner = threading.Thread(target=run, daemon=True)
+    runner.start()
+    runner.join(5)
+    assert [type(error) for error in errors] == [kind]
+
+
 def test_a_job_that_does_not_stop_is_left() -> None:
     stay = threading.Event()
 
