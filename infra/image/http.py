@@ -135,8 +135,9 @@ def check_busy(status: int, headers: Mapping[str, str], url: str) -> None:
 
 def refuse_link_local(url: str) -> None:
     """Refuse a host that is, or resolves to, a link-local address. A proxy resolves the name itself."""
-    host = urlsplit(url).hostname or ""
+    host = ""
     try:
+        host = urlsplit(url).hostname or ""
         resolved = [] if _proxy(url) else [info[4][0] for info in socket.getaddrinfo(host, None)]
         addresses = [ipaddress.ip_address(str(address).partition("%")[0]) for address in resolved]
     except (OSError, ValueError):
@@ -176,7 +177,7 @@ def origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def _host(url: str) -> str:
-    return printable(urlsplit(url).hostname or "")
+    return printable(origin(url)[1] or "an invalid URL")
 
 
 def without_address(error: Exception) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import urllib3
+from urllib3.response import BaseHTTPResponse
 
 from infra.image.copy import copy_image
 from infra.image.download import BlobReader
@@ -22,6 +23,8 @@ from infra.image.manifest import (
     choose_platform,
     parse_manifest,
 )
+from infra.image.oci import DistributionRepository
+from infra.image.reference import ImageReference
 from infra.image.registry import Registries
 from infra.image.retry import Broken, Retry
 from tests.infra.image.conftest import DESTINATION, SOURCE
@@ -211,6 +214,21 @@ def test_a_redirect_to_another_host_is_followed_without_the_token(monkeypatch: p
 def test_a_link_local_token_service_is_refused() -> None:
     with pytest.raises(Broken, match="link-local"):
         refuse_link_local("https://169.254.169.254/token")
+
+
+@pytest.mark.parametrize("realm", ["https://[", "https://[::1", "https://\x1b[2J", "https://", "https:///token"])
+def test_an_invalid_token_service_is_an_error_of_the_registry(monkeypatch: pytest.MonkeyPatch, realm: str) -> None:
+    challenged = answer(401, **{"WWW-Authenticate": f'Bearer realm="{realm}"'})
+    request = Http.send
+
+    def get(http: Http, url: str, _: dict[str, str]) -> BaseHTTPResponse:
+        return challenged if "/v2/" in url else request(http, "GET", url, {})
+
+    monkeypatch.setattr(Http, "get", get)
+    source = DistributionRepository(ImageReference.parse("registry.test/a:1"), Http(), ONCE)
+    with pytest.raises(ImageCopyError) as refused:
+        source.manifest("1")
+    printed(refused.value)
 
 
 def test_the_words_of_aws_are_printed_in_a_line() -> None:
