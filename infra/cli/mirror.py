@@ -124,7 +124,11 @@ def _progress(total: int) -> AbstractContextManager[Callable[[Progress], None]]:
     console = Console(stderr=True)
     if console.is_terminal and not os.environ.get("CI"):
         return _LayerBars(console, total)
-    return nullcontext(ProgressLines(lambda line: print(line, file=sys.stderr, flush=True)))
+    return nullcontext(ProgressLines(_print_line, _print_line))
+
+
+def _print_line(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 class _LayerBars(AbstractContextManager[Callable[[Progress], None]]):

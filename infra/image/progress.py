@@ -20,7 +20,7 @@ class ProgressLines:
         write_ephemeral: called with a line that the next one replaces, where that is possible.
     """
 
-    def __init__(self, write: Callable[[str], None], write_ephemeral: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, write: Callable[[str], None], write_ephemeral: Callable[[str], None]) -> None:
         self._write = write
         self._write_ephemeral = write_ephemeral
         self._first: Progress | None = None

@@ -28,7 +28,7 @@ def test_the_rate_is_of_this_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     lines: list[str] = []
-    report = ProgressLines(lines.append)
+    report = ProgressLines(lines.append, lambda _: None)
     report(Progress(LAYER, 1, 500, 1000, 3, 12))
     now[0] = 100.0
     report(Progress(LAYER, 1, 500, 1000, 3, 12))
