@@ -7,7 +7,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 PERCENTILES = (50, 90, 95, 99)
@@ -48,24 +47,34 @@ def bench(ask: Callable[[], str | None], seconds: float, concurrency: int) -> Be
     """
     latencies: list[float] = []
     errors: Counter[str] = Counter()
+    failures: list[BaseException] = []
     lock, stopped = threading.Lock(), threading.Event()
     started = time.perf_counter()
     end = started + seconds
 
     def client() -> None:
-        while not stopped.is_set() and (began := time.perf_counter()) < end:
-            error = ask()
-            took = time.perf_counter() - began
-            with lock:
-                if error is None:
-                    latencies.append(took)
-                else:
-                    errors[error] += 1
-
-    with ThreadPoolExecutor(concurrency) as clients:
         try:
-            for running in [clients.submit(client) for _ in range(concurrency)]:
-                running.result()
-        finally:
+            while not stopped.is_set() and (began := time.perf_counter()) < end:
+                error = ask()
+                took = time.perf_counter() - began
+                with lock:
+                    if error is None:
+                        latencies.append(took)
+                    else:
+                        errors[error] += 1
+        except BaseException as error:
+            failures.append(error)
             stopped.set()
+
+    # daemons, because the answer to an asynchronous request may be hours away at Ctrl-C
+    clients = [threading.Thread(target=client, daemon=True) for _ in range(concurrency)]
+    try:
+        for thread in clients:
+            thread.start()
+        for thread in clients:
+            thread.join()
+    finally:
+        stopped.set()
+    if failures:
+        raise failures[0]
     return BenchResult(time.perf_counter() - started, sorted(latencies), errors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import threading
 import time
 
@@ -48,3 +49,21 @@ def test_errors_are_counted_and_have_no_latency() -> None:
     result = bench(ask, 0.1, 1)
     assert result.errors == {"busy": 2}
     assert result.latencies
+
+
+def test_ctrl_c_does_not_wait_for_an_answer() -> None:
+    stay = threading.Event()
+    threading.Timer(0.2, lambda: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)).start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        bench(lambda: str(stay.wait(20)), 1, 2)
+    assert time.monotonic() - began < 10
+    stay.set()
+
+
+def test_an_error_of_a_client_is_raised() -> None:
+    def ask() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        bench(ask, 10, 2)
