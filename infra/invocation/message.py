@@ -78,13 +78,18 @@ def output_tensors(body: bytes) -> list[OutputTensor]:
     try:
         header, _ = split(body)
         return [
-            OutputTensor(
-                str(output["name"]), str(output["datatype"]), tuple(map(int, output["shape"])), output.get("data")
-            )
+            OutputTensor(str(output["name"]), str(output["datatype"]), tuple(map(int, output["shape"])), _data(output))
             for output in header["outputs"]
         ]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f"not an inference response: {body[:MAX_SHOWN]!r}") from error
+
+
+def _data(output: dict[str, Any]) -> list[Any] | None:
+    data = output.get("data")
+    if data is not None and not isinstance(data, list):
+        raise TypeError("not a list of elements")
+    return data
 
 
 def split(body: bytes) -> tuple[Any, int]:

@@ -41,7 +41,18 @@ def test_the_tensors_of_a_response() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"<html>", b"[]", b"{}", b'{"outputs": 1}', b'{"outputs": ["x"]}', b'{"outputs": [{"name": "x"}]}']
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b"{}",
+        b'{"outputs": 1}',
+        b'{"outputs": ["x"]}',
+        b'{"outputs": [{"name": "x"}]}',
+        b'{"outputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": 5}]}',
+        b'{"outputs": [{"name": "x", "datatype": "FP32", "shape": [Infinity], "data": [1]}]}',
+    ],
 )
 def test_what_is_not_a_response_is_an_error(body: bytes) -> None:
     with pytest.raises(ValueError, match="not an inference response"):
