@@ -122,10 +122,10 @@ def local_input(path: Path) -> TransformInput:
     Raises:
         InvalidTransform: the path does not exist, cannot be read, or has no file that is not empty.
     """
-    if not path.exists():
-        raise InvalidTransform(f"{path} does not exist.")
-    root = _root(path)
     try:
+        if not path.exists():
+            raise InvalidTransform(f"{path} does not exist.")
+        root = _root(path)
         files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
         objects = [
             InputObject(relative.as_posix(), size, str(file), partial(_head_of_file, file))
@@ -143,12 +143,16 @@ def upload(s3: Any, path: Path, records: TransformInput, target: S3Location) -> 
 
     Raises:
         AwsRequestRefused: S3 refuses the upload.
+        InvalidTransform: a file cannot be read any more.
     """
     root = _root(path)
     for entry in records.objects:
         location = S3Location(target.bucket, f"{target.key}{entry.path}")
-        with aws_calls(str(location)):
-            s3.upload_file(str(root / entry.path), location.bucket, location.key)
+        try:
+            with aws_calls(str(location)):
+                s3.upload_file(str(root / entry.path), location.bucket, location.key)
+        except OSError as error:
+            raise InvalidTransform(f"{entry.source}: {error.strerror}") from None
 
 
 def source(text: str) -> S3Location | Path:

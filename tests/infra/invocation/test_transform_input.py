@@ -80,7 +80,16 @@ def test_a_file_is_an_input(tmp_path: Path) -> None:
     assert paths(local_input(file)) == ["a.jsonl"]
 
 
-@pytest.mark.parametrize("name", ["missing", "empty", "directory"])
+def test_a_file_that_cannot_be_uploaded_is_an_error(s3: Any, tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(LINES)
+    records = local_input(tmp_path)
+    file.unlink()
+    with pytest.raises(InvalidTransform, match=r"a\.jsonl"):
+        upload(s3, tmp_path, records, S3Location(BUCKET, "batch/iris/job/input/"))
+
+
+@pytest.mark.parametrize("name", ["missing", "empty", "directory", "a" * 300])
 def test_a_path_without_records_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").touch()
     (tmp_path / "directory").mkdir()
