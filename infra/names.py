@@ -119,8 +119,7 @@ def log_group(endpoint: str) -> str:
 # Prefixes of keys in the bucket; artifacts are uploaded under any other one
 
 RELEASED = "models/"
-"""The released artifacts that Models name. Without asynchronous endpoints and transform jobs, the execution role reads
-no other keys."""
+"""The released artifacts that Models name."""
 
 HISTORY = "releases/"
 """The result of each release."""

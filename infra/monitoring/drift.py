@@ -17,7 +17,7 @@ def drift(
     limits: Mapping[str, tuple[int, int] | None],
     missing_alarms: Sequence[str],
 ) -> Iterator[str]:
-    """The differences. `pulumi up` removes those of the first kind, `pulumi up --refresh` the others.
+    """The differences. `pulumi up` removes those whose settings it has not deployed yet, `pulumi up --refresh` all.
 
     Args:
         config: the configuration that is live, an answer of DescribeEndpointConfig.

@@ -223,6 +223,11 @@ def via_s3(region: str) -> dict[str, dict[str, str]]:
     return {"StringLike": {"kms:ViaService": f"s3.{region}.*"}}
 
 
+OF_ENDPOINTS = ("logs-and-metrics", "batch", "asynchronous", "answers")
+"""The purposes of the documents that may change with the endpoints. An update keeps the previous version of a changed
+document until the endpoints are released."""
+
+
 def documents(
     settings: StackSections, partition: str, account_id: str, bucket_arn: str, repository_arns: str | Sequence[str]
 ) -> Mapping[str, Policy]:

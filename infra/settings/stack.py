@@ -10,7 +10,7 @@ from infra.diagnostics.messages import command_to_encrypt
 from infra.diagnostics.problem import Location, key_of
 from infra.image.aws_images import release_warning
 from infra.image.reference import ImageReference
-from infra.names import variant_resource
+from infra.names import ASYNC, BATCH, variant_resource
 from infra.policies.execution import fit_in_role
 from infra.settings import environment
 from infra.settings.alarms import AlarmSettings
@@ -52,6 +52,17 @@ class Settings(StackModes):
         if self.adopt.bucket and self.bucket.name is None:
             return "requires bucket.name. Set it to the existing bucket's name, and keep it set."
         return None
+
+    @warning("adopt.bucket")
+    def adopted_bucket_expiration(self) -> str | None:
+        """S3 guide, Lifecycle and other bucket configurations: the rules apply to existing objects too."""
+        if not self.adopt.bucket:
+            return None
+        return (
+            f"all objects of the bucket below {ASYNC} and {BATCH} expire after "
+            f"{self.bucket.result_expiration_days} days, also those that exist already (bucket.resultExpirationDays). "
+            "Move what must be kept to other prefixes first."
+        )
 
     @rule("adopt.role")
     def adopted_role_without_name(self) -> str | None:

@@ -17,6 +17,10 @@ from infra.triton.serve_options import MAX_BODY_MB, PREFIX, SHM_DEFAULT_BYTE_SIZ
 
 _THREAD_COUNT = f"{PREFIX}THREAD_COUNT"
 
+_FEWER = (
+    "List fewer addresses and topics, for example one bucket or one topic for several endpoints, or split the stack."
+)
+
 
 class StackModes(StackSections):
     """The sections of a stack, and the rules on the modes of its endpoints."""
@@ -90,18 +94,36 @@ class StackModes(StackSections):
     @rule("endpoints")
     def role_policies_too_large(self) -> str | None:
         """IAM guide, IAM and AWS STS quotas: the inline policies of a role."""
-        if self.role.arn is not None:
-            return None
-        arns = f"arn:aws-us-gov:s3:::{'m' * 63}", f"arn:aws-us-gov:ecr:{self.region}:{'0' * 12}:repository/{'r' * 60}"
-        documents = execution.documents(self, "aws-us-gov", "0" * 12, *arns)
-        characters = sum(size(document) for document in documents.values())
+        characters = sum(self._policy_sizes.values())
         if characters <= MAX_INLINE_POLICIES:
             return None
         return (
             f"the inline policies of the execution role would have {characters:,} characters; at most "
-            f"{MAX_INLINE_POLICIES:,} (IAM quotas). List fewer addresses and topics, for example one bucket or one "
-            "topic for several endpoints, or split the stack."
+            f"{MAX_INLINE_POLICIES:,} (IAM quotas). {_FEWER}"
         )
+
+    @warning("endpoints")
+    def role_policies_nearly_too_large(self) -> str | None:
+        """IAM guide, IAM and AWS STS quotas. This project: the live fleet keeps its permissions during an update."""
+        sizes = self._policy_sizes
+        characters = sum(sizes.values()) + sum(sizes.get(purpose, 0) for purpose in execution.OF_ENDPOINTS)
+        if characters <= MAX_INLINE_POLICIES or sum(sizes.values()) > MAX_INLINE_POLICIES:
+            return None
+        return (
+            "an update that changes the endpoints keeps the previous policies of the execution role until it has "
+            f"released them. Both would have about {characters:,} characters, and IAM accepts {MAX_INLINE_POLICIES:,} "
+            f"(IAM quotas): it would fail before it releases an endpoint. {_FEWER}"
+        )
+
+    @property
+    def _policy_sizes(self) -> dict[str, int]:
+        """The characters of the inline policies of the execution role by their purpose, with the longest ARNs; empty
+        for an existing role."""
+        if self.role.arn is not None:
+            return {}
+        arns = f"arn:aws-us-gov:s3:::{'m' * 63}", f"arn:aws-us-gov:ecr:{self.region}:{'0' * 12}:repository/{'r' * 60}"
+        documents = execution.documents(self, "aws-us-gov", "0" * 12, *arns)
+        return {purpose: size(document) for purpose, document in documents.items()}
 
     @warning("endpoints")
     def transform_driver(self) -> Broken:

@@ -86,6 +86,7 @@ EXAMPLES: list[dict[str, Any]] = [
     batch(environment={"API_KEY": "hunter2"}),
     batch(environment={"LABELS": "x" * 10_241}),
     {"endpoints": {f"queue-{number}": {"model": MODEL, "asynchronous": {"notify": True}} for number in range(80)}},
+    {"endpoints": {f"queue-{number}": {"model": MODEL, "asynchronous": {"notify": True}} for number in range(20)}},
     {"endpoints.ranking": BOTH},
     *({"endpoints.ranking": {"variants": variants}} for variants in VARIANTS),
 ]

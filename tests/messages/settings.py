@@ -124,6 +124,7 @@ EXAMPLES: list[dict[str, Any]] = [
     {"freezeWindows": [WINDOW | {"timeZone": "tokyo"}]},
     # adopt
     {"adopt.bucket": True},
+    {"adopt.bucket": True, "bucket.name": "sagemaker-models"},
     {"adopt.bucketPolicy": True},
     {"adopt.role": True},
     {"adopt.role": True, "role.arn": ROLE},

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.infra.settings.config import VALID, broken, settings
+from tests.infra.settings.config import VALID, broken, settings, warnings
 
 NAMED = {"triton-sagemaker:bucket": {"name": "models"}, "triton-sagemaker:role": {"name": "execution-role"}}
 
@@ -23,6 +23,11 @@ def test_everything_that_has_a_name_is_adopted() -> None:
     everything = dict.fromkeys(("bucket", "bucketPolicy", "bucketLifecycle", "repository", "role", "autoscaling"), True)
     adopt = settings(adopting({**everything, "endpoints": ["ranking"]})).adopt
     assert adopt.model_dump(by_alias=True) == {**everything, "endpoints": ["ranking"]}
+
+
+def test_objects_that_the_lifecycle_rules_would_remove_from_an_adopted_bucket_are_a_warning() -> None:
+    assert [warning.rule for warning in warnings(adopting({"bucket": True}))] == ["adopted-bucket-expiration"]
+    assert warnings(adopting({})) == []
 
 
 def test_nothing_is_adopted_unless_it_is_asked_for() -> None:

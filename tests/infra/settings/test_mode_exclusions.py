@@ -236,7 +236,8 @@ def test_the_permissions_of_all_queues_must_fit_in_a_role() -> None:
         endpoint = {"model": MODEL, "asynchronous": {"notify": True}}
         return VALID | {f"{PROJECT}:endpoints": {f"queue-{number}": endpoint for number in range(count)}}
 
-    settings(queues(20))
+    assert warnings(queues(10)) == []
+    assert [warning.rule for warning in warnings(queues(20))] == ["role-policies-nearly-too-large"]
     assert broken(queues(80)) == [("endpoints", "role-policies-too-large")]
 
 
