@@ -110,9 +110,7 @@ def _watch(read: Any) -> None:
                     live.update(overview_view(read()), refresh=True)
         while True:
             overviews = read()
-            lines = "\n".join(
-                f"{one.endpoint}: {one.release.line if one.release else one.drift[0]}" for one in overviews
-            )
+            lines = "\n".join(map(_line, overviews))
             if lines != last:
                 print(last := lines, flush=True)
             time.sleep(WATCH_SECONDS)

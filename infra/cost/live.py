@@ -10,7 +10,7 @@ from infra.aws.errors import aws_calls
 from infra.aws.mode import Mode
 from infra.cost import usage
 from infra.cost.estimate import NOTHING, Item, PricedItem, Sizes, fleet, provisioned
-from infra.cost.price_list import PriceList
+from infra.cost.price_list import NoPrice, PriceList
 from infra.release.autoscaling import SAGEMAKER
 from infra.release.live import EndpointReader, mode_of
 
@@ -37,6 +37,7 @@ def deployed_items(sagemaker: Any, autoscaling: Any, name: str) -> list[Item]:
 
     Raises:
         AwsRequestRefused: AWS refused a call.
+        NoPrice: a variant of others has several instance types.
     """
     reader = EndpointReader(sagemaker)
     with aws_calls(f"endpoint {name}"):
@@ -63,6 +64,8 @@ def _items(
         yield from provisioned(name, serverless["MemorySizeInMB"], Sizes.of(least, initial, most), bool(limits))
         return
     purpose = usage.ASYNCHRONOUS if mode_of(config) is Mode.ASYNCHRONOUS else usage.HOSTING
+    if not {"InstanceType", "InitialInstanceCount"} <= variant.keys():  # both are optional, with instance pools
+        raise NoPrice(f"endpoint {name}: variant {variant['VariantName']} has no instance type of its own.")
     initial = variant["InitialInstanceCount"]
     least, most = limits or (initial, initial)
     counts = Sizes.of(least, initial, most)

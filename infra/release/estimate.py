@@ -12,6 +12,10 @@ INSTANCE_START_SECONDS = (120, 600)
 """Starting instances and pulling the image, at best and at worst. AWS documents neither; the range is wider than what
 people report."""
 
+SERVERLESS_START_SECONDS = 180
+"""Until a serverless container answers `/ping`, with the download of the artifact, at worst (SageMaker guide, Invoke a
+serverless endpoint)."""
+
 SHIFT_SECONDS = (0, 60)
 """Moving traffic to the instances of one step."""
 

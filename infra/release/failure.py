@@ -15,6 +15,7 @@ from infra.aws import instance_types
 from infra.diagnostics.printable import printable
 from infra.errors import UserError
 from infra.release.alarms import AlarmState
+from infra.release.estimate import SERVERLESS_START_SECONDS
 from infra.triton.log_line import OTHER_ERRORS, TRITON_LINE
 
 Failure = Literal["rolledBack", "failed"]
@@ -36,10 +37,6 @@ an asynchronous endpoint)."""
 
 _IMAGE_TOO_LARGE = "is greater than supported size"
 """FailureReason in https://github.com/aws-solutions/qnabot-on-aws/issues/691."""
-
-_SERVERLESS_START_SECONDS = 180
-"""How long a serverless container may take to answer `/ping`, with the download of its model (SageMaker guide,
-Serverless Inference, Container support)."""
 
 _WITHOUT_GPU = (
     "CudaDriverHelper has not been initialized",
@@ -264,7 +261,7 @@ def hint(reason: str, config: Mapping[str, Any] | None, log: Sequence[str]) -> s
     silent = "logged no error, and " if log else ""
     if "ServerlessConfig" in variant:
         return (
-            f"The container of variant {match[1]} {silent}did not answer /ping within {_SERVERLESS_START_SECONDS} s, "
+            f"The container of variant {match[1]} {silent}did not answer /ping within {SERVERLESS_START_SECONDS} s, "
             "with the download of its model. Use a smaller model or more serverless.memoryMb, or serve the model on "
             "instances."
         )

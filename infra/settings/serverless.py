@@ -7,16 +7,12 @@ from typing import Any, ClassVar
 
 from infra.aws import hardware
 from infra.diagnostics.problem import Problem
-from infra.release.estimate import Duration
+from infra.release.estimate import SERVERLESS_START_SECONDS, Duration
 from infra.settings.environment import ONE_MODE, ContainerSettings
 from infra.settings.section import Effect, Section, rule, setting
 
 _CONFIG = "SageMaker API ProductionVariantServerlessConfig"
 MAX_CONCURRENCY = 200
-
-MAX_START_SECONDS = 180
-"""Until a container answers `/ping`, with the download of the artifact (SageMaker guide, Invoke a serverless
-endpoint)."""
 
 
 def _concurrency(description: str, default: Any = ..., **extra: Any) -> Any:
@@ -142,13 +138,14 @@ class ServerlessVariant(ContainerSettings):
         ),
         "startupHealthCheckSeconds": Problem(
             "serverless-startup-timeout",
-            f"applies to instances. A serverless container must always answer /ping within {MAX_START_SECONDS} s "
-            "(SageMaker guide, Invoke a serverless endpoint). Remove the key; a slower model needs instances.",
+            "applies to instances. A serverless container must always answer /ping within "
+            f"{SERVERLESS_START_SECONDS} s (SageMaker guide, Invoke a serverless endpoint). Remove the key; a "
+            "slower model needs instances.",
         ),
         "modelDataDownloadSeconds": Problem(
             "serverless-download-timeout",
-            f"applies to instances. A serverless container has {MAX_START_SECONDS} s for download and start together "
-            "(SageMaker guide, Invoke a serverless endpoint). Remove the key; a slower model needs instances.",
+            f"applies to instances. A serverless container has {SERVERLESS_START_SECONDS} s for download and start "
+            "together (SageMaker guide, Invoke a serverless endpoint). Remove the key; a slower model needs instances.",
         ),
         "volumeSizeGb": Problem(
             "serverless-volume",
@@ -196,4 +193,4 @@ class ServerlessVariant(ContainerSettings):
     @property
     def provisioning(self) -> Duration:
         """The time until new capacity answers."""
-        return Duration(0, MAX_START_SECONDS)
+        return Duration(0, SERVERLESS_START_SECONDS)

@@ -11,6 +11,7 @@ from infra.diagnostics.problem import Location, key_of
 from infra.image.aws_images import release_warning
 from infra.image.reference import ImageReference
 from infra.names import ASYNC, BATCH, variant_resource
+from infra.policies.document import MAX_INLINE_POLICIES
 from infra.policies.execution import fit_in_role
 from infra.settings import environment
 from infra.settings.alarms import AlarmSettings
@@ -263,12 +264,13 @@ class Settings(StackModes):
     @warning("endpoints")
     def shared_log_access(self) -> str | None:
         """IAM guide, IAM and AWS STS quotas: the inline policies of a role."""
-        if self.role.arn is not None or fit_in_role([*self.endpoints], self.region):
+        names = self.served_endpoints
+        if self.role.arn is not None or fit_in_role(names, self.region):
             return None
         return (
-            f"the inline policies of a role (10,240 characters, IAM quotas) cannot name {len(self.endpoints)} log "
-            "groups, so the execution role may write to the log group of every endpoint in the region. Split the stack "
-            "if the region has endpoints of others."
+            f"the inline policies of a role ({MAX_INLINE_POLICIES:,} characters, IAM quotas) cannot name {len(names)} "
+            "log groups, so the execution role may write to the log group of every endpoint in the region. Split the "
+            "stack if the region has endpoints of others."
         )
 
     @warning("endpoints")

@@ -60,6 +60,12 @@ def test_a_higher_maximum_is_a_change_of_the_largest_fleet_only() -> None:
     assert "+$1,598.70 at the largest fleet, because of autoscaling" in str(limit.changed(scaled))
 
 
+def test_a_deployed_variant_without_one_instance_type_has_no_price() -> None:
+    pools = {"VariantName": "AllTraffic", "InstancePools": [{"InstanceType": "ml.r5.xlarge", "Priority": 1}]}
+    with pytest.raises(NoPrice, match="AllTraffic"):
+        deployed_items(Aws(pools), Aws(pools), "e")
+
+
 def test_the_same_fleet_is_no_change() -> None:
     same = compared(Aws(FLEET, limits=(2, 10)), instanceType="ml.r5.xlarge", autoscaling={"min": 2, "max": 10})
     assert same.keys == ()

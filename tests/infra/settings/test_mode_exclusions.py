@@ -241,6 +241,14 @@ def test_the_permissions_of_all_queues_must_fit_in_a_role() -> None:
     assert broken(queues(80)) == [("endpoints", "role-policies-too-large")]
 
 
+def test_models_for_jobs_need_no_log_groups() -> None:
+    def models(count: int, **keys: Any) -> dict[str, Any]:
+        return VALID | {f"{PROJECT}:endpoints": {f"ranking-{n}": {"model": MODEL} | keys for n in range(count)}}
+
+    assert warnings(models(60, batch={})) == []
+    assert "shared-log-access" in {warning.rule for warning in warnings(models(60))}
+
+
 VARIANTS = {"a": {"model": MODEL}, "b": {"model": MODEL}}
 
 
