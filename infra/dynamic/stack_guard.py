@@ -117,9 +117,13 @@ def losses(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]
         if name not in after["endpoints"]:
             yield f"The endpoint {name} is deleted, with its autoscaling and alarms."
             continue
+        was_serverless, is_serverless = (props["modes"][name] == Mode.SERVERLESS for props in (before, after))
         for variant in scaled:
+            target = f"The scalable target of endpoint {name}, variant {variant},"
             if variant not in after["endpoints"][name]:
-                yield f"The scalable target of endpoint {name}, variant {variant}, is deleted, with all its policies."
+                yield f"{target} is deleted, with all its policies."
+            elif was_serverless != is_serverless:  # instances and provisioned concurrency are different dimensions
+                yield f"{target} is replaced, with all its policies, because the mode changes."
 
 
 class StackGuard(Resource, module="infra", name="StackGuard"):

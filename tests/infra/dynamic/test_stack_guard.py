@@ -57,6 +57,13 @@ def test_what_is_lost(change: dict[str, Any], lost: list[str]) -> None:
     assert all(sentence.startswith(f"The {what}") for sentence, what in zip(sentences, lost, strict=True))
 
 
+def test_the_scalable_target_of_a_variant_that_leaves_serverless_is_replaced() -> None:
+    serverless = HAD | {"modes": HAD["modes"] | {"a": "serverless", "b": "serverless"}}
+    (sentence,) = losses(serverless, HAD)
+    assert sentence.startswith("The scalable target of endpoint a, variant AllTraffic, is replaced")
+    assert [*losses(serverless, serverless)] == []
+
+
 @pytest.fixture
 def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     warnings: list[str] = []
