@@ -28,6 +28,11 @@ from infra.cost.price_list import PriceList, UsageType
 from infra.cost.usage import HOURS_PER_MONTH
 from infra.settings.stack import Settings
 
+MAX_RATE = 1_000_000
+MAX_SECONDS, MAX_BYTES = 3600, 10**9
+"""Of a request to an asynchronous endpoint, which accepts the longest and the largest ones (SageMaker guide,
+Asynchronous inference)."""
+
 app = typer.Typer(help="Show what the endpoints of a stack cost.", add_completion=False)
 
 
@@ -52,11 +57,11 @@ def cost(
         ),
     ] = None,
     requests_per_second: Annotated[
-        float | None, typer.Option(min=0, help="Requests to each endpoint, on average over a month.")
+        float | None, typer.Option(min=0, max=MAX_RATE, help="Requests to each endpoint, on average over a month.")
     ] = None,
-    request_seconds: Annotated[float, typer.Option(min=0, help="Duration of a request.")] = 0.1,
-    request_bytes: Annotated[int, typer.Option(min=0, help="Size of a request.")] = 1000,
-    answer_bytes: Annotated[int, typer.Option(min=0, help="Size of an answer.")] = 1000,
+    request_seconds: Annotated[float, typer.Option(min=0, max=MAX_SECONDS, help="Duration of a request.")] = 0.1,
+    request_bytes: Annotated[int, typer.Option(min=0, max=MAX_BYTES, help="Size of a request.")] = 1000,
+    answer_bytes: Annotated[int, typer.Option(min=0, max=MAX_BYTES, help="Size of an answer.")] = 1000,
     as_json: Json = False,
     cwd: Directory = Path(),
 ) -> None:
@@ -116,7 +121,9 @@ def compare(
     requests_per_second: Annotated[
         float | None,
         typer.Option(
-            min=0, help="Throughput of one current instance, as `python -m infra invoke --bench` measures it."
+            min=0,
+            max=MAX_RATE,
+            help="Throughput of one current instance, as `python -m infra invoke --bench` measures it.",
         ),
     ] = None,
     as_json: Json = False,

@@ -84,7 +84,7 @@ class Product:
     """
     Attributes:
         published: when AWS published its prices, as it writes it.
-        price: on demand; None if it has none in USD.
+        price: on demand; None if it has none in USD, or one that is negative or not a finite number.
     """
 
     sku: str
@@ -106,7 +106,8 @@ class Product:
         price = None
         if dimensions and all("USD" in dimension["pricePerUnit"] for dimension in dimensions):
             tiers = sorted(map(_tier, dimensions), key=lambda tier: tier.begin)
-            price = Price(sku, dimensions[0]["unit"], tuple(tiers), dimensions[0]["description"])
+            if all(tier.usd.is_finite() and tier.usd >= 0 for tier in tiers):
+                price = Price(sku, dimensions[0]["unit"], tuple(tiers), dimensions[0]["description"])
         return cls(sku, entry["serviceCode"], entry["publicationDate"], entry["product"]["attributes"], price)
 
 

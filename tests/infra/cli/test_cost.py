@@ -78,7 +78,15 @@ def test_without_access_there_is_no_price_and_the_command_that_fetches_it(
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["-s", "nowhere"], ["-s", "dev", "--requests-per-second", "-1"], ["update-prices"]]
+    "arguments",
+    [
+        [],
+        ["-s", "nowhere"],
+        *(["-s", "dev", "--requests-per-second", rate] for rate in ("-1", "inf", "nan")),
+        ["-s", "dev", "--request-seconds", "inf"],
+        ["compare", "-s", "dev", "iris", "--requests-per-second", "inf"],
+        ["update-prices"],
+    ],
 )
 def test_bad_input_is_a_message(pricing: Pricing, capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     assert run(*arguments) == 2

@@ -59,3 +59,10 @@ def test_a_price_in_another_currency_is_an_error() -> None:
             dimension["pricePerUnit"] = {"CNY": "1"}
     with pytest.raises(NoPrice, match="USD"):
         PriceList.of_answers([foreign]).price(usage.instances(usage.HOSTING, "ml.c5.xlarge"), "cn-north-1")
+
+
+@pytest.mark.parametrize("usd", ["NaN", "Infinity", "-1"])
+def test_what_is_not_an_amount_is_no_price(usd: str) -> None:
+    prices = PriceList.of_answers([flat("APN1-Host:ml.c5.xlarge", usd)])
+    with pytest.raises(NoPrice, match="USD"):
+        prices.price(usage.instances(usage.HOSTING, "ml.c5.xlarge"), REGION)
