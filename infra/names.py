@@ -64,6 +64,8 @@ BACKLOG_WITHOUT_CAPACITY = "backlog-without-capacity"
 LOG_GROUPS = "/aws/sagemaker/Endpoints"
 """Prefix of the endpoints' log groups, and the CloudWatch namespace of their instances' metrics."""
 
+TRANSFORM_JOBS = "/aws/sagemaker/TransformJobs"
+"""The log group of all transform jobs of the account in the region, and the namespace of their instances' metrics."""
 
 
 def of_stack(stack: str) -> str:
@@ -104,10 +106,6 @@ def alarm(watched: str, purpose: str) -> str:
 def stop_alarm(config_name: str) -> str:
     """The alarm with which `python -m infra release stop` stops the release of an endpoint configuration."""
     return f"{config_name}-stop"
-
-
-TRANSFORM_JOBS = "/aws/sagemaker/TransformJobs"
-"""The log group of all transform jobs of the account in the region, and the namespace of their instances' metrics."""
 
 
 def log_group(endpoint: str) -> str:

@@ -131,9 +131,7 @@ publishes no count of them."""
 MODEL_SETUP_TIME = Metric("ModelSetupTime", "p99", "Microseconds", _SERVERLESS)
 """The time of a cold start: until new compute resources of a serverless endpoint are launched."""
 
-IN_MICROSECONDS = tuple(
-    metric.name for metric in (MODEL_LATENCY, OVERHEAD_LATENCY, MODEL_SETUP_TIME) if metric.unit == "Microseconds"
-)
+IN_MICROSECONDS = tuple(metric.name for metric in (MODEL_LATENCY, OVERHEAD_LATENCY, MODEL_SETUP_TIME))
 """Names of the metrics that people read in milliseconds."""
 
 STOP_RELEASE = Metric("StopRelease", "Maximum", "Count", frozenset(), namespace="triton-sagemaker")

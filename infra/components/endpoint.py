@@ -62,8 +62,8 @@ class TritonEndpoint(pulumi.ComponentResource):
         configuration = sagemaker.EndpointConfiguration(
             name,
             production_variants=[
-                _production_variant(variant, each, triton_model(name, variant, each, args, self._child).name)
-                for variant, each in settings.serving_variants.items()
+                _production_variant(variant, serving, triton_model(name, variant, serving, args, self._child).name)
+                for variant, serving in settings.serving_variants.items()
             ],
             async_inference_config=settings.asynchronous
             and async_inference_config(name, settings.asynchronous, args.bucket_name, args.context, self._child),
@@ -88,16 +88,16 @@ class TritonEndpoint(pulumi.ComponentResource):
             adopt=name in args.stack.adopt.endpoints,
             opts=pulumi.ResourceOptions(parent=self, depends_on=before, protect=args.context.production),
         )
-        for variant, each in settings.serving_variants.items():
+        for variant, serving in settings.serving_variants.items():
             resource = names.variant_resource(name, variant)
             if settings.alarms.purposes:
                 VariantAlarms(resource, self._alarms(endpoint.name, variant, None), opts=self._child)
-            if each.scaling:
+            if serving.scaling:
                 scaling = VariantAutoscalingArgs(
                     context=args.context,
                     endpoint_name=endpoint.name,
                     variant_name=variant,
-                    settings=each.scaling,
+                    settings=serving.scaling,
                     adopt_from=name if args.stack.adopt.autoscaling and name in args.stack.adopt.endpoints else None,
                 )
                 VariantAutoscaling(resource, scaling, opts=self._child)
