@@ -9,7 +9,6 @@ import pulumi
 from pulumi_aws import sagemaker
 
 from infra import names
-from infra.aws.mode import Mode
 from infra.components.alarms import VariantAlarms, VariantAlarmsArgs, stop_alarm
 from infra.components.async_inference import async_inference_config
 from infra.components.autoscaling import VariantAutoscaling, VariantAutoscalingArgs
@@ -161,12 +160,12 @@ def _production_variant(
 
 
 def _scaled(settings: EndpointSettings) -> list[str]:
-    """The initial capacity of the only variant, if autoscaling changes the live one: a new minimum is not a release.
+    """The initial count of the only variant, if autoscaling changes the live one: a new minimum is not a release.
 
     Of several variants it is not ignored: a path is by position, so an inserted variant would get the count of another.
+    Nor is provisioned concurrency: the engine leaves out an ignored key that the previous configuration lacks, and
+    autoscaling may be added to a serverless endpoint without any.
     """
-    if [*settings.variants] != [names.ONLY_VARIANT] or not settings.scaled_variants:
+    if [*settings.instance_variants] != [names.ONLY_VARIANT] or not settings.scaled_variants:
         return []
-    if settings.mode is Mode.SERVERLESS:
-        return ["productionVariants[0].serverlessConfig.provisionedConcurrency"]
     return ["productionVariants[0].initialInstanceCount"]

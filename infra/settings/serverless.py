@@ -23,7 +23,8 @@ class ServerlessAutoscalingSettings(Section):
     """Target tracking on the utilization of the provisioned concurrency."""
 
     min: int = setting(
-        "Minimum of the requests for which capacity is always warm (MinCapacity).",
+        "Minimum of the requests for which capacity is always warm (MinCapacity). Without provisionedConcurrency it is "
+        "in the endpoint configuration too, so that a change is a release.",
         ge=1,
         le=MAX_CONCURRENCY,
         example=1,
