@@ -164,17 +164,21 @@ def _copy_layers(
 ) -> dict[Descriptor, Protocol]:
     """Copy the missing layers, the largest ones first. Returns how each was uploaded."""
     blobs = plan.image.manifest.blobs
-    sent = {blob.digest: 0 if blob in plan.missing else blob.size for blob in blobs}
+    sent = dict.fromkeys(plan.missing, 0)
+    total = size(blobs)
+    bytes_done = total - size(plan.missing)
     copied: dict[Descriptor, Protocol] = {}
     lanes, lock, stop = Lanes(), threading.Lock(), threading.Event()
     uploads = LayerUploads(repository, registries.http)
     retry = replace(registries.retry, on_busy=lanes.halve)
 
     def report(blob: Descriptor, bytes_sent: int) -> None:
+        nonlocal bytes_done
         with lock:
-            sent[blob.digest] = bytes_sent
-            done = len(blobs) - len(plan.missing) + len(copied)
-            progress(Progress(blob, bytes_sent, sum(sent.values()), size(blobs), done, len(blobs)))
+            bytes_done += bytes_sent - sent[blob]
+            sent[blob] = bytes_sent
+            layers_done = len(blobs) - len(plan.missing) + len(copied)
+            progress(Progress(blob, bytes_sent, bytes_done, total, layers_done, len(blobs)))
 
     def copy(blob: Descriptor) -> None:
         on_bytes = partial(report, blob)

@@ -41,6 +41,7 @@ class Http:
 
     def __init__(self) -> None:
         self._managers: dict[str | None, urllib3.PoolManager] = {}
+        self._proxies: dict[tuple[str, str | None, int | None], str | None] = {}
 
     def get(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
         """The response of any status, with its body unread.
@@ -76,7 +77,7 @@ class Http:
             Broken: the request fails.
         """
         try:
-            return self._manager(_proxy(url)).request(
+            return self._manager(self._proxy_of(url)).request(
                 method,
                 url,
                 headers={"Accept-Encoding": "identity", **headers},
@@ -89,6 +90,13 @@ class Http:
             )
         except (HTTPError, OSError, ValueError) as error:  # ValueError: an invalid URL
             raise Broken(f"{_host(url)}: {without_address(error)}.") from None
+
+    def _proxy_of(self, url: str) -> str | None:
+        """Found once for each host, because all variables of the environment are read for it."""
+        host = origin(url)
+        if host not in self._proxies:
+            self._proxies[host] = _proxy(url)
+        return self._proxies[host]
 
     def _manager(self, proxy: str | None) -> urllib3.PoolManager:
         if proxy not in self._managers:

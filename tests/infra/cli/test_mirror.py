@@ -13,6 +13,7 @@ from rich.console import Console
 
 from infra.__main__ import main
 from infra.cli import mirror
+from infra.cli.mirror_bars import LayerBars
 from infra.image.copy import Progress
 from infra.image.manifest import DOCKER_LAYER, Descriptor
 from infra.image.parallel import STOP_SECONDS
@@ -119,12 +120,12 @@ def test_a_terminal_shows_a_bar_for_each_layer_in_progress() -> None:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=100)
     first, second = (Descriptor(DOCKER_LAYER, f"sha256:{letter * 64}", 4 * MIB) for letter in "ab")
-    with mirror._LayerBars(console, 8 * MIB) as show:
+    with LayerBars(8 * MIB, console) as show:
         show(Progress(first, 1 * MIB, 1 * MIB, 8 * MIB, 0, 2))
         show(Progress(second, 2 * MIB, 3 * MIB, 8 * MIB, 0, 2))
     assert all(name in drawn(screen) for name in ("a" * 12, "b" * 12, "0 of 2 layers"))
     screen.truncate(0)
-    with mirror._LayerBars(console, 8 * MIB) as show:
+    with LayerBars(8 * MIB, console) as show:
         show(Progress(first, 4 * MIB, 6 * MIB, 8 * MIB, 1, 2))
     _, image, layers = drawn(screen).rpartition("1 of 2 layers")
     assert image and "a" * 12 not in layers, "a layer that is complete has no bar"

@@ -173,6 +173,21 @@ def test_the_proxy_of_the_environment_is_used(blobs: BlobServer, blob: Path, mon
         Http().get(f"http://layers.example/blob?{SIGNATURE}", {})
 
 
+def test_the_proxy_is_found_once_for_each_host(blobs: BlobServer, blob: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    urls: list[str] = []
+
+    def environ_proxies(url: str) -> dict[str, str]:
+        urls.append(url)
+        return {}
+
+    monkeypatch.setattr("infra.image.http.get_environ_proxies", environ_proxies)
+    http = Http()
+    for host in ("127.0.0.1", "127.0.0.1", "localhost"):
+        url = blobs.address("/blob").replace("127.0.0.1", host)
+        http.get(url, {}).close()
+    assert len(urls) == 2
+
+
 def test_a_download_that_crawls_is_replaced(
     blobs: BlobServer, blob: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
