@@ -163,8 +163,8 @@ def _scaled(settings: EndpointSettings) -> list[str]:
     """The initial count of the only variant, if autoscaling changes the live one: a new minimum is not a release.
 
     Of several variants it is not ignored: a path is by position, so an inserted variant would get the count of another.
-    Nor is provisioned concurrency: the engine leaves out an ignored key that the previous configuration lacks, and
-    autoscaling may be added to a serverless endpoint without any.
+    Nor is provisioned concurrency: a serverless endpoint that gets autoscaling may have none, and an ignored key would
+    not create the configuration that has it.
     """
     if [*settings.instance_variants] != [names.ONLY_VARIANT] or not settings.scaled_variants:
         return []

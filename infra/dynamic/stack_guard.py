@@ -16,7 +16,6 @@ from infra.aws.mode import Mode
 from infra.dynamic.provider import AwsResourceProvider, changed
 from infra.errors import UserError
 from infra.release import freeze, gates, modes
-from infra.release.failure import ReleaseRefused
 from infra.release.live import EndpointReader
 
 
@@ -31,7 +30,6 @@ class StackGuardProvider(AwsResourceProvider):
         self._is_update = True
         self._require_unfrozen(news["project"], sorted(olds["endpoints"].keys() - news["endpoints"].keys()))
         self._require_mode_changes(olds["modes"], news["modes"])
-        _require_instance_counts(olds["modes"], news)
         changes = changed(olds, news, "production", "bucket", "repository", "endpoints", "modes")
         lost = [*losses(olds, news)] if olds["production"] else []
         if not lost:
@@ -95,26 +93,6 @@ class StackGuardProvider(AwsResourceProvider):
                 freeze.require_deletable(reader.endpoint(name), windows, now, None)
 
 
-def _require_instance_counts(before: Mapping[str, str], after: Mapping[str, Any]) -> None:
-    """Require that an endpoint does not leave serverless and get autoscaling in one update. Autoscaled counts are
-    ignored in the engine (`ignoreChanges`), which leaves out what the previous configuration lacks.
-
-    Args:
-        before: the modes.
-        after: the new properties of a `StackGuard`.
-
-    Raises:
-        ReleaseRefused: one does.
-    """
-    for name, scaled in after["endpoints"].items():
-        if scaled and before.get(name) == Mode.SERVERLESS != after["modes"][name]:
-            problem = (
-                f"it is serverless and becomes {after['modes'][name]} with autoscaling, which requires two updates. "
-                "Change the mode with initialInstanceCount and without autoscaling first, and add autoscaling then."
-            )
-            raise ReleaseRefused(name, [problem])
-
-
 @cache
 def _warn_once(message: str) -> None:
     """Once for the two guards of a stack."""
@@ -139,9 +117,13 @@ def losses(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]
         if name not in after["endpoints"]:
             yield f"The endpoint {name} is deleted, with its autoscaling and alarms."
             continue
+        was_serverless, is_serverless = (props["modes"][name] == Mode.SERVERLESS for props in (before, after))
         for variant in scaled:
+            target = f"The scalable target of endpoint {name}, variant {variant},"
             if variant not in after["endpoints"][name]:
-                yield f"The scalable target of endpoint {name}, variant {variant}, is deleted, with all its policies."
+                yield f"{target} is deleted, with all its policies."
+            elif was_serverless != is_serverless:  # instances and provisioned concurrency are different dimensions
+                yield f"{target} is replaced, with all its policies, because the mode changes."
 
 
 class StackGuard(Resource, module="infra", name="StackGuard"):

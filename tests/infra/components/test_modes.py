@@ -99,7 +99,7 @@ def test_provisioned_concurrency_begins_with_its_minimum_also_where_autoscaling_
     deployment = changed_endpoint("modes", "iris-serverless", serverless=serverless)
     assert variant(deployment, "iris-serverless")["serverlessConfig"]["provisionedConcurrency"] == initial
     ignored = deployment.one(":EndpointConfiguration", "iris-serverless").request.ignoreChanges
-    assert [*ignored] == [], "an ignored key that the previous configuration lacks would be left out"
+    assert [*ignored] == [], "a key that is added alone would be ignored"
     target = deployment.one(":Target", "iris-serverless").inputs
     assert target["scalableDimension"] == "sagemaker:variant:DesiredProvisionedConcurrency"
     assert (target["minCapacity"], target["maxCapacity"]) == (2, 5)

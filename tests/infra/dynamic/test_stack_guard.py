@@ -57,6 +57,13 @@ def test_what_is_lost(change: dict[str, Any], lost: list[str]) -> None:
     assert all(sentence.startswith(f"The {what}") for sentence, what in zip(sentences, lost, strict=True))
 
 
+def test_the_scalable_target_of_a_variant_that_leaves_serverless_is_replaced() -> None:
+    serverless = HAD | {"modes": HAD["modes"] | {"a": "serverless", "b": "serverless"}}
+    (sentence,) = losses(serverless, HAD)
+    assert sentence.startswith("The scalable target of endpoint a, variant AllTraffic, is replaced")
+    assert [*losses(serverless, serverless)] == []
+
+
 @pytest.fixture
 def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     warnings: list[str] = []
@@ -186,25 +193,13 @@ def test_a_change_of_mode_that_sagemaker_refuses_is_refused_before_anything_chan
     guard: Guarded, warned: list[str], live: dict[str, Any] | None, before: str, after: str, refused: bool
 ) -> None:
     guard.endpoints["a"] = live
-    fixed: dict[str, Any] = {"endpoints": {"a": [], "b": []}}
-    had, gets = (STAGING | fixed | {"modes": HAD["modes"] | {"a": mode}} for mode in (before, after))
+    had, gets = (STAGING | {"modes": HAD["modes"] | {"a": mode}} for mode in (before, after))
     if refused:
         with pytest.raises(ReleaseRefused, match="endpoint a"):
             guard.diff("s", had, gets)
     else:
         assert guard.diff("s", had, gets).changes
     assert len(warned) == ((live, after) == (SERVERLESS_LIVE, "real time"))
-
-
-@pytest.mark.parametrize("live", [SERVERLESS_LIVE, FAILED])
-def test_an_endpoint_does_not_leave_serverless_and_get_autoscaling_in_one_update(
-    guard: Guarded, live: dict[str, Any]
-) -> None:
-    """The engine would leave out the instance count, which ignoreChanges takes from the previous configuration."""
-    guard.endpoints["a"] = live
-    scaled = STAGING | {"endpoints": {"a": ["AllTraffic"], "b": []}}
-    with pytest.raises(ReleaseRefused, match="autoscaling"):
-        guard.diff("s", scaled | {"modes": HAD["modes"] | {"a": "serverless"}}, scaled)
 
 
 def test_a_mode_that_stays_asks_nothing(guard: Guarded) -> None:
