@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Mapping
 from urllib.parse import urlencode, urlsplit
 
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
-from infra.image.download import from_byte
+from infra.image.download import BLOCK_SECONDS, from_byte
 from infra.image.errors import ImageNotFound, RegistryRefused, UnsupportedImage
 from infra.image.http import Http, check_status, refuse_link_local
 from infra.image.manifest import MAX_MANIFEST_BYTES, READABLE_MEDIA_TYPES, UNREADABLE, verify_digest
@@ -118,13 +119,17 @@ class DistributionRepository:
 
 
 def _read(response: BaseHTTPResponse, limit: int, what: str) -> bytes:
-    """A body of at most `limit` bytes."""
+    """A body of at most `limit` bytes, and of at most 5 minutes."""
+    body, deadline = bytearray(), time.monotonic() + BLOCK_SECONDS
     try:
-        body = response.read(limit + 1)
+        while len(body) <= limit and (piece := response.read1(limit + 1 - len(body))):
+            body += piece
+            if time.monotonic() > deadline:
+                raise Broken(f"{len(body)} bytes arrived in {BLOCK_SECONDS:.0f} seconds.", tries=1)
     except (HTTPError, OSError) as error:
         raise Broken(f"the connection broke ({type(error).__name__}).") from None
     finally:
         response.close()
     if len(body) > limit:
         raise UnsupportedImage(f"{what}: more than {limit} bytes. Choose another image.")
-    return body
+    return bytes(body)

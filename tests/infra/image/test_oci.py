@@ -167,6 +167,15 @@ def test_a_token_is_not_asked_for_in_plain_text(registry: FakeRegistry) -> None:
         repository(registry).manifest("23.10-py3")
 
 
+def test_a_manifest_that_crawls_is_an_error(registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry.put_image("23.10-py3")
+    reader = repository(registry)
+    reader.manifest("23.10-py3")
+    monkeypatch.setattr("infra.image.oci.BLOCK_SECONDS", 0.0)
+    with pytest.raises(TransferFailed, match=r"manifest of 23\.10-py3: \d+ bytes arrived in 0 seconds"):
+        reader.manifest("23.10-py3")
+
+
 def test_a_missing_image_is_named(registry: FakeRegistry) -> None:
     with pytest.raises(ImageNotFound, match=rf"{registry.host}/{NAME} does not have the image 1\.0"):
         repository(registry).manifest("1.0")
