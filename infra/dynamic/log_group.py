@@ -7,6 +7,7 @@ guide, "Change log data retention").
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pulumi
@@ -31,11 +32,11 @@ class LogGroupProvider(AwsResourceProvider):
             except ClientError as error:
                 if code(error) != "ResourceAlreadyExistsException":
                     raise
-        self._set(props)
+        self._set(props, {})
         return CreateResult(name, props)
 
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        self._set(news)
+    def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        self._set(news, olds["tags"])
         return UpdateResult(news)
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
@@ -44,13 +45,17 @@ class LogGroupProvider(AwsResourceProvider):
             return ReadResult("", {})
         return ReadResult(id_, {**props, "retentionDays": group.get("retentionInDays", 0)})
 
-    def _set(self, props: dict[str, Any]) -> None:
+    def _set(self, props: dict[str, Any], previous_tags: Mapping[str, str]) -> None:
         logs, name = self.client("logs", props), props["name"]
+        removed = sorted(previous_tags.keys() - props["tags"].keys())
         with aws_calls(f"log group {name}"):
             logs.put_retention_policy(logGroupName=name, retentionInDays=int(props["retentionDays"]))
-        if (group := self._describe(props)) and props["tags"]:
+        if group := self._describe(props):
             with aws_calls(f"log group {name}"):
-                logs.tag_resource(resourceArn=group["logGroupArn"], tags=props["tags"])
+                if removed:
+                    logs.untag_resource(resourceArn=group["logGroupArn"], tagKeys=removed)
+                if props["tags"]:
+                    logs.tag_resource(resourceArn=group["logGroupArn"], tags=props["tags"])
 
     def _describe(self, props: dict[str, Any]) -> dict[str, Any] | None:
         name = props["name"]

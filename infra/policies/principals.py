@@ -275,7 +275,7 @@ def _serving(stack: StackNames) -> Iterator[Statement]:
     logs = "DescribeLogStreams FilterLogEvents"
     if stack.settings.monitoring.log_retention_days:
         logs += " CreateLogGroup PutRetentionPolicy"
-        yield allow("TagLogGroups", "logs", "TagResource", stack.tagged_log_group_arns)
+        yield allow("TagLogGroups", "logs", "TagResource UntagResource", stack.tagged_log_group_arns)
         yield allow("FindLogGroups", "logs", "DescribeLogGroups", stack.arn("logs", "log-group:*"))
     yield allow("ContainersLog", "logs", logs, stack.log_group_arns)
     alarm = "PutMetricAlarm DeleteAlarms ListTagsForResource TagResource UntagResource"

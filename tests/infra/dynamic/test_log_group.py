@@ -49,11 +49,11 @@ def test_the_group_is_created_or_kept_and_gets_the_retention(
 
 def test_a_change_sets_the_retention_and_the_tags(logs: Any, provider: LogGroupProvider) -> None:
     provider.create(PROPS)
-    news = {**PROPS, "retentionDays": 90, "tags": {"CostEnv": "prod"}}
+    news = {**PROPS, "retentionDays": 90, "tags": {"Team": "ml"}}
     assert provider.diff(NAME, PROPS, news).changes
     provider.update(NAME, PROPS, news)
     assert retention(logs)[NAME] == 90
-    assert logs.list_tags_log_group(logGroupName=NAME)["tags"] == {"CostEnv": "prod"}
+    assert logs.list_tags_log_group(logGroupName=NAME)["tags"] == {"Team": "ml"}
 
 
 def test_a_refresh_finds_another_retention_and_a_missing_group(logs: Any, provider: LogGroupProvider) -> None:

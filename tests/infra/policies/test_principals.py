@@ -470,6 +470,7 @@ def test_tags_of_a_log_group_are_authorized_by_its_arn_without_a_wildcard(days: 
     documents = principals.deployer(names(monitoring=monitoring))
     group = arn("logs", "log-group:/aws/sagemaker/Endpoints/sagemaker-endpoint")
     assert may(documents, "logs:TagResource", group) is allowed
+    assert may(documents, "logs:UntagResource", group) is allowed
     assert may(documents, "logs:PutRetentionPolicy", f"{group}:*") is allowed
     assert may(documents, "logs:CreateLogGroup", f"{group}:*") is allowed
 
