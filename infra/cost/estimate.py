@@ -77,7 +77,7 @@ class Item:
 
     @property
     def part(self) -> tuple[str, str]:
-        """Identifies the item among those of the endpoint, with whatever instance type."""
+        """Identifies the item among those of the endpoint, whatever its instance type."""
         return self.variant, self.what.partition(" ml.")[0]
 
 

@@ -137,7 +137,7 @@ def carry_out(
     """Copy an image. A tag that already names it is left unchanged.
 
     Raises:
-        ImageCopyError: the copy fails, or a tag moved meanwhile. The destination's tag is unchanged then.
+        ImageCopyError: the copy fails, or a tag moved during the copy. The destination's tag is unchanged then.
     """
     image, copied = plan.image, dict[Descriptor, Protocol]()
     if not plan.is_done:

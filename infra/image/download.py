@@ -14,7 +14,7 @@ from infra.image.http import without_address
 from infra.image.retry import Broken, Retry
 
 BLOCK_BYTES = 1024 * 1024
-"""Most bytes that are read, hashed and sent at once. hashlib and sockets run without Python's lock meanwhile."""
+"""Most bytes that are read, hashed and sent at once. hashlib and sockets release Python's lock while they work."""
 
 BLOCK_SECONDS = 300.0
 """A connection that is slower than this for `BLOCK_BYTES` is replaced."""

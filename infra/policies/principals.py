@@ -141,7 +141,9 @@ class StackNames:
 
     @property
     def _variant_resources(self) -> list[str]:
-        return [names.variant_resource(name, each) for name, variants in self.endpoints.items() for each in variants]
+        return [
+            names.variant_resource(name, variant) for name, variants in self.endpoints.items() for variant in variants
+        ]
 
     def sagemaker_arns(self, kind: str, resources: Iterable[str]) -> list[str]:
         """SageMaker writes names in ARNs in lower case and checks some calls by the name as given, and IAM compares
