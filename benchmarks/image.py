@@ -71,7 +71,7 @@ class Image:
         host = url.removeprefix("http://")
 
         def push_blob(digest: str) -> None:
-            connection = HTTPConnection(host)
+            connection = HTTPConnection(host, timeout=60)
             connection.request("POST", f"/v2/{repository}/blobs/uploads/", headers=headers)
             answer = connection.getresponse()
             answer.read()
@@ -92,7 +92,7 @@ class Image:
 
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(push_blob, self.digests))
-        connection = HTTPConnection(host)
+        connection = HTTPConnection(host, timeout=60)
         headers |= {"Content-Type": MANIFEST}
         connection.request("PUT", f"/v2/{repository}/manifests/{tag}", self.manifest, headers)
         answer = connection.getresponse()

@@ -216,8 +216,10 @@ class _Connection:
         # a rate is kept in steps of a twentieth of a second
         size = _BLOCK if self._link.rate is None else max(1, min(_BLOCK, int(self._link.rate / 20)))
         buffer = memoryview(bytearray(size))
+        readable = select.poll()  # `select.select` refuses the descriptors from 1024 on
+        readable.register(end, select.POLLIN)
         while True:
-            while not select.select([end], [], [], _LOOKS_EVERY_SECONDS)[0]:
+            while not readable.poll(1000 * _LOOKS_EVERY_SECONDS):
                 if self._broken:
                     raise _Broken
             if not (length := end.recv_into(buffer)):
