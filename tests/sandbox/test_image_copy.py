@@ -249,7 +249,7 @@ def test_an_upload_that_breaks_goes_on(world: World, kind: Kind, after: int) -> 
 @pytest.mark.parametrize("kind", [Kind.RESET, Kind.CLOSE])
 def test_a_lost_answer_is_no_lost_layer(world: World, kind: Kind) -> None:
     """ECR has the layer, and does not know the upload any more."""
-    world.arrive.befall(*(Fault(kind, UPLOAD, Side.RESPONSE) for _ in world.image.digests))
+    world.arrive.befall(Fault(kind, UPLOAD, Side.RESPONSE, times=len(world.image.digests)))
     world.copy()
 
 
