@@ -161,7 +161,10 @@ def _refusal(path: str, source: Path, root: Path, above: tuple[Path, ...]) -> Pr
     except UnicodeEncodeError:
         return _error(path.encode(errors="backslashreplace").decode(), "has a name that is not UTF-8", "file-name")
     if source.is_symlink():
-        points_to = f"is a symbolic link to {source.readlink()}"
+        try:
+            points_to = f"is a symbolic link to {source.readlink()}"
+        except OSError as error:  # Linux follows at most 40 links in a path (path_resolution(7))
+            return _error(path, f"cannot be read: {error.strerror}", "symbolic-link")
         if not source.exists():
             return _error(path, f"{points_to}, where nothing is", "symbolic-link")
         target = source.resolve()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import tarfile
@@ -138,6 +139,17 @@ def test_links_that_make_a_walk_exponential_are_refused(tmp_path: Path, monkeypa
         for name in "abc":
             (above / name).symlink_to(below)
     assert "has more than 1,000 files and directories" in findings(tmp_path)
+
+
+def test_a_link_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one at the end of a path through more links than Linux follows."""
+
+    def too_many(_: Path) -> Path:
+        raise OSError(errno.ELOOP, "Too many levels of symbolic links")
+
+    (model(tmp_path) / "m" / "a").symlink_to("1")
+    monkeypatch.setattr(Path, "readlink", too_many)
+    assert "cannot be read: Too many levels of symbolic links" in findings(tmp_path)
 
 
 def test_a_tree_without_end_in_depth_is_refused(tmp_path: Path) -> None:
