@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from infra.settings.endpoint import EndpointSettings
     from infra.settings.serverless import ServerlessVariant
     from infra.settings.stack import Settings
+    from infra.settings.variant import InstanceVariant
 
 SECONDS_PER_MONTH = HOURS_PER_MONTH * 3600
 BYTES_PER_GB = Decimal(10**9)
@@ -202,7 +203,8 @@ def release_items(name: str, endpoint: EndpointSettings) -> Iterator[Item]:
     policy = endpoint.release.policy
     for variant in endpoint.instance_variants.values():
         hours = []
-        for size in (min(variant.limits), variant.instance_count, max(variant.limits)):
+        counts = _counts(variant)
+        for size in map(int, (counts.smallest, counts.initial, counts.largest)):
             added = policy.batch.of(size) if policy.batch and policy.strategy == "rolling" else size
             seconds = rollout(policy, size, endpoint.provisioning).maximum if size else 0
             hours.append(Decimal(added * seconds) / 3600)
@@ -214,8 +216,7 @@ def fleet_items(name: str, endpoint: EndpointSettings) -> Iterator[Item]:
     """The instances, volumes and provisioned concurrency of an endpoint."""
     purpose = usage.ASYNCHRONOUS if endpoint.mode is Mode.ASYNCHRONOUS else usage.HOSTING
     for name_of_variant, variant in endpoint.instance_variants.items():
-        counts = Sizes.of(min(variant.limits), variant.instance_count, max(variant.limits))
-        scaled = variant.autoscaling is not None
+        counts, scaled = _counts(variant), variant.autoscaling is not None
         items = fleet(name, purpose, variant.instance_type, counts, scaled, variant.volume_size_gb)
         yield from (replace(item, variant=name_of_variant) for item in items)
     for serverless in endpoint.serverless_variants.values():
@@ -223,6 +224,12 @@ def fleet_items(name: str, endpoint: EndpointSettings) -> Iterator[Item]:
         least, most = (scaling.min, scaling.max) if scaling else (initial, initial)
         counts = Sizes.of(least, initial, most)
         yield from provisioned(name, serverless.serverless.memory_mb, counts, scaling is not None)
+
+
+def _counts(variant: InstanceVariant) -> Sizes:
+    """The numbers of instances; an asynchronous fleet may be empty."""
+    scaling, initial = variant.autoscaling, variant.instance_count
+    return Sizes.of(scaling.min, initial, scaling.max) if scaling else Sizes.of(initial, initial, initial)
 
 
 def fleet(

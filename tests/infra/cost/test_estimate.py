@@ -60,6 +60,10 @@ def test_an_asynchronous_fleet_has_its_own_price_and_may_be_empty() -> None:
     result = priced(stack(instanceType="ml.c5.xlarge", asynchronous={}))
     assert items(result) == {"instances ml.c5.xlarge": same("186.88")}
     assert "results in S3" in [entry.what for entry in result.unpriced]
+    scaled: dict[str, Any] = {"autoscaling": {"min": 0, "max": 5, "backlogPerInstance": 5}, "initialInstanceCount": 1}
+    result = priced(stack(instanceType="ml.c5.xlarge", asynchronous={}, **scaled))
+    assert items(result)["instances ml.c5.xlarge"] == Sizes.of("0", "186.88", "934.40")
+    assert result.releases[0].usd.smallest == 0
 
 
 def test_serverless_is_billed_by_provisioned_concurrency_and_by_duration() -> None:
