@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+INTERRUPTED = 130
+"""The exit code of a command after Ctrl-C, as shells give it: 128 and the number of SIGINT."""
+
 
 class UserError(Exception):
     """An error whose text is complete as it is: it names the cause and the way out.

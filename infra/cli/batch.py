@@ -18,6 +18,7 @@ from infra.cli.project import StackFileError
 from infra.cli.release_target import find
 from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile
+from infra.errors import INTERRUPTED
 from infra.invocation import transform_job
 from infra.invocation.job_reader import JobReader
 from infra.invocation.transform_input import InvalidTransform
@@ -25,7 +26,7 @@ from infra.invocation.transform_job import TransformJob
 from infra.invocation.transform_request import DataProcessing, create
 from infra.release.request import OWNER_TAG
 
-INTERRUPTED, IN_PROGRESS = 130, 3
+IN_PROGRESS = 3
 DEFAULT = "run"
 
 

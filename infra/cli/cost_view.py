@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from infra.cli.terminal import console
 from infra.cost.compare import Candidate
 from infra.cost.estimate import Estimate, PricedItem, Sizes
 from infra.cost.limit import UPDATE_PRICES, signed
@@ -24,9 +23,8 @@ NOT_CONSIDERED = (
 )
 
 
-def console() -> Console:
-    """Without a terminal, lines are not cut to 80 columns."""
-    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+_WIDTH = 160
+"""Columns without a terminal."""
 
 
 def _table(*columns: str) -> Table:
@@ -81,7 +79,7 @@ def show_estimate(stack: str, settings: Settings, result: Estimate) -> None:
                 table.add_row(f"  {entry.what}", "", "", "", "no price")
     table.add_row("total a month (730 h)", "", *_dollars(result.total), style="bold")
     table.add_row("an hour", "", *_dollars(result.total * (1 / HOURS_PER_MONTH)))
-    out = console()
+    out = console(_WIDTH)
     out.print(table)
     for entry in result.unpriced:
         out.print(f"{entry.endpoint}: no price for {entry.what}: {entry.reason}")
@@ -123,7 +121,7 @@ def show_changes(changes: Sequence[Change]) -> None:
             signed(largest),
             ", ".join(change.keys),
         )
-    console().print(table)
+    console(_WIDTH).print(table)
 
 
 def show_idle(loads: Mapping[str, Load], result: Estimate, settings: Settings, days: int) -> None:
@@ -142,7 +140,7 @@ def show_idle(loads: Mapping[str, Load], result: Estimate, settings: Settings, d
                 f"{name}: its busiest hour used less than {LOW_PERCENT:.0f} % of its instances. Lower "
                 f"endpoints.{name}.{key}, or use a smaller instanceType (python -m infra cost compare)."
             )
-    out = console()
+    out = console(_WIDTH)
     out.print(table)
     for line in advice:
         out.print(line)
@@ -162,7 +160,7 @@ def show_candidates(candidates: Sequence[Candidate], current: str, requests_per_
             f"${candidate.usd:,.4f}" if candidate.usd is not None else "no price",
             f"${per_million:,.2f}" if own and per_million is not None else "",
         )
-    console().print(table)
+    console(_WIDTH).print(table)
 
 
 def _dollars(sizes: Sizes) -> list[str]:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from infra.cli.invoke_view import bench_facts, bench_view, tensors_view
 from infra.cli.options import Directory, EndpointName, Json, Stack
 from infra.cli.release_target import ReleaseTarget, find
 from infra.cli.request_source import model_files
+from infra.cli.terminal import console
+from infra.errors import INTERRUPTED
 from infra.invocation.answer import Answer
 from infra.invocation.bench import bench
 from infra.invocation.endpoint import LiveEndpoint
@@ -22,8 +23,6 @@ from infra.invocation.message import InferenceRequest, InvalidRequest, output_te
 from infra.invocation.request_source import sample
 from infra.names import ONLY_VARIANT
 from infra.triton.model_files import UnsupportedModel
-
-INTERRUPTED = 130
 
 app = typer.Typer(add_completion=False)
 
@@ -71,7 +70,7 @@ def invoke(
     if as_json:
         print(json.dumps(bench_facts(result, concurrency), indent=2))
     else:
-        _console().print(bench_view(result, concurrency))
+        console().print(bench_view(result, concurrency))
     if result.errors:
         raise typer.Exit(1)
 
@@ -117,14 +116,9 @@ def _show(live: LiveEndpoint, answer: Answer, as_json: bool) -> None:
         f"endpoint {live.name} ({live.mode}){f', variant {answer.variant}' * bool(answer.variant)}, "
         f"{answer.seconds * 1000:.0f} ms"
     )
-    _console().print(tensors_view(tensors))
+    console().print(tensors_view(tensors))
 
 
 def _note(line: str) -> None:
     """What is not the response, so that the output can be piped."""
     print(line, file=sys.stderr, flush=True)
-
-
-def _console() -> Console:
-    """Without a terminal, lines are not cut to 80 columns."""
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)

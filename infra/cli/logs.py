@@ -15,10 +15,9 @@ from rich.text import Text
 from infra.cli.options import Directory, EndpointName, Json, Stack
 from infra.cli.release_target import find
 from infra.diagnostics.printable import printable
+from infra.errors import INTERRUPTED
 from infra.monitoring.logs import EndpointLog, LogEvent, since
 from infra.triton.log_line import LogLine
-
-INTERRUPTED = 130
 
 _STYLES = {"": "", "info": "", "warning": "yellow", "error": "red"}
 

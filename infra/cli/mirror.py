@@ -13,7 +13,7 @@ import typer
 
 from infra.aws.errors import aws_calls
 from infra.aws.session import AwsSession
-from infra.errors import UserError
+from infra.errors import INTERRUPTED, UserError
 from infra.image.aws_images import aws_triton_images
 from infra.image.copy import Progress, carry_out, plan_copy, size
 from infra.image.errors import RESUME
@@ -54,7 +54,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be cop
 class CopyInterrupted(UserError):
     """Ctrl-C, or the signal that CI sends when a job is cancelled."""
 
-    exit_code = 130
+    exit_code = INTERRUPTED
 
 
 @app.command()

@@ -9,19 +9,18 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 from rich.live import Live
 
 from infra.cli.options import Directory, EndpointName, Json, Stack
 from infra.cli.project import StackFileError
 from infra.cli.release_target import ReleaseTarget, find
 from infra.cli.release_view import history_view, status_view
+from infra.cli.terminal import console
+from infra.errors import INTERRUPTED
 from infra.release.observer import ReleaseObserver
 from infra.release.status import ReleaseStatus
 from infra.release.stop import ReleaseStop
 from infra.release.waiting import Clock
-
-INTERRUPTED = 130
 
 app = typer.Typer(
     help="Show or stop the release of a stack's endpoint, and list earlier ones.",
@@ -42,7 +41,7 @@ def status(stack: Stack, endpoint: EndpointName = None, as_json: Json = False, c
     if as_json:
         print(json.dumps(current.facts(), indent=2, ensure_ascii=False))
     else:
-        _console().print(status_view(current))
+        console().print(status_view(current))
     raise typer.Exit(current.exit_code)
 
 
@@ -78,7 +77,7 @@ def history(
     if as_json:
         print(json.dumps([json.loads(record.json()) for record in records], indent=2, ensure_ascii=False))
     elif records:
-        _console().print(history_view(records))
+        console().print(history_view(records))
     else:
         _print(f"{target.name}: no release is on record.")
 
@@ -131,10 +130,10 @@ def _poll(target: ReleaseTarget, observer: ReleaseObserver) -> ReleaseStatus:
 
 def _watched(target: ReleaseTarget) -> ReleaseStatus:
     """The status once no change is in progress, shown until then: live on a terminal, else a line for each change."""
-    clock, console, observer = Clock(), _console(), target.observer()
+    clock, terminal, observer = Clock(), console(), target.observer()
     current = _poll(target, observer)
     if sys.stdout.isatty():
-        with Live(status_view(current), console=console, auto_refresh=False) as live:
+        with Live(status_view(current), console=terminal, auto_refresh=False) as live:
             while current.in_progress:
                 clock.pause()
                 current = _poll(target, observer)
@@ -147,7 +146,7 @@ def _watched(target: ReleaseTarget) -> ReleaseStatus:
             _print(f"{current.endpoint}: {last_line}")
         clock.pause()
         current = _poll(target, observer)
-    console.print(status_view(current))
+    terminal.print(status_view(current))
     return current
 
 
@@ -166,8 +165,3 @@ def _fail(message: str) -> NoReturn:
 
 def _print(line: str) -> None:
     print(line, flush=True)
-
-
-def _console() -> Console:
-    """Without a terminal, lines are not cut to 80 columns."""
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)

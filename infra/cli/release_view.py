@@ -17,12 +17,12 @@ from infra.release.policy import ReleasePolicy
 from infra.release.records import ReleaseRecord
 from infra.release.status import FleetStatus, ReleaseStatus
 
-_SIGNS = {"Healthy": ("✔", "green"), "Progressing": ("◌", "yellow"), "Degraded": ("✖", "red")}
+SIGNS = {"Healthy": ("✔", "green"), "Progressing": ("◌", "yellow"), "Degraded": ("✖", "red")}
 
 
 def status_view(status: ReleaseStatus) -> RenderableType:
     """All facts of a status."""
-    sign, color = _SIGNS[status.status]
+    sign, color = SIGNS[status.status]
     facts = Table.grid(padding=(0, 2))
     facts.add_row("Endpoint:", Text(f"{status.endpoint} ({status.mode})"))
     facts.add_row("Status:", Text(f"{sign} {status.status} ({status.endpoint_status})", color))

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.live import Live
 
 from infra.aws.mode import Mode
@@ -21,11 +20,12 @@ from infra.cli.project import StackFileError
 from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile
 from infra.cli.status_view import overview_view
+from infra.cli.terminal import console
+from infra.errors import INTERRUPTED
 from infra.monitoring.overview import Overview, OverviewReader
 from infra.release.observer import ReleaseObserver
 from infra.settings.stack import Settings
 
-INTERRUPTED = 130
 WATCH_SECONDS = 10
 
 app = typer.Typer(add_completion=False)
@@ -66,7 +66,7 @@ def status(
     if as_json:
         print(json.dumps([_facts(overview) for overview in overviews], indent=2, ensure_ascii=False))
     else:
-        _console().print(overview_view(overviews))
+        console().print(overview_view(overviews))
     raise typer.Exit(worst(overviews))
 
 
@@ -101,10 +101,10 @@ def _observer(session: AwsSession, settings: Settings, name: str) -> ReleaseObse
 
 def _watch(read: Any) -> None:
     """Show the screen until interrupted: live on a terminal, else again after each change."""
-    console, last = _console(), ""
+    terminal, last = console(), ""
     try:
         if sys.stdout.isatty():
-            with Live(overview_view(read()), console=console, auto_refresh=False, screen=True) as live:
+            with Live(overview_view(read()), console=terminal, auto_refresh=False, screen=True) as live:
                 while True:
                     time.sleep(WATCH_SECONDS)
                     live.update(overview_view(read()), refresh=True)
@@ -136,7 +136,3 @@ def _facts(overview: Overview) -> dict[str, Any]:
         "alarms": [asdict(alarm) for alarm in overview.alarms],
         "drift": list(overview.drift),
     }
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)

@@ -10,10 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from infra.aws.mode import Mode
+from infra.cli.release_view import SIGNS
 from infra.diagnostics.printable import printable
 from infra.monitoring.overview import TRAFFIC_SECONDS, Overview, ServedModel
-
-_SIGNS = {"Healthy": ("✔", "green"), "Progressing": ("◌", "yellow"), "Degraded": ("✖", "red")}
 
 
 def overview_view(overviews: Sequence[Overview]) -> RenderableType:
@@ -26,7 +25,7 @@ def overview_view(overviews: Sequence[Overview]) -> RenderableType:
 
 def _heading(overview: Overview) -> Text:
     release = overview.release
-    sign, color = _SIGNS[release.status] if release else ("✖", "red")
+    sign, color = SIGNS[release.status] if release else ("✖", "red")
     state = f"{release.status} ({release.endpoint_status})" if release else "does not exist"
     return Text.assemble((f"{sign} {overview.endpoint}", f"bold {color}"), f" {overview.mode}  ", (state, color))
 
