@@ -39,6 +39,11 @@ def dimensions(
     return {name: value for name in published if (value := given[name]) is not None}
 
 
+def for_api(dimensions: Mapping[str, str]) -> list[dict[str, str]]:
+    """Dimensions as CloudWatch's API accepts them."""
+    return [{"Name": name, "Value": value} for name, value in dimensions.items()]
+
+
 @dataclass(frozen=True)
 class Metric:
     """A metric with the statistic that describes it.

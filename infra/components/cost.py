@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pulumi
@@ -38,15 +39,17 @@ def announce_cost(settings: Settings) -> None:
 
 def _announce_changes(settings: Settings, prices: PriceList) -> None:
     try:
-        for name, endpoint in settings.endpoints.items():
-            change = live.change(name, deployed_items(name), fleet_items(name, endpoint), prices, settings.region)
+        for name, deployed in deployed_items(settings):
+            change = live.change(name, deployed, fleet_items(name, settings.endpoints[name]), prices, settings.region)
             if line := limit.changed(change):
                 pulumi.log.info(line)
     except UserError as error:
         pulumi.log.info(f"cost: the change is not known: {error}")
 
 
-def deployed_items(endpoint: str) -> list[Item]:
-    """What the fleet of the endpoint is billed for as it is deployed."""
+def deployed_items(settings: Settings) -> Iterator[tuple[str, list[Item]]]:
+    """What the fleet of each endpoint is billed for as it is deployed."""
     session = AwsSession(stack_config())
-    return live.deployed_items(session.client("sagemaker"), session.client("application-autoscaling"), endpoint)
+    clients = session.client("sagemaker"), session.client("application-autoscaling")
+    for name in settings.endpoints:
+        yield name, live.deployed_items(*clients, name)

@@ -11,7 +11,7 @@ from infra.aws.mode import Mode
 from infra.cost import usage
 from infra.cost.estimate import NOTHING, Item, PricedItem, Sizes, fleet, provisioned
 from infra.cost.price_list import NoPrice, PriceList
-from infra.release.autoscaling import SAGEMAKER
+from infra.release.autoscaling import registered_limits
 from infra.release.live import EndpointReader, mode_of
 
 
@@ -46,12 +46,7 @@ def deployed_items(sagemaker: Any, autoscaling: Any, name: str) -> list[Item]:
         if config is None:
             return []
         variants = config["ProductionVariants"]
-        ids = [f"endpoint/{name}/variant/{variant['VariantName']}" for variant in variants]
-        answer = autoscaling.describe_scalable_targets(ServiceNamespace=SAGEMAKER, ResourceIds=ids)
-    limits = {
-        target["ResourceId"].split("/")[-1]: (target["MinCapacity"], target["MaxCapacity"])
-        for target in answer["ScalableTargets"]
-    }
+        limits = registered_limits(autoscaling, name, [variant["VariantName"] for variant in variants])
     return [item for variant in variants for item in _items(name, config, variant, limits.get(variant["VariantName"]))]
 
 

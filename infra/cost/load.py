@@ -75,7 +75,7 @@ def load(
         answer = cloudwatch.get_metric_statistics(
             Namespace=namespace,
             MetricName=metric,
-            Dimensions=[{"Name": key, "Value": value} for key, value in metrics.dimensions(name, variant).items()],
+            Dimensions=metrics.for_api(metrics.dimensions(name, variant)),
             StartTime=now - timedelta(days=days),
             EndTime=now,
             Period=3600,

@@ -16,7 +16,7 @@ from infra.aws.mode import Mode
 from infra.monitoring.drift import drift
 from infra.release import alarms
 from infra.release.alarms import AlarmState
-from infra.release.autoscaling import SAGEMAKER
+from infra.release.autoscaling import registered_limits
 from infra.release.live import EndpointReader
 from infra.release.observer import ReleaseObserver
 from infra.release.status import ReleaseStatus
@@ -116,8 +116,8 @@ class OverviewReader:
             way_out = f"endpoint {name} does not exist; `pulumi up` creates it"
             return Overview(name, settings.mode, None, (), Traffic(None, None, None), (), [way_out])
         with aws_calls(f"endpoint {name}"):
-            endpoint = self._reader.endpoint(name)
-            config = (endpoint and self._reader.configuration(endpoint.config_name)) or {"ProductionVariants": []}
+            live = release.fleets[0].configuration
+            config = self._reader.configuration(live) or {"ProductionVariants": []}
             models = self._models(name, config)
         watched = [
             names.alarm(names.variant_resource(name, variant), purpose)
@@ -138,12 +138,7 @@ class OverviewReader:
 
     def _models(self, name: str, config: Mapping[str, Any]) -> list[ServedModel]:
         variants = config["ProductionVariants"]
-        ids = [f"endpoint/{name}/variant/{variant['VariantName']}" for variant in variants]
-        targets = self._autoscaling.describe_scalable_targets(ServiceNamespace=SAGEMAKER, ResourceIds=ids)
-        limits = {
-            target["ResourceId"].split("/")[-1]: (target["MinCapacity"], target["MaxCapacity"])
-            for target in targets["ScalableTargets"]
-        }
+        limits = registered_limits(self._autoscaling, name, [variant["VariantName"] for variant in variants])
         return [self._model(variant, limits.get(variant["VariantName"])) for variant in variants]
 
     def _model(self, variant: Mapping[str, Any], limits: tuple[int, int] | None) -> ServedModel:
@@ -202,7 +197,7 @@ def _metric_stat(metric: Metric, dimensions: Mapping[str, str]) -> dict[str, Any
         "Metric": {
             "Namespace": metric.namespace,
             "MetricName": metric.name,
-            "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
+            "Dimensions": metrics.for_api(dimensions),
         },
         "Period": PERIOD_SECONDS,
         "Stat": metric.statistic,

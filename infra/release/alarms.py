@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from infra.aws.errors import aws_calls
-from infra.aws.metrics import PERIOD_SECONDS, REQUESTS, STOP_RELEASE, Metric, dimensions
+from infra.aws.metrics import PERIOD_SECONDS, REQUESTS, STOP_RELEASE, Metric, dimensions, for_api
 from infra.aws.mode import Mode
 
 METRIC_LAG_SECONDS = 60
@@ -158,7 +158,7 @@ def _sum(
     answer = cloudwatch.get_metric_statistics(
         Namespace=metric.namespace,
         MetricName=metric.name,
-        Dimensions=[{"Name": name, "Value": value} for name, value in of_fleet.items()],
+        Dimensions=for_api(of_fleet),
         StartTime=datetime.fromtimestamp(since - since % PERIOD_SECONDS, UTC),
         EndTime=datetime.fromtimestamp(until - until % PERIOD_SECONDS + PERIOD_SECONDS, UTC),
         Period=PERIOD_SECONDS,
@@ -172,7 +172,7 @@ def latest(cloudwatch: Any, endpoint: str, metric: Metric, now: float) -> float 
     answer = cloudwatch.get_metric_statistics(
         Namespace=metric.namespace,
         MetricName=metric.name,
-        Dimensions=[{"Name": name, "Value": value} for name, value in dimensions(endpoint).items()],
+        Dimensions=for_api(dimensions(endpoint)),
         StartTime=datetime.fromtimestamp(now - _DATAPOINT_PERIODS * PERIOD_SECONDS, UTC),
         EndTime=datetime.fromtimestamp(now + PERIOD_SECONDS, UTC),
         Period=PERIOD_SECONDS,

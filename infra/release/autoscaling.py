@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -178,6 +178,22 @@ def _backlog_alarm(resource_id: str) -> str:
 def scalable_dimension(is_serverless: bool) -> str:
     """What autoscaling changes of a variant."""
     return PROVISIONED_CONCURRENCY if is_serverless else INSTANCES
+
+
+def registered_limits(autoscaling: Any, endpoint: str, variants: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """The smallest and the largest capacity of the variants that are scalable targets.
+
+    Args:
+        autoscaling: boto3's `application-autoscaling` client.
+    """
+    prefix = _variants(endpoint)
+    answer = autoscaling.describe_scalable_targets(
+        ServiceNamespace=SAGEMAKER, ResourceIds=[f"{prefix}{variant}" for variant in variants]
+    )
+    return {
+        target["ResourceId"].removeprefix(prefix): (target["MinCapacity"], target["MaxCapacity"])
+        for target in answer["ScalableTargets"]
+    }
 
 
 def refused_under_autoscaling(live: Mapping[str, Any], requested: Mapping[str, Any]) -> bool:

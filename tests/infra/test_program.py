@@ -189,7 +189,9 @@ def test_an_invalid_stack_registers_nothing(key: str, value: object) -> None:
 
 def test_a_stack_over_its_cost_limit_registers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("infra.cost.price_file.read", lambda *_: PriceList.of_answers(PRODUCTS))
-    monkeypatch.setattr("infra.components.cost.deployed_items", lambda _: [])
+    monkeypatch.setattr(
+        "infra.components.cost.deployed_items", lambda settings: ((name, []) for name in settings.endpoints)
+    )
     assert changed("dev", cost={"monthlyLimit": 190}).resources
     with pytest.raises(pulumi.RunError, match=r"cost\.monthlyLimit") as refused:
         changed("dev", cost={"monthlyLimit": 180})

@@ -74,7 +74,7 @@ def test_an_instance_processes_as_many_requests_at_a_time_as_configured(scripted
     value is set as 1, then only 1 request is sent to the container at a time"."""
     name = endpoint(scripted_host, {"ANSWER": "#", "SECONDS": "0.2"}, concurrency=2, count=2)
     answers = [int(read(scripted_host, output)) for output in outputs(scripted_host, name, 8)]
-    assert max(answers) == 4  # of two instances, which one server stands for
+    assert max(answers) == 4  # two each of two instances; one Triton serves both
 
 
 def test_a_request_expires_in_the_queue(scripted_host: Host) -> None:

@@ -114,7 +114,7 @@ def test_an_endpoint_that_does_not_exist_is_a_failure(account: Account, capsys: 
 def test_watching_prints_each_change_until_it_is_interrupted(
     account: Account, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    account.sagemaker.states = [ROLLING_OUT, ROLLING_OUT, ROLLING_OUT, ROLLING_OUT, OLD]
+    account.sagemaker.states = [ROLLING_OUT, ROLLING_OUT, OLD]
     sleeps = iter(range(3))
 
     def sleep(_seconds: float) -> None:
