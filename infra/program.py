@@ -98,9 +98,8 @@ def _announce(stack: Stack) -> None:
     windows = [setting.window for setting in settings.freeze_windows]
     if frozen := freeze.warning(windows, datetime.now(UTC), freeze.override(os.environ)):
         pulumi.log.warn(frozen)
-    for name, endpoint in settings.endpoints.items():
-        if endpoint.mode is not Mode.BATCH:
-            pulumi.log.info(f"{name}: {release_summary(endpoint)}")
+    for name in settings.served_endpoints:
+        pulumi.log.info(f"{name}: {release_summary(settings.endpoints[name])}")
     announce_cost(settings)
     for name in settings.adopt.endpoints:
         pulumi.log.info(
@@ -118,11 +117,7 @@ def _guard(
         repository=names.repository(context.stack, context.production, settings.image.repository)
         if settings.image.mirror
         else "",
-        endpoints={
-            name: endpoint.scaled_variants
-            for name, endpoint in settings.endpoints.items()
-            if endpoint.mode is not Mode.BATCH
-        },
+        endpoints={name: settings.endpoints[name].scaled_variants for name in settings.served_endpoints},
         mode_of={name: endpoint.mode for name, endpoint in settings.endpoints.items()},
         opts=pulumi.ResourceOptions(protect=context.production, depends_on=after),
     )

@@ -173,9 +173,8 @@ def _loads(session: AwsSession, settings: Settings, prices: PriceList, days: int
     }
     cloudwatch, now = session.client("cloudwatch"), datetime.now(UTC)
     return {
-        name: load.load(cloudwatch, name, endpoint, vcpus, now, days)
-        for name, endpoint in settings.endpoints.items()
-        if endpoint.mode is not Mode.BATCH
+        name: load.load(cloudwatch, name, settings.endpoints[name], vcpus, now, days)
+        for name in settings.served_endpoints
     }
 
 

@@ -7,7 +7,7 @@ settings complete what SageMaker returns.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,17 +45,7 @@ class ReleaseTarget:
     """Those of the stack's resources, with the owner tag."""
 
     def observer(self) -> ReleaseObserver:
-        settings = self.settings
-        return ReleaseObserver(
-            self.session.client,
-            self.name,
-            bucket=self.bucket,
-            siblings=self.others,
-            existing_alarms=settings.alarms.existing if settings else [],
-            planned=settings.release.policy if settings else None,
-            provisioning=settings.provisioning if settings else None,
-            note=_warn,
-        )
+        return observer(self.session, self.name, self.settings, self.bucket, self.others)
 
     def require_owned(self) -> None:
         """
@@ -87,6 +77,22 @@ class ReleaseTarget:
     @property
     def _listed(self) -> str:
         return f" Endpoints in the stack file: {', '.join(self.others)}." if self.others else ""
+
+
+def observer(
+    session: AwsSession, name: str, settings: EndpointSettings | None, bucket: str | None, siblings: Sequence[str]
+) -> ReleaseObserver:
+    """Reads the status of an endpoint, and warns on stderr of what it cannot read."""
+    return ReleaseObserver(
+        session.client,
+        name,
+        bucket=bucket,
+        siblings=siblings,
+        existing_alarms=settings.alarms.existing if settings else [],
+        planned=settings.release.policy if settings else None,
+        provisioning=settings.provisioning if settings else None,
+        note=_warn,
+    )
 
 
 def find(stack: str, endpoint: str | None, directory: Path, transforms: bool = False) -> ReleaseTarget:

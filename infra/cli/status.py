@@ -13,17 +13,15 @@ from typing import Annotated, Any
 import typer
 from rich.live import Live
 
-from infra.aws.mode import Mode
-from infra.aws.session import AwsSession
 from infra.cli.options import Directory, Json, Stack
 from infra.cli.project import StackFileError
+from infra.cli.release_target import observer
 from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile
 from infra.cli.status_view import overview_view
 from infra.cli.terminal import console
 from infra.errors import INTERRUPTED
 from infra.monitoring.overview import Overview, OverviewReader
-from infra.release.observer import ReleaseObserver
 from infra.settings.stack import Settings
 
 WATCH_SECONDS = 10
@@ -54,11 +52,20 @@ def status(
     serving = _serving(settings, endpoint)
     session = aws_session(file)
     reader = OverviewReader(session)
-    observers = {name: _observer(session, settings, name) for name in serving}
+    observers = {
+        name: observer(
+            session,
+            name,
+            settings.endpoints[name],
+            settings.bucket.name,
+            [other for other in settings.endpoints if other != name],
+        )
+        for name in serving
+    }
 
     def read() -> list[Overview]:
         now = time.time()
-        return [reader.read(name, settings.endpoints[name], observer, now) for name, observer in observers.items()]
+        return [reader.read(name, settings.endpoints[name], one, now) for name, one in observers.items()]
 
     if watch and not as_json:
         _watch(read)
@@ -77,26 +84,12 @@ def worst(overviews: Sequence[Overview]) -> int:
 
 
 def _serving(settings: Settings, endpoint: str | None) -> list[str]:
-    serving = [name for name, one in settings.endpoints.items() if one.mode is not Mode.BATCH]
+    serving = settings.served_endpoints
     if not serving:
         raise StackFileError("the stack has models for batch transform only. Run `python -m infra batch status`.")
     if endpoint is not None and endpoint not in serving:
         raise StackFileError(f"{endpoint} is not an endpoint of this stack. Its endpoints: {', '.join(serving)}.")
     return [endpoint] if endpoint else serving
-
-
-def _observer(session: AwsSession, settings: Settings, name: str) -> ReleaseObserver:
-    endpoint = settings.endpoints[name]
-    return ReleaseObserver(
-        session.client,
-        name,
-        bucket=settings.bucket.name,
-        siblings=[other for other in settings.endpoints if other != name],
-        existing_alarms=endpoint.alarms.existing,
-        planned=endpoint.release.policy,
-        provisioning=endpoint.provisioning,
-        note=lambda line: print(line, file=sys.stderr),
-    )
 
 
 def _watch(read: Any) -> None:

@@ -65,11 +65,7 @@ def fetch(client: Any, region: str, report: Callable[[str], None]) -> Iterator[M
         PriceFileError: a service has no product in the region.
     """
     for service, beginnings in PRICED.items():
-        pages = client.get_paginator("get_products").paginate(
-            ServiceCode=service, Filters=[{"Type": "TERM_MATCH", "Field": "regionCode", "Value": region}]
-        )
-        with aws_calls(f"price list of {service}"):
-            products = [product for page in pages for product in map(json.loads, page["PriceList"])]
+        products = _products(client, service, region, service)
         priced = [product for product in products if _is_priced(product, beginnings)]
         if not priced:
             raise PriceFileError(f"the price list of {service} has no product for {region} that a stack may use.")
@@ -85,14 +81,18 @@ def fetch_needed(client: Any, region: str, needed: Iterable[UsageType]) -> Price
     """
     products: list[Mapping[str, Any]] = []
     for usage in sorted(set(needed), key=str):
-        filters = [
-            {"Type": "TERM_MATCH", "Field": "regionCode", "Value": region},
-            {"Type": "CONTAINS", "Field": "usagetype", "Value": usage.name},
-        ]
-        with aws_calls(f"price list of {usage}"):
-            pages = client.get_paginator("get_products").paginate(ServiceCode=usage.service, Filters=filters)
-            products += [json.loads(product) for page in pages for product in page["PriceList"]]
+        of_type = {"Type": "CONTAINS", "Field": "usagetype", "Value": usage.name}
+        products += _products(client, usage.service, region, str(usage), of_type)
     return PriceList.of_answers(products)
+
+
+def _products(
+    client: Any, service: str, region: str, what: str, *filters: Mapping[str, str]
+) -> list[Mapping[str, Any]]:
+    in_region = {"Type": "TERM_MATCH", "Field": "regionCode", "Value": region}
+    with aws_calls(f"price list of {what}"):
+        pages = client.get_paginator("get_products").paginate(ServiceCode=service, Filters=[in_region, *filters])
+        return [json.loads(product) for page in pages for product in page["PriceList"]]
 
 
 def write(file: Path, products: Iterator[Mapping[str, Any]]) -> None:
