@@ -47,9 +47,9 @@ def _announce_changes(settings: Settings, prices: PriceList) -> None:
         pulumi.log.info(f"cost: the change is not known: {error}")
 
 
-def deployed_items(settings: Settings) -> Iterator[tuple[str, list[Item]]]:
+def deployed_items(settings: Settings) -> Iterator[tuple[str, list[Item] | None]]:
     """What the fleet of each endpoint is billed for as it is deployed."""
     session = AwsSession(stack_config())
     clients = session.client("sagemaker"), session.client("application-autoscaling")
-    for name in settings.endpoints:
+    for name in settings.served_endpoints:
         yield name, live.deployed_items(*clients, name)

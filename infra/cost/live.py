@@ -29,8 +29,8 @@ class Change:
     keys: tuple[str, ...]
 
 
-def deployed_items(sagemaker: Any, autoscaling: Any, name: str) -> list[Item]:
-    """The instances, volumes and provisioned concurrency of a deployed endpoint; none if it does not exist.
+def deployed_items(sagemaker: Any, autoscaling: Any, name: str) -> list[Item] | None:
+    """The instances, volumes and provisioned concurrency of a deployed endpoint; None if it does not exist.
 
     Args:
         sagemaker, autoscaling: boto3's `sagemaker` and `application-autoscaling` clients.
@@ -44,7 +44,7 @@ def deployed_items(sagemaker: Any, autoscaling: Any, name: str) -> list[Item]:
         endpoint = reader.endpoint(name)
         config = reader.configuration(endpoint.config_name) if endpoint else None
         if config is None:
-            return []
+            return None
         variants = config["ProductionVariants"]
         limits = registered_limits(autoscaling, name, [variant["VariantName"] for variant in variants])
     return [item for variant in variants for item in _items(name, config, variant, limits.get(variant["VariantName"]))]
@@ -68,14 +68,21 @@ def _items(
     yield from (replace(item, variant=variant["VariantName"]) for item in items)
 
 
-def change(endpoint: str, before: Iterable[Item], after: Iterable[Item], prices: PriceList, region: str) -> Change:
+def change(
+    endpoint: str, before: Iterable[Item] | None, after: Iterable[Item], prices: PriceList, region: str
+) -> Change:
     """How the price of an endpoint's fleet changes.
+
+    Args:
+        before: None for an endpoint that does not exist.
 
     Raises:
         NoPrice: a part of one of the fleets has no price.
     """
-    old, new = ([PricedItem(item, prices.price(item.usage, region)) for item in items] for items in (before, after))
-    return Change(endpoint, _sum(old), _sum(new), tuple(_causes(old, new)))
+    fleets = (before or (), after)
+    old, new = ([PricedItem(item, prices.price(item.usage, region)) for item in items] for items in fleets)
+    causes = _causes(old, new) if before is not None else ("new endpoint",) if new else ()
+    return Change(endpoint, _sum(old), _sum(new), tuple(causes))
 
 
 def _sum(items: Iterable[PricedItem]) -> Sizes:
@@ -85,9 +92,6 @@ def _sum(items: Iterable[PricedItem]) -> Sizes:
 def _causes(before: Iterable[PricedItem], after: Iterable[PricedItem]) -> Iterator[str]:
     """The keys of parts that were added, removed or changed. Another usage type is another instance type or memory."""
     old, new = ({priced.item.part: priced.item for priced in items} for items in (before, after))
-    if not old:
-        yield "new endpoint"
-        return
     for part in dict.fromkeys([*old, *new]):
         was, becomes = old.get(part), new.get(part)
         if was and becomes and was.usage != becomes.usage:

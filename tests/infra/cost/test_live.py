@@ -94,6 +94,19 @@ def test_the_setting_that_causes_a_change_is_named(aws: Aws, endpoint: dict[str,
     assert compared(aws, **endpoint).keys == keys
 
 
+@pytest.mark.parametrize("exists", [False, True])
+def test_an_endpoint_without_a_fleet_has_no_change(exists: bool) -> None:
+    on_demand = {"VariantName": "AllTraffic", "ServerlessConfig": {"MemorySizeInMB": 4096, "MaxConcurrency": 10}}
+    aws = Aws(on_demand) if exists else Aws()
+    assert compared(aws, serverless={"memoryMb": 4096, "maxConcurrency": 10}).keys == ()
+
+
+def test_provisioned_concurrency_of_an_existing_endpoint_is_the_cause() -> None:
+    on_demand = {"VariantName": "AllTraffic", "ServerlessConfig": {"MemorySizeInMB": 4096, "MaxConcurrency": 10}}
+    warm = {"memoryMb": 4096, "maxConcurrency": 10, "provisionedConcurrency": 2}
+    assert compared(Aws(on_demand), serverless=warm).keys == ("serverless.provisionedConcurrency",)
+
+
 def test_an_asynchronous_fleet_is_compared_by_its_own_price() -> None:
     fleet = {**FLEET, "InstanceType": "ml.c5.xlarge", "InitialInstanceCount": 1}
     same = compared(Aws(fleet, AsyncInferenceConfig={"OutputConfig": {}}), instanceType="ml.c5.xlarge", asynchronous={})
