@@ -1,4 +1,5 @@
-"""GPUs and memory of hosting instance types (EC2 API `DescribeInstanceTypes`: `GpuInfo`, `MemoryInfo`)."""
+"""vCPUs, GPUs and memory of hosting instance types (EC2 API `DescribeInstanceTypes`: `VCpuInfo`, `GpuInfo`,
+`MemoryInfo`)."""
 
 from __future__ import annotations
 
@@ -69,6 +70,14 @@ def gpus(instance_type: str) -> int:
         return 0
     _, family, size = instance_type.split(".")
     return _GPUS[family].get(size, 1) if family in _GPUS else int(re.match(r"[gp]\d", family) is not None)
+
+
+def vcpus(instance_type: str) -> int:
+    """The number of vCPUs: 4 per `xlarge` in every family."""
+    _, family, size = instance_type.split(".")
+    if number := re.fullmatch(r"(\d*)xlarge", size):
+        return 36 if (family, size) == ("c4", "8xlarge") else 4 * int(number[1] or 1)
+    return 1 if size == "medium" and family != "t2" else 2
 
 
 def memory_gib(instance_type: str) -> float | None:

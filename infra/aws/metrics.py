@@ -3,7 +3,8 @@
 Sources: SageMaker guide, "Amazon SageMaker AI metrics in Amazon CloudWatch" (real time), "Monitor an asynchronous
 endpoint" and "Alarms and logs for tracking metrics from serverless endpoints"; the last two lists are exhaustive: "any
 metric not listed below is not published". So asynchronous endpoints publish neither `Invocations` nor
-`InvocationModelErrors`, and serverless ones publish no `InvocationModelErrors`.
+`InvocationModelErrors`, and serverless ones publish no `InvocationModelErrors`. The list of asynchronous endpoints is
+that of the namespace AWS/SageMaker; their instances have metrics too ("Troubleshooting" of asynchronous inference).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from infra import names
+from infra.aws import hardware
 from infra.aws.mode import Mode
 
 T = TypeVar("T")
@@ -20,7 +22,7 @@ T = TypeVar("T")
 PERIOD_SECONDS = 60
 """SageMaker publishes the metrics of an endpoint once a minute."""
 
-Unit = Literal["Count", "Microseconds", "Seconds", "Fraction"]
+Unit = Literal["Count", "Microseconds", "Seconds", "Fraction", "Percent"]
 
 Scope = Literal["endpoint", "variant", "fleet"]
 """The dimensions that a metric is published with: `EndpointName`; `VariantName` too; or, of the fleet of a release,
@@ -51,6 +53,7 @@ class Metric:
     Attributes:
         statistic: as CloudWatch's `Statistic` or `ExtendedStatistic`.
         modes: the modes that publish it.
+        sum_over: the devices of an instance whose percentages are added: on 4 vCPUs the maximum is 400.
     """
 
     name: str
@@ -59,6 +62,15 @@ class Metric:
     modes: frozenset[Mode]
     scope: Scope = "fleet"
     namespace: str = "AWS/SageMaker"
+    sum_over: Literal["vCPU", "GPU"] | None = None
+
+    def divisor(self, instance_type: str) -> int:
+        """What the value is divided by for a percentage of the whole instance; 0 if the type has no such device.
+        `CPUUtilizationNormalized` and its like are published only for inference components (SageMaker guide, metrics of
+        endpoints)."""
+        if self.sum_over is None:
+            return 1
+        return hardware.gpus(instance_type) if self.sum_over == "GPU" else hardware.vcpus(instance_type)
 
 
 @dataclass(frozen=True)
@@ -135,6 +147,30 @@ publishes no count of them."""
 
 MODEL_SETUP_TIME = Metric("ModelSetupTime", "p99", "Microseconds", _SERVERLESS)
 """The time of a cold start: until new compute resources of a serverless endpoint are launched."""
+
+CPU_UTILIZATION = Metric("CPUUtilization", "Average", "Percent", _INSTANCES, "variant", names.LOG_GROUPS, "vCPU")
+"""How busy the vCPUs of an instance are, as the sum of their percentages."""
+
+GPU_UTILIZATION = Metric("GPUUtilization", "Average", "Percent", _INSTANCES, "variant", names.LOG_GROUPS, "GPU")
+"""How busy the GPUs of an instance are, as the sum of their percentages."""
+
+GPU_MEMORY_UTILIZATION = Metric(
+    "GPUMemoryUtilization", "Maximum", "Percent", _INSTANCES, "variant", names.LOG_GROUPS, "GPU"
+)
+"""How full the memory of the GPUs of an instance is, as the sum of their percentages."""
+
+MEMORY_UTILIZATION = Metric("MemoryUtilization", "Maximum", "Percent", _ENDPOINTS, "variant", names.LOG_GROUPS)
+"""How full the memory of an instance, or of a serverless container, is."""
+
+DISK_UTILIZATION = Metric("DiskUtilization", "Maximum", "Percent", _INSTANCES, "variant", names.LOG_GROUPS)
+"""How full the disk of an instance is. SageMaker stops data capture when it is nearly full."""
+
+INSTANCES = Metric("CPUUtilization", "SampleCount", "Count", _INSTANCES, "variant", names.LOG_GROUPS)
+"""The number of instances: each publishes CPUUtilization once a minute ("The count should be equal to the number of
+active instances", SageMaker guide, "Troubleshooting" of asynchronous inference)."""
+
+HOST = (CPU_UTILIZATION, GPU_UTILIZATION, GPU_MEMORY_UTILIZATION, MEMORY_UTILIZATION, DISK_UTILIZATION)
+"""The utilization of instances and containers. Only `EndpointName` and `VariantName` are documented as dimensions."""
 
 IN_MICROSECONDS = tuple(metric.name for metric in (MODEL_LATENCY, OVERHEAD_LATENCY, MODEL_SETUP_TIME))
 """Names of the metrics that people read in milliseconds."""

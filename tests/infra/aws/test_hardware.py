@@ -1,4 +1,4 @@
-"""GPUs and memory of instance types, compared with EC2's own list as moto ships it."""
+"""vCPUs, GPUs and memory of instance types, compared with EC2's own list as moto ships it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def ec2() -> dict[str, Any]:
     return described
 
 
-def test_gpus_and_memory_are_ec2s(ec2: dict[str, Any]) -> None:
+def test_vcpus_gpus_and_memory_are_ec2s(ec2: dict[str, Any]) -> None:
     missing = set()
     for name in hosting_instance_types():
         described = ec2.get(name.removeprefix("ml."))
@@ -34,6 +34,7 @@ def test_gpus_and_memory_are_ec2s(ec2: dict[str, Any]) -> None:
         gpus = sum(gpu["Count"] for gpu in described.get("GpuInfo", {}).get("Gpus", []))
         memory = described["MemoryInfo"]["SizeInMiB"] / 1024
         assert (name, hardware.gpus(name), hardware.memory_gib(name)) == (name, gpus, memory)
+        assert (name, hardware.vcpus(name)) == (name, described["VCpuInfo"]["DefaultVCpus"])
     assert {name for name in missing if not name.startswith(("ml.p2.", "ml.p3."))} == NOT_IN_EC2
 
 

@@ -6,7 +6,22 @@ from itertools import chain
 
 import pytest
 
-from infra.aws.metrics import PROCESSED, REQUESTS, WATCHED, Metric, Rate, dimensions, purposes, rolls_back
+from infra.aws.metrics import (
+    CPU_UTILIZATION,
+    DISK_UTILIZATION,
+    GPU_MEMORY_UTILIZATION,
+    GPU_UTILIZATION,
+    HOST,
+    MEMORY_UTILIZATION,
+    PROCESSED,
+    REQUESTS,
+    WATCHED,
+    Metric,
+    Rate,
+    dimensions,
+    purposes,
+    rolls_back,
+)
 from infra.aws.mode import Mode
 
 
@@ -41,3 +56,22 @@ def test_only_fleets_of_instances_are_rolled_back() -> None:
         Mode.REAL_TIME,
         Mode.ASYNCHRONOUS,
     }
+
+
+@pytest.mark.parametrize(
+    ("metric", "instance_type", "divisor"),
+    [
+        (CPU_UTILIZATION, "ml.g5.12xlarge", 48),
+        (GPU_UTILIZATION, "ml.g5.12xlarge", 4),
+        (GPU_MEMORY_UTILIZATION, "ml.g5.xlarge", 1),
+        (GPU_UTILIZATION, "ml.c5.xlarge", 0),
+        (MEMORY_UTILIZATION, "ml.g5.12xlarge", 1),
+        (DISK_UTILIZATION, "ml.c5.xlarge", 1),
+    ],
+)
+def test_utilization_of_cores_and_gpus_is_a_sum_over_them(metric: Metric, instance_type: str, divisor: int) -> None:
+    assert metric.divisor(instance_type) == divisor
+
+
+def test_only_the_memory_of_serverless_containers_is_published() -> None:
+    assert [metric.name for metric in HOST if Mode.SERVERLESS in metric.modes] == ["MemoryUtilization"]
