@@ -120,7 +120,7 @@ def _read(variant: Variant, root: Path, key: Location, image: str | None) -> tup
     """The model of a variant, unless there are errors; and its problems. An artifact in the bucket is not read."""
     default = variant.model.default_model_name
     if isinstance(variant.model, ModelArtifactSettings):
-        target = ArtifactTarget(default, variant.target_instance_type, variant.readable_environment, image)
+        target = ArtifactTarget(default, variant.hardware, variant.readable_environment, image)
         return Model(variant.model.artifact, default, check_for=target if variant.model.check_artifact else None), []
     path = variant.model.path
     try:
@@ -133,7 +133,7 @@ def _read(variant: Variant, root: Path, key: Location, image: str | None) -> tup
     problems = check_repository(
         repository.listing,
         default,
-        instance_type=variant.target_instance_type,
+        hardware=variant.hardware,
         environment=variant.readable_environment,
         image=image,
     )

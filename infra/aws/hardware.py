@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 _GPUS: Mapping[str, Mapping[str, int]] = {
     "g4dn": {"12xlarge": 4},
@@ -55,20 +56,26 @@ _GIB: Mapping[str, float] = {
 }
 
 
-_SERVERLESS = re.compile(r"a serverless container of (\d+) MB")
+@dataclass(frozen=True)
+class ServerlessContainer:
+    """A container without an instance."""
+
+    memory_mb: int
+
+    def __str__(self) -> str:
+        return f"a serverless container of {self.memory_mb} MB"
 
 
-def serverless(memory_mb: int) -> str:
-    """A container without an instance, in place of an instance type."""
-    return f"a serverless container of {memory_mb} MB"
+Hardware = str | ServerlessContainer
+"""What a container runs on: an instance of a type, or none."""
 
 
-def gpus(instance_type: str) -> int:
+def gpus(hardware: Hardware) -> int:
     """The number of NVIDIA GPUs. Serverless containers have none (SageMaker guide, Serverless Inference, Feature
     exclusions)."""
-    if _SERVERLESS.fullmatch(instance_type):
+    if isinstance(hardware, ServerlessContainer):
         return 0
-    _, family, size = instance_type.split(".")
+    _, family, size = hardware.split(".")
     return _GPUS[family].get(size, 1) if family in _GPUS else int(re.match(r"[gp]\d", family) is not None)
 
 
@@ -80,11 +87,11 @@ def vcpus(instance_type: str) -> int:
     return 1 if size == "medium" and family != "t2" else 2
 
 
-def memory_gib(instance_type: str) -> float | None:
+def memory_gib(hardware: Hardware) -> float | None:
     """The memory in GiB; None if it is not known."""
-    if container := _SERVERLESS.fullmatch(instance_type):
-        return int(container[1]) / 1024
-    _, family, size = instance_type.split(".")
+    if isinstance(hardware, ServerlessContainer):
+        return hardware.memory_mb / 1024
+    _, family, size = hardware.split(".")
     exact = _GIB.get(f"{family}.{size}")
     per_xlarge = _GIB_PER_XLARGE_OF.get(family) or _GIB_PER_XLARGE.get(family[0])
     xlarges = {"medium": 0.25, "large": 0.5, "xlarge": 1.0}.get(size)

@@ -92,7 +92,7 @@ def _problems(source: str, target: ArtifactTarget) -> Sequence[Problem]:
     return check_repository(
         repository.listing,
         target.default_model or repository.only_model,
-        instance_type=target.instance_type,
+        hardware=target.hardware,
         environment=target.environment,
         image=target.image,
     )

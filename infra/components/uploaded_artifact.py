@@ -91,7 +91,7 @@ def _identity(version: str, source: S3Object, target: ArtifactTarget) -> str:
     """What the outcome depends on. Of the environment only what configures Triton: the rest may hold secrets."""
     rules = b"".join(file.read_bytes() for file in sorted(Path(triton.__file__).parent.glob("*.py")))
     options = {name: value for name, value in (target.environment or {}).items() if name.startswith("SAGEMAKER_")}
-    identity = version, source.etag, target.default_model, target.instance_type, target.image, sorted(options.items())
+    identity = version, source.etag, target.default_model, target.hardware, target.image, sorted(options.items())
     return hashlib.sha256(rules + repr(identity).encode()).hexdigest()
 
 

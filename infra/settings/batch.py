@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator
 
 from infra.aws import instance_types
+from infra.aws.hardware import Hardware
 from infra.diagnostics.problem import Problem
 from infra.settings.environment import ONE_MODE, InstanceContainer, VariableName
 from infra.settings.kms import KmsKeyArn, key_of_answers
@@ -193,5 +194,5 @@ class BatchVariant(InstanceContainer):
     )
 
     @property
-    def target_instance_type(self) -> str:
+    def hardware(self) -> Hardware:
         return self.batch.instance_type

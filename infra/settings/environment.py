@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 
+from infra.aws.hardware import Hardware
 from infra.diagnostics.suggest import nearest
 from infra.settings.model import ModelSettings
 from infra.settings.section import Broken, Section, rule, setting, violation, warning
@@ -125,8 +126,8 @@ class ContainerSettings(Section):
     )
 
     @property
-    def target_instance_type(self) -> str:
-        """The instance type that the container runs on, or what it runs on instead (`hardware.serverless`)."""
+    def hardware(self) -> Hardware:
+        """What the container runs on."""
         raise NotImplementedError
 
     @property

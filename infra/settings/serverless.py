@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from infra.aws import hardware
+from infra.aws.hardware import Hardware, ServerlessContainer
 from infra.diagnostics.problem import Problem
 from infra.release.estimate import SERVERLESS_START_SECONDS, Duration
 from infra.settings.environment import ONE_MODE, ContainerSettings
@@ -182,8 +182,8 @@ class ServerlessVariant(ContainerSettings):
         return self.serverless.autoscaling
 
     @property
-    def target_instance_type(self) -> str:
-        return hardware.serverless(self.serverless.memory_mb)
+    def hardware(self) -> Hardware:
+        return ServerlessContainer(self.serverless.memory_mb)
 
     @property
     def provisioned_concurrency(self) -> int | None:

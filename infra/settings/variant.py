@@ -9,6 +9,7 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from infra.aws import gpus, instance_types
+from infra.aws.hardware import Hardware
 from infra.release import estimate
 from infra.release.estimate import Duration
 from infra.settings.autoscaling import AutoscalingSettings
@@ -131,7 +132,7 @@ class InstanceVariant(InstanceContainer):
     )
 
     @property
-    def target_instance_type(self) -> str:
+    def hardware(self) -> Hardware:
         return self.instance_type
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
+from infra.aws.hardware import Hardware
 from infra.diagnostics.problem import Problem
 from infra.triton.archive import UNREAD, ArchiveError, Source, identify, problem, read
 from infra.triton.check import check_repository
@@ -18,7 +19,7 @@ class ArtifactTarget:
     """What an artifact is deployed on; see `check_repository`."""
 
     default_model: str | None = None
-    instance_type: str | None = None
+    hardware: Hardware | None = None
     environment: Mapping[str, str] | None = None
     image: str | None = None
 
@@ -46,7 +47,7 @@ def check_artifact(source: Source, target: ArtifactTarget, progress: Progress | 
     models = check_repository(
         Listing.of(contents.directories, contents.sizes, contents.read),
         target.default_model,
-        instance_type=target.instance_type,
+        hardware=target.hardware,
         environment=target.environment,
         image=target.image,
     )

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 
+from infra.aws.hardware import Hardware
 from infra.diagnostics.problem import Problem
 from infra.triton import (
     config_rules,
@@ -55,7 +56,7 @@ def check_repository(
     listing: Listing,
     default_model: str | None,
     *,
-    instance_type: str | None = None,
+    hardware: Hardware | None = None,
     environment: Mapping[str, str] | None = None,
     image: str | None = None,
 ) -> list[Problem]:
@@ -64,12 +65,12 @@ def check_repository(
     Args:
         listing: the repository on disk or in an archive.
         default_model: the model that answers; without it `serve` loads the only top directory.
-        instance_type: such as `ml.g5.xlarge`, or `hardware.serverless`; None if it is not known.
+        hardware: such as `ml.g5.xlarge`; None if it is not known.
         environment: the container's environment variables.
         image: the tag of the image, such as `24.09-py3`; None if it is not known.
     """
     models = {name: Model.read(listing, name) for name in listing.model_names}
-    deployment = Deployment(listing, models, default_model, environment, instance_type, image)
+    deployment = Deployment(listing, models, default_model, environment, hardware, image)
     problems: set[Problem] = set()
     for rule, repository_check in REPOSITORY_RULES.items():
         findings = islice(repository_check(deployment), MAX_OF_A_RULE)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from infra.aws import hardware
+from infra.aws.hardware import Hardware, gpus
 from infra.image.triton_version import TritonVersion
 from infra.triton import serve_options
 from infra.triton.listing import Listing
@@ -25,7 +25,7 @@ class Deployment:
         models: by name.
         default_model: None lets `serve` load the only top directory.
         environment: of the container.
-        instance_type: such as `ml.g5.xlarge`, or `hardware.serverless`; None if not known.
+        hardware: such as `ml.g5.xlarge`; None if not known.
         image: the image's tag, such as `24.09-py3-cpu`; None if not known.
     """
 
@@ -33,7 +33,7 @@ class Deployment:
     models: Mapping[str, Model]
     default_model: str | None = None
     environment: Mapping[str, str] | None = None
-    instance_type: str | None = None
+    hardware: Hardware | None = None
     image: str | None = None
 
     @property
@@ -50,12 +50,12 @@ class Deployment:
         """The number of GPUs that Triton sees; None if not known."""
         if self.has_cpu_image:
             return 0
-        return None if self.instance_type is None else hardware.gpus(self.instance_type)
+        return None if self.hardware is None else gpus(self.hardware)
 
     @property
     def target(self) -> str:
         """The instance type or image, for messages about GPUs."""
-        return f"the image {self.image}" if self.has_cpu_image else str(self.instance_type)
+        return f"the image {self.image}" if self.has_cpu_image else str(self.hardware)
 
     @property
     def release(self) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from infra.aws import hardware
+from infra.aws.hardware import memory_gib
 from infra.triton.backends import TENSORRT_PLATFORM
 from infra.triton.config import messages
 from infra.triton.deployment import Deployment
@@ -70,7 +70,7 @@ def profile(model: Model, _: Deployment) -> Findings:
 @repository_rule("memory", "Use an instance type with more memory", "EC2: DescribeInstanceTypes", "warning")
 def memory(deployment: Deployment) -> Findings:
     """The loaded models' files should fit into the instance's memory."""
-    available = hardware.memory_gib(deployment.instance_type) if deployment.instance_type else None
+    available = memory_gib(deployment.hardware) if deployment.hardware else None
     if available is None:
         return
     size = 0
@@ -79,5 +79,5 @@ def memory(deployment: Deployment) -> Findings:
         folders = tuple(f"{version}/" for version in model.loaded_versions)
         size += sum(bytes_ for file, bytes_ in model.files.items() if file.startswith(folders))
     if size > available * GIB:
-        text = f"the files of the loaded models have {size / GIB:.1f} GiB, and {deployment.instance_type} has"
+        text = f"the files of the loaded models have {size / GIB:.1f} GiB, and {deployment.hardware} has"
         yield Finding(f"{text} {available:g} GiB of memory")

@@ -47,5 +47,5 @@ def test_unknown_memory_is_none() -> None:
 
 
 def test_a_serverless_container_has_its_memory_and_no_gpu() -> None:
-    container = hardware.serverless(3072)
+    container = hardware.ServerlessContainer(3072)
     assert (hardware.gpus(container), hardware.memory_gib(container)) == (0, 3)

@@ -77,7 +77,7 @@ def test_another_target_is_another_check(s3: Any, checks: list[int]) -> None:
     upload(s3, GOOD)
     require_valid(s3, INPUTS, TARGET)
     with pytest.raises(ArtifactRejected, match="default-model"):
-        require_valid(s3, INPUTS, ArtifactTarget("other", TARGET.instance_type, TARGET.environment, TARGET.image))
+        require_valid(s3, INPUTS, ArtifactTarget("other", TARGET.hardware, TARGET.environment, TARGET.image))
 
 
 def test_a_version_that_was_released_is_not_read(s3: Any, checks: list[int]) -> None:
@@ -124,7 +124,7 @@ def test_warnings_are_logged(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_value_of_the_environment_is_remembered_but_those_for_triton(s3: Any) -> None:
     source = S3Object(s3, "models", "a", 1, "etag")
-    without = ArtifactTarget(None, TARGET.instance_type, {"SAGEMAKER_TRITON_LOG_VERBOSE": "false"}, TARGET.image)
+    without = ArtifactTarget(None, TARGET.hardware, {"SAGEMAKER_TRITON_LOG_VERBOSE": "false"}, TARGET.image)
     assert uploaded_artifact._identity("1", source, TARGET) == uploaded_artifact._identity("1", source, without)
 
 

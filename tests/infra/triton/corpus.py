@@ -128,7 +128,7 @@ def _files(base: str, text: str) -> Files:
 def _target(text: str | None) -> dict[str, Any]:
     if text is None:
         return {}
-    return {"instance_type": text} if text.startswith("ml.") else {"image": text}
+    return {"hardware": text} if text.startswith("ml.") else {"image": text}
 
 
 def _configurations() -> Iterator[Case]:

@@ -86,7 +86,7 @@ def test_the_rules_are_those_of_a_repository_on_disk(tmp_path: Path, config: byt
 def test_the_target_counts(tmp_path: Path) -> None:
     plan = archive(member("iris/config.pbtxt", b'name: "iris" platform: "tensorrt_plan"'), member("iris/1/model.plan"))
     assert "error" not in {severity for _, severity in rules(tmp_path, plan)}
-    assert rules(tmp_path, plan, instance_type="ml.c5.xlarge")
+    assert rules(tmp_path, plan, hardware="ml.c5.xlarge")
 
 
 def test_reading_is_reported_to_its_end(tmp_path: Path) -> None:

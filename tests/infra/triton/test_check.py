@@ -183,7 +183,7 @@ def test_what_triton_serves_has_warnings_at_most(files: Files, rules: set[str]) 
 
 def test_a_model_that_is_not_loaded_has_warnings_at_most() -> None:
     files = python(PLAIN) | python(f"{PLAIN} instance_group {{ kind: KIND_GPU }}", "gpu")
-    cpu = {"instance_type": "ml.c5.xlarge"}
+    cpu = {"hardware": "ml.c5.xlarge"}
     assert {problem.rule: problem.severity for problem in check(files, **cpu)} == {
         "not-loaded": "warning",
         "gpu-absent": "warning",
@@ -241,7 +241,7 @@ def test_an_image_of_your_own_may_have_a_backend_of_any_name(image: str, expecte
 def test_files_larger_than_the_memory_are_a_warning() -> None:
     sizes = {"m/1/model.onnx": 9 * 2**30, "m/0/model.onnx": 9 * 2**30}
     large = Listing.of((), sizes, lambda path, size: b"")
-    rules = {name: [problem.rule for problem in check_repository(large, "m", instance_type=name)] for name in TYPES}
+    rules = {name: [problem.rule for problem in check_repository(large, "m", hardware=name)] for name in TYPES}
     assert rules == {"ml.c5.xlarge": ["memory"], "ml.c5.2xlarge": []}
 
 
