@@ -13,6 +13,7 @@ import re
 BUCKET = "models"
 IMAGE = "image"
 EXECUTION_ROLE = "execution-role"
+METRIC_STREAM = "datadog"
 HOME = "home"
 FIRST_GUARD, LAST_GUARD = "first", "last"
 
@@ -89,6 +90,21 @@ def execution_role(stack: str) -> str:
     return f"{EXECUTION_ROLE}-{of_stack(stack)}"
 
 
+def metric_stream(stack: str) -> str:
+    """The beginning of the name of the metric stream to Datadog, and of its delivery stream; Pulumi completes it."""
+    return f"{METRIC_STREAM}-{of_stack(stack)}"
+
+
+def metric_stream_role(stack: str) -> str:
+    """The beginning of the name of the role that CloudWatch assumes for the metric stream; Pulumi completes it."""
+    return f"metric-stream-{of_stack(stack)}"
+
+
+def delivery_role(stack: str) -> str:
+    """The beginning of the name of the role that Firehose assumes; Pulumi completes it."""
+    return f"firehose-{of_stack(stack)}"
+
+
 def repository(stack: str, production: bool, configured: str | None = None) -> str:
     """The ECR repository: the configured one, or one that stacks in the same account do not share."""
     return configured or (REPOSITORY if production else f"{REPOSITORY}-{of_stack(stack)}")
@@ -131,7 +147,13 @@ ASYNC = "async/"
 BATCH = "batch/"
 """Records for transform jobs and their answers, which expire."""
 
-RESERVED = (RELEASED, HISTORY, AUTOSCALING, ASYNC, BATCH)
+FAILED_METRICS = "datadog/"
+"""Metrics that could not be delivered to Datadog, which expire."""
+
+EXPIRING = (ASYNC, BATCH, FAILED_METRICS)
+"""Prefixes of what expires."""
+
+RESERVED = (RELEASED, HISTORY, AUTOSCALING, *EXPIRING)
 """Prefixes of what is not an uploaded artifact."""
 
 UPLOADED = "artifacts/"

@@ -21,6 +21,7 @@ from infra.components.cost import announce_cost
 from infra.components.endpoint import TritonEndpoint, TritonEndpointArgs
 from infra.components.execution_role import ExecutionRole, ExecutionRoleArgs
 from infra.components.image_mirror import ImageMirror, ImageMirrorArgs
+from infra.components.metric_stream import DatadogMetricStream, MetricStreamArgs, announcement
 from infra.components.model import TritonModel, TritonModelArgs
 from infra.components.model_artifact import ModelArtifact, ModelArtifactArgs
 from infra.components.published_image import PublishedImage, PublishedImageArgs
@@ -86,8 +87,14 @@ def deploy(stack: Stack) -> Mapping[str, Any]:
             "image": image.image_uri,
             **_command(name, context, settings.endpoints[name], bucket.name, sample),
         }
+    shared: dict[str, Any] = {"bucket": bucket.name, "image": image.image_uri, "roleArn": role.arn}
+    if (datadog := settings.metric_stream) and datadog.site and datadog.api_key_secret_arn:
+        args = MetricStreamArgs(context, settings, datadog.site, datadog.api_key_secret_arn, bucket.arn)
+        stream = DatadogMetricStream(names.METRIC_STREAM, args, guarded)
+        registered.append(stream)
+        shared["datadog"] = {"metricStream": stream.name, "deliveryStream": stream.delivery_stream_name}
     _guard(names.LAST_GUARD, settings, context, registered)
-    return {"endpoints": outputs, "bucket": bucket.name, "image": image.image_uri, "roleArn": role.arn}
+    return {"endpoints": outputs, **shared}
 
 
 def _announce(stack: Stack) -> None:
@@ -101,6 +108,8 @@ def _announce(stack: Stack) -> None:
     for name in settings.served_endpoints:
         pulumi.log.info(f"{name}: {release_summary(settings.endpoints[name])}")
     announce_cost(settings)
+    if settings.datadog:
+        pulumi.log.info(announcement(settings.datadog, settings.region))
     for name in settings.adopt.endpoints:
         pulumi.log.info(
             f"{name}: adopting the existing endpoint: the preview shows `create`, but the endpoint is updated in place"

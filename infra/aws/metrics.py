@@ -172,7 +172,10 @@ active instances", SageMaker guide, "Troubleshooting" of asynchronous inference)
 HOST = (CPU_UTILIZATION, GPU_UTILIZATION, GPU_MEMORY_UTILIZATION, MEMORY_UTILIZATION, DISK_UTILIZATION)
 """The utilization of instances and containers. Only `EndpointName` and `VariantName` are documented as dimensions."""
 
-IN_MICROSECONDS = tuple(metric.name for metric in (MODEL_LATENCY, OVERHEAD_LATENCY, MODEL_SETUP_TIME))
+LATENCIES = (MODEL_LATENCY, OVERHEAD_LATENCY, MODEL_SETUP_TIME)
+"""The metrics whose percentiles people look at."""
+
+IN_MICROSECONDS = tuple(metric.name for metric in LATENCIES)
 """Names of the metrics that people read in milliseconds."""
 
 STOP_RELEASE = Metric("StopRelease", "Maximum", "Count", frozenset(), namespace="triton-sagemaker")

@@ -121,7 +121,7 @@ def _lifecycle(settings: BucketSettings) -> list[s3.BucketLifecycleConfiguration
             "expiration": {"days": settings.result_expiration_days},
             "noncurrent_version_expiration": {"noncurrent_days": 1},
         }
-        for prefix in (names.ASYNC, names.BATCH)
+        for prefix in names.EXPIRING
     ]
     return [
         *results,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from infra import names
 from infra.aws.metrics import purposes
 from infra.aws.mode import Mode
-from infra.policies import execution
+from infra.policies import execution, metric_stream
 from infra.policies.document import Policy, Statement, allow, managed_policies
 from infra.policies.execution import via_s3
 
@@ -83,7 +83,11 @@ class StackNames:
             return [role.arn]
         if role.name:  # an adopted role may have a path, and names are unique in an account regardless of the path
             return [f"{prefix}{role.name}", f"{prefix}*/{role.name}"]
-        return [f"{prefix}{names.execution_role(self.stack)}{names.AUTONAMED}"]
+        return [self.role_arn(names.execution_role(self.stack))]
+
+    def role_arn(self, name: str) -> str:
+        """The ARN of a role whose name Pulumi completes."""
+        return f"arn:{self.partition}:iam::{self.account_id}:role/{name}{names.AUTONAMED}"
 
     @property
     def endpoint_arns(self) -> list[str]:
@@ -155,7 +159,8 @@ class StackNames:
 def deployer(stack: StackNames) -> list[Policy]:
     """For `pulumi up`, `refresh` and `destroy`. The `aws` provider reads more of a bucket, a repository and a role than
     the stack sets. GetCallerIdentity requires no permission (STS API)."""
-    return managed_policies([*_storage(stack), *_role(stack), *_serving(stack), *_autoscaling(stack)])
+    statements = [*_storage(stack), *_role(stack), *_serving(stack), *_autoscaling(stack), *_metric_stream(stack)]
+    return managed_policies(statements)
 
 
 def release_operator(stack: StackNames) -> list[Policy]:
@@ -242,10 +247,15 @@ def _role(stack: StackNames) -> Iterator[Statement]:
     yield allow("PassRole", "iam", "PassRole", stack.role_arns, to_sagemaker)
     if stack.settings.role.arn:
         return
+    yield from _keep_roles(stack, "Role", stack.role_arns)
+
+
+def _keep_roles(stack: StackNames, sid: str, role_arns: Sequence[str]) -> Iterator[Statement]:
+    """Create, change and delete roles with inline policies, within the permissions boundary of the settings."""
     read_and_tag = (
         "GetRole GetRolePolicy ListRolePolicies ListAttachedRolePolicies ListInstanceProfilesForRole TagRole UntagRole"
     )
-    yield allow("ReadAndTagRole", "iam", read_and_tag, stack.role_arns)
+    yield allow(f"ReadAndTag{sid}", "iam", read_and_tag, role_arns)
     # the actions that the condition key iam:PermissionsBoundary applies to (Service Authorization Reference, IAM)
     change = (
         "CreateRole UpdateRole UpdateRoleDescription UpdateAssumeRolePolicy DeleteRole PutRolePolicy DeleteRolePolicy"
@@ -253,9 +263,9 @@ def _role(stack: StackNames) -> Iterator[Statement]:
     if boundary := stack.settings.role.permissions_boundary:
         # never DeleteRolePermissionsBoundary, which would remove the limit
         bounded = {"StringEquals": {"iam:PermissionsBoundary": boundary}}
-        yield allow("BoundedRole", "iam", f"{change} PutRolePermissionsBoundary", stack.role_arns, bounded)
+        yield allow(f"Bounded{sid}", "iam", f"{change} PutRolePermissionsBoundary", role_arns, bounded)
     else:
-        yield allow("Role", "iam", change, stack.role_arns)
+        yield allow(sid, "iam", change, role_arns)
 
 
 def _serving(stack: StackNames) -> Iterator[Statement]:
@@ -297,6 +307,29 @@ def _read_configurations(stack: StackNames) -> Statement:
     """Of any name, because others may have updated the endpoint."""
     configurations = stack.arn("sagemaker", "endpoint-config/*")
     return allow("ReadConfigurations", "sagemaker", "DescribeEndpointConfig", configurations)
+
+
+def _metric_stream(stack: StackNames) -> Iterator[Statement]:
+    """The metric stream to Datadog, its delivery stream and their roles."""
+    if (datadog := stack.settings.metric_stream) is None:
+        return
+    name = names.metric_stream(stack.stack) + names.AUTONAMED
+    tag = "ListTagsForResource TagResource UntagResource"
+    put = f"PutMetricStream GetMetricStream DeleteMetricStream {tag}"
+    yield allow("MetricStream", "cloudwatch", put, stack.arn("cloudwatch", f"metric-stream/{name}"))
+    tag = "ListTagsForDeliveryStream TagDeliveryStream UntagDeliveryStream"
+    keep = f"CreateDeliveryStream DescribeDeliveryStream UpdateDestination DeleteDeliveryStream {tag}"
+    yield allow("DeliveryStream", "firehose", keep, stack.arn("firehose", f"deliverystream/{name}"))
+    roles = {
+        metric_stream.CLOUDWATCH: stack.role_arn(names.metric_stream_role(stack.stack)),
+        metric_stream.FIREHOSE: stack.role_arn(names.delivery_role(stack.stack)),
+    }
+    yield from _keep_roles(stack, "StreamRoles", [*roles.values()])
+    for number, (service, arn) in enumerate(roles.items(), 1):
+        only_to = {"StringEquals": {"iam:PassedToService": service}}
+        yield allow(f"PassStreamRole{number}", "iam", "PassRole", arn, only_to)
+    if secret := datadog.api_key_secret_arn:
+        yield allow("FindApiKey", "secretsmanager", "DescribeSecret", secret)
 
 
 def _autoscaling(stack: StackNames) -> Iterator[Statement]:

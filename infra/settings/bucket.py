@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints
 
+from infra import names
 from infra.settings.kms import KmsKeyArn
 from infra.settings.section import Effect, Section, setting, violation
 
@@ -83,7 +84,8 @@ class BucketSettings(Section):
         "may be in progress",
     )
     result_expiration_days: int = setting(
-        "Days until requests, records and answers are removed: everything below async/ and batch/.",
+        "Days until requests, records, answers and undelivered metrics are removed: everything below "
+        f"{', '.join(names.EXPIRING)}.",
         default=30,
         ge=1,
         example=7,

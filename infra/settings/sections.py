@@ -13,6 +13,7 @@ from infra.settings.asynchronous import AsynchronousSettings
 from infra.settings.batch import BatchSettings
 from infra.settings.bucket import BucketSettings
 from infra.settings.cost import CostSettings
+from infra.settings.datadog import DatadogSettings, Integration
 from infra.settings.endpoint import EndpointSettings
 from infra.settings.endpoint_sections import MAX_NAME, EndpointName
 from infra.settings.environment import VariableName, VariableValue
@@ -137,6 +138,12 @@ class StackSections(Section):
         source="this project: CloudWatch keeps logs forever by default",
         effect=Effect.IN_PLACE,
     )
+    datadog: DatadogSettings | None = setting(
+        "How the metrics of the endpoints reach Datadog; not at all by default.",
+        default=None,
+        source="CloudWatch API PutMetricStreamInput",
+        effect=Effect.NOTHING,
+    )
     cost: CostSettings = setting(
         "What the endpoints may cost.",
         default=CostSettings(),
@@ -166,6 +173,11 @@ class StackSections(Section):
     def notification_topic_arn(self) -> str | None:
         """The SNS topic that receives the result of each release."""
         return self.notifications.topic_arn if self.notifications else None
+
+    @property
+    def metric_stream(self) -> DatadogSettings | None:
+        """The settings of the stack's metric stream to Datadog."""
+        return self.datadog if self.datadog and self.datadog.integration is Integration.METRIC_STREAM else None
 
     @property
     def served_endpoints(self) -> list[str]:
@@ -232,6 +244,23 @@ class StackSections(Section):
             f"has {len(self.tags)} tags; at most {most}, because the program sets {RESERVED_TAGS} of the {MAX_TAGS} "
             "that AWS accepts."
         )
+
+    @rule("datadog")
+    def incomplete_metric_stream(self) -> Broken:
+        """Firehose API HttpEndpointDestinationConfiguration."""
+        if (stream := self.metric_stream) is None:
+            return None
+        given = {"site": stream.site, "apiKeySecretArn": stream.api_key_secret_arn}
+        return {
+            key: "is required by a metric stream. Set it, or set integration: existing, which creates none."
+            for key, value in given.items()
+            if value is None
+        }
+
+    @rule("datadog.apiKeySecretArn")
+    def secret_region(self) -> str | None:
+        """Firehose API SecretsManagerConfiguration: the secret must be in the region of the stream."""
+        return self.in_other_region(self.datadog.api_key_secret_arn if self.datadog else None)
 
     @rule("endpoints")
     def endpoints_differ_in_case(self) -> Broken:

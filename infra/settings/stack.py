@@ -10,7 +10,7 @@ from infra.diagnostics.messages import command_to_encrypt
 from infra.diagnostics.problem import Location, key_of
 from infra.image.aws_images import release_warning
 from infra.image.reference import ImageReference
-from infra.names import ASYNC, BATCH, variant_resource
+from infra.names import EXPIRING, variant_resource
 from infra.policies.document import MAX_INLINE_POLICIES
 from infra.policies.execution import fit_in_role
 from infra.settings import environment
@@ -60,7 +60,7 @@ class Settings(StackModes):
         if not self.adopt.bucket:
             return None
         return (
-            f"all objects of the bucket below {ASYNC} and {BATCH} expire after "
+            f"all objects of the bucket below {', '.join(EXPIRING)} expire after "
             f"{self.bucket.result_expiration_days} days, also those that exist already (bucket.resultExpirationDays). "
             "Move what must be kept to other prefixes first."
         )

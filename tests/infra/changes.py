@@ -58,6 +58,8 @@ MODELS_OWN = {
         ]
     }
 }
+SECRET = "arn:aws:secretsmanager:ap-northeast-1:123456789012:secret:datadog-a1b2c3"
+DATADOG = {"datadog": {"site": "datadoghq.com", "apiKeySecretArn": SECRET}}
 ALARMED = {"endpoints": {"e": ENDPOINT | {"alarms": {"errorRatePercent": 5}}}}
 ADOPTED = {"bucket": {"name": "models"}, "role": {"name": "triton"}}
 
@@ -89,6 +91,9 @@ CHANGES: dict[str, Any] = {
     "freezeWindows[].reason": (FROZEN, "rest"),
     "notifications.topicArn": (ALARMED, "arn:aws:sns:ap-northeast-1:123456789012:releases"),
     "monitoring.logRetentionDays": ({}, 90),
+    "datadog.integration": (DATADOG, "existing"),
+    "datadog.site": (DATADOG, "datadoghq.eu"),
+    "datadog.apiKeySecretArn": (DATADOG, SECRET.replace("datadog", "key")),
     "cost.monthlyLimit": ({}, 10_000),
     "cost.warningPercent": ({}, 50),
     "secretEnvironment": ({}, {"e": {"KEY": "value"}}),

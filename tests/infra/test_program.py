@@ -11,7 +11,7 @@ from tests.infra.mock_runtime import Registered, changed, run, stack_file
 
 COMPONENTS = {
     *("ModelBucket", "ImageMirror", "ExecutionRole", "ModelArtifact", "TritonEndpoint", "TritonModel"),
-    *("VariantAutoscaling", "VariantAlarms"),
+    *("VariantAutoscaling", "VariantAlarms", "DatadogMetricStream"),
 }
 TAGGED = {
     *("Bucket", "Repository", "Role", "Model", "EndpointConfiguration", "Endpoint"),

@@ -40,6 +40,7 @@ STACK: Mapping[str, Any] = {
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd"
 TOPIC = "arn:aws:sns:ap-northeast-1:123456789012:releases"
+SECRET = "arn:aws:secretsmanager:ap-northeast-1:123456789012:secret:datadog-api-key-a1b2c3"
 ROLE = "arn:aws:iam::123456789012:role/triton"
 MODEL = {"artifact": "artifacts/model_7.tar.gz"}
 WINDOW = {"schedule": "0 18 * * FRI", "durationMinutes": 60, "timeZone": "Asia/Tokyo", "reason": "weekend"}
@@ -59,6 +60,10 @@ EXAMPLES: list[dict[str, Any]] = [
     {"environment": "prod"},
     {"environment": "live"},
     {"monitoring.logRetentionDays": 91},
+    {"datadog": {"site": "us6.datadoghq.com", "apiKeySecretArn": SECRET}},
+    {"datadog": {"site": "US1", "apiKeySecretArn": SECRET[:-7]}},
+    {"datadog": {"site": "datadoghq.com"}},
+    {"datadog": {"site": "datadoghq.com", "apiKeySecretArn": SECRET.replace("ap-northeast-1", "us-east-1")}},
     {"image.version": 23.1},
     {"image.version": "24.05"},
     {f"{ENDPOINT}.allowSingleInstance": "yes"},

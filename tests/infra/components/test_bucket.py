@@ -28,7 +28,7 @@ def test_noncurrent_versions_and_aborted_uploads_expire_but_no_current_version()
     days["resultExpirationDays"] = 7
     *results, versions, uploads = changed("dev", bucket=days).one(":BucketLifecycleConfiguration").inputs["rules"]
     expiring = [(rule["filter"]["prefix"], rule["expiration"]["days"]) for rule in results]
-    assert expiring == [("async/", 7), ("batch/", 7)]
+    assert expiring == [("async/", 7), ("batch/", 7), ("datadog/", 7)]
     assert versions["noncurrentVersionExpiration"] == {"noncurrentDays": 30}
     assert uploads["abortIncompleteMultipartUpload"] == {"daysAfterInitiation": 2}
     assert "expiration" not in versions, "a live Model may name the current version"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from infra.policies.metric_stream import CLOUDWATCH, FIREHOSE
 from infra.policies.principals import AUTOSCALING_ROLE, AUTOSCALING_SERVICE
 
 ACCOUNT, REGION = "123456789012", "ap-northeast-1"
@@ -121,6 +122,7 @@ def of_call(service: str, operation: str, params: dict[str, Any], boundary: str 
         return
     make = {"s3": _s3, "ecr": _ecr, "iam": _iam, "sagemaker": _sagemaker, "cloudwatch": _cloudwatch, "logs": _logs}
     make |= {"application-autoscaling": _autoscaling, "sns": _sns, "s3control": _s3control}
+    make |= {"firehose": _firehose, "secretsmanager": _secretsmanager}
     for request in make[service](operation, params):
         request = request if ":" in request.action else request._replace(action=f"{service}:{request.action}")
         keys = {"iam:PermissionsBoundary": boundary} if boundary and request.action.startswith("iam:") else {}
@@ -210,6 +212,10 @@ def _cloudwatch(operation: str, params: dict[str, Any]) -> Iterator[Request]:
         yield Request(operation, params["ResourceARN"])
     elif operation in ("PutMetricAlarm", "SetAlarmState"):
         yield Request(operation, arn("cloudwatch", f"alarm:{params['AlarmName']}"))
+    elif operation.endswith("MetricStream"):
+        yield Request(operation, arn("cloudwatch", f"metric-stream/{params['Name']}"))
+        if operation == "PutMetricStream":
+            yield Request("iam:PassRole", params["RoleArn"], {"iam:PassedToService": CLOUDWATCH})
     elif operation == "DeleteAlarms":
         for name in params["AlarmNames"]:
             yield Request(operation, arn("cloudwatch", f"alarm:{name}"))
@@ -244,3 +250,18 @@ def _sns(operation: str, params: dict[str, Any]) -> Iterator[Request]:
     yield Request(operation, topic)
     if operation == "CreateTopic" and any(key.startswith("Tags.") for key in params):
         yield Request("TagResource", topic)
+
+
+def _firehose(operation: str, params: dict[str, Any]) -> Iterator[Request]:
+    """CreateDeliveryStream with tags requires TagDeliveryStream too; it and UpdateDestination pass the roles."""
+    stream = arn("firehose", f"deliverystream/{params['DeliveryStreamName']}")
+    yield Request(operation, stream)
+    if params.get("Tags") and operation == "CreateDeliveryStream":
+        yield Request("TagDeliveryStream", stream)
+    for key in ("HttpEndpointDestinationConfiguration", "HttpEndpointDestinationUpdate"):
+        if role := params.get(key, {}).get("RoleARN"):
+            yield Request("iam:PassRole", role, {"iam:PassedToService": FIREHOSE})
+
+
+def _secretsmanager(operation: str, params: dict[str, Any]) -> Iterator[Request]:
+    yield Request(operation, params["SecretId"])

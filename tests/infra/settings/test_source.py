@@ -18,6 +18,7 @@ SERVICES = {
     "CloudWatch": "cloudwatch",
     "CloudWatch Logs": "logs",
     "ECR": "ecr",
+    "Firehose": "firehose",
     "IAM": "iam",
     "S3": "s3",
     "SNS": "sns",
@@ -26,7 +27,7 @@ SERVICES = {
 SHAPE = re.compile(r"(?P<service>[A-Z][\w ]*) API (?P<shape>\w+)(?: \((?P<member>\w+)\))?")
 OTHERS = re.compile(
     r"this project: |(AWS General Reference|AWS Deep Learning Containers|(SageMaker|S3|ECR|IAM) guide|Triton( docs)?"
-    r"|Pulumi docs|github\.com/distribution/reference|crontab\(5\)), |IANA Time Zone Database$"
+    r"|Datadog docs|Pulumi docs|github\.com/distribution/reference|crontab\(5\)), |IANA Time Zone Database$"
 )
 UNITS = r"releases|seconds|minutes?|days|percent|milliseconds|gb|mb|instances|invocations|requests|share"
 
