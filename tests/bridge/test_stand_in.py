@@ -111,10 +111,11 @@ def questions() -> dict[str, list[Question]]:
     for key, (more, value) in changes.CHANGES.items():
         before = changes.STACK | more
         found[key] = list(_asked(before, changes.changed(before, key, value)))
-    endpoint = changes.STACK["endpoints"]["e"]
     values = {key: value for key, (_, value) in changes.CHANGES_OF_AN_ENDPOINT.items()}
     values["model.path"] = str(_other_models())
-    first = {changes.name_of(key): endpoint | more for key, (more, _) in changes.CHANGES_OF_AN_ENDPOINT.items()}
+    first = {
+        changes.name_of(key): changes.endpoint_with(more) for key, (more, _) in changes.CHANGES_OF_AN_ENDPOINT.items()
+    }
     second = {name: changes.changed(first[name], key, values[key]) for key in values if (name := changes.name_of(key))}
     all_of_them = list(_asked(changes.STACK | {"endpoints": first}, changes.STACK | {"endpoints": second}))
     for key in values:

@@ -6,7 +6,10 @@ import json
 from copy import deepcopy
 from functools import cache
 from typing import Any
+from unittest.mock import patch
 
+from infra.cost.price_list import PriceList
+from tests.infra.cost.products import PRODUCTS
 from tests.infra.mock_runtime import Deployment, run
 
 ENDPOINT: dict[str, Any] = {
@@ -208,4 +211,8 @@ def deployed(stack: dict[str, Any]) -> Deployment:
 @cache
 def _deployed(stack: str) -> Deployment:
     config = {f"triton-sagemaker:{key}": value for key, value in json.loads(stack).items()}
-    return run("x", config | {"aws:region": "ap-northeast-1"}, secret_keys=["triton-sagemaker:secretEnvironment"])
+    with (  # a limit on the cost requires prices
+        patch("infra.cost.price_file.read", lambda *_: PriceList.of_answers(PRODUCTS)),
+        patch("infra.components.cost.deployed_items", lambda settings: [(name, []) for name in settings.endpoints]),
+    ):
+        return run("x", config | {"aws:region": "ap-northeast-1"}, secret_keys=["triton-sagemaker:secretEnvironment"])

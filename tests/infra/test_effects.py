@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from infra.cost.price_list import PriceList
 from infra.dynamic.stack_guard import losses
 from infra.settings.reference import keys
 from infra.settings.section import Effect
@@ -22,7 +21,6 @@ from tests.infra.changes import (
     endpoint_with,
     name_of,
 )
-from tests.infra.cost.products import PRODUCTS
 from tests.infra.mock_runtime import ROOT, Deployment, Registered
 
 RELEASED = {"Model", "EndpointConfiguration", "MirroredImage", "ResolvedImage", "ReleasedArtifact", "PackedModel"}
@@ -33,13 +31,6 @@ BESIDE_THE_FLEET = {"LogGroup", "MetricAlarm", "Target", "Policy"}
 EFFECTS = {key.name: key.effect for key in keys() if not key.below}
 GUARDED = {key.name for key in keys() if "--ignore-protect" in key.description}
 ENVIRONMENTS = ["staging", "production"]
-
-
-@pytest.fixture(autouse=True)
-def prices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A limit on the cost requires them."""
-    monkeypatch.setattr("infra.cost.price_file.read", lambda *_: PriceList.of_answers(PRODUCTS))
-    monkeypatch.setattr("infra.components.cost.deployed_items", lambda of: [(name, []) for name in of.endpoints])
 
 
 def test_every_key_is_among_the_changes() -> None:

@@ -30,6 +30,12 @@ def _set_attributes(operation: str, attributes: str) -> Step:
     return Step(operation, run=set_attributes, on=attributes)
 
 
+def _create_topic(work: Work) -> dict[str, Any]:
+    """SNS accepts `true` for these attributes or none: terraform-provider-aws leaves its default `false` out."""
+    work.given = {name: value for name, value in work.given.items() if value is not False}
+    return work.send("CreateTopic")
+
+
 def _typed(attributes: Mapping[str, str]) -> dict[str, Any]:
     """SNS answers in texts; properties are booleans and numbers too."""
     values: dict[str, Any] = {key[0].lower() + key[1:]: value for key, value in attributes.items()}
@@ -39,7 +45,8 @@ def _typed(attributes: Mapping[str, str]) -> dict[str, Any]:
 
 def _complete_topic(work: Work, found: dict[str, Any]) -> dict[str, Any]:
     values = _typed(found["attributes"])
-    return {**values, "arn": values["topicArn"], "name": values["topicArn"].split(":")[-1]}
+    arn = values["topicArn"]
+    return {"fifoTopic": False, "contentBasedDeduplication": False, **values, "arn": arn, "name": arn.split(":")[-1]}
 
 
 def _complete_subscription(work: Work, found: dict[str, Any]) -> dict[str, Any]:
@@ -65,12 +72,13 @@ TYPES = (
         autoname=AutoName(longest=80, suffix_if=("fifoTopic", ".fifo")),
         names={"arn": "TopicArn", "tagsAll": "Tags"},
         within="Attributes",
-        create="CreateTopic",
+        create=Step("CreateTopic", run=_create_topic),
         reads=(Read("GetTopicAttributes"),),
         complete=_complete_topic,
         updates=(_set_attributes("SetTopicAttributes", _TOPIC_ATTRIBUTES),),
         delete="DeleteTopic",
         replaces="name fifoTopic",
+        defaults={"fifoTopic": False, "contentBasedDeduplication": False},
         documents="policy deliveryPolicy",
         computed="policy signatureVersion fifoThroughputScope tracingConfig",
         tags=TagCalls("ListTagsForResource", "TagResource", "UntagResource"),
