@@ -6,12 +6,13 @@ import pulumi
 
 from infra import program
 from infra.components.context import secret_keys, stack_config
-from infra.errors import UserError
+from infra.diagnostics.problem import ConfigurationError
 from infra.stack import Stack
 
 try:
     stack = Stack.read(stack_config(), pulumi.get_project(), secret_keys(), Path(__file__).parent, pulumi.get_stack())
-except UserError as error:
+except ConfigurationError as error:
+    program.log_warnings(error.warnings)
     raise pulumi.RunError(str(error)) from None
 
 for name, value in program.deploy(stack).items():

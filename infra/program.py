@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from infra.components.model import TritonModel, TritonModelArgs
 from infra.components.model_artifact import ModelArtifact, ModelArtifactArgs
 from infra.components.published_image import PublishedImage, PublishedImageArgs
 from infra.components.replacement import keep_until_replaced
+from infra.diagnostics.problem import Problem
 from infra.dynamic.stack_guard import StackGuard
 from infra.release import freeze
 from infra.settings.endpoint import EndpointSettings
@@ -100,8 +101,7 @@ def deploy(stack: Stack) -> Mapping[str, Any]:
 def _announce(stack: Stack) -> None:
     """Log the warnings, and what the preview cannot show: freeze windows, releases and adopted endpoints."""
     settings = stack.settings
-    for warning in stack.warnings:
-        pulumi.log.warn(f"{warning.position} {warning.text}".strip())
+    log_warnings(stack.warnings)
     windows = [setting.window for setting in settings.freeze_windows]
     if frozen := freeze.warning(windows, datetime.now(UTC), freeze.override(os.environ)):
         pulumi.log.warn(frozen)
@@ -114,6 +114,12 @@ def _announce(stack: Stack) -> None:
         pulumi.log.info(
             f"{name}: adopting the existing endpoint: the preview shows `create`, but the endpoint is updated in place"
         )
+
+
+def log_warnings(warnings: Iterable[Problem]) -> None:
+    """Print the warnings of a stack as warnings of the engine."""
+    for warning in warnings:
+        pulumi.log.warn(f"{warning.position} {warning.text}".strip())
 
 
 def _guard(

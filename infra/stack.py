@@ -55,13 +55,20 @@ class Stack:
 
     @classmethod
     def read(
-        cls, config: Mapping[str, str], project: str, secret: Collection[str], root: Path, stack: str | None = None
+        cls,
+        config: Mapping[str, str],
+        project: str,
+        secret: Collection[str],
+        root: Path,
+        stack: str | None = None,
+        misread: Collection[Location] = (),
     ) -> Stack:
         """Read the settings in Pulumi's `config`, and check every model repository that they name, relative to `root`.
 
         Args:
             secret: the keys of `config` that hold a secret, at any depth.
             stack: its name, which commands in errors contain.
+            misread: the paths in the stack file of errors that `config` does not show.
 
         Raises:
             ConfigurationError: with every problem of the settings and of the repositories.
@@ -71,16 +78,24 @@ class Stack:
         with contextlib.suppress(InvalidSetting):
             image = settings.image.tag or None
         models: dict[str, dict[str, Model]] = {}
+        checked: list[tuple[Variant, list[Problem]]] = []
         for name, variant, served in _variants(settings):
             key = validation.path(("endpoints", name, "variants", variant, "model", "path"))
             with contextlib.suppress(InvalidSetting):
                 model, problems = _read(served, root, key, image)
-                validation.problems += problems
+                checked.append((served, problems))
                 if model is not None:
                     models.setdefault(name, {})[variant] = model
+        validation.add_warnings(misread)
+        for served, problems in checked:
+            certain = _is_valid(settings, served)
+            validation.problems += [problem for problem in problems if certain or problem.severity == "error"]
+        warnings = [problem for problem in validation.problems if problem.severity == "warning"]
+        if f"{project}:endpoints" in secret:  # Pulumi does not report which of its values are
+            warnings = [warning for warning in warnings if warning.rule != "plaintext-variable"]
         if validation.errors:
-            raise ConfigurationError(validation.errors)
-        return cls(settings, models, tuple(validation.problems))
+            raise ConfigurationError(validation.errors, warnings)
+        return cls(settings, models, tuple(warnings))
 
 
 def moved(created: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Problem]:
@@ -114,6 +129,14 @@ def _variants(settings: Settings) -> Iterator[tuple[str, str, Variant]]:
             with contextlib.suppress(InvalidSetting):
                 for variant, served in endpoint.variants.items():
                     yield name, variant, served
+
+
+def _is_valid(settings: Settings, variant: Variant) -> bool:
+    """Whether the settings with which a variant's repository was checked have no error."""
+    with contextlib.suppress(InvalidSetting):
+        model = variant.model.model_dump()
+        return bool((settings.image.tag, model, variant.hardware, variant.readable_environment))
+    return False
 
 
 def _read(variant: Variant, root: Path, key: Location, image: str | None) -> tuple[Model | None, list[Problem]]:

@@ -111,6 +111,11 @@ class StackFile:
         return self._yaml.problems
 
     @property
+    def misread(self) -> list[Location]:
+        """The paths of errors of the file itself, whose values may not be those that the file shows."""
+        return [problem.path for problem in self.problems if problem.severity == "error"]
+
+    @property
     def pulumi_config(self) -> dict[str, str]:
         """`config` as Pulumi passes it to a program: text as it is, other values as JSON."""
         return {key: value if isinstance(value, str) else json.dumps(value) for key, value in self.config.items()}

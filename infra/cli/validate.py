@@ -71,10 +71,10 @@ def _order(problem: Problem) -> tuple[str | int, ...]:
 def _of_settings(file: StackFile) -> Iterable[Problem]:
     project = file.project
     try:
-        stack = Stack.read(file.pulumi_config, project.name, file.secret_keys, project.root, file.stack)
+        stack = Stack.read(file.pulumi_config, project.name, file.secret_keys, project.root, file.stack, file.misread)
     except ConfigurationError as error:
         # the file shows which part of a setting is secret, and `secret_problems` reports that
-        return [problem for problem in error.problems if problem.rule != "misplaced-secret"]
+        return [problem for problem in error.problems + error.warnings if problem.rule != "misplaced-secret"]
     return stack.warnings
 
 

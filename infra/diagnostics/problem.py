@@ -73,12 +73,17 @@ class Problem:
 
 
 class ConfigurationError(UserError):
-    """The stack's configuration is invalid. The text lists every problem on its own line."""
+    """The stack's configuration is invalid. The text lists every error on its own line.
+
+    Attributes:
+        problems: the errors.
+        warnings: those that do not follow from an error.
+    """
 
     exit_code = 2
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(problems)
+    def __init__(self, problems: Sequence[Problem], warnings: Sequence[Problem] = ()) -> None:
+        self.problems, self.warnings = tuple(problems), tuple(warnings)
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         lines = "\n".join(f"  {problem}" for problem in problems)
         super().__init__(f"the stack's configuration has {count}; nothing was changed:\n{lines}")

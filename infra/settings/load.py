@@ -57,7 +57,7 @@ def load(config: Mapping[str, str], project: str, secret: Collection[str] = (), 
 def validate(
     config: Mapping[str, str], project: str, secret: Collection[str] = (), stack: str | None = None
 ) -> tuple[Settings, PartialValidation]:
-    """The settings as far as they are valid, and the problems of the configuration; arguments as of `load`.
+    """The settings as far as they are valid, and the errors of the configuration; arguments as of `load`.
 
     Raises:
         ConfigurationError: the configuration is nested too deep to check.
@@ -85,8 +85,6 @@ def validate(
         plain = in_plain_text(f"{project}:{name}", value, stack) if written not in secret else ()
         at = [replace(problem, path=(written, *problem.path[1:])) for problem in plain]
         validation.problems += [problem for problem in at if problem.path not in reported]
-    if f"{project}:endpoints" in secret:  # Pulumi does not report which of its values are
-        validation.problems = [problem for problem in validation.problems if problem.rule != "plaintext-variable"]
     return settings, validation
 
 

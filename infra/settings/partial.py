@@ -6,7 +6,7 @@ rule runs on the section as far as it is valid; a rule that reads an invalid key
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
@@ -79,6 +79,11 @@ def _keys(section: type[Section]) -> Mapping[str, _Key]:
     return {name: _Key(field) for name, field in section.model_fields.items()}
 
 
+def _upwards(path: Location) -> Iterator[Location]:
+    """The path, and those above it."""
+    return (path[:length] for length in range(len(path), 0, -1))
+
+
 class PartialValidation:
     """Finds every problem of a stack's settings.
 
@@ -96,6 +101,7 @@ class PartialValidation:
         self._written: dict[Location, Location] = {}
         self._short: dict[Location, Location] = {}
         self._with_unknown_keys: set[Location] = set()
+        self._sections: dict[Location, Section] = {}
         self._top: Collection[str] = ()
 
     def validate(self, settings: type[_Section], values: Mapping[str, Any]) -> _Section:
@@ -107,6 +113,30 @@ class PartialValidation:
     def errors(self) -> list[Problem]:
         """The problems without the warnings."""
         return [problem for problem in self.problems if problem.severity == "error"]
+
+    def add_warnings(self, misread: Collection[Location] = ()) -> None:
+        """Add the warnings that do not follow from an error: their rules read, and are about, nothing with an error.
+
+        Afterwards, reading a setting with an error raises `InvalidSetting`.
+
+        Args:
+            misread: the paths in the stack file of errors that this validation does not know.
+        """
+        holders: dict[Location, list[tuple[Section, str]]] = {}
+        for place, section in self._sections.items():
+            keys = [str(field.alias) for field in type(section).model_fields.values()]
+            if self._as_written(place) in self._with_unknown_keys:
+                section.invalidate(*keys)
+            for key in keys:
+                holders.setdefault(self.path((*place, key)), []).append((section, key))
+        errors = {*(problem.path for problem in self.errors), *misread}
+        for path in errors:
+            for section, key in next((holders[above] for above in _upwards(path) if above in holders), ()):
+                section.invalidate(key)
+        for place, section in self._sections.items():
+            for problem in section.broken_rules("warning"):
+                if errors.isdisjoint(_upwards(self.path((*place, *problem.path)))):
+                    self._report(problem, place)
 
     def path(self, place: Location) -> Location:
         """The path in the stack file of a place in the settings."""
@@ -124,9 +154,9 @@ class PartialValidation:
         partial = section.as_far_as_valid(valid, values.keys())
         for problem in [*partial.broken_rules("error")]:
             self._report(problem, place)
-            partial.invalidate(problem.path)
-        for problem in partial.broken_rules("warning"):
-            self._report(problem, place)
+            if len(problem.path) == 1:  # one below another section is left to that section
+                partial.invalidate(str(problem.path[0]))
+        self._sections[place] = partial
         return partial
 
     def _field(self, key: _Key, values: Mapping[str, Any], place: Location) -> Any:

@@ -155,10 +155,10 @@ class Section(BaseModel):
         section.__dict__.update(values)
         return section
 
-    def invalidate(self, path: Location) -> None:
-        """Make rules that read the key at a path skip; one below another section is left to that section."""
+    def invalidate(self, *keys: str) -> None:
+        """Make rules that read one of these keys skip."""
         for name, field in type(self).model_fields.items():
-            if path == (field.alias,):
+            if field.alias in keys:
                 self.__dict__.pop(name, None)
 
     if not TYPE_CHECKING:

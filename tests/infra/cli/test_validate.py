@@ -135,6 +135,43 @@ def test_warnings_are_printed_and_are_no_failure(
     assert capsys.readouterr().out.startswith(f"{warning}\n")
 
 
+def test_warnings_are_shown_with_errors_in_the_order_of_lines(
+    project: Path, validate: Validate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = VALID.replace("min: 2", "min: 12") + "      instanceType: ml.inf2.xlarge\n      volumeSizeGb: 0\n"
+    problems = validate(text)
+    assert brief(problems) == ["10:9 min-over-max", "12:7 neuron-runtime-missing", "13:7 out-of-range"]
+    assert [problem.severity for problem in problems] == ["error", "warning", "error"]
+    assert exit_code(str(project / "Pulumi.x.yaml")) == 1
+    assert capsys.readouterr().out == "".join(f"{problem}\n" for problem in problems)
+
+
+def test_an_error_of_the_file_hides_the_warnings_of_its_key(validate: Validate) -> None:
+    text = VALID + "      instanceType: ml.inf2.xlarge\n      instanceType: ml.c5.xlarge\n"
+    assert brief(validate(text)) == ["13:7 duplicate-key"]
+    text = VALID + "      instanceType: ml.g5.xlarge\n  triton-sagemaker:image: {version: 24.05-py3%s}\n"
+    assert brief(validate(text % "")) == ["12:7 old-gpu-driver"]
+    assert brief(validate(text % ", version: 23.03-py3")) == ["13:48 duplicate-key"]
+    text = VALID + f"      instanceType: ml.inf2.xlarge\n  triton-sagemaker:image: {SECURE}\n"
+    assert brief(validate(text)) == ["13:3 misplaced-secret"]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "shown"),
+    [("", True), ("      volumeSizeGb: 0\n", True), ("      instanceType: ml.c5.xlargee\n", False),
+     ("      modle: {path: models}\n", True), ("      xyzzy: 1\n", False), ("  triton-sagemaker:image: x\n", False)],
+)  # fmt: skip
+def test_a_warning_of_a_model_repository_is_shown_if_what_it_is_checked_for_is_valid(
+    validate: Validate, project: Path, mistake: str, shown: bool
+) -> None:
+    (project / "models" / "iris" / "1").mkdir(parents=True)
+    (project / "models" / "iris" / "01").mkdir()
+    (project / "models" / "iris" / "1" / "model.onnx").touch()
+    (project / "models" / "iris" / "config.pbtxt").write_text('backend: "onnxruntime"\n')
+    problems = validate(VALID + "    second:\n      model: {path: models}\n" + mistake)
+    assert [problem.severity for problem in problems] == ["error"] * bool(mistake) + ["warning"] * shown
+
+
 @pytest.mark.parametrize(
     "addition",
     [
@@ -332,6 +369,17 @@ def test_a_preview_reports_the_same_problems(
     assert sorted(lines) == sorted(line.strip() for line in str(refused.value).splitlines()[1:])
     assert len(lines) == count
     assert "hunter2" not in str(refused.value)
+
+
+def test_a_preview_logs_the_warnings_before_the_errors(validate: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = VALID.replace("min: 2", "min: 12") + "      instanceType: ml.inf2.xlarge\n"
+    error, warning = validate(text)
+    logged: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", logged.append)
+    with pytest.raises(pulumi.RunError) as refused:
+        run("x", YAML(typ="safe").load(text)["config"])
+    assert logged == [warning.text]
+    assert str(refused.value).splitlines()[1:] == [f"  {error.text}"]
 
 
 def test_nothing_heavy_is_loaded_to_validate() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from infra.diagnostics.problem import ConfigurationError
-from infra.settings.load import load
+from infra.settings.load import load, validate
 
 Config = dict[str, Any]
 EP = "p:endpoints.ranking"
@@ -18,7 +18,7 @@ WINDOW = {"schedule": "0 18 * * FRI", "durationMinutes": 60, "timeZone": "Asia/T
 
 
 def production() -> Config:
-    """A valid production stack."""
+    """A valid production stack without a warning."""
     return {
         "aws:region": "ap-northeast-1",
         "p:environment": "production",
@@ -29,6 +29,7 @@ def production() -> Config:
             "ranking": {
                 "model": {"artifact": "artifacts/model_7.tar.gz"},
                 "instanceType": "ml.g5.xlarge",
+                "inferenceAmiVersion": "al2-ami-sagemaker-inference-gpu-3-1",
                 "autoscaling": {"min": 2, "max": 10},
                 "alarms": {"errorRatePercent": 5},
                 "release": {"strategy": "canary", "percent": 10, "bakeSeconds": 600},
@@ -67,6 +68,14 @@ def problems(config: Config, secret: tuple[str, ...] = ()) -> list[tuple[str, st
     return []
 
 
+def warned(changes: dict[str, Any], misread: tuple[tuple[str, ...], ...] = ()) -> list[str]:
+    """The rules with a warning, in alphabetical order."""
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in changed(changes).items()}
+    _, validation = validate(texts, "p")
+    validation.add_warnings(misread)
+    return sorted(problem.rule for problem in validation.problems if problem.severity == "warning")
+
+
 def reported(changes: dict[str, Any]) -> list[str]:
     """The keys with a problem, sorted."""
     return sorted(key for key, *_ in problems(changed(changes)))
@@ -90,7 +99,7 @@ MISTAKES: dict[str, dict[str, Any]] = {
     "p:bucket.kmsKeyArn": {"bucket.kmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/1234abcd"},
     "p:secretEnvironment.other": {"secretEnvironment": {"other": {}}},
     "p:endpoints.Ranking": {
-        "endpoints.Ranking": {"model": {"path": "x"}, "initialInstanceCount": 2, "alarms": {"existing": ["a"]}}
+        "endpoints.Ranking": production()["p:endpoints"]["search"],
     },
 }
 """Mistakes of different kinds in different sections, by the key with the problem."""
@@ -108,6 +117,60 @@ def test_a_mistake_has_one_message(key: str) -> None:
 @pytest.mark.parametrize(("one", "other"), list(combinations(MISTAKES, 2)))
 def test_two_mistakes_are_both_reported_and_nothing_else(one: str, other: str) -> None:
     assert reported(MISTAKES[one] | MISTAKES[other]) == sorted([one, other])
+
+
+@pytest.mark.parametrize(("one", "other"), [*combinations(MISTAKES, 2), *zip(MISTAKES, MISTAKES, strict=True)])
+def test_no_warning_follows_from_a_mistake(one: str, other: str) -> None:
+    assert warned(MISTAKES[one] | MISTAKES[other]) == []
+
+
+PROBABLE: dict[str, Any] = {
+    f"{EP}.environment.DB_PASSWORD": "x",
+    f"{EP}.alarms.errorRatePercent": 0.05,
+    f"{EP}.alarms.evaluationMinutes": 20,
+}
+"""Probable mistakes, with a warning of the stack, its endpoint and a section of it each."""
+
+OF_STACK, OF_ENDPOINT, OF_ALARMS = "plaintext-variable", "evaluation-longer-than-bake", "error-rate-fraction"
+
+
+@pytest.mark.parametrize(
+    ("mistake", "warnings"),
+    [
+        ({}, [OF_ALARMS, OF_ENDPOINT, OF_STACK]),
+        (MISTAKES["p:tags"], [OF_ALARMS, OF_ENDPOINT, OF_STACK]),
+        ({f"{EP}.model.artifact": 5}, [OF_ALARMS, OF_ENDPOINT, OF_STACK]),
+        ({f"{EP}.autoscaling.min": 12}, [OF_ALARMS, OF_ENDPOINT, OF_STACK]),
+        ({f"{EP}.release.bakeSeconds": "10m"}, [OF_ALARMS, OF_STACK]),
+        ({f"{EP}.alarms.evaluationMinutes": 20_000}, [OF_ALARMS, OF_STACK]),
+        ({f"{EP}.environment.A B": "x"}, [OF_ALARMS, OF_ENDPOINT]),
+        # a key that the section does not have may stand for any that it has
+        ({f"{EP}.alarms.xyzzy": 1}, [OF_STACK]),
+        ({f"{EP}.xyzzy": 1}, [OF_ALARMS]),
+        ({f"{EP}.release.intervalSeconds": 60}, [OF_ALARMS, OF_STACK]),
+        ({f"{EP}.autoscalling": {"min": 2, "max": 10}, f"{EP}.autoscaling": REMOVED},
+         [OF_ALARMS, OF_ENDPOINT, OF_STACK]),
+        ({"p:xyzzy": 1}, [OF_ALARMS, OF_ENDPOINT]),
+    ],
+)  # fmt: skip
+def test_a_mistake_hides_only_warnings_that_may_follow_from_it(mistake: dict[str, Any], warnings: list[str]) -> None:
+    assert warned(PROBABLE | mistake) == warnings
+
+
+def test_a_key_with_an_error_has_no_warning() -> None:
+    serverless = {"endpoints.search": {"model": {"path": "x"}, "serverless": {"memoryMb": 4096, "maxConcurrency": 5}}}
+    network = {"subnetIds": ["subnet-1"], "securityGroupIds": ["sg-1"]}
+    assert (reported(serverless), warned(serverless)) == ([], ["serverless-unproven"])
+    assert (reported(serverless | {"vpc": network}), warned(serverless | {"vpc": network})) == (
+        ["p:endpoints.search.serverless"],
+        [],
+    )
+
+
+def test_an_error_elsewhere_in_the_file_hides_the_warnings_of_its_key() -> None:
+    above = ("p:endpoints", "ranking")
+    assert warned(PROBABLE, ((*above, "environment", "KEY:x"),)) == [OF_ALARMS, OF_ENDPOINT]
+    assert warned(PROBABLE, ((*above, "alarms", "errorRatePercent"),)) == [OF_STACK]
 
 
 def test_all_mistakes_are_reported_at_once() -> None:

@@ -51,4 +51,5 @@ def test_a_broken_rule_is_an_error_with_its_id_and_place() -> None:
 def _problems(values: dict[str, Any]) -> list[Problem]:
     validation = PartialValidation(lambda place: place)
     validation.validate(Outer, values)
+    validation.add_warnings()
     return validation.problems
