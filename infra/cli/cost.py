@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,13 +22,12 @@ from infra.cli import cost_view
 from infra.cli.options import Directory, Json, Stack
 from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile
+from infra.cost import account, live, load, price_file, usage
 from infra.cost import compare as comparison
-from infra.cost import live, load, price_file, usage
-from infra.cost.estimate import Item, Traffic, estimate, fleet_items, items
+from infra.cost.estimate import Item, Traffic, Unpriced, estimate, fleet_items, items, unmeasured
 from infra.cost.limit import UPDATE_PRICES
-from infra.cost.price_list import PriceList, UsageType
+from infra.cost.price_list import NoPrice, PriceList, UsageType
 from infra.cost.usage import HOURS_PER_MONTH
-from infra.settings.stack import Settings
 
 MAX_RATE = 1_000_000
 MAX_SECONDS, MAX_BYTES = 3600, 10**9
@@ -53,7 +54,10 @@ def cost(
     from_metrics: Annotated[
         int | None,
         typer.Option(
-            metavar="DAYS", min=1, max=load.MAX_DAYS, help="Read the requests of the last days from CloudWatch."
+            metavar="DAYS",
+            min=1,
+            max=load.MAX_DAYS,
+            help="Read the requests and logs of the last days, and what the bucket and the repository store.",
         ),
     ] = None,
     requests_per_second: Annotated[
@@ -76,40 +80,43 @@ def cost(
         return
     if stack is None:
         raise typer.BadParameter("is required.", param_hint="--stack")
-    file = StackFile.find(stack, cwd)
-    settings = file.settings()
-    prices = _prices(file, settings)
+    if diff and (idle or from_metrics or requests_per_second is not None):
+        raise typer.BadParameter("compares fleets; leave out requests and --idle.", param_hint="--diff")
+    priced = _Stack(StackFile.find(stack, cwd))
     if diff:
-        _diff(file, settings, prices, as_json)
+        _diff(priced, as_json)
         return
     sizes = Decimal(request_bytes), Decimal(answer_bytes)
-    days = idle or from_metrics
-    loads = _loads(aws_session(file), settings, prices, days) if days else {}
-    traffic = {name: measured for name, one in loads.items() if (measured := one.traffic(*sizes))}
+    loads = priced.loads(days) if (days := idle or from_metrics) else {}
+    traffic = {name: requests for name, one in loads.items() if (requests := one.traffic(*sizes))}
     if requests_per_second is not None:
-        requests = Decimal(requests_per_second) * HOURS_PER_MONTH * 3600
-        traffic = dict.fromkeys(settings.endpoints, Traffic(requests, Decimal(request_seconds), *sizes))
-    result = estimate(settings, prices, traffic)
+        month = Decimal(requests_per_second) * HOURS_PER_MONTH * 3600
+        traffic = dict.fromkeys(priced.settings.endpoints, Traffic(month, Decimal(request_seconds), *sizes))
+    measured = [*(priced.measured(from_metrics) if from_metrics else unmeasured(priced.settings))]
+    prices = priced.prices(_usages([*items(priced.settings, traffic), *measured]))
+    result = estimate(priced.settings, prices, traffic, measured)
     if idle is not None:
         if as_json:
-            _print_json({name: asdict(one) for name, one in loads.items()})
+            _print_json(
+                {"published": prices.published, "endpoints": {name: asdict(one) for name, one in loads.items()}}
+            )
         else:
-            cost_view.show_idle(loads, result, settings, idle)
+            cost_view.show_idle(loads, result, priced.settings, idle)
         return
     if as_json:
-        _print_json(cost_view.estimate_facts(settings, result))
+        _print_json(cost_view.estimate_facts(priced.settings, result))
     else:
-        cost_view.show_estimate(stack, settings, result)
+        cost_view.show_estimate(stack, priced.settings, result)
     raise typer.Exit(int(not result.items))
 
 
 @app.command("update-prices")
 def update_prices(stack: Stack, cwd: Directory = Path()) -> None:
     """Write the prices of the stack's region to `prices.REGION.json`, for previews and CI without access."""
-    file = StackFile.find(stack, cwd)
-    region = file.settings().region
-    path = price_file.path(file.project.root, region)
-    price_file.write(path, price_file.fetch(_client(aws_session(file)), region, print))
+    priced = _Stack(StackFile.find(stack, cwd))
+    region = priced.settings.region
+    path = price_file.path(priced.file.project.root, region)
+    price_file.write(path, price_file.fetch(priced.pricing, region, print))
     print(f"wrote {path.name}")
 
 
@@ -118,87 +125,124 @@ def compare(
     stack: Stack,
     endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="An endpoint on instances.")],
     types: Annotated[list[str] | None, typer.Argument(metavar="TYPE", help="More instance types.")] = None,
+    bench: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="What `python -m infra invoke --bench SECONDS --json` printed for a type, to show what a "
+            "million requests cost on it. Can be repeated.",
+        ),
+    ] = None,
     requests_per_second: Annotated[
         float | None,
-        typer.Option(
-            min=0,
-            max=MAX_RATE,
-            help="Throughput of one current instance, as `python -m infra invoke --bench` measures it.",
-        ),
+        typer.Option(min=0.001, max=MAX_RATE, help="The requests that an instance of the current type answers."),
     ] = None,
     as_json: Json = False,
     cwd: Directory = Path(),
 ) -> None:
     """Compare the endpoint's instance type with the others of its family and with further types, amd64 only."""
-    file = StackFile.find(stack, cwd)
-    settings = file.settings()
-    variants = settings.endpoints[endpoint].instance_variants if endpoint in settings.endpoints else {}
+    priced = _Stack(StackFile.find(stack, cwd))
+    endpoints = priced.settings.endpoints
+    variants = endpoints[endpoint].instance_variants if endpoint in endpoints else {}
     if not variants:
-        served = ", ".join(name for name, one in settings.endpoints.items() if one.instance_variants)
+        served = ", ".join(name for name, one in endpoints.items() if one.instance_variants)
         raise typer.BadParameter(
-            f"{endpoint} has no instances. Endpoints with instances: {served}.", param_hint="ENDPOINT"
+            f"{endpoint} has no instances. Endpoints with instances: {served or 'none'}.", param_hint="ENDPOINT"
         )
-    if unknown := [name for name in types or [] if name not in instance_types.hosting_instance_types()]:
-        raise typer.BadParameter(f"{', '.join(unknown)}: not a hosting instance type.", param_hint="TYPE")
+    for name in types or []:
+        if problem := _type_problem(name):
+            raise typer.BadParameter(problem, param_hint="TYPE")
     current = next(iter(variants.values())).instance_type
-    purpose = usage.ASYNCHRONOUS if settings.endpoints[endpoint].mode is Mode.ASYNCHRONOUS else usage.HOSTING
-    wanted = comparison.types(current, types or [])
-    prices = _prices(file, settings, [usage.instances(purpose, name) for name in wanted])
-    candidates = comparison.candidates(prices, settings.region, wanted, purpose)
+    rates = dict(comparison.measurement(file) for file in bench or [])
+    if requests_per_second is not None:
+        rates[current] = Decimal(requests_per_second)
+    purpose = usage.ASYNCHRONOUS if endpoints[endpoint].mode is Mode.ASYNCHRONOUS else usage.HOSTING
+    wanted = comparison.types(current, [*(types or []), *rates])
+    prices = priced.prices(usage.instances(purpose, name) for name in wanted)
+    candidates = comparison.candidates(prices, priced.settings.region, wanted, purpose, rates)
     if as_json:
-        _print_json([asdict(candidate) for candidate in candidates])
+        _print_json({"published": prices.published, "types": [asdict(candidate) for candidate in candidates]})
     else:
-        throughput = None if requests_per_second is None else Decimal(requests_per_second)
-        cost_view.show_candidates(candidates, current, throughput)
+        cost_view.show_candidates(candidates, current, priced.settings.region, prices.published)
 
 
-def _diff(file: StackFile, settings: Settings, prices: PriceList, as_json: bool) -> None:
-    session = aws_session(file)
-    clients = session.client("sagemaker"), session.client("application-autoscaling")
-    changes = [
-        live.change(name, live.deployed_items(*clients, name), fleet_items(name, endpoint), prices, settings.region)
-        for name, endpoint in settings.endpoints.items()
-    ]
+def _type_problem(name: str) -> str | None:
+    if name not in instance_types.hosting_instance_types():
+        near = instance_types.nearest_instance_type(name)
+        return f"{name} is not a hosting instance type{f'; did you mean {near}?' if near else '.'}"
+    if instance_types.is_arm(name):
+        return f"{name} is an Arm type; AWS's Triton image is amd64 only."
+    return None
+
+
+class _Stack:
+    """A stack whose cost is asked, with the session that reads its account and the price list."""
+
+    def __init__(self, file: StackFile) -> None:
+        self.file, self.settings = file, file.settings()
+
+    @cached_property
+    def session(self) -> AwsSession:
+        return aws_session(self.file)
+
+    @property
+    def pricing(self) -> Any:
+        """A client of the price list, which has endpoints in few regions."""
+        partition = "aws-cn" if self.settings.region.startswith("cn-") else "aws"
+        return self.session.client("pricing", price_file.ENDPOINTS[partition])
+
+    def prices(self, needed: Iterable[UsageType]) -> PriceList:
+        """The prices of the file, or of the API; none if the API cannot be asked."""
+        region = self.settings.region
+        if (prices := price_file.read(self.file.project.root, region)) is not None:
+            return prices
+        try:
+            return price_file.fetch_needed(self.pricing, region, needed)
+        except AwsRequestRefused as error:
+            print(f"warning: {error}\nWith access, run `{UPDATE_PRICES.format(self.file.stack)}`.", file=sys.stderr)
+            return PriceList(())
+
+    def loads(self, days: int) -> dict[str, load.Load]:
+        cloudwatch, now = self.session.client("cloudwatch"), datetime.now(UTC)
+        return {
+            name: load.load(cloudwatch, name, self.settings.endpoints[name], now, days)
+            for name in self.settings.served_endpoints
+        }
+
+    def measured(self, days: int) -> Iterator[Item | Unpriced]:
+        return account.measured(self.session.client, self.settings, self.file.stack, datetime.now(UTC), days)
+
+
+def _diff(priced: _Stack, as_json: bool) -> None:
+    clients = priced.session.client("sagemaker"), priced.session.client("application-autoscaling")
+    changes, missing = list[live.Change](), dict[str, str]()
+    fleets = {}
+    for name, endpoint in priced.settings.endpoints.items():
+        try:
+            fleets[name] = live.deployed_items(*clients, name), [*fleet_items(name, endpoint)]
+        except NoPrice as error:
+            missing[name] = str(error)
+    prices = priced.prices(_usages(item for before, after in fleets.values() for item in (*(before or ()), *after)))
+    for name, (before, after) in fleets.items():
+        try:
+            changes.append(live.change(name, before, after, prices, priced.settings.region))
+        except NoPrice as error:
+            missing[name] = str(error)
     if as_json:
-        _print_json([cost_view.change_facts(change) for change in changes])
+        _print_json(
+            {
+                "published": prices.published,
+                "endpoints": {change.endpoint: cost_view.change_facts(change) for change in changes},
+                "noPrice": missing,
+            }
+        )
     else:
-        cost_view.show_changes(changes)
+        cost_view.show_changes(priced.file.stack, changes, missing, priced.settings.region, prices.published)
+    raise typer.Exit(int(bool(missing)))
 
 
-def _loads(session: AwsSession, settings: Settings, prices: PriceList, days: int) -> dict[str, load.Load]:
-    vcpus = {
-        product.attributes["instanceName"]: int(product.attributes["vCpu"])
-        for product in prices.products
-        if product.attributes.get("vCpu", "").isdigit() and "instanceName" in product.attributes
-    }
-    cloudwatch, now = session.client("cloudwatch"), datetime.now(UTC)
-    return {
-        name: load.load(cloudwatch, name, settings.endpoints[name], vcpus, now, days)
-        for name in settings.served_endpoints
-    }
-
-
-def _prices(file: StackFile, settings: Settings, more: list[UsageType] | None = None) -> PriceList:
-    """The prices of the file, or of the API; none if the API cannot be asked."""
-    if (prices := price_file.read(file.project.root, settings.region)) is not None:
-        return prices
-    needed = more or [
-        item.usage
-        for name, endpoint in settings.endpoints.items()
-        for item in items(name, endpoint)
-        if isinstance(item, Item)
-    ]
-    try:
-        return price_file.fetch_needed(_client(aws_session(file)), settings.region, needed)
-    except AwsRequestRefused as error:
-        print(f"warning: {error}\nWith access, run `{UPDATE_PRICES.format(file.stack)}`.", file=sys.stderr)
-        return PriceList(())
-
-
-def _client(session: AwsSession) -> Any:
-    """A client of the price list, which has endpoints in few regions."""
-    partition = "aws-cn" if str(session.region).startswith("cn-") else "aws"
-    return session.client("pricing", price_file.ENDPOINTS[partition])
+def _usages(entries: Iterable[Item | Unpriced]) -> list[UsageType]:
+    return [entry.usage for entry in entries if isinstance(entry, Item)]
 
 
 def _print_json(facts: Any) -> None:

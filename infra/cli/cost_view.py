@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from infra.cli.terminal import console
 from infra.cost.compare import Candidate
-from infra.cost.estimate import Estimate, PricedItem, Sizes
+from infra.cost.estimate import STACK, Estimate, PricedItem, Sizes
 from infra.cost.limit import UPDATE_PRICES, signed
 from infra.cost.live import Change
 from infra.cost.load import LOW_PERCENT, Load
@@ -18,10 +19,9 @@ from infra.cost.usage import HOURS_PER_MONTH
 from infra.settings.stack import Settings
 
 NOT_CONSIDERED = (
-    "On-demand prices in USD, without taxes, free tiers, Savings Plans and discounts. Not considered: the bucket, the "
-    "ECR repository and logs."
+    "On-demand prices in USD, without taxes, free tiers, Savings Plans and discounts. Not considered: requests to S3, "
+    "KMS, SNS and CloudWatch, and transfer to other regions."
 )
-
 
 _WIDTH = 160
 """Columns without a terminal."""
@@ -43,13 +43,20 @@ def estimate_facts(settings: Settings, result: Estimate) -> dict[str, Any]:
         "endpoints": {
             name: {
                 "mode": str(endpoint.mode),
-                "perMonth": result.of(name).facts,
+                **_facts_of(name, result),
                 "perRelease": result.of_release(name).facts,
-                "items": [_item_facts(priced) for priced in result.items if priced.item.endpoint == name],
-                "notPriced": {entry.what: entry.reason for entry in result.unpriced if entry.endpoint == name},
             }
             for name, endpoint in settings.endpoints.items()
         },
+        "stack": _facts_of(STACK, result),
+    }
+
+
+def _facts_of(endpoint: str, result: Estimate) -> dict[str, Any]:
+    return {
+        "perMonth": result.of(endpoint).facts,
+        "items": [_item_facts(priced) for priced in result.items if priced.item.endpoint == endpoint],
+        "notPriced": {entry.what: entry.reason for entry in result.unpriced if entry.endpoint == endpoint},
     }
 
 
@@ -68,46 +75,69 @@ def show_estimate(stack: str, settings: Settings, result: Estimate) -> None:
     """Print a row for each item, and what has no price with the reason."""
     table = _table("", "quantity a month", "smallest", "initial", "largest")
     for name, endpoint in settings.endpoints.items():
-        table.add_row(f"{name} ({endpoint.mode})", "", *_dollars(result.of(name)), style="bold")
-        for priced in result.items:
-            if priced.item.endpoint == name:
-                table.add_row(f"  {priced.item.what}", _quantity(priced), *_dollars(priced.usd))
+        _add_rows(table, name, f"{name} ({endpoint.mode})", result)
         if released := result.of_release(name):
             table.add_row("  each release adds up to", "", *_dollars(released), style="dim")
-        for entry in result.unpriced:
-            if entry.endpoint == name:
-                table.add_row(f"  {entry.what}", "", "", "", "no price")
+    if any(priced.item.endpoint == STACK for priced in result.items):
+        _add_rows(table, STACK, "all endpoints", result)
     table.add_row("total a month (730 h)", "", *_dollars(result.total), style="bold")
     table.add_row("an hour", "", *_dollars(result.total * (1 / HOURS_PER_MONTH)))
     out = console(_WIDTH)
     out.print(table)
-    for entry in result.unpriced:
-        out.print(f"{entry.endpoint}: no price for {entry.what}: {entry.reason}")
-    published = f"Prices of {settings.region}, published {result.published}. " if result.published else ""
-    out.print(f"{published}{NOT_CONSIDERED}")
-    if not result.items:
+    out.print("\nNot in the total:")
+    for line in _not_priced(result):
+        out.print(f"  {line}")
+    _print_basis(out, settings.region, result.published, NOT_CONSIDERED)
+    if not result.items or result.without_price:
         out.print(f"To fetch prices, run `{UPDATE_PRICES.format(stack)}`.")
+
+
+def _add_rows(table: Table, endpoint: str, title: str, result: Estimate) -> None:
+    table.add_row(title, "", *_dollars(result.of(endpoint)), style="bold")
+    for priced in result.items:
+        if priced.item.endpoint == endpoint:
+            table.add_row(f"  {priced.item.what}", _quantity(priced), *_dollars(priced.usd))
+    for entry in result.without_price:
+        if entry.endpoint == endpoint:
+            table.add_row(f"  {entry.what}", "", "", "", "no price")
+
+
+def _not_priced(result: Estimate) -> Iterator[str]:
+    """A line for each reason, with what it is about, of which endpoints."""
+    reasons: dict[str, dict[str, list[str]]] = {}
+    for entry in result.unpriced:
+        reasons.setdefault(entry.reason, {}).setdefault(entry.what, []).append(entry.endpoint)
+    for reason, kinds in reasons.items():
+        shown = (what if names == [STACK] else f"{what} of {', '.join(names)}" for what, names in kinds.items())
+        yield f"{'; '.join(shown)}: {reason}"
+
+
+def _print_basis(out: Console, region: str, published: str | None, more: str = "") -> None:
+    """Print whose prices these are."""
+    if published:
+        out.print(f"Prices of {region}, published {published}. {more}".rstrip())
 
 
 def _quantity(priced: PricedItem) -> str:
     quantity = priced.item.quantity
-    span = f"{quantity.smallest:,.0f}"
+    span = _number(quantity.smallest)
     if quantity.largest != quantity.smallest:
-        span += f" to {quantity.largest:,.0f}"
+        span += f" to {_number(quantity.largest)}"
     return f"{span} {priced.item.usage.unit}"
+
+
+def _number(quantity: Decimal) -> str:
+    return f"{quantity:,.2f}" if 0 < quantity < 10 and quantity % 1 else f"{quantity:,.0f}"
 
 
 def change_facts(change: Change) -> dict[str, Any]:
     """A change for JSON."""
-    return {
-        "endpoint": change.endpoint,
-        "before": change.before.facts,
-        "after": change.after.facts,
-        "settings": list(change.keys),
-    }
+    return {"before": change.before.facts, "after": change.after.facts, "settings": list(change.keys)}
 
 
-def show_changes(changes: Sequence[Change]) -> None:
+def show_changes(
+    stack: str, changes: Sequence[Change], missing: Mapping[str, str], region: str, published: str | None
+) -> None:
     """Print how the price of each endpoint's fleet changes."""
     table = _table("", "deployed", "settings", "change", "at the largest fleet", "because of")
     for change in changes:
@@ -119,19 +149,29 @@ def show_changes(changes: Sequence[Change]) -> None:
             f"${change.after.initial:,.2f}",
             signed(initial),
             signed(largest),
-            ", ".join(change.keys),
+            ", ".join(change.keys) or "no change",
         )
-    console(_WIDTH).print(table)
+    for name in missing:
+        table.add_row(name, "", "", "no price", "no price", "")
+    out = console(_WIDTH)
+    out.print(table)
+    for name, reason in missing.items():
+        out.print(f"{name}: {reason}")
+    _print_basis(out, region, published)
+    if missing:
+        out.print(f"To fetch prices, run `{UPDATE_PRICES.format(stack)}`.")
 
 
 def show_idle(loads: Mapping[str, Load], result: Estimate, settings: Settings, days: int) -> None:
     """Print the endpoints that cost more than they need, and the edit that ends it."""
     table = _table("", "requests", "busiest hour", "a month")
     advice = []
+    without_price = {entry.endpoint for entry in result.without_price}
     for name, load in loads.items():
         requests = "" if load.requests is None else f"{load.requests:,.0f}"
         busiest = "" if load.busiest_percent is None else f"{load.busiest_percent:.0f} %"
-        table.add_row(name, requests, busiest, f"${result.of(name).initial:,.2f}")
+        usd = "no price" if name in without_price else f"${result.of(name).initial:,.2f}"
+        table.add_row(name, requests, busiest, usd)
         if load.is_idle:
             advice.append(f"{name}: no request in {days} days. To end its cost, remove endpoints.{name}.")
         elif load.is_oversized:
@@ -142,25 +182,28 @@ def show_idle(loads: Mapping[str, Load], result: Estimate, settings: Settings, d
             )
     out = console(_WIDTH)
     out.print(table)
-    for line in advice:
+    for line in advice or ["No endpoint is idle or larger than its load."]:
         out.print(line)
+    _print_basis(out, settings.region, result.published)
 
 
-def show_candidates(candidates: Sequence[Candidate], current: str, requests_per_second: Decimal | None) -> None:
+def show_candidates(candidates: Sequence[Candidate], current: str, region: str, published: str | None) -> None:
     """Print the instance types, cheapest first."""
-    table = _table("", "vCPU", "GPU", "memory", "an hour", "a million requests")
+    measured = any(candidate.usd_per_million is not None for candidate in candidates)
+    table = _table("", "vCPU", "GPU", "memory", "an hour", *(["a million requests"] if measured else []))
     for candidate in candidates:
-        per_million = candidate.usd_per_million(requests_per_second) if requests_per_second else None
-        own = candidate.instance_type == current
+        per_million = "" if candidate.usd_per_million is None else f"${candidate.usd_per_million:,.2f}"
         table.add_row(
-            f"{candidate.instance_type}{' (current)' if own else ''}",
-            candidate.vcpus,
+            f"{candidate.instance_type}{' (current)' if candidate.instance_type == current else ''}",
+            str(candidate.vcpus),
             str(candidate.gpus or ""),
             f"{candidate.memory_gib:g} GiB" if candidate.memory_gib else "",
             f"${candidate.usd:,.4f}" if candidate.usd is not None else "no price",
-            f"${per_million:,.2f}" if own and per_million is not None else "",
+            *([per_million] if measured else []),
         )
-    console(_WIDTH).print(table)
+    out = console(_WIDTH)
+    out.print(table)
+    _print_basis(out, region, published)
 
 
 def _dollars(sizes: Sizes) -> list[str]:

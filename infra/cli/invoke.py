@@ -68,7 +68,7 @@ def invoke(
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     if as_json:
-        print(json.dumps(bench_facts(result, concurrency), indent=2))
+        print(json.dumps(bench_facts(result, concurrency, live.fleet(variant)), indent=2))
     else:
         console().print(bench_view(result, concurrency))
     if result.errors:

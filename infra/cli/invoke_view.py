@@ -41,14 +41,19 @@ def bench_view(result: BenchResult, concurrency: int) -> RenderableType:
     return Group(summary, *([table] if result.latencies else []), *errors)
 
 
-def bench_facts(result: BenchResult, concurrency: int) -> dict[str, Any]:
-    """The same for programs; latencies in milliseconds."""
+def bench_facts(result: BenchResult, concurrency: int, fleet: tuple[str, int] | None) -> dict[str, Any]:
+    """The same for programs; latencies in milliseconds. `python -m infra cost compare` reads it.
+
+    Args:
+        fleet: the instance type and the number of instances, if one fleet answered.
+    """
     latencies = {name: seconds * 1000 for name, seconds in _latencies(result).items()}
     return {
         "answers": len(result.latencies),
         "seconds": result.seconds,
         "concurrency": concurrency,
         "answersPerSecond": result.throughput,
+        "fleet": {"instanceType": fleet[0], "instances": fleet[1]} if fleet else None,
         "latencyMilliseconds": latencies if result.latencies else None,
         "errors": dict(result.errors),
     }

@@ -1,15 +1,24 @@
-"""Other instance types for an endpoint, with the price of each."""
+"""Other instance types for an endpoint, with the price of each, and of a million requests where it was measured."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
 
 from infra.aws import hardware, instance_types
 from infra.cost import usage
 from infra.cost.price_list import NoPrice, PriceList
+from infra.errors import UserError
+
+
+class InvalidMeasurement(UserError):
+    """A file that is not the result of `python -m infra invoke --bench` on one fleet of instances."""
+
+    exit_code = 2
 
 
 @dataclass(frozen=True)
@@ -18,21 +27,38 @@ class Candidate:
 
     Attributes:
         usd: per hour; None without a price.
-        vcpus: as the price list has them; empty without a price.
         memory_gib: None if it is not known.
+        usd_per_million: of requests; None if the type was not measured, or has no price.
     """
 
     instance_type: str
     usd: Decimal | None
-    vcpus: str
+    vcpus: int
     gpus: int
     memory_gib: float | None
+    usd_per_million: Decimal | None
 
-    def usd_per_million(self, requests_per_second: Decimal) -> Decimal | None:
-        """The price of a million requests at a measured throughput of one instance."""
-        if self.usd is None or not requests_per_second:
-            return None
-        return self.usd / (requests_per_second * 3600) * 10**6
+
+def measurement(file: Path) -> tuple[str, Decimal]:
+    """The instance type of a measurement, and the requests that one instance answers in a second.
+
+    Raises:
+        InvalidMeasurement: the file is not one.
+    """
+    try:
+        facts = json.loads(file.read_bytes())
+        rate, fleet = Decimal(str(facts["answersPerSecond"])), facts["fleet"]
+        if fleet is None:
+            raise InvalidMeasurement(f"{file}: not one fleet of instances answered. Measure one with --variant.")
+        if rate > 0 and rate.is_finite():
+            return str(fleet["instanceType"]), rate / int(fleet["instances"])
+        raise InvalidMeasurement(f"{file}: no request was answered. Measure again.")
+    except OSError as error:
+        raise InvalidMeasurement(f"{file}: {error.strerror}") from None
+    except (ValueError, TypeError, LookupError, InvalidOperation, ArithmeticError):
+        raise InvalidMeasurement(
+            f"{file} is not the result of `python -m infra invoke --bench SECONDS --json`. Write it with that command."
+        ) from None
 
 
 def types(current: str, others: Iterable[str]) -> list[str]:
@@ -42,19 +68,22 @@ def types(current: str, others: Iterable[str]) -> list[str]:
     return sorted(name for name in {current, *of_family, *others} if not instance_types.is_arm(name))
 
 
-def candidates(prices: PriceList, region: str, names: Iterable[str], purpose: str) -> list[Candidate]:
+def candidates(
+    prices: PriceList, region: str, names: Iterable[str], purpose: str, rates: Mapping[str, Decimal]
+) -> list[Candidate]:
     """Instance types, cheapest first; those without a price last.
 
     Args:
         purpose: `HOSTING` or `ASYNCHRONOUS` of `usage`.
+        rates: the requests that one instance answers in a second, by type, where they were measured.
     """
-    listed = [_candidate(prices, region, name, purpose) for name in names]
+    listed = [_candidate(prices, region, name, purpose, rates.get(name)) for name in names]
     return sorted(listed, key=lambda one: (one.usd is None, one.usd or Decimal(0), one.instance_type))
 
 
-def _candidate(prices: PriceList, region: str, name: str, purpose: str) -> Candidate:
-    usd, vcpus, billed = None, "", usage.instances(purpose, name)
+def _candidate(prices: PriceList, region: str, name: str, purpose: str, rate: Decimal | None) -> Candidate:
+    usd = None
     with contextlib.suppress(NoPrice):
-        usd = prices.price(billed, region).tiers[0].usd
-        vcpus = prices.product(billed, region).attributes.get("vCpu", "")
-    return Candidate(name, usd, vcpus, hardware.gpus(name), hardware.memory_gib(name))
+        usd = prices.price(usage.instances(purpose, name), region).tiers[0].usd
+    per_million = usd / (rate * 3600) * 10**6 if usd is not None and rate else None
+    return Candidate(name, usd, hardware.vcpus(name), hardware.gpus(name), hardware.memory_gib(name), per_million)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -22,9 +22,16 @@ if TYPE_CHECKING:
     from infra.settings.variant import InstanceVariant
 
 SECONDS_PER_MONTH = HOURS_PER_MONTH * 3600
-BYTES_PER_GB = Decimal(10**9)
+BYTES_PER_GB = Decimal(2**30)
+"""AWS bills gigabytes of 1,024 megabytes (AWS Pricing Calculator)."""
 
-UNKNOWN_TRAFFIC = "the number of requests is not known."
+STACK = ""
+"""In place of an endpoint: what the endpoints of a stack share."""
+
+BUCKET, IMAGES, LOGS = "objects in the bucket", "images in the ECR repository", "logs"
+
+UNKNOWN_TRAFFIC = "the number of requests is not known. Use --requests-per-second or --from-metrics."
+_UNMEASURED = "the account has their size. Use --from-metrics."
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,11 @@ class Sizes:
     @classmethod
     def of(cls, smallest: Any, initial: Any, largest: Any) -> Sizes:
         return cls(Decimal(smallest), Decimal(initial), Decimal(largest))
+
+    @classmethod
+    def same(cls, number: Any) -> Sizes:
+        """One that does not depend on the fleet."""
+        return cls.of(number, number, number)
 
     def __add__(self, other: Sizes) -> Sizes:
         return Sizes(self.smallest + other.smallest, self.initial + other.initial, self.largest + other.largest)
@@ -54,17 +66,18 @@ class Sizes:
         return {"smallest": float(self.smallest), "initial": float(self.initial), "largest": float(self.largest)}
 
 
-NOTHING = Sizes(Decimal(0), Decimal(0), Decimal(0))
+NOTHING = Sizes.same(0)
 
 
 @dataclass(frozen=True)
 class Item:
-    """What one endpoint is billed for.
+    """What one endpoint or the stack is billed for.
 
     Attributes:
+        endpoint: its name, or `STACK`.
         what: in words, such as `instances ml.c5.xlarge`.
         quantity: in a month, in the unit of the usage type.
-        key: the setting below the endpoint that determines the quantity.
+        key: the setting below the endpoint, or of the stack, that determines the quantity.
         type_key: the setting that determines the usage type.
     """
 
@@ -77,6 +90,16 @@ class Item:
     variant: str = ""
 
     @property
+    def largest_key(self) -> str:
+        """The setting that determines the largest quantity."""
+        return f"{self.key}.max" if self.scaled else self.key
+
+    @property
+    def scaled(self) -> bool:
+        """Whether the quantity is that of a scaling range."""
+        return self.key.endswith("autoscaling")
+
+    @property
     def part(self) -> tuple[str, str]:
         """Identifies the item among those of the endpoint, whatever its instance type."""
         return self.variant, self.what.partition(" ml.")[0]
@@ -84,17 +107,18 @@ class Item:
 
 @dataclass(frozen=True)
 class Unpriced:
-    """What an endpoint is billed for, and why it is not part of the estimate.
+    """What an endpoint or the stack is billed for, and why it is not part of the estimate.
 
     Attributes:
+        endpoint: its name, or `STACK`.
         reason: a sentence.
-        by_fleet: whether it depends on the sizes of the fleets, and so has a price that is missing.
+        no_price: whether its quantity is known and its price is missing.
     """
 
     endpoint: str
     what: str
     reason: str
-    by_fleet: bool = False
+    no_price: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,7 +147,7 @@ class Estimate:
     published: str | None
 
     def of(self, endpoint: str) -> Sizes:
-        """The price of an endpoint in USD a month."""
+        """The price of an endpoint, or of what the endpoints share, in USD a month."""
         return sum((item.usd for item in self.items if item.item.endpoint == endpoint), NOTHING)
 
     def of_release(self, endpoint: str) -> Sizes:
@@ -132,12 +156,12 @@ class Estimate:
 
     @property
     def without_price(self) -> list[Unpriced]:
-        """What depends on the sizes of the fleets and has no price."""
-        return [entry for entry in self.unpriced if entry.by_fleet]
+        """What has a known quantity and no price."""
+        return [entry for entry in self.unpriced if entry.no_price]
 
     @property
     def total(self) -> Sizes:
-        """The price of all endpoints in USD a month."""
+        """The price of the stack in USD a month."""
         return sum((item.usd for item in self.items), NOTHING)
 
 
@@ -156,29 +180,50 @@ class Traffic:
     bytes_out: Decimal
 
 
-def estimate(settings: Settings, prices: PriceList, traffic: Mapping[str, Traffic]) -> Estimate:
-    """The prices of a stack's endpoints.
+def estimate(
+    settings: Settings,
+    prices: PriceList,
+    traffic: Mapping[str, Traffic],
+    measured: Iterable[Item | Unpriced] | None = None,
+) -> Estimate:
+    """The price of a stack.
 
     Args:
         traffic: by endpoint; the requests of another endpoint are not priced.
+        measured: what the account stores and logs; None if it was not read.
     """
     priced, unpriced, releases = list[PricedItem](), list[Unpriced](), list[PricedItem]()
+    for entry in (*items(settings, traffic), *(unmeasured(settings) if measured is None else measured)):
+        if isinstance(entry, Unpriced):
+            unpriced.append(entry)
+            continue
+        try:
+            priced.append(PricedItem(entry, prices.price(entry.usage, settings.region)))
+        except NoPrice as error:
+            unpriced.append(Unpriced(entry.endpoint, entry.what, str(error), no_price=True))
     for name, endpoint in settings.endpoints.items():
-        for entry in items(name, endpoint, traffic.get(name)):
-            if isinstance(entry, Unpriced):
-                unpriced.append(entry)
-                continue
-            try:
-                priced.append(PricedItem(entry, prices.price(entry.usage, settings.region)))
-            except NoPrice as error:
-                unpriced.append(Unpriced(name, entry.what, str(error), by_fleet=True))
         for added in release_items(name, endpoint):
             with contextlib.suppress(NoPrice):  # that of its fleet is reported
                 releases.append(PricedItem(added, prices.price(added.usage, settings.region)))
     return Estimate(tuple(priced), tuple(releases), tuple(unpriced), prices.published)
 
 
-def items(name: str, endpoint: EndpointSettings, traffic: Traffic | None = None) -> Iterator[Item | Unpriced]:
+def items(settings: Settings, traffic: Mapping[str, Traffic]) -> Iterator[Item | Unpriced]:
+    """What the endpoints of a stack are billed for, and what they share, as far as the settings determine it."""
+    for name, endpoint in settings.endpoints.items():
+        yield from endpoint_items(name, endpoint, traffic.get(name))
+    yield Unpriced(STACK, "stored logs", "CloudWatch bills compressed bytes, which it does not report.")
+
+
+def unmeasured(settings: Settings) -> Iterator[Unpriced]:
+    """What only the account knows."""
+    yield Unpriced(STACK, BUCKET, _UNMEASURED)
+    if settings.image.mirror:
+        yield Unpriced(STACK, IMAGES, _UNMEASURED)
+    yield from (Unpriced(name, LOGS, _UNMEASURED) for name in settings.served_endpoints)
+
+
+def endpoint_items(name: str, endpoint: EndpointSettings, traffic: Traffic | None = None) -> Iterator[Item | Unpriced]:
     """What an endpoint is billed for."""
     yield from fleet_items(name, endpoint)
     yield from _unknown_volumes(name, endpoint)
@@ -189,8 +234,8 @@ def items(name: str, endpoint: EndpointSettings, traffic: Traffic | None = None)
     if endpoint.mode is not Mode.BATCH:
         yield from _alarms(name, endpoint)
         yield from _data(name, traffic)
-    if endpoint.asynchronous or endpoint.batch_variants:
-        yield Unpriced(name, "results in S3", "their size is not known.")
+    if locations := _other_locations(endpoint):
+        yield Unpriced(name, "results in S3", f"their size in {', '.join(locations)} is not known.")
 
 
 def release_items(name: str, endpoint: EndpointSettings) -> Iterator[Item]:
@@ -263,9 +308,17 @@ def _requests(name: str, variant: ServerlessVariant, traffic: Traffic | None) ->
         yield Unpriced(name, "duration of requests", UNKNOWN_TRAFFIC)
         return
     memory_mb, warm = variant.serverless.memory_mb, bool(variant.provisioned_concurrency)
-    billed = usage.provisioned_use(memory_mb) if warm else usage.serverless(memory_mb)
-    seconds = traffic.requests * traffic.seconds
-    yield Item(name, "duration of requests", billed, Sizes(seconds, seconds, seconds), "serverless.memoryMb")
+    billed = usage.on_provisioned(memory_mb) if warm else usage.serverless(memory_mb)
+    seconds = Sizes.same(traffic.requests * traffic.seconds)
+    yield Item(name, "duration of requests", billed, seconds, "serverless.memoryMb")
+
+
+def _other_locations(endpoint: EndpointSettings) -> list[str]:
+    """Where answers are written that the settings place."""
+    queue = endpoint.asynchronous
+    given = [queue.output_location, queue.failure_location] if queue else []
+    jobs = [location for variant in endpoint.batch_variants.values() for location in variant.batch.output_locations]
+    return sorted({location for location in (*given, *jobs) if location})
 
 
 def _alarms(name: str, endpoint: EndpointSettings) -> Iterator[Item]:
@@ -277,7 +330,7 @@ def _alarms(name: str, endpoint: EndpointSettings) -> Iterator[Item]:
         count += read * len(endpoint.variants) * (2 if metrics.rolls_back(purpose, endpoint.mode) else 1)
     count += endpoint.can_be_stopped
     if count:
-        yield Item(name, "alarms", usage.ALARM, Sizes.of(count, count, count), "alarms")
+        yield Item(name, "alarms", usage.ALARM, Sizes.same(count), "alarms")
 
 
 def _data(name: str, traffic: Traffic | None) -> Iterator[Item | Unpriced]:
@@ -285,5 +338,5 @@ def _data(name: str, traffic: Traffic | None) -> Iterator[Item | Unpriced]:
         yield Unpriced(name, "data of requests and answers", UNKNOWN_TRAFFIC)
         return
     for what, billed, size in (("in", usage.DATA_IN, traffic.bytes_in), ("out", usage.DATA_OUT, traffic.bytes_out)):
-        gigabytes = traffic.requests * size / BYTES_PER_GB
-        yield Item(name, f"data {what}", billed, Sizes(gigabytes, gigabytes, gigabytes), "model")
+        gigabytes = Sizes.same(traffic.requests * size / BYTES_PER_GB)
+        yield Item(name, f"data {what}", billed, gigabytes, "model")

@@ -27,7 +27,7 @@ def summary(settings: Settings, result: Estimate, stack: str) -> Iterator[str]:
         return
     for name in settings.endpoints:
         cost = result.of(name)
-        more = ", without what has no price" if any(entry.endpoint == name for entry in result.unpriced) else ""
+        more = ", without what has no price" if any(entry.endpoint == name for entry in result.without_price) else ""
         yield f"{name}: {span(cost.smallest, cost.initial, cost.largest)} a month{more}"
     total = result.total
     yield (
@@ -78,7 +78,8 @@ def check(settings: Settings, result: Estimate, stack: str) -> str | None:
     largest = result.total.largest
     if largest > Decimal(limit):
         raise CostLimitExceeded(
-            f"{key}: the largest fleets cost ${largest:,.2f} a month, more than ${limit:,.2f}.\n"
+            f"{key}: the largest fleets cost ${largest:,.2f} a month at prices published {result.published}, more than "
+            f"${limit:,.2f}.\n"
             f"{_by_cost(settings, result)}\nLower autoscaling.max, use smaller instance types, or raise {key}."
         )
     if 100 * largest > Decimal(limit) * Decimal(settings.cost.warning_percent):
@@ -98,5 +99,7 @@ def _by_cost(settings: Settings, result: Estimate) -> str:
         )
         if largest is not None:
             item = largest.item
-            lines.append(f"  {name}: ${result.of(name).largest:,.2f}, mostly {item.what} (endpoints.{name}.{item.key})")
+            lines.append(
+                f"  {name}: ${result.of(name).largest:,.2f}, mostly {item.what} (endpoints.{name}.{item.largest_key})"
+            )
     return "\n".join(lines)

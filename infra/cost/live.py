@@ -96,8 +96,16 @@ def _causes(before: Iterable[PricedItem], after: Iterable[PricedItem]) -> Iterat
         was, becomes = old.get(part), new.get(part)
         if was and becomes and was.usage != becomes.usage:
             yield becomes.type_key
-        quantities = (item.quantity if item else None for item in (was, becomes))
-        if len({*quantities}) > 1:
+        if was and becomes and was.scaled and becomes.scaled:
+            yield from _limits(was.key, was.quantity, becomes.quantity)
+        elif (was and was.quantity) != (becomes and becomes.quantity):
             item = becomes or was
             assert item is not None
             yield item.key
+
+
+def _limits(key: str, was: Sizes, becomes: Sizes) -> Iterator[str]:
+    """The ends of a scaling range that change; the fleet begins with another number if neither does."""
+    ends = {"min": was.smallest != becomes.smallest, "max": was.largest != becomes.largest}
+    changed = [f"{key}.{end}" for end, differs in ends.items() if differs]
+    yield from changed or [key.replace("autoscaling", "initialInstanceCount")] * (was.initial != becomes.initial)

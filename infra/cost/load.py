@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from infra import names
-from infra.aws import hardware, metrics
+from infra.aws import metrics
 from infra.aws.errors import aws_calls
 from infra.cost.estimate import Traffic
 from infra.cost.usage import HOURS_PER_MONTH
@@ -57,24 +55,21 @@ class Load:
         return self.busiest_percent is not None and self.busiest_percent < LOW_PERCENT
 
 
-def load(
-    cloudwatch: Any, name: str, endpoint: EndpointSettings, vcpus: Mapping[str, int], now: datetime, days: int
-) -> Load:
+def load(cloudwatch: Any, name: str, endpoint: EndpointSettings, now: datetime, days: int) -> Load:
     """Read the load of an endpoint.
 
     Args:
         cloudwatch: boto3's `cloudwatch` client.
-        vcpus: by instance type, as far as they are known.
         days: 1 to `MAX_DAYS`.
 
     Raises:
         AwsRequestRefused: AWS refused a call.
     """
 
-    def hourly(namespace: str, metric: str, statistic: str, variant: str) -> list[float]:
+    def hourly(metric: metrics.Metric, statistic: str, variant: str) -> list[float]:
         answer = cloudwatch.get_metric_statistics(
-            Namespace=namespace,
-            MetricName=metric,
+            Namespace=metric.namespace,
+            MetricName=metric.name,
             Dimensions=metrics.for_api(metrics.dimensions(name, variant)),
             StartTime=now - timedelta(days=days),
             EndTime=now,
@@ -85,24 +80,18 @@ def load(
 
     with aws_calls(f"metrics of endpoint {name}"):
         counted = [
-            sum(sum(hourly(metric.namespace, metric.name, "Sum", variant)) for variant in endpoint.serving_variants)
+            sum(sum(hourly(metric, "Sum", variant)) for variant in endpoint.serving_variants)
             for metric in metrics.REQUESTS.get(endpoint.mode, ())
         ]
         used: list[float] = []
         for variant, settings in endpoint.instance_variants.items():
-            # the metrics are sums over vCPUs and GPUs (SageMaker guide, CloudWatch metrics for endpoints)
-            counts = {
-                "CPUUtilization": vcpus.get(settings.instance_type),
-                "GPUUtilization": hardware.gpus(settings.instance_type),
-            }
-            for metric_name, count in counts.items():
-                if count:
-                    used += [value / count for value in hourly(names.LOG_GROUPS, metric_name, "Average", variant)]
-        latency = metrics.MODEL_LATENCY
+            for metric in (metrics.CPU_UTILIZATION, metrics.GPU_UTILIZATION):
+                if divisor := metric.divisor(settings.instance_type):
+                    used += [value / divisor for value in hourly(metric, "Average", variant)]
         seconds = [
             value / 1e6
             for variant in endpoint.serving_variants
-            for value in hourly(latency.namespace, latency.name, "Average", variant)
+            for value in hourly(metrics.MODEL_LATENCY, "Average", variant)
         ]
     average = sum(seconds) / len(seconds) if seconds else None
     return Load(max(counted, default=None), max(used, default=None), days, average)

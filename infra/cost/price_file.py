@@ -15,13 +15,14 @@ from typing import Any
 
 from infra.aws.errors import aws_calls
 from infra.cost.price_list import PriceList, UsageType
-from infra.cost.usage import PRICED
+from infra.cost.usage import GLOBAL, PRICED
 from infra.errors import UserError
 
 ENDPOINTS = {"aws": "us-east-1", "aws-cn": "cn-northwest-1"}
 """The region of the price list's API by partition (AWS General Reference, AWS Price List endpoints)."""
 
-_ATTRIBUTES = ("servicecode", "regionCode", "usagetype", "instanceName", "component", "vCpu", "memory", "gpu")
+_ATTRIBUTES = ("regionCode", "usagetype", "group")
+_DIMENSION = ("unit", "beginRange", "endRange", "pricePerUnit", "description")
 
 
 class PriceFileError(UserError):
@@ -65,12 +66,13 @@ def fetch(client: Any, region: str, report: Callable[[str], None]) -> Iterator[M
         PriceFileError: a service has no product in the region.
     """
     for service, beginnings in PRICED.items():
-        products = _products(client, service, region, service)
-        priced = [product for product in products if _is_priced(product, beginnings)]
+        found = [product for beginning in beginnings for product in _regional(client, service, region, beginning)]
+        found += [product for usage in GLOBAL if usage.service == service for product in _global(client, usage)]
+        priced = {product["product"]["sku"]: product for product in found if _is_priced(product, region)}
         if not priced:
             raise PriceFileError(f"the price list of {service} has no product for {region} that a stack may use.")
-        report(f"{service}: {len(priced)} of {len(products)} products in {region}")
-        yield from priced
+        report(f"{service}: {len(priced)} products")
+        yield from priced.values()
 
 
 def fetch_needed(client: Any, region: str, needed: Iterable[UsageType]) -> PriceList:
@@ -81,17 +83,29 @@ def fetch_needed(client: Any, region: str, needed: Iterable[UsageType]) -> Price
     """
     products: list[Mapping[str, Any]] = []
     for usage in sorted(set(needed), key=str):
-        of_type = {"Type": "CONTAINS", "Field": "usagetype", "Value": usage.name}
-        products += _products(client, usage.service, region, str(usage), of_type)
+        products += _regional(client, usage.service, region, usage.name) if usage.regional else _global(client, usage)
     return PriceList.of_answers(products)
 
 
-def _products(
-    client: Any, service: str, region: str, what: str, *filters: Mapping[str, str]
-) -> list[Mapping[str, Any]]:
-    in_region = {"Type": "TERM_MATCH", "Field": "regionCode", "Value": region}
-    with aws_calls(f"price list of {what}"):
-        pages = client.get_paginator("get_products").paginate(ServiceCode=service, Filters=[in_region, *filters])
+def _regional(client: Any, service: str, region: str, usage_type: str) -> list[Mapping[str, Any]]:
+    """The products of a region whose usage types contain a text: filters match whole values, or parts of them, and
+    the abbreviations of the regions are nowhere in the API."""
+    return _products(
+        client, service, _filter("TERM_MATCH", "regionCode", region), _filter("CONTAINS", "usagetype", usage_type)
+    )
+
+
+def _global(client: Any, usage: UsageType) -> list[Mapping[str, Any]]:
+    return _products(client, usage.service, _filter("TERM_MATCH", "usagetype", usage.name))
+
+
+def _filter(type_: str, field: str, value: str) -> dict[str, str]:
+    return {"Type": type_, "Field": field, "Value": value}
+
+
+def _products(client: Any, service: str, *filters: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    with aws_calls(f"price list of {service}"):
+        pages = client.get_paginator("get_products").paginate(ServiceCode=service, Filters=filters)
         return [json.loads(product) for page in pages for product in page["PriceList"]]
 
 
@@ -108,20 +122,32 @@ def write(file: Path, products: Iterator[Mapping[str, Any]]) -> None:
     Path(partial.name).replace(file)
 
 
-def _is_priced(product: Mapping[str, Any], beginnings: tuple[str, ...]) -> bool:
-    usage_type = str(product["product"]["attributes"].get("usagetype", ""))
+def _is_priced(product: Mapping[str, Any], region: str) -> bool:
+    """Whether a usage type is one that a stack may have, and not one that only contains its name."""
+    attributes, service = product["product"]["attributes"], product["serviceCode"]
+    usage_type = str(attributes.get("usagetype", ""))
     _, _, without_region = usage_type.partition("-")
-    return usage_type.startswith(beginnings) or without_region.startswith(beginnings)
+    beginnings = PRICED[service]
+    regional = usage_type.startswith(beginnings) or without_region.startswith(beginnings)
+    return regional or any(usage.is_of(attributes, region) for usage in GLOBAL)
 
 
 def _only_used(product: Mapping[str, Any]) -> Mapping[str, Any]:
-    attributes = product["product"]["attributes"]
+    offers = product["terms"].get("OnDemand", {})
     return {
         "serviceCode": product["serviceCode"],
         "publicationDate": product["publicationDate"],
         "product": {
             "sku": product["product"]["sku"],
-            "attributes": {key: attributes[key] for key in _ATTRIBUTES if key in attributes},
+            "attributes": _some(product["product"]["attributes"], _ATTRIBUTES),
         },
-        "terms": {"OnDemand": product["terms"].get("OnDemand", {})},
+        "terms": {"OnDemand": {offer: _dimensions(terms) for offer, terms in offers.items()}},
     }
+
+
+def _dimensions(terms: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"priceDimensions": {key: _some(value, _DIMENSION) for key, value in terms["priceDimensions"].items()}}
+
+
+def _some(values: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: values[key] for key in keys if key in values}

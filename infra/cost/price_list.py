@@ -27,20 +27,28 @@ class UsageType:
         service: the service code, such as `AmazonSageMaker`.
         name: such as `Host:ml.c5.xlarge`.
         unit: that of the quantity, in words: `hour`, `GB-month`.
+        group: the attribute `group` of its product, where it tells two products apart.
+        regional: whether each region has its own product.
     """
 
     service: str
     name: str
     unit: str
+    group: str = ""
+    regional: bool = True
 
     def is_of(self, attributes: Mapping[str, str], region: str) -> bool:
         """Whether a product's attributes are those of this usage type in a region.
 
-        Usage types begin with an abbreviation of the region (`APN1-Host:ml.c5.xlarge`), except some of us-east-1.
+        Regional usage types begin with an abbreviation of the region (`APN1-Host:ml.c5.xlarge`), except some of
+        us-east-1. The products of global ones have no region.
         """
-        in_region = attributes.get("regionCode") in (region, "", None)
-        pattern = rf"([A-Z0-9]{{2,6}}-)?{re.escape(self.name)}"
-        return in_region and bool(re.fullmatch(pattern, attributes.get("usagetype", "")))
+        usage_type, code = attributes.get("usagetype", ""), attributes.get("regionCode", "")
+        if self.group and attributes.get("group") != self.group:
+            return False
+        if not self.regional:
+            return usage_type == self.name and not code
+        return code == region and bool(re.fullmatch(rf"([A-Z0-9]{{2,6}}-)?{re.escape(self.name)}", usage_type))
 
     def __str__(self) -> str:
         return f"{self.service} {self.name}"
@@ -125,32 +133,25 @@ class PriceList:
         """The publication date of the oldest price; None without prices."""
         return min((product.published for product in self.products), default=None)
 
-    def product(self, usage: UsageType, region: str) -> Product:
-        """The product of a usage type.
-
-        Raises:
-            NoPrice: no product or several have this usage type in the region.
-        """
-        products = {  # by SKU: the answers to two questions may have the same product
-            product.sku: product
-            for product in self.products
-            if product.service == usage.service and usage.is_of(product.attributes, region)
-        }
-        if len(products) != 1:
-            skus = ", ".join(sorted(products)) or "none"
-            raise NoPrice(f"{usage}: the price list must have one product in {region}, and it has {skus}.")
-        return next(iter(products.values()))
-
     def price(self, usage: UsageType, region: str) -> Price:
         """The on-demand price of a usage type.
 
         Raises:
             NoPrice: no product or several have this usage type in the region, or its price is not in USD.
         """
-        product = self.product(usage, region)
-        if (price := product.price) is None:
+        products = {  # by SKU: the answers to two questions may have the same product
+            product.sku: product
+            for product in self.products
+            if product.service == usage.service and usage.is_of(product.attributes, region)
+        }
+        if not products:
+            raise NoPrice(f"the price list has no product {usage} in {region}.")
+        if len(products) > 1:
+            raise NoPrice(f"the price list has several products {usage} in {region}: {', '.join(sorted(products))}.")
+        (product,) = products.values()
+        if product.price is None:
             raise NoPrice(f"{usage}: product {product.sku} has no on-demand price in USD.")
-        return price
+        return product.price
 
 
 def _tier(dimension: Mapping[str, Any]) -> Tier:

@@ -1,11 +1,11 @@
 """What AWS bills for a stack, by the usage types of its price list.
 
-The names are those that AWS's price list and cost reports show (Cost and Usage Report guide, `lineItem/UsageType`);
-docs/cost.md lists which of them were seen where. A name that AWS does not use has no product, which `cost` reports.
+docs/cost.md lists where each name was seen. A name that AWS does not use has no product, which `cost` reports.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 from infra.cost.price_list import UsageType
@@ -20,20 +20,30 @@ HOSTING, ASYNCHRONOUS, BATCH = "Host", "AsyncInf", "Tsform"
 
 STORAGE_S3 = UsageType(S3, "TimedStorage-ByteHrs", "GB-month")
 STORAGE_ECR = UsageType(ECR, "TimedStorage-ByteHrs", "GB-month")
-DATA_IN = UsageType(SAGEMAKER, "Hst:Data-Bytes-In", "GB")
-DATA_OUT = UsageType(SAGEMAKER, "Hst:Data-Bytes-Out", "GB")
+DATA_IN = UsageType(SAGEMAKER, "Hst:Data-Bytes-In", "GB", "Hosting:IN")
+DATA_OUT = UsageType(SAGEMAKER, "Hst:Data-Bytes-Out", "GB", "Hosting:OUT")
 ALARM = UsageType(CLOUDWATCH, "CW:AlarmMonitorUsage", "alarm metric-month")
 """Billed by the metrics that an alarm evaluates."""
-LOGS_IN = UsageType(CLOUDWATCH, "DataProcessing-Bytes", "GB")
-LOGS_KEPT = UsageType(CLOUDWATCH, "TimedStorage-ByteHrs", "GB-month")
+COMPOSITE_ALARM = UsageType(CLOUDWATCH, "CW:CompositeAlarmMonitorUsage", "alarm-month")
+DASHBOARD = UsageType(CLOUDWATCH, "DashboardsUsageHour", "dashboard-month", regional=False)
+"""A dashboard with more than `BASIC_DASHBOARD_METRICS` metrics."""
+BASIC_DASHBOARD = UsageType(CLOUDWATCH, "DashboardsUsageHour-Basic", "dashboard-month", regional=False)
+METRIC_STREAM = UsageType(CLOUDWATCH, "CW:MetricStreamUsage", "metric update")
+LOGS = UsageType(CLOUDWATCH, "DataProcessing-Bytes", "GB")
+"""Containers write their logs as the execution role, so they are custom logs, not vended ones."""
 
-PRICED = {
+BASIC_DASHBOARD_METRICS = 50
+"""CloudWatch guide, Analyzing, optimizing, and reducing CloudWatch costs."""
+
+PRICED: Mapping[str, tuple[str, ...]] = {
     SAGEMAKER: ("Host:", "AsyncInf:", "Tsform:", "ServerlessInf:", "ProvisionedConcurrency:", "Hst:Data-Bytes-"),
     S3: (STORAGE_S3.name,),
     ECR: (STORAGE_ECR.name,),
-    CLOUDWATCH: (ALARM.name, LOGS_IN.name, LOGS_KEPT.name),
+    CLOUDWATCH: (ALARM.name, COMPOSITE_ALARM.name, METRIC_STREAM.name, LOGS.name),
 }
-"""The beginnings of all usage types that a stack may have, by service."""
+"""The beginnings of all regional usage types that a stack may have, by service."""
+
+GLOBAL = (DASHBOARD, BASIC_DASHBOARD)
 
 
 def instances(purpose: str, instance_type: str) -> UsageType:
@@ -57,9 +67,11 @@ def serverless(memory_mb: int) -> UsageType:
 
 def provisioned(memory_mb: int) -> UsageType:
     """Provisioned concurrency, whether it is used or not."""
-    return UsageType(SAGEMAKER, f"ProvisionedConcurrency:Mem-{memory_mb // 1024}GB", "second")
+    name = f"ProvisionedConcurrency:Usage-{memory_mb // 1024}GB"
+    return UsageType(SAGEMAKER, name, "second", "ServerlessProvisionedConcurrency-Usage")
 
 
-def provisioned_use(memory_mb: int) -> UsageType:
+def on_provisioned(memory_mb: int) -> UsageType:
     """The duration of requests on provisioned concurrency."""
-    return UsageType(SAGEMAKER, f"ProvisionedConcurrency:Usage-{memory_mb // 1024}GB", "second")
+    name = f"ProvisionedConcurrency:Mem-{memory_mb // 1024}GB"
+    return UsageType(SAGEMAKER, name, "second", "ServerlessProvisionedConcurrency-Duration")

@@ -27,12 +27,14 @@ class LiveEndpoint:
 
     Attributes:
         config: the configuration, as DescribeEndpointConfig returns it.
+        instances: by variant; 0 for one without instances.
     """
 
     name: str
     status: str
     config_name: str
     config: Mapping[str, Any]
+    instances: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def read(cls, sagemaker: Any, name: str) -> LiveEndpoint | None:
@@ -52,7 +54,8 @@ class LiveEndpoint:
             config = reader.configuration(endpoint.config_name)
         if config is None:
             raise EndpointUnavailable(f"endpoint {name}: its configuration {endpoint.config_name} was deleted")
-        return cls(name, endpoint.status, endpoint.config_name, config)
+        instances = {variant.name: variant.current_instances for variant in endpoint.live_variants}
+        return cls(name, endpoint.status, endpoint.config_name, config, instances)
 
     @property
     def mode(self) -> Mode:
@@ -75,6 +78,16 @@ class LiveEndpoint:
                 f"endpoint {self.name} has no variant {name}; its variants: {', '.join(self._variants)}"
             )
         return self._variants[name] if name else next(iter(self._variants.values()))
+
+    def fleet(self, variant: str | None) -> tuple[str, int] | None:
+        """The instance type and the number of instances that answer; None for several variants, or without instances.
+
+        Args:
+            variant: the one that is asked; None for all.
+        """
+        asked = [self.variant(variant)] if variant else [*self._variants.values()]
+        count = self.instances.get(asked[0]["VariantName"], 0)
+        return (str(asked[0]["InstanceType"]), count) if len(asked) == 1 and count else None
 
     @cached_property
     def _variants(self) -> Mapping[str, Mapping[str, Any]]:

@@ -61,7 +61,8 @@ def _passes(product: dict[str, Any], wanted: dict[str, str]) -> bool:
 
 @cache
 def products(region: str) -> list[dict[str, Any]]:
-    """The products of a region as GetProducts returns them, each before it is written as JSON."""
+    """The products of a region as GetProducts returns them, each before it is written as JSON; those of all regions
+    have no `regionCode`, and no abbreviation of a region in their usage type."""
     prefix = "".join(part[0] for part in region.split("-")).upper() + "1"
     return [_product(region, prefix, *entry) for entry in json.loads(_PRODUCTS.read_text(encoding="utf-8"))]
 
@@ -69,7 +70,9 @@ def products(region: str) -> list[dict[str, Any]]:
 def _product(
     region: str, prefix: str, service: str, usage_type: str, unit: str, usd: str, attributes: dict[str, str]
 ) -> dict[str, Any]:
-    usage_type = f"{prefix}-{usage_type}"
+    place = {"location": "Any", "regionCode": ""}
+    if attributes.get("location") != "Any":
+        place, usage_type = {"regionCode": region}, f"{prefix}-{usage_type}"
     sku = hashlib.sha256(f"{service} {usage_type}".encode()).hexdigest()[:16].upper()
     term = f"{sku}.JRTCKXETXF"
     dimension = {
@@ -95,7 +98,7 @@ def _product(
         "product": {
             "sku": sku,
             "productFamily": "ML Instance" if "instanceName" in attributes else "Usage",
-            "attributes": {"servicecode": service, "regionCode": region, "usagetype": usage_type, **attributes},
+            "attributes": {"servicecode": service, **place, "usagetype": usage_type, **attributes},
         },
         "terms": {"OnDemand": {term: terms}},
     }

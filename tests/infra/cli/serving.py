@@ -57,6 +57,7 @@ class SageMaker:
             "EndpointName": EndpointName,
             "EndpointArn": "arn:aws:sagemaker:ap-northeast-1:123456789012:endpoint/iris",
             "EndpointStatus": "InService",
+            "ProductionVariants": [{"VariantName": "AllTraffic", "CurrentInstanceCount": 2}],
             "EndpointConfigName": "iris-0000000",
         }
 

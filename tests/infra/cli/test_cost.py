@@ -11,7 +11,8 @@ import pytest
 from infra.__main__ import main
 from infra.cost import price_file
 from tests.infra.cli.test_stack_file import BASE, project
-from tests.infra.cost.products import PRODUCTS, REGION
+from tests.infra.cost.products import PRODUCTS, PUBLISHED, REGION
+from tests.infra.cost.test_account import Aws as Stored
 from tests.infra.cost.test_live import FLEET, Aws
 from tests.infra.cost.test_load import CloudWatch
 from tests.infra.cost.test_price_file import OTHERS, Pricing
@@ -28,7 +29,8 @@ def pricing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pricing:
 
         def client(self, service: str, region: str | None = None) -> Any:
             assert (service == "pricing") == (region == "us-east-1")
-            return {"pricing": api, "cloudwatch": CloudWatch(Invocations=[0])}.get(service, DEPLOYED)
+            stored = {"s3": Stored(), "ecr": Stored()}
+            return {"pricing": api, "cloudwatch": CloudWatch(Invocations=[0]), **stored}.get(service, DEPLOYED)
 
     monkeypatch.setattr("infra.cli.cost.aws_session", lambda *_: Session())
     monkeypatch.chdir(project(tmp_path, BASE))
@@ -59,9 +61,9 @@ def test_the_table_has_a_row_for_each_item_and_what_has_no_price(
     assert run("-s", "dev", "--requests-per-second", "10") == 0
     shown = " ".join(capsys.readouterr().out.split())
     for part in (
-        "iris (real time) $188.48",
+        "iris (real time) $188.42",
         "instances ml.c5.xlarge 730 hour $187.61",
-        "volumes no price",
+        "volumes of iris: SageMaker chooses their size",
         "2026-11-20",
     ):
         assert part in shown, shown
@@ -84,7 +86,11 @@ def test_without_access_there_is_no_price_and_the_command_that_fetches_it(
         ["-s", "nowhere"],
         *(["-s", "dev", "--requests-per-second", rate] for rate in ("-1", "inf", "nan")),
         ["-s", "dev", "--request-seconds", "inf"],
+        ["-s", "dev", "--diff", "--idle", "3"],
+        ["-s", "dev", "--idle", "61"],
         ["compare", "-s", "dev", "iris", "--requests-per-second", "inf"],
+        ["compare", "-s", "dev", "iris", "--bench", "nowhere.json"],
+        ["compare", "-s", "dev", "iris", "ml.c6g.xlarge"],
         ["update-prices"],
     ],
 )
@@ -109,7 +115,7 @@ def test_compare_refuses_what_it_does_not_know(
 
 def test_diff_names_the_setting_that_causes_a_change(pricing: Pricing, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("-s", "dev", "--diff", "--json") == 0
-    (change,) = json.loads(capsys.readouterr().out)
+    change = json.loads(capsys.readouterr().out)["endpoints"]["iris"]
     assert (change["before"]["initial"], change["after"]["initial"]) == (375.22, 187.61)
     assert change["settings"] == ["initialInstanceCount"]
     assert run("-s", "dev", "--diff") == 0
@@ -125,5 +131,45 @@ def test_idle_names_the_edit_that_ends_the_cost(pricing: Pricing, capsys: pytest
 
 def test_the_requests_can_be_measured(pricing: Pricing, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("-s", "dev", "--from-metrics", "14", "--json") == 0
-    items = json.loads(capsys.readouterr().out)["endpoints"]["iris"]["items"]
-    assert [item["what"] for item in items] == ["instances ml.c5.xlarge", "data in", "data out"]
+    facts = json.loads(capsys.readouterr().out)
+    items = facts["endpoints"]["iris"]["items"]
+    assert [item["what"] for item in items] == ["instances ml.c5.xlarge", "data in", "data out", "logs"]
+    assert [item["what"] for item in facts["stack"]["items"]] == [
+        "objects in the bucket",
+        "images in the ECR repository",
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["-s", "dev"], ["-s", "dev", "--diff"], ["-s", "dev", "--idle", "14"], ["compare", "-s", "dev", "iris"]],
+)
+def test_every_screen_says_when_its_prices_were_published(
+    pricing: Pricing, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    """The sandbox's prices have a date that says that they are made up."""
+    assert run(*arguments) == 0
+    assert PUBLISHED in capsys.readouterr().out
+    assert run(*arguments, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["published"] == PUBLISHED
+
+
+def test_a_fleet_without_a_price_is_not_free(pricing: Pricing, capsys: pytest.CaptureFixture[str]) -> None:
+    pricing.products = [one for one in pricing.products if "Host:ml.c5.xlarge" not in json.dumps(one)]
+    for arguments, code in ((["--idle", "14"], 0), (["--diff"], 1), ([], 1)):
+        assert run("-s", "dev", *arguments) == code
+        assert "no price" in capsys.readouterr().out
+
+
+def test_a_measurement_of_another_type_is_compared(
+    pricing: Pricing, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = []
+    for type_, rate, count in (("ml.c5.xlarge", 200, 2), ("ml.r5.xlarge", 150, 1)):
+        files.append(tmp_path / f"{type_}.json")
+        files[-1].write_text(
+            json.dumps({"answersPerSecond": rate, "fleet": {"instanceType": type_, "instances": count}})
+        )
+    assert run("compare", "-s", "dev", "iris", "--bench", str(files[0]), "--bench", str(files[1])) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "ml.c5.xlarge (current) 4 8 GiB $0.2570 $0.71 ml.r5.xlarge 4 32 GiB $0.3650 $0.68" in shown

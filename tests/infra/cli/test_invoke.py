@@ -126,6 +126,7 @@ def test_a_measurement(account: Made, capsys: Capture) -> None:
     assert facts["concurrency"] == 2
     assert facts["latencyMilliseconds"]["p50"] <= facts["latencyMilliseconds"]["max"]
     assert facts["errors"] == {}
+    assert facts["fleet"] == {"instanceType": "ml.r5.xlarge", "instances": 2}
 
 
 def test_errors_of_a_measurement_are_counted(account: Made, capsys: Capture) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
+from pathlib import Path
+
+import pytest
 
 from infra.aws import instance_types
 from infra.cost import usage
-from infra.cost.compare import candidates, types
+from infra.cost.compare import InvalidMeasurement, candidates, measurement, types
 from tests.infra.cost.products import REGION
 from tests.infra.cost.test_estimate import PRICES
 
@@ -19,15 +23,45 @@ def test_the_types_are_those_of_the_family_and_the_given_ones_for_amd64() -> Non
 
 
 def test_the_cheapest_is_first_and_what_has_no_price_last() -> None:
-    listed = candidates(PRICES, REGION, types("ml.c5.xlarge", ["ml.r5.xlarge"]), usage.HOSTING)
+    listed = candidates(PRICES, REGION, types("ml.c5.xlarge", ["ml.r5.xlarge"]), usage.HOSTING, {})
     assert [one.instance_type for one in listed[:3]] == ["ml.c5.xlarge", "ml.r5.xlarge", "ml.c5.18xlarge"]
-    assert (listed[0].usd, listed[0].vcpus, listed[0].memory_gib) == (Decimal("0.2570000000"), "4", 8)
+    assert (listed[0].usd, listed[0].vcpus, listed[0].memory_gib) == (Decimal("0.2570000000"), 4, 8)
     assert listed[-1].usd is None
 
 
 def test_a_million_requests_cost_the_hours_that_they_take() -> None:
-    first, *_ = candidates(PRICES, REGION, ["ml.c5.xlarge"], usage.HOSTING)
-    per_million = first.usd_per_million(Decimal(100))
-    assert per_million is not None
-    assert round(per_million, 4) == Decimal("0.7139")
-    assert first.usd_per_million(Decimal(0)) is None
+    rates = {"ml.c5.xlarge": Decimal(100)}
+    measured, other = candidates(PRICES, REGION, ["ml.c5.xlarge", "ml.r5.xlarge"], usage.HOSTING, rates)
+    assert measured.usd_per_million is not None
+    assert round(measured.usd_per_million, 4) == Decimal("0.7139")
+    assert other.usd_per_million is None
+
+
+FACTS = {"answersPerSecond": 300.0, "fleet": {"instanceType": "ml.c5.xlarge", "instances": 2}}
+
+
+def test_a_measurement_is_of_one_instance(tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+    file.write_text(json.dumps(FACTS))
+    assert measurement(file) == ("ml.c5.xlarge", Decimal(150))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        json.dumps(FACTS | {"fleet": None}),
+        json.dumps(FACTS | {"answersPerSecond": 0}),
+        json.dumps(FACTS | {"answersPerSecond": "many"}),
+        json.dumps(FACTS | {"fleet": {"instanceType": "ml.c5.xlarge", "instances": 0}}),
+    ],
+)
+def test_another_file_is_an_error(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "bench.json"
+    file.write_text(content)
+    with pytest.raises(InvalidMeasurement, match=r"bench\.json"):
+        measurement(file)
+    with pytest.raises(InvalidMeasurement, match=r"other\.json"):
+        measurement(tmp_path / "other.json")

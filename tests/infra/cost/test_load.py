@@ -21,7 +21,8 @@ class CloudWatch:
 
     def get_metric_statistics(self, MetricName: str, Statistics: list[str], **asked: Any) -> dict[str, Any]:
         assert (asked["EndTime"] - asked["StartTime"]).days == 14
-        assert {dimension["Name"] for dimension in asked["Dimensions"]} == {"EndpointName", "VariantName"}
+        names = {dimension["Name"] for dimension in asked["Dimensions"]}
+        assert names == ({"LogGroupName"} if MetricName == "IncomingBytes" else {"EndpointName", "VariantName"})
         return {"Datapoints": [{Statistics[0]: value} for value in self.values.get(MetricName, [])]}
 
 
@@ -37,30 +38,30 @@ def test_the_metrics_of_instances_are_sums_over_their_vcpus(
     values: dict[str, Sequence[float]], expected: Load, idle: bool, oversized: bool
 ) -> None:
     endpoint = stack(instanceType="ml.c5.xlarge").endpoints["e"]
-    found = load(CloudWatch(**values), "e", endpoint, {"ml.c5.xlarge": 4}, NOW, 14)
+    found = load(CloudWatch(**values), "e", endpoint, NOW, 14)
     assert (found, found.is_idle, found.is_oversized) == (expected, idle, oversized)
 
 
 def test_gpus_count_if_they_are_busier() -> None:
     endpoint = stack(instanceType="ml.g5.12xlarge").endpoints["e"]
     cloudwatch = CloudWatch(Invocations=[1], CPUUtilization=[48], GPUUtilization=[200])
-    assert load(cloudwatch, "e", endpoint, {"ml.g5.12xlarge": 48}, NOW, 14).busiest_percent == 50
+    assert load(cloudwatch, "e", endpoint, NOW, 14).busiest_percent == 50
 
 
 @pytest.mark.parametrize("metric", ["InvocationsProcessed", "InvocationsProcesssed"])
 def test_an_asynchronous_endpoint_is_counted_by_either_spelling(metric: str) -> None:
     endpoint = stack(instanceType="ml.c5.xlarge", asynchronous={}).endpoints["e"]
-    assert load(CloudWatch(**{metric: [5]}), "e", endpoint, {}, NOW, 14) == Load(5, None, 14)
+    assert load(CloudWatch(**{metric: [5]}), "e", endpoint, NOW, 14) == Load(5, None, 14)
 
 
 def test_a_serverless_endpoint_has_no_instances_to_be_busy() -> None:
     endpoint = stack(serverless={"memoryMb": 4096, "maxConcurrency": 10}).endpoints["e"]
-    assert load(CloudWatch(Invocations=[1], CPUUtilization=[9]), "e", endpoint, {}, NOW, 14) == Load(1, None, 14)
+    assert load(CloudWatch(Invocations=[1], CPUUtilization=[9]), "e", endpoint, NOW, 14) == Load(1, None, 14)
 
 
 def test_the_traffic_of_a_month_has_the_rate_of_the_days() -> None:
     endpoint = stack(serverless={"memoryMb": 4096, "maxConcurrency": 10}).endpoints["e"]
-    measured = load(CloudWatch(Invocations=[14 * 24], ModelLatency=[200_000, 400_000]), "e", endpoint, {}, NOW, 14)
+    measured = load(CloudWatch(Invocations=[14 * 24], ModelLatency=[200_000, 400_000]), "e", endpoint, NOW, 14)
     traffic = measured.traffic(Decimal(1000), Decimal(10))
     assert traffic is not None
     assert traffic.requests == 730 and traffic.bytes_in == 1000

@@ -16,10 +16,12 @@ from infra.cost import price_file, usage
 from infra.cost.price_file import PriceFileError
 from tests.infra.cost.products import PRODUCTS, REGION, answers, flat
 
-OTHERS = [
-    flat("APN1-TimedStorage-ByteHrs", "0.1", service="AmazonECR", sku="ECR"),
-    flat("APN1-Notebk:ml.c5.xlarge", "0.2", sku="NOTEBOOK"),
-]
+OTHERS = [flat("APN1-Notebk:ml.c5.xlarge", "0.2", sku="NOTEBOOK"), flat("APN1-Host:x-Host:y", "0.2", sku="CONTAINS")]
+
+
+def passes(product: dict[str, Any], wanted: dict[str, str]) -> bool:
+    value = product["product"]["attributes"].get(wanted["Field"], "")
+    return wanted["Value"] in value if wanted["Type"] == "CONTAINS" else wanted["Value"] == value
 
 
 class Pricing:
@@ -34,11 +36,10 @@ class Pricing:
     def paginate(self, ServiceCode: str, Filters: list[dict[str, str]]) -> Iterator[dict[str, Any]]:
         if self.refuse == ServiceCode:
             raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "GetProducts")
-        region = Filters[0]["Value"]
         chosen = [
             product
             for product in self.products
-            if product["serviceCode"] == ServiceCode and product["product"]["attributes"]["regionCode"] == region
+            if product["serviceCode"] == ServiceCode and all(passes(product, wanted) for wanted in Filters)
         ]
         for start in range(0, len(chosen), 2):
             yield {"PriceList": answers(chosen[start : start + 2])}
@@ -56,9 +57,10 @@ def test_a_fetched_file_has_the_prices_of_the_region(tmp_path: Path) -> None:
     assert prices is not None
     assert prices.price(usage.instances(usage.HOSTING, "ml.c5.xlarge"), REGION).tiers[0].usd == Decimal("0.257")
     assert prices.price(usage.STORAGE_ECR, REGION).sku == "ECR"
-    assert lines[0] == "AmazonSageMaker: 11 of 12 products in ap-northeast-1"
+    assert prices.price(usage.BASIC_DASHBOARD, REGION).tiers[0].usd == 2
+    assert lines[0] == "AmazonSageMaker: 12 products"
     text = price_file.path(tmp_path, REGION).read_text()
-    assert "NOTEBOOK" not in text
+    assert not [name for name in ("NOTEBOOK", "HighRes", "DataProcessingIA", "Global-") if name in text]
     assert len(text.splitlines()) == len(json.loads(text)) + 2
 
 
@@ -77,7 +79,7 @@ def test_another_file_is_an_error(tmp_path: Path, content: str) -> None:
     ("pricing", "error"),
     [
         (Pricing([*PRODUCTS, *OTHERS], refuse="AmazonCloudWatch"), AwsRequestRefused),
-        (Pricing(PRODUCTS), PriceFileError),
+        (Pricing([one for one in PRODUCTS if one["serviceCode"] != "AmazonECR"]), PriceFileError),
     ],
 )
 def test_a_failure_keeps_the_file(tmp_path: Path, pricing: Pricing, error: type[Exception]) -> None:

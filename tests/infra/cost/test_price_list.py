@@ -8,7 +8,7 @@ import pytest
 
 from infra.cost import usage
 from infra.cost.price_list import NoPrice, PriceList, UsageType
-from tests.infra.cost.products import PRODUCTS, PUBLISHED, REGION, flat
+from tests.infra.cost.products import PRODUCTS, PUBLISHED, REGION, flat, serverless
 
 PRICES = PriceList.of_answers(PRODUCTS)
 
@@ -18,7 +18,19 @@ PRICES = PriceList.of_answers(PRODUCTS)
     [
         (usage.instances(usage.HOSTING, "ml.c5.xlarge"), "0.2570000000"),
         (usage.instances(usage.BATCH, "ml.c5.xlarge"), "0.2580000000"),
+        (usage.volume(usage.HOSTING), "0.1680000000"),
         (usage.serverless(4096), "0.0000960000"),
+        (usage.provisioned(4096), "0.0000120000"),
+        (usage.on_provisioned(4096), "0.0000480000"),
+        (usage.DATA_IN, "0.0160000000"),
+        (usage.DATA_OUT, "0.0170000000"),
+        (usage.ALARM, "0.1000000000"),
+        (usage.COMPOSITE_ALARM, "0.5000000000"),
+        (usage.METRIC_STREAM, "0.0000030000"),
+        (usage.LOGS, "0.7600000000"),
+        (usage.DASHBOARD, "3.0000000000"),
+        (usage.BASIC_DASHBOARD, "2.0000000000"),
+        (usage.STORAGE_ECR, "0.1000000000"),
     ],
 )
 def test_a_usage_type_has_its_own_price(billed: UsageType, usd: str) -> None:
@@ -48,8 +60,15 @@ def test_several_products_are_an_error_that_names_them() -> None:
     "billed", [usage.instances(usage.HOSTING, "ml.c5.2xlarge"), usage.instances(usage.ASYNCHRONOUS, "ml.r5.xlarge")]
 )
 def test_no_product_is_an_error(billed: UsageType) -> None:
-    with pytest.raises(NoPrice, match="none"):
+    with pytest.raises(NoPrice, match="no product"):
         PRICES.price(billed, REGION)
+
+
+def test_a_product_of_another_group_is_not_it() -> None:
+    """Two usage types of provisioned concurrency differ in one word only."""
+    swapped = serverless("APN1-ProvisionedConcurrency:Usage-4GB", "1", "ServerlessProvisionedConcurrency-Duration")
+    with pytest.raises(NoPrice, match="no product"):
+        PriceList.of_answers([swapped]).price(usage.provisioned(4096), REGION)
 
 
 def test_a_price_in_another_currency_is_an_error() -> None:

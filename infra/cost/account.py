@@ -1,0 +1,100 @@
+"""What a stack stores and logs, as the account has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from infra import names
+from infra.aws.errors import AwsRequestRefused, aws_calls
+from infra.aws.metrics import for_api
+from infra.cost import usage
+from infra.cost.estimate import BUCKET, BYTES_PER_GB, IMAGES, LOGS, STACK, Item, Sizes, Unpriced
+from infra.cost.usage import HOURS_PER_MONTH
+from infra.settings.stack import Settings
+
+MAX_PAGES = 50
+"""Of a list of 1,000 versions each, so that the command ends within seconds."""
+
+
+def measured(
+    client: Callable[[str], Any], settings: Settings, stack: str, now: datetime, days: int
+) -> Iterator[Item | Unpriced]:
+    """The objects in the stack's bucket, the images in its repository, and the logs of its endpoints. What cannot be
+    read has no price.
+
+    Args:
+        client: boto3's client of a service.
+        days: those whose logs count.
+    """
+    reads: list[tuple[str, str, Callable[[], Iterator[Item | Unpriced]]]] = [
+        (STACK, BUCKET, lambda: _objects(client("s3"), settings.bucket.name, stack)),
+        *((name, LOGS, partial(_logs, client, name, now, days)) for name in settings.served_endpoints),
+    ]
+    if settings.image.mirror:
+        repository = names.repository(stack, settings.production, settings.image.repository)
+        reads.append((STACK, IMAGES, lambda: _images(client("ecr"), repository)))
+    for endpoint, what, read in reads:
+        try:
+            yield from read()
+        except AwsRequestRefused as error:
+            yield Unpriced(endpoint, what, str(error))
+
+
+def _objects(s3: Any, name: str | None, stack: str) -> Iterator[Item | Unpriced]:
+    """All versions, each of which S3 bills until it expires."""
+    with aws_calls("the bucket"):
+        bucket = name or _bucket(s3, stack)
+        if bucket is None:
+            yield Unpriced(STACK, BUCKET, f"the account has not one bucket {names.bucket(stack)}-*. Set bucket.name.")
+            return
+        pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket)
+        listed = [version for page in islice(pages, MAX_PAGES + 1) for version in page.get("Versions", [])]
+    if len(listed) > MAX_PAGES * 1000:
+        yield Unpriced(STACK, BUCKET, f"bucket {bucket} has more than {MAX_PAGES * 1000:,} versions.")
+        return
+    other = sum(version["Size"] for version in listed if version.get("StorageClass", "STANDARD") != "STANDARD")
+    standard = sum(version["Size"] for version in listed) - other
+    yield Item(STACK, BUCKET, usage.STORAGE_S3, _gigabytes(standard), "bucket.noncurrentVersionExpirationDays")
+    if other:
+        yield Unpriced(STACK, f"{BUCKET} in other storage classes", f"{other / BYTES_PER_GB:,.2f} GB.")
+
+
+def _bucket(s3: Any, stack: str) -> str | None:
+    """The bucket whose name Pulumi completed."""
+    pattern = names.bucket(stack) + names.AUTONAMED
+    buckets = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"] if fnmatchcase(bucket["Name"], pattern)]
+    return buckets[0] if len(buckets) == 1 else None
+
+
+def _images(ecr: Any, repository: str) -> Iterator[Item]:
+    """A layer that two images share counts twice here, and once on the bill."""
+    with aws_calls(f"images of {repository}"):
+        pages = ecr.get_paginator("describe_images").paginate(repositoryName=repository)
+        size = sum(image.get("imageSizeInBytes", 0) for page in pages for image in page["imageDetails"])
+    yield Item(STACK, IMAGES, usage.STORAGE_ECR, _gigabytes(size), "image.untaggedImageExpirationDays")
+
+
+def _logs(client: Callable[[str], Any], endpoint: str, now: datetime, days: int) -> Iterator[Item]:
+    """CloudWatch Logs publishes no value for a time without events (guide, Monitoring with CloudWatch metrics)."""
+    with aws_calls(f"logs of endpoint {endpoint}"):
+        answer = client("cloudwatch").get_metric_statistics(
+            Namespace="AWS/Logs",
+            MetricName="IncomingBytes",
+            Dimensions=for_api({"LogGroupName": names.log_group(endpoint)}),
+            StartTime=now - timedelta(days=days),
+            EndTime=now,
+            Period=86400,
+            Statistics=["Sum"],
+        )
+    size = Decimal(sum(point["Sum"] for point in answer["Datapoints"])) / days / 24 * HOURS_PER_MONTH
+    yield Item(endpoint, LOGS, usage.LOGS, _gigabytes(size), "monitoring")
+
+
+def _gigabytes(size: Decimal | int) -> Sizes:
+    return Sizes.same(size / BYTES_PER_GB)
