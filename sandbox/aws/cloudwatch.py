@@ -37,6 +37,7 @@ from sandbox.aws.alarms import (
     StateUpdate,
     Threshold,
 )
+from sandbox.aws.metric_streams import STREAMS, MetricStreamOperations
 from sandbox.aws.metrics import Expression, MetricKey, Metrics, Points, statistic_of
 from sandbox.aws.protocol import AwsError, check, service_model
 
@@ -158,6 +159,12 @@ class Backend(CloudWatchBackend):
             super().set_alarm_state(alarm_name, reason, reason_data or "{}", state_value)
             self._remember_update(self.alarms[alarm_name])
 
+    def tag_resource(self, arn: str, tags: dict[str, str]) -> None:
+        if arn in [stream.arn for stream in STREAMS[self.account_id, self.region_name].all()]:
+            self.tagger.tag_resource(arn, self.tagger.convert_dict_to_tags_input(tags))
+        else:
+            super().tag_resource(arn, tags)
+
     def state_updates(self, name: str | None, start: datetime | None, end: datetime | None) -> list[StateUpdate]:
         """The changes of alarms' states, of one alarm or all, the oldest first. They outlive the alarm: "CloudWatch
         retains the history of an alarm even if you delete the alarm" (DescribeAlarmHistory).
@@ -226,8 +233,8 @@ class Backend(CloudWatchBackend):
 cloudwatch_backends.backend = Backend
 
 
-class Responses(CloudWatchResponse):
-    """moto's, with an operation that it lacks."""
+class Responses(MetricStreamOperations, CloudWatchResponse):
+    """moto's, with operations that it lacks."""
 
     def describe_alarm_history(self) -> ActionResult:
         """Without ScanBy the newest come first, as in the AWS CLI's example of describe-alarm-history."""

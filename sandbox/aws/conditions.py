@@ -30,6 +30,8 @@ class Conditions:
     - `serverlessNotReady`: how many of the next cold starts are answered ModelNotReadyException.
     - `layerUrlSeconds`: seconds for which a download address of an ECR layer is good, from when it is handed out.
     - `authorizationTokenSeconds`: seconds for which an authorization token of ECR is good.
+    - `httpEndpoints`: host → URL of a stand-in on this machine, for HTTP endpoints that Firehose delivers to; no other
+      host can be reached.
     - `proxyEndpoint`: where authorization tokens and download addresses say that ECR's registries are; None is where
       they are.
     """
@@ -47,6 +49,7 @@ class Conditions:
         "authorizationTokenSeconds": 12 * 3600.0,
         "serverlessIdleSeconds": 300.0,
         "serverlessNotReady": 0,
+        "httpEndpoints": {},
         "proxyEndpoint": None,
     }
 
@@ -125,6 +128,10 @@ class Conditions:
             left = int(self._values["serverlessNotReady"])
             self._values["serverlessNotReady"] = max(left - 1, 0)
             return left > 0
+
+    @property
+    def http_endpoints(self) -> Mapping[str, str]:
+        return dict(self.as_dict()["httpEndpoints"])
 
     @property
     def proxy_endpoint(self) -> str | None:

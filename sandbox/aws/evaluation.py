@@ -1,4 +1,4 @@
-"""The CloudWatch service, which evaluates alarms in the background and scales by them."""
+"""The CloudWatch service, which evaluates alarms in the background and scales by them, and streams metrics."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sandbox.aws.alarms import ALARM, Breach
 from sandbox.aws.cloudwatch import Backend, backend_of, epoch
 from sandbox.aws.conditions import Conditions
 from sandbox.aws.protocol import PASS_TO_MOTO, RequestContext, not_in_sandbox
+from sandbox.aws.streaming import PutRecords, Streaming
 
 #: Seconds between two evaluations of an alarm: a minute, and ten seconds with a period below that
 #: (User Guide, "Alarm evaluation": alarms on high-resolution metrics).
@@ -31,17 +32,22 @@ ScalingAction = Callable[[str, str, str, Breach, Conditions], None]
 class CloudWatch:
     """The service: moto answers, with the backend of `cloudwatch.py`. Alarms are evaluated from the first one on.
 
-    Of the actions of an alarm only those are done that are scaling policies, by `scale`.
+    Of the actions of an alarm only those are done that are scaling policies, by `scale`. Metric streams put their
+    records by `put_records`, from the first stream on.
     """
 
-    def __init__(self, scale: ScalingAction) -> None:
+    def __init__(self, scale: ScalingAction, put_records: PutRecords) -> None:
         self._scale = scale
+        self._put_records = put_records
         self._evaluation: Evaluation | None = None
+        self._streaming: Streaming | None = None
         self._lock = threading.Lock()
 
     def handle(self, operation: str, params: dict[str, Any], context: RequestContext) -> dict[str, Any] | None:
         if operation == "PutMetricAlarm":
             self.watch(context.conditions)
+        if operation == "PutMetricStream":
+            self._stream(context.conditions)
         if operation == "DescribeAlarmHistory" and params.get("HistoryItemType") != "StateUpdate":
             raise not_in_sandbox("DescribeAlarmHistory without HistoryItemType StateUpdate")
         return PASS_TO_MOTO  # type: ignore[no-any-return]
@@ -53,9 +59,16 @@ class CloudWatch:
                 self._evaluation = Evaluation(conditions, self._scale)
                 self._evaluation.start()
 
+    def _stream(self, conditions: Conditions) -> None:
+        with self._lock:
+            if self._streaming is None:
+                self._streaming = Streaming(conditions, self._put_records)
+                self._streaming.start()
+
     def close(self) -> None:
-        if self._evaluation is not None:
-            self._evaluation.end()
+        for thread in (self._evaluation, self._streaming):
+            if thread is not None:
+                thread.end()
 
 
 class Evaluation(threading.Thread):

@@ -1,4 +1,4 @@
-"""Objects in S3 as SageMaker reads and writes them: with the permissions of the Model's execution role."""
+"""Objects in S3 as a service of AWS reads and writes them: with the permissions of a role that it assumes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from moto.s3.models import FakeBucket, FakeKey, S3Backend, s3_backends
 from sandbox.aws.models import ExecutionRole
 from sandbox.aws.protocol import RequestContext, partition
 from sandbox.aws.s3 import check_bucket_policy
+from sandbox.aws.service_role import ServiceRole
 
 
 class S3Error(Exception):
@@ -28,10 +29,10 @@ class NotAllowed(S3Error):
 
 @dataclass(frozen=True)
 class RoleS3:
-    """S3 for an execution role. A customer managed key asks for its own permission, `kms:Decrypt` to read an object and
+    """S3 for a role. A customer managed key asks for its own permission, `kms:Decrypt` to read an object and
     `kms:GenerateDataKey` to write one (S3 User Guide, "Using server-side encryption with AWS KMS keys")."""
 
-    role: ExecutionRole
+    role: ExecutionRole | ServiceRole
     context: RequestContext
 
     def read(self, bucket: str, key: str) -> bytes:

@@ -46,6 +46,7 @@ from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from infra.triton.server import TritonServer, unavailable
+from sandbox.aws import firehose
 from sandbox.aws.access import AccessKey, check_signature, is_loopback, not_signed, unknown_key
 from sandbox.aws.autoscaling import ApplicationAutoScaling
 from sandbox.aws.calls import CallLog
@@ -303,7 +304,7 @@ def services(home: Path, launch: Launch | None) -> dict[str, Service]:
     hostings: Hostings = defaultdict(Hosting)
     live = LiveFleets(hostings)
     # An alarm acts on what `scaling` needs alarms to be made by.
-    cloudwatch = CloudWatch(lambda *breach: scaling.act(*breach))
+    cloudwatch = CloudWatch(lambda *breach: scaling.act(*breach), firehose.put_records)
     autoscaling = ApplicationAutoScaling(hostings, cloudwatch.watch)
     sagemaker = SageMaker(hostings, home / "endpoints", launch, autoscaling.scalable_variants, autoscaling.deregister)
     scaling = Scaling(hostings, autoscaling, sagemaker.handle)
@@ -311,6 +312,7 @@ def services(home: Path, launch: Launch | None) -> dict[str, Service]:
         "application-autoscaling": autoscaling,
         "cloudwatch": cloudwatch,
         "ecr": Ecr(home / "layers", live.check),
+        "firehose": firehose.Firehose(),
         "iam": Iam(live.check),
         "pricing": Pricing(),
         "s3": S3(),
