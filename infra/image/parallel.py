@@ -1,4 +1,4 @@
-"""Run jobs in parallel: more at once while all goes well, fewer when a registry asks for that."""
+"""Run jobs in parallel: fewer at once when a registry asks for that, and then more again while all goes well."""
 
 from __future__ import annotations
 
@@ -8,19 +8,15 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 
-FIRST = 4
-"""Jobs that run at once in the beginning."""
-
 MOST = 8
 """Jobs that run at once at most. Each has two connections, and 1 MiB in memory."""
 
 
 class Lanes:
-    """How many jobs run at once: one more after each that ends well, half as many when a registry is busy."""
+    """How many jobs run at once: half as many when a registry is busy, one more after each that ends well."""
 
-    def __init__(self, first: int = FIRST, most: int = MOST) -> None:
-        self._limit = first
-        self._most = most
+    def __init__(self, most: int = MOST) -> None:
+        self._limit = self._most = most
         self._running = 0
         self._changed = threading.Condition()
 

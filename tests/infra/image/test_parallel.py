@@ -34,14 +34,16 @@ class Jobs:
 
 
 def test_every_job_runs_and_more_at_once_while_all_goes_well() -> None:
-    jobs = Jobs()
-    run_all([jobs.job() for _ in range(60)], Lanes(first=1), threading.Event())
+    jobs, lanes = Jobs(), Lanes()
+    for _ in range(3):
+        lanes.halve()
+    run_all([jobs.job() for _ in range(60)], lanes, threading.Event())
     assert (jobs.ended, jobs.running) == (60, 0)
     assert 1 < jobs.most <= MOST
 
 
 def test_a_busy_registry_halves_what_runs_at_once() -> None:
-    jobs, lanes = Jobs(), Lanes(first=8, most=8)
+    jobs, lanes = Jobs(), Lanes(most=8)
     lanes.halve()
     run_all([jobs.job(lambda: time.sleep(0.05)) for _ in range(4)], lanes, threading.Event())
     assert jobs.most <= 4
@@ -72,7 +74,7 @@ def test_the_first_error_stops_the_others_and_starts_no_more() -> None:
     waiting = [jobs.job(wait) for _ in range(40)]
     began = time.monotonic()
     with pytest.raises(OSError, match="broken"):
-        run_all([*waiting[:2], jobs.job(fail), *waiting[2:]], Lanes(first=3, most=3), stop)
+        run_all([*waiting[:2], jobs.job(fail), *waiting[2:]], Lanes(most=3), stop)
     assert time.monotonic() - began < 10
     assert stop.is_set()
     assert jobs.ended <= 5
