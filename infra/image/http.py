@@ -10,11 +10,13 @@ import os
 import re
 import socket
 from collections.abc import Iterable, Mapping
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
 from botocore.httpsession import ProxyConfiguration, get_cert_path
 from botocore.utils import get_environ_proxies
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
@@ -34,6 +36,28 @@ _BUSY = frozenset({429, 503})
 # S3's responses to an expired URL or expired credentials: a new URL works, or nothing does
 _EXPIRED = frozenset({400, 403})
 _EXPIRED_TRIES = 3
+
+
+class _Sends(HTTPConnection):
+    """Sends each block of a body within the timeout of a read. urllib3 gives it the one of a connect, which is too
+    short for a block of a layer when eight of them share a slow uplink."""
+
+    def send(self, data: Any) -> None:
+        if self.sock is not None:  # connected
+            self.sock.settimeout(_TIMEOUT.read_timeout)
+        super().send(data)
+
+
+class _SendsHttps(_Sends, HTTPSConnection):
+    pass
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Sends
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _SendsHttps
 
 
 class Http:
@@ -102,10 +126,12 @@ class Http:
         if proxy not in self._managers:
             options = {"ca_certs": get_cert_path(os.environ.get("AWS_CA_BUNDLE") or True), "maxsize": MAX_CONNECTIONS}
             if proxy is None:
-                self._managers[proxy] = urllib3.PoolManager(**options)
+                manager = urllib3.PoolManager(**options)
             else:
                 headers = ProxyConfiguration().proxy_headers_for(proxy)
-                self._managers[proxy] = urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
+                manager = urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
+            manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+            self._managers[proxy] = manager
         return self._managers[proxy]
 
 

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
 import traceback
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
 import pytest
+import urllib3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from urllib3.response import HTTPResponse
 
-from infra.image import download
+from infra.image import download, http
 from infra.image.download import BlobReader, from_byte
 from infra.image.errors import DigestMismatch, TransferFailed
 from infra.image.http import Http, check_status
 from infra.image.retry import Broken, Retry
 from tests.infra.image.blob_server import SIGNATURE, BlobServer
 
+MIB = 1024 * 1024
 CONTENT = bytes(range(256)) * 40
 
 
@@ -186,6 +191,32 @@ def test_the_proxy_is_found_once_for_each_host(blobs: BlobServer, blob: Path, mo
         url = blobs.address("/blob").replace("127.0.0.1", host)
         http.get(url, {}).close()
     assert len(urls) == 2
+
+
+def test_a_body_may_be_slower_than_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As over an uplink that takes longer for a block than a server to answer the connection."""
+    monkeypatch.setattr(http, "_TIMEOUT", urllib3.Timeout(connect=0.3, read=20))
+    received = 0
+
+    def serve(listener: socket.socket) -> None:
+        nonlocal received
+        connection, _ = listener.accept()
+        with connection:
+            while not connection.recv(1).endswith(b"\r") or connection.recv(3) != b"\n\r\n":
+                pass
+            time.sleep(1)
+            while received < 16 * MIB:
+                received += len(connection.recv(MIB))
+            connection.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        server = threading.Thread(target=serve, args=(listener,), daemon=True)
+        server.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        response = Http().send("PUT", url, {"Content-Length": str(16 * MIB)}, [bytes(MIB)] * 16)
+        server.join(20)
+    assert (response.status, received) == (201, 16 * MIB)
 
 
 def test_a_download_that_crawls_is_replaced(
