@@ -52,7 +52,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be cop
 
 
 class CopyInterrupted(UserError):
-    """Ctrl-C, or the signal that CI sends when a job is cancelled."""
+    """Ctrl-C, or the signal of a cancelled CI job or a closed terminal."""
 
     exit_code = INTERRUPTED
 
@@ -70,13 +70,17 @@ def mirror(
     Layers that the destination has are skipped, and an interrupted copy continues when the command runs again. AWS
     credentials and region are those of the environment.
     """
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # a cancelled CI job and a closed terminal; not under nohup, which ignores the latter
+    ending = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
+    for number in ending:
+        signal.signal(number, signal.default_int_handler)
     try:
         _mirror(source, destination, Platform.parse(platform), verify, dry_run)
     except KeyboardInterrupt:
         raise CopyInterrupted(f"interrupted. {RESUME}") from None
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        for number in ending:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _mirror(source: str, destination: str | None, platform: Platform, verify: bool, dry_run: bool) -> None:

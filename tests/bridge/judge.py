@@ -77,7 +77,11 @@ class Judge:
         """The answer for the inputs of a program; `before` are the checked ones of the last time."""
         answer: proto.CheckResponse = self._provider.Check(
             proto.CheckRequest(
-                urn=_urn(type_, name), type=type_, name=name, news=encode(given), olds=encode(before),
+                urn=_urn(type_, name),
+                type=type_,
+                name=name,
+                news=encode(given),
+                olds=encode(before),
                 randomSeed=b"a seed of 32 characters for names",
             )
         )
@@ -95,8 +99,14 @@ class Judge:
         """The answer for a state, the checked inputs that led to it, and the checked ones of now."""
         answer: proto.DiffResponse = self._provider.Diff(
             proto.DiffRequest(
-                urn=_urn(type_, name), type=type_, name=name, id=str(state.get("id", "id")), olds=encode(state),
-                old_inputs=encode(before), news=encode(inputs), ignoreChanges=list(ignored),
+                urn=_urn(type_, name),
+                type=type_,
+                name=name,
+                id=str(state.get("id", "id")),
+                olds=encode(state),
+                old_inputs=encode(before),
+                news=encode(inputs),
+                ignoreChanges=list(ignored),
             )
         )
         return answer

@@ -73,9 +73,7 @@ def test_both_answer_alike_beyond_the_settings(
 def disagreement(bridge: Judge, stand_in: Judge, question: Question) -> dict[str, Any]:
     """What the two answer differently: the bridge's answer first."""
     found: dict[str, Any] = {}
-    (before, after, real), (our_before, our_after, ours) = (
-        _asked_of(judge, question) for judge in (bridge, stand_in)
-    )
+    (before, after, real), (our_before, our_after, ours) = (_asked_of(judge, question) for judge in (bridge, stand_in))
     for when, one, other in (("before", before, our_before), ("after", after, our_after)):
         if one.filled_in != other.filled_in:
             found[f"check {when}: filled in"] = (one.filled_in, other.filled_in)

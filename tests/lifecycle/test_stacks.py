@@ -50,9 +50,7 @@ def test_two_stacks_live_side_by_side_and_neither_takes_what_is_the_others(accou
     assert account.ask(names[1]) == 1
 
 
-def test_a_model_with_a_secret_is_encrypted_in_the_state(
-    account: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_with_a_secret_is_encrypted_in_the_state(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SANDBOX_SECRET_LICENSE_KEY", 'of"a-test')
     name = account.name()
     endpoints = {name: {"model": {"path": str(account.model(1))}}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,6 +115,22 @@ def test_ctrl_c_ends_within_a_second_and_the_next_run_continues(
     ecr.wait()
     assert run(str(SOURCE), str(DESTINATION).replace("triton/prod", "sagemaker-tritonserver")) == 0
     assert list(destination(ecr).tags) == ["23.10-py3"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_cancelled_job_and_a_closed_terminal_end_it_as_ctrl_c_does(
+    ecr: FakeEcr, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setattr(mirror, "plan_copy", lambda *_: signal.raise_signal(number))
+    assert run(str(SOURCE)) == 130
+    assert signal.getsignal(number) == signal.SIG_DFL
+
+
+def test_nohup_keeps_a_copy_that_outlives_its_terminal(ecr: FakeEcr, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    monkeypatch.setattr(mirror, "planned", lambda _: signal.raise_signal(signal.SIGHUP))
+    assert run(str(SOURCE)) == 0
+    assert signal.signal(signal.SIGHUP, before) == signal.SIG_IGN
 
 
 def test_a_terminal_shows_a_bar_for_each_layer_in_progress() -> None:

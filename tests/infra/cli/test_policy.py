@@ -53,9 +53,7 @@ def test_what_is_no_endpoints_name_is_refused(capsys: pytest.CaptureFixture[str]
     assert "--also: 'a*'" in capsys.readouterr().err
 
 
-def test_more_documents_than_iam_attaches_are_explained(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_more_documents_than_iam_attaches_are_explained(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     config = stack_file("prod")
     endpoint = config["triton-sagemaker:endpoints"]["sagemaker-endpoint"]
     config["triton-sagemaker:endpoints"] = {f"e{number}": endpoint for number in range(80)}
