@@ -9,11 +9,13 @@ import json
 import re
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from urllib.parse import urlencode, urlsplit
 
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
+from infra.image.credentials import NoCredentials, basic_authorization
 from infra.image.download import BLOCK_SECONDS, from_byte
 from infra.image.errors import ImageNotFound, RegistryRefused, UnsupportedImage
 from infra.image.http import Http, check_status, refuse_link_local
@@ -27,17 +29,19 @@ _LOOPBACK = re.compile(r"(?:localhost|127(?:\.\d+){3})(?::\d+)?")
 
 
 class DistributionRepository:
-    """A repository of a registry, read anonymously."""
+    """A repository of a registry, read with docker's credentials for it, or anonymously."""
 
     def __init__(self, reference: ImageReference, http: Http, retry: Retry) -> None:
         host = _API_HOSTS.get(reference.registry, reference.registry)
         # as docker: HTTP for a registry on this machine
         self._scheme = "http" if _LOOPBACK.fullmatch(host) else "https"
         self._host = host
+        self._registry = reference.registry
         self._name = reference.repository
         self._http = http
         self._retry = retry
         self._authorization: dict[str, str] = {}
+        self._no_credentials = ""
 
     def __str__(self) -> str:
         return f"{self._host}/{self._name}"
@@ -84,6 +88,8 @@ class DistributionRepository:
         bearer = re.search(r"\bbearer\s+(.*)", challenge, re.IGNORECASE)
         if bearer:
             return {"Authorization": f"Bearer {self._token(dict(_PARAMETER.findall(bearer[1])))}"}
+        if re.search(r"\bbasic\b", challenge, re.IGNORECASE) and self._credentials:
+            return self._credentials
         raise self._refusal(response)
 
     def _token(self, challenge: Mapping[str, str]) -> str:
@@ -94,7 +100,7 @@ class DistributionRepository:
             )
         query = {"scope": f"repository:{self._name}:pull", "service": challenge.get("service", self._host)}
         refuse_link_local(realm)
-        response = self._http.get(f"{realm}?{urlencode(query)}", {})
+        response = self._http.get(f"{realm}?{urlencode(query)}", self._credentials)
         if response.status in (400, 401, 403):
             raise self._refusal(response)
         check_status(response, realm)
@@ -107,11 +113,22 @@ class DistributionRepository:
         except UNREADABLE:
             raise RegistryRefused(f"{self}: {urlsplit(realm).hostname} did not return a token.") from None
 
+    @cached_property
+    def _credentials(self) -> dict[str, str]:
+        """The header that logs in; none to read anonymously."""
+        try:
+            authorization = basic_authorization(self._registry)
+        except NoCredentials as reason:
+            self._no_credentials = f" ({reason})"
+            return {}
+        return {"Authorization": authorization} if authorization else {}
+
     def _refusal(self, response: BaseHTTPResponse) -> RegistryRefused:
         response.close()
+        as_whom = "docker's credentials" if self._credentials else f"no credentials{self._no_credentials}"
         return RegistryRefused(
-            f"{self}: access was refused (HTTP {response.status}): the image is private or does not exist. Images of "
-            "this registry are read anonymously. Push the image to Amazon ECR, or choose another one."
+            f"{self}: access with {as_whom} was refused (HTTP {response.status}): the image is private or does not "
+            f"exist. Log in with `docker login {self._registry}`, or choose another image."
         )
 
     def _url(self, path: str) -> str:

@@ -56,7 +56,8 @@ class ImageSettings(Section):
     source: Annotated[str, AfterValidator(_image_reference)] | None = setting(
         "Another image to mirror instead of AWS's image: registry/repository:tag or registry/repository@sha256:… Each "
         "preview resolves the tag again. If the tag moved, `up` releases the new image; in production, where tags are "
-        "immutable, it warns instead.",
+        "immutable, it warns instead. A private registry other than Amazon ECR is read with the credentials of "
+        "`docker login`.",
         default=None,
         example="nvcr.io/nvidia/tritonserver:24.09-py3",
         source="github.com/distribution/reference, the grammar of image references",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -35,11 +37,12 @@ from tests.infra.image.fake_ecr import FakeEcr, Repository
 
 NAME = "nvidia/tritonserver"
 LAYER = b"layer" * 1000
+LOGIN = f"Basic {base64.b64encode(b'$oauthtoken:secret').decode()}"
 
 
 @dataclass
 class FakeRegistry:
-    """A registry on this machine that issues tokens, unless it is private."""
+    """A registry on this machine that issues tokens; if it is private, to `LOGIN` alone."""
 
     blobs: BlobServer
     directory: Path
@@ -89,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(registry.statuses.pop(0))
         elif self.path.startswith("/token?"):
             self._token()
-        elif self.headers.get("Authorization") not in [f"Bearer {token}" for token in registry.tokens]:
+        elif self.headers.get("Authorization") not in [LOGIN, *(f"Bearer {token}" for token in registry.tokens)]:
             challenge = registry.challenge.format(url=f"http://{registry.host}", name=NAME)
             self._answer(401, headers={"WWW-Authenticate": challenge})
         elif self.path.startswith(f"/v2/{NAME}/blobs/"):
@@ -101,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200 if body else 404, body, headers)
 
     def _token(self) -> None:
-        if self.registry.private:
+        if self.registry.private and self.headers.get("Authorization") != LOGIN:
             self._answer(401)
             return
         self.registry.tokens.append(f"token-{len(self.registry.tokens)}")
@@ -146,10 +149,53 @@ def test_a_public_image_is_read_with_a_token_that_anybody_gets(registry: FakeReg
     assert asked == "/token?scope=repository%3Anvidia%2Ftritonserver%3Apull&service=registry.test"
 
 
-@pytest.mark.parametrize("challenge", [None, 'Basic realm="registry"'])
+BASIC = 'Basic realm="registry"'
+
+
+def log_in(registry: FakeRegistry, login: str = LOGIN) -> None:
+    """As `docker login` does."""
+    docker = Path(os.environ["DOCKER_CONFIG"])
+    docker.mkdir()
+    login = login.removeprefix("Basic ")
+    (docker / "config.json").write_text(json.dumps({"auths": {registry.host: {"auth": login}}}))
+
+
+@pytest.mark.parametrize("challenge", [None, BASIC])
 def test_a_private_image_is_refused_at_once(registry: FakeRegistry, challenge: str | None) -> None:
     registry.private, registry.challenge = True, challenge or registry.challenge
-    with pytest.raises(RegistryRefused, match=r"access was refused \(HTTP 401\).*Amazon ECR"):
+    with pytest.raises(RegistryRefused, match=r"with no credentials was refused \(HTTP 401\).*`docker login 127"):
+        repository(registry).manifest("23.10-py3")
+
+
+@pytest.mark.parametrize("challenge", [None, BASIC])
+def test_a_private_image_is_copied_with_dockers_credentials(
+    registry: FakeRegistry, ecr: FakeEcr, destination: Repository, blobs: BlobServer, challenge: str | None
+) -> None:
+    registry.private, registry.challenge = True, challenge or registry.challenge
+    registry.put_image("23.10-py3")
+    log_in(registry)
+    copy_image([registry.reference("23.10-py3")], DESTINATION, Registries(ecr.client))
+    assert destination.layers[digest_of(LAYER)].read_bytes() == LAYER
+    with_login = [path for path, headers in registry.requests if headers.get("Authorization") == LOGIN]
+    assert all(challenge or path.startswith("/token?") for path in with_login)
+    assert not [headers for headers in blobs.headers if "Authorization" in headers]
+
+
+@pytest.mark.parametrize("challenge", [None, BASIC])
+def test_credentials_that_are_refused_are_not_shown(registry: FakeRegistry, challenge: str | None) -> None:
+    registry.private, registry.challenge = True, challenge or registry.challenge
+    log_in(registry, "Basic b3RoZXI6c2VjcmV0")
+    with pytest.raises(RegistryRefused, match=r"with docker's credentials was refused \(HTTP 401\)") as refused:
+        repository(registry).manifest("23.10-py3")
+    assert "b3RoZXI6c2VjcmV0" not in str(refused.value)
+
+
+def test_a_public_image_requires_no_valid_configuration_of_docker(registry: FakeRegistry) -> None:
+    registry.put_image("23.10-py3")
+    log_in(registry, "Basic ?")
+    assert repository(registry).manifest("23.10-py3")[1] == DOCKER_MANIFEST
+    registry.private = True
+    with pytest.raises(RegistryRefused, match=r"no credentials \(.*config\.json is not a valid configuration"):
         repository(registry).manifest("23.10-py3")
 
 
@@ -183,7 +229,7 @@ def test_a_missing_image_is_named(registry: FakeRegistry) -> None:
 
 def test_an_image_that_may_not_be_read_is_refused_at_once(registry: FakeRegistry) -> None:
     registry.statuses = [403]
-    with pytest.raises(RegistryRefused, match=r"access was refused \(HTTP 403\)"):
+    with pytest.raises(RegistryRefused, match=r"was refused \(HTTP 403\)"):
         repository(registry).manifest("23.10-py3")
     assert len(registry.requests) == 1
 
