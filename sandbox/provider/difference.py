@@ -108,10 +108,14 @@ def _empty(value: Any) -> bool:
 
 
 def _canonical(value: Any, rules: Rules) -> str:
-    def strip(value: Any) -> Any:
+    def strip(value: Any, name: str = "") -> Any:
         if isinstance(value, dict):
-            return {key: strip(item) for key, item in value.items() if not _empty(item) and key not in rules.computed}
-        return [strip(item) for item in value] if isinstance(value, list) else value
+            kept = {key: item for key, item in value.items() if not _empty(item) and key not in rules.computed}
+            return {key: strip(item, key) for key, item in kept.items()}
+        if not isinstance(value, list):
+            return value
+        items = [strip(item) for item in value]
+        return sorted(items, key=lambda item: json.dumps(item, sort_keys=True)) if name in rules.sets else items
 
     return json.dumps(strip(value), sort_keys=True)
 

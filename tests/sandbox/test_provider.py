@@ -22,12 +22,15 @@ from pulumi.runtime.proto import provider_pb2 as proto
 from pulumi.runtime.proto import status_pb2
 from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderStub
 
+from sandbox.aws.metric_streams import PRINCIPAL as STREAMS_PRINCIPAL
+from sandbox.aws.metric_streams import PUT
 from sandbox.provider.difference import Rules, canonical_document, changes
 from sandbox.provider.mapping import Decoding, Encoding
 from sandbox.provider.naming import AutoName
 from sandbox.provider.server import AwsProvider
 from sandbox.provider.table import TYPES
 from sandbox.provider.wire import UNKNOWN, Secret, decode, encode
+from tests.sandbox import streams
 from tests.sandbox.conftest import PROJECT, REGION, TRITON_IMAGE, Host, RunningAws, policy_document, unique
 
 BUCKET = "aws:s3/bucket:Bucket"
@@ -43,6 +46,8 @@ SCALING_POLICY = "aws:appautoscaling/policy:Policy"
 ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
 LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
 TOPIC = "aws:sns/topic:Topic"
+DELIVERY = "aws:kinesis/firehoseDeliveryStream:FirehoseDeliveryStream"
+STREAM = "aws:cloudwatch/metricStream:MetricStream"
 
 TRUST = policy_document(
     {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
@@ -368,6 +373,46 @@ MODEL_INPUTS = {
     "primaryContainer": CONTAINER,
     "vpcConfig": {"subnets": ["subnet-1", "subnet-2"], "securityGroupIds": ["sg-1"]},
 }
+DELIVERY_ROLE = f"{ROLE_ARN}-firehose"
+DELIVERY_INPUTS: dict[str, Any] = {
+    "destination": "http_endpoint",
+    "httpEndpointConfiguration": {
+        "url": "https://intake.example.com/v1",
+        "name": "Datadog",
+        "roleArn": DELIVERY_ROLE,
+        "bufferingSize": 4,
+        "bufferingInterval": 60,
+        "requestConfiguration": {
+            "contentEncoding": "GZIP",
+            "commonAttributes": [{"name": "team", "value": "ranking"}],
+        },
+        "secretsManagerConfiguration": {"enabled": True, "secretArn": "arn:secret"},
+        "s3Configuration": {"roleArn": DELIVERY_ROLE, "bucketArn": "arn:aws:s3:::models", "errorOutputPrefix": "x/"},
+    },
+}
+STREAM_INPUTS: dict[str, Any] = {
+    "firehoseArn": "arn:firehose",
+    "roleArn": ROLE_ARN,
+    "outputFormat": "opentelemetry1.0",
+    "includeFilters": [{"namespace": "AWS/SageMaker"}, {"namespace": "AWS/S3", "metricNames": ["a", "b"]}],
+    "statisticsConfigurations": [
+        {
+            "includeMetrics": [{"namespace": "AWS/SageMaker", "metricName": "ModelLatency"}],
+            "additionalStatistics": ["p50", "p99"],
+        }
+    ],
+}
+
+
+def endpoint_with(**changes: Any) -> dict[str, Any]:
+    """Another destination of a delivery stream."""
+    return {"httpEndpointConfiguration": {**DELIVERY_INPUTS["httpEndpointConfiguration"], **changes}}
+
+
+def statistics(*percentiles: str) -> list[dict[str, Any]]:
+    return [{**STREAM_INPUTS["statisticsConfigurations"][0], "additionalStatistics": [*percentiles]}]
+
+
 DIFFS = [
     (BUCKET, {}, {"tags": {"CostEnv": "dev"}}, UPDATE),
     (BUCKET, {}, {"forceDestroy": True}, UPDATE),
@@ -418,6 +463,18 @@ DIFFS = [
     (ALARM, ALARM_INPUTS, {"actionsEnabled": False}, UPDATE),
     (ALARM, ALARM_INPUTS, {"alarmActions": ["arn:b", "arn:a"]}, SAME),
     (ALARM, ALARM_INPUTS, {"dimensions": {"EndpointName": "f"}}, UPDATE),
+    (DELIVERY, DELIVERY_INPUTS, endpoint_with(retryDuration=300), SAME),
+    (DELIVERY, DELIVERY_INPUTS, endpoint_with(retryDuration=60), UPDATE),
+    (DELIVERY, DELIVERY_INPUTS, endpoint_with(url="https://intake.example.eu/v1"), UPDATE),
+    (DELIVERY, DELIVERY_INPUTS, endpoint_with(s3BackupMode="AllData"), UPDATE),
+    (DELIVERY, DELIVERY_INPUTS, {"name": "other"}, REPLACE),
+    (STREAM, STREAM_INPUTS, {"includeFilters": STREAM_INPUTS["includeFilters"][::-1]}, SAME),
+    (STREAM, STREAM_INPUTS, {"includeFilters": [{"namespace": "AWS/SageMaker"}]}, UPDATE),
+    (STREAM, STREAM_INPUTS, {"statisticsConfigurations": statistics("p99", "p50")}, SAME),
+    (STREAM, STREAM_INPUTS, {"statisticsConfigurations": statistics("p99")}, UPDATE),
+    (STREAM, STREAM_INPUTS, {"includeLinkedAccountsMetrics": False}, SAME),
+    (STREAM, STREAM_INPUTS, {"outputFormat": "json"}, UPDATE),
+    (STREAM, STREAM_INPUTS, {"name": "other"}, REPLACE),
     (LOG_GROUP, {"retentionInDays": 7}, {"retentionInDays": None}, UPDATE),
     (LOG_GROUP, {}, {"retentionInDays": 0}, SAME),
     (LOG_GROUP, {}, {"name": "/aws/x"}, REPLACE),
@@ -666,6 +723,28 @@ def scaling_policy_sample(host: Host) -> Sample:
     return Sample({**place, **tracking, "name": name}, changed, import_id="/".join((*place.values(), name)))
 
 
+def delivery(host: Host) -> dict[str, Any]:
+    """The inputs of a delivery stream that AWS accepts."""
+    configured = dict(DELIVERY_INPUTS["httpEndpointConfiguration"])
+    role = streams.role(host, streams.FIREHOSE)
+    configured |= {"roleArn": role, "s3Configuration": {**configured["s3Configuration"], "roleArn": role}}
+    configured["secretsManagerConfiguration"] = {"enabled": True, "secretArn": streams.secret(host)}
+    return {**DELIVERY_INPUTS, "httpEndpointConfiguration": configured, "tags": TAGS}
+
+
+def delivery_sample(host: Host) -> Sample:
+    inputs = delivery(host)
+    configured = {**inputs["httpEndpointConfiguration"], "retryDuration": 60, "url": "https://intake.example.eu/v1"}
+    return Sample(inputs, {"httpEndpointConfiguration": configured, "tags": OTHER_TAGS})
+
+
+def stream_sample(host: Host) -> Sample:
+    arn = streams.create(host, streams.destination(host, streams.secret(host)))
+    role = streams.role(host, STREAMS_PRINCIPAL, streams.allow([*PUT], arn))
+    inputs = {**STREAM_INPUTS, "firehoseArn": arn, "roleArn": role, "tags": TAGS}
+    return Sample(inputs, {"includeFilters": [{"namespace": "AWS/S3"}], "tags": OTHER_TAGS})
+
+
 SAMPLES: Mapping[str, Callable[[Host], Sample]] = {
     BUCKET: lambda host: Sample(
         {"forceDestroy": True, "tags": TAGS}, {"tags": OTHER_TAGS}, frozenset({"forceDestroy"})
@@ -748,6 +827,8 @@ SAMPLES: Mapping[str, Callable[[Host], Sample]] = {
         {**ALARM_INPUTS, "alarmDescription": "slow", "alarmActions": [topic(host)], "tags": TAGS},
         {"alarmDescription": None, "dimensions": {"EndpointName": "f"}, "actionsEnabled": False, "tags": OTHER_TAGS},
     ),
+    DELIVERY: delivery_sample,
+    STREAM: stream_sample,
     LOG_GROUP: lambda host: Sample({"retentionInDays": 7, "tags": TAGS}, {"retentionInDays": None, "tags": OTHER_TAGS}),
     TOPIC: lambda host: Sample({"displayName": "Alarms", "tags": TAGS}, {"displayName": None, "tags": OTHER_TAGS}),
     "aws:sns/topicSubscription:TopicSubscription": lambda host: Sample(

@@ -52,6 +52,11 @@ def _log_group_arn(work: Work, found: dict[str, Any]) -> dict[str, Any]:
     return {"arn": found["arn"].removesuffix(":*")}
 
 
+def _last_update(work: Work, found: dict[str, Any]) -> dict[str, Any]:
+    """terraform-provider-aws gives it the date of the creation (internal/service/cloudwatch/metric_stream.go)."""
+    return {"lastUpdateDate": found["creationDate"]}
+
+
 TYPES = (
     ResourceType(
         token="aws:cloudwatch/metricAlarm:MetricAlarm",
@@ -101,5 +106,23 @@ TYPES = (
         computed="logGroupClass",
         write_only="skipDestroy",
         tags=TagCalls("ListTagsForResource", "TagResource", "UntagResource", result="tags"),
+    ),
+    ResourceType(
+        token="aws:cloudwatch/metricStream:MetricStream",
+        service="cloudwatch",
+        inputs="name excludeFilters firehoseArn includeFilters includeLinkedAccountsMetrics outputFormat roleArn "
+        "statisticsConfigurations",
+        outputs="arn creationDate lastUpdateDate state",
+        identity="name",
+        autoname=AutoName(longest=255),
+        names={"tagsAll": "Tags"},
+        create="PutMetricStream",
+        reads=(Read("GetMetricStream"),),
+        complete=_last_update,
+        updates=("PutMetricStream",),
+        delete="DeleteMetricStream",
+        replaces="name",
+        sets="additionalStatistics excludeFilters includeFilters includeMetrics metricNames statisticsConfigurations",
+        tags=TagCalls("ListTagsForResource", "TagResource", "UntagResource"),
     ),
 )
