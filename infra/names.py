@@ -15,6 +15,7 @@ IMAGE = "image"
 EXECUTION_ROLE = "execution-role"
 METRIC_STREAM = "datadog"
 HOME = "home"
+DASHBOARD = "dashboard"
 FIRST_GUARD, LAST_GUARD = "first", "last"
 
 ONLY_VARIANT = "AllTraffic"
@@ -122,6 +123,12 @@ def alarm(watched: str, purpose: str) -> str:
 def stop_alarm(config_name: str) -> str:
     """The alarm with which `python -m infra release stop` stops the release of an endpoint configuration."""
     return f"{config_name}-stop"
+
+
+def dashboard(stack: str) -> str:
+    """The CloudWatch dashboard, whose name is unique in the account: dashboards belong to no region (CloudWatch API
+    PutDashboard)."""
+    return f"triton-{of_stack(stack)}"
 
 
 def log_group(endpoint: str) -> str:

@@ -18,6 +18,7 @@ from infra.components import existing
 from infra.components.bucket import ModelBucket, ModelBucketArgs
 from infra.components.context import StackContext, unmoved
 from infra.components.cost import announce_cost
+from infra.components.dashboard import StackDashboard, StackDashboardArgs
 from infra.components.endpoint import TritonEndpoint, TritonEndpointArgs
 from infra.components.execution_role import ExecutionRole, ExecutionRoleArgs
 from infra.components.image_mirror import ImageMirror, ImageMirrorArgs
@@ -60,7 +61,7 @@ def deploy(stack: Stack) -> Mapping[str, Any]:
         names.EXECUTION_ROLE, ExecutionRoleArgs(context, settings, bucket.arn, image.repository_arn), guarded
     )
     registered: list[pulumi.Resource] = [first, bucket, image, role]
-    outputs = {}
+    outputs, served_by = {}, dict[str, TritonEndpoint]()
     for name in settings.endpoints:
         artifacts = {
             variant: ModelArtifact(
@@ -79,6 +80,7 @@ def deploy(stack: Stack) -> Mapping[str, Any]:
                 name, TritonEndpointArgs(context, settings, artifacts, image.image_uri, role, bucket.name), guarded
             )
             registered += [*artifacts.values(), endpoint]
+            served_by[name] = endpoint
             served = {"name": endpoint.name, "arn": endpoint.arn}
         sample = next(iter(stack.models[name].values())).sample_request
         outputs[name] = {
@@ -94,6 +96,14 @@ def deploy(stack: Stack) -> Mapping[str, Any]:
         stream = DatadogMetricStream(names.METRIC_STREAM, args, guarded)
         registered.append(stream)
         shared["datadog"] = {"metricStream": stream.name, "deliveryStream": stream.delivery_stream_name}
+    if settings.dashboards:
+        alarm_arns = [arn for endpoint in served_by.values() for arn in endpoint.alarm_arns]
+        releases = {name: endpoint.releases for name, endpoint in served_by.items()}
+        dashboard = StackDashboard(
+            names.DASHBOARD, StackDashboardArgs(context, settings, alarm_arns, releases), guarded
+        )
+        registered.append(dashboard)
+        shared["dashboard"] = dashboard.url
     _guard(names.LAST_GUARD, settings, context, registered)
     return {"endpoints": outputs, **shared}
 

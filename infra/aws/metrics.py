@@ -145,6 +145,11 @@ CONCURRENCY_UTILIZATION = Metric("ServerlessConcurrentExecutionsUtilization", "M
 """Concurrent requests divided by the maximum concurrency. At 1, further requests are throttled (429); SageMaker
 publishes no count of them."""
 
+PROVISIONED_CONCURRENCY_UTILIZATION = Metric(
+    "ServerlessProvisionedConcurrencyUtilization", "Maximum", "Fraction", _SERVERLESS
+)
+"""Concurrent requests divided by the provisioned concurrency; published only if the variant has some."""
+
 MODEL_SETUP_TIME = Metric("ModelSetupTime", "p99", "Microseconds", _SERVERLESS)
 """The time of a cold start: until new compute resources of a serverless endpoint are launched."""
 

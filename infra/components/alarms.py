@@ -52,12 +52,14 @@ class VariantAlarms(pulumi.ComponentResource):
     """
 
     alarm_names: list[pulumi.Output[str]]
+    alarm_arns: list[pulumi.Output[str]]
 
     def __init__(self, name: str, args: VariantAlarmsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("triton-sagemaker:infra:VariantAlarms", name, None, opts)
         self._name, self._args = name, args
         alarms = list(self._alarms())
         self.alarm_names = [alarm.name for alarm in alarms]
+        self.alarm_arns = [alarm.arn for alarm in alarms]
         self.register_outputs({"alarm_names": self.alarm_names})
 
     def _alarms(self) -> Iterator[cloudwatch.MetricAlarm]:

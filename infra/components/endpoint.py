@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ctypes import c_float
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 from pulumi_aws import sagemaker
@@ -39,6 +40,10 @@ class TritonEndpoint(pulumi.ComponentResource):
 
     name: pulumi.Output[str]
     arn: pulumi.Output[str]
+    alarm_arns: list[pulumi.Output[str]]
+    """The alarms that notify operators."""
+    releases: pulumi.Output[list[dict[str, Any]] | None]
+    """The latest releases, as `Endpoint` has them."""
 
     def __init__(self, name: str, args: TritonEndpointArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("triton-sagemaker:infra:TritonEndpoint", name, None, opts)
@@ -87,10 +92,12 @@ class TritonEndpoint(pulumi.ComponentResource):
             adopt=name in args.stack.adopt.endpoints,
             opts=pulumi.ResourceOptions(parent=self, depends_on=before, protect=args.context.production),
         )
+        self.alarm_arns = []
         for variant, serving in settings.serving_variants.items():
             resource = names.variant_resource(name, variant)
             if settings.alarms.purposes:
-                VariantAlarms(resource, self._alarms(endpoint.name, variant, None), opts=self._child)
+                alarms = VariantAlarms(resource, self._alarms(endpoint.name, variant, None), opts=self._child)
+                self.alarm_arns += alarms.alarm_arns
             if serving.scaling:
                 scaling = VariantAutoscalingArgs(
                     context=args.context,
@@ -101,7 +108,7 @@ class TritonEndpoint(pulumi.ComponentResource):
                 )
                 VariantAutoscaling(resource, scaling, opts=self._child)
 
-        self.name, self.arn = endpoint.name, endpoint.arn
+        self.name, self.arn, self.releases = endpoint.name, endpoint.arn, endpoint.releases
         self.register_outputs({"name": self.name, "arn": self.arn})
 
     def _rollback_alarms(self, configuration_name: pulumi.Output[str]) -> list[pulumi.Input[str]]:

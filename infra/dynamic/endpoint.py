@@ -23,6 +23,9 @@ from infra.release.policy import ReleasePolicy
 from infra.release.records import ReleaseHistory, ReleaseRecorder, publish
 from infra.release.request import OWNER_TAG, EndpointRequest, PreviousRelease
 
+RELEASES_SHOWN = 5
+"""Releases that the dashboard shows: its body is in the state, so it should not grow."""
+
 _NOW = ["endpointConfigName", "tags", "owner", "autoscaled", "bucket", "releasesKept"]
 """Inputs whose change is an update on AWS."""
 
@@ -83,7 +86,21 @@ class EndpointProvider(AwsResourceProvider):
         )
         live = self._driver(props).release(request)
         self._expire_artifacts(props)
-        return {**props, **_outputs(live)}
+        return {**props, **_outputs(live), "releases": self._releases(props)}
+
+    def _releases(self, props: dict[str, Any]) -> list[dict[str, Any]]:
+        """The latest releases for the dashboard, which shows them until the next one. If they cannot be read, it is a
+        warning: the release succeeded."""
+        history = ReleaseHistory(self.client("s3", props), props["bucket"], pulumi.log.warn)
+        try:
+            latest = history.rollouts(props["name"], RELEASES_SHOWN)
+        except AwsRequestRefused as error:
+            pulumi.log.warn(f"{props['name']}: the dashboard will not show its releases: {error}")
+            return []
+        return [
+            {"configuration": record.to_config, "result": record.result, "began": record.began, "ended": record.ended}
+            for record in latest
+        ]
 
     def _freeze_windows(self, props: dict[str, Any]) -> list[FreezeWindow]:
         """Those of the stack file, not of the state: a window that was added must apply to a deletion too."""
@@ -156,6 +173,8 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
     arn: pulumi.Output[str]
     name: pulumi.Output[str]
     endpoint_config_name: pulumi.Output[str]
+    releases: pulumi.Output[list[dict[str, Any]] | None]
+    """The latest releases at the last one; None in a state without them."""
 
     def __init__(
         self,
@@ -192,5 +211,6 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
             "notificationTopicArn": notification_topic_arn,
             "adopt": adopt,
             "arn": None,
+            "releases": None,
         }
         super().__init__(EndpointProvider(), resource_name, props, opts)

@@ -135,6 +135,11 @@ class StackNames:
         return [self.arn("cloudwatch", f"alarm:{alarm}") for alarm in alarms]
 
     @property
+    def dashboard_arn(self) -> str:
+        """Without a region (Service Authorization Reference, CloudWatch)."""
+        return f"arn:{self.partition}:cloudwatch::{self.account_id}:dashboard/{names.dashboard(self.stack)}"
+
+    @property
     def log_group_arns(self) -> list[str]:
         """They end in `:*`, except in permissions to tag (CloudWatch Logs API LogGroup, `arn` and `logGroupArn`)."""
         return [f"{arn}:*" for arn in self.tagged_log_group_arns]
@@ -164,7 +169,7 @@ def deployer(stack: StackNames) -> list[Policy]:
 
 
 def release_operator(stack: StackNames) -> list[Policy]:
-    """For `python -m infra release` and `logs`: to read, and to force the alarms that stop a release.
+    """For `python -m infra release`, `logs` and `dashboard`: to read, and to force the alarms that stop a release.
 
     DescribeModel shows the environment of a container, including secrets. It is granted only if nothing else names the
     bucket with the history of releases.
@@ -175,6 +180,7 @@ def release_operator(stack: StackNames) -> list[Policy]:
         allow("Endpoints", "sagemaker", "DescribeEndpoint ListTags", stack.endpoint_arns),
         allow("ReadAlarms", "cloudwatch", "DescribeAlarms", "*"),  # hides composite alarms on a narrower scope
         allow("ReadMetrics", "cloudwatch", "GetMetricData GetMetricStatistics", "*"),  # accept no resource
+        allow("Dashboard", "cloudwatch", "GetDashboard", stack.dashboard_arn),
         allow("Stop", "cloudwatch", "SetAlarmState", stack.stop_alarm_arns),
         allow("ContainersLog", "logs", "FilterLogEvents", stack.log_group_arns),
         allow("FindHistory", "s3", "ListBucket", stack.bucket_arn, below),
@@ -292,6 +298,8 @@ def _serving(stack: StackNames) -> Iterator[Statement]:
     yield allow("ContainersLog", "logs", logs, stack.log_group_arns)
     alarm = "PutMetricAlarm DeleteAlarms ListTagsForResource TagResource UntagResource"
     yield allow("Alarms", "cloudwatch", alarm, stack.alarm_arns)
+    # also to delete the dashboard of settings that have none any more
+    yield allow("Dashboard", "cloudwatch", "PutDashboard GetDashboard DeleteDashboards", stack.dashboard_arn)
     # hide composite alarms on a narrower scope
     yield allow("ReadAlarms", "cloudwatch", "DescribeAlarms DescribeAlarmHistory", "*")
     yield allow("ReadMetrics", "cloudwatch", "GetMetricStatistics", "*")  # accepts no resource

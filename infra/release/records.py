@@ -136,6 +136,16 @@ class ReleaseHistory:
         with aws_calls(f"s3://{self._bucket}/{_prefix(endpoint)}"):
             return list(islice(self._records(endpoint), limit))
 
+    def rollouts(self, endpoint: str, limit: int) -> list[ReleaseRecord]:
+        """The last `limit` releases that SageMaker began, newest first.
+
+        Raises:
+            AwsRequestRefused: naming the bucket.
+        """
+        with aws_calls(f"s3://{self._bucket}/{_prefix(endpoint)}"):
+            began = (record for record in self._records(endpoint) if record.result not in ("refused", "deleted"))
+            return list(islice(began, limit))
+
     def succeeded(self, endpoint: str) -> Iterator[ReleaseRecord]:
         """The successful releases of an endpoint, newest first; each is read on demand."""
         return (record for record in self._records(endpoint) if record.result == "succeeded")

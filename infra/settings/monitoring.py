@@ -1,4 +1,4 @@
-"""The settings of what operators look at: the logs of the endpoints."""
+"""The settings of what operators look at: the logs of the endpoints, and the dashboard."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from infra.settings.section import Section, setting, violation
+from infra.settings.section import Effect, Section, setting, violation
 
 RETENTION_DAYS = (
     *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096),
@@ -26,7 +26,7 @@ def _retention(days: int) -> int:
 
 
 class MonitoringSettings(Section):
-    """The logs of the endpoints."""
+    """The logs of the endpoints, and the dashboard of the stack."""
 
     log_retention_days: Annotated[int, AfterValidator(_retention)] | None = setting(
         "Days for which CloudWatch keeps the log of each endpoint's containers, applied before they first write. "
@@ -35,4 +35,13 @@ class MonitoringSettings(Section):
         example=90,
         source="CloudWatch Logs API Days",
         schema={"enum": [*RETENTION_DAYS, None]},
+    )
+    dashboard: bool | None = setting(
+        "A CloudWatch dashboard of all endpoints of the stack, `triton-STACK` (docs/monitoring.md). Default: true in "
+        "production, false elsewhere.",
+        default=None,
+        example=True,
+        source="CloudWatch API PutDashboardInput; this project: AWS bills a dashboard, and stacks for trying out need "
+        "none",
+        effect=Effect.NOTHING,
     )

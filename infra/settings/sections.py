@@ -163,6 +163,12 @@ class StackSections(Section):
         return self.environment is Environment.PRODUCTION
 
     @property
+    def dashboards(self) -> int:
+        """The number of CloudWatch dashboards."""
+        chosen = self.monitoring.dashboard
+        return int(self.production if chosen is None else chosen)
+
+    @property
     def image_sources(self) -> list[ImageReference]:
         """The images to mirror from, in the order to try."""
         if self.image.source is not None:

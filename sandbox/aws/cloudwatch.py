@@ -6,6 +6,7 @@ moto keeps its part, the protocols; this backend takes the place of moto's own.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,7 +16,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from moto.cloudwatch import urls
-from moto.cloudwatch.exceptions import CloudWatchException, InvalidParameterValue, ValidationError
+from moto.cloudwatch.exceptions import (
+    CloudWatchException,
+    DashboardInvalidInputError,
+    InvalidParameterValue,
+    ValidationError,
+)
 from moto.cloudwatch.models import (
     Alarm,
     CloudWatchBackend,
@@ -27,6 +33,7 @@ from moto.cloudwatch.models import (
 from moto.cloudwatch.responses import CloudWatchResponse
 from moto.core.responses import ActionResult
 
+from sandbox.aws import dashboards
 from sandbox.aws.alarms import (
     ALARM,
     COMPARISON_OPERATORS,
@@ -253,6 +260,27 @@ class Responses(MetricStreamOperations, CloudWatchResponse):
             updates.reverse()
         page, token = _page(updates, params.get("MaxRecords", _MAX_RECORDS), params.get("NextToken"))
         return ActionResult({"AlarmHistoryItems": [update.item() for update in page], "NextToken": token})
+
+    def put_dashboard(self) -> ActionResult:
+        """Validated, which moto does not."""
+        name, body = self._get_param("DashboardName"), self._get_param("DashboardBody")
+        try:
+            found = [problem] if (problem := dashboards.name_problem(name)) else dashboards.problems(body)
+        except dashboards.NotValidated as what:
+            raise InvalidParameterValue(f"{what} is not in the sandbox; only AWS can do this.") from None
+        if found:
+            raise InvalidDashboard(found)
+        return super().put_dashboard()
+
+
+class InvalidDashboard(DashboardInvalidInputError):
+    """The text is that of the answer in pulumi/pulumi#13059."""
+
+    def __init__(self, messages: list[dashboards.Message]) -> None:
+        shown = [{"dataPath": each["DataPath"], "message": each["Message"]} for each in messages]
+        number = f"there are {len(messages)} validation errors"
+        super().__init__(f"The dashboard body is invalid, {number}:\n{json.dumps(shown, indent=2)}")
+        self.dashboardValidationMessages = messages
 
 
 class InvalidNextToken(CloudWatchException):

@@ -97,6 +97,7 @@ CHANGES: dict[str, Any] = {
     "datadog.integration": (DATADOG, "existing"),
     "datadog.site": (DATADOG, "datadoghq.eu"),
     "datadog.apiKeySecretArn": (DATADOG, SECRET.replace("datadog", "key")),
+    "monitoring.dashboard": ({}, True),
     "cost.monthlyLimit": ({}, 10_000),
     "cost.warningPercent": ({}, 50),
     "secretEnvironment": ({}, {"e": {"KEY": "value"}}),

@@ -11,7 +11,7 @@ from tests.infra.mock_runtime import Registered, changed, run, stack_file
 
 COMPONENTS = {
     *("ModelBucket", "ImageMirror", "ExecutionRole", "ModelArtifact", "TritonEndpoint", "TritonModel"),
-    *("VariantAutoscaling", "VariantAlarms", "DatadogMetricStream"),
+    *("VariantAutoscaling", "VariantAlarms", "DatadogMetricStream", "StackDashboard"),
 }
 TAGGED = {
     *("Bucket", "Repository", "Role", "Model", "EndpointConfiguration", "Endpoint"),
@@ -148,7 +148,7 @@ def test_a_warning_names_its_key() -> None:
 
 def test_the_outputs_describe_the_endpoint() -> None:
     outputs = run("prod").outputs
-    assert {*outputs} == {"endpoints", "bucket", "image", "roleArn"}
+    assert {*outputs} == {"endpoints", "bucket", "image", "roleArn", "dashboard"}
     assert outputs["bucket"] == "sagemaker-models"
     endpoint = outputs["endpoints"]["sagemaker-endpoint"]
     assert (endpoint["name"], endpoint["image"]) == ("sagemaker-endpoint", outputs["image"])

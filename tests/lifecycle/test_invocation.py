@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from sandbox.home import PROJECT
 from sandbox.stacks import Stack
-from tests.lifecycle.account import Account, development, eventually
+from tests.lifecycle.account import Account, development, eventually, nothing_to_do
 
 RECORDS = 1000
 DOUBLING = """
@@ -94,8 +94,10 @@ def test_each_mode_answers(account: Account, tmp_path: Path) -> None:
         "batch": {"batch": {"maxConcurrentTransforms": 4}},
     }
     names = {mode: account.name() for mode in modes}
-    stack = account.stack(development({names[mode]: {**model, **section} for mode, section in modes.items()}))
+    endpoints = {names[mode]: {**model, **section} for mode, section in modes.items()}
+    stack = account.stack(development(endpoints, monitoring={"dashboard": True}))
     stack.up()
+    nothing_to_do(stack)
     commands = Commands(account, stack)
     file, bad = tmp_path / "request.json", tmp_path / "bad.json"
     file.write_bytes(request(21))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pulumi
@@ -23,6 +23,7 @@ from infra.release.freeze import OVERRIDE_VARIABLE, FreezeWindow
 from infra.release.gates import MinimumInvocations
 from infra.release.live import EndpointDescription, EndpointReader
 from infra.release.policy import BatchSize, ReleasePolicy
+from infra.release.records import ReleaseHistory, ReleaseRecord
 from infra.release.request import OWNER_TAG, EndpointRequest, PreviousRelease
 from tests.infra.release.test_records import RECORD
 
@@ -30,6 +31,7 @@ ACCOUNT = "123456789012"
 ARN = f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:endpoint/e"
 POLICY = ReleasePolicy("canary", 600, BatchSize("percent", 10))
 WEEKEND = {"schedule": "0 18 * * FRI", "durationMinutes": 3720, "timeZone": "Asia/Tokyo", "reason": "weekend"}
+SHOWN = {"configuration": RECORD.to_config, "result": RECORD.result, "began": RECORD.began, "ended": RECORD.ended}
 PROPS: dict[str, Any] = json.loads(
     json.dumps(
         {
@@ -106,6 +108,14 @@ def off(monkeypatch: pytest.MonkeyPatch) -> Record:
     off: Record = {}
     monkeypatch.setattr(ScalingRecords, "get", lambda *_: off)
     return off
+
+
+@pytest.fixture(autouse=True)
+def rollouts(monkeypatch: pytest.MonkeyPatch) -> list[ReleaseRecord]:
+    """The releases that the bucket has records of."""
+    rollouts = [RECORD]
+    monkeypatch.setattr(ReleaseHistory, "rollouts", lambda _self, _name, limit: rollouts[:limit])
+    return rollouts
 
 
 @pytest.fixture
@@ -204,7 +214,26 @@ def test_the_driver_gets_the_request_in_whole_numbers_and_the_previous_release(
             freeze_override="INC-42",
         )
     ]
-    assert outs == PROPS, "all inputs are stored"
+    assert outs == {**PROPS, "releases": [SHOWN]}, "all inputs are stored"
+
+
+def test_the_latest_releases_are_outputs_for_the_dashboard_and_never_fail_a_release(
+    provider: EndpointProvider, asked: Asked, monkeypatch: pytest.MonkeyPatch, rollouts: list[ReleaseRecord]
+) -> None:
+    rollouts[:] = [replace(RECORD, to_config=f"e-{number}") for number in range(7)]
+    outs = provider.update("e", PROPS, {**PROPS, "endpointConfigName": "e-2"}).outs
+    assert outs is not None
+    assert [release["configuration"] for release in outs["releases"]] == ["e-0", "e-1", "e-2", "e-3", "e-4"]
+
+    def refuse(*_: Any) -> list[ReleaseRecord]:
+        raise AwsRequestRefused("s3://models/releases/e/: ListObjectsV2 was refused: AccessDenied")
+
+    warnings: list[str] = []
+    monkeypatch.setattr(ReleaseHistory, "rollouts", refuse)
+    monkeypatch.setattr(pulumi.log, "warn", warnings.append)
+    outs = provider.update("e", PROPS, {**PROPS, "endpointConfigName": "e-3"}).outs
+    assert outs is not None and outs["releases"] == []
+    assert "AccessDenied" in warnings[0] and len(asked.requests) == 2
 
 
 @pytest.mark.usefixtures("asked")

@@ -216,6 +216,9 @@ def _cloudwatch(operation: str, params: dict[str, Any]) -> Iterator[Request]:
         yield Request(operation, arn("cloudwatch", f"metric-stream/{params['Name']}"))
         if operation == "PutMetricStream":
             yield Request("iam:PassRole", params["RoleArn"], {"iam:PassedToService": CLOUDWATCH})
+    elif operation in ("PutDashboard", "GetDashboard", "DeleteDashboards"):
+        for name in params.get("DashboardNames") or [params["DashboardName"]]:
+            yield Request(operation, f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/{name}")
     elif operation == "DeleteAlarms":
         for name in params["AlarmNames"]:
             yield Request(operation, arn("cloudwatch", f"alarm:{name}"))

@@ -389,12 +389,20 @@ def test_the_release_operator_reads_and_stops_this_stacks_releases_and_changes_n
     stack = names() if named else names(bucket={})
     documents = principals.release_operator(stack)
     read = {"sagemaker:DescribeEndpoint", "cloudwatch:DescribeAlarms", "cloudwatch:GetMetricStatistics"}
-    read |= {"sagemaker:ListTags", "s3:ListBucket", "s3:GetObject", "logs:FilterLogEvents"}
+    read |= {"sagemaker:ListTags", "s3:ListBucket", "s3:GetObject", "logs:FilterLogEvents", "cloudwatch:GetDashboard"}
     if not named:  # the live model says which bucket it was loaded from
         read |= {"sagemaker:DescribeEndpointConfig", "sagemaker:DescribeModel"}
     assert actions(documents) == calls_in(OF_COMMANDS) | OF_STATUS | read
     changing = {action for action in actions(documents) if re.search(r":(?!Get|Describe|List|Filter)", action)}
     assert changing == {"cloudwatch:SetAlarmState"}
+
+
+@pytest.mark.parametrize("action", ["PutDashboard", "GetDashboard", "DeleteDashboards"])
+def test_the_deployer_keeps_the_dashboard_of_this_stack_alone(action: str) -> None:
+    """The ARN has no region (Service Authorization Reference, CloudWatch)."""
+    documents = principals.deployer(names())
+    assert may(documents, f"cloudwatch:{action}", f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/triton-prod")
+    assert not may(documents, f"cloudwatch:{action}", f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/triton-prod-eu")
 
 
 def test_the_release_operator_reads_the_history_alone() -> None:

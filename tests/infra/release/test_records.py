@@ -112,6 +112,15 @@ def test_the_latest_come_newest_first_and_of_one_endpoint_only() -> None:
     assert history.latest("other", 3) == []
 
 
+def test_the_rollouts_are_the_releases_that_sagemaker_began() -> None:
+    history = ReleaseHistory(S3(), "b")
+    results: tuple[Result, ...] = ("succeeded", "deleted", "rolledBack", "refused", "failed", "timedOut")
+    for number, result in enumerate(results):
+        history.add(replace(RECORD, began=BEGAN + number, to_config=f"e-{number}", result=result))
+    assert [record.result for record in history.rollouts("e", 3)] == ["timedOut", "failed", "rolledBack"]
+    assert [record.result for record in history.rollouts("e", 9)][3:] == ["succeeded"]
+
+
 def test_the_end_of_a_rollout_takes_the_place_of_its_timeout() -> None:
     history = ReleaseHistory(S3(), "b")
     history.add(replace(RECORD, result="timedOut"))
