@@ -17,11 +17,13 @@ from tests.infra.changes import (
     ADOPTED,
     CHANGES,
     CHANGES_OF_AN_ENDPOINT,
+    DATADOG,
     ENDPOINT,
     FROZEN,
     MODELS_OWN,
     STACK,
     changed,
+    endpoint_with,
     name_of,
 )
 from tests.lifecycle.account import Account, Config, write_model
@@ -67,6 +69,8 @@ def test_in_production_the_engine_plans_what_is_written_of_each_key(account: Acc
         "adopt.bucketLifecycle": {"adopt": {"bucket": True}},
         "role.arn": {"role": {}},
         "image.source": {"image": {"repository": image["repository"]}},
+        "datadog.site": DATADOG,
+        "datadog.apiKeySecretArn": DATADOG,
     }
     values = {key: value for key, (_, value) in CHANGES.items()} | {
         "secretEnvironment": {name: {"KEY": PLACEHOLDER}},
@@ -77,6 +81,8 @@ def test_in_production_the_engine_plans_what_is_written_of_each_key(account: Acc
         "role.name": f"{name}-role-2",
     }
     del values["adopt.autoscaling"]  # the targets are the stack's own
+    del values["image.mirror"]  # excludes image.repository: tests/lifecycle/test_stacks.py
+    del values["cost.monthlyLimit"]  # requires prices: tests/infra/test_effects.py
 
     planned: dict[str, Effect] = {}
     refused = set()
@@ -109,7 +115,7 @@ def test_in_production_the_engine_plans_what_is_written_of_each_key_of_an_endpoi
     model = {"model": {"path": str(models)}}
     prefix = account.name()
     names = {key: f"{prefix}{name_of(key)}" for key in values}
-    before = {names[key]: ENDPOINT | CHANGES_OF_AN_ENDPOINT[key][0] | model for key in values}
+    before = {names[key]: endpoint_with(CHANGES_OF_AN_ENDPOINT[key][0] | model) for key in values}
     before[names["model.defaultModelName"]]["model"] = {"path": str(tmp_path / "two"), "defaultModelName": "answer"}
     after = {names[key]: changed(before[names[key]], key, value) for key, value in values.items()}
     base = PRODUCTION | {"image": {"version": "23.10-py3", "repository": f"triton-{prefix}"}}
