@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from infra.dynamic.provider import AwsResourceProvider, difference
+from infra.dynamic.image_provider import ImageProvider
+from infra.dynamic.provider import difference
 from infra.image.copy import copy_image
-from infra.image.errors import EcrRefused, ImageCopyError
+from infra.image.errors import EcrRefused
 from infra.image.progress import ProgressLines, copied
 from infra.image.reference import ImageReference
-from infra.image.registry import Registries
-from infra.image.retry import Retry
-from infra.image.source import digest_of_copy
 
 
-class MirroredImageProvider(AwsResourceProvider):
+class MirroredImageProvider(ImageProvider):
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """A source tag that now names another image is a change, if the mirror's tag can follow it."""
         diff = difference(olds, news, update=["sources", "followsTag"], replace=["destination", "accountId"])
-        return DiffResult(changes=self._moved(olds, news)) if not diff.changes and news["followsTag"] else diff
+        if diff.changes or not news["followsTag"]:
+            return diff
+        return DiffResult(changes=self._moved(news, olds["source"], olds["digest"], copied_to=news["destination"]))
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         return CreateResult(props["destination"], self._mirrored(props))
@@ -45,27 +44,6 @@ class MirroredImageProvider(AwsResourceProvider):
     # No delete: an older Model that is still live, or that a rollback returns to, may name the image. It is deleted
     # with the repository.
 
-    def _moved(self, olds: dict[str, Any], news: dict[str, Any]) -> bool:
-        source, destination = (ImageReference.parse(reference) for reference in (olds["source"], news["destination"]))
-        if source.digest is not None:
-            return False
-        registries = replace(self._registries(news), retry=Retry(tries=2))  # a preview does not wait for a registry
-        try:
-            digest = digest_of_copy(source, registries)
-            if digest == olds["digest"]:
-                return False
-            if not registries.ecr(destination).is_immutable(destination.tag or ""):
-                pulumi.log.info(f"{source} now names another image: {digest} instead of {olds['digest']}")
-                return True
-            pulumi.log.warn(
-                f"{source} now names another image: {digest}. The tags of this stack's repository are immutable, so "
-                f"{olds['digest']} stays. To release the new image, use another tag or its digest in image.source."
-            )
-        except ImageCopyError as error:
-            problem = f"could not check whether {source} now names another image: {error}"
-            pulumi.log.warn(f"{olds['digest']} stays: {problem}")
-        return False
-
     def _mirrored(self, props: dict[str, Any]) -> dict[str, Any]:
         sources = [ImageReference.parse(source) for source in props["sources"]]
         destination = ImageReference.parse(props["destination"])
@@ -74,10 +52,6 @@ class MirroredImageProvider(AwsResourceProvider):
         image = copy_image(sources, destination, registries, progress)
         pulumi.log.info(copied(image))
         return {**props, "digest": image.digest, "source": image.source}
-
-    def _registries(self, props: dict[str, Any]) -> Registries:
-        self.aws.require_account(props["accountId"])
-        return Registries(self.aws.client)
 
 
 class MirroredImage(Resource, module="infra", name="MirroredImage"):

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
-from infra.dynamic.provider import AwsResourceProvider, difference
-from infra.image.errors import ImageCopyError, UnsupportedImage
+from infra.dynamic.image_provider import ImageProvider
+from infra.dynamic.provider import difference
+from infra.image.errors import UnsupportedImage
 from infra.image.reference import ImageReference
-from infra.image.registry import Registries
-from infra.image.retry import Retry
-from infra.image.source import digest_of_copy, find_image
+from infra.image.source import find_image
 
 
-class ResolvedImageProvider(AwsResourceProvider):
+class ResolvedImageProvider(ImageProvider):
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """A tag that now names another image is a change, but not of AWS's own releases."""
         diff = difference(olds, news, update=["sources", "followsTag", "accountId"], replace=[])
         if diff.changes or not news["followsTag"]:
             return diff
-        return DiffResult(changes=self._moved(olds, news))
+        return DiffResult(changes=self._moved(news, olds["source"], ImageReference.parse(olds["uri"]).digest or ""))
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         resolved = self._resolved(props)
@@ -43,23 +41,6 @@ class ResolvedImageProvider(AwsResourceProvider):
         uri = str(image.reference.at(image.manifest.digest))
         pulumi.log.info(f"{image.reference} is used in place: {uri}")
         return {**props, "uri": uri, "source": str(image.reference)}
-
-    def _moved(self, olds: dict[str, Any], news: dict[str, Any]) -> bool:
-        source = ImageReference.parse(olds["source"])
-        digest = ImageReference.parse(olds["uri"]).digest
-        try:
-            # a preview does not wait for a registry
-            now = digest_of_copy(source, replace(self._registries(news), retry=Retry(tries=2)))
-        except ImageCopyError as error:
-            pulumi.log.warn(f"{digest} stays: could not check whether {source} now names another image: {error}")
-            return False
-        if now != digest:
-            pulumi.log.info(f"{source} now names another image: {now} instead of {digest}")
-        return now != digest
-
-    def _registries(self, props: dict[str, Any]) -> Registries:
-        self.aws.require_account(props["accountId"])
-        return Registries(self.aws.client)
 
 
 class ResolvedImage(Resource, module="infra", name="ResolvedImage"):

@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from infra.dynamic import mirrored_image
+from infra.dynamic import image_provider
 from infra.dynamic.mirrored_image import MirroredImageProvider
 from infra.image.errors import EcrRefused, ImageCopyError, TransferFailed
 from infra.image.reference import ImageReference
@@ -88,7 +88,7 @@ def moved(monkeypatch: pytest.MonkeyPatch, now: str | ImageCopyError, immutable:
 
     monkeypatch.setattr(MirroredImageProvider, "_registries", lambda *_: Registries(lambda *_: None))
     monkeypatch.setattr(Registries, "ecr", lambda *_: Mirror())
-    monkeypatch.setattr(mirrored_image, "digest_of_copy", look)
+    monkeypatch.setattr(image_provider, "digest_of_copy", look)
     return MirroredImageProvider()
 
 
