@@ -11,6 +11,7 @@ import re
 # Resources in the Pulumi program
 
 BUCKET = "models"
+BUDGET = "budget"
 IMAGE = "image"
 EXECUTION_ROLE = "execution-role"
 METRIC_STREAM = "datadog"
@@ -79,6 +80,11 @@ def of_stack(stack: str) -> str:
         return stack
     digest = hashlib.sha256(stack.encode()).hexdigest()[:7]
     return f"{plain[: MAX_STACK - 8].strip('-')}-{digest}".lstrip("-")
+
+
+def budget(stack: str) -> str:
+    """The beginning of the name of the stack's AWS Budget; Pulumi completes it."""
+    return f"{BUDGET}-{of_stack(stack)}"
 
 
 def bucket(stack: str) -> str:

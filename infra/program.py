@@ -16,6 +16,7 @@ from infra import names
 from infra.aws.mode import Mode
 from infra.components import existing
 from infra.components.bucket import ModelBucket, ModelBucketArgs
+from infra.components.budget import CostBudget, CostBudgetArgs
 from infra.components.context import StackContext, unmoved
 from infra.components.cost import announce_cost
 from infra.components.dashboard import StackDashboard, StackDashboardArgs
@@ -61,6 +62,8 @@ def deploy(stack: Stack) -> Mapping[str, Any]:
         names.EXECUTION_ROLE, ExecutionRoleArgs(context, settings, bucket.arn, image.repository_arn), guarded
     )
     registered: list[pulumi.Resource] = [first, bucket, image, role]
+    if settings.cost.budget:
+        registered.append(CostBudget(names.BUDGET, CostBudgetArgs(context, settings.cost.budget), guarded))
     outputs, served_by = {}, dict[str, TritonEndpoint]()
     for name in settings.endpoints:
         artifacts = {

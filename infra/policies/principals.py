@@ -130,6 +130,12 @@ class StackNames:
         return [self.arn("sns", topic + names.AUTONAMED) for topic in topics]
 
     @property
+    def budget_arn(self) -> str:
+        """Budgets are global."""
+        budget = names.budget(self.stack) + names.AUTONAMED
+        return f"arn:{self.partition}:budgets::{self.account_id}:budget/{budget}"
+
+    @property
     def stop_alarm_arns(self) -> list[str]:
         alarms = (names.stop_alarm(endpoint + names.AUTONAMED) for endpoint in self.served)
         return [self.arn("cloudwatch", f"alarm:{alarm}") for alarm in alarms]
@@ -309,6 +315,9 @@ def _serving(stack: StackNames) -> Iterator[Statement]:
         "CreateTopic DeleteTopic GetTopicAttributes SetTopicAttributes ListTagsForResource TagResource UntagResource"
     )
     yield allow("Topics", "sns", keep_topic, stack.topic_arns)
+    if stack.settings.cost.budget:  # CreateNotification and the like are ModifyBudget (Service Authorization Reference)
+        keep_budget = "ViewBudget ModifyBudget ListTagsForResource TagResource UntagResource"
+        yield allow("Budget", "budgets", keep_budget, stack.budget_arn)
 
 
 def _read_configurations(stack: StackNames) -> Statement:

@@ -28,12 +28,15 @@ def _standard_topic_arn(arn: str) -> str:
     return arn
 
 
+StandardTopicArn = Annotated[
+    str, AfterValidator(_standard_topic_arn), WithJsonSchema({"type": "string", "pattern": f"^{_TOPIC}$"})
+]
+
+
 class NotificationSettings(Section):
     """Where the result of each release is published."""
 
-    topic_arn: Annotated[
-        str, AfterValidator(_standard_topic_arn), WithJsonSchema({"type": "string", "pattern": f"^{_TOPIC}$"})
-    ] = setting(
+    topic_arn: StandardTopicArn = setting(
         "ARN of a standard SNS topic in the stack's region. All endpoints of the stack share it.",
         example="arn:aws:sns:ap-northeast-1:123456789012:releases",
         source="SNS API CreateTopicInput (Name); this project: no FIFO topic, because email and chat cannot subscribe "

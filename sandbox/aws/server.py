@@ -49,6 +49,7 @@ from infra.triton.server import TritonServer, unavailable
 from sandbox.aws import firehose
 from sandbox.aws.access import AccessKey, check_signature, is_loopback, not_signed, unknown_key
 from sandbox.aws.autoscaling import ApplicationAutoScaling
+from sandbox.aws.budgets import Budgets
 from sandbox.aws.calls import CallLog
 from sandbox.aws.conditions import Conditions
 from sandbox.aws.ecr import Ecr
@@ -310,6 +311,7 @@ def services(home: Path, launch: Launch | None) -> dict[str, Service]:
     scaling = Scaling(hostings, autoscaling, sagemaker.handle)
     return {
         "application-autoscaling": autoscaling,
+        "budgets": Budgets(),
         "cloudwatch": cloudwatch,
         "ecr": Ecr(home / "layers", live.check),
         "firehose": firehose.Firehose(),

@@ -72,6 +72,12 @@ class Work:
         self.created = changed is None
         self.changed = frozenset(self.given) if changed is None else changed
         self.client = clients.get(type_.service, self.state.get("region"))
+        self._clients = clients
+
+    @property
+    def account(self) -> str:
+        """The account of the provider's credentials."""
+        return str(self._clients.get("sts").get_caller_identity()["Account"])
 
     @property
     def id(self) -> str:
@@ -357,7 +363,7 @@ def _change_tags(work: Work, old: Mapping[str, str], new: Mapping[str, str]) -> 
         return
     if removed:
         members = work.model(calls.remove).input_shape.members
-        work.call(calls.remove, **{next(key for key in members if key.lower() == "tagkeys"): removed})
+        work.call(calls.remove, **{next(key for key in members if key.lower().endswith("tagkeys")): removed})
     if added:
         _add_tags(work, added)
     work.state["tagsAll"] = dict(new)

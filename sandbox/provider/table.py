@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sandbox.provider.resource_type import ResourceType
-from sandbox.provider.services import autoscaling, cloudwatch, ecr, firehose, iam, kms, s3, sagemaker, sns
+from sandbox.provider.services import autoscaling, budgets, cloudwatch, ecr, firehose, iam, kms, s3, sagemaker, sns
 
-_SERVICES = (autoscaling, cloudwatch, ecr, firehose, iam, kms, s3, sagemaker, sns)
+_SERVICES = (autoscaling, budgets, cloudwatch, ecr, firehose, iam, kms, s3, sagemaker, sns)
 
 TYPES: Mapping[str, ResourceType] = {entry.token: entry for service in _SERVICES for entry in service.TYPES}
 

@@ -64,6 +64,7 @@ MODELS_OWN = {
 SECRET = "arn:aws:secretsmanager:ap-northeast-1:123456789012:secret:datadog-a1b2c3"
 DATADOG = {"datadog": {"site": "datadoghq.com", "apiKeySecretArn": SECRET}}
 ALARMED = {"endpoints": {"e": ENDPOINT | {"alarms": {"errorRatePercent": 5}}}}
+BUDGET = {"cost": {"budget": {"monthlyLimit": 2500, "emailAddresses": ["ops@example.com"]}}}
 ADOPTED = {"bucket": {"name": "models"}, "role": {"name": "triton"}}
 
 CHANGES: dict[str, Any] = {
@@ -100,6 +101,11 @@ CHANGES: dict[str, Any] = {
     "monitoring.dashboard": ({}, True),
     "cost.monthlyLimit": ({}, 10_000),
     "cost.warningPercent": ({}, 50),
+    "cost.budget.monthlyLimit": (BUDGET, 3000),
+    "cost.budget.actualPercent": (BUDGET, 90),
+    "cost.budget.forecastedPercent": (BUDGET, 120),
+    "cost.budget.emailAddresses": (BUDGET, ["finance@example.com"]),
+    "cost.budget.topicArn": (BUDGET, "arn:aws:sns:us-east-1:123456789012:cost"),
     "secretEnvironment": ({}, {"e": {"KEY": "value"}}),
     "adopt.bucket": (ADOPTED, True),
     "adopt.bucketPolicy": (ADOPTED | {"adopt": {"bucket": True}}, True),

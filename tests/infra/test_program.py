@@ -8,14 +8,15 @@ import pytest
 from infra.cost.price_list import PriceList
 from tests.infra.cost.products import PRODUCTS
 from tests.infra.mock_runtime import Registered, changed, run, stack_file
+from tests.infra.policies.stack_settings import TOPIC
 
 COMPONENTS = {
     *("ModelBucket", "ImageMirror", "ExecutionRole", "ModelArtifact", "TritonEndpoint", "TritonModel"),
-    *("VariantAutoscaling", "VariantAlarms", "DatadogMetricStream", "StackDashboard"),
+    *("VariantAutoscaling", "VariantAlarms", "DatadogMetricStream", "StackDashboard", "CostBudget"),
 }
 TAGGED = {
     *("Bucket", "Repository", "Role", "Model", "EndpointConfiguration", "Endpoint"),
-    *("Target", "PackedModel", "ReleasedArtifact", "MetricAlarm", "Topic"),
+    *("Target", "PackedModel", "ReleasedArtifact", "MetricAlarm", "Topic", "Budget"),
 }
 
 
@@ -196,3 +197,24 @@ def test_a_stack_over_its_cost_limit_registers_nothing(monkeypatch: pytest.Monke
     with pytest.raises(pulumi.RunError, match=r"cost\.monthlyLimit") as refused:
         changed("dev", cost={"monthlyLimit": 180})
     assert "$187.61" in str(refused.value)
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod", "modes"])
+def test_a_budget_counts_what_has_both_cost_tags(stack: str) -> None:
+    budget = {"monthlyLimit": 2500, "emailAddresses": ["ops@example.com"], "topicArn": TOPIC, "actualPercent": 90}
+    registered = changed(stack, cost={"budget": budget}).one(":Budget")
+    tags = stack_file(stack)["triton-sagemaker:tags"]
+    assert registered.inputs["costFilters"] == [
+        {
+            "name": "TagKeyValue",
+            "values": [f"user:CostEnv${tags['CostEnv']}", f"user:CostService${tags['CostService']}"],
+        }
+    ]
+    assert registered.inputs["limitAmount"] == "2500.0"
+    assert {(each["notificationType"], each["threshold"]) for each in registered.inputs["notifications"]} == {
+        ("ACTUAL", 90),
+        ("FORECASTED", 100),
+    }
+    for each in registered.inputs["notifications"]:
+        assert (each["subscriberEmailAddresses"], each["subscriberSnsTopicArns"]) == (["ops@example.com"], [TOPIC])
+    assert not run(stack).all(":Budget")

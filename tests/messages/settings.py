@@ -119,6 +119,8 @@ EXAMPLES: list[dict[str, Any]] = [
     {"role.statements": [{"actions": ["s3:Get*"], "resources": ["*"]}]},
     {"role.statements": [{"actions": ["s3:GetObject"], "resources": [f"arn:aws:s3:::{n:0>200}" for n in range(12)]}]},
     {"vpc": {"subnetIds": ["subnet-0a", "subnet-0a"], "securityGroupIds": ["sg-0a", "sg-0a"]}},
+    {"cost": {"budget": {"monthlyLimit": 2500}}},
+    {"cost": {"budget": {"monthlyLimit": 2500, "emailAddresses": ["ops"]}}},
     {"notifications.topicArn": "releases"},
     {"notifications.topicArn": f"{TOPIC}.fifo"},
     {"notifications.topicArn": TOPIC.replace("ap-northeast-1", "us-east-1")},

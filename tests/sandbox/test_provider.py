@@ -70,6 +70,30 @@ VARIANT = {
 }
 
 
+BUDGET = "aws:budgets/budget:Budget"
+
+
+def notified(percent: float, *emails: str, type_: str = "ACTUAL") -> dict[str, Any]:
+    return {
+        "notificationType": type_,
+        "comparisonOperator": "GREATER_THAN",
+        "threshold": percent,
+        "thresholdType": "PERCENTAGE",
+        "subscriberEmailAddresses": list(emails),
+    }
+
+
+FORECAST = notified(100, "a@example.com", "b@example.com", type_="FORECASTED")
+BUDGET_INPUTS = {
+    "budgetType": "COST",
+    "timeUnit": "MONTHLY",
+    "limitAmount": "2500.0",
+    "limitUnit": "USD",
+    "costFilters": [{"name": "TagKeyValue", "values": ["user:CostEnv$dev"]}],
+    "notifications": [notified(80, "a@example.com"), FORECAST],
+}
+
+
 class Refused(Exception):
     """What the engine gets for a call that failed."""
 
@@ -437,6 +461,12 @@ DIFFS = [
     ("aws:iam/policy:Policy", {"policy": PERMISSIONS}, {"policy": OTHER_PERMISSIONS}, UPDATE),
     ("aws:iam/policy:Policy", {"policy": PERMISSIONS}, {"description": "reads"}, REPLACE),
     ("aws:iam/rolePolicyAttachment:RolePolicyAttachment", {"role": "r", "policyArn": ROLE_ARN}, {"role": "s"}, REPLACE),
+    (BUDGET, BUDGET_INPUTS, {"limitAmount": "3000.0"}, UPDATE),
+    (BUDGET, BUDGET_INPUTS, {"notifications": [FORECAST, notified(80, "a@example.com")]}, SAME),
+    (BUDGET, BUDGET_INPUTS, {"notifications": [FORECAST]}, UPDATE),
+    (BUDGET, BUDGET_INPUTS, {"costFilters": [{"name": "TagKeyValue", "values": ["user:CostEnv$prod"]}]}, UPDATE),
+    (BUDGET, BUDGET_INPUTS, {"costFilters": None}, SAME),
+    (BUDGET, BUDGET_INPUTS, {"name": "other"}, REPLACE),
     (MODEL, MODEL_INPUTS, {"tags": {"CostEnv": "dev"}}, UPDATE),
     (MODEL, MODEL_INPUTS, {"executionRoleArn": f"{ROLE_ARN}-2"}, REPLACE),
     (MODEL, MODEL_INPUTS, {"primaryContainer": {**CONTAINER, "image": f"{TRITON_IMAGE}-cpu"}}, REPLACE),
@@ -834,6 +864,10 @@ SAMPLES: Mapping[str, Callable[[Host], Sample]] = {
     "aws:sns/topicSubscription:TopicSubscription": lambda host: Sample(
         {"topic": topic(host), "protocol": "sqs", "endpoint": f"arn:aws:sqs:{REGION}:123456789012:alarms"},
         {"rawMessageDelivery": True},
+    ),
+    BUDGET: lambda host: Sample(
+        {**BUDGET_INPUTS, "tags": TAGS},
+        {"limitAmount": "3000.0", "notifications": [notified(90, "a@example.com"), FORECAST], "tags": OTHER_TAGS},
     ),
     "aws:kms/key:Key": lambda host: Sample(
         {"description": "models", "enableKeyRotation": True, "deletionWindowInDays": 7, "tags": TAGS},

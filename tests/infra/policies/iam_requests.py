@@ -121,7 +121,7 @@ def of_call(service: str, operation: str, params: dict[str, Any], boundary: str 
     if service in ("sts", "sagemaker-runtime"):
         return
     make = {"s3": _s3, "ecr": _ecr, "iam": _iam, "sagemaker": _sagemaker, "cloudwatch": _cloudwatch, "logs": _logs}
-    make |= {"application-autoscaling": _autoscaling, "sns": _sns, "s3control": _s3control}
+    make |= {"budgets": _budgets, "application-autoscaling": _autoscaling, "sns": _sns, "s3control": _s3control}
     make |= {"firehose": _firehose, "secretsmanager": _secretsmanager}
     for request in make[service](operation, params):
         request = request if ":" in request.action else request._replace(action=f"{service}:{request.action}")
@@ -244,6 +244,18 @@ def _autoscaling(operation: str, params: dict[str, Any]) -> Iterator[Request]:
         yield Request(operation, params.get("ResourceARN") or SCALABLE_TARGET, SCALING)
     if role := params.get("RoleARN"):
         yield Request("iam:PassRole", role)
+
+
+def _budgets(operation: str, params: dict[str, Any]) -> Iterator[Request]:
+    """One action reads, one changes (Service Authorization Reference, AWS Budget Service)."""
+    if budget := params.get("ResourceARN"):
+        yield Request(operation, budget)
+        return
+    name = params.get("BudgetName") or (params.get("Budget") or params["NewBudget"])["BudgetName"]
+    budget = f"arn:aws:budgets::{ACCOUNT}:budget/{name}"
+    yield Request("ViewBudget" if operation.startswith("Describe") else "ModifyBudget", budget)
+    if params.get("ResourceTags"):
+        yield Request("TagResource", budget)
 
 
 def _sns(operation: str, params: dict[str, Any]) -> Iterator[Request]:

@@ -272,6 +272,19 @@ def test_with_a_boundary_no_role_is_made_or_changed_without_it() -> None:
     assert "iam:PutRolePermissionsBoundary" not in actions(deployer())
 
 
+BUDGET_SETTINGS = {"budget": {"monthlyLimit": 2500, "emailAddresses": ["ops@example.com"]}}
+
+
+def test_the_deployer_keeps_the_budget_of_the_stack_only() -> None:
+    documents = principals.deployer(names(cost=BUDGET_SETTINGS))
+    budget = f"arn:aws:budgets::{ACCOUNT}:budget/"
+    for action in ("ViewBudget", "ModifyBudget", "ListTagsForResource", "TagResource", "UntagResource"):
+        assert may(documents, f"budgets:{action}", f"{budget}budget-prod-1a2b3c4")
+        assert not may(documents, f"budgets:{action}", f"{budget}budget-prod-eu-1a2b3c4")
+        assert not may(documents, f"budgets:{action}", f"{budget}budget-dev-1a2b3c4")
+    assert not [action for action in actions(deployer()) if action.startswith("budgets:")]
+
+
 def test_a_role_that_exists_is_passed_and_nothing_else() -> None:
     existing = role_arn("platform/triton-serving")
     documents = principals.deployer(names(role={"arn": existing}))

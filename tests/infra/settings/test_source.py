@@ -15,6 +15,7 @@ from infra.settings.stack import Settings
 KEYS = list(by_section().values())
 SERVICES = {
     "Application Auto Scaling": "application-autoscaling",
+    "Budgets": "budgets",
     "CloudWatch": "cloudwatch",
     "CloudWatch Logs": "logs",
     "ECR": "ecr",
@@ -29,7 +30,7 @@ OTHERS = re.compile(
     r"this project: |(AWS General Reference|AWS Deep Learning Containers|(SageMaker|S3|ECR|IAM) guide|Triton( docs)?"
     r"|Datadog docs|Pulumi docs|github\.com/distribution/reference|crontab\(5\)), |IANA Time Zone Database$"
 )
-UNITS = r"releases|seconds|minutes?|days|percent|milliseconds|gb|mb|instances|invocations|requests|share"
+UNITS = r"dollars|releases|seconds|minutes?|days|percent|milliseconds|gb|mb|instances|invocations|requests|share"
 
 
 def named(key: Key) -> str:
