@@ -47,6 +47,7 @@ from sandbox.aws.alarms import (
 from sandbox.aws.metric_streams import STREAMS, MetricStreamOperations
 from sandbox.aws.metrics import Expression, MetricKey, Metrics, Points, statistic_of
 from sandbox.aws.protocol import AwsError, check, service_model
+from sandbox.aws.searches import in_full
 
 #: What moto's alarms know of their state.
 _STATE_OF_ALARM = ("state_value", "state_reason", "state_reason_data", "state_updated_timestamp")
@@ -62,6 +63,7 @@ class Backend(CloudWatchBackend):
         super().__init__(region_name, account_id)
         self.metrics = Metrics()
         self.states = threading.RLock()
+        self.time_factor = 1.0
         self._state_updates: list[StateUpdate] = []
 
     @property
@@ -124,6 +126,10 @@ class Backend(CloudWatchBackend):
         if start_time >= end_time:
             raise ValidationError("The parameter EndTime must be greater than StartTime.")
         period = _period(queries)
+        try:
+            queries = [*in_full(queries, period, self.metrics.known(), self.time_factor)]
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
         starts = _periods(start_time, end_time, period)
         points = self._points(queries, starts, period)
         results = []
@@ -134,8 +140,8 @@ class Backend(CloudWatchBackend):
                 shown.reverse()
             results.append(
                 {
-                    "id": query["Id"],
-                    "label": query.get("Label") or _label(query),
+                    "id": query.get("ResultId", query["Id"]),
+                    "label": " ".join(filter(None, (query.get("Label"), query.get("Found")))) or _label(query),
                     "timestamps": [time for time, _ in shown],
                     "values": [point for _, point in shown],
                     "status_code": "Complete",

@@ -15,6 +15,7 @@ from sandbox.aws.cloudwatch import backend_of
 from sandbox.aws.conditions import Conditions
 from sandbox.aws.deployment import CapacityUpdate, Deployment
 from sandbox.aws.fleet import Fleet, Place, Variant
+from sandbox.aws.host_metrics import HostMeter
 from sandbox.aws.rollout import Rollout
 
 #: Statuses in which an endpoint takes no further change (DescribeEndpoint, `EndpointStatus`).
@@ -63,6 +64,7 @@ class Endpoint:
         self.deployment: Deployment | None = None
         self.last_deployment_config: Mapping[str, Any] | None = None
         self.queue: Queue | None = None
+        self._meter: HostMeter | None = None
         self.closing = threading.Event()
         self._traffic = Traffic()
         self._config_name = ""
@@ -140,6 +142,9 @@ class Endpoint:
             self._config_name = deployment.fleet.config_name
             self.last_deployment_config = deployment.policy or self.last_deployment_config
             self.deployment = None
+            if self._meter is None:
+                self._meter = HostMeter(self, deployment.conditions)
+                self._meter.start()
             if self.queue is None and self.fleet.asynchronous is not None:
                 self.queue = Queue(self, deployment.conditions)
                 self.queue.start()

@@ -44,6 +44,8 @@ class CloudWatch:
         self._lock = threading.Lock()
 
     def handle(self, operation: str, params: dict[str, Any], context: RequestContext) -> dict[str, Any] | None:
+        if operation == "GetMetricData":
+            backend_of(context.account, context.region).time_factor = context.conditions.time_factor
         if operation == "PutMetricAlarm":
             self.watch(context.conditions)
         if operation == "PutMetricStream":

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -263,6 +263,14 @@ class Fleet:
         """A variant for one request: each as often as its share of the weights."""
         weights = [variant.current_weight for variant in self.variants]
         return random.choices(self.variants, weights if any(weights) else None)[0]
+
+    def stored_bytes(self, variant: Variant) -> int:
+        """What is on the disk of an instance: the artifact, and what the container has made of it."""
+        stored = 0
+        for path in (self._directory / variant.name).rglob("*"):
+            with suppress(OSError):  # removed meanwhile
+                stored += path.lstat().st_size
+        return stored
 
     def _provision(self, conditions: Conditions, variants: Iterable[Variant]) -> None:
         for variant in variants:

@@ -1,0 +1,135 @@
+"""The utilization of instances that CloudWatch has, and the metric math of graphs over it."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from sandbox.aws.metrics import MetricKey
+from sandbox.aws.searches import in_full
+from tests.sandbox.conftest import Host, unique
+from tests.sandbox.test_deployment import config
+
+MINUTE = timedelta(minutes=1)
+HOST = {"CPUUtilization", "MemoryUtilization", "DiskUtilization"}
+GPU = {"GPUUtilization", "GPUMemoryUtilization"}
+
+
+@pytest.fixture
+def host(scripted_host: Host) -> Host:
+    return scripted_host
+
+
+def named(host: Host, endpoint: str) -> set[str]:
+    """The metrics of the endpoint's instances."""
+    found = host.aws.client("cloudwatch").list_metrics(
+        Namespace="/aws/sagemaker/Endpoints", Dimensions=[{"Name": "EndpointName", "Value": endpoint}]
+    )["Metrics"]
+    dimensions = [sorted(each["Name"] for each in metric["Dimensions"]) for metric in found]
+    assert all(each == ["EndpointName", "VariantName"] for each in dimensions)
+    return {metric["MetricName"] for metric in found}
+
+
+def data(host: Host, *queries: dict[str, Any], minutes: int = 60) -> list[dict[str, Any]]:
+    now = datetime.now(UTC)
+    answer = host.aws.client("cloudwatch").get_metric_data(
+        MetricDataQueries=list(queries), StartTime=now - minutes * MINUTE, EndTime=now + minutes * MINUTE
+    )
+    results: list[dict[str, Any]] = answer["MetricDataResults"]
+    return results
+
+
+def query(
+    metric: str, statistic: str, endpoint: str, variant: str = "AllTraffic", period: int = 3600
+) -> dict[str, Any]:
+    pairs = {"EndpointName": endpoint, "VariantName": variant}
+    identity = {
+        "Namespace": "/aws/sagemaker/Endpoints",
+        "MetricName": metric,
+        "Dimensions": [{"Name": name, "Value": value} for name, value in pairs.items()],
+    }
+    return {"Id": "m", "MetricStat": {"Metric": identity, "Period": period, "Stat": statistic}, "ReturnData": False}
+
+
+def eventually(holds: Any) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_instances_publish_their_utilization_and_those_with_gpus_that_of_the_gpus(host: Host) -> None:
+    model = host.model()
+    plain, gpu = host.config({"ModelName": model}), host.config({"ModelName": model, "InstanceType": "ml.g5.xlarge"})
+    endpoints = [host.endpoint(each) for each in (plain, gpu)]
+    eventually(lambda: all(named(host, endpoint) >= HOST for endpoint in endpoints))
+    assert [named(host, endpoint) for endpoint in endpoints] == [HOST, HOST | GPU]
+
+
+def test_the_sample_count_in_a_minute_is_the_number_of_instances(host: Host) -> None:
+    host.aws.impose(timeFactor=600)
+    endpoint = host.endpoint(config(host, "x", "A", "B", instances=4))
+    began = time.time()
+    eventually(lambda: named(host, endpoint) >= HOST)
+    time.sleep(2)
+    [result] = data(
+        host,
+        query("CPUUtilization", "SampleCount", endpoint, "A", 86400),
+        {"Id": "e", "Expression": "60 * m / PERIOD(m)"},
+    )
+    passed = (time.time() - began) / 86400  # of the period
+    assert sum(result["Values"]) == pytest.approx(4 * passed, rel=0.35)
+
+
+def test_a_search_finds_metrics_by_their_schema_and_terms(host: Host) -> None:
+    cloudwatch, job = host.aws.client("cloudwatch"), unique("job")
+    for name, value in ((f"{job}/i-1", 80.0), (f"{job}-2/i-2", 40.0), ("other/i-3", 20.0)):
+        dimensions = [{"Name": "Host", "Value": name}]
+        cloudwatch.put_metric_data(
+            Namespace="/jobs", MetricData=[{"MetricName": "CPU", "Dimensions": dimensions, "Value": value}]
+        )
+    expression = f"SEARCH('{{/jobs,Host}} MetricName=\"CPU\" Host={job}', 'Average') / 4"
+    results = data(host, {"Id": "e", "Expression": expression, "Label": "CPU", "Period": 3600})
+    assert [(each["Id"], each["Label"], each["Values"]) for each in results] == [
+        ("e", f"CPU {job}-2/i-2", [10.0]),
+        ("e", f"CPU {job}/i-1", [20.0]),
+    ]
+
+
+def test_a_search_in_another_form_is_refused(host: Host) -> None:
+    with pytest.raises(ClientError, match="not in the sandbox"):
+        data(host, {"Id": "e", "Expression": "SEARCH('CPU OR Memory', 'Average')", "Period": 60})
+
+
+KNOWN = [
+    MetricKey.of("N", "CPU", {"Host": "iris-batch-1/i-0a"}),
+    MetricKey.of("N", "CPU", {"Host": "ranking/i-0a"}),
+    MetricKey.of("N", "CPU", {"Host": "iris-batch", "Zone": "a"}),
+    MetricKey.of("N", "Memory", {"Host": "iris-batch-1/i-0a"}),
+    MetricKey.of("M", "CPU", {"Host": "iris-batch-1/i-0a"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("terms", "found"),
+    [
+        ('MetricName="CPU"', ["iris-batch-1/i-0a", "ranking/i-0a"]),
+        ('MetricName="CPU" Host=iris-batch', ["iris-batch-1/i-0a"]),
+        ('MetricName="CPU" Host="iris-batch"', []),
+        ('MetricName="CPU" Host="ranking/i-0a"', ["ranking/i-0a"]),
+        ('MetricName="CP"', []),
+        ("", ["iris-batch-1/i-0a", "iris-batch-1/i-0a", "ranking/i-0a"]),
+    ],
+)
+def test_terms_in_quotes_are_exact_and_others_match_tokens(terms: str, found: list[str]) -> None:
+    search = {"Id": "e", "Expression": f"SEARCH('{{N,Host}} {terms}', 'Sum')"}
+    assert [each["Found"] for each in in_full([search], 60, KNOWN, 1) if "Found" in each] == found
+
+
+def test_the_period_of_metric_math_is_in_the_seconds_of_aws() -> None:
+    [shown] = in_full([{"Id": "e", "Expression": "60 * m / PERIOD(m)"}], 300, [], 60)
+    assert shown["Expression"] == "60 * m / 18000"
