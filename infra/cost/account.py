@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -14,7 +14,7 @@ from infra import names
 from infra.aws.errors import AwsRequestRefused, aws_calls
 from infra.aws.metrics import for_api
 from infra.cost import usage
-from infra.cost.estimate import BUCKET, BYTES_PER_GB, IMAGES, LOGS, STACK, Item, Sizes, Unpriced
+from infra.cost.estimate import BUCKET, BYTES_PER_GB, IMAGES, LOGS, METRIC_STREAM, STACK, Item, Sizes, Unpriced
 from infra.cost.usage import HOURS_PER_MONTH
 from infra.settings.stack import Settings
 
@@ -25,8 +25,8 @@ MAX_PAGES = 50
 def measured(
     client: Callable[[str], Any], settings: Settings, stack: str, now: datetime, days: int
 ) -> Iterator[Item | Unpriced]:
-    """The objects in the stack's bucket, the images in its repository, and the logs of its endpoints. What cannot be
-    read has no price.
+    """The objects in the stack's bucket, the images in its repository, the logs of its endpoints, and the updates of
+    its metric stream. What cannot be read has no price.
 
     Args:
         client: boto3's client of a service.
@@ -39,6 +39,8 @@ def measured(
     if settings.image.mirror:
         repository = names.repository(stack, settings.production, settings.image.repository)
         reads.append((STACK, IMAGES, lambda: _images(client("ecr"), repository)))
+    if settings.metric_stream:
+        reads.append((STACK, METRIC_STREAM, lambda: _stream(client("cloudwatch"), stack, now, days)))
     for endpoint, what, read in reads:
         try:
             yield from read()
@@ -81,19 +83,37 @@ def _images(ecr: Any, repository: str) -> Iterator[Item]:
 
 
 def _logs(client: Callable[[str], Any], endpoint: str, now: datetime, days: int) -> Iterator[Item]:
-    """CloudWatch Logs publishes no value for a time without events (guide, Monitoring with CloudWatch metrics)."""
     with aws_calls(f"logs of endpoint {endpoint}"):
-        answer = client("cloudwatch").get_metric_statistics(
-            Namespace="AWS/Logs",
-            MetricName="IncomingBytes",
-            Dimensions=for_api({"LogGroupName": names.log_group(endpoint)}),
-            StartTime=now - timedelta(days=days),
-            EndTime=now,
-            Period=86400,
-            Statistics=["Sum"],
-        )
-    size = Decimal(sum(point["Sum"] for point in answer["Datapoints"])) / days / 24 * HOURS_PER_MONTH
+        group = {"LogGroupName": names.log_group(endpoint)}
+        size = _a_month(client("cloudwatch"), "AWS/Logs", "IncomingBytes", group, now, days)
     yield Item(endpoint, LOGS, usage.LOGS, _gigabytes(size), "monitoring")
+
+
+def _stream(cloudwatch: Any, stack: str, now: datetime, days: int) -> Iterator[Item]:
+    pattern, updates = names.metric_stream(stack) + names.AUTONAMED, Decimal(0)
+    with aws_calls("the metric stream"):
+        for stream in cloudwatch.list_metric_streams(MaxResults=500)["Entries"]:
+            if fnmatchcase(name := stream["Name"], pattern):
+                dimensions = {"MetricStreamName": name}
+                updates += _a_month(cloudwatch, "AWS/CloudWatch/MetricStreams", "MetricUpdate", dimensions, now, days)
+    yield Item(STACK, METRIC_STREAM, usage.METRIC_STREAM, Sizes.same(updates), "datadog")
+
+
+def _a_month(
+    cloudwatch: Any, namespace: str, metric: str, dimensions: Mapping[str, str], now: datetime, days: int
+) -> Decimal:
+    """The sum of a month at the rate of these days. No data is zero: both metrics are published only when something
+    arrives (CloudWatch guide, Monitoring your metric streams; CloudWatch Logs guide, Monitoring usage)."""
+    answer = cloudwatch.get_metric_statistics(
+        Namespace=namespace,
+        MetricName=metric,
+        Dimensions=for_api(dimensions),
+        StartTime=now - timedelta(days=days),
+        EndTime=now,
+        Period=86400,
+        Statistics=["Sum"],
+    )
+    return Decimal(sum(point["Sum"] for point in answer["Datapoints"])) / days / 24 * HOURS_PER_MONTH
 
 
 def _gigabytes(size: Decimal | int) -> Sizes:

@@ -13,6 +13,7 @@ from infra.aws.mode import Mode
 from infra.cost import usage
 from infra.cost.price_list import NoPrice, Price, PriceList, UsageType
 from infra.cost.usage import HOURS_PER_MONTH
+from infra.monitoring.dashboard import dashboard_body, metric_count
 from infra.release.estimate import rollout
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ STACK = ""
 """In place of an endpoint: what the endpoints of a stack share."""
 
 BUCKET, IMAGES, LOGS = "objects in the bucket", "images in the ECR repository", "logs"
+METRIC_STREAM = "metric stream"
 
 UNKNOWN_TRAFFIC = "the number of requests is not known. Use --requests-per-second or --from-metrics."
 _UNMEASURED = "the account has their size. Use --from-metrics."
@@ -212,6 +214,10 @@ def items(settings: Settings, traffic: Mapping[str, Traffic]) -> Iterator[Item |
     """What the endpoints of a stack are billed for, and what they share, as far as the settings determine it."""
     for name, endpoint in settings.endpoints.items():
         yield from endpoint_items(name, endpoint, traffic.get(name))
+    yield from _dashboard(settings)
+    if settings.metric_stream:
+        yield Unpriced(STACK, "Firehose", "it rounds each record up to 5 KB, and publishes no metric of that.")
+        yield Unpriced(STACK, "Datadog", "it is not billed by AWS.")
     yield Unpriced(STACK, "stored logs", "CloudWatch bills compressed bytes, which it does not report.")
 
 
@@ -220,6 +226,8 @@ def unmeasured(settings: Settings) -> Iterator[Unpriced]:
     yield Unpriced(STACK, BUCKET, _UNMEASURED)
     if settings.image.mirror:
         yield Unpriced(STACK, IMAGES, _UNMEASURED)
+    if settings.metric_stream:
+        yield Unpriced(STACK, METRIC_STREAM, "the account has its number of updates. Use --from-metrics.")
     yield from (Unpriced(name, LOGS, _UNMEASURED) for name in settings.served_endpoints)
 
 
@@ -331,6 +339,15 @@ def _alarms(name: str, endpoint: EndpointSettings) -> Iterator[Item]:
     count += endpoint.can_be_stopped
     if count:
         yield Item(name, "alarms", usage.ALARM, Sizes.same(count), "alarms")
+
+
+def _dashboard(settings: Settings) -> Iterator[Item]:
+    """Its price depends on the number of its metrics."""
+    if settings.dashboards:
+        shown = metric_count(dashboard_body("", settings, [], {}))
+        billed = usage.BASIC_DASHBOARD if shown <= usage.BASIC_DASHBOARD_METRICS else usage.DASHBOARD
+        what = f"dashboard of {shown} metrics"
+        yield Item(STACK, what, billed, Sizes.same(settings.dashboards), "monitoring.dashboard")
 
 
 def _data(name: str, traffic: Traffic | None) -> Iterator[Item | Unpriced]:

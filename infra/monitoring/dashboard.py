@@ -53,6 +53,12 @@ def dashboard_body(
     return {"start": "-PT3H", "periodOverride": "auto", "widgets": rows(placed)}
 
 
+def metric_count(body: Mapping[str, Any]) -> int:
+    """The different metrics of a body, without metric math over them."""
+    graphs = [widget["properties"].get("metrics", []) for widget in body["widgets"]]
+    return len({tuple(line[:-1]) for graph in graphs for line in graph if len(line) > 1})
+
+
 def _heading(stack: str, settings: Settings) -> Widget:
     kept = "created by `pulumi up`, which overwrites changes of the console"
     commands = f"`python -m infra status -s {stack}` · `python -m infra logs -s {stack} ENDPOINT`"

@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from infra import names
 from infra.cost import account
-from infra.cost.estimate import BUCKET, IMAGES, LOGS, Item, Sizes, Unpriced, estimate
+from infra.cost.estimate import BUCKET, IMAGES, LOGS, METRIC_STREAM, Item, Sizes, Unpriced, estimate
 from infra.settings.stack import Settings
 from tests.infra.cost.test_estimate import PRICES, TRAFFIC, stack
 from tests.infra.mock_runtime import ROOT
+from tests.infra.settings.config import VALID, settings
+from tests.messages.settings import SECRET
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 GB = 2**30
@@ -59,8 +62,13 @@ class Aws:
 
     def get_metric_statistics(self, **asked: Any) -> dict[str, Any]:
         self._require("cloudwatch")
-        (self.asked["log group"],) = (dimension["Value"] for dimension in asked["Dimensions"])
-        return {"Datapoints": [{"Sum": size} for size in self.logged]}
+        (dimension,) = asked["Dimensions"]
+        self.asked[dimension["Name"]] = dimension["Value"]
+        values = self.logged if asked["MetricName"] == "IncomingBytes" else [1_000_000, 500_000]
+        return {"Datapoints": [{"Sum": value} for value in values]}
+
+    def list_metric_streams(self, MaxResults: int) -> dict[str, Any]:
+        return {"Entries": [{"Name": f"{names.metric_stream(of)}-1a2b3c4"} for of in ("dev", "prod")]}
 
 
 class _Pages:
@@ -91,7 +99,7 @@ def test_the_calculation_of_the_docs() -> None:
     assert aws.asked == {
         "bucket": "models-dev-1a2b3c4",
         "repository": "sagemaker-tritonserver-dev",
-        "log group": "/aws/sagemaker/Endpoints/e",
+        "LogGroupName": "/aws/sagemaker/Endpoints/e",
     }
 
 
@@ -117,6 +125,19 @@ def test_other_storage_classes_are_listed() -> None:
     assert isinstance(entry := entries[BUCKET], Item)
     assert entry.quantity.initial == 1
     assert entries[f"{BUCKET} in other storage classes"]
+
+
+def test_a_metric_stream_is_billed_by_the_updates_of_the_stacks_own_stream() -> None:
+    """1.5 million in 30 days, x $0.000003."""
+    datadog = {"site": "datadoghq.com", "integration": "metricStream", "apiKeySecretArn": SECRET}
+    of = settings({**VALID, "triton-sagemaker:datadog": datadog})
+    aws = Aws()
+    result = estimate(of, PRICES, {}, read(aws, of).values())
+    (stream,) = [entry for entry in result.items if entry.item.what == METRIC_STREAM]
+    assert round(stream.usd.initial, 4) == Decimal("4.5625")
+    assert aws.asked["MetricStreamName"] == f"{names.metric_stream('dev')}-1a2b3c4"
+    assert {"Firehose", "Datadog"} <= {entry.what for entry in result.unpriced}
+    assert METRIC_STREAM in {entry.what for entry in estimate(of, PRICES, {}).unpriced}
 
 
 @pytest.mark.parametrize(("service", "what"), [("s3", BUCKET), ("ecr", IMAGES), ("cloudwatch", LOGS)])

@@ -96,6 +96,14 @@ def test_batch_is_billed_by_its_jobs_only() -> None:
     assert result.without_price == []
 
 
+@pytest.mark.parametrize(("endpoints", "usd"), [(1, "2"), (6, "3")])
+def test_a_dashboard_is_billed_by_the_number_of_its_metrics(endpoints: int, usd: str) -> None:
+    fleets = {f"e{number}": {"model": MODEL, "instanceType": "ml.c5.xlarge"} for number in range(endpoints)}
+    sections = {"triton-sagemaker:endpoints": fleets, "triton-sagemaker:monitoring": {"dashboard": True}}
+    (dashboard,) = [entry for entry in priced(settings(VALID | sections)).items if "dashboard" in entry.item.what]
+    assert dashboard.usd == same(usd)
+
+
 def test_a_fleet_without_a_price_is_listed() -> None:
     result = priced(stack(instanceType="ml.c5.2xlarge"))
     assert [entry.what for entry in result.without_price] == ["instances ml.c5.2xlarge"]
