@@ -49,8 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         CommandGroup(help=__doc__).main(arguments, prog_name="python -m infra")
     except UserError as error:
-        print("\n".join(map(printable, f"error: {error}".split("\n"))), file=sys.stderr)
+        print(text(error), file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def text(error: UserError) -> str:
+    """An error as a command prints it."""
+    hint = f"\n{error.hint}" if error.hint else ""
+    return "\n".join(map(printable, f"error: {error}{hint}".split("\n")))
 
 
 if __name__ == "__main__":

@@ -15,9 +15,11 @@ class UserError(Exception):
 
     Attributes:
         exit_code: 1 for a problem that the command reports, 2 if the command could not do its work.
+        hint: a further line of a command; other messages may quote the text without it.
     """
 
     exit_code: ClassVar[int] = 1
+    hint: str = ""
     __module__ = "__main__"  # Pulumi prints a provider's error as a traceback does; this omits the module path
 
     def __init_subclass__(cls) -> None:

@@ -5,15 +5,36 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+    ProfileNotFound,
+    SSOError,
+)
 
 from infra.errors import UserError
+
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"})
+_EXPIRED = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "RequestExpired", "UnrecognizedClientException"}
+)
+_RENEW = "Set or renew the AWS credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID, …)."
+_NOT_FOUND = "404"
+"""Of a HEAD request, whose answer has no other code."""
 
 
 class AwsRequestRefused(UserError):
     """A call to AWS failed. The message names the resource, the operation, and AWS's code and message."""
 
     exit_code = 2
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 def code(error: ClientError) -> str:
@@ -24,11 +45,18 @@ def code(error: ClientError) -> str:
 def refused(resource: str, error: Exception) -> AwsRequestRefused:
     """The error to show for an error of boto3 about `resource`."""
     if isinstance(error, ClientError):
-        answer = error.response.get("Error", {})
+        if code(error) == _NOT_FOUND:
+            return AwsRequestRefused(f"{resource} does not exist ({error.operation_name})")
+        message = error.response.get("Error", {}).get("Message")
+        hint = "`python -m infra policy` prints the policies of each principal." if code(error) in _DENIED else ""
         return AwsRequestRefused(
-            f"{resource}: {error.operation_name} was refused: {answer.get('Code')}: {answer.get('Message')}"
+            f"{resource}: {error.operation_name} was refused: {code(error)}: {message}",
+            _RENEW if code(error) in _EXPIRED else hint,
         )
-    return AwsRequestRefused(f"{resource}: could not reach AWS: {error}")
+    if isinstance(error, (ConnectionError, HTTPClientError)):
+        return AwsRequestRefused(f"{resource}: could not reach AWS: {error}")
+    without = isinstance(error, (CredentialRetrievalError, NoCredentialsError, ProfileNotFound, SSOError))
+    return AwsRequestRefused(f"{resource}: {error}", _RENEW if without else "")
 
 
 @contextlib.contextmanager

@@ -84,10 +84,14 @@ class AwsSession:
         allowed, forbidden = self._config.get("allowedAccountIds"), self._config.get("forbiddenAccountIds") or []
         if allowed and account not in map(str, allowed):
             raise AwsSessionRefused(
-                f"aws:allowedAccountIds: the credentials belong to account {account}, not to {allowed}."
+                f"aws:allowedAccountIds: the credentials belong to account {account}, not to "
+                f"{' or '.join(map(str, allowed))}. Use other credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID, …)."
             )
         if account in map(str, forbidden):
-            raise AwsSessionRefused(f"aws:forbiddenAccountIds: the credentials belong to account {account}.")
+            raise AwsSessionRefused(
+                f"aws:forbiddenAccountIds: the credentials belong to account {account}. Use other credentials "
+                "(AWS_PROFILE, AWS_ACCESS_KEY_ID, …)."
+            )
         return account
 
     def require_account(self, expected: str) -> None:

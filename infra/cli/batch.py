@@ -181,7 +181,9 @@ def stop(
     current = reader.job()
     owner = f"{file.project.name}/{file.stack}"
     if (actual := transform_job.tags(session.client("sagemaker"), current).get(OWNER_TAG)) != owner:
-        raise InvalidTransform(f"transform job {job} is not a job of {owner}: its tag {OWNER_TAG} is {actual}.")
+        raise InvalidTransform(
+            f"transform job {job} is not a job of {owner}: its tag {OWNER_TAG} is {actual or 'missing'}."
+        )
     if not current.in_progress:
         print(f"{job}: {current.status}")
         raise typer.Exit(0 if current.status == "Stopped" else 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -117,8 +118,15 @@ def _settings(
     validation = PartialValidation(lambda path: path)
     settings = validation.validate(BatchSettings, {**values, **overrides})
     if validation.errors:
-        raise InvalidTransform("\n".join(f"{problem.key}: {problem.message}" for problem in validation.errors))
+        raise InvalidTransform("\n".join(f"{_option(problem.key)}: {problem.message}" for problem in validation.errors))
     return settings
+
+
+def _option(key: str) -> str:
+    """The option that sets a key of `batch`."""
+    if key.startswith("environment"):
+        return "--env"
+    return "--" + re.sub("[A-Z]", lambda upper: f"-{upper[0].lower()}", key)
 
 
 def _note_permission(place: S3Location, allowed: Sequence[str], verb: str) -> None:
@@ -133,7 +141,9 @@ def _name(endpoint: str, name: str | None) -> str:
         begins = endpoint[: transform_request.MAX_NAME - 16]
         return f"{begins}-{datetime.fromtimestamp(time.time(), UTC):%Y%m%d-%H%M%S}"
     if not name.startswith(f"{endpoint}-"):
-        raise InvalidTransform(f"the job's name {name} must begin with {endpoint}-, by which IAM policies limit jobs.")
+        raise InvalidTransform(
+            f"--name {name}: must begin with {endpoint}-, because IAM policies allow jobs by their names."
+        )
     return name
 
 

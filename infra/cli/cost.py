@@ -79,7 +79,7 @@ def cost(
     if context.invoked_subcommand is not None:
         return
     if stack is None:
-        raise typer.BadParameter("is required.", param_hint="--stack")
+        context.fail("Missing option '--stack' / '-s'.")
     if diff and (idle or from_metrics or requests_per_second is not None):
         raise typer.BadParameter("compares fleets; leave out requests and --idle.", param_hint="--diff")
     priced = _Stack(StackFile.find(stack, cwd))

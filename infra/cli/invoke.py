@@ -90,7 +90,7 @@ def _read(file: Path) -> InferenceRequest:
     try:
         return InferenceRequest.parse(file.read_bytes(), str(file))
     except OSError as error:
-        raise InvalidRequest(f"{file}: {error.strerror}") from None
+        raise InvalidRequest(f"cannot read {file}: {error.strerror}.") from None
 
 
 def _sample(target: ReleaseTarget, invoker: Invoker, variant: str | None) -> InferenceRequest:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from infra.aws.errors import aws_calls
-from infra.aws.session import AwsSession
+from infra.aws.session import AwsSession, AwsSessionRefused
 from infra.errors import INTERRUPTED, UserError
 from infra.image.aws_images import aws_triton_images
 from infra.image.copy import Progress, carry_out, plan_copy, size
@@ -116,7 +116,7 @@ def _default(source: ImageReference, session: AwsSession, region: str | None) ->
 
 def _required(region: str | None) -> str:
     if region is None:
-        raise UserError("no region is known. Set AWS_REGION, or give SRC and DST with their registries.")
+        raise AwsSessionRefused("no region is known. Set AWS_REGION, or give SRC and DST with their registries.")
     return region
 
 

@@ -28,7 +28,7 @@ from infra.triton.artifact import ArtifactTarget, check_artifact
 from infra.triton.check import REPOSITORY, check_repository
 from infra.triton.config import messages
 from infra.triton.model import Model
-from infra.triton.repository import ModelRepository, ModelRepositoryError
+from infra.triton.repository import PARTIAL, ModelRepository, ModelRepositoryError
 
 if TYPE_CHECKING:
     from infra.triton.server import TritonServer
@@ -104,7 +104,7 @@ def _files() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise FileRefused(f"{error.filename}: {error.strerror}") from None
+        raise FileRefused(f"{str(error.filename).removesuffix(PARTIAL)}: {error.strerror}.") from None
 
 
 @app.command("list")
@@ -179,7 +179,7 @@ def _start(server: TritonServer, log: Sequence[str]) -> None:
     try:
         server.start()
     except ServeError as error:
-        raise ModelTestFailed(str(error)) from None
+        raise ModelTestFailed(f"the container would not start: {str(error).removeprefix('ERROR: ')}") from None
     while not server.ping():
         if server.exited is not None or time.monotonic() > started + READY_SECONDS:
             raise ModelTestFailed("\n  ".join(["Triton did not become ready. Its log ends with:", *_end(log)]))
@@ -201,7 +201,9 @@ def _invoke(server: TritonServer, repository: ModelRepository, model: str) -> No
     try:
         status, _, body = server.invoke(request.body, {"Content-Type": request.content_type})
         if status != HTTPStatus.OK:
-            raise ModelTestFailed(f"the response has status {status}: {body[:1000].decode(errors='replace')}")
+            raise ModelTestFailed(
+                f"the model answered the sample request with status {status}: {body[:1000].decode(errors='replace')}"
+            )
         print(f"response: {request.answer(body)}")
     except (OSError, ValueError) as error:
         raise ModelTestFailed(f"the model did not respond: {error}") from None

@@ -86,7 +86,9 @@ class Project:
             entries = _entries(compose(content(file), str(relative(file))))
             name, config = _value(entries, "name"), _value(entries, "config")
             if not isinstance(name, ScalarNode) or not name.value:
-                raise StackFileError(f"{file} does not name a project.")
+                raise StackFileError(
+                    f"{file} has no name, which a Pulumi project requires. Add `name: triton-sagemaker`."
+                )
             # `config` was the directory of stack files until 2022
             stacks = config if isinstance(config, ScalarNode) else _value(entries, "stackConfigDir")
             directory = file.parent / str(stacks.value) if isinstance(stacks, ScalarNode) else file.parent

@@ -92,7 +92,7 @@ class StackFile:
         Raises:
             StackFileError: the stack does not exist, or its file has problems other than those of the settings.
         """
-        file = cls.read(stack_path(stack, directory))
+        file = cls.read(relative(stack_path(stack, directory)))
         if errors := [problem for problem in file.problems if problem.severity == "error"]:
             raise _refusal(errors)
         for warning in file.problems:

@@ -86,7 +86,9 @@ def worst(overviews: Sequence[Overview]) -> int:
 def _serving(settings: Settings, endpoint: str | None) -> list[str]:
     serving = settings.served_endpoints
     if not serving:
-        raise StackFileError("the stack has models for batch transform only. Run `python -m infra batch status`.")
+        raise StackFileError(
+            "the stack has models for batch transform only. `python -m infra batch status` shows their jobs."
+        )
     if endpoint is not None and endpoint not in serving:
         raise StackFileError(f"{endpoint} is not an endpoint of this stack. Its endpoints: {', '.join(serving)}.")
     return [endpoint] if endpoint else serving

@@ -49,12 +49,12 @@ def measurement(file: Path) -> tuple[str, Decimal]:
         facts = json.loads(file.read_bytes())
         rate, fleet = Decimal(str(facts["answersPerSecond"])), facts["fleet"]
         if fleet is None:
-            raise InvalidMeasurement(f"{file}: not one fleet of instances answered. Measure one with --variant.")
+            raise InvalidMeasurement(f"{file}: no fleet of instances alone answered. Measure one with --variant.")
         if rate > 0 and rate.is_finite():
             return str(fleet["instanceType"]), rate / int(fleet["instances"])
         raise InvalidMeasurement(f"{file}: no request was answered. Measure again.")
     except OSError as error:
-        raise InvalidMeasurement(f"{file}: {error.strerror}") from None
+        raise InvalidMeasurement(f"cannot read {file}: {error.strerror}.") from None
     except (ValueError, TypeError, LookupError, InvalidOperation, ArithmeticError):
         raise InvalidMeasurement(
             f"{file} is not the result of `python -m infra invoke --bench SECONDS --json`. Write it with that command."

@@ -60,7 +60,7 @@ def _items(
         return
     purpose = usage.ASYNCHRONOUS if mode_of(config) is Mode.ASYNCHRONOUS else usage.HOSTING
     if not {"InstanceType", "InitialInstanceCount"} <= variant.keys():  # both are optional, with instance pools
-        raise NoPrice(f"endpoint {name}: variant {variant['VariantName']} has no instance type of its own.")
+        raise NoPrice(f"endpoint {name}: variant {variant['VariantName']} has several instance types (instance pools).")
     initial = variant["InitialInstanceCount"]
     least, most = limits or (initial, initial)
     counts = Sizes.of(least, initial, most)

@@ -49,8 +49,8 @@ def read(root: Path, region: str) -> PriceList | None:
         return None
     except (OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
         raise PriceFileError(
-            f"{file.name} is not a valid price file ({error!r}). Delete it, and run `python -m infra cost "
-            "update-prices`."
+            f"{file.name} is not a price file ({error!r}). Delete it, and run `python -m infra cost update-prices -s "
+            "STACK`."
         ) from None
 
 

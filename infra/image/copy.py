@@ -201,14 +201,16 @@ def _put_image(plan: CopyPlan, repository: EcrRepository, registries: Registries
             )
     if (tagged := repository.tagged_digest(tag)) not in (plan.tagged, image.manifest.digest):
         raise ImageTagConflict(
-            f"{repository}: another process moved tag {tag} from {plan.tagged} to {tagged} during the copy. {RESUME}"
+            f"{repository}: another process moved tag {tag} from {plan.tagged or 'no image'} to {tagged} during the "
+            f"copy. {RESUME}"
         )
     if plan.tagged is not None:
         _keep_replaced(repository, plan.tagged)
     repository.put_image(image.manifest, tag)
     if (tagged := repository.tagged_digest(tag)) != image.manifest.digest:
         raise ImageTagConflict(
-            f"{repository}: tag {tag} names {tagged} after {image.manifest.digest} was put under it. {RESUME}"
+            f"{repository}: tag {tag} names {tagged or 'no image'} after {image.manifest.digest} was put under it. "
+            f"{RESUME}"
         )
 
 

@@ -185,7 +185,9 @@ def check_config(config: bytes, image: str, wanted: Platform = AMD64) -> None:
     try:
         platform = _platform(json.loads(config))
     except UNREADABLE:
-        raise UnsupportedImage(f"{image} is not a container image: its configuration has no platform.") from None
+        raise UnsupportedImage(
+            f"{image} is not a container image: its configuration has no platform. Choose another image."
+        ) from None
     if not wanted.runs(platform):
         raise _wrong_platform(image, str(platform), wanted)
 
@@ -194,7 +196,10 @@ def as_docker_schema2(manifest: ImageManifest, image: str) -> ImageManifest:
     """The manifest in the form that SageMaker accepts: unchanged, or rewritten with another digest. Layers must be gzip
     tars in the registry."""
     if manifest.config.media_type not in (DOCKER_CONFIG, OCI_CONFIG):
-        raise UnsupportedImage(f"{image} is not a container image: its configuration is {manifest.config.media_type}.")
+        raise UnsupportedImage(
+            f"{image} is not a container image: its configuration is {manifest.config.media_type}. Choose "
+            "another image."
+        )
     for position, layer in enumerate(manifest.layers, start=1):
         _check_layer(layer, f"{image}: layer {position} of {len(manifest.layers)} ({layer.digest})")
     config = replace(manifest.config, media_type=DOCKER_CONFIG)

@@ -111,7 +111,9 @@ class DistributionRepository:
                 raise ValueError
             return str(token)
         except UNREADABLE:
-            raise RegistryRefused(f"{self}: {urlsplit(realm).hostname} did not return a token.") from None
+            raise RegistryRefused(
+                f"{self}: {urlsplit(realm).hostname} did not return a token. Choose another image."
+            ) from None
 
     @cached_property
     def _credentials(self) -> dict[str, str]:

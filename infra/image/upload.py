@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from urllib3.exceptions import HTTPError
 
 from infra.image.ecr import EcrRepository, UploadLost, UploadRefused
-from infra.image.errors import EcrRefused, RegistryRefused
+from infra.image.errors import RUN_AGAIN, EcrRefused, RegistryRefused
 from infra.image.http import Http, check_busy, origin
 from infra.image.manifest import UNREADABLE
 from infra.image.retry import Broken
@@ -42,7 +42,7 @@ class LayerUploads:
         location = self._send("InitiateLayerUpload", "POST", url).get("Location", "")
         upload = urljoin(url, location)
         if not self.is_upload(upload):
-            raise RegistryRefused(f"{self._repository}: ECR did not return the URL of an upload.")
+            raise RegistryRefused(f"{self._repository}: ECR did not return the URL of an upload. {RUN_AGAIN}")
         return upload
 
     def is_upload(self, url: str) -> bool:

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
 
 from infra import names
 from infra.aws.errors import code, refused
@@ -27,6 +34,9 @@ BUSY_SECONDS = 240
 endpoint)."""
 
 MAX_PAUSE = 10.0
+
+_UNANSWERED = (ConnectionClosedError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
+"""Errors of requests that were sent."""
 
 
 class InvocationFailed(UserError):
@@ -112,7 +122,7 @@ def invoke_patiently(
 
 def failed(endpoint: str, error: BotoCoreError | ClientError) -> UserError:
     """The error to show for one of InvokeEndpoint."""
-    if isinstance(error, ClientError) and code(error) != "ModelError":
+    if not (code(error) == "ModelError" if isinstance(error, ClientError) else isinstance(error, _UNANSWERED)):
         return refused(f"endpoint {endpoint}", error)
     if isinstance(error, ClientError):
         status = error.response.get("OriginalStatusCode")

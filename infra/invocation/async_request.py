@@ -85,7 +85,7 @@ class AsyncRequest:
                 minutes *= 2
             clock.pause()
         raise InvocationFailed(
-            self.endpoint, f"no answer after {limit / 60:.0f} minutes", f"nothing is at {self.output}"
+            self.endpoint, f"no answer after {limit / 60:.0f} minutes", f"{self.output} does not exist"
         )
 
     def locations(self) -> Iterator[str]:

@@ -53,7 +53,10 @@ class LiveEndpoint:
                 raise EndpointUnavailable(f"endpoint {name} does not answer: it is {endpoint.status}{reason}")
             config = reader.configuration(endpoint.config_name)
         if config is None:
-            raise EndpointUnavailable(f"endpoint {name}: its configuration {endpoint.config_name} was deleted")
+            raise EndpointUnavailable(
+                f"endpoint {name}: its configuration {endpoint.config_name} was deleted. To create it again, run "
+                "`pulumi refresh` and `pulumi up`."
+            )
         instances = {variant.name: variant.current_instances for variant in endpoint.live_variants}
         return cls(name, endpoint.status, endpoint.config_name, config, instances)
 
@@ -75,7 +78,7 @@ class LiveEndpoint:
         """
         if name is not None and name not in self._variants:
             raise EndpointUnavailable(
-                f"endpoint {self.name} has no variant {name}; its variants: {', '.join(self._variants)}"
+                f"endpoint {self.name} has no variant {name}. Its variants: {', '.join(self._variants)}."
             )
         return self._variants[name] if name else next(iter(self._variants.values()))
 

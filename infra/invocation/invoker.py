@@ -43,7 +43,8 @@ class Invoker:
         live.variant(variant)
         if variant and live.mode is Mode.ASYNCHRONOUS:
             raise EndpointUnavailable(
-                f"endpoint {live.name} is asynchronous, and InvokeEndpointAsync accepts no variant. Remove --variant."
+                f"endpoint {live.name} is asynchronous, and SageMaker chooses the variant (API InvokeEndpointAsync). "
+                "Remove --variant."
             )
         self._client, self._live, self._variant, self._bucket = client, live, variant, bucket
         self._runtime = client("sagemaker-runtime", config=client_config(connections))

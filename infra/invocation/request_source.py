@@ -30,7 +30,9 @@ def files_of_settings(model: ModelRepositorySettings, root: Path) -> ModelFiles:
         raise UnsupportedModel(str(error)) from None
     except OSError as error:
         raise UnsupportedModel(f"{model.path} cannot be read: {error.strerror}") from None
-    return ModelFiles.of_repository(repository, model.default_model_name or repository.only_model or "")
+    if (name := model.default_model_name or repository.only_model) is None:
+        raise UnsupportedModel(f"{model.path} has several models, and defaultModelName is not set")
+    return ModelFiles.of_repository(repository, name)
 
 
 def files_of_artifact(s3: Any, model: ServedModel) -> ModelFiles:

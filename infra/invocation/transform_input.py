@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.aws.errors import aws_calls
-from infra.aws.s3_location import SCHEME, S3Location
+from infra.aws.s3_location import S3Location
 from infra.aws.s3_object import S3Object
 from infra.errors import UserError
 
@@ -134,7 +134,7 @@ def local_input(path: Path) -> TransformInput:
             if size and not any(part.startswith(".") for part in relative.parts)
         ]
     except OSError as error:
-        raise InvalidTransform(f"{error.filename}: {error.strerror}") from None
+        raise InvalidTransform(f"cannot read {error.filename}: {error.strerror}.") from None
     return _checked(str(path), objects)
 
 
@@ -152,12 +152,12 @@ def upload(s3: Any, path: Path, records: TransformInput, target: S3Location) -> 
             with aws_calls(str(location)):
                 s3.upload_file(str(root / entry.path), location.bucket, location.key)
         except OSError as error:
-            raise InvalidTransform(f"{entry.source}: {error.strerror}") from None
+            raise InvalidTransform(f"cannot read {entry.source}: {error.strerror}.") from None
 
 
 def source(text: str) -> S3Location | Path:
     """An address in S3, or a path."""
-    return S3Location.parse(text) if text.startswith(SCHEME) else Path(text)
+    return S3Location.parse(text) if text.startswith("s3:") else Path(text)
 
 
 def _root(path: Path) -> Path:
@@ -166,7 +166,7 @@ def _root(path: Path) -> Path:
 
 def _checked(source: str, objects: list[InputObject]) -> TransformInput:
     if not objects:
-        raise InvalidTransform(f"{source} has no records: it has no file that is not empty.")
+        raise InvalidTransform(f"{source} has no records: it is empty, or all its files are.")
     return TransformInput(source, tuple(objects))
 
 
@@ -179,4 +179,4 @@ def _head_of_file(file: Path, count: int) -> bytes:
         with file.open("rb") as stream:
             return stream.read(count)
     except OSError as error:
-        raise InvalidTransform(f"{file}: {error.strerror}") from None
+        raise InvalidTransform(f"cannot read {file}: {error.strerror}.") from None

@@ -104,7 +104,7 @@ def require_free(sagemaker: Any, name: str) -> None:
         InvalidTransform: a job had the name; SageMaker keeps the names of ended jobs.
     """
     if len(name) > MAX_NAME:
-        raise InvalidTransform(f"the job's name {name} has {len(name)} characters; at most {MAX_NAME}.")
+        raise InvalidTransform(f"--name {name}: has {len(name)} characters, and SageMaker accepts {MAX_NAME}.")
     if (job := TransformJob.read(sagemaker, name)) is not None:
         raise InvalidTransform(
             f"transform job {name} exists ({job.status}), and SageMaker accepts a name once. Use another --name."

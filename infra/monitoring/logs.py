@@ -32,6 +32,8 @@ class NoLog(UserError):
 class InvalidFilter(UserError):
     """CloudWatch Logs rejects the filter pattern."""
 
+    exit_code = 2
+
 
 @dataclass(frozen=True)
 class LogEvent:
@@ -98,9 +100,8 @@ class EndpointLog:
                     ) from None
                 if self._pattern and code(error) == "InvalidParameterException":
                     raise InvalidFilter(
-                        f"--filter {self._pattern['filterPattern']!r}: {error.response['Error']['Message']} CloudWatch "
-                        "Logs requires double quotes around a term with other characters than letters and digits, such "
-                        "as '\"model.py\"'."
+                        f"--filter {self._pattern['filterPattern']!r}: {error.response['Error']['Message']} Put a "
+                        "term with other characters than letters and digits in double quotes, such as '\"model.py\"'."
                     ) from None
                 raise
 

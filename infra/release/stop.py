@@ -56,7 +56,7 @@ class ReleaseStop:
             raise CannotStop(
                 f"endpoint {name}: the release of {new} cannot be stopped. SageMaker has no API for it, and alarm "
                 f"{alarm}, which would roll it back, does not exist: only a release with release.bakeSeconds or "
-                "release.intervalSeconds above 0 has one, and none of a serverless endpoint."
+                "release.intervalSeconds above 0 has one, and a release of a serverless endpoint has none."
             )
         return alarm
 

@@ -26,6 +26,9 @@ from infra.triton.pack import ChangedWhilePackingError, Progress, write_archive
 MAX_ENTRIES = 100_000
 """Files and directories of a repository, those behind a symbolic link counted wherever it leads to them."""
 
+PARTIAL = ".part"
+"""The end of the name of an archive that is not complete."""
+
 MAX_DEPTH = 64
 """Directories within each other."""
 
@@ -35,7 +38,9 @@ class ModelRepositoryError(UserError):
 
     def __init__(self, path: Path, problems: Sequence[Problem]) -> None:
         self.path, self.problems = path, tuple(problems)
-        super().__init__("\n  ".join([f"model repository {path}:", *map(str, self.problems)]))
+        of_all = " ".join(f"{problem.message}." for problem in problems if problem.file == ".")
+        listed = [str(problem) for problem in problems if problem.file != "."]
+        super().__init__("\n  ".join([f"model repository {path}{f' {of_all}' if of_all else ':'}", *listed]))
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ class ModelRepository:
         return digest
 
     def _pack_to_path(self, target: Path, progress: Progress | None, expected_digest: str | None) -> str:
-        partial = target.with_name(f"{target.name}.part")
+        partial = target.with_name(f"{target.name}{PARTIAL}")
         try:
             with partial.open("wb") as file:
                 digest = self.pack(file, progress, expected_digest=expected_digest)
@@ -166,7 +171,7 @@ def _refusal(path: str, source: Path, root: Path, above: tuple[Path, ...]) -> Pr
         except OSError as error:  # Linux follows at most 40 links in a path (path_resolution(7))
             return _error(path, f"cannot be read: {error.strerror}", "symbolic-link")
         if not source.exists():
-            return _error(path, f"{points_to}, where nothing is", "symbolic-link")
+            return _error(path, f"{points_to}, which does not exist: remove it", "symbolic-link")
         target = source.resolve()
         if not target.is_relative_to(root):
             way_out = f"replace it with what it points to (cp -rL {shlex.quote(path)} …)"

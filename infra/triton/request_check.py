@@ -49,7 +49,7 @@ def _problems(config: ModelConfig, request: Any) -> Iterator[str]:
             elif given.count(name) > 1:
                 yield f"input {name} occurs {given.count(name)} times"
         if missing := [name for name, tensor in declared.items() if not tensor.optional and name not in given]:
-            yield f"lacks the input {missing[0]}"
+            yield f"the request lacks the input {missing[0]}"
     batches = set()
     for tensor in inputs:
         yield from _tensor(tensor, declared.get(tensor.get("name")), config.max_batch_size)

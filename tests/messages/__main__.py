@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from tests.messages import archives, golden, release, settings, stack_yaml, triton
+from tests.messages import archives, commands, deployments, golden, images, release, settings, stack_yaml, triton
 
-SOURCES = (settings, stack_yaml, triton, archives, release)
+SOURCES: tuple[golden.Source, ...] = (
+    settings,
+    stack_yaml,
+    triton,
+    archives,
+    release,
+    deployments,
+    images,
+    *commands.SECTIONS,
+)
 
 if __name__ == "__main__":
     golden.GOLDEN.write_text(golden.text(SOURCES), encoding="utf-8")

@@ -1,26 +1,33 @@
-"""The golden file of messages, `tests/messages.md`: every rule with an example of what people see.
+"""The golden file of messages, `tests/messages.md`: every rule and error with an example of what people see.
 
 To add an example:
 
 1. Settings: add a change of a valid stack to `EXAMPLES` in `tests/messages/settings.py`.
 2. Text of a stack file: add a file's text to `EXAMPLES` in `tests/messages/stack_yaml.py`.
 3. Model repositories: add a case to `tests/infra/triton/corpus.txt`.
-4. Run `python -m tests.messages`, and read the change of `tests/messages.md`: would a colleague say this aloud?
-5. Another checker: a module with `TITLE` and `examples()`, listed in `SOURCES` of `tests/messages/__main__.py`.
+4. Errors of commands and deployments: a call in `tests/messages/commands.py`, `images.py` or `deployments.py`.
+5. Run `python -m tests.messages`, and read the change of `tests/messages.md`: would a colleague say this aloud?
+6. Another checker: a module with `TITLE` and `examples()`, listed in `SOURCES` of `tests/messages/__main__.py`.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+from unittest.mock import patch
+
+from pulumi import RunError
 
 from infra.diagnostics import messages
-from infra.diagnostics.problem import Problem
+from infra.diagnostics.problem import ConfigurationError, Problem
+from infra.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "messages.md"
@@ -28,7 +35,7 @@ GOLDEN = ROOT / "tests" / "messages.md"
 HEAD = """\
 # Messages
 
-Every rule with an example of what people see. Rewritten by `python -m tests.messages`.
+Every rule, and every error of a command, with an example of what people see. Rewritten by `python -m tests.messages`.
 """
 
 MAX_SHOWN = 3
@@ -47,10 +54,19 @@ class Example:
     problems: tuple[Problem, ...]
 
 
+@dataclass(frozen=True)
+class Printed(Problem):
+    """An error as it is printed, which may have several lines."""
+
+    def __str__(self) -> str:
+        return "\n> ".join(self.message.splitlines())
+
+
 class Source(Protocol):
     """A module with examples."""
 
-    TITLE: str
+    @property
+    def TITLE(self) -> str: ...
 
     def examples(self) -> Iterable[Example]:
         """Each with one problem or more."""
@@ -89,6 +105,50 @@ def known_rules(directory: Path = ROOT / "infra") -> set[str]:
     """The ids of all rules in the code: marked methods, ids that functions are called with, and those of pydantic."""
     ids = {rule for file in directory.rglob("*.py") for rule in _rules_in(ast.parse(file.read_text("utf-8")))}
     return ids | {*messages.RULES.values(), "out-of-range"}
+
+
+Site = tuple[str, int]
+"""A file and a line."""
+
+
+def error_sites(directory: Path = ROOT / "infra") -> set[Site]:
+    """Where the code makes an error that people read, but not of rules or in other words for an error."""
+    names = {error.__name__ for error in _subclasses(UserError)} - {ConfigurationError.__name__} | {RunError.__name__}
+    return {
+        (str(file), node.lineno)
+        for file in directory.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Call) and _name(node.func) in names and not _repeats_an_error(node)
+    }
+
+
+def _repeats_an_error(node: ast.Call) -> bool:
+    """Whether the engine gets the text of another error."""
+    return _name(node.func) == RunError.__name__ and any(isinstance(argument, ast.Call) for argument in node.args)
+
+
+def _name(function: ast.expr) -> str:
+    return str(getattr(function, "id", getattr(function, "attr", "")))
+
+
+@contextlib.contextmanager
+def made_errors() -> Iterator[set[Site]]:
+    """The sites that make an error in the meantime."""
+    sites: set[Site] = set()
+
+    def new(class_: type[Exception], *arguments: Any, **_: Any) -> Exception:
+        caller = sys._getframe(1)
+        sites.add((caller.f_code.co_filename, caller.f_lineno))
+        return Exception.__new__(class_, *arguments)
+
+    with patch.object(UserError, "__new__", new), patch.object(RunError, "__new__", new):
+        yield sites
+
+
+def _subclasses(class_: type[Exception]) -> Iterator[type[Exception]]:
+    yield class_
+    for below in class_.__subclasses__():
+        yield from _subclasses(below)
 
 
 def _rules_in(tree: ast.Module) -> Iterator[str]:

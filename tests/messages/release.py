@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 from infra.aws.mode import Mode
-from infra.diagnostics.problem import Problem
 from infra.errors import UserError
 from infra.names import stop_alarm
 from infra.release import failure, freeze, gates
 from infra.release.alarms import AlarmState
-from infra.release.failure import Evidence, ReleaseFailed
+from infra.release.driver import ReleaseDriver
+from infra.release.failure import Evidence
 from infra.release.freeze import FreezeWindow
 from infra.release.live import EndpointDescription
 from infra.release.policy import ReleasePolicy
 from infra.release.request import OWNER_TAG
-from tests.messages.golden import Example
+from infra.release.waiting import Clock, Waiting
+from tests.messages.golden import Example, Printed
 
 TITLE = "Releases"
 
@@ -36,14 +40,6 @@ FIRED = AlarmState(f"{NEW}-error-rate", "ALARM", "Threshold Crossed: 1 datapoint
 FIRING = [AlarmState(name, "ALARM", "no data") for name in (stop_alarm(NEW), f"{NEW}-error-rate", "pager")]
 
 
-@dataclass(frozen=True)
-class Printed(Problem):
-    """An error as it is printed, which may have several lines."""
-
-    def __str__(self) -> str:
-        return "\n> ".join(self.message.splitlines())
-
-
 def _raised(check: Callable[[], object]) -> UserError:
     try:
         check()
@@ -52,9 +48,13 @@ def _raised(check: Callable[[], object]) -> UserError:
     raise AssertionError("the check refused nothing")
 
 
-def _minimum() -> ReleaseFailed:
-    problem = gates.MinimumInvocations(100, "fail").problem(NAME, NEW, 7, Mode.REAL_TIME) or ""
-    return ReleaseFailed(problem, "failed", problem)
+def _minimum() -> UserError:
+    minimum = gates.MinimumInvocations(100, "fail")
+    rollout: Any = SimpleNamespace(request=SimpleNamespace(minimum_invocations=minimum), bake_began=1.0)
+    driver: Any = SimpleNamespace(_clock=Clock(now=itertools.count().__next__, sleep=lambda _: None))
+    driver._invocations = lambda *_: 7
+    serving = replace(LIVE, config_name=NEW)
+    return _raised(lambda: ReleaseDriver._require_invocations(driver, serving, rollout))
 
 
 def _errors() -> Iterator[tuple[str, str, UserError]]:
@@ -69,9 +69,16 @@ def _errors() -> Iterator[tuple[str, str, UserError]]:
         failure.capacity_missed(NAME, "instance count AllTraffic 2", "no capacity"),
     )
     yield "too-few-invocations", "a bake without traffic", _minimum()
-    yield "timeout", "SageMaker did not finish", failure.ReleaseTimeout(NAME, "Updating", 3900)
-    yield "not-owned", "another stack's endpoint", failure.EndpointNotOwned(NAME, "p/other", "p/dev", OWNER_TAG)
-    yield "not-owned", "an untagged endpoint", failure.EndpointNotOwned(NAME, None, "p/dev", OWNER_TAG)
+    updating = replace(LIVE, status="Updating")
+    reader: Any = SimpleNamespace(endpoint=lambda _: updating, tags=lambda _: {})
+    hours = Clock(itertools.count(step=3600).__next__, lambda _: None)
+    waiting = Waiting(reader, hours, lambda _: None, lambda _: None, lambda _: [])
+    yield "timeout", "SageMaker did not finish", _raised(lambda: waiting.wait_until_stable(updating, 3900))
+    yield "timeout", "another change did not finish", _raised(lambda: waiting.poll_once(NAME, 3900))
+    driver: Any = SimpleNamespace(_reader=reader)
+    yield "not-owned", "an untagged endpoint", _raised(lambda: ReleaseDriver._owned(driver, NAME, "p/dev", ["p/dev"]))
+    reader.tags = lambda _: {OWNER_TAG: "p/other"}
+    yield "not-owned", "another stack's", _raised(lambda: ReleaseDriver._owned(driver, NAME, "p/dev", ["p/dev"]))
     canary = ReleasePolicy("canary")
     variants = {"A", "B"}, {"B", "C"}
     yield "variants-differ", "other variants", _raised(lambda: gates.unguarded(NAME, canary, *variants, set()))

@@ -35,6 +35,14 @@ def test_without_an_input_the_sample_of_the_stack_files_model_is_sent(account: M
     assert "(real time), variant AllTraffic" in printed.err
 
 
+def test_several_models_without_a_default_are_read_from_the_artifact(account: Made, capsys: Capture) -> None:
+    made = account()
+    (made.directory / "models" / "other" / "1").mkdir(parents=True)
+    (made.directory / "models" / "other" / "config.pbtxt").touch()
+    assert made.run("invoke") == 2
+    assert f"s3://{BUCKET}/models/iris/x.tar.gz" in capsys.readouterr().err
+
+
 def test_a_file_is_sent_as_it_is_and_json_is_printed_alone(account: Made, tmp_path: Path, capsys: Capture) -> None:
     made = account()
     file = tmp_path / "request.json"

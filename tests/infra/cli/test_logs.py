@@ -59,7 +59,7 @@ def test_following_ends_with_an_interrupt(aws: Logs, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(["--since", "yesterday"], 2), (["--since", "999999d"], 2), (["--filter", "a.b"], 1), ([], 1)],
+    [(["--since", "yesterday"], 2), (["--since", "999999d"], 2), (["--filter", "a.b"], 2), ([], 1)],
 )
 def test_bad_input_is_a_message(aws: Logs, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int) -> None:
     aws.polls = ["InvalidParameterException" if "--filter" in arguments else "ResourceNotFoundException"]

@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
 
 from infra.aws.errors import AwsRequestRefused
 from infra.invocation.answer import BUSY_SECONDS, Answer, InvocationFailed, failed, invoke, invoke_patiently
@@ -93,3 +93,8 @@ def test_another_error_is_not_repeated() -> None:
 def test_what_aws_refuses_is_not_an_error_of_the_container() -> None:
     assert isinstance(failed("iris", refusal("ValidationError")), AwsRequestRefused)
     assert isinstance(failed("iris", ReadTimeoutError(endpoint_url="http://127.0.0.1:1")), InvocationFailed)
+
+
+def test_a_request_that_was_not_sent_is_not_an_error_of_the_container() -> None:
+    for error in (EndpointConnectionError(endpoint_url="http://127.0.0.1:1"), NoCredentialsError()):
+        assert isinstance(failed("iris", error), AwsRequestRefused)
