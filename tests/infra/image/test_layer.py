@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import tracemalloc
+from itertools import pairwise
 
 import pytest
 
@@ -34,13 +35,20 @@ def layer(source: Repository, monkeypatch: pytest.MonkeyPatch) -> Descriptor:
     return Descriptor(DOCKER_LAYER, **source.put_layer(LAYER))
 
 
-def copy(registries: Registries, layer: Descriptor, killed_at: int | None = None) -> tuple[Protocol, list[int]]:
-    """Copy it as a new process does. Returns the protocol, and the progress that was reported."""
+def copy(
+    registries: Registries, layer: Descriptor, killed_at: int | None = None, *, sent_again: bool = False
+) -> tuple[Protocol, list[int]]:
+    """Copy it as a new process does. Returns the protocol, and the progress that was reported.
+
+    Args:
+        sent_again: kill the process only after the layer was begun again.
+    """
     reported: list[int] = []
 
     def report(sent: int) -> None:
         reported.append(sent)
-        if killed_at is not None and sent >= killed_at:
+        began_again = any(later < earlier for earlier, later in pairwise(reported))
+        if killed_at is not None and sent >= killed_at and (began_again or not sent_again):
             raise Killed
 
     destination = registries.ecr(DESTINATION)
@@ -174,7 +182,7 @@ def test_another_process_knows_that_a_layer_is_sent_again(
 ) -> None:
     ecr.cut_uploads = [12 * MIB]
     with pytest.raises(Killed):
-        copy(registries, layer, 22 * MIB)
+        copy(registries, layer, 22 * MIB, sent_again=True)
     ecr.wait()
     assert copy(registries, layer)[0] is Protocol.LAYER_API
     assert destination.layers[DIGEST].read_bytes() == LAYER
