@@ -180,6 +180,13 @@ HOST = (CPU_UTILIZATION, GPU_UTILIZATION, GPU_MEMORY_UTILIZATION, MEMORY_UTILIZA
 LATENCIES = (MODEL_LATENCY, OVERHEAD_LATENCY, MODEL_SETUP_TIME)
 """The metrics whose percentiles people look at."""
 
+PERCENTILES = ("p50", "p90", "p95", "p99", "p99.9")
+"""Those that a metric stream sends of the latencies: up to five are billed as one more update of the metric (CloudWatch
+User Guide, Statistics that can be streamed)."""
+
+NAMESPACES = (INVOCATIONS.namespace, names.LOG_GROUPS)
+"""The namespaces of endpoints: that of their requests, and that of their instances."""
+
 IN_MICROSECONDS = tuple(metric.name for metric in LATENCIES)
 """Names of the metrics that people read in milliseconds."""
 

@@ -14,7 +14,7 @@ from infra import names
 from infra.aws import datadog, metrics
 from infra.aws.datadog import Site
 from infra.aws.errors import code
-from infra.aws.metric_stream import NAMESPACES, PERCENTILES
+from infra.aws.metrics import NAMESPACES, PERCENTILES
 from infra.aws.session import AwsSession
 from infra.components.context import StackContext, stack_config
 from infra.errors import UserError

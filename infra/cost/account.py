@@ -18,6 +18,8 @@ from infra.cost.estimate import BUCKET, BYTES_PER_GB, IMAGES, LOGS, METRIC_STREA
 from infra.cost.usage import HOURS_PER_MONTH
 from infra.settings.stack import Settings
 
+_STREAMS = "AWS/CloudWatch/MetricStreams"
+
 MAX_PAGES = 50
 """Of a list of 1,000 versions each, so that the command ends within seconds."""
 
@@ -90,12 +92,14 @@ def _logs(client: Callable[[str], Any], endpoint: str, now: datetime, days: int)
 
 
 def _stream(cloudwatch: Any, stack: str, now: datetime, days: int) -> Iterator[Item]:
+    """TotalMetricUpdate counts the percentiles too, which are billed (CloudWatch User Guide, Monitoring your metric
+    streams with CloudWatch metrics)."""
     pattern, updates = names.metric_stream(stack) + names.AUTONAMED, Decimal(0)
     with aws_calls("the metric stream"):
         for stream in cloudwatch.list_metric_streams(MaxResults=500)["Entries"]:
             if fnmatchcase(name := stream["Name"], pattern):
                 dimensions = {"MetricStreamName": name}
-                updates += _a_month(cloudwatch, "AWS/CloudWatch/MetricStreams", "MetricUpdate", dimensions, now, days)
+                updates += _a_month(cloudwatch, _STREAMS, "TotalMetricUpdate", dimensions, now, days)
     yield Item(STACK, METRIC_STREAM, usage.METRIC_STREAM, Sizes.same(updates), "datadog")
 
 

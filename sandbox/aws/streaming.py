@@ -6,9 +6,9 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from math import floor
+from math import ceil, floor
 
-from sandbox.aws.cloudwatch import backend_of
+from sandbox.aws.cloudwatch import Backend, backend_of
 from sandbox.aws.conditions import Conditions
 from sandbox.aws.metric_streams import PRINCIPAL, PUT, STREAMS, MetricStream
 from sandbox.aws.otlp import Update, message
@@ -57,7 +57,8 @@ class Streaming(threading.Thread):
             return
         self._sent_until[stream.arn] = newest
         if updates := self._updates(stream, account, region, start, newest):
-            self._put(stream, account, message(updates, stream.arn, account, region))
+            sent = self._put(stream, account, message(updates, stream.arn, account, region))
+            _publish(stream, backend_of(account, region), updates, sent=sent)
 
     def _updates(self, stream: MetricStream, account: str, region: str, start: float, end: float) -> list[Update]:
         metrics = backend_of(account, region).metrics
@@ -67,8 +68,24 @@ class Streaming(threading.Thread):
             if stream.includes(key.namespace, key.name) and (values := metrics.values(key, start, end))
         ]
 
-    def _put(self, stream: MetricStream, account: str, record: bytes) -> None:
+    def _put(self, stream: MetricStream, account: str, record: bytes) -> bool:
+        """Whether the role of the stream may put the record."""
         role, firehose_arn = ServiceRole(stream.params["RoleArn"]), stream.params["FirehoseArn"]
         trusted = role.trusts(PRINCIPAL, {"aws:SourceAccount": account})
-        if trusted and all(role.allows(action, firehose_arn) for action in PUT):
-            self._put_records(firehose_arn, [record])
+        if not (trusted and all(role.allows(action, firehose_arn) for action in PUT)):
+            return False
+        self._put_records(firehose_arn, [record])
+        return True
+
+
+def _publish(stream: MetricStream, backend: Backend, updates: Sequence[Update], *, sent: bool) -> None:
+    """The metrics of the stream itself (User Guide, CloudWatch-metric-streams-monitoring): one to five additional
+    statistics count as one more update."""
+    additional = sum(ceil(len(update.percentiles) / 5) for update in updates)
+    values = {
+        "MetricUpdate": len(updates),
+        "TotalMetricUpdate": len(updates) + additional,
+        "PublishErrorRate": 1 - sent,
+    }
+    for dimensions in ({}, {"MetricStreamName": stream.name}):
+        backend.publish("AWS/CloudWatch/MetricStreams", dimensions, values)

@@ -215,6 +215,45 @@ def test_a_stopped_stream_sends_nothing_and_does_not_catch_up(host: Host) -> Non
         cloudwatch.delete_metric_stream(Name=name)
 
 
+def test_a_stream_counts_what_it_sends_and_what_its_role_may_not_send(host: Host) -> None:
+    cloudwatch, namespace = host.aws.client("cloudwatch"), unique("Namespace")
+
+    def publish() -> None:
+        data = [{"MetricName": name, "Value": 1.0} for name in ("plain", "latency")]
+        cloudwatch.put_metric_data(Namespace=namespace, MetricData=data)
+
+    def total(metric: str) -> float:
+        now = time.time()
+        found = cloudwatch.get_metric_statistics(
+            Namespace="AWS/CloudWatch/MetricStreams",
+            MetricName=metric,
+            Dimensions=[{"Name": "MetricStreamName", "Value": name}],
+            StartTime=now - 3600,
+            EndTime=now + 3600,
+            Period=86_400,
+            Statistics=["Sum"],
+        )["Datapoints"]
+        return float(found[0]["Sum"]) if found else 0.0
+
+    with delivering(host, destination(host, secret(host))) as delivered:
+        host.aws.impose(timeFactor=600.0)
+        sending = role(host, STREAMS, allow(PUT, delivered.arn))
+        six = {
+            "IncludeMetrics": [{"Namespace": namespace, "MetricName": "latency"}],
+            "AdditionalStatistics": ["p50", "p90", "p95", "p99", "p99.9", "p10"],
+        }
+        filters = [{"Namespace": namespace}]
+        name = put(host, delivered.arn, RoleArn=sending, IncludeFilters=filters, StatisticsConfigurations=[six])
+        publish()
+        eventually(lambda: total("MetricUpdate") == 2)
+        assert (total("TotalMetricUpdate"), total("PublishErrorRate")) == (4, 0), "six percentiles are two more"
+        host.aws.client("iam").delete_role_policy(RoleName=sending.rpartition("/")[2], PolicyName="it")
+        publish()
+        eventually(lambda: total("PublishErrorRate") > 0)
+        assert len(delivered.intake.values) <= 2
+        cloudwatch.delete_metric_stream(Name=name)
+
+
 def stream(**params: Any) -> MetricStream:
     return MetricStream("arn", {"Name": "s", **params})
 

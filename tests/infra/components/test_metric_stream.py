@@ -10,8 +10,7 @@ import pytest
 from botocore.stub import Stubber
 
 from infra.aws.datadog import Site
-from infra.aws.metric_stream import NAMESPACES, PERCENTILES, billed_updates
-from infra.aws.metrics import INVOCATIONS, LATENCIES
+from infra.aws.metrics import NAMESPACES, PERCENTILES
 from infra.components.metric_stream import missing
 from tests.infra.mock_runtime import ACCOUNT, Deployment, changed, run
 
@@ -136,10 +135,6 @@ def test_a_secret_that_does_not_exist_is_named_before_the_stream_is_created(answ
 def test_the_check_of_the_secret_is_a_hook_of_the_delivery_stream() -> None:
     request = streamed().one(":FirehoseDeliveryStream").request
     assert (len(request.hooks.before_create), len(request.hooks.before_update)) == (1, 1)
-
-
-def test_latencies_are_billed_twice() -> None:
-    assert [billed_updates(metric) for metric in (INVOCATIONS, *LATENCIES)] == [1, 2, 2, 2]
 
 
 def test_the_policies_are_documents_of_the_bucket_and_the_secret() -> None:
