@@ -217,9 +217,9 @@ def _diff(priced: _Stack, as_json: bool) -> None:
     clients = priced.session.client("sagemaker"), priced.session.client("application-autoscaling")
     changes, missing = list[live.Change](), dict[str, str]()
     fleets = {}
-    for name, endpoint in priced.settings.endpoints.items():
+    for name in priced.settings.served_endpoints:
         try:
-            fleets[name] = live.deployed_items(*clients, name), [*fleet_items(name, endpoint)]
+            fleets[name] = live.deployed_items(*clients, name), [*fleet_items(name, priced.settings.endpoints[name])]
         except NoPrice as error:
             missing[name] = str(error)
     prices = priced.prices(_usages(item for before, after in fleets.values() for item in (*(before or ()), *after)))

@@ -26,6 +26,9 @@ NOT_CONSIDERED = (
 _WIDTH = 160
 """Columns without a terminal."""
 
+MAX_NAMES = 3
+"""Of endpoints in a line."""
+
 
 def _table(*columns: str) -> Table:
     table = Table(*columns, box=None)
@@ -86,16 +89,17 @@ def show_estimate(stack: str, settings: Settings, result: Estimate) -> None:
     out.print(table)
     out.print("\nNot in the total:")
     for line in _not_priced(result):
-        out.print(f"  {line}")
+        out.print(f"  {line}", soft_wrap=True)
     _print_basis(out, settings.region, result.published, NOT_CONSIDERED)
     if not result.items or result.without_price:
         out.print(f"To fetch prices, run `{UPDATE_PRICES.format(stack)}`.")
 
 
 def _add_rows(table: Table, endpoint: str, title: str, result: Estimate) -> None:
-    table.add_row(title, "", *_dollars(result.of(endpoint)), style="bold")
-    for priced in result.items:
-        if priced.item.endpoint == endpoint:
+    items = [priced for priced in result.items if priced.item.endpoint == endpoint]
+    table.add_row(title, "", *(_dollars(result.of(endpoint)) if items else []), style="bold")
+    for priced in items:
+        if priced.item.quantity:
             table.add_row(f"  {priced.item.what}", _quantity(priced), *_dollars(priced.usd))
     for entry in result.without_price:
         if entry.endpoint == endpoint:
@@ -108,14 +112,19 @@ def _not_priced(result: Estimate) -> Iterator[str]:
     for entry in result.unpriced:
         reasons.setdefault(entry.reason, {}).setdefault(entry.what, []).append(entry.endpoint)
     for reason, kinds in reasons.items():
-        shown = (what if names == [STACK] else f"{what} of {', '.join(names)}" for what, names in kinds.items())
-        yield f"{'; '.join(shown)}: {reason}"
+        yield f"{'; '.join(f'{what}{_of(names)}' for what, names in kinds.items())}: {reason}"
+
+
+def _of(endpoints: Sequence[str]) -> str:
+    if endpoints == [STACK]:
+        return ""
+    return f" of {', '.join(endpoints) if len(endpoints) <= MAX_NAMES else f'{len(endpoints)} endpoints'}"
 
 
 def _print_basis(out: Console, region: str, published: str | None, more: str = "") -> None:
     """Print whose prices these are."""
     if published:
-        out.print(f"Prices of {region}, published {published}. {more}".rstrip())
+        out.print(f"Prices of {region}, published {published}. {more}".rstrip(), soft_wrap=True)
 
 
 def _quantity(priced: PricedItem) -> str:
@@ -123,11 +132,14 @@ def _quantity(priced: PricedItem) -> str:
     span = _number(quantity.smallest)
     if quantity.largest != quantity.smallest:
         span += f" to {_number(quantity.largest)}"
-    return f"{span} {priced.item.usage.unit}"
+    unit = priced.item.usage.unit
+    return f"{span} {unit if unit == 'GB' or quantity.largest == 1 else f'{unit}s'}"
 
 
 def _number(quantity: Decimal) -> str:
-    return f"{quantity:,.2f}" if 0 < quantity < 10 and quantity % 1 else f"{quantity:,.0f}"
+    if 0 < quantity < Decimal("0.01"):
+        return "< 0.01"
+    return f"{quantity:,.2f}" if quantity < 10 and quantity % 1 else f"{quantity:,.0f}"
 
 
 def change_facts(change: Change) -> dict[str, Any]:
@@ -163,28 +175,38 @@ def show_changes(
 
 
 def show_idle(loads: Mapping[str, Load], result: Estimate, settings: Settings, days: int) -> None:
-    """Print the endpoints that cost more than they need, and the edit that ends it."""
+    """Print what the smallest fleets cost, which are paid while nothing happens, and the edits that end it."""
     table = _table("", "requests", "busiest hour", "a month")
     advice = []
     without_price = {entry.endpoint for entry in result.without_price}
     for name, load in loads.items():
         requests = "" if load.requests is None else f"{load.requests:,.0f}"
         busiest = "" if load.busiest_percent is None else f"{load.busiest_percent:.0f} %"
-        usd = "no price" if name in without_price else f"${result.of(name).initial:,.2f}"
-        table.add_row(name, requests, busiest, usd)
-        if load.is_idle:
+        least = result.of(name).smallest
+        table.add_row(name, requests, busiest, "no price" if name in without_price else f"${least:,.2f}")
+        if load.is_idle and (least or name in without_price):
             advice.append(f"{name}: no request in {days} days. To end its cost, remove endpoints.{name}.")
-        elif load.is_oversized:
-            key = "autoscaling.min" if settings.endpoints[name].scaled_variants else "initialInstanceCount"
+        elif load.is_oversized and not load.is_idle:
             advice.append(
-                f"{name}: its busiest hour used less than {LOW_PERCENT:.0f} % of its instances. Lower "
-                f"endpoints.{name}.{key}, or use a smaller instanceType (python -m infra cost compare)."
+                f"{name}: its busiest hour used less than {LOW_PERCENT:.0f} % of its instances. "
+                f"{_smaller(name, settings)} (python -m infra cost compare)."
             )
     out = console(_WIDTH)
     out.print(table)
-    for line in advice or ["No endpoint is idle or larger than its load."]:
-        out.print(line)
+    for line in advice or ["No endpoint costs more than it needs."]:
+        out.print(line, soft_wrap=True)
     _print_basis(out, settings.region, result.published)
+
+
+def _smaller(name: str, settings: Settings) -> str:
+    """The edit that makes a fleet smaller, as far as it can be."""
+    endpoint = settings.endpoints[name]
+    least = min(min(variant.sizes) for variant in endpoint.instance_variants.values())
+    smaller = f"a smaller endpoints.{name}.instanceType"
+    if least <= 1:
+        return f"Use {smaller}"
+    key = "autoscaling.min" if endpoint.scaled_variants else "initialInstanceCount"
+    return f"Lower endpoints.{name}.{key}, or use {smaller}"
 
 
 def show_candidates(candidates: Sequence[Candidate], current: str, region: str, published: str | None) -> None:

@@ -27,6 +27,8 @@ def summary(settings: Settings, result: Estimate, stack: str) -> Iterator[str]:
         return
     for name in settings.endpoints:
         cost = result.of(name)
+        if not cost and not any(entry.endpoint == name for entry in result.without_price):
+            continue  # billed by its requests or jobs alone
         more = ", without what has no price" if any(entry.endpoint == name for entry in result.without_price) else ""
         yield f"{name}: {span(cost.smallest, cost.initial, cost.largest)} a month{more}"
     total = result.total
@@ -41,10 +43,10 @@ def changed(change: Change) -> str | None:
     if not change.keys:
         return None
     initial, largest = change.after.initial - change.before.initial, change.after.largest - change.before.largest
-    return (
-        f"{change.endpoint}: {signed(initial)} a month, {signed(largest)} at the largest fleet, because of "
-        f"{', '.join(change.keys)}"
-    )
+    parts = [f"{signed(initial)} a month"] * bool(initial)
+    if largest or not initial:
+        parts.append(f"{signed(largest)} {'' if initial else 'a month '}at the largest fleet")
+    return f"{change.endpoint}: {', '.join(parts)}, because of {', '.join(change.keys)}"
 
 
 def signed(usd: Decimal) -> str:
@@ -70,11 +72,10 @@ def check(settings: Settings, result: Estimate, stack: str) -> str | None:
         return None
     key = "cost.monthlyLimit"
     if without := result.without_price:
-        reasons = "\n".join(f"  {item.endpoint}: {item.what}: {item.reason}" for item in without)
-        raise CostLimitExceeded(
-            f"{key}: the cost of the largest fleets is not known.\n{reasons}\nRun "
-            f"`{UPDATE_PRICES.format(stack)}`, or remove {key}."
-        )
+        missing = [f"  {item.endpoint or 'all endpoints'}: {item.what}: {item.reason}" for item in without]
+        known = ["the cost of the largest fleets is not known.", *missing]
+        reasons = "\n".join(known) if result.published else "no price is known."
+        raise CostLimitExceeded(f"{key}: {reasons}\nRun `{UPDATE_PRICES.format(stack)}`, or remove {key}.")
     largest = result.total.largest
     if largest > Decimal(limit):
         raise CostLimitExceeded(

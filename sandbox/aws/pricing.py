@@ -16,6 +16,9 @@ from sandbox.aws.protocol import AwsError, RequestContext, not_in_sandbox
 PUBLISHED: Final = "2000-01-01T00:00:00Z (made up)"
 LARGEST_PAGE: Final = 100
 
+ABBREVIATIONS: Final = {"ap-northeast-1": "APN1", "eu-west-1": "EU", "us-east-1": "USE1"}
+"""What usage types begin with (Cost and Usage Report guide, Region codes)."""
+
 _PRODUCTS = Path(__file__).with_name("prices.json")
 
 
@@ -63,7 +66,7 @@ def _passes(product: dict[str, Any], wanted: dict[str, str]) -> bool:
 def products(region: str) -> list[dict[str, Any]]:
     """The products of a region as GetProducts returns them, each before it is written as JSON; those of all regions
     have no `regionCode`, and no abbreviation of a region in their usage type."""
-    prefix = "".join(part[0] for part in region.split("-")).upper() + "1"
+    prefix = ABBREVIATIONS.get(region, region.replace("-", "").upper()[:6])
     return [_product(region, prefix, *entry) for entry in json.loads(_PRODUCTS.read_text(encoding="utf-8"))]
 
 

@@ -18,6 +18,7 @@ from tests.infra.cost.test_load import CloudWatch
 from tests.infra.cost.test_price_file import OTHERS, Pricing
 
 DEPLOYED = Aws({**FLEET, "InstanceType": "ml.c5.xlarge"})
+METRICS = CloudWatch()
 
 
 @pytest.fixture
@@ -30,8 +31,9 @@ def pricing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pricing:
         def client(self, service: str, region: str | None = None) -> Any:
             assert (service == "pricing") == (region == "us-east-1")
             stored = {"s3": Stored(), "ecr": Stored()}
-            return {"pricing": api, "cloudwatch": CloudWatch(Invocations=[0]), **stored}.get(service, DEPLOYED)
+            return {"pricing": api, "cloudwatch": METRICS, **stored}.get(service, DEPLOYED)
 
+    METRICS.values = {"Invocations": [0]}
     monkeypatch.setattr("infra.cli.cost.aws_session", lambda *_: Session())
     monkeypatch.chdir(project(tmp_path, BASE))
     return api
@@ -62,7 +64,7 @@ def test_the_table_has_a_row_for_each_item_and_what_has_no_price(
     shown = " ".join(capsys.readouterr().out.split())
     for part in (
         "iris (real time) $188.42",
-        "instances ml.c5.xlarge 730 hour $187.61",
+        "instances ml.c5.xlarge 730 hours $187.61",
         "volumes of iris: SageMaker chooses their size",
         "2026-11-20",
     ):
@@ -173,3 +175,22 @@ def test_a_measurement_of_another_type_is_compared(
     assert run("compare", "-s", "dev", "iris", "--bench", str(files[0]), "--bench", str(files[1])) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "ml.c5.xlarge (current) 4 8 GiB $0.2570 $0.71 ml.r5.xlarge 4 32 GiB $0.3650 $0.68" in shown
+
+
+IDLE_FLEETS = [
+    (0, {}, "remove endpoints.iris"),
+    (5, {}, "Use a smaller endpoints.iris.instanceType"),
+    (5, {"initialInstanceCount": 2}, "Lower endpoints.iris.initialInstanceCount"),
+    (5, {"autoscaling": {"min": 2, "max": 4}}, "Lower endpoints.iris.autoscaling.min"),
+    (0, {"asynchronous": {}, "autoscaling": {"min": 0, "max": 4, "backlogPerInstance": 5}}, "No endpoint costs more"),
+]
+
+
+@pytest.mark.parametrize(("requests", "fleet", "advice"), IDLE_FLEETS)
+def test_the_advice_is_one_that_can_be_followed(
+    pricing: Pricing, capsys: pytest.CaptureFixture[str], requests: int, fleet: dict[str, Any], advice: str
+) -> None:
+    METRICS.values = {"Invocations": [requests], "InvocationsProcessed": [requests], "CPUUtilization": [4]}
+    project(Path(), BASE + "".join(f"      {key}: {json.dumps(value)}\n" for key, value in fleet.items()))
+    assert run("-s", "dev", "--idle", "14") == 0
+    assert advice in capsys.readouterr().out

@@ -57,7 +57,7 @@ def test_a_higher_maximum_is_a_change_of_the_largest_fleet_only() -> None:
     assert scaled.keys == ("autoscaling.max",)
     assert scaled.before == Sizes.of("532.90", "532.90", "1065.80")
     assert scaled.after == Sizes.of("532.90", "532.90", "2664.50")
-    assert "+$1,598.70 at the largest fleet, because of autoscaling.max" in str(limit.changed(scaled))
+    assert "+$1,598.70 a month at the largest fleet, because of autoscaling.max" in str(limit.changed(scaled))
 
 
 def test_a_deployed_variant_without_one_instance_type_has_no_price() -> None:
