@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 
 # Resources in the Pulumi program
 
 BUCKET = "models"
 BUDGET = "budget"
+NOTIFICATIONS, FREEZE_WINDOWS = "notifications", "freeze-windows"
 IMAGE = "image"
 EXECUTION_ROLE = "execution-role"
 METRIC_STREAM = "datadog"
@@ -59,7 +61,14 @@ REPOSITORY = "sagemaker-tritonserver"
 ERROR_RATE, SERVER_ERROR_RATE, P99_MODEL_LATENCY = "error-rate", "server-error-rate", "p99-model-latency"
 AGE_OF_OLDEST_REQUEST, BACKLOG = "age-of-oldest-request", "backlog"
 CONCURRENCY_UTILIZATION, P99_MODEL_SETUP_TIME = "concurrency-utilization", "p99-model-setup-time"
+CPU_UTILIZATION, MEMORY_UTILIZATION, DISK_UTILIZATION = "cpu-utilization", "memory-utilization", "disk-utilization"
+GPU_UTILIZATION, GPU_MEMORY_UTILIZATION = "gpu-utilization", "gpumemory-utilization"
+NO_TRAFFIC, SCALING_LIMIT = "no-traffic", "scaling-limit"
+RELEASE_FAILED, RELEASE_STUCK = "release-failed", "release-stuck"
 """The purposes of alarms: what they watch, at the end of their names."""
+
+HEALTH = "health"
+"""The end of the name of the composite alarm on an endpoint."""
 
 BACKLOG_WITHOUT_CAPACITY = "backlog-without-capacity"
 """The end of the name of the alarm that brings an asynchronous endpoint from zero instances to one."""
@@ -112,18 +121,41 @@ def delivery_role(stack: str) -> str:
     return f"firehose-{of_stack(stack)}"
 
 
+def notification_topic(stack: str) -> str:
+    """The beginning of the name of the SNS topic that the settings have created; Pulumi completes it."""
+    return f"{NOTIFICATIONS}-{of_stack(stack)}"
+
+
 def repository(stack: str, production: bool, configured: str | None = None) -> str:
     """The ECR repository: the configured one, or one that stacks in the same account do not share."""
     return configured or (REPOSITORY if production else f"{REPOSITORY}-{of_stack(stack)}")
 
 
-def alarm(watched: str, purpose: str) -> str:
-    """The alarm on a variant: of the whole endpoint, or of the fleet of one configuration.
+def alarm(variant_resource: str, purpose: str) -> str:
+    """The alarm on the fleet of one configuration, with the variant's name as in `variant_resource`, and the resource
+    of every alarm in the program."""
+    return f"{variant_resource}-{purpose}"
 
-    Args:
-        watched: the endpoint or its configuration, with the variant's name as in `variant_resource`.
-    """
-    return f"{watched}-{purpose}"
+
+def operators_alarm(variant_resource: str, purpose: str) -> str:
+    """The alarm on an endpoint or on one of its variants that operators are notified of. No endpoint has a slash in its
+    name, so that a policy can name all of an endpoint's alarms."""
+    return f"{variant_resource}/{purpose}"
+
+
+def composite_alarm(endpoint: str) -> str:
+    """The alarm that notifies operators when any other one on the endpoint fires."""
+    return operators_alarm(endpoint, HEALTH)
+
+
+def alarm_rule(alarms: Iterable[str]) -> str:
+    """The rule of a composite alarm that fires with any of these alarms (CloudWatch API AlarmRule)."""
+    return " OR ".join(f'ALARM("{name}")' for name in alarms)
+
+
+def mute_rule(stack: str, window: int | str) -> str:
+    """The rule that silences the composite alarms in a freeze window, by the place of the window in the settings."""
+    return f"{FREEZE_WINDOWS}-{of_stack(stack)}-{window}"
 
 
 def stop_alarm(config_name: str) -> str:

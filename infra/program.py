@@ -26,6 +26,7 @@ from infra.components.image_mirror import ImageMirror, ImageMirrorArgs
 from infra.components.metric_stream import DatadogMetricStream, MetricStreamArgs, announcement
 from infra.components.model import TritonModel, TritonModelArgs
 from infra.components.model_artifact import ModelArtifact, ModelArtifactArgs
+from infra.components.notifications import MuteRules, MuteRulesArgs, NotificationTopic, NotificationTopicArgs
 from infra.components.published_image import PublishedImage, PublishedImageArgs
 from infra.components.replacement import keep_until_replaced
 from infra.diagnostics.problem import Problem
@@ -61,10 +62,12 @@ def deploy(stack: Stack) -> Mapping[str, Any]:
     role = ExecutionRole(
         names.EXECUTION_ROLE, ExecutionRoleArgs(context, settings, bucket.arn, image.repository_arn), guarded
     )
+    topic_arn = _topic_arn(settings, context, guarded)
     registered: list[pulumi.Resource] = [first, bucket, image, role]
     if settings.cost.budget:
         registered.append(CostBudget(names.BUDGET, CostBudgetArgs(context, settings.cost.budget), guarded))
     outputs, served_by = {}, dict[str, TritonEndpoint]()
+    composite_alarms: list[pulumi.Output[str]] = []
     for name in settings.endpoints:
         artifacts = {
             variant: ModelArtifact(
@@ -79,11 +82,11 @@ def deploy(stack: Stack) -> Mapping[str, Any]:
             registered += [*artifacts.values(), model]
             served: dict[str, pulumi.Input[str]] = {"model": model.model_name}
         else:
-            endpoint = TritonEndpoint(
-                name, TritonEndpointArgs(context, settings, artifacts, image.image_uri, role, bucket.name), guarded
-            )
+            serving = TritonEndpointArgs(context, settings, artifacts, image.image_uri, role, bucket.name, topic_arn)
+            endpoint = TritonEndpoint(name, serving, guarded)
             registered += [*artifacts.values(), endpoint]
             served_by[name] = endpoint
+            composite_alarms += filter(None, [endpoint.composite_alarm_name])
             served = {"name": endpoint.name, "arn": endpoint.arn}
         sample = next(iter(stack.models[name].values())).sample_request
         outputs[name] = {
@@ -107,8 +110,19 @@ def deploy(stack: Stack) -> Mapping[str, Any]:
         )
         registered.append(dashboard)
         shared["dashboard"] = dashboard.url
+    if settings.monitoring.mute_in_freeze_windows and composite_alarms:
+        windows = [setting.window for setting in settings.freeze_windows]
+        MuteRules(names.FREEZE_WINDOWS, MuteRulesArgs(context, windows, composite_alarms), guarded)
     _guard(names.LAST_GUARD, settings, context, registered)
     return {"endpoints": outputs, **shared}
+
+
+def _topic_arn(settings: Settings, context: StackContext, opts: pulumi.ResourceOptions) -> pulumi.Input[str] | None:
+    """The topic that operators are notified by: the existing one, or the one that its subscriptions create."""
+    if not settings.subscriptions:
+        return settings.notification_topic_arn
+    topic = NotificationTopicArgs(context, settings.subscriptions)
+    return NotificationTopic(names.NOTIFICATIONS, topic, opts).arn
 
 
 def _announce(stack: Stack) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from infra import names
 from infra.aws import hardware
@@ -64,6 +64,10 @@ class Metric:
     namespace: str = "AWS/SageMaker"
     sum_over: Literal["vCPU", "GPU"] | None = None
 
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        return (self,)
+
     def divisor(self, instance_type: str) -> int:
         """What the value is divided by for a percentage of the whole instance; 0 if the type has no such device.
         `CPUUtilizationNormalized` and its like are published only for inference components (SageMaker guide, metrics of
@@ -85,14 +89,50 @@ class Rate:
     requests: tuple[Metric, ...]
 
     @property
+    def metrics(self) -> tuple[Metric, ...]:
+        return (*self.errors, *self.requests)
+
+    @property
     def scope(self) -> Scope:
         """The dimensions that all of the metrics have."""
-        return min((metric.scope for metric in (*self.errors, *self.requests)), key=_SCOPES.index)
+        return min((metric.scope for metric in self.metrics), key=_SCOPES.index)
 
     @property
     def label(self) -> str:
         """The rate in words."""
         return f"{' + '.join(metric.name for metric in self.errors)} in percent of {self.requests[0].name}"
+
+
+@dataclass(frozen=True)
+class NoTraffic:
+    """No requests.
+
+    Attributes:
+        requests: metrics that count them; at most one has data.
+        instances: their number, if the mode has any: without instances there is no traffic to expect.
+    """
+
+    requests: tuple[Metric, ...]
+    instances: Metric | None
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        return (*self.requests, *filter(None, [self.instances]))
+
+
+@dataclass(frozen=True)
+class ScalingLimit:
+    """The load of each instance while the fleet has its maximum size."""
+
+    load: Metric
+    instances: Metric
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        return self.load, self.instances
+
+
+Watched = Metric | Rate | NoTraffic | ScalingLimit
 
 
 _INSTANCES = frozenset({Mode.REAL_TIME, Mode.ASYNCHRONOUS})
@@ -102,6 +142,9 @@ _ASYNCHRONOUS, _SERVERLESS = frozenset({Mode.ASYNCHRONOUS}), frozenset({Mode.SER
 
 INVOCATIONS = Metric("Invocations", "Sum", "Count", _SYNCHRONOUS)
 """Requests to a variant."""
+
+INVOCATIONS_PER_INSTANCE = Metric("InvocationsPerInstance", "Sum", "Count", frozenset({Mode.REAL_TIME}))
+"""The same divided by the number of instances."""
 
 MODEL_ERRORS = Metric("InvocationModelErrors", "Sum", "Count", frozenset({Mode.REAL_TIME}))
 """Requests that the container did not answer with 2xx."""
@@ -190,8 +233,17 @@ NAMESPACES = (INVOCATIONS.namespace, names.LOG_GROUPS)
 IN_MICROSECONDS = tuple(metric.name for metric in LATENCIES)
 """Names of the metrics that people read in milliseconds."""
 
-STOP_RELEASE = Metric("StopRelease", "Maximum", "Count", frozenset(), namespace="triton-sagemaker")
+NAMESPACE = "triton-sagemaker"
+"""The namespace of what this project itself publishes."""
+
+STOP_RELEASE = Metric("StopRelease", "Maximum", "Count", frozenset(), namespace=NAMESPACE)
 """The metric of the alarm that stops a release. Nothing publishes it."""
+
+RELEASE_FAILED = Metric("ReleaseFailed", "Maximum", "Count", _ENDPOINTS, "endpoint", NAMESPACE)
+"""1 for a release that failed, 0 for one that succeeded."""
+
+RELEASE_IN_PROGRESS = Metric("ReleaseInProgress", "Minimum", "Count", _ENDPOINTS, "endpoint", NAMESPACE)
+"""1 while a release is in progress, 0 at its end, which only a `pulumi up` that was killed leaves out."""
 
 REQUESTS: Mapping[Mode, tuple[Metric, ...]] = {
     Mode.REAL_TIME: (INVOCATIONS,),
@@ -200,7 +252,7 @@ REQUESTS: Mapping[Mode, tuple[Metric, ...]] = {
 }
 """The metrics that count the requests to a variant; at most one of them has data."""
 
-WATCHED: Mapping[str, Mapping[Mode, Metric | Rate]] = {
+WATCHED: Mapping[str, Mapping[Mode, Watched]] = {
     names.ERROR_RATE: {
         Mode.REAL_TIME: Rate((MODEL_ERRORS,), REQUESTS[Mode.REAL_TIME]),
         Mode.ASYNCHRONOUS: Rate((INVOCATION_FAILURES,), REQUESTS[Mode.ASYNCHRONOUS]),
@@ -212,17 +264,27 @@ WATCHED: Mapping[str, Mapping[Mode, Metric | Rate]] = {
     names.BACKLOG: dict.fromkeys(BACKLOG.modes, BACKLOG),
     names.CONCURRENCY_UTILIZATION: dict.fromkeys(CONCURRENCY_UTILIZATION.modes, CONCURRENCY_UTILIZATION),
     names.P99_MODEL_SETUP_TIME: dict.fromkeys(MODEL_SETUP_TIME.modes, MODEL_SETUP_TIME),
+    names.CPU_UTILIZATION: dict.fromkeys(CPU_UTILIZATION.modes, CPU_UTILIZATION),
+    names.GPU_UTILIZATION: dict.fromkeys(GPU_UTILIZATION.modes, GPU_UTILIZATION),
+    names.GPU_MEMORY_UTILIZATION: dict.fromkeys(GPU_MEMORY_UTILIZATION.modes, GPU_MEMORY_UTILIZATION),
+    names.MEMORY_UTILIZATION: dict.fromkeys(MEMORY_UTILIZATION.modes, MEMORY_UTILIZATION),
+    names.DISK_UTILIZATION: dict.fromkeys(DISK_UTILIZATION.modes, DISK_UTILIZATION),
+    names.NO_TRAFFIC: {
+        mode: NoTraffic(requests, INSTANCES if mode in INSTANCES.modes else None) for mode, requests in REQUESTS.items()
+    },
+    names.SCALING_LIMIT: {
+        Mode.REAL_TIME: ScalingLimit(INVOCATIONS_PER_INSTANCE, INSTANCES),
+        Mode.ASYNCHRONOUS: ScalingLimit(BACKLOG_PER_INSTANCE, INSTANCES),
+    },
 }
-"""What the alarm of a purpose watches in each mode that publishes it; in any other mode it could never fire."""
+"""What the alarm of a purpose on a variant watches in each mode that publishes it; in any other mode it could never
+fire."""
 
-
-def purposes(mode: Mode) -> list[str]:
-    """The purposes of the alarms that an endpoint of a mode can have."""
-    return [purpose for purpose, watched in WATCHED.items() if mode in watched]
+_ON_FLEETS = (names.ERROR_RATE, names.SERVER_ERROR_RATE, names.P99_MODEL_LATENCY)
+"""The purposes of alarms that judge the model of a release; a queue or a busy host belongs to both fleets."""
 
 
 def rolls_back(purpose: str, mode: Mode) -> bool:
     """Whether the alarm of a purpose can roll a release back: deployment guardrails apply to real-time and asynchronous
-    endpoints only (SageMaker guide, Deployment guardrails), and a queue belongs to the endpoint, not to a fleet."""
-    watched: Any = WATCHED[purpose].get(mode)
-    return mode in _INSTANCES and watched is not None and watched.scope != "endpoint"
+    endpoints only (SageMaker guide, Deployment guardrails)."""
+    return mode in _INSTANCES and purpose in _ON_FLEETS

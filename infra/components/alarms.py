@@ -1,9 +1,10 @@
-"""CloudWatch alarms on an endpoint's variant: on all its fleets, for operators, or on one fleet, to roll it back."""
+"""CloudWatch alarms on an endpoint: on its variants and releases, for operators, and on one fleet, to roll it back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pulumi
@@ -11,17 +12,11 @@ from pulumi_aws import cloudwatch
 
 from infra import names
 from infra.aws import metrics
-from infra.aws.metrics import Metric, Rate, Scope, Unit
-from infra.aws.mode import Mode
-from infra.settings.alarms import AlarmSettings
-
-_SETTING: dict[Unit, tuple[str, float]] = {
-    "Microseconds": (" ms", 1000),
-    "Fraction": (" %", 0.01),
-    "Seconds": (" s", 1),
-    "Count": ("", 1),
-}
-"""The unit of a threshold in the settings, by that of the metric, and what it is of the metric's."""
+from infra.aws.metrics import Metric
+from infra.components.context import StackContext
+from infra.monitoring import alarms
+from infra.monitoring.alarms import Alarm
+from infra.settings.endpoint import EndpointSettings
 
 
 @dataclass(frozen=True)
@@ -29,21 +24,19 @@ class VariantAlarmsArgs:
     """
     Attributes:
         configuration_name: the endpoint configuration of the fleet to watch; None for every fleet of the endpoint.
-        mode: the mode of the endpoint, which decides the metrics.
-        notify: ARNs of the SNS topics that are notified of ALARM and of OK.
+        describe: the description of an alarm.
     """
 
     endpoint_name: pulumi.Input[str]
     variant_name: str
     configuration_name: pulumi.Input[str] | None
-    settings: AlarmSettings
-    mode: Mode
+    alarms: Sequence[Alarm]
     tags: dict[str, str]
-    notify: Sequence[pulumi.Input[str]] = ()
+    describe: Callable[[Alarm], str] = lambda alarm: alarm.cause
 
 
 class VariantAlarms(pulumi.ComponentResource):
-    """An alarm for each threshold in the settings; with a configuration, for each that can roll a release back.
+    """The alarms on a variant; with a configuration, those that can roll it back.
 
     Alarms with a configuration watch the fleet of one release (dimension `EndpointConfigName`), or both fleets where
     their metric has no such dimension. Each configuration has new ones: a changed alarm keeps its state, so one that
@@ -56,95 +49,155 @@ class VariantAlarms(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: VariantAlarmsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("triton-sagemaker:infra:VariantAlarms", name, None, opts)
-        self._name, self._args = name, args
-        alarms = list(self._alarms())
-        self.alarm_names = [alarm.name for alarm in alarms]
-        self.alarm_arns = [alarm.arn for alarm in alarms]
+        child = pulumi.ResourceOptions(parent=self)
+        fleet = pulumi.Output.from_input(args.configuration_name or args.endpoint_name)
+        watched = fleet.apply(lambda name: names.variant_resource(name, args.variant_name))
+        naming = names.operators_alarm if args.configuration_name is None else names.alarm
+        dimensions = partial(metrics.dimensions, args.endpoint_name, args.variant_name, args.configuration_name)
+        created = [
+            _metric_alarm(
+                names.alarm(name, alarm.purpose),
+                watched.apply(partial(naming, purpose=alarm.purpose)),
+                alarm,
+                dimensions,
+                args.describe(alarm),
+                args.tags,
+                child,
+            )
+            for alarm in args.alarms
+        ]
+        self.alarm_names = [alarm.name for alarm in created]
+        self.alarm_arns = [alarm.arn for alarm in created]
         self.register_outputs({"alarm_names": self.alarm_names})
 
-    def _alarms(self) -> Iterator[cloudwatch.MetricAlarm]:
-        mode = self._args.mode
-        for purpose, threshold in self._args.settings.purposes.items():
-            if self._args.configuration_name is not None and not metrics.rolls_back(purpose, mode):
+
+@dataclass(frozen=True)
+class EndpointAlarmsArgs:
+    """
+    Attributes:
+        topic_arn: the SNS topic that is notified of ALARM and of OK; None for no composite alarm.
+    """
+
+    context: StackContext
+    endpoint_name: pulumi.Input[str]
+    settings: EndpointSettings
+    topic_arn: pulumi.Input[str] | None
+    runbook_url: str | None
+
+
+class EndpointAlarms(pulumi.ComponentResource):
+    """The alarms on an endpoint for operators, and the composite alarm that notifies them once of any of these.
+
+    The others have no actions, so that one cause does not notify twice.
+    """
+
+    composite_name: pulumi.Output[str] | None
+    alarm_arns: list[pulumi.Output[str]]
+    """The alarms that the composite alarm combines."""
+
+    def __init__(self, name: str, args: EndpointAlarmsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("triton-sagemaker:infra:EndpointAlarms", name, None, opts)
+        context, settings = args.context, args.settings
+        child, endpoint_name = pulumi.ResourceOptions(parent=self), pulumi.Output.from_input(args.endpoint_name)
+        where = context.stack, name, args.runbook_url
+        describe = partial(_describe, *where)
+        children: list[pulumi.Output[str]] = []
+        self.alarm_arns = []
+        purposes: list[str] = []
+        for variant in settings.serving_variants:
+            of_variant = alarms.variant_alarms(settings, variant, context.production)
+            if not of_variant:
                 continue
-            watched = metrics.WATCHED[purpose][mode]
-            if isinstance(watched, Rate):
-                yield self._rate(purpose, watched, threshold)
-            else:
-                yield self._metric(purpose, watched, threshold)
+            variant_args = VariantAlarmsArgs(args.endpoint_name, variant, None, of_variant, context.tags, describe)
+            on_variant = VariantAlarms(names.variant_resource(name, variant), variant_args, child)
+            children += on_variant.alarm_names
+            self.alarm_arns += on_variant.alarm_arns
+            purposes += [alarm.purpose for alarm in of_variant]
+        dimensions = partial(metrics.dimensions, args.endpoint_name, None, None)
+        for alarm in alarms.release_alarms(settings, context.production):
+            resource = names.alarm(name, alarm.purpose)
+            alarm_name = endpoint_name.apply(partial(names.operators_alarm, purpose=alarm.purpose))
+            created = _metric_alarm(resource, alarm_name, alarm, dimensions, describe(alarm), context.tags, child)
+            children.append(created.name)
+            self.alarm_arns.append(created.arn)
+            purposes.append(alarm.purpose)
+        self.composite_name = None
+        if args.topic_arn and children:
+            self.composite_name = cloudwatch.CompositeAlarm(
+                name,
+                alarm_name=endpoint_name.apply(names.composite_alarm),
+                alarm_description=alarms.composite_description(purposes, *where),
+                alarm_rule=pulumi.Output.all(*children).apply(names.alarm_rule),
+                alarm_actions=[args.topic_arn],
+                ok_actions=[args.topic_arn],
+                tags=context.tags,
+                opts=child,
+            ).alarm_name
+        self.register_outputs({"composite_name": self.composite_name})
 
-    def _rate(self, purpose: str, rate: Rate, percent: float) -> cloudwatch.MetricAlarm:
-        """Fires when the errors are more than `percent` of the requests."""
-        errors, requests = _ids("errors", rate.errors), _ids("invocations", rate.requests)
-        counted = [self._query(id_, metric, rate.scope) for id_, metric in (errors | requests).items()]
-        result = cloudwatch.MetricAlarmMetricQueryArgs(
-            id="rate", expression=_percent([*errors], [*requests]), label=rate.label, return_data=True
-        )
-        counters = " and ".join(metric.name for metric in rate.errors)
-        description = f"More than {percent:g} % of the requests are counted in {counters}"
-        return self._alarm(purpose, percent, description, metric_queries=[result, *counted])
 
-    def _query(self, id_: str, metric: Metric, scope: Scope) -> cloudwatch.MetricAlarmMetricQueryArgs:
-        return cloudwatch.MetricAlarmMetricQueryArgs(
+def _describe(stack: str, endpoint: str, runbook: str | None, alarm: Alarm) -> str:
+    return alarms.description(alarm, stack, endpoint, runbook)
+
+
+def _metric_alarm(
+    resource: str,
+    name: pulumi.Output[str],
+    alarm: Alarm,
+    dimensions: Callable[..., dict[str, pulumi.Input[str]]],
+    description: str,
+    tags: dict[str, str],
+    opts: pulumi.ResourceOptions,
+) -> cloudwatch.MetricAlarm:
+    """An alarm without actions.
+
+    Args:
+        dimensions: those of a metric with a `scope`.
+    """
+    warm_up = alarm.warm_up_minutes
+    return cloudwatch.MetricAlarm(
+        resource,
+        name=name,
+        alarm_description=description,
+        comparison_operator=alarm.comparison,
+        threshold=alarm.threshold,
+        evaluation_periods=alarm.minutes,
+        datapoints_to_alarm=alarm.datapoints,
+        treat_missing_data=alarm.missing,
+        warm_up_configuration={"warm_up_period_duration_in_minutes": warm_up} if warm_up else None,
+        tags=tags,
+        opts=opts,
+        **_watching(alarm, dimensions),
+    )
+
+
+def _watching(alarm: Alarm, dimensions: Callable[..., dict[str, pulumi.Input[str]]]) -> dict[str, Any]:
+    """The arguments of the metric, or of the expression over several."""
+
+    def identity(metric: Metric) -> dict[str, Any]:
+        return {
+            "namespace": metric.namespace,
+            "metric_name": metric.name,
+            "dimensions": dimensions(scope=alarm.scope or metric.scope),
+            "period": metrics.PERIOD_SECONDS,
+        }
+
+    if alarm.expression is None:
+        (metric,) = alarm.metrics.values()
+        statistic = "extended_statistic" if metric.statistic.startswith("p") else "statistic"
+        return {**identity(metric), statistic: metric.statistic}
+    queries = [
+        cloudwatch.MetricAlarmMetricQueryArgs(
             id=id_,
-            metric=cloudwatch.MetricAlarmMetricQueryMetricArgs(
-                namespace=metric.namespace,
-                metric_name=metric.name,
-                dimensions=self._dimensions(scope),
-                period=metrics.PERIOD_SECONDS,
-                stat=metric.statistic,
-            ),
+            metric=cloudwatch.MetricAlarmMetricQueryMetricArgs(**identity(metric), stat=metric.statistic),
             return_data=False,
         )
-
-    def _metric(self, purpose: str, metric: Metric, threshold: float) -> cloudwatch.MetricAlarm:
-        statistic = "extended_statistic" if metric.statistic.startswith("p") else "statistic"
-        unit, factor = _SETTING[metric.unit]
-        return self._alarm(
-            purpose,
-            threshold * factor,
-            f"The {metric.statistic.lower()} of {metric.name} is more than {threshold:g}{unit}",
-            namespace=metric.namespace,
-            metric_name=metric.name,
-            dimensions=self._dimensions(metric.scope),
-            period=metrics.PERIOD_SECONDS,
-            **{statistic: metric.statistic},
-        )
-
-    def _alarm(self, purpose: str, threshold: float, description: str, **watched: Any) -> cloudwatch.MetricAlarm:
-        args = self._args
-        fleet = pulumi.Output.from_input(args.configuration_name or args.endpoint_name)
-        return cloudwatch.MetricAlarm(
-            names.alarm(self._name, purpose),
-            name=fleet.apply(lambda name: names.alarm(names.variant_resource(name, args.variant_name), purpose)),
-            alarm_description=description,
-            comparison_operator="GreaterThanThreshold",
-            threshold=threshold,
-            evaluation_periods=args.settings.evaluation_minutes,
-            treat_missing_data="notBreaching",
-            alarm_actions=[*args.notify] or None,
-            ok_actions=[*args.notify] or None,
-            tags=args.tags,
-            opts=pulumi.ResourceOptions(parent=self),
-            **watched,
-        )
-
-    def _dimensions(self, scope: Scope) -> dict[str, pulumi.Input[str]]:
-        args = self._args
-        return metrics.dimensions(args.endpoint_name, args.variant_name, args.configuration_name, scope)
-
-
-def _ids(kind: str, counted: Sequence[Metric]) -> dict[str, Metric]:
-    """The metrics by the IDs of their queries: `errors`, `errors2`, …"""
-    return {f"{kind}{number if number > 1 else ''}": metric for number, metric in enumerate(counted, 1)}
-
-
-def _percent(errors: Sequence[str], requests: Sequence[str]) -> str:
-    """The expression of a rate. Of several metrics of the requests, those without data do not count; errors do, because
-    AWS does not document whether a processed request is one that succeeded."""
-    counted = errors[0] if len(errors) == 1 else f"SUM([{', '.join(errors)}])"
-    of = requests[0] if len(requests) == 1 else f"MAX([{', '.join([*errors, *requests])}])"
-    return f"100 * {counted} / {of}"
+        for id_, metric in alarm.metrics.items()
+    ]
+    result = cloudwatch.MetricAlarmMetricQueryArgs(
+        id="result", expression=alarm.expression, label=alarm.label, return_data=True
+    )
+    return {"metric_queries": [result, *queries]}
 
 
 def stop_alarm(

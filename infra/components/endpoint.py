@@ -10,12 +10,19 @@ import pulumi
 from pulumi_aws import sagemaker
 
 from infra import names
-from infra.components.alarms import VariantAlarms, VariantAlarmsArgs, stop_alarm
+from infra.components.alarms import (
+    EndpointAlarms,
+    EndpointAlarmsArgs,
+    VariantAlarms,
+    VariantAlarmsArgs,
+    stop_alarm,
+)
 from infra.components.async_inference import async_inference_config
 from infra.components.autoscaling import VariantAutoscaling, VariantAutoscalingArgs
 from infra.components.model import TritonModelArgs, triton_model
 from infra.dynamic.endpoint import Endpoint
 from infra.dynamic.log_group import LogGroup
+from infra.monitoring.alarms import rollback_alarms
 from infra.settings.endpoint import EndpointSettings
 from infra.settings.serverless import ServerlessVariant
 from infra.settings.variant import InstanceVariant
@@ -26,9 +33,11 @@ class TritonEndpointArgs(TritonModelArgs):
     """
     Attributes:
         bucket_name: the bucket of the artifacts and of the history of releases.
+        topic_arn: the SNS topic that operators are notified by.
     """
 
     bucket_name: pulumi.Input[str]
+    topic_arn: pulumi.Input[str] | None = None
 
 
 class TritonEndpoint(pulumi.ComponentResource):
@@ -44,6 +53,7 @@ class TritonEndpoint(pulumi.ComponentResource):
     """The alarms that notify operators."""
     releases: pulumi.Output[list[dict[str, Any]] | None]
     """The latest releases, as `Endpoint` has them."""
+    composite_alarm_name: pulumi.Output[str] | None
 
     def __init__(self, name: str, args: TritonEndpointArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("triton-sagemaker:infra:TritonEndpoint", name, None, opts)
@@ -88,16 +98,13 @@ class TritonEndpoint(pulumi.ComponentResource):
             bucket=args.bucket_name,
             releases_kept=args.stack.bucket.releases_kept,
             minimum_invocations=settings.alarms.minimum,
-            notification_topic_arn=args.stack.notification_topic_arn,
+            notification_topic_arn=args.topic_arn,
+            publish_metrics=settings.alarms.watches_releases(args.context.production),
             adopt=name in args.stack.adopt.endpoints,
             opts=pulumi.ResourceOptions(parent=self, depends_on=before, protect=args.context.production),
         )
         self.alarm_arns = []
         for variant, serving in settings.serving_variants.items():
-            resource = names.variant_resource(name, variant)
-            if settings.alarms.purposes:
-                alarms = VariantAlarms(resource, self._alarms(endpoint.name, variant, None), opts=self._child)
-                self.alarm_arns += alarms.alarm_arns
             if serving.scaling:
                 scaling = VariantAutoscalingArgs(
                     context=args.context,
@@ -106,7 +113,15 @@ class TritonEndpoint(pulumi.ComponentResource):
                     settings=serving.scaling,
                     adopt_from=name if args.stack.adopt.autoscaling and name in args.stack.adopt.endpoints else None,
                 )
-                VariantAutoscaling(resource, scaling, opts=self._child)
+                VariantAutoscaling(names.variant_resource(name, variant), scaling, opts=self._child)
+
+        self.composite_alarm_name = None
+        if settings.alarm_names(name, args.context.production):
+            watching = EndpointAlarmsArgs(
+                args.context, endpoint.name, settings, args.topic_arn, args.stack.monitoring.runbook_url
+            )
+            alarms = EndpointAlarms(name, watching, self._child)
+            self.composite_alarm_name, self.alarm_arns = alarms.composite_name, alarms.alarm_arns
 
         self.name, self.arn, self.releases = endpoint.name, endpoint.arn, endpoint.releases
         self.register_outputs({"name": self.name, "arn": self.arn})
@@ -114,28 +129,14 @@ class TritonEndpoint(pulumi.ComponentResource):
     def _rollback_alarms(self, configuration_name: pulumi.Output[str]) -> list[pulumi.Input[str]]:
         """The existing alarms, those on the fleet of this configuration, and the one that stops its release."""
         alarms: list[pulumi.Input[str]] = [*self._settings.alarms.existing]
-        for variant in self._settings.variants if self._settings.rolling_back else ():
+        on_fleet = rollback_alarms(self._settings.alarms, self._settings.mode)
+        for variant in self._settings.variants if on_fleet else ():
             resource = names.rollback_resource(names.variant_resource(self._name, variant))
-            of_fleet = self._alarms(self._name, variant, configuration_name)
+            of_fleet = VariantAlarmsArgs(self._name, variant, configuration_name, on_fleet, self._args.context.tags)
             alarms += VariantAlarms(resource, of_fleet, opts=self._child).alarm_names
         if self._settings.can_be_stopped:
             alarms.append(stop_alarm(self._name, configuration_name, self._args.context.tags, self._child).name)
         return alarms
-
-    def _alarms(
-        self, endpoint_name: pulumi.Input[str], variant: str, configuration_name: pulumi.Output[str] | None
-    ) -> VariantAlarmsArgs:
-        """Operators are notified of the alarms on the whole endpoint; those on one fleet only roll it back."""
-        topic = self._args.stack.notification_topic_arn
-        return VariantAlarmsArgs(
-            endpoint_name=endpoint_name,
-            variant_name=variant,
-            configuration_name=configuration_name,
-            settings=self._settings.alarms,
-            mode=self._settings.mode,
-            tags=self._args.context.tags,
-            notify=[topic] if topic and configuration_name is None else [],
-        )
 
 
 def _production_variant(

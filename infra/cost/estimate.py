@@ -333,8 +333,7 @@ def _alarms(name: str, endpoint: EndpointSettings) -> Iterator[Item]:
     """Each alarm is billed by the metrics that it reads; those on the fleet of the last release remain."""
     count = 0
     for purpose in endpoint.alarms.purposes:
-        watched = metrics.WATCHED[purpose][endpoint.mode]
-        read = len(watched.errors) + len(watched.requests) if isinstance(watched, metrics.Rate) else 1
+        read = len(metrics.WATCHED[purpose][endpoint.mode].metrics)
         count += read * len(endpoint.variants) * (2 if metrics.rolls_back(purpose, endpoint.mode) else 1)
     count += endpoint.can_be_stopped
     if count:

@@ -75,6 +75,12 @@ def missing(field: FieldInfo) -> Problem:
     return Problem("missing", f"is required.{_described(field)}")
 
 
+def is_nullable(field: FieldInfo) -> bool:
+    """Whether null is a value of the key."""
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and "null" in extra
+
+
 def empty(field: FieldInfo) -> Problem:
     """A key without a value."""
     return Problem("empty", f"is empty. Set a value{'' if field.is_required() else ', or remove the key'}.")

@@ -19,6 +19,7 @@ from infra.release.driver import ReleaseDriver
 from infra.release.freeze import FreezeWindow
 from infra.release.gates import MinimumInvocations
 from infra.release.live import EndpointDescription, EndpointReader
+from infra.release.metrics import ReleaseMetrics
 from infra.release.policy import ReleasePolicy
 from infra.release.records import ReleaseHistory, ReleaseRecorder, publish
 from infra.release.request import OWNER_TAG, EndpointRequest, PreviousRelease
@@ -29,7 +30,10 @@ RELEASES_SHOWN = 5
 _NOW = ["endpointConfigName", "tags", "owner", "autoscaled", "bucket", "releasesKept"]
 """Inputs whose change is an update on AWS."""
 
-_NEXT_RELEASE = ["policy", "deadlineSeconds", "rollbackAlarms", "minimumInvocations", "notificationTopicArn"]
+_NEXT_RELEASE = [
+    *("policy", "deadlineSeconds", "rollbackAlarms", "minimumInvocations", "notificationTopicArn"),
+    "publishMetrics",
+]
 """Inputs that apply from the next release on."""
 
 
@@ -84,7 +88,12 @@ class EndpointProvider(AwsResourceProvider):
             freeze_windows=tuple(self._freeze_windows(props)),
             freeze_override=freeze.override(os.environ),
         )
-        live = self._driver(props).release(request)
+        if props["publishMetrics"]:
+            published = ReleaseMetrics(self.client("cloudwatch", props), request.name, pulumi.log.warn)
+            with published.until_ended():
+                live = self._driver(props, published).release(request)
+        else:
+            live = self._driver(props).release(request)
         self._expire_artifacts(props)
         return {**props, **_outputs(live), "releases": self._releases(props)}
 
@@ -117,9 +126,9 @@ class EndpointProvider(AwsResourceProvider):
         if expired:
             pulumi.log.info(f"{name}: deleted {len(expired)} released artifacts that are no longer needed")
 
-    def _driver(self, props: dict[str, Any]) -> ReleaseDriver:
+    def _driver(self, props: dict[str, Any], metrics: ReleaseMetrics | None = None) -> ReleaseDriver:
         client = partial(self.client, props=props)
-        keep = [ReleaseHistory(client("s3"), props["bucket"]).add]
+        keep = [ReleaseHistory(client("s3"), props["bucket"]).add, *([metrics.add] if metrics else [])]
         if topic := props.get("notificationTopicArn"):
             keep.append(partial(publish, client("sns"), topic))
         return ReleaseDriver(
@@ -129,6 +138,7 @@ class EndpointProvider(AwsResourceProvider):
             report=pulumi.log.info,
             report_ephemeral=partial(pulumi.log.info, ephemeral=True),
             warn=pulumi.log.warn,
+            observed=metrics.observe if metrics else lambda _: None,
         )
 
     def _scaling_records(self, props: dict[str, Any]) -> ScalingRecords:
@@ -167,6 +177,7 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
         releases_kept: the number of latest successful releases whose artifacts are kept.
         minimum_invocations: how many requests the new fleet must receive during the bake.
         notification_topic_arn: the SNS topic that receives the result of each release.
+        publish_metrics: whether releases publish the metrics of their alarms.
         adopt: whether an endpoint that belongs to no stack is adopted.
     """
 
@@ -191,7 +202,8 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
         bucket: pulumi.Input[str],
         releases_kept: int,
         minimum_invocations: MinimumInvocations | None = None,
-        notification_topic_arn: str | None = None,
+        notification_topic_arn: pulumi.Input[str] | None = None,
+        publish_metrics: bool = False,
         adopt: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -209,6 +221,7 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
             "releasesKept": releases_kept,
             "minimumInvocations": minimum_invocations and asdict(minimum_invocations),
             "notificationTopicArn": notification_topic_arn,
+            "publishMetrics": publish_metrics,
             "adopt": adopt,
             "arn": None,
             "releases": None,

@@ -105,8 +105,13 @@ class OverviewReader:
         self._autoscaling = session.client("application-autoscaling")
         self._cloudwatch = session.client("cloudwatch")
 
-    def read(self, name: str, settings: EndpointSettings, observer: ReleaseObserver, now: float) -> Overview:
+    def read(
+        self, name: str, settings: EndpointSettings, production: bool, observer: ReleaseObserver, now: float
+    ) -> Overview:
         """One endpoint.
+
+        Args:
+            production: whether the stack is, which has more alarms.
 
         Raises:
             AwsRequestRefused: AWS refused a call.
@@ -119,11 +124,7 @@ class OverviewReader:
             live = release.fleets[0].configuration
             config = self._reader.configuration(live) or {"ProductionVariants": []}
             models = self._models(name, config)
-        watched = [
-            names.alarm(names.variant_resource(name, variant), purpose)
-            for variant in settings.variants
-            for purpose in settings.alarms.purposes
-        ]
+        watched = settings.alarm_names(name, production)
         states = alarms.states(self._cloudwatch, watched[:MAX_ALARMS])
         missing = [alarm for alarm in watched if alarm not in {state.name for state in states}]
         return Overview(

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from infra import names
-from infra.aws.metrics import purposes
+from infra.aws.metrics import NAMESPACE
 from infra.aws.mode import Mode
 from infra.policies import execution, metric_stream
 from infra.policies.document import Policy, Statement, allow, managed_policies
@@ -105,16 +105,13 @@ class StackNames:
     def alarm_arns(self) -> list[str]:
         """The alarms on whole endpoints, those on the fleet of one configuration, and those that Application Auto
         Scaling creates in the caller's name."""
-        # by full names: `iris-*` for endpoint iris would match the alarms of endpoint iris-eu
         alarms: list[str] = []
         for endpoint in self.served:
             known = self.settings.endpoints.get(endpoint)
-            modes = [known.mode] if known else [*Mode]
-            ends: dict[str, None] = dict.fromkeys(end for mode in modes for end in purposes(mode))
-            if Mode.ASYNCHRONOUS in modes:
-                ends[names.BACKLOG_WITHOUT_CAPACITY] = None
-            variants = (names.variant_resource(endpoint, variant) for variant in self.endpoints[endpoint])
-            alarms += (names.alarm(watched, end) for watched in variants for end in ends)
+            variants = [names.variant_resource(endpoint, variant) for variant in self.endpoints[endpoint]]
+            alarms += dict.fromkeys(names.operators_alarm(watched, "*") for watched in (endpoint, *variants))
+            if known is None or known.mode is Mode.ASYNCHRONOUS:
+                alarms += (names.alarm(watched, names.BACKLOG_WITHOUT_CAPACITY) for watched in variants)
             configuration = endpoint + names.AUTONAMED
             # `*` matches a variant, or the beginning of `server-error-rate`
             alarms += (names.alarm(configuration, f"*{end}") for end in (names.ERROR_RATE, names.P99_MODEL_LATENCY))
@@ -134,6 +131,23 @@ class StackNames:
         """Budgets are global."""
         budget = names.budget(self.stack) + names.AUTONAMED
         return f"arn:{self.partition}:budgets::{self.account_id}:budget/{budget}"
+
+    @property
+    def notification_topic_arn(self) -> str | None:
+        """The topic that notifies operators: the existing one, or the one that the stack creates."""
+        if self.settings.subscriptions:
+            return self.arn("sns", names.notification_topic(self.stack) + names.AUTONAMED)
+        return self.settings.notification_topic_arn
+
+    @property
+    def mute_rule_arns(self) -> list[str]:
+        """The rules that silence the composite alarms in up to 100 freeze windows."""
+        rules = (names.mute_rule(self.stack, window) for window in ("?", "??"))
+        return [self.arn("cloudwatch", f"alarm-mute-rule:{rule}") for rule in rules]
+
+    @property
+    def composite_alarm_arns(self) -> list[str]:
+        return [self.arn("cloudwatch", f"alarm:{names.composite_alarm(endpoint)}") for endpoint in self.served]
 
     @property
     def stop_alarm_arns(self) -> list[str]:
@@ -309,12 +323,29 @@ def _serving(stack: StackNames) -> Iterator[Statement]:
     # hide composite alarms on a narrower scope
     yield allow("ReadAlarms", "cloudwatch", "DescribeAlarms DescribeAlarmHistory", "*")
     yield allow("ReadMetrics", "cloudwatch", "GetMetricStatistics", "*")  # accepts no resource
-    if topic := stack.settings.notification_topic_arn:
-        yield allow("Notifications", "sns", "Publish", topic)
+    of_project = {"StringEquals": {"cloudwatch:namespace": NAMESPACE}}
+    yield allow("ReleaseMetrics", "cloudwatch", "PutMetricData", "*", of_project)  # accepts no resource
+    yield from _notifications(stack)
+
+
+def _notifications(stack: StackNames) -> Iterator[Statement]:
+    """The composite alarms, their silence, and the topics."""
     keep_topic = (
         "CreateTopic DeleteTopic GetTopicAttributes SetTopicAttributes ListTagsForResource TagResource UntagResource"
     )
-    yield allow("Topics", "sns", keep_topic, stack.topic_arns)
+    topics = stack.topic_arns
+    if topic := stack.notification_topic_arn:
+        yield allow("CompositeAlarms", "cloudwatch", "PutCompositeAlarm", "*")  # must be scoped to * (its API page)
+        yield allow("Notifications", "sns", "Publish", topic)
+        if topic != stack.settings.notification_topic_arn:
+            topics = [*topics, topic]
+            yield allow("Subscribe", "sns", "Subscribe", topic)
+            of_subscriptions = "GetSubscriptionAttributes SetSubscriptionAttributes Unsubscribe"
+            yield allow("Subscriptions", "sns", of_subscriptions, "*")  # accept no resource
+    yield allow("Topics", "sns", keep_topic, topics)
+    mute = "PutAlarmMuteRule GetAlarmMuteRule DeleteAlarmMuteRule ListTagsForResource TagResource UntagResource"
+    yield allow("MuteRules", "cloudwatch", mute, stack.mute_rule_arns)
+    yield allow("Mute", "cloudwatch", "PutAlarmMuteRule", stack.composite_alarm_arns)
     if stack.settings.cost.budget:  # CreateNotification and the like are ModifyBudget (Service Authorization Reference)
         keep_budget = "ViewBudget ModifyBudget ListTagsForResource TagResource UntagResource"
         yield allow("Budget", "budgets", keep_budget, stack.budget_arn)

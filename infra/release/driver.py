@@ -46,6 +46,7 @@ class ReleaseDriver:
         report: called with a line of progress after each change.
         report_ephemeral: called with a line that is outdated within a minute.
         warn: called with each problem of a release that succeeded.
+        observed: called with the endpoint at each poll of a change in progress.
         clock: starts with the release.
     """
 
@@ -58,12 +59,13 @@ class ReleaseDriver:
         report: Callable[[str], None],
         report_ephemeral: Callable[[str], None] = lambda _: None,
         warn: Callable[[str], None],
+        observed: Callable[[EndpointDescription], None] = lambda _: None,
         clock: Clock | None = None,
     ) -> None:
         self._sagemaker, self._logs, self._cloudwatch = map(client, ("sagemaker", "logs", "cloudwatch"))
         self._report, self._warn, self._recorder = report, warn, recorder
         self._reader, self._clock = EndpointReader(self._sagemaker), clock or Clock()
-        self._waiting = Waiting(self._reader, self._clock, report, report_ephemeral, self._alarm_states)
+        self._waiting = Waiting(self._reader, self._clock, report, report_ephemeral, self._alarm_states, observed)
         self._autoscaling = EndpointAutoscaling(
             client("application-autoscaling"), self._cloudwatch, scaling_records, report, warn
         )

@@ -52,6 +52,8 @@ class Waiting:
     """Called with a line that is outdated within a minute."""
     alarms: Callable[[Sequence[str]], list[AlarmState]]
     """Reads the rollback alarms of these names, as far as it can."""
+    observed: Callable[[EndpointDescription], None] = lambda _: None
+    """Called with the endpoint at each poll of a change in progress."""
 
     def wait_until(
         self, condition: Callable[[EndpointDescription | None], bool], name: str
@@ -89,6 +91,7 @@ class Waiting:
             deadline_seconds = max(deadline_seconds, endpoint.execution_timeout_seconds + SETTLING_SECONDS)
         last_line, last_baked, reason, end = "", None, "", self.clock.elapsed + deadline_seconds
         while endpoint is not None and endpoint.in_progress:
+            self.observed(endpoint)
             line = endpoint.progress
             if rollout is not None:
                 rollout.observe(endpoint, self.alarms(rollout.alarm_names), self.clock.now())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, WithJsonSchema
@@ -74,14 +74,43 @@ def _percent(description: str, example: float, source: str = _METRICS) -> Any:
     return setting(description, default=None, example=example, source=source, gt=0, lt=100)
 
 
-def _above(description: str, example: float, source: str = _METRICS) -> Any:
-    return setting(description, default=None, example=example, source=source, gt=0, allow_inf_nan=False)
+def _above(description: str, example: float, source: str = _METRICS, null: bool = False) -> Any:
+    return setting(description, default=None, example=example, source=source, null=null, gt=0, allow_inf_nan=False)
+
+
+_DEFAULTS = {
+    names.AGE_OF_OLDEST_REQUEST: 10_800,
+    names.CPU_UTILIZATION: 90,
+    names.GPU_UTILIZATION: 95,
+    names.GPU_MEMORY_UTILIZATION: 95,
+    names.MEMORY_UTILIZATION: 90,
+    names.DISK_UTILIZATION: 80,
+    names.SCALING_LIMIT: 30,
+}
+"""The thresholds in production where the stack file has no key."""
+
+
+def _default(purpose: str) -> str:
+    return f"Default: {_DEFAULTS[purpose]} in production, else no alarm; null creates none."
+
+
+def _utilization(purpose: str, metric: str, of: str, more: str = "") -> Any:
+    return setting(
+        f"An alarm notifies operators after saturationMinutes with {of} above this percentage ({metric}){more}. "
+        f"{_default(purpose)}",
+        default=None,
+        example=_DEFAULTS[purpose],
+        source=f"{_METRICS}; this project: at 100 an alarm never fires",
+        null=True,
+        gt=0,
+        lt=100,
+    )
 
 
 class AlarmSettings(Section):
-    """Thresholds of the stack's own alarms; without a key, there is no alarm. Each creates an alarm on the endpoint,
-    for operators. Rates and ModelLatency of real-time and asynchronous endpoints create a second one, on the new fleet
-    of a release, which triggers rollback."""
+    """Thresholds of the stack's own alarms; without a key or a default, there is no alarm. Each creates an alarm on the
+    endpoint, for operators. Rates and ModelLatency of real-time and asynchronous endpoints create a second one, on the
+    new fleet of a release, which triggers rollback."""
 
     error_rate_percent: float | None = _percent(
         "An alarm fires above this percentage of requests that the container did not answer with 2xx "
@@ -100,9 +129,11 @@ class AlarmSettings(Section):
     )
     age_of_oldest_request_seconds: float | None = _above(
         "Asynchronous endpoints only: an alarm fires when the oldest request in the queue is older than this, in "
-        f"seconds (ApproximateAgeOfOldestRequest). {_OF_QUEUE}",
+        f"seconds (ApproximateAgeOfOldestRequest). {_OF_QUEUE} SageMaker drops a request after RequestTTLSeconds, by "
+        f"default 21600. {_default(names.AGE_OF_OLDEST_REQUEST)}",
         example=600,
         source=_ASYNCHRONOUS,
+        null=True,
     )
     backlog_size: float | None = _above(
         "Asynchronous endpoints only: an alarm fires when more requests than this wait or are being processed "
@@ -123,8 +154,62 @@ class AlarmSettings(Section):
         example=30_000,
         source=_SERVERLESS,
     )
+    cpu_utilization_percent: float | None = _utilization(
+        names.CPU_UTILIZATION, "CPUUtilization, divided by the vCPUs", "the CPU of the instances"
+    )
+    gpu_utilization_percent: float | None = _utilization(
+        names.GPU_UTILIZATION, "GPUUtilization, divided by the GPUs", "the GPUs of the instances"
+    )
+    gpu_memory_utilization_percent: float | None = _utilization(
+        names.GPU_MEMORY_UTILIZATION,
+        "GPUMemoryUtilization, divided by the GPUs",
+        "the GPU memory of an instance",
+        "; some backends of Triton reserve all of it, which is normal",
+    )
+    memory_utilization_percent: float | None = _utilization(
+        names.MEMORY_UTILIZATION, "MemoryUtilization", "the memory of an instance or serverless container"
+    )
+    disk_utilization_percent: float | None = _utilization(
+        names.DISK_UTILIZATION, "DiskUtilization", "the disk of an instance"
+    )
+    saturation_minutes: int = setting(
+        "Consecutive minutes over the threshold after which the alarms on CPU, GPUs, memory and disk fire.",
+        default=10,
+        example=10,
+        source="CloudWatch API EvaluationPeriods; this project: a short peak is normal, and a day is the longest that "
+        "an alarm of minutes evaluates (CloudWatch User Guide, Alarm evaluation)",
+        ge=1,
+        le=1440,
+    )
+    no_traffic_minutes: int | None = setting(
+        "An alarm notifies operators after this many minutes without a request (Invocations; asynchronous: "
+        "InvocationsProcessed). Set it where traffic never stops. An endpoint with zero instances, or a variant of "
+        "weight 0, does not count as one without traffic.",
+        default=None,
+        example=60,
+        source="CloudWatch API EvaluationPeriods; this project: only you know whether traffic is expected",
+        ge=1,
+        le=1440,
+    )
+    scaling_limit_minutes: int | None = setting(
+        "An alarm notifies operators after this many minutes in which the fleet has autoscaling.max instances and each "
+        f"has more load than autoscaling aims at. {_default(names.SCALING_LIMIT)}",
+        default=None,
+        example=30,
+        source="CloudWatch API EvaluationPeriods; this project: autoscaling cannot help any more",
+        null=True,
+        ge=1,
+        le=1440,
+    )
+    failed_release: bool | None = setting(
+        "Whether operators are notified of releases that failed or timed out, and of those whose `pulumi up` was "
+        "killed. Default: true in production, else false.",
+        default=None,
+        example=True,
+        source="this project: nobody need watch `pulumi up`",
+    )
     evaluation_minutes: int = setting(
-        "Consecutive minutes over the threshold after which an alarm fires.",
+        "Consecutive minutes over the threshold after which the alarms on requests and queues fire.",
         default=1,
         example=1,
         source="CloudWatch API EvaluationPeriods; this project: at most 60, because a bake ends after 3600 s "
@@ -161,29 +246,50 @@ class AlarmSettings(Section):
         values = {purpose: getattr(self, field) for purpose, field in _FIELDS.items()}
         return {purpose: threshold for purpose, threshold in values.items() if threshold is not None}
 
+    def thresholds(self, production: bool) -> Mapping[str, float]:
+        """The same with the defaults of production."""
+        if not production:
+            return self.purposes
+        defaults = {
+            purpose: float(threshold)
+            for purpose, threshold in _DEFAULTS.items()
+            if _FIELDS[purpose] not in self.model_fields_set
+        }
+        return {**self.purposes, **defaults}
+
+    def watches_releases(self, production: bool) -> bool:
+        """Whether operators are notified of failed releases."""
+        return production if self.failed_release is None else self.failed_release
+
     def rolling_back(self, mode: Mode) -> int:
         """How many alarms of the stack roll a release back in a mode, per variant."""
         return sum(metrics.rolls_back(purpose, mode) for purpose in self.purposes)
 
-    def names(self, variant_resource: str) -> set[tuple[str, str]]:
+    def names(self, variant_resource: str, thresholds: Iterable[str]) -> set[tuple[str, str]]:
         """Types and names of a variant's resources in the Pulumi program; alarms on the endpoint have the same names in
-        CloudWatch."""
-        if not self.purposes:
-            return set()
-        groups = variant_resource, names.rollback_resource(variant_resource)
-        return {("VariantAlarms", group) for group in groups} | {
-            ("MetricAlarm", names.alarm(group, purpose)) for group in groups for purpose in self.purposes
+        CloudWatch.
+
+        Args:
+            thresholds: the purposes of the alarms on the endpoint.
+        """
+        groups = {variant_resource: [*thresholds], names.rollback_resource(variant_resource): [*self.purposes]}
+        return {("VariantAlarms", group) for group, purposes in groups.items() if purposes} | {
+            ("MetricAlarm", names.alarm(group, purpose)) for group, purposes in groups.items() for purpose in purposes
         }
+
+    @classmethod
+    def key(cls, purpose: str) -> str:
+        """The key of the threshold of a purpose."""
+        return str(cls.model_fields[_FIELDS[purpose]].alias)
 
     def useless(self, mode: Mode) -> dict[str | Location, str]:
         """Why keys have no effect in a mode: an alarm that could never fire gives false confidence."""
-        fields = type(self).model_fields
         silent: dict[str | Location, str] = {}
         for purpose in self.purposes:
             if mode in metrics.WATCHED[purpose]:
                 continue
             modes = ", ".join(sorted(metrics.WATCHED[purpose]))
-            silent[str(fields[_FIELDS[purpose]].alias)] = (
+            silent[self.key(purpose)] = (
                 f"could never fire, because SageMaker publishes its metric for {modes} endpoints only, and this "
                 f"endpoint is {mode}. Remove the key."
             )
@@ -216,6 +322,13 @@ _FIELDS = {
     names.BACKLOG: "backlog_size",
     names.CONCURRENCY_UTILIZATION: "concurrency_utilization_percent",
     names.P99_MODEL_SETUP_TIME: "p99_model_setup_time_milliseconds",
+    names.CPU_UTILIZATION: "cpu_utilization_percent",
+    names.GPU_UTILIZATION: "gpu_utilization_percent",
+    names.GPU_MEMORY_UTILIZATION: "gpu_memory_utilization_percent",
+    names.MEMORY_UTILIZATION: "memory_utilization_percent",
+    names.DISK_UTILIZATION: "disk_utilization_percent",
+    names.NO_TRAFFIC: "no_traffic_minutes",
+    names.SCALING_LIMIT: "scaling_limit_minutes",
 }
 """The field of a threshold by the purpose of its alarm."""
 

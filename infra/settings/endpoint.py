@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from infra import names
 from infra.aws import instance_types
 from infra.aws.mode import Mode
+from infra.diagnostics.problem import Location
 from infra.names import ONLY_VARIANT
 from infra.release import estimate
 from infra.release.policy import TIMEOUT_SECONDS
 from infra.settings.alarms import MAX_ROLLBACK_ALARMS
 from infra.settings.endpoint_modes import EndpointModes
 from infra.settings.section import Broken, rule, warning
+
+_REQUIRED = {
+    names.GPU_UTILIZATION: "GPUs",
+    names.GPU_MEMORY_UTILIZATION: "GPUs",
+    names.NO_TRAFFIC: "a weight above 0",
+    names.SCALING_LIMIT: "autoscaling with min below max",
+}
+"""What a variant must have for the alarm of a purpose."""
 
 
 class EndpointSettings(EndpointModes):
@@ -18,7 +28,13 @@ class EndpointSettings(EndpointModes):
     @rule("alarms")
     def alarm_without_effect(self) -> Broken:
         """SageMaker guide, Amazon SageMaker AI metrics in Amazon CloudWatch, and Deployment guardrails."""
-        return self.alarms.useless(self.mode)
+        firing = {purpose for variant in self.serving_variants for purpose in self.thresholds(variant, False)}
+        missing: dict[str | Location, str] = {
+            self.alarms.key(purpose): f"could never fire, because no variant has {_REQUIRED[purpose]}. Remove the key."
+            for purpose in self.alarms.purposes
+            if purpose in _REQUIRED and purpose not in firing
+        }
+        return {**missing, **self.alarms.useless(self.mode)}
 
     @warning("alarms")
     def no_rollback_alarm(self) -> str | None:

@@ -11,6 +11,9 @@ from pydantic import AfterValidator, Discriminator, GetJsonSchemaHandler, Tag, W
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
+from infra import names
+from infra.aws import metrics
+from infra.aws.metrics import Metric, NoTraffic, ScalingLimit
 from infra.aws.mode import Mode
 from infra.diagnostics.problem import Location, Problem
 from infra.names import ONLY_VARIANT
@@ -222,6 +225,22 @@ class EndpointSections(Section):
         """How long `pulumi up` waits for the end of a release or of its rollback."""
         return estimate.deadline_seconds(self.release.policy, self.provisioning)
 
+    def thresholds(self, variant: str, production: bool) -> dict[str, float]:
+        """The thresholds of the alarms on a variant for operators, by purpose."""
+        thresholds, serving = self.alarms.thresholds(production), self.serving_variants[variant]
+        return {
+            purpose: threshold for purpose, threshold in thresholds.items() if _can_fire(purpose, self.mode, serving)
+        }
+
+    def alarm_names(self, name: str, production: bool) -> list[str]:
+        """The names in CloudWatch of the alarms for operators, except the composite one."""
+        purposes = (names.RELEASE_FAILED, names.RELEASE_STUCK) if self.alarms.watches_releases(production) else ()
+        return [
+            names.operators_alarm(names.variant_resource(name, variant), purpose)
+            for variant in self.serving_variants
+            for purpose in self.thresholds(variant, production)
+        ] + [names.operators_alarm(name, purpose) for purpose in purposes]
+
     @property
     def watching_alarms(self) -> int:
         """The number of alarms that watch a release."""
@@ -241,3 +260,18 @@ class EndpointSections(Section):
     def rollback_alarms(self) -> int:
         """The number of alarms that can roll a release back."""
         return self.watching_alarms + self.can_be_stopped
+
+
+def _can_fire(purpose: str, mode: Mode, variant: InstanceVariant | ServerlessVariant) -> bool:
+    """Whether the alarm of a purpose on a variant can ever fire."""
+    match metrics.WATCHED[purpose].get(mode):
+        case None:
+            return False
+        case Metric(sum_over=str()) as metric:
+            return isinstance(variant, InstanceVariant) and metric.divisor(variant.instance_type) > 0
+        case NoTraffic():
+            return not isinstance(variant, InstanceVariant) or variant.initial_variant_weight > 0
+        case ScalingLimit():
+            scaling = variant.scaling
+            return scaling is not None and scaling.min < scaling.max
+    return True

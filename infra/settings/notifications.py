@@ -1,13 +1,13 @@
-"""The settings of where the results of releases are published."""
+"""The settings of where operators are notified."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, WithJsonSchema
+from pydantic import AfterValidator, Discriminator, Tag, WithJsonSchema
 
-from infra.settings.section import Section, setting, violation
+from infra.settings.section import Section, rule, setting, unique, violation
 
 _TOPIC = r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}"
 
@@ -32,13 +32,77 @@ StandardTopicArn = Annotated[
     str, AfterValidator(_standard_topic_arn), WithJsonSchema({"type": "string", "pattern": f"^{_TOPIC}$"})
 ]
 
+_ADDRESS = {"email": re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+"), "https": re.compile(r"https://[^\s/]+\S*")}
 
-class NotificationSettings(Section):
-    """Where the result of each release is published."""
+
+class SubscriptionSettings(Section):
+    """One subscription to the created topic."""
+
+    protocol: Literal["email", "https"] = setting(
+        "How SNS delivers the messages. The recipient must confirm the subscription once.",
+        example="email",
+        source="SNS API SubscribeInput (Protocol); this project: for others, create a topic and set topicArn",
+    )
+    endpoint: str = setting(
+        "The e-mail address, or the https:// address. It is not encrypted in the state: for an address that contains a "
+        "key, create a topic and set topicArn.",
+        example="on-call@example.com",
+        source="SNS API SubscribeInput (Endpoint)",
+    )
+    receives: Annotated[list[Literal["alarms", "releases"]], AfterValidator(unique)] = setting(
+        "The messages to receive: alarms, the results of releases, or both. A release that fails sends one of each.",
+        default=["alarms"],
+        example=["alarms", "releases"],
+        min_length=1,
+        source="this project: a pager must not ring twice for one cause",
+        schema={"uniqueItems": True},
+    )
+
+    @rule("endpoint")
+    def endpoint_of_other_protocol(self) -> str | None:
+        """SNS API SubscribeInput, Endpoint."""
+        if _ADDRESS[self.protocol].fullmatch(self.endpoint):
+            return None
+        form = "an address such as on-call@example.com" if self.protocol == "email" else "an https:// address"
+        return f"{self.endpoint!r} is not valid for the protocol {self.protocol}, which requires {form}."
+
+
+class ExistingTopicSettings(Section):
+    """A topic that exists notifies operators of alarms and of the result of each release."""
 
     topic_arn: StandardTopicArn = setting(
-        "ARN of a standard SNS topic in the stack's region. All endpoints of the stack share it.",
+        "ARN of a standard SNS topic in the stack's region. All endpoints of the stack share it. Set either this or "
+        "subscriptions.",
         example="arn:aws:sns:ap-northeast-1:123456789012:releases",
         source="SNS API CreateTopicInput (Name); this project: no FIFO topic, because email and chat cannot subscribe "
         "to one",
     )
+
+
+class CreatedTopicSettings(Section):
+    """A topic of the stack notifies operators."""
+
+    subscriptions: list[SubscriptionSettings] = setting(
+        "Creates a topic with these subscriptions. Set either this or topicArn.",
+        min_length=1,
+        source="this project: a topic without subscriptions notifies nobody",
+    )
+
+
+def _kind(notifications: Any) -> str | None:
+    if isinstance(notifications, dict):
+        kinds = [key for key in ("topicArn", "subscriptions") if key in notifications]
+        return kinds[0] if len(kinds) == 1 else None
+    return "subscriptions" if isinstance(notifications, CreatedTopicSettings) else "topicArn"
+
+
+NotificationSettings = Annotated[
+    Annotated[ExistingTopicSettings, Tag("topicArn")] | Annotated[CreatedTopicSettings, Tag("subscriptions")],
+    Discriminator(
+        _kind,
+        custom_error_type="topic-or-subscriptions",
+        custom_error_message="requires exactly one of topicArn (a topic that exists) and subscriptions (to a topic "
+        "that the stack creates).",
+    ),
+]
+"""Where operators are notified."""

@@ -257,7 +257,7 @@ class PartialValidation:
                 key = intended
                 self._written[(*place, key)] = (*self._as_written(place), written)
             known[key] = value
-            if value is None or (not place and value == ""):
+            if (value is None and not messages.is_nullable(fields[key])) or (not place and value == ""):
                 known[key] = _INVALID
                 self._report(messages.empty(fields[key]), (*place, key))
         return known

@@ -129,7 +129,8 @@ def _simplify(schema: Schema) -> None:
         del schema["default"]
     for key in ("secret", "effect", "rule_source"):
         schema.pop(key, None)
-    options = [option for option in schema.get("anyOf", ()) if option != {"type": "null"}]
+    nullable = schema.pop("null", False)
+    options = [option for option in schema.get("anyOf", ()) if nullable or option != {"type": "null"}]
     if len(options) == 1:
         del schema["anyOf"]
         schema |= options[0] | {key: schema[key] for key in schema.keys() & {"description", "default"}}

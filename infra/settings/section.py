@@ -80,6 +80,7 @@ def setting(
     effect: Effect | None = None,
     example: Any = None,
     secret: bool = False,
+    null: bool = False,
     schema: Mapping[str, Any] | None = None,
     **field: Any,
 ) -> Any:
@@ -93,6 +94,7 @@ def setting(
         effect: what a change does; that of the section around the key by default.
         example: a valid value; only sections have none.
         secret: whether the values may be Pulumi secrets.
+        null: whether null is a value, which turns a default off. Any other empty key is a mistake.
         schema: more keywords for the JSON Schema.
         field: the default and the constraints of `pydantic.Field`.
     """
@@ -101,6 +103,8 @@ def setting(
         extra["effect"] = effect.value
     if secret:
         extra["secret"] = True
+    if null:
+        extra["null"] = True
     examples = None if example is None else [example]
     return Field(description=description, examples=examples, json_schema_extra=extra, **field)
 

@@ -21,7 +21,12 @@ from infra.settings.freeze import FreezeWindowSettings
 from infra.settings.image import ImageSettings
 from infra.settings.monitoring import MonitoringSettings
 from infra.settings.network import VpcSettings
-from infra.settings.notifications import NotificationSettings
+from infra.settings.notifications import (
+    CreatedTopicSettings,
+    ExistingTopicSettings,
+    NotificationSettings,
+    SubscriptionSettings,
+)
 from infra.settings.role import RoleSettings
 from infra.settings.section import Broken, Effect, Section, rule, setting
 from infra.settings.tags import COST_TAGS, MAX_TAGS, RESERVED_TAGS, TagKey, TagValue
@@ -127,7 +132,7 @@ class StackSections(Section):
         effect=Effect.NOTHING,
     )
     notifications: NotificationSettings | None = setting(
-        "The SNS topic that receives the result of each release; none by default.",
+        "The SNS topic that receives the alarms and the result of each release; none by default.",
         default=None,
         source="this project: operators need not watch `pulumi up`",
         effect=Effect.IN_PLACE,
@@ -177,13 +182,18 @@ class StackSections(Section):
 
     @property
     def notification_topic_arn(self) -> str | None:
-        """The SNS topic that receives the result of each release."""
-        return self.notifications.topic_arn if self.notifications else None
+        """The existing SNS topic that operators are notified by."""
+        return self.notifications.topic_arn if isinstance(self.notifications, ExistingTopicSettings) else None
 
     @property
     def metric_stream(self) -> DatadogSettings | None:
         """The settings of the stack's metric stream to Datadog."""
         return self.datadog if self.datadog and self.datadog.integration is Integration.METRIC_STREAM else None
+
+    @property
+    def subscriptions(self) -> list[SubscriptionSettings]:
+        """The subscriptions to the topic that the stack creates; empty if it creates none."""
+        return self.notifications.subscriptions if isinstance(self.notifications, CreatedTopicSettings) else []
 
     @property
     def served_endpoints(self) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from infra.aws import gpus, instance_types
+from infra.aws import gpus, instance_types, mute_rules
 from infra.aws.mode import Mode
 from infra.diagnostics.messages import command_to_encrypt
 from infra.diagnostics.problem import Location, key_of
@@ -14,7 +14,7 @@ from infra.names import EXPIRING, variant_resource
 from infra.policies.document import MAX_INLINE_POLICIES
 from infra.policies.execution import fit_in_role
 from infra.settings import environment
-from infra.settings.alarms import AlarmSettings
+from infra.settings.endpoint import EndpointSettings
 from infra.settings.endpoint_sections import MAX_NAME
 from infra.settings.section import Broken, rule, warning
 from infra.settings.stack_modes import StackModes
@@ -38,11 +38,11 @@ class Settings(StackModes):
         yield from ((self.batch_type_path(name), job.instance_type) for name, job in self.batch.items())
 
     @property
-    def _resources(self) -> list[tuple[Location, str, AlarmSettings]]:
-        """Each variant's path below `endpoints`, the name of its resources and its alarms; variants that are named
+    def _resources(self) -> list[tuple[Location, str, EndpointSettings]]:
+        """Each variant's path below `endpoints`, the name of its resources and its endpoint; variants that are named
         after their endpoint first, because the others are easier to rename."""
         named = [
-            ((name, "variants", variant), variant_resource(name, variant), endpoint.alarms)
+            ((name, "variants", variant), variant_resource(name, variant), endpoint)
             for name, endpoint in self.endpoints.items()
             for variant in endpoint.variants
         ]
@@ -137,6 +137,32 @@ class Settings(StackModes):
         """This project: SNS can deliver from a topic in the stack's region to other regions."""
         return self.in_other_region(self.notification_topic_arn)
 
+    @rule("monitoring.muteInFreezeWindows")
+    def mute_without_effect(self) -> str | None:
+        if not self.monitoring.mute_in_freeze_windows or (self.notifications and self.freeze_windows):
+            return None
+        missing = "freezeWindows" if self.notifications else "notifications"
+        return f"has no effect without {missing}. Set {missing}, or remove the key."
+
+    @rule("freezeWindows")
+    def window_cannot_mute(self) -> Broken:
+        """CloudWatch API Schedule (of an alarm mute rule)."""
+        if not self.monitoring.mute_in_freeze_windows:
+            return None
+        problems: dict[str | Location, str] = {}
+        for index, setting in enumerate(self.freeze_windows):
+            window = setting.window
+            for key, problem in (
+                ("schedule", mute_rules.schedule_problem(window.schedule)),
+                ("durationMinutes", mute_rules.duration_problem(window.duration)),
+            ):
+                if problem:
+                    problems[index, key] = (
+                        f"CloudWatch cannot mute alarms by this window: {problem} (API PutAlarmMuteRule). Change it, "
+                        "or remove monitoring.muteInFreezeWindows."
+                    )
+        return problems
+
     @rule("endpoints")
     def model_name_length(self) -> Broken:
         return {
@@ -152,8 +178,9 @@ class Settings(StackModes):
         overwrites an alarm of the same name."""
         first: dict[tuple[str, str], Location] = {}
         problems: dict[str | Location, str] = {}
-        for path, resource, alarms in self._resources:
-            names = [("Model", resource), *sorted(alarms.names(resource))]
+        for path, resource, endpoint in self._resources:
+            on_endpoint = endpoint.thresholds(str(path[-1]), self.production) if endpoint.mode is not Mode.BATCH else ()
+            names = [("Model", resource), *sorted(endpoint.alarms.names(resource, on_endpoint))]
             if duplicate := next((name for name in names if name in first), None):
                 kind, name = duplicate
                 problems[path] = (

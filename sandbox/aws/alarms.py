@@ -59,19 +59,20 @@ class State:
 
 @dataclass(frozen=True)
 class StateUpdate:
-    """A change of a metric alarm's state."""
+    """A change of an alarm's state."""
 
     alarm: str
     time: datetime
     old: State
     new: State
+    kind: str = "MetricAlarm"
 
     def item(self) -> dict[str, Any]:
         """As API `AlarmHistoryItem`; its HistoryData is as in the AWS CLI's example of describe-alarm-history."""
         data = {"version": "1.0", "oldState": self.old.in_history(), "newState": self.new.in_history()}
         return {
             "AlarmName": self.alarm,
-            "AlarmType": "MetricAlarm",
+            "AlarmType": self.kind,
             "Timestamp": self.time,
             "HistoryItemType": "StateUpdate",
             "HistorySummary": f"Alarm updated from {self.old.value} to {self.new.value}",

@@ -34,6 +34,8 @@ from moto.cloudwatch.responses import CloudWatchResponse
 from moto.core.responses import ActionResult
 
 from sandbox.aws import dashboards
+from sandbox.aws.alarm_actions import actions_of, notify
+from sandbox.aws.alarm_mute_rules import MUTE_RULES, AlarmMuteRuleOperations, is_muted
 from sandbox.aws.alarms import (
     ALARM,
     COMPARISON_OPERATORS,
@@ -44,6 +46,7 @@ from sandbox.aws.alarms import (
     StateUpdate,
     Threshold,
 )
+from sandbox.aws.composite_alarms import CompositeAlarmOperations, Rule, evaluated
 from sandbox.aws.metric_streams import STREAMS, MetricStreamOperations
 from sandbox.aws.metrics import Expression, MetricKey, Metrics, Points, statistic_of
 from sandbox.aws.protocol import AwsError, check, service_model
@@ -65,6 +68,8 @@ class Backend(CloudWatchBackend):
         self.states = threading.RLock()
         self.time_factor = 1.0
         self._state_updates: list[StateUpdate] = []
+        self._withheld: dict[str, StateUpdate] = {}
+        self._put_at: dict[str, datetime] = {}
 
     @property
     def _url_module(self) -> Any:
@@ -161,11 +166,57 @@ class Backend(CloudWatchBackend):
                 if before is not None:
                     self.alarms[name] = before
                 raise ValidationError(str(error)) from None
-            alarm.state_value = INSUFFICIENT_DATA
-            if before is not None:
-                for member in _STATE_OF_ALARM:
-                    setattr(alarm, member, getattr(before, member))
+            self._keep_state(alarm, before)
         return alarm
+
+    def put_composite_alarm(self, rule: Rule, params: Mapping[str, Any]) -> None:
+        with self.states:
+            name, before = params["AlarmName"], self.alarms.get(params["AlarmName"])
+            if missing := [child for child in rule.children if child not in self.alarms]:
+                listed = ", ".join(missing)
+                raise ValidationError(
+                    f"Could not save the composite alarm as alarms [{listed}] in the alarm rule do not exist"
+                )
+            alarm = super().put_metric_alarm(
+                name=name,
+                namespace="",
+                metric_name="",
+                comparison_operator="",
+                evaluation_periods=0,
+                period=0,
+                threshold=0.0,
+                statistic="",
+                description=params.get("AlarmDescription", ""),
+                dimensions=[],
+                alarm_actions=params.get("AlarmActions", []),
+                ok_actions=params.get("OKActions", []),
+                insufficient_data_actions=params.get("InsufficientDataActions", []),
+                actions_enabled=params.get("ActionsEnabled", True),
+                rule=rule.text,
+                tags=params.get("Tags", []) if before is None else [],
+            )
+            self._keep_state(alarm, before)
+
+    def _keep_state(self, alarm: Alarm, before: Alarm | None) -> None:
+        alarm.state_value = INSUFFICIENT_DATA
+        self._put_at.setdefault(alarm.name, datetime.now(UTC))
+        if before is not None:
+            for member in _STATE_OF_ALARM:
+                setattr(alarm, member, getattr(before, member))
+
+    def delete_alarms(self, alarm_names: list[str]) -> None:
+        with self.states:
+            for alarm in self.alarms.values():
+                children = set(Rule.parse(alarm.rule).children) if alarm.rule else set()
+                if alarm.name not in alarm_names and (used := [name for name in alarm_names if name in children]):
+                    which = "it" if len(used) == 1 else "them"
+                    raise ValidationError(
+                        f"Cannot delete {','.join(used)} as there are composite alarm(s) depending on {which}."
+                    )
+            super().delete_alarms(alarm_names)
+            for name in alarm_names:
+                self._put_at.pop(name, None)
+                self._withheld.pop(name, None)
 
     def set_alarm_state(self, alarm_name: str, reason: str, reason_data: str, state_value: str) -> None:
         with self.states:
@@ -173,7 +224,9 @@ class Backend(CloudWatchBackend):
             self._remember_update(self.alarms[alarm_name])
 
     def tag_resource(self, arn: str, tags: dict[str, str]) -> None:
-        if arn in [stream.arn for stream in STREAMS[self.account_id, self.region_name].all()]:
+        place = self.account_id, self.region_name
+        streams, rules = STREAMS[place].all(), MUTE_RULES[place].values()
+        if arn in [*(stream.arn for stream in streams), *(rule.arn for rule in rules)]:
             self.tagger.tag_resource(arn, self.tagger.convert_dict_to_tags_input(tags))
         else:
             super().tag_resource(arn, tags)
@@ -212,20 +265,58 @@ class Backend(CloudWatchBackend):
             None if point is None else Datapoint(datetime.fromtimestamp(start, UTC), point)
             for start, point in zip(starts, points, strict=True)
         ]
-        state = watched.threshold.state(datapoints)
+        if not self._warms_up(alarm, datapoints, time_factor):
+            self._set_state(alarm, watched.threshold.state(datapoints))
+        return next((point for point in reversed(points) if point is not None), None)
+
+    def evaluate_composites(self) -> None:
+        """Gives composite alarms the states that follow from those of their children, and does what was withheld while
+        alarms were muted: of those that are in ALARM still (API DeleteAlarmMuteRule)."""
+        with self.states:
+            for alarm in [alarm for alarm in self.alarms.values() if alarm.rule is not None]:
+                self._set_state(alarm, evaluated(alarm, self.alarms))
+            for name, update in list(self._withheld.items()):
+                if not self._is_muted(name):
+                    del self._withheld[name]
+                    if self.alarms[name].state_value == ALARM:
+                        notify(self.alarms[name], update, self.alarms, self.account_id)
+
+    def _warms_up(self, alarm: Alarm, datapoints: Sequence[Datapoint | None], time_factor: float) -> bool:
+        """Whether a new alarm still waits for data (User Guide, alarm-warm-up)."""
+        warm_up = getattr(alarm, "warm_up_configuration", None)
+        if not warm_up:
+            return False
+        passed = (datetime.now(UTC) - self._put_at[alarm.name]).total_seconds() * time_factor
+        if passed >= 60 * int(warm_up["WarmUpPeriodDurationInMinutes"]):
+            return False
+        filled = sum(point is not None for point in datapoints) >= alarm.evaluation_periods
+        return bool(warm_up.get("OnlyStartEvaluatingAfterWarmUpPeriodEnds")) or not filled
+
+    def _set_state(self, alarm: Alarm, state: State | None) -> None:
         with self.states:
             if state is not None and self.alarms.get(alarm.name) is alarm and state.value != alarm.state_value:
                 alarm.update_state(state.reason, state.reason_data, state.value)
                 self._remember_update(alarm)
-        return next((point for point in reversed(points) if point is not None), None)
 
     def _remember_update(self, alarm: Alarm) -> None:
         """Of an alarm that has just been given its state; moto keeps the one before."""
         _, reason, reason_data, value, _ = alarm.history[-1]
-        if alarm.state_value != value:
-            old = State(value, reason, reason_data)
-            new = State(alarm.state_value, alarm.state_reason, alarm.state_reason_data)
-            self._state_updates.append(StateUpdate(alarm.name, datetime.now(UTC), old, new))
+        if alarm.state_value == value:
+            return
+        old = State(value, reason, reason_data)
+        new = State(alarm.state_value, alarm.state_reason, alarm.state_reason_data)
+        kind = "MetricAlarm" if alarm.rule is None else "CompositeAlarm"
+        update = StateUpdate(alarm.name, datetime.now(UTC), old, new, kind)
+        self._state_updates.append(update)
+        if not alarm.actions_enabled or not actions_of(alarm):
+            return
+        if self._is_muted(alarm.name):
+            self._withheld[alarm.name] = update
+        else:
+            notify(alarm, update, self.alarms, self.account_id)
+
+    def _is_muted(self, name: str) -> bool:
+        return is_muted(self.account_id, self.region_name, name)
 
     def _points(self, queries: list[dict[str, Any]], starts: list[float], period: float) -> dict[str, Points]:
         """The points of each query by its ID; expressions may use each other in any order."""
@@ -246,8 +337,21 @@ class Backend(CloudWatchBackend):
 cloudwatch_backends.backend = Backend
 
 
-class Responses(MetricStreamOperations, CloudWatchResponse):
+class Responses(CompositeAlarmOperations, AlarmMuteRuleOperations, MetricStreamOperations, CloudWatchResponse):
     """moto's, with operations that it lacks."""
+
+    def put_metric_alarm(self) -> ActionResult:
+        """moto drops WarmUpConfiguration."""
+        answer = super().put_metric_alarm()
+        alarm = backend_of(self.current_account, self.region).alarms[self._get_param("AlarmName")]
+        alarm.warm_up_configuration = self._get_param("WarmUpConfiguration")  # type: ignore[attr-defined]
+        return answer
+
+    def describe_alarms(self) -> ActionResult:
+        """ "If you omit this parameter, only metric alarms are returned" (DescribeAlarms, AlarmTypes)."""
+        answer: Any = super().describe_alarms().result
+        shown = {f"{type_}s" for type_ in self._get_param("AlarmTypes") or ["MetricAlarm"]}
+        return ActionResult({kind: alarms for kind, alarms in answer.items() if kind in shown})
 
     def describe_alarm_history(self) -> ActionResult:
         """Without ScanBy the newest come first, as in the AWS CLI's example of describe-alarm-history."""
@@ -260,8 +364,7 @@ class Responses(MetricStreamOperations, CloudWatchResponse):
             raise ValidationError(error.message) from None
         backend = backend_of(self.current_account, self.region)
         updates = backend.state_updates(params.get("AlarmName"), params.get("StartDate"), params.get("EndDate"))
-        if "MetricAlarm" not in params.get("AlarmTypes", ["MetricAlarm"]):
-            updates = []  # moto makes no alarms of other types
+        updates = [update for update in updates if update.kind in params.get("AlarmTypes", ["MetricAlarm"])]
         if params.get("ScanBy") != "TimestampAscending":
             updates.reverse()
         page, token = _page(updates, params.get("MaxRecords", _MAX_RECORDS), params.get("NextToken"))

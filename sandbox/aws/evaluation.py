@@ -32,8 +32,8 @@ ScalingAction = Callable[[str, str, str, Breach, Conditions], None]
 class CloudWatch:
     """The service: moto answers, with the backend of `cloudwatch.py`. Alarms are evaluated from the first one on.
 
-    Of the actions of an alarm only those are done that are scaling policies, by `scale`. Metric streams put their
-    records by `put_records`, from the first stream on.
+    Of the actions of an alarm those are done that are SNS topics, and scaling policies by `scale`. Metric streams put
+    their records by `put_records`, from the first stream on.
     """
 
     def __init__(self, scale: ScalingAction, put_records: PutRecords) -> None:
@@ -46,7 +46,7 @@ class CloudWatch:
     def handle(self, operation: str, params: dict[str, Any], context: RequestContext) -> dict[str, Any] | None:
         if operation == "GetMetricData":
             backend_of(context.account, context.region).time_factor = context.conditions.time_factor
-        if operation == "PutMetricAlarm":
+        if operation in ("PutMetricAlarm", "PutCompositeAlarm"):
             self.watch(context.conditions)
         if operation == "PutMetricStream":
             self._stream(context.conditions)
@@ -89,6 +89,7 @@ class Evaluation(threading.Thread):
                 backend = backend_of(account, region)
                 for alarm in list(backend.alarms.values()):
                     self._evaluate(backend, alarm)
+                backend.evaluate_composites()
 
     def end(self) -> None:
         self._ended.set()

@@ -96,7 +96,8 @@ class Expression:
         python = re.sub(r"\b(AND|OR)\b", lambda word: word[0].lower(), python)
         try:
             self._tree = ast.parse(python.strip(), mode="eval").body
-            self.ids = {node.id for node in ast.walk(self._tree) if isinstance(node, ast.Name)} - set(_FUNCTIONS)
+            named = {node.id for node in ast.walk(self._tree) if isinstance(node, ast.Name)}
+            self.ids = named - {*_FUNCTIONS, _REPEAT}
             self.points({name: [1.0] for name in self.ids}, 1)
         except (SyntaxError, TypeError, KeyError, ValueError):
             raise ValueError(f"The metric math expression {text!r} is not in the sandbox.") from None
@@ -122,6 +123,8 @@ def _evaluate(node: ast.expr, inputs: Mapping[str, Points], periods: int) -> Poi
             return _each(_OPERATORS[type(op)], value(left), value(right))
         case ast.BoolOp(op=op, values=parts):
             return _each(_OPERATORS[type(op)], *map(value, parts))
+        case ast.Call(func=ast.Name(id="FILL"), args=[points, ast.Name(id="REPEAT")]):
+            return _repeated(value(points))
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
             return _FUNCTIONS[name](*map(value, _flat(arguments)))
     raise ValueError(ast.dump(node))
@@ -143,6 +146,18 @@ def _each(function: Callable[..., float], *operands: Points) -> Points:
             points.append(None)
     return points
 
+
+def _repeated(points: Points) -> Points:
+    """Each missing point as the last one before it, if there is one."""
+    last: float | None = None
+    repeated: Points = []
+    for point in points:
+        last = point if point is not None else last
+        repeated.append(last)
+    return repeated
+
+
+_REPEAT = "REPEAT"
 
 _OPERATORS: Mapping[type[ast.AST], Callable[..., float]] = {
     ast.Add: operator.add,

@@ -314,7 +314,7 @@ def _look(work: Work, look: Read) -> dict[str, Any] | None:
     try:
         if look.run:
             return look.run(work)
-        answer = work.call(look.operation)
+        answer = work.call(look.operation, **look.parameters)
     except AwsCallFailed as error:
         if work.missing(error):
             return None

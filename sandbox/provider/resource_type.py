@@ -43,11 +43,13 @@ class Read:
         operation: the operation, called with the properties that identify the resource.
         result: where in the answer the resource is; of a list, the element with the resource's identity.
         run: gives the properties instead of a plain call, or None where the resource is gone.
+        parameters: further ones of the operation.
     """
 
     operation: str
     result: str = ""
     run: Callable[[Work], dict[str, Any] | None] | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

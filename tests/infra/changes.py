@@ -65,6 +65,11 @@ SECRET = "arn:aws:secretsmanager:ap-northeast-1:123456789012:secret:datadog-a1b2
 DATADOG = {"datadog": {"site": "datadoghq.com", "apiKeySecretArn": SECRET}}
 ALARMED = {"endpoints": {"e": ENDPOINT | {"alarms": {"errorRatePercent": 5}}}}
 BUDGET = {"cost": {"budget": {"monthlyLimit": 2500, "emailAddresses": ["ops@example.com"]}}}
+SUBSCRIBED: dict[str, Any] = ALARMED | {
+    "notifications": {"subscriptions": [{"protocol": "email", "endpoint": "https://a@example.com"}]}
+}
+"""An address that either protocol accepts."""
+
 ADOPTED = {"bucket": {"name": "models"}, "role": {"name": "triton"}}
 
 CHANGES: dict[str, Any] = {
@@ -94,11 +99,19 @@ CHANGES: dict[str, Any] = {
     "freezeWindows[].timeZone": (FROZEN, "Europe/Berlin"),
     "freezeWindows[].reason": (FROZEN, "rest"),
     "notifications.topicArn": (ALARMED, "arn:aws:sns:ap-northeast-1:123456789012:releases"),
+    "notifications.subscriptions[].protocol": (SUBSCRIBED, "https"),
+    "notifications.subscriptions[].endpoint": (SUBSCRIBED, "https://b@example.com"),
+    "notifications.subscriptions[].receives": (SUBSCRIBED, ["releases"]),
     "monitoring.logRetentionDays": ({}, 90),
     "datadog.integration": (DATADOG, "existing"),
     "datadog.site": (DATADOG, "datadoghq.eu"),
     "datadog.apiKeySecretArn": (DATADOG, SECRET.replace("datadog", "key")),
     "monitoring.dashboard": ({}, True),
+    "monitoring.runbookUrl": (
+        SUBSCRIBED | FROZEN | {"monitoring": {"muteInFreezeWindows": True}},
+        "https://wiki.example.com/triton",
+    ),
+    "monitoring.muteInFreezeWindows": (SUBSCRIBED | FROZEN, True),
     "cost.monthlyLimit": ({}, 10_000),
     "cost.warningPercent": ({}, 50),
     "cost.budget.monthlyLimit": (BUDGET, 3000),
@@ -147,6 +160,15 @@ CHANGES_OF_AN_ENDPOINT: dict[str, Any] = {
     "alarms.backlogSize": (ASYNCHRONOUS, 10),
     "alarms.concurrencyUtilizationPercent": (SERVERLESS, 80),
     "alarms.p99ModelSetupTimeMilliseconds": (SERVERLESS, 5000),
+    "alarms.cpuUtilizationPercent": ({}, 70),
+    "alarms.gpuUtilizationPercent": (GPU, 90),
+    "alarms.gpuMemoryUtilizationPercent": (GPU, 90),
+    "alarms.memoryUtilizationPercent": ({}, 70),
+    "alarms.diskUtilizationPercent": ({}, 90),
+    "alarms.saturationMinutes": ({"alarms": {"existing": ["watchdog"], "cpuUtilizationPercent": 90}}, 5),
+    "alarms.noTrafficMinutes": ({}, 60),
+    "alarms.scalingLimitMinutes": (SCALED, 15),
+    "alarms.failedRelease": ({"alarms": {"existing": ["watchdog"], "failedRelease": False}}, True),
     "alarms.evaluationMinutes": ({"alarms": {"errorRatePercent": 5}}, 2),
     "alarms.existing": ({}, ["pager"]),
     "alarms.minimumInvocations.count": (COUNTED, 11),

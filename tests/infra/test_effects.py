@@ -26,6 +26,7 @@ from tests.infra.mock_runtime import ROOT, Deployment, Registered
 RELEASED = {"Model", "EndpointConfiguration", "MirroredImage", "ResolvedImage", "ReleasedArtifact", "PackedModel"}
 NAMES = {"Bucket": "bucket", "Repository": "name", "Role": "name"}
 BESIDE_THE_FLEET = {"LogGroup", "MetricAlarm", "Target", "Policy"}
+BESIDE_THE_FLEET |= {"CompositeAlarm", "AlarmMuteRule", "Topic", "TopicSubscription"}
 
 
 EFFECTS = {key.name: key.effect for key in keys() if not key.below}

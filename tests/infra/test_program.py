@@ -12,11 +12,13 @@ from tests.infra.policies.stack_settings import TOPIC
 
 COMPONENTS = {
     *("ModelBucket", "ImageMirror", "ExecutionRole", "ModelArtifact", "TritonEndpoint", "TritonModel"),
-    *("VariantAutoscaling", "VariantAlarms", "DatadogMetricStream", "StackDashboard", "CostBudget"),
+    *("VariantAutoscaling", "VariantAlarms", "EndpointAlarms", "NotificationTopic", "MuteRules"),
+    *("DatadogMetricStream", "StackDashboard", "CostBudget"),
 }
 TAGGED = {
     *("Bucket", "Repository", "Role", "Model", "EndpointConfiguration", "Endpoint"),
     *("Target", "PackedModel", "ReleasedArtifact", "MetricAlarm", "Topic", "Budget"),
+    *("CompositeAlarm", "AlarmMuteRule"),
 }
 
 
@@ -61,7 +63,11 @@ def test_dev_registers_these_resources_and_no_others() -> None:
 def test_every_resource_has_a_component_as_parent(stack: str) -> None:
     for resource in run(stack).resources:
         if kind(resource) in COMPONENTS:
-            assert resource.parent_type in {"pulumi:pulumi:Stack", "triton-sagemaker:infra:TritonEndpoint"}
+            assert resource.parent_type in {
+                "pulumi:pulumi:Stack",
+                "triton-sagemaker:infra:TritonEndpoint",
+                "triton-sagemaker:infra:EndpointAlarms",
+            }
         elif kind(resource) not in ("Stack", "Stash", "StackGuard"):
             assert resource.parent_type.startswith("triton-sagemaker:infra:"), resource.urn
 

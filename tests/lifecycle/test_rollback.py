@@ -3,6 +3,8 @@ how it goes on."""
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,6 +17,7 @@ from tests.lifecycle.account import (
     Asking,
     consistent,
     development,
+    eventually,
     nothing_to_do,
     sleeping,
     state,
@@ -23,6 +26,8 @@ from tests.lifecycle.account import (
 
 CANARY = {"strategy": "canary", "instances": 1, "bakeSeconds": 1800, "timeoutSeconds": 28800}
 ERROR_RATE = {"errorRatePercent": 5}
+WATCHED = {"failedRelease": True}
+ALARMS_ONLY = {"AlarmName": [{"exists": True}]}
 
 
 class BadRelease(NamedTuple):
@@ -66,6 +71,31 @@ def fails(stack: Stack) -> str:
     return shown[0]
 
 
+class Pager:
+    """What a pager gets from a topic: CloudWatch's messages, and none of releases."""
+
+    def __init__(self, account: Account, name: str) -> None:
+        self._sqs, sns = account.client("sqs"), account.client("sns")
+        self._url = self._sqs.create_queue(QueueName=f"pager-{name}")["QueueUrl"]
+        attributes = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])["Attributes"]
+        self.topic = str(sns.create_topic(Name=f"pager-{name}")["TopicArn"])
+        filtered = {"FilterPolicy": json.dumps(ALARMS_ONLY), "FilterPolicyScope": "MessageBody"}
+        sns.subscribe(TopicArn=self.topic, Protocol="sqs", Endpoint=attributes["QueueArn"], Attributes=filtered)
+        self._received: list[dict[str, Any]] = []
+
+    def received(self, state: str) -> list[dict[str, Any]]:
+        """The messages about a new state so far."""
+        while found := self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages"):
+            for message in found:
+                self._received.append(json.loads(json.loads(message["Body"])["Message"]))
+                self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+        return [message for message in self._received if message["NewStateValue"] == state]
+
+    def is_well(self, times: int) -> bool:
+        """Whether it was told so this many times."""
+        return len(self.received("OK")) == times
+
+
 @pytest.mark.parametrize(
     "bad_releases",
     [[BAD_CANARY], pytest.param(BAD_RELEASES, marks=pytest.mark.soak)],
@@ -75,13 +105,18 @@ def test_a_model_that_fails_its_requests_is_rolled_back_by_its_alarm(
     account: Account, bad_releases: list[BadRelease]
 ) -> None:
     name, model = account.name(), account.model(1)
-    endpoint = {"model": {"path": str(model)}, "initialInstanceCount": 2}
-    stack = account.stack(development({name: endpoint}))
+    pager = Pager(account, name)
+    endpoint = {"model": {"path": str(model)}, "initialInstanceCount": 2, "alarms": ERROR_RATE | WATCHED}
+    notified = {"notifications": {"topicArn": pager.topic}}
+    stack = account.stack(development({name: endpoint}, **notified))
     stack.up()
     live = account.endpoint(name)["EndpointConfigName"]
-    account.impose(timeFactor=60)
+    eventually(partial(pager.is_well, 1), "the new composite alarm is OK")
     for answer, bad in enumerate(bad_releases, 2):
-        stack.config = development({name: {**endpoint, "release": bad.release, "alarms": bad.alarms}})
+        # an alarm of one minute must outlast the time between two looks at the endpoint, which take as long as on AWS
+        account.impose(timeFactor=20, rollbackSeconds=8)
+        alarms = bad.alarms | WATCHED
+        stack.config = development({name: {**endpoint, "release": bad.release, "alarms": alarms}}, **notified)
         write_model(model, answer, execute=bad.execute)
         with Asking(account, name) as asking:
             error = fails(stack)
@@ -95,6 +130,16 @@ def test_a_model_that_fails_its_requests_is_rolled_back_by_its_alarm(
         assert asking.failures or answer in asking.answers, "the new fleet had requests"
         assert account.ask(name) == 1
         consistent(account, stack)
+
+        account.impose(timeFactor=60, rollbackSeconds=0)
+        eventually(partial(pager.is_well, answer), "everything is OK again")
+        assert len(pager.received("ALARM")) == answer - 1, "one page for one cause"
+        page = pager.received("ALARM")[-1]
+        assert page["AlarmName"] == f"{name}/health"
+        causes = {child["Arn"].rpartition("/")[2] for child in page["TriggeringChildren"]}
+        assert causes, "it names the cause"
+        assert causes <= {"error-rate", "release-failed"}
+        assert f"python -m infra release status -s {stack.name} {name}" in page["AlarmDescription"]
 
     stack.refresh()
     assert state(stack, "infra:Endpoint")[0]["outputs"]["endpointConfigName"] == live
@@ -185,7 +230,7 @@ def test_a_live_model_that_fails_does_not_roll_its_repair_back(account: Account)
     assert asked.problem == "did not answer: RuntimeError: this model fails at every request (model.py:10)"
     account.impose(timeFactor=60)
     with Asking(account, name) as asking:
-        account.wait_for_alarm(f"{name}-error-rate")
+        account.wait_for_alarm(f"{name}/error-rate")
         write_model(model, answer=2)
         stack.up()
     assert asking.answers == {2}

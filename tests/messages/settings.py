@@ -124,6 +124,17 @@ EXAMPLES: list[dict[str, Any]] = [
     {"notifications.topicArn": "releases"},
     {"notifications.topicArn": f"{TOPIC}.fifo"},
     {"notifications.topicArn": TOPIC.replace("ap-northeast-1", "us-east-1")},
+    {"notifications": {"topicArn": TOPIC, "subscriptions": [{"protocol": "email", "endpoint": "a@example.com"}]}},
+    {"notifications": {"subscriptions": [{"protocol": "https", "endpoint": "pager.example.com"}]}},
+    {"monitoring.runbookUrl": "wiki/triton"},
+    {"monitoring.muteInFreezeWindows": True},
+    {
+        "monitoring.muteInFreezeWindows": True,
+        "notifications.topicArn": TOPIC,
+        "freezeWindows": [WINDOW | {"schedule": "0 18 L * *", "durationMinutes": 22_000}],
+    },
+    {f"{ENDPOINT}.instanceType": "ml.c5.xlarge", f"{ENDPOINT}.inferenceAmiVersion": LEFT_OUT}
+    | {f"{ENDPOINT}.alarms.gpuUtilizationPercent": 95},
     {"freezeWindows": [WINDOW | {"schedule": "0 18 * *"}]},
     {"freezeWindows": [WINDOW | {"schedule": "0 25 * * FRI"}]},
     {"freezeWindows": [WINDOW | {"schedule": "0 0 */30 * MON#2"}]},

@@ -184,6 +184,7 @@ def test_an_expression_is_computed_from_the_queries_it_names(host: Host) -> None
     [
         ("a / b * 100", [50.0, None, None]),
         ("FILL(a, 0) + FILL(b, 0)", [3.0, 3.0, 4.0]),
+        ("FILL(a, REPEAT) - FILL(a, 0)", [0.0, 1.0, 0.0]),
         ("SUM([a, b])", [3.0, 3.0, 4.0]),
         ("IF(b > 1, a, 0)", [1.0, None, 0.0]),
         ("MAX(a, b) - MIN(a, b)", [1.0, 0.0, 4.0]),

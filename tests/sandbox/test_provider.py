@@ -44,6 +44,8 @@ CONFIGURATION = "aws:sagemaker/endpointConfiguration:EndpointConfiguration"
 TARGET = "aws:appautoscaling/target:Target"
 SCALING_POLICY = "aws:appautoscaling/policy:Policy"
 ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
+COMPOSITE = "aws:cloudwatch/compositeAlarm:CompositeAlarm"
+MUTE_RULE = "aws:cloudwatch/alarmMuteRule:AlarmMuteRule"
 LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
 TOPIC = "aws:sns/topic:Topic"
 DELIVERY = "aws:kinesis/firehoseDeliveryStream:FirehoseDeliveryStream"
@@ -370,6 +372,7 @@ def test_a_type_that_is_not_in_the_table_is_named(engine: Engine) -> None:
 
 
 SAME, UPDATE, REPLACE = "same", "update", "replace"
+EVENINGS = {"duration": "PT1H", "expression": "cron(0 18 * * FRI)", "timezone": "Asia/Tokyo"}
 ALARM_INPUTS = {
     "comparisonOperator": "GreaterThanThreshold",
     "evaluationPeriods": 1,
@@ -505,6 +508,14 @@ DIFFS = [
     (STREAM, STREAM_INPUTS, {"includeLinkedAccountsMetrics": False}, SAME),
     (STREAM, STREAM_INPUTS, {"outputFormat": "json"}, UPDATE),
     (STREAM, STREAM_INPUTS, {"name": "other"}, REPLACE),
+    (COMPOSITE, {"alarmName": "a", "alarmRule": "TRUE"}, {"alarmRule": "FALSE"}, UPDATE),
+    (COMPOSITE, {"alarmName": "a", "alarmRule": "TRUE"}, {"alarmName": "b"}, REPLACE),
+    (COMPOSITE, {"alarmName": "a", "alarmRule": "TRUE", "okActions": ["arn:a", "arn:b"]},
+     {"okActions": ["arn:b", "arn:a"]}, SAME),
+    (MUTE_RULE, {"name": "r", "rule": {"schedule": EVENINGS}}, {"rule": {"schedule": EVENINGS | {"duration": "PT2H"}}},
+     UPDATE),
+    (MUTE_RULE, {"name": "r", "rule": {"schedule": EVENINGS}}, {"name": "silence"}, REPLACE),
+    (ALARM, ALARM_INPUTS, {"warmUpConfiguration": {"warmUpPeriodDurationInMinutes": 5}}, UPDATE),
     (LOG_GROUP, {"retentionInDays": 7}, {"retentionInDays": None}, UPDATE),
     (LOG_GROUP, {}, {"retentionInDays": 0}, SAME),
     (LOG_GROUP, {}, {"name": "/aws/x"}, REPLACE),
@@ -702,6 +713,21 @@ def topic(host: Host) -> str:
     return str(host.aws.client("sns").create_topic(Name=unique("topic"))["TopicArn"])
 
 
+def alarm(host: Host) -> str:
+    name = unique("alarm")
+    host.aws.client("cloudwatch").put_metric_alarm(
+        AlarmName=name,
+        ComparisonOperator="GreaterThanThreshold",
+        EvaluationPeriods=1,
+        Namespace="n",
+        MetricName="m",
+        Period=60,
+        Statistic="Sum",
+        Threshold=1,
+    )
+    return name
+
+
 def scalable(host: Host) -> dict[str, str]:
     return {**PLACE, "resourceId": f"endpoint/{host.endpoint()}/variant/AllTraffic"}
 
@@ -859,6 +885,24 @@ SAMPLES: Mapping[str, Callable[[Host], Sample]] = {
     ),
     DELIVERY: delivery_sample,
     STREAM: stream_sample,
+    COMPOSITE: lambda host: Sample(
+        {
+            "alarmName": unique("health"),
+            "alarmRule": f'ALARM("{alarm(host)}")',
+            "okActions": [topic(host)],
+            "tags": TAGS,
+        },
+        {"alarmRule": "FALSE", "alarmDescription": "never", "okActions": None, "tags": OTHER_TAGS},
+    ),
+    MUTE_RULE: lambda host: Sample(
+        {
+            "name": unique("silence"),
+            "rule": {"schedule": EVENINGS},
+            "muteTargets": {"alarmNames": [alarm(host)]},
+            "tags": TAGS,
+        },
+        {"rule": {"schedule": EVENINGS | {"duration": "PT2H"}}, "description": "longer", "tags": OTHER_TAGS},
+    ),
     LOG_GROUP: lambda host: Sample({"retentionInDays": 7, "tags": TAGS}, {"retentionInDays": None, "tags": OTHER_TAGS}),
     TOPIC: lambda host: Sample({"displayName": "Alarms", "tags": TAGS}, {"displayName": None, "tags": OTHER_TAGS}),
     "aws:sns/topicSubscription:TopicSubscription": lambda host: Sample(

@@ -86,7 +86,7 @@ TYPES = (
     ResourceType(
         token="aws:sns/topicSubscription:TopicSubscription",
         service="sns",
-        inputs=f"topic protocol endpoint {_SUBSCRIPTION_ATTRIBUTES}",
+        inputs=f"topic protocol endpoint confirmationTimeoutInMinutes endpointAutoConfirms {_SUBSCRIPTION_ATTRIBUTES}",
         outputs="arn confirmationWasAuthenticated ownerId pendingConfirmation",
         identity="arn",
         id="{arn}",
@@ -98,7 +98,8 @@ TYPES = (
         updates=(_set_attributes("SetSubscriptionAttributes", _SUBSCRIPTION_ATTRIBUTES),),
         delete=Step("Unsubscribe", run=_unsubscribe),
         replaces="topic protocol endpoint",
-        defaults={"rawMessageDelivery": False},
+        defaults={"confirmationTimeoutInMinutes": 1, "endpointAutoConfirms": False, "rawMessageDelivery": False},
+        write_only="confirmationTimeoutInMinutes endpointAutoConfirms",
         documents="deliveryPolicy filterPolicy redrivePolicy",
         computed="filterPolicyScope",
     ),

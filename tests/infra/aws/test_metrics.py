@@ -19,7 +19,6 @@ from infra.aws.metrics import (
     Metric,
     Rate,
     dimensions,
-    purposes,
     rolls_back,
 )
 from infra.aws.mode import Mode
@@ -28,14 +27,12 @@ from infra.aws.mode import Mode
 @pytest.mark.parametrize("purpose", WATCHED)
 def test_an_alarm_watches_only_metrics_that_its_mode_publishes(purpose: str) -> None:
     for mode, watched in WATCHED[purpose].items():
-        metrics = [watched] if isinstance(watched, Metric) else [*watched.errors, *watched.requests]
-        assert all(mode in metric.modes for metric in metrics)
+        assert all(mode in metric.modes for metric in watched.metrics)
 
 
 def test_each_mode_with_an_endpoint_counts_its_requests() -> None:
     assert {*REQUESTS} == {*Mode} - {Mode.BATCH}
     assert all(mode in metric.modes for mode, metrics in REQUESTS.items() for metric in metrics)
-    assert purposes(Mode.BATCH) == []
 
 
 def test_rates_have_the_dimensions_that_all_of_their_metrics_have() -> None:

@@ -111,7 +111,7 @@ def test_a_valid_value_is_accepted(path: str, value: Any) -> None:
         (f"{CONFIG}vpc", {"subnetIds": ["subnet-1"] * 2, "securityGroupIds": ["sg-1"]}, f"{CONFIG}vpc/subnetIds"),
         (f"{CONFIG}tags", {"CostEnv": "x"}, f"{CONFIG}tags"),
         (f"{CONFIG}tags/CostEnv", "", f"{CONFIG}tags/CostEnv"),
-        (f"{CONFIG}notifications", {"topicArn": f"{TOPIC}.fifo"}, f"{CONFIG}notifications/topicArn"),
+        (f"{CONFIG}notifications", {"topicArn": f"{TOPIC}.fifo"}, f"{CONFIG}notifications"),
         (f"{ENDPOINT}/instanceType", "ml.c5.xlargee", f"{ENDPOINT}/instanceType"),
         (f"{ENDPOINT}/instanceType", "ml.c9g.xlarge", f"{ENDPOINT}/instanceType"),
         (f"{ENDPOINT}/autoscaling/max", 0, f"{ENDPOINT}/autoscaling/max"),

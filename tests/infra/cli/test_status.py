@@ -15,7 +15,7 @@ from tests.infra.cli.test_stack_file import BASE, project
 from tests.infra.release.fake_aws import OLD, SageMaker
 from tests.infra.release.test_alarms import RATE
 
-ERRORS = {**RATE, "AlarmName": "iris-error-rate", "StateValue": "OK", "StateReason": "fine"}
+ERRORS = {**RATE, "AlarmName": "iris/error-rate", "StateValue": "OK", "StateReason": "fine"}
 
 
 class Metrics(CloudWatch):
@@ -35,7 +35,7 @@ class Metrics(CloudWatch):
 class Account:
     def __init__(self) -> None:
         self.sagemaker, self.cloudwatch, self.s3 = SageMaker(OLD), Metrics(), S3()
-        self.cloudwatch.alarms["iris-error-rate"] = dict(ERRORS)
+        self.cloudwatch.alarms["iris/error-rate"] = dict(ERRORS)
 
     def client(self, service: str) -> Any:
         if service == "application-autoscaling":
@@ -82,9 +82,9 @@ def test_json_has_the_same_facts(account: Account, capsys: pytest.CaptureFixture
 
 
 def test_a_firing_alarm_is_a_failure(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
-    account.cloudwatch.alarms["iris-error-rate"]["StateValue"] = "ALARM"
+    account.cloudwatch.alarms["iris/error-rate"]["StateValue"] = "ALARM"
     assert account.run() == 1
-    assert "iris-error-rate fires" in capsys.readouterr().out
+    assert "iris/error-rate fires" in capsys.readouterr().out
 
 
 def test_a_release_that_was_rolled_back_is_a_failure(account: Account) -> None:
@@ -99,10 +99,10 @@ def test_a_release_in_progress_has_a_code_of_its_own(account: Account) -> None:
 
 def test_drift_has_a_code_of_its_own(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
     account.sagemaker.types["old"] = "ml.m5.xlarge"
-    del account.cloudwatch.alarms["iris-error-rate"]
+    del account.cloudwatch.alarms["iris/error-rate"]
     assert account.run() == 4
     shown = capsys.readouterr().out
-    assert "ml.m5.xlarge" in shown and "iris-error-rate" in shown
+    assert "ml.m5.xlarge" in shown and "iris/error-rate" in shown
 
 
 def test_an_endpoint_that_does_not_exist_is_a_failure(account: Account, capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,6 +48,7 @@ PROPS: dict[str, Any] = json.loads(
             "bucket": "models",
             "releasesKept": 3,
             "notificationTopicArn": "arn:aws:sns:us-east-1:123456789012:releases",
+            "publishMetrics": False,
             "adopt": False,
             "arn": ARN,
         }
@@ -148,6 +149,7 @@ NEXT_RELEASE = "nothing changes on AWS"
         ("releasesKept", 4.0, [], False),
         ("notificationTopicArn", None, [], True),
         ("minimumInvocations", None, [], True),
+        ("publishMetrics", True, [], True),
         ("name", "f", ["name"], False),
         ("accountId", "999999999999", ["accountId"], False),
     ],

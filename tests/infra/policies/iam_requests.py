@@ -75,7 +75,7 @@ def of_provider(bucket: str, repository: str, role: str, endpoint: str, boundary
             {},
         ),
         # service/cloudwatch/metric_alarm.go
-        (arn("cloudwatch", f"alarm:{named}-error-rate"), "cloudwatch"): (
+        (arn("cloudwatch", f"alarm:{endpoint}/error-rate"), "cloudwatch"): (
             "PutMetricAlarm DeleteAlarms ListTagsForResource TagResource UntagResource",
             {},
         ),
@@ -222,6 +222,13 @@ def _cloudwatch(operation: str, params: dict[str, Any]) -> Iterator[Request]:
     elif operation == "DeleteAlarms":
         for name in params["AlarmNames"]:
             yield Request(operation, arn("cloudwatch", f"alarm:{name}"))
+    elif operation.endswith("AlarmMuteRule"):
+        rule = params.get("Name") or params["AlarmMuteRuleName"]
+        yield Request(operation, arn("cloudwatch", f"alarm-mute-rule:{rule}"))
+        for name in params.get("MuteTargets", {}).get("AlarmNames", ()):
+            yield Request(operation, arn("cloudwatch", f"alarm:{name}"))
+    elif operation == "PutMetricData":
+        yield Request(operation, "*", {"cloudwatch:namespace": params["Namespace"]})
     else:
         yield Request(operation, "*")
 

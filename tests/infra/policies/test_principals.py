@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import botocore.session
 import pytest
@@ -17,7 +18,7 @@ from infra.policies import principals
 from infra.policies.document import ATTACHED_AT_MOST, MAX_MANAGED_POLICY, Policy, allow, managed_policies, size
 from infra.policies.principals import StackNames
 from sandbox.aws.policy import Verdict, evaluate
-from tests.infra.mock_runtime import ACCOUNT, ROOT, run, stack_file
+from tests.infra.mock_runtime import ACCOUNT, ROOT, changed, run, stack_file
 from tests.infra.policies.iam_requests import (
     AUTOSCALING_ROLE_ARN,
     SAGEMAKER,
@@ -137,12 +138,42 @@ def test_the_deployer_may_make_the_alarms_that_the_program_names(stack: str) -> 
     assert denied(principals.deployer(names(stack)), requests) == []
 
 
+def test_the_deployer_may_notify_and_silence_through_what_the_stack_creates() -> None:
+    window = {"schedule": "0 18 * * FRI", "durationMinutes": 60, "timeZone": "Asia/Tokyo", "reason": "weekend"}
+    sections: dict[str, Any] = {
+        "notifications": {"subscriptions": [{"protocol": "email", "endpoint": "a@example.com"}]},
+        "monitoring": {"muteInFreezeWindows": True},
+        "freezeWindows": [window],
+    }
+    documents, deployment = principals.deployer(names(**sections)), changed("prod", None, None, **sections)
+    (composite,) = (each.inputs["alarmName"] for each in deployment.all(":CompositeAlarm"))
+    topic = arn("sns", f"{deployment.one(':Topic').name}-1a2b3c4")
+    rule = arn("cloudwatch", f"alarm-mute-rule:{deployment.one(':AlarmMuteRule').name}")
+    alarm = arn("cloudwatch", f"alarm:{composite}")
+    requests = [
+        Request("cloudwatch:PutCompositeAlarm", "*"),
+        *(Request(f"cloudwatch:{action}", alarm) for action in ("DeleteAlarms", "TagResource", "PutAlarmMuteRule")),
+        *(Request(f"cloudwatch:{action}AlarmMuteRule", rule) for action in ("Put", "Get", "Delete")),
+        *(Request(f"sns:{action}", topic) for action in ("CreateTopic", "Subscribe", "Publish")),
+        Request("sns:Unsubscribe", "*"),
+        Request("cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": "triton-sagemaker"}),
+    ]
+    assert denied(documents, requests) == []
+    others = [
+        Request("cloudwatch:PutAlarmMuteRule", arn("cloudwatch", "alarm:of-somebody-else")),
+        Request("cloudwatch:DeleteAlarmMuteRule", rule.replace("-prod-", "-prod-eu-")),
+        Request("sns:Subscribe", arn("sns", "of-somebody-else")),
+        Request("cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": "AWS/SageMaker"}),
+    ]
+    assert denied(documents, others) == others
+
+
 def test_variants_have_models_and_alarms_of_their_own() -> None:
     variants = {"a": FIXED | {"initialInstanceCount": 2}, "b": FIXED | {"initialInstanceCount": 2}}
     documents = principals.deployer(names(endpoints={"e": {"variants": variants, "alarms": {"errorRatePercent": 5}}}))
     for resource in ("e-a-1a2b3c4", "e-b-1a2b3c4"):
         assert may(documents, "sagemaker:CreateModel", arn("sagemaker", f"model/{resource}"))
-    for alarm in ("e-a-error-rate", "e-1a2b3c4-b-server-error-rate", "e-1a2b3c4-b-p99-model-latency", "e-1a2b3c4-stop"):
+    for alarm in ("e-a/error-rate", "e-1a2b3c4-b-server-error-rate", "e-1a2b3c4-b-p99-model-latency", "e-1a2b3c4-stop"):
         assert may(documents, "cloudwatch:PutMetricAlarm", arn("cloudwatch", f"alarm:{alarm}"))
     assert not may(documents, "sagemaker:CreateModel", arn("sagemaker", "model/e-c-1a2b3c4"))
 
@@ -188,9 +219,9 @@ OTHERS = [
     ("sagemaker:DeleteEndpointConfig", arn("sagemaker", "endpoint-config/sagemaker-endpoint-eu-1a2b3c4")),
     ("sagemaker:DeleteEndpointConfig", arn("sagemaker", "endpoint-config/made-by-hand")),
     ("sagemaker:AddTags", arn("sagemaker", "notebook-instance/sagemaker-endpoint")),
-    ("cloudwatch:DeleteAlarms", arn("cloudwatch", "alarm:sagemaker-endpoint-eu-error-rate")),
+    ("cloudwatch:DeleteAlarms", arn("cloudwatch", "alarm:sagemaker-endpoint-eu/error-rate")),
     ("cloudwatch:PutMetricAlarm", arn("cloudwatch", "alarm:sagemaker-endpoint-eu-1a2b3c4-error-rate")),
-    ("cloudwatch:PutMetricAlarm", arn("cloudwatch", "alarm:sagemaker-endpoint-1-error-rate")),
+    ("cloudwatch:PutMetricAlarm", arn("cloudwatch", "alarm:sagemaker-endpoint-1/error-rate")),
     ("cloudwatch:PutMetricAlarm", arn("cloudwatch", "alarm:of-somebody-else")),
     ("cloudwatch:DeleteAlarms", arn("cloudwatch", "alarm:TargetTracking-endpoint/other/variant/AllTraffic-AlarmHigh")),
     ("logs:FilterLogEvents", arn("logs", "log-group:/aws/sagemaker/Endpoints/other:*")),
@@ -254,7 +285,10 @@ def test_the_deployer_passes_and_scales_for_sagemaker_only(request_: Request) ->
 def test_only_what_takes_no_resource_is_allowed_on_all() -> None:
     for documents in (deployer(), release_operator()):
         on_all = {each["Sid"] for one in documents for each in one["Statement"] if each["Resource"] == "*"}
-        assert on_all <= {"FindModels", "ReadAlarms", "ReadMetrics", "ReadAutoscaling", "RegistryToken"}
+        assert on_all <= {
+            *("FindModels", "ReadAlarms", "ReadMetrics", "ReadAutoscaling", "RegistryToken"),
+            *("ReleaseMetrics", "CompositeAlarms"),
+        }
         assert not [action for action in actions(documents) if action.endswith(":*")]
 
 
@@ -314,14 +348,14 @@ def test_capital_letters_are_granted_as_they_are_written_and_in_lower_case(form:
     ]:
         assert may(deploying, f"sagemaker:{action}", arn("sagemaker", resource))
     assert may(operating, "sagemaker:DescribeEndpoint", arn("sagemaker", f"endpoint/{form}"))
-    assert may(deploying, "cloudwatch:PutMetricAlarm", arn("cloudwatch", "alarm:Ranking-V2-error-rate"))
+    assert may(deploying, "cloudwatch:PutMetricAlarm", arn("cloudwatch", "alarm:Ranking-V2/error-rate"))
 
 
 REMOVAL = [
     *(("sagemaker", action, "endpoint/old") for action in ("DescribeEndpoint", "ListTags", "DeleteEndpoint")),
     ("sagemaker", "DeleteEndpointConfig", "endpoint-config/old-1a2b3c4"),
     ("sagemaker", "DeleteModel", "model/old-1a2b3c4"),
-    ("cloudwatch", "DeleteAlarms", "alarm:old-error-rate"),
+    ("cloudwatch", "DeleteAlarms", "alarm:old/error-rate"),
     ("cloudwatch", "DeleteAlarms", "alarm:old-1a2b3c4-stop"),
     ("cloudwatch", "DeleteAlarms", "alarm:TargetTracking-endpoint/old/variant/AllTraffic-AlarmLow-1"),
 ]
@@ -432,7 +466,7 @@ def test_the_release_operator_reads_the_history_alone() -> None:
     ("alarm", "allowed"),
     [
         ("sagemaker-endpoint-1a2b3c4-stop", True),
-        ("sagemaker-endpoint-error-rate", False),
+        ("sagemaker-endpoint/error-rate", False),
         ("sagemaker-endpoint-1a2b3c4-error-rate", False),
         ("sagemaker-endpoint-eu-1a2b3c4-stop", False),
     ],
@@ -512,9 +546,9 @@ MODES_TOPIC = arn("sns", "iris-asynchronous-success-1a2b3c4")
         ("sns:Publish", MODES_TOPIC, False),
         ("sns:CreateTopic", arn("sns", "iris-serverless-success-1a2b3c4"), False),
         ("cloudwatch:PutMetricAlarm", arn("cloudwatch", "alarm:iris-asynchronous-backlog-without-capacity"), True),
-        ("cloudwatch:PutMetricAlarm", arn("cloudwatch", "alarm:iris-asynchronous-backlog"), True),
-        ("cloudwatch:PutMetricAlarm", arn("cloudwatch", "alarm:iris-real-time-backlog"), False),
-        ("cloudwatch:PutMetricAlarm", arn("cloudwatch", "alarm:iris-serverless-p99-model-setup-time"), True),
+        ("cloudwatch:PutMetricAlarm", arn("cloudwatch", "alarm:iris-asynchronous/backlog"), True),
+        ("cloudwatch:PutMetricAlarm", arn("cloudwatch", "alarm:iris-real-time-backlog-without-capacity"), False),
+        ("cloudwatch:PutMetricAlarm", arn("cloudwatch", "alarm:iris-serverless/p99-model-setup-time"), True),
         ("sagemaker:CreateModel", arn("sagemaker", "model/iris-batch-1a2b3c4"), True),
         ("sagemaker:CreateEndpoint", arn("sagemaker", "endpoint/iris-batch"), False),
         ("sagemaker:CreateEndpoint", arn("sagemaker", "endpoint/iris-serverless"), True),

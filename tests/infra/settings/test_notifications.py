@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from infra.settings.notifications import ExistingTopicSettings
 from tests.infra.settings.config import VALID, broken, settings
 
 TOPIC = "arn:aws:sns:ap-northeast-1:123456789012:releases"
@@ -15,7 +16,7 @@ def with_topic(arn: str) -> dict[str, Any]:
 
 def test_a_topic_may_belong_to_any_account() -> None:
     notifications = settings(with_topic(TOPIC.replace("123456789012", "210987654321"))).notifications
-    assert notifications is not None
+    assert isinstance(notifications, ExistingTopicSettings)
     assert notifications.topic_arn == "arn:aws:sns:ap-northeast-1:210987654321:releases"
     assert settings(VALID).notifications is None
 
@@ -31,3 +32,23 @@ def test_a_topic_may_belong_to_any_account() -> None:
 )
 def test_a_wrong_topic_is_refused(arn: str, rule: str) -> None:
     assert broken(with_topic(arn)) == [("notifications.topicArn", rule)]
+
+
+PAGER = {"protocol": "https", "endpoint": "https://pager.example.com/x"}
+
+
+@pytest.mark.parametrize(
+    ("notifications", "at", "rule"),
+    [
+        ({"topicArn": TOPIC, "subscriptions": [PAGER]}, "notifications", "topic-or-subscriptions"),
+        ({}, "notifications", "topic-or-subscriptions"),
+        ({"subscriptions": []}, "notifications.subscriptions", "out-of-range"),
+        ({"subscriptions": [PAGER | {"receives": []}]}, "notifications.subscriptions[0].receives", "out-of-range"),
+        ({"subscriptions": [PAGER | {"protocol": "email"}]}, "notifications.subscriptions[0].endpoint",
+         "endpoint-of-other-protocol"),
+        ({"subscriptions": [{"protocol": "https", "endpoint": "http://pager.example.com"}]},
+         "notifications.subscriptions[0].endpoint", "endpoint-of-other-protocol"),
+    ],
+)  # fmt: skip
+def test_a_topic_exists_or_is_created_with_valid_subscriptions(notifications: Any, at: str, rule: str) -> None:
+    assert broken({**VALID, "triton-sagemaker:notifications": notifications}) == [(at, rule)]
