@@ -20,7 +20,7 @@ from infra.components.context import StackContext, stack_config
 from infra.errors import UserError
 from infra.policies import metric_stream as policies
 from infra.policies.document import Policy
-from infra.settings.datadog import DatadogSettings
+from infra.settings.datadog import DatadogSettings, Integration
 from infra.settings.stack import Settings
 
 
@@ -156,15 +156,15 @@ def missing(secret_arn: str, client: object) -> str | None:
 def announcement(settings: DatadogSettings, region: str) -> str:
     """What a preview says of Datadog: where the metrics go, or what must exist."""
     namespaces = " and ".join(NAMESPACES)
-    integration = "Datadog's AWS integration of the account, from which the metrics have the tags of the endpoints"
-    if settings.site and settings.api_key_secret_arn:
+    if settings.site and settings.api_key_secret_arn and settings.integration is Integration.METRIC_STREAM:
         return (
-            f"datadog: streams {namespaces}, of all endpoints of the account in {region}, to {settings.site}; "
-            f"{integration}, must exist (docs/datadog.md)"
+            f"datadog: streams {namespaces}, of all endpoints of the account in {region}, to {settings.site}. The tags "
+            "of the endpoints come from Datadog's AWS integration of the account, which must exist (docs/datadog.md)"
         )
     latencies = ", ".join(metric.name for metric in metrics.LATENCIES)
     return (
-        f"datadog: creates nothing. These must exist: {integration}; a CloudWatch metric stream in {region}, in "
-        f"OpenTelemetry 1.0 format, with {namespaces}, and with {', '.join(PERCENTILES)} of {latencies}; a Firehose "
-        f"stream that delivers it to {settings.site or 'the site'}, and its role and S3 bucket (docs/datadog.md)"
+        f"datadog: creates nothing. These must exist: a CloudWatch metric stream in {region}, in OpenTelemetry 1.0 "
+        f"format, with {namespaces}, and with {', '.join(PERCENTILES)} of {latencies}; a Firehose stream that delivers "
+        f"it to {settings.site or 'the site'}, with its role and S3 bucket; Datadog's AWS integration of the account "
+        "(docs/datadog.md)"
     )

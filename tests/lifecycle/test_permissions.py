@@ -96,6 +96,11 @@ def test_an_existing_role_then_one_below_a_boundary_then_autoscaling_and_a_metri
         eventually(lambda: len(intake.requests) > arrived, "the other intake has the next metrics")
         assert intake.requests[-1].headers["host"] == "awsmetrics-intake.ap1.datadoghq.com"
 
+    account.impose(httpEndpoints={})
+    assert account.ask(name) == 1
+    failed = {"Bucket": stack.outputs()["bucket"], "Prefix": "datadog/http-endpoint-failed/"}
+    listed = account.client("s3").list_objects_v2
+    eventually(lambda: listed(**failed)["KeyCount"] > 0, "metrics that no intake accepts are in the bucket")
     stack.config = config(own, datadog | {"integration": "existing"}, **scaled)
     assert sorted(operations(stack.up())["delete"]) == [
         *("DatadogMetricStream", "FirehoseDeliveryStream", "MetricStream", "Role", "Role", "RolePolicy", "RolePolicy")

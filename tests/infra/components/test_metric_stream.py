@@ -95,12 +95,15 @@ def test_the_boundary_of_the_stack_bounds_both_roles() -> None:
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_an_existing_integration_creates_nothing_and_names_what_must_exist(stack: str) -> None:
-    deployment = changed(stack, datadog={"integration": "existing"})
+@pytest.mark.parametrize("former", [{}, {"site": "datadoghq.com", "apiKeySecretArn": SECRET}])
+def test_an_existing_integration_creates_nothing_and_names_what_must_exist(stack: str, former: dict[str, str]) -> None:
+    deployment = changed(stack, datadog=former | {"integration": "existing"})
     assert created(deployment, stack) == set()
     assert "datadog" not in deployment.outputs
     (line,) = [line for line in deployment.log if line.startswith("datadog: ")]
     assert all(part in line for part in (*NAMESPACES, *PERCENTILES, "AWS integration", "OpenTelemetry 1.0"))
+    assert former.get("site", "the site") in line
+    assert "creates nothing" in line
 
 
 def test_the_preview_names_the_site_and_the_region() -> None:
