@@ -25,6 +25,7 @@ COMMANDS = {
     "mirror": "Copy an image from any registry to Amazon ECR.",
     "release": "Show or stop the release of a stack's endpoint, and list earlier ones.",
     "status": "Show the endpoints of a stack on one screen.",
+    "dashboard": "Print the address of the stack's CloudWatch dashboard in AWS's console.",
     "cost": "Show what the endpoints of a stack cost.",
     "logs": "Print the log of an endpoint's containers.",
 }

@@ -14,9 +14,10 @@ from rich.text import Text
 
 from infra.cli.options import Directory, EndpointName, Json, Stack
 from infra.cli.release_target import find
+from infra.cli.time_range import Since, beginning
 from infra.diagnostics.printable import printable
 from infra.errors import INTERRUPTED
-from infra.monitoring.logs import EndpointLog, LogEvent, since
+from infra.monitoring.logs import EndpointLog, LogEvent
 from infra.triton.log_line import LogLine
 
 _STYLES = {"": "", "info": "", "warning": "yellow", "error": "red"}
@@ -29,9 +30,7 @@ def logs(
     stack: Stack,
     endpoint: EndpointName = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue with new lines until interrupted.")] = False,
-    since_: Annotated[
-        str, typer.Option("--since", metavar="TIME", help="90s, 15m, 2h or 7d ago, or an ISO 8601 time.")
-    ] = "15m",
+    since: Since = "15m",
     pattern: Annotated[
         str,
         typer.Option(
@@ -48,13 +47,7 @@ def logs(
     Exit codes: 0, 1 if no container has written a line yet, 2 if the log cannot be read, and 130 if interrupted.
     """
     target = find(stack, endpoint, cwd)
-    try:
-        began = since(since_, datetime.now(UTC)).timestamp()
-    except ValueError:
-        raise typer.BadParameter(
-            f"{since_!r} is not a valid time. Use 90s, 15m, 2h or 7d, or an ISO 8601 time such as 2026-11-28T09:00Z.",
-            param_hint="--since",
-        ) from None
+    began = beginning(since, datetime.now(UTC)).timestamp()
     log = EndpointLog(target.session.client("logs"), target.name, pattern)
     console = Console(soft_wrap=True, highlight=False)
     try:

@@ -46,7 +46,7 @@ def dashboard_body(
         placed.append((1 + -(-len(shown) // ALARMS_PER_ROW), [_alarms(shown)]))
     for name, endpoint in settings.endpoints.items():
         placed.append((1, [text(f"## {name} · {endpoint.mode}", background="transparent")]))
-        view, bands = _EndpointGraphs(name, endpoint), [_band(release) for release in releases.get(name, ())]
+        view, bands = _EndpointGraphs(name, endpoint), [_band(name, each) for each in releases.get(name, ())]
         for graphs, marks in ((view.traffic(), bands), (view.queue(), []), (view.capacity(), [])):
             widgets = [graph.widget(settings.region, marks) for graph in graphs if graph.metrics]
             placed.append((GRAPH_HEIGHT, widgets))
@@ -70,11 +70,12 @@ def _alarms(arns: Sequence[str]) -> Widget:
     return {"type": "alarm", "properties": properties}
 
 
-def _band(release: Release) -> list[dict[str, Any]]:
+def _band(endpoint: str, release: Release) -> list[dict[str, Any]]:
     """A release from its beginning to its end."""
-    result, configuration = release["result"], release["configuration"]
-    label = configuration if result == "succeeded" else f"{configuration} {result}"
-    return band(label, release["began"], release["ended"], GREEN if result == "succeeded" else RED)
+    result, succeeded = release["result"], release["result"] == "succeeded"
+    label = f"release {release['configuration'].removeprefix(f'{endpoint}-')}"
+    shown = label if succeeded else f"{label} {result}"
+    return band(shown, release["began"], release["ended"], GREEN if succeeded else RED)
 
 
 class _EndpointGraphs:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from ruamel.yaml import YAML
 
+from infra.monitoring import graph_data
 from sandbox.home import PROJECT
 from sandbox.stacks import Stack
 from tests.lifecycle.account import Account, development, eventually, nothing_to_do
@@ -83,6 +86,32 @@ def by_boto3(account: Account, mode: str, endpoint: str, x: float) -> float:
     return answer(read(s3, location))
 
 
+def graphs(body: dict[str, Any]) -> list[dict[str, Any]]:
+    return [widget for widget in body["widgets"] if widget["type"] == "metric"]
+
+
+def releases(body: dict[str, Any]) -> int:
+    """The number of releases that the dashboard shows of the endpoint that has most."""
+    return max(len(graph["properties"]["annotations"].get("vertical", [])) for graph in graphs(body))
+
+
+def dashboard_has_data(account: Account, commands: Commands, png: Path) -> dict[str, Any]:
+    """See that no graph of the dashboard is empty after traffic; returns its body."""
+    code, out, error = commands.run("dashboard", "--json", "--png", str(png), "--since", "1h")
+    assert code == 0, error
+    assert png.read_bytes().startswith(b"\x89PNG")
+    body, now = dict(json.loads(out)), time.time()
+    cloudwatch = account.client("cloudwatch")
+    lines = {
+        f"{widget['properties']['title']} {widget['x']},{widget['y']}": graph_data.lines(
+            cloudwatch, widget, now - 3600, now + 120
+        )
+        for widget in graphs(body)
+    }
+    assert [title for title, drawn in lines.items() if not any(line.values for line in drawn)] == []
+    return body
+
+
 def test_each_mode_answers(account: Account, tmp_path: Path) -> None:
     repository = account.model(0)
     (repository / "answer" / "1" / "model.py").write_text(DOUBLING)
@@ -127,3 +156,18 @@ def test_each_mode_answers(account: Account, tmp_path: Path) -> None:
     records.write_bytes(b"\n".join(map(request, [1, -1, 3])))
     code, out, error = commands.run("batch", names["batch"], "--input", str(records), "--max-retries", "0")
     assert (code, "x is negative" in out, "records.jsonl.out" in out) == (1, True, False), out + error
+
+    body = dashboard_has_data(account, commands, tmp_path / "dashboard.png")
+    assert len(graphs(body)) == 21 and releases(body) == 1
+    assert {widget["type"] for widget in body["widgets"]} == {"text", "metric"}, "no alarm"
+    endpoints[names["realtime"]] |= {"instanceType": "ml.m5.xlarge", "alarms": {"errorRatePercent": 5}}
+    stack.up()
+    nothing_to_do(stack)
+    cloudwatch, name = account.client("cloudwatch"), f"triton-{stack.name}"
+    body = json.loads(cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"])
+    assert releases(body) == 2
+    assert [widget["properties"]["title"] for widget in body["widgets"] if widget["type"] == "alarm"] == ["Alarms"]
+    stack.config = development(endpoints)
+    stack.up()
+    with pytest.raises(cloudwatch.exceptions.ResourceNotFound):
+        cloudwatch.get_dashboard(DashboardName=name)

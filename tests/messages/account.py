@@ -48,7 +48,7 @@ output [{ name: "y", data_type: TYPE_FP32, dims: [1] }]
 NOW = datetime(2026, 11, 28, 9, tzinfo=UTC)
 _ARN = "arn:aws:sagemaker:ap-northeast-1:123456789012"
 _UsageError: Any = typer.BadParameter.__bases__[0]
-_COMMANDS = ("release_target", "batch", "cost", "status", "policy")
+_COMMANDS = ("release_target", "batch", "cost", "status", "policy", "dashboard")
 """The modules of `infra.cli` that open a session."""
 
 JOB = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -331,6 +332,21 @@ def operations() -> Iterator[Example]:
         yield account.run("status -s dev")
 
 
+def dashboards() -> Iterator[Example]:
+    """`dashboard`."""
+    with Account.made() as account:
+        yield account.run("dashboard -s dev")
+    with Account.made(f"{STACK}  triton-sagemaker:monitoring: {{dashboard: true}}\n") as account:
+        missing = refusal("GetDashboard", "ResourceNotFound", "Dashboard does not exist")
+        account.answers["get_dashboard"] = missing
+        yield account.run("dashboard -s dev --json")
+        account.answers["get_dashboard"] = {"DashboardBody": '{"widgets": []}'}
+        yield account.run("dashboard -s dev --png d.png --since yesterday")
+        with patch.dict(sys.modules, {"matplotlib": None}):
+            sys.modules.pop("infra.monitoring.picture", None)
+            yield account.run("dashboard -s dev --png d.png", "matplotlib is not installed")
+
+
 def policy() -> Iterator[Example]:
     """`policy`."""
     with Account.made() as account:
@@ -376,6 +392,7 @@ SECTIONS = [
     Section("python -m infra batch", batch),
     Section("python -m infra model", models),
     Section("python -m infra release, status, logs", operations),
+    Section("python -m infra dashboard", dashboards),
     Section("python -m infra policy", policy),
     Section("python -m infra cost", cost),
 ]

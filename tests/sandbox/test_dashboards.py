@@ -5,13 +5,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from infra.cli.dashboard import draw
+from infra.monitoring.dashboard import dashboard_body
+from infra.settings.load import load
 from sandbox.aws.dashboards import NotValidated, name_problem, problems, repeated
+from tests.infra.mock_runtime import texts
 from tests.sandbox.conftest import Host, unique
+from tests.sandbox.test_deployment import ask, config
 
 METRIC: list[Any] = ["AWS/EC2", "CPUUtilization", "InstanceId", "i-012345"]
 
@@ -268,3 +274,63 @@ def test_what_only_aws_can_judge_is_not_accepted(cloudwatch: Any) -> None:
     log = body({"type": "log", "properties": {"region": "us-east-1", "query": "SOURCE 'a'"}})
     error = refused(lambda: cloudwatch.put_dashboard(DashboardName=unique("dashboard"), DashboardBody=log))
     assert "not in the sandbox" in str(error)
+
+
+def shown(figure: Any) -> dict[str, dict[str, list[float]]]:
+    """The values of the lines that a picture has, by the titles of its graphs and by label."""
+    titles = [each.get_text() for each in figure.texts if each.get_fontweight() == "bold"]
+    graphs = [axes for axes in figure.axes if axes.get_lines() and not axes.get_label().startswith("twin")]
+    legends = [[text.get_text() for text in legend.get_texts()] for legend in figure.legends]
+    assert len(graphs) == len(legends)
+    named = [title for title in titles if title in EXPECTED]
+    return {
+        title: {
+            line.get_label(): [float(value) for value in line.get_ydata()]
+            for line in axes.get_lines()
+            if not line.get_label().startswith("_")
+        }
+        for title, axes in zip(named, graphs, strict=True)
+    }
+
+
+EXPECTED = ["Requests", "Errors", "ModelLatency", "OverheadLatency", "Instances", "CPU, memory and disk"]
+
+
+def test_a_picture_has_the_numbers_of_requests_errors_and_instances(scripted_host: Host) -> None:
+    host = scripted_host
+    endpoint = host.endpoint(config(host, "x", instances=3))
+    failing = host.endpoint(config(host, "x", status=500))
+    for _ in range(7):
+        ask(host, endpoint)
+    for _ in range(2):
+        refused(lambda: ask(host, failing))
+    settings = load(
+        texts(
+            {
+                "aws:region": "ap-northeast-1",
+                "triton-sagemaker:environment": "staging",
+                "triton-sagemaker:tags": {"CostEnv": "test", "CostService": "x"},
+                "triton-sagemaker:endpoints": {
+                    name: {"model": {"artifact": "artifacts/m.tar.gz"}, "initialInstanceCount": 3}
+                    for name in (endpoint, failing)
+                },
+            }
+        ),
+        "triton-sagemaker",
+    )
+    cloudwatch, name, now = host.aws.client("cloudwatch"), unique("dashboard"), datetime.now(UTC)
+    cloudwatch.put_dashboard(DashboardName=name, DashboardBody=json.dumps(dashboard_body("staging", settings, [], {})))
+    put = json.loads(cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"])
+    first = [widget for widget in put["widgets"] if f'"{endpoint}"' in json.dumps(widget)]
+    second = [widget for widget in put["widgets"] if f'"{failing}"' in json.dumps(widget)]
+    of_first, of_second = (
+        shown(draw(cloudwatch, name, {"widgets": widgets}, now - timedelta(hours=1), now + timedelta(minutes=2)))
+        for widgets in (first, second)
+    )
+    assert list(of_first) == EXPECTED
+    assert sum(of_first["Requests"]["requests"]) == 7
+    assert {sum(values) for values in of_first["Errors"].values()} == {0}
+    assert of_second["Errors"]["Invocation5XXErrors"] == of_second["Errors"]["InvocationModelErrors"]
+    assert {*of_second["Errors"]["Invocation5XXErrors"]} == {100}
+    assert {*of_first["OverheadLatency"]["p99"]} == {1}, "milliseconds"
+    assert {*of_first["Instances"]["running"]} == {3}

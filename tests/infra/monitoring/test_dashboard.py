@@ -22,8 +22,8 @@ from tests.infra.recorder import Deployment
 ARN = "arn:aws:cloudwatch:ap-northeast-1:123456789012:alarm:{}"
 RELEASES = {
     "sagemaker-endpoint": [
-        {"configuration": "e-2", "result": "rolledBack", "began": 1795846500.0, "ended": 1795846590.0},
-        {"configuration": "e-1", "result": "succeeded", "began": 1795760100.0, "ended": 1795760190.0},
+        {"configuration": "sagemaker-endpoint-2", "result": "rolledBack", "began": 1795846500.0, "ended": 1795846590.0},
+        {"configuration": "sagemaker-endpoint-1", "result": "succeeded", "began": 1795760100.0, "ended": 1795760190.0},
     ]
 }
 MODEL = {"model": {"artifact": "artifacts/m.tar.gz"}}
@@ -226,10 +226,13 @@ def test_releases_are_bands_on_the_traffic_of_their_endpoint_alone() -> None:
     assert {title for title, marks in bands.items() if marks} == set(TRAFFIC)
     assert bands["Requests"] == [
         [
-            {"label": "e-2 rolledBack", "value": "2026-11-28T06:15:00Z", "color": "#d62728"},
+            {"label": "release 2 rolledBack", "value": "2026-11-28T06:15:00Z", "color": "#d62728"},
             {"value": "2026-11-28T06:16:30Z"},
         ],
-        [{"label": "e-1", "value": "2026-11-27T06:15:00Z", "color": "#2ca02c"}, {"value": "2026-11-27T06:16:30Z"}],
+        [
+            {"label": "release 1", "value": "2026-11-27T06:15:00Z", "color": "#2ca02c"},
+            {"value": "2026-11-27T06:16:30Z"},
+        ],
     ]
 
 
