@@ -12,7 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from infra.diagnostics.printable import printable
-from infra.errors import UserError
+from infra.errors import INTERRUPTED, UserError
 
 COMMANDS = {
     "validate": "Validate stack files and the model repositories that they name.",
@@ -52,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UserError as error:
         print(text(error), file=sys.stderr)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:  # while a command is imported; typer handles later ones
+        sys.exit(INTERRUPTED)
 
 
 def text(error: UserError) -> str:

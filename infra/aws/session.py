@@ -27,6 +27,10 @@ _ROLE_ARGUMENTS = {
 }
 
 
+IMPATIENT_ATTEMPTS = 3
+"""boto3's default in its standard mode."""
+
+
 class AwsSessionRefused(UserError):
     """The clients cannot honour the provider's configuration, or act in another account."""
 
@@ -38,12 +42,15 @@ class AwsSession:
 
     Args:
         stack_config: Pulumi's flat configuration; only its `aws:*` keys are read.
+        patient: whether the first call, which gets the account, is repeated as often as others; a command says after
+            seconds that it cannot reach AWS.
 
     Raises:
         AwsSessionRefused: an `aws:*` key has an effect on the provider but not on these clients.
     """
 
-    def __init__(self, stack_config: Mapping[str, Any]) -> None:
+    def __init__(self, stack_config: Mapping[str, Any], patient: bool = True) -> None:
+        self._first_call = None if patient else Config(retries={"total_max_attempts": IMPATIENT_ATTEMPTS})
         self._config = {
             key.removeprefix("aws:"): _value(value) for key, value in stack_config.items() if key.startswith("aws:")
         }
@@ -80,7 +87,7 @@ class AwsSession:
             AwsSessionRefused: it is not one of `aws:allowedAccountIds`, or one of `aws:forbiddenAccountIds`.
         """
         with aws_calls("credentials"):
-            account = str(self.client("sts").get_caller_identity()["Account"])
+            account = str(self.client("sts", config=self._first_call).get_caller_identity()["Account"])
         allowed, forbidden = self._config.get("allowedAccountIds"), self._config.get("forbiddenAccountIds") or []
         if allowed and account not in map(str, allowed):
             raise AwsSessionRefused(

@@ -37,7 +37,7 @@ Source = Annotated[
 Destination = Annotated[
     str | None,
     typer.Argument(
-        metavar="[DST]",
+        metavar="DST",
         help="A tag in Amazon ECR: ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG. The repository must exist.",
         show_default=f"the tag of SRC in {REPOSITORY} of your account and region",
     ),
@@ -86,7 +86,7 @@ def mirror(
 def _mirror(source: str, destination: str | None, platform: Platform, verify: bool, dry_run: bool) -> None:
     target = ImageReference.parse(destination) if destination else None
     given = os.environ.get("AWS_REGION")  # boto3 reads AWS_DEFAULT_REGION and the profile alone
-    session = AwsSession({"aws:region": given} if given else {})
+    session = AwsSession({"aws:region": given} if given else {}, patient=False)
     with aws_calls("credentials"):
         region = session.region or (target.ecr.region if target and target.ecr else None)
     registries = Registries(session.client)

@@ -217,13 +217,16 @@ def _placed(problem: Problem, source: str) -> Problem:
 def _archive(source: str) -> Source:
     if not source.startswith("s3://"):
         return FileSource(Path(source))
+    from infra.aws.errors import aws_calls
     from infra.aws.s3_object import S3Object
     from infra.aws.session import AwsSession
 
     bucket, _, key = source.removeprefix("s3://").partition("/")
     if not bucket or not key:
         raise typer.BadParameter(f"{source} is not s3://BUCKET/KEY")
-    return S3Object.find(AwsSession({}).client("s3"), bucket, key)
+    with aws_calls("credentials"):
+        s3 = AwsSession({}).client("s3")
+    return S3Object.find(s3, bucket, key)
 
 
 def _hosting(instance_type: str | None) -> str | None:

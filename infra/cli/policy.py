@@ -10,8 +10,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import botocore.session
 import typer
+from botocore.loaders import create_loader
+from botocore.regions import EndpointResolver
 from pydantic import TypeAdapter, ValidationError
 
 from infra.cli.options import Directory, Stack
@@ -67,7 +68,8 @@ def policy(principal: Of, stack: Stack, account: Account = None, also: Also = No
     _check(account, also or [])
     file = StackFile.find(stack, cwd)
     settings = file.settings()
-    partition = botocore.session.get_session().get_partition_for_region(settings.region)
+    regions = EndpointResolver(create_loader().load_data("endpoints"))  # a session reads profiles, which may not exist
+    partition = regions.get_partition_for_region(settings.region)
     account = account or aws_session(file).account_id
     names = principals.StackNames(settings, file.stack, partition, account, also or [])
     match principal:

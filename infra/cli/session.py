@@ -25,7 +25,7 @@ def aws_session(file: StackFile, tolerant: bool = False) -> AwsSession:
             "credentials in the environment (AWS_PROFILE, AWS_ACCESS_KEY_ID, …), where Pulumi reads them too."
         )
     config = provider_config(file.pulumi_config, file.project.name) if tolerant else file.pulumi_config
-    session = AwsSession(config)
+    session = AwsSession(config, patient=False)
     with aws_calls("credentials"):
         if session.region is None:
             raise StackFileError(f"{file.path.name} has no readable aws:region. Set AWS_REGION.")

@@ -13,8 +13,11 @@ from urllib.parse import parse_qs
 
 import pulumi_aws
 import pytest
+from botocore.exceptions import EndpointConnectionError
+from botocore.httpsession import URLLib3Session
 from moto import mock_aws
 
+from infra.aws.errors import AwsRequestRefused
 from infra.aws.provider import AWS_KEYS, ENDPOINT_KEYS, HONOURED, WITHOUT_EFFECT
 from infra.aws.session import AwsSession, AwsSessionRefused
 
@@ -125,6 +128,23 @@ def test_retries_and_addressing_are_the_providers() -> None:
     client = AwsSession({**KEYS, "aws:maxRetries": "3", "aws:s3UsePathStyle": "true"}).client("s3")
     assert client.meta.config.retries["total_max_attempts"] == 3
     assert client.meta.config.s3["addressing_style"] == "path"
+
+
+@pytest.mark.parametrize(("patient", "attempts"), [(True, 10), (False, 3)])
+def test_a_command_says_after_few_attempts_that_it_cannot_reach_aws(
+    patient: bool, attempts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[object] = []
+
+    def unreachable(_: object, request: Any) -> None:
+        calls.append(request)
+        raise EndpointConnectionError(endpoint_url=request.url)
+
+    monkeypatch.setattr(URLLib3Session, "send", unreachable)
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
+    with pytest.raises(AwsRequestRefused, match="could not reach AWS"):
+        _ = AwsSession(KEYS, patient).account_id
+    assert len(calls) == attempts
 
 
 @dataclass

@@ -64,3 +64,28 @@ def test_bad_input_is_a_message_and_an_exit_code(
     assert exit_.value.code == code
     printed = capsys.readouterr()
     assert words in " ".join((printed.out + printed.err).split())
+
+
+def test_an_interrupt_while_a_command_is_imported_shows_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("infra.__main__.import_module", interrupt)
+    with pytest.raises(SystemExit) as ended:
+        main(["validate"])
+    assert ended.value.code == 130
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["policy", "deployer", "-s", "dev", "--account", "123456789012"], 0), (["model", "check", "s3://b/k"], 2)],
+)
+def test_a_profile_that_does_not_exist_is_no_traceback(
+    arguments: list[str], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nope")
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert (ended.value.code or 0) == code
+    assert ("(nope)" in capsys.readouterr().err) is bool(code)

@@ -38,7 +38,7 @@ def ecr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeEcr]:
             account_id = "123456789012"
             client = staticmethod(fake.client)
 
-        monkeypatch.setattr(mirror, "AwsSession", lambda config: Session)
+        monkeypatch.setattr(mirror, "AwsSession", lambda *_, **__: Session)
         yield fake
 
 
