@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import shlex
+import signal
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -127,6 +128,7 @@ class Account:
                 patch.object(Clock, "pause", lambda clock: setattr(clock, "began", clock.began - 600))
             )
             stacked.enter_context(contextlib.chdir(account.directory))
+            stacked.callback(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # commands replace it
             yield account
 
     def write(self, path: str, text: str | bytes) -> None:
