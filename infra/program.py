@@ -134,7 +134,7 @@ def _announce(stack: Stack) -> None:
         pulumi.log.warn(frozen)
     for name in settings.served_endpoints:
         pulumi.log.info(f"{name}: {release_summary(settings.endpoints[name])}")
-    announce_cost(settings)
+    announce_cost(settings, stack.root)
     if settings.datadog:
         pulumi.log.info(announcement(settings.datadog, settings.region))
     for name in settings.adopt.endpoints:

@@ -47,11 +47,13 @@ class Stack:
     Attributes:
         models: by endpoint and variant.
         warnings: what SageMaker or Triton would accept or ignore, but is probably a mistake.
+        root: the directory of the project.
     """
 
     settings: Settings
     models: Mapping[str, Mapping[str, Model]]
     warnings: tuple[Problem, ...]
+    root: Path
 
     @classmethod
     def read(
@@ -95,7 +97,7 @@ class Stack:
             warnings = [warning for warning in warnings if warning.rule != "plaintext-variable"]
         if validation.errors:
             raise ConfigurationError(validation.errors, warnings)
-        return cls(settings, models, tuple(warnings))
+        return cls(settings, models, tuple(warnings), root)
 
 
 def moved(created: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Problem]:

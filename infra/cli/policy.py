@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from infra.cli.options import Directory, Stack
 from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile
-from infra.policies import callers, principals
+from infra.policies import callers, principals, viewers
 from infra.policies.document import ATTACHED_AT_MOST, ATTACHED_BY_DEFAULT
 from infra.settings.endpoint_sections import EndpointName
 
@@ -33,6 +33,7 @@ class Principal(StrEnum):
     UPLOADER = "uploader"
     INVOKER = "invoker"
     BATCH_OPERATOR = "batch-operator"
+    COST_VIEWER = "cost-viewer"
     EXECUTION_ROLE = "execution-role"
 
 
@@ -42,7 +43,7 @@ Of = Annotated[
         metavar="PRINCIPAL",
         help="deployer runs pulumi up, refresh and destroy. release-operator runs `python -m infra release` only. "
         "uploader uploads model artifacts. invoker sends requests to the endpoints. batch-operator runs transform "
-        "jobs. execution-role is the role of the containers.",
+        "jobs. cost-viewer runs `python -m infra cost`. execution-role is the role of the containers.",
     ),
 ]
 Account = Annotated[
@@ -83,6 +84,8 @@ def policy(principal: Of, stack: Stack, account: Account = None, also: Also = No
             documents = callers.invoker(names)
         case Principal.BATCH_OPERATOR:
             documents = callers.batch_operator(names)
+        case Principal.COST_VIEWER:
+            documents = viewers.cost_viewer(names)
         case Principal.EXECUTION_ROLE:
             documents = principals.execution_role(names)
     print(json.dumps(documents, indent=2))

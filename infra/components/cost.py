@@ -16,15 +16,18 @@ from infra.errors import UserError
 from infra.settings.stack import Settings
 
 
-def announce_cost(settings: Settings) -> None:
+def announce_cost(settings: Settings, root: Path) -> None:
     """Log what the endpoints cost, and what changes.
+
+    Args:
+        root: the directory of the project, which may have a price file.
 
     Raises:
         pulumi.RunError: it is more than `cost.monthlyLimit`.
     """
     stack = pulumi.get_stack()
     try:
-        prices = price_file.read(Path.cwd(), settings.region)  # the engine runs the program in the project's directory
+        prices = price_file.read(root, settings.region)
         result = estimate(settings, prices or PriceList(()), traffic={})
         warning = limit.check(settings, result, stack)
     except UserError as error:

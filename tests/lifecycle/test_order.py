@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from infra.cost import price_file
+from sandbox.home import PROJECT, Sandbox
 from sandbox.stacks import Stack, StackFailed
 from tests.lifecycle.account import (
     BROKEN,
     Account,
     Asking,
     Config,
+    changing,
     consistent,
     development,
     left,
     nothing_to_do,
+    state,
     write_model,
 )
 
@@ -129,11 +137,24 @@ def test_after_a_rollback_the_live_fleet_has_all_that_it_runs_on(account: Accoun
     nothing_to_do(stack)
 
 
-def test_what_would_replace_or_misname_everything_is_refused_before_anything_changes(account: Account) -> None:
+def test_what_would_replace_misname_or_cost_too_much_is_refused_before_anything_changes(
+    account: Account, tmp_path: Path
+) -> None:
+    account = with_prices(account, tmp_path)
     name = account.name()
-    config = development({name: {"model": {"path": str(account.model(1))}}})
-    stack = account.stack(config)
+    endpoint: dict[str, Any] = {"model": {"path": str(account.model(1))}, "autoscaling": {"min": 1, "max": 2}}
+    budget: dict[str, Any] = {"monthlyLimit": 500, "emailAddresses": ["ops@example.com"]}
+    stack = account.stack(development({name: endpoint}, cost={"budget": budget}))
     stack.up()
+    config = development({name: endpoint}, cost={"budget": budget | {"monthlyLimit": 600, "actualPercent": 90}})
+    stack.config = config
+    assert [step.operation for step in stack.up().steps if step.type.endswith(":Budget")] == ["update"]
+    (of_budget,) = state(stack, "aws:budgets/budget:Budget")
+    asked = dict(zip(("AccountId", "BudgetName"), of_budget["id"].split(":"), strict=True))
+    budgets = account.client("budgets")
+    assert budgets.describe_budget(**asked)["Budget"]["BudgetLimit"] == {"Amount": "600.0", "Unit": "USD"}
+    notifications = budgets.describe_notifications_for_budget(**asked)["Notifications"]
+    assert sorted(each["Threshold"] for each in notifications) == [90, 100]
     made, before = custom_resources(stack), account.now()
 
     stack.config = {**config, "pulumi:autonaming": {"mode": "verbatim"}}
@@ -143,11 +164,30 @@ def test_what_would_replace_or_misname_everything_is_refused_before_anything_cha
     for operation in (stack.preview, stack.up):
         assert "aws:region: is us-east-1, but the stack was created in ap-northeast-1" in refused(operation)
 
-    looked = ("Describe", "Get", "List", "Head")
-    assert [each for each in account.calls(before) if not each["operation"].startswith(looked)] == []
+    larger = {name: endpoint | {"autoscaling": {"min": 1, "max": 5}}}
+    stack.config = development(larger, cost={"budget": budget})
+    shown = stack.preview().output
+    assert f"{name}: +$481.80 a month at the largest fleet, because of autoscaling.max" in shown
+    assert "made up" in shown
+    stack.config = development(larger, cost={"budget": budget, "monthlyLimit": 500})
+    for operation in (stack.preview, stack.up):
+        assert f"endpoints.{name}.autoscaling.max" in refused(operation)
+
+    assert changing(account.calls(before)) == []
     assert custom_resources(stack) == made
     stack.destroy()  # goes by the providers in the state, whatever the file says
     assert left(account, name) == []
+    with pytest.raises(ClientError, match="NotFoundException"):
+        budgets.describe_budget(**asked)
+
+
+def with_prices(account: Account, root: Path) -> Account:
+    """The account, for stacks of a project with a price file."""
+    for file in ("Pulumi.yaml", "__main__.py"):
+        shutil.copy(PROJECT / file, root)
+    region = "ap-northeast-1"
+    price_file.write(price_file.path(root, region), price_file.fetch(account.client("pricing"), region, print))
+    return replace(account, sandbox=Sandbox(account.sandbox.home, root))
 
 
 def custom_resources(stack: Stack) -> dict[str, Any]:
