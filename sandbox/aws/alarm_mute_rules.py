@@ -13,20 +13,17 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
-from moto.cloudwatch.exceptions import CloudWatchException, ValidationError
+from moto.cloudwatch.exceptions import ValidationError
 from moto.core.responses import ActionResult
 
-from sandbox.aws.protocol import AwsError, check, partition, service_model
+from sandbox.aws.cloudwatch_params import ResourceNotFound, params_of
+from sandbox.aws.protocol import partition
 
 LONGEST: Final = timedelta(days=15)
 
 _AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d)\)")
 _CRON = re.compile(r"cron\(([A-Z0-9*,-]+( [A-Z0-9*,-]+){4})\)")
 _DURATION = re.compile(r"P(?=.)(?:(\d+)D)?(?:T(?=.)(?:(\d+)H)?(?:(\d+)M)?)?")
-
-
-class ResourceNotFound(CloudWatchException):
-    code = "ResourceNotFoundException"
 
 
 @dataclass(frozen=True)
@@ -130,7 +127,7 @@ class AlarmMuteRuleOperations:
     cloudwatch_backend: Any
 
     def put_alarm_mute_rule(self) -> ActionResult:
-        params = self._mute_params("PutAlarmMuteRule")
+        params = params_of(self, "PutAlarmMuteRule")
         names = params.get("MuteTargets", {}).get("AlarmNames", ())
         if unknown := [name for name in names if name not in self.cloudwatch_backend.alarms]:
             raise ValidationError(f"The alarms {', '.join(unknown)} do not exist.")
@@ -148,14 +145,14 @@ class AlarmMuteRuleOperations:
         return ActionResult({})
 
     def get_alarm_mute_rule(self) -> ActionResult:
-        name = self._mute_params("GetAlarmMuteRule")["AlarmMuteRuleName"]
+        name = params_of(self, "GetAlarmMuteRule")["AlarmMuteRuleName"]
         with _LOCK:
             if name not in self._rules:
                 raise ResourceNotFound(f"Alarm mute rule {name} does not exist.")
             return ActionResult(self._rules[name].describe())
 
     def list_alarm_mute_rules(self) -> ActionResult:
-        params, summary = self._mute_params("ListAlarmMuteRules"), ("Rule", "MuteTargets", "Name", "Description")
+        params, summary = params_of(self, "ListAlarmMuteRules"), ("Rule", "MuteTargets", "Name", "Description")
         with _LOCK:
             rules = [*self._rules.values()]
         found = [
@@ -169,22 +166,12 @@ class AlarmMuteRuleOperations:
     def delete_alarm_mute_rule(self) -> ActionResult:
         """ "This operation is idempotent"."""
         with _LOCK:
-            self._rules.pop(self._mute_params("DeleteAlarmMuteRule")["AlarmMuteRuleName"], None)
+            self._rules.pop(params_of(self, "DeleteAlarmMuteRule")["AlarmMuteRuleName"], None)
         return ActionResult({})
 
     @property
     def _rules(self) -> dict[str, AlarmMuteRule]:
         return MUTE_RULES[self.current_account, self.region]
-
-    def _mute_params(self, operation: str) -> dict[str, Any]:
-        model = service_model("cloudwatch").operation_model(operation)
-        given = {name: self._get_param(name) for name in model.input_shape.members}  # type: ignore[attr-defined]
-        params = {name: value for name, value in given.items() if value is not None}
-        try:
-            check(model, params)
-        except AwsError as error:
-            raise ValidationError(error.message) from None
-        return params
 
 
 def _length(match: re.Match[str]) -> timedelta:

@@ -46,10 +46,10 @@ from sandbox.aws.alarms import (
     StateUpdate,
     Threshold,
 )
+from sandbox.aws.cloudwatch_params import params_of
 from sandbox.aws.composite_alarms import CompositeAlarmOperations, Rule, evaluated
 from sandbox.aws.metric_streams import STREAMS, MetricStreamOperations
 from sandbox.aws.metrics import Expression, MetricKey, Metrics, Points, statistic_of
-from sandbox.aws.protocol import AwsError, check, service_model
 from sandbox.aws.searches import in_full
 
 #: What moto's alarms know of their state.
@@ -355,13 +355,7 @@ class Responses(CompositeAlarmOperations, AlarmMuteRuleOperations, MetricStreamO
 
     def describe_alarm_history(self) -> ActionResult:
         """Without ScanBy the newest come first, as in the AWS CLI's example of describe-alarm-history."""
-        operation = service_model("cloudwatch").operation_model("DescribeAlarmHistory")
-        names = operation.input_shape.members
-        params = {name: value for name in names if (value := self._get_param(name)) is not None}
-        try:
-            check(operation, params)
-        except AwsError as error:
-            raise ValidationError(error.message) from None
+        params = params_of(self, "DescribeAlarmHistory")
         backend = backend_of(self.current_account, self.region)
         updates = backend.state_updates(params.get("AlarmName"), params.get("StartDate"), params.get("EndDate"))
         updates = [update for update in updates if update.kind in params.get("AlarmTypes", ["MetricAlarm"])]

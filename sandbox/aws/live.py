@@ -16,8 +16,9 @@ from moto.iam.models import Role, iam_backends
 
 from sandbox.aws.async_settings import AsyncSettings
 from sandbox.aws.hosting import Hostings, configs_in_use
-from sandbox.aws.models import Image, ModelData, containers_of, documents_of, permits
+from sandbox.aws.models import Image, ModelData, containers_of
 from sandbox.aws.protocol import AwsError, RequestContext, partition
+from sandbox.aws.service_role import documents_of, permits
 
 Params = Mapping[str, Any]
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from moto.cloudwatch.exceptions import CloudWatchException, InvalidParameterCombination, InvalidParameterValue
+from moto.cloudwatch.exceptions import InvalidParameterCombination, InvalidParameterValue
 from moto.core.responses import ActionResult
 
 from sandbox.aws import firehose
-from sandbox.aws.protocol import AwsError, check, not_in_sandbox, partition, service_model
+from sandbox.aws.cloudwatch_params import ResourceNotFound, params_of
+from sandbox.aws.protocol import not_in_sandbox, partition
 from sandbox.aws.service_role import ServiceRole
 
 PRINCIPAL: Final = "streams.metrics.cloudwatch.amazonaws.com"
@@ -30,10 +31,6 @@ LARGEST_TAGS: Final = 50
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _PERCENTILE = re.compile(r"p(\d{1,2}(\.\d{1,10})?|100)")
-
-
-class ResourceNotFound(CloudWatchException):
-    code = "ResourceNotFoundException"
 
 
 @dataclass(frozen=True)
@@ -161,14 +158,7 @@ class MetricStreamOperations:
         return STREAMS[self.current_account, self.region]
 
     def _params(self, operation: str) -> dict[str, Any]:
-        model = service_model("cloudwatch").operation_model(operation)
-        given = {name: self._get_param(name) for name in model.input_shape.members}  # type: ignore[attr-defined]
-        params = {name: value for name, value in given.items() if value is not None}
-        try:
-            check(model, params)
-        except AwsError as error:
-            raise InvalidParameterValue(error.message) from None
-        return params
+        return params_of(self, operation, InvalidParameterValue)
 
 
 def _check(params: Mapping[str, Any], account: str, region: str) -> None:

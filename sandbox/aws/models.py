@@ -5,20 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
 
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
-from moto.iam.models import Policy, Role, iam_backends
 from moto.s3.models import FakeKey, s3_backends
 from moto.utilities.utils import load_resource
 
 from sandbox.aws import ecr
-from sandbox.aws.policy import Context, Verdict, evaluate
 from sandbox.aws.protocol import AwsError, not_in_sandbox, partition
+from sandbox.aws.service_role import ServiceRole
 
 #: The one manifest media type for an image that SageMaker takes; it refuses OCI's, see
 #: https://github.com/aws/amazon-sagemaker-feedback/issues/180.
@@ -114,29 +113,17 @@ class ModelData:
         return backend.get_object(bucket, key) if bucket in backend.buckets else None
 
 
-@dataclass(frozen=True)
-class ExecutionRole:
+class ExecutionRole(ServiceRole):
     """The IAM role that SageMaker assumes to fetch the image and the model data."""
-
-    arn: str
 
     def assumable(self, account: str) -> bool:
         """Whether the role exists and trusts `sagemaker.amazonaws.com` when it acts for the account."""
-        role = self._role()
+        role = self.found
         if role is None:
             return False
         statements = _as_list(json.loads(role.assume_role_policy_document)["Statement"])
         verdicts = [s["Effect"] for s in statements if _concerns_sagemaker(s, account)]
         return "Allow" in verdicts and "Deny" not in verdicts
-
-    def allows(self, action: str, resource: str, context: Context | None = None) -> bool:
-        """Whether the role's own policies have an Allow for an action, and no Deny; resource policies do not count."""
-        return permits(documents_of(self._role()), action, resource, context)
-
-    def _role(self) -> Role | None:
-        account, arn_partition = self.arn.split(":")[4], self.arn.split(":")[1]
-        roles = iam_backends[account][arn_partition].roles.values()
-        return next((role for role in roles if role.arn == self.arn), None)
 
 
 def check_model(params: Mapping[str, Any], account: str, region: str) -> None:
@@ -212,23 +199,6 @@ def _check_image(container: Mapping[str, Any], role: ExecutionRole, region: str)
     if stored.media_type != DOCKER_MANIFEST:
         # https://github.com/aws/amazon-sagemaker-feedback/issues/180
         raise AwsError("ValidationException", f"Unsupported manifest media type {stored.media_type}")
-
-
-def documents_of(role: Role | None) -> list[str | Policy]:
-    """A role's inline and attached policies."""
-    return [*role.policies.values(), *role.managed_policies.values()] if role else []
-
-
-def permits(documents: Iterable[str | Policy], action: str, resource: str, context: Context | None = None) -> bool:
-    """Whether policies have an Allow for an action on a resource, and no Deny."""
-    return evaluate((json.loads(_text(each)) for each in documents), action, resource, context) is Verdict.ALLOWED
-
-
-def _text(policy: str | Policy) -> str:
-    """Of a managed policy, the version that is in force."""
-    if isinstance(policy, str):
-        return policy
-    return str(next(each.document for each in policy.versions if each.is_default))
 
 
 def _concerns_sagemaker(statement: Mapping[str, Any], account: str) -> bool:

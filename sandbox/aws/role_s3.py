@@ -9,7 +9,6 @@ from typing import Any
 
 from moto.s3.models import FakeBucket, FakeKey, S3Backend, s3_backends
 
-from sandbox.aws.models import ExecutionRole
 from sandbox.aws.protocol import RequestContext, partition
 from sandbox.aws.s3 import check_bucket_policy
 from sandbox.aws.service_role import ServiceRole
@@ -32,7 +31,7 @@ class RoleS3:
     """S3 for a role. A customer managed key asks for its own permission, `kms:Decrypt` to read an object and
     `kms:GenerateDataKey` to write one (S3 User Guide, "Using server-side encryption with AWS KMS keys")."""
 
-    role: ExecutionRole | ServiceRole
+    role: ServiceRole
     context: RequestContext
 
     def read(self, bucket: str, key: str) -> bytes:
