@@ -28,6 +28,7 @@ CANARY = {"strategy": "canary", "instances": 1, "bakeSeconds": 1800, "timeoutSec
 ERROR_RATE = {"errorRatePercent": 5}
 WATCHED = {"failedRelease": True}
 ALARMS_ONLY = {"AlarmName": [{"exists": True}]}
+NEW_YEAR = {"schedule": "0 0 1 1 *", "durationMinutes": 60, "timeZone": "Asia/Tokyo", "reason": "New Year"}
 
 
 class BadRelease(NamedTuple):
@@ -152,6 +153,33 @@ def test_a_model_that_fails_its_requests_is_rolled_back_by_its_alarm(
     assert asking.answers == {1}
     assert asking.failures == [], "the model of before is what gets out of it"
     consistent(account, stack)
+    nothing_to_do(stack)
+
+    stack.config = development(
+        {name: endpoint | {"alarms": ERROR_RATE | {"noTrafficMinutes": 60}}},
+        notifications={"subscriptions": [{"protocol": "https", "endpoint": "https://pager.example.com/x"}]},
+        monitoring={"muteInFreezeWindows": True, "runbookUrl": "https://wiki.example.com/triton"},
+        freezeWindows=[NEW_YEAR],
+    )
+    stack.up()
+    cloudwatch = account.client("cloudwatch")
+    (health,) = cloudwatch.describe_alarms(AlarmNames=[f"{name}/health"], AlarmTypes=["CompositeAlarm"])[
+        "CompositeAlarms"
+    ]
+    topic = state(stack, "sns/topic:Topic")[0]["id"]
+    assert (health["AlarmActions"], health["OKActions"]) == ([topic], [topic])
+    assert health["AlarmRule"] == f'ALARM("{name}/error-rate") OR ALARM("{name}/no-traffic")'
+    assert health["AlarmDescription"].endswith(" Runbook: https://wiki.example.com/triton")
+    (muted,) = cloudwatch.list_alarm_mute_rules(AlarmName=f"{name}/health")["AlarmMuteRuleSummaries"]
+    assert muted["Status"] == "SCHEDULED"
+    nothing_to_do(stack)
+
+    stack.config = development({name: endpoint | {"alarms": ERROR_RATE}})
+    stack.up()
+    gone = cloudwatch.describe_alarms(AlarmNamePrefix=f"{name}/", AlarmTypes=["CompositeAlarm", "MetricAlarm"])
+    assert [alarm["AlarmName"] for alarm in gone["MetricAlarms"]] == [f"{name}/error-rate"]
+    assert gone.get("CompositeAlarms", []) == []
+    assert state(stack, "sns/topic:Topic") == []
     nothing_to_do(stack)
 
 

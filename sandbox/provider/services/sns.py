@@ -13,6 +13,7 @@ _TOPIC_ATTRIBUTES = (
     "contentBasedDeduplication deliveryPolicy displayName fifoThroughputScope kmsMasterKeyId policy signatureVersion "
     "tracingConfig"
 )
+_OF_CONFIRMATION = "confirmationTimeoutInMinutes endpointAutoConfirms"
 _SUBSCRIPTION_ATTRIBUTES = (
     "deliveryPolicy filterPolicy filterPolicyScope rawMessageDelivery redrivePolicy subscriptionRoleArn"
 )
@@ -54,6 +55,12 @@ def _complete_subscription(work: Work, found: dict[str, Any]) -> dict[str, Any]:
     return {**values, "arn": values["subscriptionArn"], "topic": values["topicArn"], "ownerId": values["owner"]}
 
 
+def _subscribe(work: Work) -> dict[str, Any]:
+    """Without the arguments that tell the provider alone how to wait for the confirmation."""
+    carried = [name for name in work.type.input_names if name not in _OF_CONFIRMATION.split()]
+    return work.call("Subscribe", **work.parameters("Subscribe", carried), ReturnSubscriptionArn=True)
+
+
 def _unsubscribe(work: Work) -> None:
     if work.state.get("arn", "").startswith(
         "arn:"
@@ -86,20 +93,20 @@ TYPES = (
     ResourceType(
         token="aws:sns/topicSubscription:TopicSubscription",
         service="sns",
-        inputs=f"topic protocol endpoint confirmationTimeoutInMinutes endpointAutoConfirms {_SUBSCRIPTION_ATTRIBUTES}",
+        inputs=f"topic protocol endpoint {_OF_CONFIRMATION} {_SUBSCRIPTION_ATTRIBUTES}",
         outputs="arn confirmationWasAuthenticated ownerId pendingConfirmation",
         identity="arn",
         id="{arn}",
         names={"topic": "TopicArn", "arn": "SubscriptionArn"},
         within="Attributes",
-        create=Step("Subscribe", run=lambda work: work.send("Subscribe", ReturnSubscriptionArn=True)),
+        create=Step("Subscribe", run=_subscribe),
         reads=(Read("GetSubscriptionAttributes"),),
         complete=_complete_subscription,
         updates=(_set_attributes("SetSubscriptionAttributes", _SUBSCRIPTION_ATTRIBUTES),),
         delete=Step("Unsubscribe", run=_unsubscribe),
         replaces="topic protocol endpoint",
         defaults={"confirmationTimeoutInMinutes": 1, "endpointAutoConfirms": False, "rawMessageDelivery": False},
-        write_only="confirmationTimeoutInMinutes endpointAutoConfirms",
+        write_only=_OF_CONFIRMATION,
         documents="deliveryPolicy filterPolicy redrivePolicy",
         computed="filterPolicyScope",
     ),
