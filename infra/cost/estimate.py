@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from infra.aws import instance_types, metrics
+from infra.aws import instance_types
 from infra.aws.mode import Mode
 from infra.cost import usage
 from infra.cost.price_list import NoPrice, Price, PriceList, UsageType
 from infra.cost.usage import HOURS_PER_MONTH
+from infra.monitoring import alarms
 from infra.monitoring.dashboard import dashboard_body, metric_count
 from infra.release.estimate import rollout
 
@@ -212,12 +213,13 @@ def estimate(
 
 def items(settings: Settings, traffic: Mapping[str, Traffic]) -> Iterator[Item | Unpriced]:
     """What the endpoints of a stack are billed for, and what they share, as far as the settings determine it."""
-    for name, endpoint in settings.endpoints.items():
-        yield from endpoint_items(name, endpoint, traffic.get(name))
+    for name in settings.endpoints:
+        yield from _endpoint_items(settings, name, traffic.get(name))
     yield from _dashboard(settings)
     if settings.metric_stream:
         yield Unpriced(STACK, "Firehose", "it rounds each record up to 5 KB, and publishes no metric of that.")
         yield Unpriced(STACK, "Datadog", "it is not billed by AWS.")
+    yield Unpriced(STACK, "metrics of releases", "CloudWatch bills them for the hours of releases alone.")
     yield Unpriced(STACK, "stored logs", "CloudWatch bills compressed bytes, which it does not report.")
 
 
@@ -231,16 +233,16 @@ def unmeasured(settings: Settings) -> Iterator[Unpriced]:
     yield from (Unpriced(name, LOGS, _UNMEASURED) for name in settings.served_endpoints)
 
 
-def endpoint_items(name: str, endpoint: EndpointSettings, traffic: Traffic | None = None) -> Iterator[Item | Unpriced]:
-    """What an endpoint is billed for."""
+def _endpoint_items(settings: Settings, name: str, traffic: Traffic | None) -> Iterator[Item | Unpriced]:
+    endpoint = settings.endpoints[name]
     yield from fleet_items(name, endpoint)
     yield from _unknown_volumes(name, endpoint)
     for serverless in endpoint.serverless_variants.values():
         yield from _requests(name, serverless, traffic)
     for batch in endpoint.batch_variants.values():
         yield Unpriced(name, f"jobs on {batch.batch.instance_type}", "AWS bills instances only while a job runs.")
+    yield from _alarms(settings, name)
     if endpoint.mode is not Mode.BATCH:
-        yield from _alarms(name, endpoint)
         yield from _data(name, traffic)
     if locations := _other_locations(endpoint):
         yield Unpriced(name, "results in S3", f"their size in {', '.join(locations)} is not known.")
@@ -329,15 +331,13 @@ def _other_locations(endpoint: EndpointSettings) -> list[str]:
     return sorted({location for location in (*given, *jobs) if location})
 
 
-def _alarms(name: str, endpoint: EndpointSettings) -> Iterator[Item]:
-    """Each alarm is billed by the metrics that it reads; those on the fleet of the last release remain."""
-    count = 0
-    for purpose in endpoint.alarms.purposes:
-        read = len(metrics.WATCHED[purpose][endpoint.mode].metrics)
-        count += read * len(endpoint.variants) * (2 if metrics.rolls_back(purpose, endpoint.mode) else 1)
-    count += endpoint.can_be_stopped
-    if count:
-        yield Item(name, "alarms", usage.ALARM, Sizes.same(count), "alarms")
+def _alarms(settings: Settings, name: str) -> Iterator[Item]:
+    """Those on the fleet of the last release remain until the next one."""
+    count = alarms.count(settings, name)
+    if count.metrics:
+        yield Item(name, "alarms", usage.ALARM, Sizes.same(count.metrics), "alarms")
+    if count.composite:
+        yield Item(name, "composite alarm", usage.COMPOSITE_ALARM, Sizes.same(count.composite), "alarms")
 
 
 def _dashboard(settings: Settings) -> Iterator[Item]:

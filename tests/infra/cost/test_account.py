@@ -17,6 +17,7 @@ from infra.cost.estimate import BUCKET, IMAGES, LOGS, METRIC_STREAM, Item, Sizes
 from infra.settings.stack import Settings
 from tests.infra.cost.test_estimate import PRICES, TRAFFIC, stack
 from tests.infra.mock_runtime import ROOT
+from tests.infra.policies.stack_settings import TOPIC
 from tests.infra.settings.config import VALID, settings
 from tests.messages.settings import SECRET
 
@@ -82,13 +83,16 @@ def read(aws: Aws, of: Settings | None = None) -> dict[str, Item | Unpriced]:
 
 
 def test_the_calculation_of_the_docs() -> None:
-    of = stack(
-        instanceType="ml.r5.xlarge",
-        initialInstanceCount=3,
-        autoscaling={"min": 2, "max": 10},
-        volumeSizeGb=50,
-        alarms={"errorRatePercent": 5, "p99ModelLatencyMilliseconds": 500},
-    )
+    endpoint = {
+        "model": {"artifact": "artifacts/a.tar.gz"},
+        "instanceType": "ml.r5.xlarge",
+        "initialInstanceCount": 3,
+        "autoscaling": {"min": 2, "max": 10},
+        "volumeSizeGb": 50,
+        "alarms": {"errorRatePercent": 5, "p99ModelLatencyMilliseconds": 500},
+    }
+    sections = {"endpoints": {"e": endpoint}, "notifications": {"topicArn": TOPIC}, "monitoring": {"dashboard": True}}
+    of = settings(VALID | {f"triton-sagemaker:{key}": value for key, value in sections.items()})
     aws = Aws()
     result = estimate(of, PRICES, {"e": TRAFFIC}, read(aws, of).values())
     table = (ROOT / "docs" / "cost.md").read_text().partition("## The calculation")[2].partition("## ")[0]

@@ -19,7 +19,7 @@ MODEL = {"artifact": "artifacts/a.tar.gz"}
 TRAFFIC = Traffic(requests=Decimal(2**20), seconds=Decimal("0.125"), bytes_in=Decimal(2048), bytes_out=Decimal(512))
 
 
-ALWAYS = {BUCKET, IMAGES, LOGS, "stored logs"}
+ALWAYS = {BUCKET, IMAGES, LOGS, "stored logs", "metrics of releases"}
 """What the settings do not determine."""
 
 
