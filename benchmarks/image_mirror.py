@@ -355,12 +355,12 @@ def copying(scenario: Scenario, runs: Mapping[str, Sequence[tuple[Run, Run]]], c
 def resuming(scenario: Scenario, runs: Mapping[str, Sequence[Run]]) -> Table:
     """What the second runs sent again, in per cent of the image."""
     size = sum(scenario.layers)
-    columns = ("sent again, median", "least", "most", "second run, s")
+    columns = ("sent again, mean", "least", "most", "second run, s")
     table = Table("", *columns, title=scenario.title, title_justify="left")
     for tool, seconds_runs in runs.items():
         again = [100 * (run.sent_bytes - size) / size for run in seconds_runs]
         seconds = statistics.median(run.seconds for run in seconds_runs)
-        figures = (statistics.median(again), min(again), max(again))
+        figures = (statistics.mean(again), min(again), max(again))
         table.add_row(tool, *(f"{figure:.1f} %" for figure in figures), f"{seconds:.2f}")
     return table
 

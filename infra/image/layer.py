@@ -32,6 +32,9 @@ PART_BYTES = 10 * 1024 * 1024
 MIN_PART_BYTES = 5 * 1024 * 1024
 """Of each part but the last one (LayerPartTooSmallException)."""
 
+MAX_PARTS = 4200
+"""Of a layer (Amazon ECR User Guide, "Service quotas")."""
+
 LAYER_API_BYTES = 100 * 1024 * 1024
 """Larger layers are sent through the ECR API after the second interruption that ECR cannot continue."""
 
@@ -164,13 +167,15 @@ class LayerCopy:
         content, moved = _Content(), False
         with closing(self._reader()) as reader:
             while (position := upload.first) < self._layer.size:
+                length = min(part_bytes(self._layer.size), self._layer.size - position)
                 with _one_part_in_memory:
-                    part = b"".join(reader.blocks(position, min(PART_BYTES, self._layer.size - position)))
+                    part = b"".join(reader.blocks(position, length))
                     received = self._destination.upload_layer_part(upload.id, position, part)
                     content.update(part)
-                if received != position + len(part):
+                    del part
+                if received != position + length:
                     if moved:
-                        raise UploadLost(f"ECR has {received} bytes after {position + len(part)} were sent.")
+                        raise UploadLost(f"ECR has {received} bytes after {position + length} were sent.")
                     content, moved = _Content(), True  # of an earlier process
                 upload = _Upload(Protocol.LAYER_API, upload.id, received)
                 self._remember(upload)
@@ -228,6 +233,11 @@ class LayerCopy:
     @property
     def _key(self) -> str:
         return f"{self._destination}: {self._layer.digest}"
+
+
+def part_bytes(size: int) -> int:
+    """Of the parts of a layer through the ECR API: the least that ECR allows, unless there would be too many."""
+    return MIN_PART_BYTES if size <= MAX_PARTS * MIN_PART_BYTES else PART_BYTES
 
 
 def _can_continue(first: int, end: int) -> bool:

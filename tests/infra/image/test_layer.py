@@ -199,6 +199,21 @@ def test_another_process_continues_through_the_ecr_api(
     assert destination.layers[DIGEST].read_bytes() == LAYER
 
 
+def test_the_parts_of_the_ecr_api_are_as_small_as_ecr_allows(
+    ecr: FakeEcr, registries: Registries, destination: Repository, layer: Descriptor
+) -> None:
+    ecr.cut_uploads = [1 * MIB, 1 * MIB]
+    copy(registries, layer)
+    first = [asked["partFirstByte"] for operation, asked in ecr.calls if operation == "UploadLayerPart"]
+    assert first[-5:] == [0, 5 * MIB, 10 * MIB, 15 * MIB, 20 * MIB]
+
+
+@pytest.mark.parametrize(("mebibytes", "part"), [(10, 5), (21_000, 5), (21_001, 10), (42_000, 10)])
+def test_a_layer_has_at_most_4200_parts(mebibytes: int, part: int) -> None:
+    assert layer_module.part_bytes(mebibytes * MIB) == part * MIB
+    assert mebibytes / part <= 4200
+
+
 def test_the_ecr_api_has_the_last_word_on_where_to_continue(
     ecr: FakeEcr, registries: Registries, destination: Repository, layer: Descriptor
 ) -> None:
