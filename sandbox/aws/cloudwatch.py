@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import takewhile
 from math import ceil, floor
@@ -271,14 +272,14 @@ class Backend(CloudWatchBackend):
 
     def evaluate_composites(self) -> None:
         """Gives composite alarms the states that follow from those of their children, and does what was withheld while
-        alarms were muted: of those that are in ALARM still (API DeleteAlarmMuteRule)."""
+        alarms were muted, unless they returned to their state of before (User Guide, alarm-mute-rules-behaviour)."""
         with self.states:
             for alarm in [alarm for alarm in self.alarms.values() if alarm.rule is not None]:
                 self._set_state(alarm, evaluated(alarm, self.alarms))
             for name, update in list(self._withheld.items()):
                 if not self._is_muted(name):
                     del self._withheld[name]
-                    if self.alarms[name].state_value == ALARM:
+                    if update.new.value != update.old.value:
                         notify(self.alarms[name], update, self.alarms, self.account_id)
 
     def _warms_up(self, alarm: Alarm, datapoints: Sequence[Datapoint | None], time_factor: float) -> bool:
@@ -311,7 +312,8 @@ class Backend(CloudWatchBackend):
         if not alarm.actions_enabled or not actions_of(alarm):
             return
         if self._is_muted(alarm.name):
-            self._withheld[alarm.name] = update
+            first = self._withheld.get(alarm.name, update)
+            self._withheld[alarm.name] = replace(update, old=first.old)
         else:
             notify(alarm, update, self.alarms, self.account_id)
 

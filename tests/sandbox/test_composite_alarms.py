@@ -164,7 +164,7 @@ def test_a_rule_that_is_too_long_is_refused(host: Host) -> None:
 
 
 def test_a_muted_alarm_changes_its_state_and_notifies_once_it_is_unmuted(host: Host) -> None:
-    """API DeleteAlarmMuteRule: "their configured actions will trigger"."""
+    """User Guide, alarm-mute-rules-behaviour; API DeleteAlarmMuteRule."""
     cloudwatch = host.aws.client("cloudwatch")
     topic, received = queue(host)
     child = quiet(host)
@@ -182,11 +182,15 @@ def test_a_muted_alarm_changes_its_state_and_notifies_once_it_is_unmuted(host: H
     eventually(lambda: state_of(host, name) == "ALARM")
     time.sleep(0.6)  # some evaluations
     assert len(received()) == 1, "muted"
+    set_state(host, child, "OK")
+    eventually(lambda: state_of(host, name) == "OK")
+    set_state(host, child, "ALARM")
+    eventually(lambda: state_of(host, name) == "ALARM")
     summaries = cloudwatch.list_alarm_mute_rules(AlarmName=name)["AlarmMuteRuleSummaries"]
     assert [summary["Status"] for summary in summaries] == ["ACTIVE"]
     cloudwatch.delete_alarm_mute_rule(AlarmMuteRuleName=rule)
     eventually(lambda: [message["NewStateValue"] for message in received()] == ["OK", "ALARM"])
-    cloudwatch.delete_alarm_mute_rule(AlarmMuteRuleName=rule)
+    cloudwatch.delete_alarm_mute_rule(AlarmMuteRuleName=rule)  # once more: "This operation is idempotent"
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         cloudwatch.get_alarm_mute_rule(AlarmMuteRuleName=rule)
 
