@@ -17,7 +17,7 @@ from infra.cli.release_target import find
 from infra.cli.time_range import Since, beginning
 from infra.diagnostics.printable import printable
 from infra.errors import INTERRUPTED
-from infra.monitoring.logs import EndpointLog, LogEvent
+from infra.monitoring.logs import EndpointLog, LogEvent, NoLog
 from infra.triton.log_line import LogLine
 
 _STYLES = {"": "", "info": "", "warning": "yellow", "error": "red"}
@@ -51,8 +51,10 @@ def logs(
     log = EndpointLog(target.session.client("logs"), target.name, pattern)
     console = Console(soft_wrap=True, highlight=False)
     try:
-        for event in log.follow(began) if follow else log.events(began):
+        for event in log.follow(began, target.is_listed) if follow else log.events(began):
             _print(console, event, as_json)
+    except NoLog as error:
+        raise NoLog(f"{error}{'' if target.is_listed else target.listed}") from None
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
 

@@ -58,11 +58,11 @@ class ReleaseTarget:
             owner = reader.tags(endpoint).get(OWNER_TAG) if endpoint else self.owner
         if owner != self.owner:
             actual = f"belongs to stack {owner}" if owner else f"has no tag {OWNER_TAG}"
-            raise StackFileError(f"endpoint {self.name} {actual}; it is not an endpoint of {self.owner}.{self._listed}")
+            raise StackFileError(f"endpoint {self.name} {actual}; it is not an endpoint of {self.owner}.{self.listed}")
 
     def no_endpoint(self) -> StackFileError:
         """The error that the endpoint does not exist."""
-        way_out = "; `pulumi up` creates it." if self.is_listed else f".{self._listed}"
+        way_out = "; `pulumi up` creates it." if self.is_listed else f".{self.listed}"
         return StackFileError(f"endpoint {self.name} does not exist in the stack's account and region{way_out}")
 
     def deadline_seconds(self) -> int:
@@ -75,7 +75,7 @@ class ReleaseTarget:
             return str(self.session.client("sts").get_caller_identity()["Arn"])
 
     @property
-    def _listed(self) -> str:
+    def listed(self) -> str:
         return f" Endpoints in the stack file: {', '.join(self.others)}." if self.others else ""
 
 

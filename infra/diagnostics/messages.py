@@ -135,10 +135,18 @@ def flat_key(name: str, key: str, known: Mapping[str, FieldInfo], stack: str | N
     )
 
 
+_SET_SECRET = "pulumi config set --secret"
+
+
 def command_to_encrypt(key: str, stack: str | None) -> str:
     """The command that prompts for a value and stores it as a secret."""
     quoted = shlex.quote(key) if "'" in key else f"'{key}'"
-    return f"pulumi config set --secret{stack_option(stack)} --path {quoted}"
+    return f"{_SET_SECRET}{stack_option(stack)} --path {quoted}"
+
+
+def with_stack(message: str, stack: str | None) -> str:
+    """The message of a rule, which does not know the stack, with the option that names it in `command_to_encrypt`."""
+    return message.replace(f"{_SET_SECRET} --path", f"{_SET_SECRET}{stack_option(stack)} --path")
 
 
 def misspells_secure(value: Any) -> bool:

@@ -105,18 +105,22 @@ class EndpointLog:
                     ) from None
                 raise
 
-    def follow(self, since: float, sleep: Callable[[float], None] = time.sleep) -> Iterator[LogEvent]:
+    def follow(
+        self, since: float, awaited: bool = True, sleep: Callable[[float], None] = time.sleep
+    ) -> Iterator[LogEvent]:
         """The events since then and all later ones, each once; it ends only by an exception.
 
-        A log group that does not exist yet is awaited.
+        Args:
+            awaited: whether a log group that does not exist yet is awaited.
 
         Raises:
+            NoLog: the log group does not exist, and is not awaited.
             InvalidFilter: the pattern is not valid.
             AwsRequestRefused: AWS refused a call.
         """
         shown: dict[str, float] = {}
         while True:
-            with contextlib.suppress(NoLog):
+            with contextlib.suppress(*[NoLog] if awaited else []):
                 for event in self.events(since):
                     if event.id not in shown:
                         shown[event.id] = event.timestamp

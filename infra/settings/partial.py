@@ -302,4 +302,5 @@ class PartialValidation:
 
     def _report(self, problem: Problem, place: Location) -> None:
         """Add a problem whose path begins at a place."""
-        self.problems.append(replace(problem, path=self.path((*place, *problem.path))))
+        message = messages.with_stack(problem.message, self._stack)
+        self.problems.append(replace(problem, message=message, path=self.path((*place, *problem.path))))

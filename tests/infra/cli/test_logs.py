@@ -52,7 +52,7 @@ def test_following_ends_with_an_interrupt(aws: Logs, monkeypatch: pytest.MonkeyP
     def interrupt(_seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(logs.EndpointLog.follow, "__defaults__", (interrupt,))
+    monkeypatch.setattr(logs.EndpointLog.follow, "__defaults__", (True, interrupt))
     assert run("--follow", "--since", "2h", "--filter", "failed") == 130
     assert aws.requests[0]["filterPattern"] == "failed"
 
@@ -65,3 +65,14 @@ def test_bad_input_is_a_message(aws: Logs, capsys: pytest.CaptureFixture[str], a
     aws.polls = ["InvalidParameterException" if "--filter" in arguments else "ResourceNotFoundException"]
     assert run(*arguments) == code
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["--follow"]])
+def test_the_log_of_an_endpoint_that_the_stack_file_does_not_have_is_not_awaited(
+    aws: Logs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    aws.polls = ["ResourceNotFoundException"]
+    monkeypatch.setattr("infra.cli.release_target.ReleaseTarget.require_owned", lambda _: None)
+    assert run("irsi", *arguments) == 1
+    error = capsys.readouterr().err
+    assert "/aws/sagemaker/Endpoints/irsi does not exist" in error and "iris" in error.rpartition(":")[2]

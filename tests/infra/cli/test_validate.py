@@ -156,6 +156,11 @@ def test_an_error_of_the_file_hides_the_warnings_of_its_key(validate: Validate) 
     assert brief(validate(text)) == ["13:3 misplaced-secret"]
 
 
+def test_the_command_of_a_warning_names_the_stack(validate: Validate) -> None:
+    (warning,) = validate(VALID + "      environment: {DB_PASSWORD: x}\n")
+    assert "pulumi config set --secret -s x --path 'secretEnvironment.ranking.DB_PASSWORD'" in warning.message
+
+
 @pytest.mark.parametrize(
     ("mistake", "shown"),
     [("", True), ("      volumeSizeGb: 0\n", True), ("      instanceType: ml.c5.xlargee\n", False),

@@ -97,4 +97,4 @@ def test_each_refusal_has_its_own_message(code: str, pattern: str, error: type[E
 
 def test_following_ends_at_an_invalid_filter() -> None:
     with pytest.raises(InvalidFilter):
-        next(EndpointLog(Logs("InvalidParameterException"), "iris", "a.b").follow(0, lambda _: None))
+        next(EndpointLog(Logs("InvalidParameterException"), "iris", "a.b").follow(0, sleep=lambda _: None))
