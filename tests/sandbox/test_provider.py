@@ -709,6 +709,11 @@ def managed_policy(host: Host) -> str:
     return str(policy["Policy"]["Arn"])
 
 
+def dashboard(text: str) -> str:
+    widget = {"type": "text", "x": 0, "y": 0, "width": 6, "height": 2, "properties": {"markdown": text}}
+    return json.dumps({"widgets": [widget]})
+
+
 def topic(host: Host) -> str:
     return str(host.aws.client("sns").create_topic(Name=unique("topic"))["TopicArn"])
 
@@ -893,6 +898,9 @@ SAMPLES: Mapping[str, Callable[[Host], Sample]] = {
             "tags": TAGS,
         },
         {"alarmRule": "FALSE", "alarmDescription": "never", "okActions": None, "tags": OTHER_TAGS},
+    ),
+    "aws:cloudwatch/dashboard:Dashboard": lambda host: Sample(
+        {"dashboardName": unique("models"), "dashboardBody": dashboard("Answers")}, {"dashboardBody": dashboard("All")}
     ),
     MUTE_RULE: lambda host: Sample(
         {
