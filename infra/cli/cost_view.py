@@ -15,7 +15,6 @@ from infra.cost.estimate import STACK, Estimate, PricedItem, Sizes
 from infra.cost.limit import UPDATE_PRICES, signed
 from infra.cost.live import Change
 from infra.cost.load import LOW_PERCENT, Load
-from infra.cost.usage import HOURS_PER_MONTH
 from infra.settings.stack import Settings
 
 NOT_CONSIDERED = (
@@ -43,6 +42,7 @@ def estimate_facts(settings: Settings, result: Estimate) -> dict[str, Any]:
         "currency": "USD",
         "published": result.published,
         "perMonth": result.total.facts,
+        "perHour": result.total.per_hour.facts,
         "endpoints": {
             name: {
                 "mode": str(endpoint.mode),
@@ -84,7 +84,7 @@ def show_estimate(stack: str, settings: Settings, result: Estimate) -> None:
     if any(priced.item.endpoint == STACK for priced in result.items):
         _add_rows(table, STACK, "all endpoints", result)
     table.add_row("total a month (730 h)", "", *_dollars(result.total), style="bold")
-    table.add_row("an hour", "", *_dollars(result.total * (1 / HOURS_PER_MONTH)))
+    table.add_row("an hour", "", *_dollars(result.total.per_hour))
     out = console(_WIDTH)
     out.print(table)
     out.print("\nNot in the total:")

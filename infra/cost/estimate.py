@@ -60,6 +60,11 @@ class Sizes:
     def __mul__(self, factor: Decimal) -> Sizes:
         return Sizes(self.smallest * factor, self.initial * factor, self.largest * factor)
 
+    @property
+    def per_hour(self) -> Sizes:
+        """Of a number a month, how many that is an hour."""
+        return Sizes(*(each / HOURS_PER_MONTH for each in (self.smallest, self.initial, self.largest)))
+
     def __bool__(self) -> bool:
         return bool(self.smallest or self.initial or self.largest)
 

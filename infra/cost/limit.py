@@ -31,9 +31,10 @@ def summary(settings: Settings, result: Estimate, stack: str) -> Iterator[str]:
             continue  # billed by its requests or jobs alone
         more = ", without what has no price" if any(entry.endpoint == name for entry in result.without_price) else ""
         yield f"{name}: {span(cost.smallest, cost.initial, cost.largest)} a month{more}"
-    total = result.total
+    total, hour = result.total, result.total.per_hour
     yield (
-        f"cost: {span(total.smallest, total.initial, total.largest)} a month for all endpoints, at prices published "
+        f"cost: {span(total.smallest, total.initial, total.largest)} a month, "
+        f"{span(hour.smallest, hour.initial, hour.largest)} an hour, for all endpoints at prices published "
         f"{result.published} (`python -m infra cost -s {stack}`)"
     )
 

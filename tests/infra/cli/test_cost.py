@@ -55,6 +55,7 @@ def test_a_price_file_has_the_same_prices_as_the_api(pricing: Pricing, capsys: p
     assert run("-s", "dev", "--json") == 0
     assert json.loads(capsys.readouterr().out) == of_api
     assert of_api["perMonth"] == {"smallest": 187.61, "initial": 187.61, "largest": 187.61}
+    assert of_api["perHour"]["initial"] == 0.257
 
 
 def test_the_table_has_a_row_for_each_item_and_what_has_no_price(

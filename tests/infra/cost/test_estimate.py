@@ -133,6 +133,7 @@ def test_the_preview_has_a_line_for_each_endpoint_and_one_for_all() -> None:
     of = stack(instanceType="ml.r5.xlarge", autoscaling={"min": 2, "max": 10})
     lines = [*summary(of, priced(of), "x")]
     assert lines[0].startswith("e: $532.90 ($532.90 to $2,664.50) a month")
+    assert "$0.73 ($0.73 to $3.65) an hour" in lines[-1]
     assert "2026-11-20" in lines[-1]
     (line,) = summary(of, estimate(of, PriceList(()), {}), "x")
     assert "cost update-prices -s x" in line
