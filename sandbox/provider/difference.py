@@ -25,13 +25,15 @@ class Rules:
     """What Terraform's schema of a type says about equality.
 
     Attributes:
-        documents: properties that hold JSON, compared as documents.
+        documents: properties that hold JSON, compared as policy documents.
+        json: properties that hold JSON, compared as it is.
         sets: lists, at any depth, whose order means nothing.
         computed: properties, at any depth, that AWS fills in when they are left out: leaving them out is no change.
         defaults: values of top-level properties that are left out.
     """
 
     documents: frozenset[str] = frozenset()
+    json: frozenset[str] = frozenset()
     sets: frozenset[str] = frozenset()
     computed: frozenset[str] = frozenset()
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -78,6 +80,8 @@ def _same(name: str, old: Any, new: Any, rules: Rules) -> bool:
         return False
     if _empty(old) and _empty(new):
         return True
+    if name in rules.json:
+        return _parsed(old) == _parsed(new)
     if name in rules.documents:
         return bool(canonical_document(old) == canonical_document(new))
     if isinstance(old, dict) and isinstance(new, dict):
@@ -118,6 +122,13 @@ def _canonical(value: Any, rules: Rules) -> str:
         return sorted(items, key=lambda item: json.dumps(item, sort_keys=True)) if name in rules.sets else items
 
     return json.dumps(strip(value), sort_keys=True)
+
+
+def _parsed(text: Any) -> Any:
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError):
+        return text
 
 
 def canonical_document(text: Any) -> Any:

@@ -83,7 +83,7 @@ class ResourceType:
         replaces: properties whose change makes a new resource; `*`: every one but the tags and the paths in `in_place`.
         delete_before_replace: whether the old one must go first.
         defaults: values for properties left out, by path (`productionVariants.initialVariantWeight`).
-        documents, sets, computed: see `difference.Rules`.
+        documents, json, sets, computed: see `difference.Rules`.
         write_only: inputs that AWS does not give back.
         renewed: outputs that every update changes.
         unset: the operation that removes a property, where sending it empty does not.
@@ -116,6 +116,7 @@ class ResourceType:
     delete_before_replace: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
     documents: str = ""
+    json: str = ""
     sets: str = ""
     computed: str = ""
     write_only: str = ""
@@ -140,6 +141,7 @@ class ResourceType:
     def rules(self) -> Rules:
         return Rules(
             documents=frozenset(self.documents.split()),
+            json=frozenset(self.json.split()),
             sets=frozenset(self.sets.split()),
             computed=frozenset(self.computed.split()) | {"region"},
             defaults={path: value for path, value in self.defaults.items() if "." not in path},

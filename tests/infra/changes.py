@@ -102,7 +102,7 @@ CHANGES: dict[str, Any] = {
     "notifications.subscriptions[].protocol": (SUBSCRIBED, "https"),
     "notifications.subscriptions[].endpoint": (SUBSCRIBED, "https://b@example.com"),
     "notifications.subscriptions[].receives": (SUBSCRIBED, ["releases"]),
-    "monitoring.logRetentionDays": ({}, 90),
+    "monitoring.logRetentionDays": ({"monitoring": {"dashboard": True}}, 90),
     "datadog.integration": (DATADOG, "existing"),
     "datadog.site": (DATADOG, "datadoghq.eu"),
     "datadog.apiKeySecretArn": (DATADOG, SECRET.replace("datadog", "key")),

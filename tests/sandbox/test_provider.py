@@ -47,6 +47,8 @@ ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
 COMPOSITE = "aws:cloudwatch/compositeAlarm:CompositeAlarm"
 MUTE_RULE = "aws:cloudwatch/alarmMuteRule:AlarmMuteRule"
 LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
+DASHBOARD = "aws:cloudwatch/dashboard:Dashboard"
+BODY = '{"widgets": [], "order": [1, 2]}'
 TOPIC = "aws:sns/topic:Topic"
 DELIVERY = "aws:kinesis/firehoseDeliveryStream:FirehoseDeliveryStream"
 STREAM = "aws:cloudwatch/metricStream:MetricStream"
@@ -516,6 +518,9 @@ DIFFS = [
      UPDATE),
     (MUTE_RULE, {"name": "r", "rule": {"schedule": EVENINGS}}, {"name": "silence"}, REPLACE),
     (ALARM, ALARM_INPUTS, {"warmUpConfiguration": {"warmUpPeriodDurationInMinutes": 5}}, UPDATE),
+    (DASHBOARD, {"dashboardName": "d", "dashboardBody": BODY}, {"dashboardBody": BODY.replace(" ", "\n")}, SAME),
+    (DASHBOARD, {"dashboardName": "d", "dashboardBody": BODY}, {"dashboardBody": BODY.replace("1, 2", "2, 1")}, UPDATE),
+    (DASHBOARD, {"dashboardName": "d", "dashboardBody": BODY}, {"dashboardName": "e"}, REPLACE),
     (LOG_GROUP, {"retentionInDays": 7}, {"retentionInDays": None}, UPDATE),
     (LOG_GROUP, {}, {"retentionInDays": 0}, SAME),
     (LOG_GROUP, {}, {"name": "/aws/x"}, REPLACE),

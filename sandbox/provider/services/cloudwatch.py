@@ -101,7 +101,7 @@ TYPES = (
         updates=("PutDashboard",),
         delete="DeleteDashboards",
         replaces="dashboardName",
-        documents="dashboardBody",
+        json="dashboardBody",
     ),
     ResourceType(
         token="aws:cloudwatch/compositeAlarm:CompositeAlarm",
