@@ -93,7 +93,7 @@ class EndpointAlarms(pulumi.ComponentResource):
 
     composite_name: pulumi.Output[str] | None
     alarm_arns: list[pulumi.Output[str]]
-    """The alarms that the composite alarm combines."""
+    """The composite alarm, if there is one, and those that it combines."""
 
     def __init__(self, name: str, args: EndpointAlarmsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("triton-sagemaker:infra:EndpointAlarms", name, None, opts)
@@ -123,7 +123,7 @@ class EndpointAlarms(pulumi.ComponentResource):
             purposes.append(alarm.purpose)
         self.composite_name = None
         if args.topic_arn and children:
-            self.composite_name = cloudwatch.CompositeAlarm(
+            composite = cloudwatch.CompositeAlarm(
                 name,
                 alarm_name=endpoint_name.apply(names.composite_alarm),
                 alarm_description=alarms.composite_description(purposes, *where),
@@ -132,7 +132,9 @@ class EndpointAlarms(pulumi.ComponentResource):
                 ok_actions=[args.topic_arn],
                 tags=context.tags,
                 opts=child,
-            ).alarm_name
+            )
+            self.composite_name = composite.alarm_name
+            self.alarm_arns.insert(0, composite.arn)
         self.register_outputs({"composite_name": self.composite_name})
 
 

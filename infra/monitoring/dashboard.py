@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from infra import names
@@ -46,7 +46,8 @@ def dashboard_body(
         placed.append((1 + -(-len(shown) // ALARMS_PER_ROW), [_alarms(shown)]))
     for name, endpoint in settings.endpoints.items():
         placed.append((1, [text(f"## {name} · {endpoint.mode}", background="transparent")]))
-        view, bands = _EndpointGraphs(name, endpoint), [_band(name, each) for each in releases.get(name, ())]
+        view = _EndpointGraphs(name, endpoint, settings.production)
+        bands = [_band(name, each) for each in releases.get(name, ())]
         for graphs, marks in ((view.traffic(), bands), (view.queue(), []), (view.capacity(), [])):
             widgets = [graph.widget(settings.region, marks) for graph in graphs if graph.metrics]
             placed.append((GRAPH_HEIGHT, widgets))
@@ -82,8 +83,9 @@ class _EndpointGraphs:
     """The graphs of one endpoint. One without lines is not shown: the mode does not publish its metrics, or the
     instance type has no such device."""
 
-    def __init__(self, name: str, settings: EndpointSettings) -> None:
+    def __init__(self, name: str, settings: EndpointSettings, production: bool) -> None:
         self._name, self._settings, self._mode = name, settings, settings.mode
+        self._thresholds = settings.alarms.thresholds(production)
 
     def traffic(self) -> Iterator[Graph]:
         """Requests, errors and latencies."""
@@ -179,12 +181,14 @@ class _EndpointGraphs:
             for metric in self._published(*graphs):  # of a serverless variant its memory alone
                 if divisor := metric.divisor(type_):
                     graphs[metric].line(
-                        self._label(name, metric.name.removesuffix("Utilization")),
+                        self._label(name, _short(metric)),
                         metrics.dimensions(self._name, name),
                         metric,
                         expression="{0}" if divisor == 1 else f"{{0}} / {divisor}",
                     )
-        yield from (host, gpu)
+        for graph in (host, gpu):
+            self._thresholds_of_host(graph, [metric for metric in graphs if graphs[metric] is graph])
+            yield graph
 
     def _jobs(self) -> Graph:
         """The instances of transform jobs, whose metrics have the names of the jobs."""
@@ -194,8 +198,7 @@ class _EndpointGraphs:
                 searched = f'{{{names.TRANSFORM_JOBS},Host}} MetricName="{metric.name}" Host={self._name}'
                 divisor = metric.divisor(variant.batch.instance_type)
                 expression = f"SEARCH('{searched}', '{metric.statistic}')"
-                label = metric.name.removesuffix("Utilization")
-                graph.expression(label, expression if divisor == 1 else f"{expression} / {divisor}")
+                graph.expression(_short(metric), expression if divisor == 1 else f"{expression} / {divisor}")
         return graph
 
     def _published(self, *wanted: Metric) -> list[Metric]:
@@ -207,5 +210,19 @@ class _EndpointGraphs:
 
     def _threshold(self, graph: Graph, purpose: str) -> None:
         """The threshold of an alarm, which has the unit of the graph."""
-        if (threshold := self._settings.alarms.purposes.get(purpose)) is not None:
+        if (threshold := self._thresholds.get(purpose)) is not None:
             graph.level("alarm", threshold, RED)
+
+    def _thresholds_of_host(self, graph: Graph, shown: Collection[Metric]) -> None:
+        """Those of the metrics of one graph; equal ones are one line."""
+        lines: dict[float, list[str]] = {}
+        for purpose, watched in metrics.WATCHED.items():
+            metric, threshold = watched.get(self._mode), self._thresholds.get(purpose)
+            if isinstance(metric, Metric) and metric in shown and threshold is not None:
+                lines.setdefault(threshold, []).append(_short(metric))
+        for threshold, named in lines.items():
+            graph.level(f"alarm: {', '.join(named)}", threshold, RED)
+
+
+def _short(metric: Metric) -> str:
+    return metric.name.removesuffix("Utilization")

@@ -220,6 +220,31 @@ def test_thresholds_of_alarms_are_lines_in_the_unit_of_their_graph() -> None:
     assert levels == {"ModelLatency": 500, "Backlog": 70, "Age of the oldest request": 600}
 
 
+def levels(graph: dict[str, Any]) -> dict[str, float]:
+    return {each["label"]: each["value"] for each in graph["annotations"].get("horizontal", [])}
+
+
+def test_thresholds_of_saturation_are_lines_and_equal_ones_are_one() -> None:
+    """Those that production has by default."""
+    shown = graphs(body("prod", e={"instanceType": "ml.g5.xlarge", "initialInstanceCount": 2, "alarms": ALARMS}))
+    assert levels(shown["CPU, memory and disk"]) == {"alarm: CPU, Memory": 90, "alarm: Disk": 80}
+    assert levels(shown["GPU"]) == {"alarm: GPU, GPUMemory": 95}
+    outside_of_production = graphs(body("modes", e={"alarms": ALARMS}))
+    assert levels(outside_of_production["CPU, memory and disk"]) == {}
+
+
+ALARMS = {"errorRatePercent": 5}
+
+
+def test_the_composite_alarm_comes_first() -> None:
+    topic = "arn:aws:sns:ap-northeast-1:123456789012:releases"
+    dashboard = of(changed("prod", notifications={"topicArn": topic}))
+    assert dashboard is not None
+    [widget] = [each for each in json.loads(dashboard["dashboardBody"])["widgets"] if each["type"] == "alarm"]
+    shown = [arn.rpartition(":")[2] for arn in widget["properties"]["alarms"]]
+    assert (shown[0], len(shown)) == ("sagemaker-endpoint", 10), "the mock runtime names it as the program does"
+
+
 def test_releases_are_bands_on_the_traffic_of_their_endpoint_alone() -> None:
     shown = dashboard_body("prod", settings(), [], RELEASES)
     bands = {title: graph["annotations"].get("vertical") for title, graph in graphs(shown).items()}
