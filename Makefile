@@ -70,6 +70,11 @@ picture: ready ## run the README's commands and draw what they print: docs/termi
 	@$(RUN) sandbox down
 	@$(RUN) docs.terminal
 
+.PHONY: dashboard
+dashboard: ready ## send the endpoints of Pulumi.modes.yaml requests for 15 minutes and draw their dashboard: docs/dashboard.png
+	@$(RUN) sandbox down
+	@$(RUN) docs.dashboard
+
 .PHONY: lint
 lint: $(VENV)/installed
 	@$(RUN) ruff check .

@@ -81,7 +81,7 @@ def _same(name: str, old: Any, new: Any, rules: Rules) -> bool:
     if _empty(old) and _empty(new):
         return True
     if name in rules.json:
-        return _parsed(old) == _parsed(new)
+        return bool(_parsed(old) == _parsed(new))
     if name in rules.documents:
         return bool(canonical_document(old) == canonical_document(new))
     if isinstance(old, dict) and isinstance(new, dict):

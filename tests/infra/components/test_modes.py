@@ -30,7 +30,8 @@ def test_each_mode_registers_what_it_serves_with_and_nothing_else() -> None:
     modes = run("modes")
     model = {"PackedModel", "ModelArtifact", "Model"}
     endpoint = model | {"TritonEndpoint", "EndpointConfiguration", "Endpoint"}
-    scaling = {"VariantAutoscaling", "Target", "Policy", "MetricAlarm", "Topic"}
+    endpoint |= {"EndpointAlarms", "VariantAlarms", "MetricAlarm"}
+    scaling = {"VariantAutoscaling", "Target", "Policy", "Topic"}
     assert types(modes, "iris-real-time") == endpoint
     assert types(modes, "iris-serverless") == endpoint
     assert types(modes, "iris-asynchronous") == endpoint | scaling
