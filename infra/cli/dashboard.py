@@ -72,7 +72,11 @@ def dashboard(
         print(json.dumps(body, indent=2, ensure_ascii=False))
     if png is not None:
         ended = datetime.now(UTC)
-        draw(cloudwatch, name, body, beginning(since, ended), ended).savefig(png, dpi=DOTS_PER_INCH)
+        figure = draw(cloudwatch, name, body, beginning(since, ended), ended)
+        try:
+            figure.savefig(png, dpi=DOTS_PER_INCH, format="png")
+        except OSError as error:
+            raise typer.BadParameter(f"{png} cannot be written: {error.strerror}.", param_hint="--png") from None
 
 
 def draw(cloudwatch: Any, name: str, body: dict[str, Any], began: datetime, ended: datetime) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,12 +49,12 @@ def lines(cloudwatch: Any, widget: Widget, began: float, ended: float) -> list[L
     properties, seconds = widget["properties"], period(began, ended)
     asked = [*_queries(properties, seconds)]
     options = {query["Id"]: option for query, option in asked}
-    found: dict[tuple[str, str], Line] = {}
+    first, found = began - began % seconds, dict[tuple[str, str], Line]()
     with aws_calls(f"graph {properties.get('title', '')}"):
         pages = cloudwatch.get_paginator("get_metric_data").paginate(
             MetricDataQueries=[query for query, _ in asked],  # a graph has no more than the 500 of a call
-            StartTime=datetime.fromtimestamp(began - began % seconds, UTC),
-            EndTime=datetime.fromtimestamp(ended - ended % seconds, UTC),
+            StartTime=datetime.fromtimestamp(first, UTC),
+            EndTime=datetime.fromtimestamp(max(ended - ended % seconds, first + seconds), UTC),
             ScanBy="TimestampAscending",
         )
         for result in (result for page in pages for result in page["MetricDataResults"]):
@@ -76,8 +75,9 @@ def in_full(listed: Sequence[Sequence[Any]]) -> Iterator[tuple[list[str], Mappin
         if "..." in parts:
             at = parts.index("...")
             parts[at : at + 1] = ["."] * (len(before) - len(parts) + 1)
-        before = [before[at] if part == "." else part for at, part in enumerate(parts)] or before
-        yield parts and before, options
+        parts = [before[at] if part == "." else part for at, part in enumerate(parts)]
+        before = parts or before  # an expression has no parts
+        yield parts, options
 
 
 def _queries(properties: Mapping[str, Any], seconds: int) -> Iterator[tuple[dict[str, Any], Mapping[str, Any]]]:
@@ -95,8 +95,3 @@ def _queries(properties: Mapping[str, Any], seconds: int) -> Iterator[tuple[dict
         identity = {"Namespace": parts[0], "MetricName": parts[1], "Dimensions": metrics.for_api(dimensions)}
         statistic = options.get("stat") or properties.get("stat", "Average")
         yield {**query, "MetricStat": {"Metric": identity, "Period": seconds, "Stat": statistic}}, options
-
-
-def plain(markdown: str) -> str:
-    """The text of Markdown without its marks."""
-    return re.sub(r"^#+ |[`*]", "", markdown, flags=re.MULTILINE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import cycle
@@ -15,7 +16,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from infra.monitoring.graph import COLUMNS, Widget
-from infra.monitoring.graph_data import Line, plain
+from infra.monitoring.graph_data import Line
 
 WIDTH, HEIGHT = 0.62, 0.42
 """Of a cell of the grid, in inches."""
@@ -82,7 +83,7 @@ class Picture:
         properties = widget["properties"]
         if properties.get("background") != "transparent":
             self._card(widget)
-        first, *others = plain(properties["markdown"]).splitlines()
+        first, *others = re.sub(r"^#+ |[`*]", "", properties["markdown"], flags=re.MULTILINE).splitlines()
         self._write(widget, TITLE, first, fontsize=11, fontweight="bold")
         for number, line in enumerate(others, 1):
             self._write(widget, TITLE + 0.7 * number, line, fontsize=8, color=FAINT)

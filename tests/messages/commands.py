@@ -342,6 +342,7 @@ def dashboards() -> Iterator[Example]:
         yield account.run("dashboard -s dev --json")
         account.answers["get_dashboard"] = {"DashboardBody": '{"widgets": []}'}
         yield account.run("dashboard -s dev --png d.png --since yesterday")
+        yield account.run("dashboard -s dev --png missing/d.png")
         with patch.dict(sys.modules, {"matplotlib": None}):
             sys.modules.pop("infra.monitoring.picture", None)
             yield account.run("dashboard -s dev --png d.png", "matplotlib is not installed")

@@ -104,6 +104,23 @@ def test_a_picture_is_written(cloudwatch: CloudWatch, tmp_path: Path) -> None:
     assert (tmp_path / "d.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_file_that_cannot_be_written_is_refused(cloudwatch: CloudWatch, tmp_path: Path) -> None:
+    assert run("--png", str(tmp_path / "missing" / "d.png")) == 2
+
+
+def test_a_time_range_has_at_least_one_period(cloudwatch: CloudWatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def paginate(_self: CloudWatch, **query: Any) -> Iterator[dict[str, Any]]:
+        asked.append(query)
+        return iter(())
+
+    monkeypatch.setattr(CloudWatch, "paginate", paginate)
+    graph_data.lines(cloudwatch, body()["widgets"][-1], 119, 120)
+    graph_data.lines(cloudwatch, body()["widgets"][-1], 121, 125)
+    assert [(each["StartTime"].timestamp(), each["EndTime"].timestamp()) for each in asked] == [(60, 120), (120, 180)]
+
+
 def test_a_stack_without_a_dashboard_says_how_to_have_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
