@@ -152,6 +152,8 @@ func attributeOf(text string) schema.Attribute {
 			PlanModifiers: chosen(computed, has(flags, "forceNew"),
 				boolplanmodifier.UseStateForUnknown(), boolplanmodifier.RequiresReplace()),
 		}
+	case "list":
+		return schema.ListAttribute{ElementType: types.StringType, Required: required, Optional: optional}
 	case "map":
 		return schema.MapAttribute{ElementType: types.StringType, Optional: optional}
 	}

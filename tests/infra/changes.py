@@ -107,7 +107,10 @@ CHANGES: dict[str, Any] = {
     "datadog.site": (DATADOG, "datadoghq.eu"),
     "datadog.apiKeySecretArn": (DATADOG, SECRET.replace("datadog", "key")),
     "monitoring.dashboard": ({}, True),
-    "monitoring.runbookUrl": (SUBSCRIBED, "https://wiki.example.com/triton"),
+    "monitoring.runbookUrl": (
+        SUBSCRIBED | FROZEN | {"monitoring": {"muteInFreezeWindows": True, "dashboard": True}},
+        "https://wiki.example.com/triton",
+    ),
     "monitoring.muteInFreezeWindows": (SUBSCRIBED | FROZEN, True),
     "cost.monthlyLimit": ({}, 10_000),
     "cost.warningPercent": ({}, 50),
