@@ -15,6 +15,7 @@ from sandbox.settings_files import PLACEHOLDER
 from sandbox.stacks import StackFailed, Step
 from tests.infra.changes import (
     ADOPTED,
+    BUDGET,
     CHANGES,
     CHANGES_OF_AN_ENDPOINT,
     DATADOG,
@@ -22,6 +23,7 @@ from tests.infra.changes import (
     FROZEN,
     MODELS_OWN,
     STACK,
+    SUBSCRIBED,
     changed,
     endpoint_with,
     name_of,
@@ -34,7 +36,8 @@ GUARDED = {key.name for key in keys() if "--ignore-protect" in key.description}
 VPC = {"vpc": {"subnetIds": ["subnet-1"], "securityGroupIds": ["sg-1"]}}
 RELEASED = {"Model", "EndpointConfiguration"}
 NAMED = {"Bucket", "Repository", "Role"}
-BESIDE_THE_FLEET = {"MetricAlarm", "Target", "Policy"}
+BESIDE_THE_FLEET = {"LogGroup", "MetricAlarm", "Target", "Policy"}
+BESIDE_THE_FLEET |= {"CompositeAlarm", "AlarmMuteRule", "Topic", "TopicSubscription"}
 
 
 def effect(steps: Iterable[Step]) -> Effect:
@@ -60,7 +63,7 @@ def test_in_production_the_engine_plans_what_is_written_of_each_key(account: Acc
     image = {"version": "23.10-py3", "repository": f"triton-{name}"}
     adopted = {"bucket": {"name": f"{name}-models"}, "role": {"name": f"{name}-role"} | MODELS_OWN["role"]}
     assert adopted.keys() == ADOPTED.keys()
-    base = PRODUCTION | VPC | FROZEN | adopted | {"image": image, "endpoints": {name: scaled}}
+    base = PRODUCTION | VPC | FROZEN | BUDGET | SUBSCRIBED | adopted | {"image": image, "endpoints": {name: scaled}}
     stack = account.stack(config(base))
     stack.up()
 
@@ -69,6 +72,8 @@ def test_in_production_the_engine_plans_what_is_written_of_each_key(account: Acc
         "adopt.bucketLifecycle": {"adopt": {"bucket": True}},
         "role.arn": {"role": {}},
         "image.source": {"image": {"repository": image["repository"]}},
+        "notifications.topicArn": {"notifications": {}},
+        "datadog.integration": DATADOG,
         "datadog.site": DATADOG,
         "datadog.apiKeySecretArn": DATADOG,
     }
@@ -94,8 +99,8 @@ def test_in_production_the_engine_plans_what_is_written_of_each_key(account: Acc
             assert "StackGuard::first" in failed.output, failed.output
             refused.add(key)
             planned[key] = effect(stack.preview(ignore_protect=True).steps)
-    # with image.repository, a stack keeps its repository when it leaves production
-    assert planned.pop("environment") == Effect.NOTHING
+    # a stack that leaves production keeps its image.repository, and loses alarms that are on by default there
+    assert planned.pop("environment") == Effect.IN_PLACE
     assert planned == {key: EFFECTS[key] for key in planned}
     assert refused == GUARDED & values.keys()
 
