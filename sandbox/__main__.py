@@ -128,7 +128,8 @@ def logs(endpoint: str) -> None:
                 time = datetime.fromtimestamp(event["timestamp"] / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
                 print(f"{time}Z {event['logStreamName']} {event['message']}")
     except client.exceptions.ResourceNotFoundException:
-        raise SandboxError(f"There is no log group {group}. `python -m sandbox status` lists the endpoints.") from None
+        hint = "`python -m sandbox status` lists the endpoints."
+        raise SandboxError(f"log group {group} does not exist. {hint}") from None
 
 
 @app.command()

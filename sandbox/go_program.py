@@ -91,7 +91,7 @@ class GoProgram:
         """The `go` on PATH, able to build the module; Go itself fetches a newer toolchain when it is allowed to."""
         go = shutil.which("go", path=environment.get("PATH", os.defpath))
         if go is None:
-            raise BuildError(f"There is no {self.title} and no Go to build one.\n{self.ways}")
+            raise BuildError(f"this machine has neither {self.title} nor Go to build it.\n{self.ways}")
         asked = subprocess.run(
             [go, "env", "GOVERSION"],
             cwd=self.module, env=go_environment(environment), stdin=subprocess.DEVNULL, capture_output=True, text=True,

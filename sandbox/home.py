@@ -146,7 +146,7 @@ class Sandbox:
     def forget(self) -> None:
         """Delete the sandbox's directory; AWS must have been stopped."""
         if not self.home.exists():
-            self.say(f"sandbox: there is none in {shown(self.home)}")
+            self.say(f"sandbox: {shown(self.home)} does not exist; nothing to delete")
             return
         self._make_directory()
         shutil.rmtree(self.home, ignore_errors=True)

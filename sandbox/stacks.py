@@ -110,7 +110,7 @@ class Stack:
         file = self.sandbox.root / f"Pulumi.{self.name}.yaml"
         if not file.exists():
             there = ", ".join(sorted(path.name for path in file.parent.glob("Pulumi.*.yaml"))) or "none"
-            raise SandboxError(f"There is no {file.name}. Stack files here: {there}.")
+            raise SandboxError(f"{file.name} does not exist. Stack files: {there}.")
         return file
 
     def up(self, on_output: OnOutput | None = None, color: str = "never", ignore_protect: bool = False) -> Update:

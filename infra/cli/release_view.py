@@ -35,7 +35,7 @@ def status_view(status: ReleaseStatus) -> RenderableType:
         left = f"; about {status.seconds_left} left" if status.seconds_left else ""
         facts.add_row("Elapsed:", Text(f"{duration(status.elapsed_seconds)}{left}"))
     if status.mode is Mode.ASYNCHRONOUS:
-        backlog = "unknown" if status.backlog is None else f"{status.backlog} requests wait or are being processed"
+        backlog = "unknown" if status.backlog is None else f"{requests(status.backlog)} waiting or in process"
         facts.add_row("Backlog:", Text(backlog))
     return Group(facts, *_fleets(status), *_alarms(status.alarms))
 
@@ -49,6 +49,11 @@ def strategy(policy: ReleasePolicy) -> str:
     elif policy.termination_wait_seconds:
         parts.append(f"terminationWaitSeconds {policy.termination_wait_seconds}")
     return ", ".join([*parts, f"timeoutSeconds {policy.timeout_seconds}"])
+
+
+def requests(count: int) -> str:
+    """A number of requests in words."""
+    return f"{count:,} request{'s' * (count != 1)}"
 
 
 def duration(seconds: float) -> str:
@@ -80,8 +85,8 @@ def _fleets(status: ReleaseStatus) -> list[RenderableType]:
     table = _table("fleet", "configuration", "capacity", "traffic", "requests in 3 min")
     for fleet in status.fleets:
         traffic = "unknown" if fleet.traffic_percent is None else f"{fleet.traffic_percent} %"
-        requests = "unknown" if fleet.recent_requests is None else str(fleet.recent_requests)
-        table.add_row(fleet.role, fleet.configuration, _capacity(fleet), traffic, requests)
+        received = "unknown" if fleet.recent_requests is None else str(fleet.recent_requests)
+        table.add_row(fleet.role, fleet.configuration, _capacity(fleet), traffic, received)
     return ["", table]
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from infra.aws.mode import Mode
-from infra.cli.release_view import SIGNS
+from infra.cli.release_view import SIGNS, requests
 from infra.diagnostics.printable import printable
 from infra.monitoring.overview import TRAFFIC_SECONDS, Overview, ServedModel
 
@@ -57,7 +57,7 @@ def _rows(overview: Overview) -> Iterator[tuple[str, Text]]:
             else:
                 yield "capacity", Text(f"{fleet.provisioned_concurrency or 0} provisioned")
         if release.mode is Mode.ASYNCHRONOUS:
-            yield "queue", Text("no data" if release.backlog is None else f"{release.backlog} requests")
+            yield "queue", Text("no data" if release.backlog is None else requests(release.backlog))
         yield "traffic", Text(_traffic(overview))
         yield "alarms", _alarms(overview)
         if record := release.last_release:
@@ -77,7 +77,7 @@ def _traffic(overview: Overview) -> str:
     traffic = overview.traffic
     if traffic.requests is None:
         return "no data"
-    parts = [f"{traffic.requests} requests in {TRAFFIC_SECONDS // 60} minutes"]
+    parts = [f"{requests(traffic.requests)} in {TRAFFIC_SECONDS // 60} minutes"]
     if traffic.error_percent is not None:
         parts.append(f"{traffic.error_percent:.2g} % errors")
     if traffic.p99_milliseconds is not None:
@@ -90,4 +90,4 @@ def _alarms(overview: Overview) -> Text:
         return Text("none")
     if firing := overview.firing:
         return Text("; ".join(printable(f"{alarm.name} fires: {alarm.reason}") for alarm in firing), "red")
-    return Text(f"{len(overview.alarms)} do not fire")
+    return Text(f"none of {len(overview.alarms)} fires")

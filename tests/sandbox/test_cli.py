@@ -74,7 +74,7 @@ def test_a_stack_without_a_file_starts_nothing(run: Run, project: Path) -> None:
     ran = run("up", "-s", "prod")
 
     assert ran.returncode == 1
-    assert ran.stderr == "sandbox: There is no Pulumi.prod.yaml. Stack files here: Pulumi.dev.yaml.\n"
+    assert ran.stderr == "sandbox: Pulumi.prod.yaml does not exist. Stack files: Pulumi.dev.yaml.\n"
     assert not (project / ".sandbox").exists()
 
 

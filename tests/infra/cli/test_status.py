@@ -10,6 +10,7 @@ import pytest
 
 from infra.__main__ import main
 from infra.cli import status
+from infra.cli.release_view import requests
 from tests.infra.cli.test_release import ROLLED_BACK, ROLLING_OUT, S3, CloudWatch
 from tests.infra.cli.test_stack_file import BASE, project
 from tests.infra.release.fake_aws import OLD, SageMaker
@@ -68,7 +69,7 @@ def test_one_screen_has_model_fleet_traffic_and_alarms(account: Account, capsys:
         "serves s3://b/model-old.tar.gz on ml.c5.xlarge",
         "fleet live: 0 of 0 instances",
         "traffic 100 requests in 5 minutes, 1 % errors, p99 12 ms",
-        "alarms 1 do not fire",
+        "alarms none of 1 fires",
     ):
         assert part in shown, shown
 
@@ -131,3 +132,8 @@ def test_watching_prints_each_change_until_it_is_interrupted(
 def test_bad_input_is_a_message(account: Account, capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     assert account.run(*arguments) == 2 or arguments == ["nowhere"]
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("count", "words"), [(0, "0 requests"), (1, "1 request"), (1234, "1,234 requests")])
+def test_a_number_of_requests_is_singular_or_plural(count: int, words: str) -> None:
+    assert requests(count) == words
