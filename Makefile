@@ -86,7 +86,7 @@ schema: $(VENV)/installed ## write what is generated: schema/stack.schema.json, 
 	@$(RUN) infra explain --write
 
 .PHONY: messages
-messages: $(VENV)/installed ## write tests/messages.md: every rule with an example of what people see
+messages: $(VENV)/installed ## write tests/messages.md: every rule and error with an example of what people see
 	@$(RUN) tests.messages
 
 # All are resolved together, so that a package has one version in all three files; versions stay unless UPGRADE is given.
