@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pulumi
+from botocore.config import Config
 
+from infra.aws.errors import aws_calls
 from infra.aws.session import AwsSession
 from infra.components.context import stack_config
 from infra.cost import limit, live, price_file
-from infra.cost.estimate import Item, estimate, fleet_items
-from infra.cost.price_list import PriceList
+from infra.cost.estimate import estimate, fleet_items
+from infra.cost.price_list import NoPrice, PriceList
 from infra.errors import UserError
 from infra.settings.stack import Settings
+
+_QUICK = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
+"""A deployment does not wait for the calls that only show what changes."""
 
 
 def announce_cost(settings: Settings, root: Path) -> None:
@@ -27,7 +31,7 @@ def announce_cost(settings: Settings, root: Path) -> None:
     """
     stack = pulumi.get_stack()
     try:
-        prices = price_file.read(root, settings.region)
+        prices = _prices(settings, root)
         result = estimate(settings, prices or PriceList(()), traffic={})
         warning = limit.check(settings, result, stack)
     except UserError as error:
@@ -40,19 +44,30 @@ def announce_cost(settings: Settings, root: Path) -> None:
         _announce_changes(settings, prices)
 
 
+def _prices(settings: Settings, root: Path) -> PriceList | None:
+    """Without a limit, a file that cannot be read does not end a deployment."""
+    try:
+        return price_file.read(root, settings.region)
+    except price_file.PriceFileError as error:
+        if settings.cost.monthly_limit is not None:
+            raise
+        pulumi.log.warn(str(error))
+        return None
+
+
 def _announce_changes(settings: Settings, prices: PriceList) -> None:
     try:
-        for name, deployed in deployed_items(settings):
-            change = live.change(name, deployed, fleet_items(name, settings.endpoints[name]), prices, settings.region)
-            if line := limit.changed(change):
-                pulumi.log.info(line)
+        session = AwsSession(stack_config())
+        with aws_calls("credentials"):
+            sagemaker = session.client("sagemaker", config=_QUICK)
+            autoscaling = session.client("application-autoscaling", config=_QUICK)
+        for name in settings.served_endpoints:
+            try:
+                deployed = live.deployed_items(sagemaker, autoscaling, name)
+                after = fleet_items(name, settings.endpoints[name])
+                if line := limit.changed(live.change(name, deployed, after, prices, settings.region)):
+                    pulumi.log.info(line)
+            except NoPrice as error:
+                pulumi.log.info(f"{name}: the change of its cost is not known: {error}")
     except UserError as error:
         pulumi.log.info(f"cost: the change is not known: {error}")
-
-
-def deployed_items(settings: Settings) -> Iterator[tuple[str, list[Item] | None]]:
-    """What the fleet of each endpoint is billed for as it is deployed."""
-    session = AwsSession(stack_config())
-    clients = session.client("sagemaker"), session.client("application-autoscaling")
-    for name in settings.served_endpoints:
-        yield name, live.deployed_items(*clients, name)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pulumi
 import pytest
 
-from infra.cost.price_list import PriceList
+from infra.cost.estimate import Item
+from infra.cost.price_file import PriceFileError
+from infra.cost.price_list import NoPrice, PriceList
 from tests.infra.cost.products import PRODUCTS
 from tests.infra.mock_runtime import Registered, changed, run, stack_file
 from tests.infra.policies.stack_settings import TOPIC
@@ -196,13 +200,40 @@ def test_an_invalid_stack_registers_nothing(key: str, value: object) -> None:
 
 def test_a_stack_over_its_cost_limit_registers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("infra.cost.price_file.read", lambda *_: PriceList.of_answers(PRODUCTS))
-    monkeypatch.setattr(
-        "infra.components.cost.deployed_items", lambda settings: ((name, []) for name in settings.endpoints)
-    )
+    monkeypatch.setattr("infra.cost.live.deployed_items", lambda *_: [])
     assert changed("dev", cost={"monthlyLimit": 190}).resources
     with pytest.raises(pulumi.RunError, match=r"cost\.monthlyLimit") as refused:
         changed("dev", cost={"monthlyLimit": 180})
     assert "$187.61" in str(refused.value)
+
+
+def test_an_invalid_price_file_is_a_warning_unless_the_cost_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    def invalid(*_: object) -> None:
+        raise PriceFileError("prices.json is not a price file")
+
+    monkeypatch.setattr("infra.cost.price_file.read", invalid)
+    deployed = changed("dev")
+    assert deployed.resources
+    assert "warning: prices.json is not a price file" in deployed.log
+    with pytest.raises(pulumi.RunError, match="is not a price file"):
+        changed("dev", cost={"monthlyLimit": 1000})
+
+
+def test_the_changes_of_one_endpoint_do_not_hide_those_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.cost.price_file.read", lambda *_: PriceList.of_answers(PRODUCTS))
+    calls: list[str] = []
+
+    def deployed(sagemaker: Any, _autoscaling: Any, name: str) -> list[Item]:
+        calls.append(name)
+        assert sagemaker.meta.config.connect_timeout * sagemaker.meta.config.retries["total_max_attempts"] < 10
+        raise NoPrice("several instance types")
+
+    monkeypatch.setattr("infra.cost.live.deployed_items", deployed)
+    log = run("modes", stack_file("modes")).log
+    assert len(calls) > 1
+    assert [
+        name for name in calls if f"{name}: the change of its cost is not known: several instance types" in log
+    ] == calls
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod", "modes"])
