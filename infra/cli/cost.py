@@ -107,7 +107,7 @@ def cost(
         _print_json(cost_view.estimate_facts(priced.settings, result))
     else:
         cost_view.show_estimate(stack, priced.settings, result)
-    raise typer.Exit(int(not result.items))
+    raise typer.Exit(int(not result.is_known()))
 
 
 @app.command("update-prices")

@@ -41,13 +41,13 @@ def estimate_facts(settings: Settings, result: Estimate) -> dict[str, Any]:
     return {
         "currency": "USD",
         "published": result.published,
-        "perMonth": result.total.facts,
-        "perHour": result.total.per_hour.facts,
+        "perMonth": result.total.facts if result.is_known() else None,
+        "perHour": result.total.per_hour.facts if result.is_known() else None,
         "endpoints": {
             name: {
                 "mode": str(endpoint.mode),
                 **_facts_of(name, result),
-                "perRelease": result.of_release(name).facts,
+                "perRelease": result.of_release(name).facts if result.is_known(name) else None,
             }
             for name, endpoint in settings.endpoints.items()
         },
@@ -57,7 +57,7 @@ def estimate_facts(settings: Settings, result: Estimate) -> dict[str, Any]:
 
 def _facts_of(endpoint: str, result: Estimate) -> dict[str, Any]:
     return {
-        "perMonth": result.of(endpoint).facts,
+        "perMonth": result.of(endpoint).facts if result.is_known(endpoint) else None,
         "items": [_item_facts(priced) for priced in result.items if priced.item.endpoint == endpoint],
         "notPriced": {entry.what: entry.reason for entry in result.unpriced if entry.endpoint == endpoint},
     }
@@ -83,15 +83,16 @@ def show_estimate(stack: str, settings: Settings, result: Estimate) -> None:
             table.add_row("  each release adds up to", "", *_dollars(released), style="dim")
     if any(priced.item.endpoint == STACK for priced in result.items):
         _add_rows(table, STACK, "all endpoints", result)
-    table.add_row("total a month (730 h)", "", *_dollars(result.total), style="bold")
-    table.add_row("an hour", "", *_dollars(result.total.per_hour))
+    more = ", without what has no price" if result.without_price else ""
+    table.add_row(f"total a month (730 h){more}", "", *_total(result, result.total), style="bold")
+    table.add_row("an hour", "", *_total(result, result.total.per_hour))
     out = console(_WIDTH)
     out.print(table)
     out.print("\nNot in the total:")
     for line in _not_priced(result):
         out.print(f"  {line}", soft_wrap=True)
     _print_basis(out, settings.region, result.published, NOT_CONSIDERED)
-    if not result.items or result.without_price:
+    if result.without_price:
         out.print(f"To fetch prices, run `{UPDATE_PRICES.format(stack)}`.")
 
 
@@ -230,3 +231,7 @@ def show_candidates(candidates: Sequence[Candidate], current: str, region: str, 
 
 def _dollars(sizes: Sizes) -> list[str]:
     return [f"${size:,.2f}" for size in (sizes.smallest, sizes.initial, sizes.largest)]
+
+
+def _total(result: Estimate, sizes: Sizes) -> list[str]:
+    return _dollars(sizes) if result.is_known() else ["no price"] * 3

@@ -167,6 +167,11 @@ class Estimate:
         """What has a known quantity and no price."""
         return [entry for entry in self.unpriced if entry.no_price]
 
+    def is_known(self, endpoint: str | None = None) -> bool:
+        """Whether anything of an endpoint, or of the stack, has a price, or needs none."""
+        priced = any(endpoint in (None, entry.item.endpoint) for entry in self.items)
+        return priced or not any(endpoint in (None, entry.endpoint) for entry in self.without_price)
+
     @property
     def total(self) -> Sizes:
         """The price of the stack in USD a month."""
@@ -254,7 +259,8 @@ def _endpoint_items(settings: Settings, name: str, traffic: Traffic | None) -> I
 
 
 def release_items(name: str, endpoint: EndpointSettings) -> Iterator[Item]:
-    """What one release adds: instances that run besides the fleet for as long as the release may take.
+    """What one release adds: instances, with their volumes, that run besides the fleet for as long as the release may
+    take.
 
     A rolling update adds one batch at a time; the other strategies add a second fleet (SageMaker guide, Deployment
     guardrails). The quantity is that of one release.
@@ -268,8 +274,11 @@ def release_items(name: str, endpoint: EndpointSettings) -> Iterator[Item]:
             added = policy.batch.of(size) if policy.batch and policy.strategy == "rolling" else size
             seconds = rollout(policy, size, endpoint.provisioning).maximum if size else 0
             hours.append(Decimal(added * seconds) / 3600)
-        instances = usage.instances(purpose, variant.instance_type)
-        yield Item(name, f"a release: instances {variant.instance_type}", instances, Sizes(*hours), "release")
+        added_hours, instances = Sizes(*hours), usage.instances(purpose, variant.instance_type)
+        yield Item(name, f"a release: instances {variant.instance_type}", instances, added_hours, "release")
+        if variant.volume_size_gb:
+            gb_months = added_hours.per_hour * Decimal(variant.volume_size_gb)
+            yield Item(name, "a release: volumes", usage.volume(purpose), gb_months, "release")
 
 
 def fleet_items(name: str, endpoint: EndpointSettings) -> Iterator[Item]:

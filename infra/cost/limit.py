@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 UPDATE_PRICES = "python -m infra cost update-prices -s {}"
 
+_WITHOUT = ", without what has no price"
+
 
 class CostLimitExceeded(UserError):
     """The largest fleets of the stack cost more than `cost.monthlyLimit`, or their price is not known."""
@@ -22,20 +24,22 @@ class CostLimitExceeded(UserError):
 
 def summary(settings: Settings, result: Estimate, stack: str) -> Iterator[str]:
     """A line for each endpoint, and one for the stack."""
-    if not result.items:
+    without = {entry.endpoint for entry in result.without_price}
+    if not result.is_known():
         yield f"cost: no price. Run `{UPDATE_PRICES.format(stack)}` to show what a change costs"
+    if not result.items:
         return
     for name in settings.endpoints:
-        cost = result.of(name)
-        if not cost and not any(entry.endpoint == name for entry in result.without_price):
-            continue  # billed by its requests or jobs alone
-        more = ", without what has no price" if any(entry.endpoint == name for entry in result.without_price) else ""
-        yield f"{name}: {span(cost.smallest, cost.initial, cost.largest)} a month{more}"
+        if cost := result.of(name):
+            more = _WITHOUT if name in without else ""
+            yield f"{name}: {span(cost.smallest, cost.initial, cost.largest)} a month{more}"
+        elif name in without:  # the others are billed by their requests or jobs alone
+            yield f"{name}: no price"
     total, hour = result.total, result.total.per_hour
     yield (
         f"cost: {span(total.smallest, total.initial, total.largest)} a month, "
         f"{span(hour.smallest, hour.initial, hour.largest)} an hour, for all endpoints at prices published "
-        f"{result.published} (`python -m infra cost -s {stack}`)"
+        f"{result.published}{_WITHOUT if without else ''} (`python -m infra cost -s {stack}`)"
     )
 
 
@@ -68,9 +72,9 @@ def check(settings: Settings, result: Estimate, stack: str) -> str | None:
     Raises:
         CostLimitExceeded: they cost more, or a fleet has no price.
     """
-    limit = settings.cost.monthly_limit
-    if limit is None:
+    if settings.cost.monthly_limit is None:
         return None
+    limit = Decimal(str(settings.cost.monthly_limit))  # as written, because a float differs from 2000.1
     key = "cost.monthlyLimit"
     if without := result.without_price:
         missing = [f"  {item.endpoint or 'all endpoints'}: {item.what}: {item.reason}" for item in without]
@@ -78,14 +82,14 @@ def check(settings: Settings, result: Estimate, stack: str) -> str | None:
         reasons = "\n".join(known) if result.published else "no price is known."
         raise CostLimitExceeded(f"{key}: {reasons}\nRun `{UPDATE_PRICES.format(stack)}`, or remove {key}.")
     largest = result.total.largest
-    if largest > Decimal(limit):
+    if largest > limit:
         raise CostLimitExceeded(
             f"{key}: the largest fleets cost ${largest:,.2f} a month at prices published {result.published}, more than "
             f"${limit:,.2f}.\n"
             f"{_by_cost(settings, result)}\nLower autoscaling.max, use smaller instance types, or raise {key}."
         )
-    if 100 * largest > Decimal(limit) * Decimal(settings.cost.warning_percent):
-        share = 100 * largest / Decimal(limit)
+    share = 100 * largest / limit
+    if share > Decimal(str(settings.cost.warning_percent)):
         return f"{key}: the largest fleets cost ${largest:,.2f} a month, {share:.0f} % of ${limit:,.2f}"
     return None
 

@@ -7,8 +7,8 @@ JSON of one product with its terms.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -92,7 +92,7 @@ class Product:
     """
     Attributes:
         published: when AWS published its prices, as it writes it.
-        price: on demand; None if it has none in USD, or one that is negative or not a finite number.
+        price: on demand; None if it has not exactly one for each quantity, in USD and not negative.
     """
 
     sku: str
@@ -108,15 +108,16 @@ class Product:
         Raises:
             LookupError, TypeError, ArithmeticError: it has another form.
         """
-        sku = entry["product"]["sku"]
+        sku = str(entry["product"]["sku"])
+        attributes = {key: str(value) for key, value in entry["product"]["attributes"].items()}
         offers = entry["terms"].get("OnDemand", {}).values()
         dimensions = [dimension for offer in offers for dimension in offer["priceDimensions"].values()]
         price = None
         if dimensions and all("USD" in dimension["pricePerUnit"] for dimension in dimensions):
             tiers = sorted(map(_tier, dimensions), key=lambda tier: tier.begin)
-            if all(tier.usd.is_finite() and tier.usd >= 0 for tier in tiers):
-                price = Price(sku, dimensions[0]["unit"], tuple(tiers), dimensions[0]["description"])
-        return cls(sku, entry["serviceCode"], entry["publicationDate"], entry["product"]["attributes"], price)
+            if _is_complete(tiers):
+                price = Price(sku, dimensions[0]["unit"], _without_free(tiers), dimensions[0]["description"])
+        return cls(sku, entry["serviceCode"], str(entry["publicationDate"]), attributes, price)
 
 
 @dataclass(frozen=True)
@@ -161,3 +162,15 @@ def _tier(dimension: Mapping[str, Any]) -> Tier:
         None if end == "Inf" else Decimal(end),
         Decimal(dimension["pricePerUnit"]["USD"]),
     )
+
+
+def _is_complete(tiers: Sequence[Tier]) -> bool:
+    begins, ends = [tier.begin for tier in tiers], [tier.end for tier in tiers]
+    valid = all(tier.usd.is_finite() and tier.usd >= 0 for tier in tiers)
+    return valid and begins == [0, *ends[:-1]] and ends[-1] is None
+
+
+def _without_free(tiers: Sequence[Tier]) -> tuple[Tier, ...]:
+    """A free tier is the account's, and other stacks may have used it."""
+    paid = next((number for number, tier in enumerate(tiers) if tier.usd), 0)
+    return replace(tiers[paid], begin=Decimal(0)), *tiers[paid + 1 :]

@@ -76,8 +76,14 @@ def test_without_access_there_is_no_price_and_the_command_that_fetches_it(
     pricing: Pricing, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pricing.refuse = "AmazonSageMaker"
+    assert run("-s", "dev", "--json") == 1
+    facts = json.loads(capsys.readouterr().out)
+    endpoint = facts["endpoints"]["iris"]
+    assert [facts["perMonth"], facts["perHour"], endpoint["perMonth"], endpoint["perRelease"]] == [None] * 4
     assert run("-s", "dev") == 1
     shown = capsys.readouterr()
+    assert "$0.00" not in shown.out
+    assert "no price" in shown.out
     assert "GetProducts was refused" in shown.err
     assert "cost update-prices -s dev" in shown.out
 

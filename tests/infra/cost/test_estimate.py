@@ -19,6 +19,9 @@ MODEL = {"artifact": "artifacts/a.tar.gz"}
 TRAFFIC = Traffic(requests=Decimal(2**20), seconds=Decimal("0.125"), bytes_in=Decimal(2048), bytes_out=Decimal(512))
 
 
+SIZES = {"e": "xlarge", "f": "2xlarge"}
+"""The second type has no price."""
+
 ALWAYS = {BUCKET, IMAGES, LOGS, "stored logs", "metrics of releases"}
 """What the settings do not determine."""
 
@@ -115,6 +118,13 @@ def test_a_limit_is_compared_with_the_largest_fleets(limit: float, warns: bool) 
     assert bool(check(of, priced(of), "x")) == warns
 
 
+@pytest.mark.parametrize("fleet", range(1, 8))
+def test_exactly_the_limit_is_within_it(fleet: int) -> None:
+    """The nearest float is less than 532.90 and more than 799.35."""
+    of = stack(monthly_limit=fleet * 26645 / 100, instanceType="ml.r5.xlarge", initialInstanceCount=fleet)
+    assert "100 %" in str(check(of, priced(of), "x"))
+
+
 def test_more_than_the_limit_is_refused_with_the_endpoints_by_cost() -> None:
     of = stack(monthly_limit=2664, instanceType="ml.r5.xlarge", autoscaling={"min": 2, "max": 10})
     with pytest.raises(CostLimitExceeded) as refused:
@@ -139,6 +149,20 @@ def test_the_preview_has_a_line_for_each_endpoint_and_one_for_all() -> None:
     assert "cost update-prices -s x" in line
 
 
+def test_what_has_no_price_is_not_shown_as_free() -> None:
+    fleets = {name: {"model": MODEL, "instanceType": f"ml.c5.{size}"} for name, size in SIZES.items()}
+    of = settings({**VALID, "triton-sagemaker:endpoints": fleets})
+    lines = [*summary(of, priced(of), "x")]
+    assert lines[:2] == ["e: $187.61 a month", "f: no price"]
+    assert "without what has no price" in lines[2]
+
+
+def test_a_stack_of_transform_jobs_does_not_ask_for_prices() -> None:
+    of = stack(batch={})
+    assert [*summary(of, priced(of), "x")] == []
+    assert priced(of).is_known()
+
+
 @pytest.mark.parametrize(
     ("release", "seconds"),
     [
@@ -153,3 +177,9 @@ def test_a_release_adds_a_second_fleet_or_a_batch(release: dict[str, Any], secon
     (added,) = priced(of).releases
     quantity = added.item.quantity
     assert [round(hours * 3600) for hours in (quantity.smallest, quantity.largest)] == seconds
+
+
+def test_a_release_adds_the_volumes_of_its_instances() -> None:
+    of = stack(instanceType="ml.c5.xlarge", initialInstanceCount=3, volumeSizeGb=500)
+    instances, volumes = (added.item.quantity.initial for added in priced(of).releases)
+    assert volumes == pytest.approx(instances * 500 / 730)

@@ -64,6 +64,15 @@ def test_a_fetched_file_has_the_prices_of_the_region(tmp_path: Path) -> None:
     assert len(text.splitlines()) == len(json.loads(text)) + 2
 
 
+def test_an_edited_file_cannot_fail_later(tmp_path: Path) -> None:
+    edited = flat("APN1-Host:ml.c5.xlarge", "0.2")
+    edited["publicationDate"], edited["product"]["attributes"]["usagetype"] = 20261120, 5
+    price_file.path(tmp_path, REGION).write_text(json.dumps([edited, flat("APN1-Host:ml.c5.2xlarge", "0.4")]))
+    prices = price_file.read(tmp_path, REGION)
+    assert prices and prices.published
+    assert prices.price(usage.instances(usage.HOSTING, "ml.c5.2xlarge"), REGION).usd(Decimal(1)) == Decimal("0.4")
+
+
 def test_without_a_file_there_are_no_prices(tmp_path: Path) -> None:
     assert price_file.read(tmp_path, REGION) is None
 

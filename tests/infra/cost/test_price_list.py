@@ -8,7 +8,7 @@ import pytest
 
 from infra.cost import usage
 from infra.cost.price_list import NoPrice, PriceList, UsageType
-from tests.infra.cost.products import PRODUCTS, PUBLISHED, REGION, flat, serverless
+from tests.infra.cost.products import PRODUCTS, PUBLISHED, REGION, flat, product, serverless
 
 PRICES = PriceList.of_answers(PRODUCTS)
 
@@ -85,3 +85,24 @@ def test_what_is_not_an_amount_is_no_price(usd: str) -> None:
     prices = PriceList.of_answers([flat("APN1-Host:ml.c5.xlarge", usd)])
     with pytest.raises(NoPrice, match="USD"):
         prices.price(usage.instances(usage.HOSTING, "ml.c5.xlarge"), REGION)
+
+
+@pytest.mark.parametrize(
+    "tiers",
+    [
+        [("0", "10", "1"), ("20", "Inf", "1")],
+        [("0", "Inf", "1"), ("0", "Inf", "1")],
+        [("5", "Inf", "1")],
+        [("0", "10", "1")],
+    ],
+)
+def test_each_quantity_has_one_price(tiers: list[tuple[str, str, str]]) -> None:
+    prices = PriceList.of_answers([product("APN1-Host:ml.c5.xlarge", *tiers)])
+    with pytest.raises(NoPrice, match="USD"):
+        prices.price(usage.instances(usage.HOSTING, "ml.c5.xlarge"), REGION)
+
+
+def test_the_free_tier_of_the_account_is_not_subtracted() -> None:
+    tiers = ("0", "3", "0"), ("3", "10", "2"), ("10", "Inf", "1")
+    prices = PriceList.of_answers([product("APN1-CW:AlarmMonitorUsage", *tiers, service="AmazonCloudWatch")])
+    assert prices.price(usage.ALARM, REGION).usd(Decimal(12)) == 22
