@@ -62,8 +62,12 @@ def deploy(stack: Stack) -> Mapping[str, Any]:
     role = ExecutionRole(
         names.EXECUTION_ROLE, ExecutionRoleArgs(context, settings, bucket.arn, image.repository_arn), guarded
     )
-    topic_arn = _topic_arn(settings, context, guarded)
     registered: list[pulumi.Resource] = [first, bucket, image, role]
+    topic_arn: pulumi.Input[str] | None = settings.notification_topic_arn
+    if settings.subscriptions:
+        topic = NotificationTopicArgs(context, settings.subscriptions)
+        registered.append(notifications := NotificationTopic(names.NOTIFICATIONS, topic, guarded))
+        topic_arn = notifications.arn
     if settings.cost.budget:
         registered.append(CostBudget(names.BUDGET, CostBudgetArgs(context, settings.cost.budget), guarded))
     outputs, served_by = {}, dict[str, TritonEndpoint]()
@@ -112,17 +116,9 @@ def deploy(stack: Stack) -> Mapping[str, Any]:
         shared["dashboard"] = dashboard.url
     if settings.monitoring.mute_in_freeze_windows and composite_alarms:
         windows = [setting.window for setting in settings.freeze_windows]
-        MuteRules(names.FREEZE_WINDOWS, MuteRulesArgs(context, windows, composite_alarms), guarded)
+        registered.append(MuteRules(names.FREEZE_WINDOWS, MuteRulesArgs(context, windows, composite_alarms), guarded))
     _guard(names.LAST_GUARD, settings, context, registered)
     return {"endpoints": outputs, **shared}
-
-
-def _topic_arn(settings: Settings, context: StackContext, opts: pulumi.ResourceOptions) -> pulumi.Input[str] | None:
-    """The topic that operators are notified by: the existing one, or the one that its subscriptions create."""
-    if not settings.subscriptions:
-        return settings.notification_topic_arn
-    topic = NotificationTopicArgs(context, settings.subscriptions)
-    return NotificationTopic(names.NOTIFICATIONS, topic, opts).arn
 
 
 def _announce(stack: Stack) -> None:

@@ -102,9 +102,27 @@ def test_production_protects_what_one_call_cannot_restore_and_development_nothin
     }
 
 
-@pytest.mark.parametrize("stack", ["dev", "prod", "modes"])
-def test_every_resource_depends_on_the_first_guard_and_the_last_guard_on_every_resource(stack: str) -> None:
-    resources = {each.urn: each for each in run(stack).resources if not each.type.startswith("pulumi:")}
+WATCHED = {
+    "notifications": {"subscriptions": [{"protocol": "email", "endpoint": "on-call@example.com"}]},
+    "freezeWindows": [
+        {"schedule": "0 18 * * FRI", "durationMinutes": 60, "timeZone": "Asia/Tokyo", "reason": "weekend"}
+    ],
+    "monitoring": {"muteInFreezeWindows": True},
+    "cost": {"budget": {"monthlyLimit": 500, "emailAddresses": ["on-call@example.com"]}},
+    "datadog": {
+        "site": "datadoghq.com",
+        "apiKeySecretArn": "arn:aws:secretsmanager:ap-northeast-1:123456789012:secret:datadog-a1b2c3",
+    },
+}
+"""What is created only if the settings have it."""
+
+
+@pytest.mark.parametrize(("stack", "sections"), [("dev", {}), ("prod", {}), ("modes", {}), ("prod", WATCHED)])
+def test_every_resource_depends_on_the_first_guard_and_the_last_guard_on_every_resource(
+    stack: str, sections: dict[str, Any]
+) -> None:
+    deployment = changed(stack, **sections)
+    resources = {each.urn: each for each in deployment.resources if not each.type.startswith("pulumi:")}
 
     def registered_before(urn: str) -> set[str]:
         """The dependencies and parents of a resource, and theirs."""
