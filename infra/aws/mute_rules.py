@@ -15,7 +15,8 @@ def schedule_problem(schedule: str) -> str | None:
     """The part of a schedule of cron that a mute rule does not accept."""
     *fields, weekdays = schedule.upper().split()
     for text in (*fields, weekdays):
-        if unsupported := re.search(r"[^A-Z0-9*,-]|\bL\b|L$", text):
+        # the L of cron, not that of JUL; every one of a list with an asterisk
+        if unsupported := re.search(r"[^A-Z0-9*,-]|(?<![A-Z])L|\*(?=.)|(?<=.)\*", text):
             return f"{unsupported[0]!r} in {text} is not supported"
     both = fields[2] != "*" and weekdays != "*"
     return "a day of the month together with a day of the week is not documented" if both else None

@@ -15,6 +15,11 @@ from infra.monitoring.graph import Widget
 _POINTS = 200
 """About how many points a line has, by which the period is chosen."""
 
+_DAY = 86_400
+_KEPT = {62 * _DAY: 3600, 14 * _DAY: 300}
+"""By the length of a time range until now, what a period must be a multiple of, else CloudWatch returns nothing
+(CloudWatch API MetricStat, Period: from 63 and 15 days on; a start that is rounded down may be up to a day earlier)."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -32,8 +37,10 @@ class Line:
 
 
 def period(began: float, ended: float) -> int:
-    """The period for a time range, in seconds: a multiple of 60."""
-    return PERIOD_SECONDS * max(1, -(-int(ended - began) // (_POINTS * PERIOD_SECONDS)))
+    """The period for a time range until now, in seconds: a multiple of one that CloudWatch still keeps."""
+    length = int(ended - began)
+    kept = next((seconds for longer, seconds in _KEPT.items() if length > longer), PERIOD_SECONDS)
+    return kept * max(1, -(-length // (_POINTS * kept)))
 
 
 def lines(cloudwatch: Any, widget: Widget, began: float, ended: float) -> list[Line]:

@@ -88,6 +88,14 @@ class CreatedTopicSettings(Section):
         source="this project: a topic without subscriptions notifies nobody",
     )
 
+    @rule("subscriptions")
+    def subscribed_twice(self) -> str | None:
+        """SNS API Subscribe: a topic has one subscription of an endpoint, with one filter policy."""
+        endpoints = [subscription.endpoint for subscription in self.subscriptions]
+        if repeated := sorted({endpoint for endpoint in endpoints if endpoints.count(endpoint) > 1}):
+            return f"{', '.join(repeated)}: listed more than once. Keep one, with everything that it receives."
+        return None
+
 
 def _kind(notifications: Any) -> str | None:
     if isinstance(notifications, dict):

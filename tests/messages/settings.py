@@ -126,6 +126,7 @@ EXAMPLES: list[dict[str, Any]] = [
     {"notifications.topicArn": TOPIC.replace("ap-northeast-1", "us-east-1")},
     {"notifications": {"topicArn": TOPIC, "subscriptions": [{"protocol": "email", "endpoint": "a@example.com"}]}},
     {"notifications": {"subscriptions": [{"protocol": "https", "endpoint": "pager.example.com"}]}},
+    {"notifications": {"subscriptions": [{"protocol": "email", "endpoint": "a@example.com"}] * 2}},
     {"monitoring.runbookUrl": "wiki/triton"},
     {"monitoring.muteInFreezeWindows": True},
     {

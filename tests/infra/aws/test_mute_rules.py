@@ -17,6 +17,7 @@ from infra.aws import mute_rules
         ("0 0 * * 5-7", "cron(0 0 * * FRI,SAT,SUN)"),
         ("0 0 * * 0,mon-3", "cron(0 0 * * SUN,MON,TUE,WED)"),
         ("30 9 1-7,15 dec *", "cron(30 9 1-7,15 DEC *)"),
+        ("0 0 1 jul *", "cron(0 0 1 JUL *)"),
     ],
 )
 def test_days_of_the_week_are_named(schedule: str, expression: str) -> None:
@@ -24,7 +25,13 @@ def test_days_of_the_week_are_named(schedule: str, expression: str) -> None:
     assert mute_rules.expression(schedule) == expression
 
 
-@pytest.mark.parametrize("schedule", ["*/5 * * * *", "0 0 L * *", "0 0 * * FRI#2", "0 0 * * 5L", "0 0 1 * FRI"])
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        *("*/5 * * * *", "0 0 L * *", "0 0 LW * *", "0 0 * * FRI#2", "0 0 * * 5L", "0 0 * * 5L,1", "0 0 1 * FRI"),
+        *("0 0 * * *,1", "0 0 * * 1,*"),
+    ],
+)
 def test_what_the_api_does_not_document_is_refused(schedule: str) -> None:
     assert mute_rules.schedule_problem(schedule)
 

@@ -173,7 +173,9 @@ def test_releases_before_the_time_range_are_left_out(cloudwatch: CloudWatch) -> 
     assert [each.get_text() for each in axes.texts] == ["limit"]
 
 
-@pytest.mark.parametrize(("hours", "seconds"), [(1, 60), (3, 60), (24, 480), (24 * 30, 12_960)])
+@pytest.mark.parametrize(
+    ("hours", "seconds"), [(1, 60), (3, 60), (24, 480), (24 * 15, 6600), (24 * 30, 13_200), (24 * 63, 28_800)]
+)
 def test_the_period_grows_with_the_time_range(hours: int, seconds: int) -> None:
     assert graph_data.period(0, hours * 3600) == seconds
 

@@ -48,6 +48,8 @@ PAGER = {"protocol": "https", "endpoint": "https://pager.example.com/x"}
          "endpoint-of-other-protocol"),
         ({"subscriptions": [{"protocol": "https", "endpoint": "http://pager.example.com"}]},
          "notifications.subscriptions[0].endpoint", "endpoint-of-other-protocol"),
+        ({"subscriptions": [PAGER, PAGER | {"receives": ["releases"]}]}, "notifications.subscriptions",
+         "subscribed-twice"),
     ],
 )  # fmt: skip
 def test_a_topic_exists_or_is_created_with_valid_subscriptions(notifications: Any, at: str, rule: str) -> None:
