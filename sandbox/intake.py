@@ -134,8 +134,8 @@ class Intake:
 
 def acknowledgement(headers: Mapping[str, str], **more: Any) -> bytes:
     """The body that the protocol asks for."""
-    told = {"requestId": headers.get("x-amz-firehose-request-id"), "timestamp": round(time.time() * 1000)}
-    return json.dumps({**told, **more}).encode()
+    acknowledged = {"requestId": headers.get("x-amz-firehose-request-id"), "timestamp": round(time.time() * 1000)}
+    return json.dumps({**acknowledged, **more}).encode()
 
 
 def _refusal(status: int, headers: Mapping[str, str], message: str) -> Answer:
@@ -150,10 +150,10 @@ def _values(headers: Mapping[str, str], body: bytes) -> Iterator[Value]:
     """
     if headers["x-amz-firehose-protocol-version"] != "1.0" or headers["content-type"] != "application/json":
         raise ValueError("not a request of the protocol's version 1.0")
-    told = json.loads(gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body)
-    if told["requestId"] != headers["x-amz-firehose-request-id"]:
+    request = json.loads(gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body)
+    if request["requestId"] != headers["x-amz-firehose-request-id"]:
         raise ValueError("two request IDs")
-    for record in told["records"]:
+    for record in request["records"]:
         for message in messages(base64.b64decode(record["data"], validate=True)):
             yield from _values_of(message)
 

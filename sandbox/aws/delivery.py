@@ -284,12 +284,12 @@ def _malformed(answer: urllib3.BaseHTTPResponse, request_id: str) -> str | None:
     if len(body) > LARGEST_ANSWER:
         return f"{len(body)} bytes"
     try:
-        told = json.loads(body)
+        acknowledged = json.loads(body)
     except ValueError:
         return "not JSON"
-    if not isinstance(told, dict) or told.get("requestId") != request_id:
+    if not isinstance(acknowledged, dict) or acknowledged.get("requestId") != request_id:
         return "another requestId"
-    if type(told.get("timestamp")) is not int:
+    if type(acknowledged.get("timestamp")) is not int:
         return "no timestamp"
-    message = told.get("errorMessage", "")
+    message = acknowledged.get("errorMessage", "")
     return None if isinstance(message, str) and len(message) <= LONGEST_ERROR_MESSAGE else "errorMessage"

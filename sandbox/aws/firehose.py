@@ -211,8 +211,8 @@ def _check_secret(arn: str | None, endpoint: Mapping[str, Any], context: Request
         raise _invalid("SecretARN is required when Secrets Manager is enabled")
     if arn.split(":")[3] != context.region:
         raise _invalid(f"The secret {arn} must be in the same region as the Firehose stream")
-    if "AccessKey" in endpoint:  # AWS lets the secret win; a key beside it is a mistake, which would be in the state
-        raise not_in_sandbox("an AccessKey beside a secret")
+    if "AccessKey" in endpoint:  # AWS lets the secret win; a key as well is a mistake, which the state would contain
+        raise not_in_sandbox("an AccessKey as well as a secret")
 
 
 def _check_tags(tags: Mapping[str, str]) -> None:

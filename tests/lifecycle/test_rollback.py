@@ -93,7 +93,7 @@ class Pager:
         return [message for message in self._received if message["NewStateValue"] == state]
 
     def is_well(self, times: int) -> bool:
-        """Whether it was told so this many times."""
+        """Whether the topic received OK this many times."""
         return len(self.received("OK")) == times
 
 

@@ -258,6 +258,6 @@ def test_the_sizes_of_records_and_batches_are_limited(host: Host, size: int) -> 
 
 
 def test_the_acknowledgement_has_the_form_of_the_protocol() -> None:
-    told = json.loads(acknowledgement({"x-amz-firehose-request-id": "r"}))
-    assert told.keys() == {"requestId", "timestamp"}
-    assert isinstance(told["timestamp"], int)
+    acknowledged = json.loads(acknowledgement({"x-amz-firehose-request-id": "r"}))
+    assert acknowledged.keys() == {"requestId", "timestamp"}
+    assert isinstance(acknowledged["timestamp"], int)
