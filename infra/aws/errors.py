@@ -18,7 +18,9 @@ from botocore.exceptions import (
 
 from infra.errors import UserError
 
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"})
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"})
+"""Codes of calls that the credentials may not make."""
+
 _EXPIRED = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "RequestExpired", "UnrecognizedClientException"}
 )
@@ -48,7 +50,7 @@ def refused(resource: str, error: Exception) -> AwsRequestRefused:
         if code(error) == _NOT_FOUND:
             return AwsRequestRefused(f"{resource} does not exist ({error.operation_name})")
         message = error.response.get("Error", {}).get("Message")
-        hint = "`python -m infra policy` prints the policies of each principal." if code(error) in _DENIED else ""
+        hint = "`python -m infra policy` prints the policies of each principal." if code(error) in DENIED else ""
         return AwsRequestRefused(
             f"{resource}: {error.operation_name} was refused: {code(error)}: {message}",
             _RENEW if code(error) in _EXPIRED else hint,

@@ -41,9 +41,9 @@ Of = Annotated[
     Principal,
     typer.Argument(
         metavar="PRINCIPAL",
-        help="deployer runs pulumi up, refresh and destroy. release-operator runs `python -m infra release` only. "
-        "uploader uploads model artifacts. invoker sends requests to the endpoints. batch-operator runs transform "
-        "jobs. cost-viewer runs `python -m infra cost`. execution-role is the role of the containers.",
+        help="deployer runs pulumi up, refresh and destroy. release-operator runs `python -m infra status`, release, "
+        "logs and dashboard. uploader uploads model artifacts. invoker sends requests to the endpoints. batch-operator "
+        "runs transform jobs. cost-viewer runs `python -m infra cost`. execution-role is the role of the containers.",
     ),
 ]
 Account = Annotated[

@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from itertools import product
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from infra import names
 from infra.aws import metrics
-from infra.aws.errors import aws_calls
+from infra.aws.errors import DENIED, aws_calls, code
 from infra.aws.metrics import PERIOD_SECONDS, Metric
 from infra.aws.mode import Mode
 from infra.monitoring.drift import drift
@@ -144,7 +146,7 @@ class OverviewReader:
 
     def _model(self, variant: Mapping[str, Any], limits: tuple[int, int] | None) -> ServedModel:
         name = variant.get("ModelName", "")
-        model = self._reader.model(name) or {}
+        model = self._described(name)
         container = model.get("PrimaryContainer") or next(iter(model.get("Containers") or [{}]))
         source = container.get("ModelDataSource", {}).get("S3DataSource", {}).get("S3Uri", "")
         serverless = variant.get("ServerlessConfig")
@@ -156,6 +158,15 @@ class OverviewReader:
             capacity=f"{serverless['MemorySizeInMB']} MB" if serverless else variant.get("InstanceType", ""),
             limits=limits,
         )
+
+    def _described(self, name: str) -> Mapping[str, Any]:
+        """A Model; empty if it was deleted, or if the credentials may not see it: its environment may hold secrets."""
+        try:
+            return self._reader.model(name) or {}
+        except ClientError as error:
+            if code(error) in DENIED:
+                return {}
+            raise
 
     def _traffic(self, name: str, settings: EndpointSettings, now: float) -> Traffic:
         """The rate of errors is that of the alarm of the mode."""

@@ -189,7 +189,8 @@ def deployer(stack: StackNames) -> list[Policy]:
 
 
 def release_operator(stack: StackNames) -> list[Policy]:
-    """For `python -m infra release`, `logs` and `dashboard`: to read, and to force the alarms that stop a release.
+    """For `python -m infra status`, `release`, `logs` and `dashboard`: to read, and to force the alarms that stop a
+    release.
 
     DescribeModel shows the environment of a container, including secrets. It is granted only if nothing else names the
     bucket with the history of releases.
@@ -198,6 +199,8 @@ def release_operator(stack: StackNames) -> list[Policy]:
     statements = [
         # the tags name the owner of an endpoint that is not in the stack file
         allow("Endpoints", "sagemaker", "DescribeEndpoint ListTags", stack.endpoint_arns),
+        _read_configurations(stack),
+        allow("ReadAutoscaling", "application-autoscaling", "DescribeScalableTargets", "*"),  # accepts no resource
         allow("ReadAlarms", "cloudwatch", "DescribeAlarms", "*"),  # hides composite alarms on a narrower scope
         allow("ReadMetrics", "cloudwatch", "GetMetricData GetMetricStatistics", "*"),  # accept no resource
         allow("Dashboard", "cloudwatch", "GetDashboard", stack.dashboard_arn),
@@ -207,10 +210,7 @@ def release_operator(stack: StackNames) -> list[Policy]:
         allow("ReadHistory", "s3", "GetObject", f"{stack.bucket_arn}/{names.HISTORY}*"),
     ]
     if stack.settings.bucket.name is None:
-        statements += [
-            _read_configurations(stack),
-            allow("Models", "sagemaker", "DescribeModel", stack.model_arns),
-        ]
+        statements.append(allow("Models", "sagemaker", "DescribeModel", stack.model_arns))
     if key := stack.settings.bucket.kms_key_arn:
         statements.append(allow("HistoryKey", "kms", "Decrypt", key, via_s3(stack.settings.region)))
     return managed_policies(statements)

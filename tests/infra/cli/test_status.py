@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from infra.__main__ import main
 from infra.cli import status
@@ -80,6 +81,17 @@ def test_json_has_the_same_facts(account: Account, capsys: pytest.CaptureFixture
     assert facts["traffic"] == {"requests": 100, "errorPercent": 1.0, "p99Milliseconds": 12.0}
     assert facts["models"][0]["artifact"] == "s3://b/model-old.tar.gz"
     assert (facts["mode"], facts["drift"], facts["alarms"][0]["state"]) == ("real time", [], "OK")
+
+
+def test_a_model_that_the_credentials_may_not_see_is_named_only(
+    account: Account, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(ModelName: str) -> Any:
+        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "DescribeModel")
+
+    monkeypatch.setattr(account.sagemaker, "describe_model", denied)
+    assert account.run() == 0
+    assert "serves model-old on ml.c5.xlarge, image unknown" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_firing_alarm_is_a_failure(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
