@@ -29,7 +29,7 @@ MINUTES = 15
 RELEASE_MINUTE, BATCH_MINUTE = 6, 9
 
 COLORS = 256
-"""Of the picture, which has half the size then."""
+"""Of the picture, which is a third as large then."""
 
 MEASUREMENTS = [6.3, 3.3, 6.0, 2.5]
 
@@ -85,9 +85,12 @@ class Traffic:
         return lambda: most if (time.monotonic() - self._began) % 240 < 140 else 0
 
     def _repeat(self, call: Callable[..., None], arguments: tuple[Any, ...], per_minute: Callable[[], float]) -> None:
-        while not self._ended.wait(random.uniform(0.5, 1.5) * 60 / max(per_minute(), 0.001) if per_minute() else 1):
+        while not self._ended.is_set():
+            rate = per_minute()
+            self._ended.wait(random.uniform(0.5, 1.5) * 60 / rate if rate else 1)
             with contextlib.suppress(Exception):  # a request that fails is an error on the dashboard
-                call(*arguments)
+                if rate:
+                    call(*arguments)
 
 
 def transform(sandbox: Sandbox) -> None:
@@ -118,9 +121,20 @@ def main() -> None:
         wait_for(BATCH_MINUTE)
         transform(sandbox)
         wait_for(MINUTES)
-    command = [sys.executable, "-m", "infra", "dashboard", "-s", STACK, "--png", str(PICTURE), "--since", f"{MINUTES}m"]
+    command = [
+        sys.executable,
+        "-m",
+        "infra",
+        "dashboard",
+        "-s",
+        STACK,
+        "--png",
+        str(PICTURE),
+        "--since",
+        f"{MINUTES + 1}m",
+    ]
     subprocess.run(command, cwd=PROJECT, env=sandbox.environment(), check=True)
-    Image.open(PICTURE).quantize(COLORS).save(PICTURE, optimize=True)
+    Image.open(PICTURE).convert("RGB").quantize(COLORS).save(PICTURE, optimize=True)
     print(f"drawn: {PICTURE}")
 
 
