@@ -23,9 +23,6 @@ from infra.errors import UserError
 from infra.monitoring import graph_data
 from infra.release import alarms
 
-ALARMS_OF_A_CALL = 50
-"""Names in one call: half of what the API accepts, because an answer may have that many alarms only."""
-
 DOTS_PER_INCH = 100
 
 app = typer.Typer(add_completion=False)
@@ -120,8 +117,4 @@ def _body(cloudwatch: Any, name: str) -> dict[str, Any]:
 def _states(cloudwatch: Any, arns: list[str]) -> dict[str, str]:
     """The states of the alarms that exist, by their names."""
     wanted = [arn.partition(":alarm:")[2] for arn in arns]
-    return {
-        alarm.name: alarm.state
-        for first in range(0, len(wanted), ALARMS_OF_A_CALL)
-        for alarm in alarms.states(cloudwatch, wanted[first : first + ALARMS_OF_A_CALL])
-    }
+    return {alarm.name: alarm.state for alarm in alarms.states(cloudwatch, wanted)}

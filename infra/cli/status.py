@@ -65,10 +65,7 @@ def status(
 
     def read() -> list[Overview]:
         now = time.time()
-        return [
-            reader.read(name, settings.endpoints[name], settings.production, one, now)
-            for name, one in observers.items()
-        ]
+        return [reader.read(name, settings, one, now) for name, one in observers.items()]
 
     if watch and not as_json:
         _watch(read)

@@ -127,8 +127,7 @@ def count(settings: StackSections, name: str) -> AlarmCount:
     for variant in endpoint.serving_variants:
         alarms += variant_alarms(endpoint, variant, production)
     read = sum(len(alarm.metrics) for alarm in alarms) + endpoint.can_be_stopped
-    notifies = settings.notifications is not None and bool(endpoint.alarm_names(name, production))
-    return AlarmCount(read, int(notifies))
+    return AlarmCount(read, int(settings.composite_alarm(name) is not None))
 
 
 def next_command(purpose: str, stack: str, endpoint: str) -> str:

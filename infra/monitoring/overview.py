@@ -23,12 +23,10 @@ from infra.release.live import EndpointReader
 from infra.release.observer import ReleaseObserver
 from infra.release.status import ReleaseStatus
 from infra.settings.endpoint import EndpointSettings
+from infra.settings.sections import StackSections
 
 TRAFFIC_SECONDS = 300
 """The time whose traffic is shown."""
-
-MAX_ALARMS = 100
-"""Names in one call (API DescribeAlarms)."""
 
 
 @dataclass(frozen=True)
@@ -107,18 +105,13 @@ class OverviewReader:
         self._autoscaling = session.client("application-autoscaling")
         self._cloudwatch = session.client("cloudwatch")
 
-    def read(
-        self, name: str, settings: EndpointSettings, production: bool, observer: ReleaseObserver, now: float
-    ) -> Overview:
+    def read(self, name: str, stack: StackSections, observer: ReleaseObserver, now: float) -> Overview:
         """One endpoint.
-
-        Args:
-            production: whether the stack is, which has more alarms.
 
         Raises:
             AwsRequestRefused: AWS refused a call.
         """
-        release = observer.poll()
+        settings, release = stack.endpoints[name], observer.poll()
         if release is None:
             way_out = f"endpoint {name} does not exist; `pulumi up` creates it"
             return Overview(name, settings.mode, None, (), Traffic(None, None, None), (), [way_out])
@@ -126,16 +119,18 @@ class OverviewReader:
             live = release.fleets[0].configuration
             config = self._reader.configuration(live) or {"ProductionVariants": []}
             models = self._models(name, config)
-        watched = settings.alarm_names(name, production)
-        states = alarms.states(self._cloudwatch, watched[:MAX_ALARMS])
-        missing = [alarm for alarm in watched if alarm not in {state.name for state in states}]
+        watched, composite = settings.alarm_names(name, stack.production), stack.composite_alarm(name)
+        states = {
+            state.name: state for state in alarms.states(self._cloudwatch, [*watched, *filter(None, [composite])])
+        }
+        missing = [alarm for alarm in (*watched, composite) if alarm and alarm not in states]
         return Overview(
             endpoint=name,
             mode=release.mode,
             release=release,
             models=models,
             traffic=self._traffic(name, settings, now),
-            alarms=states,
+            alarms=[state for state in states.values() if state.name != composite],  # it repeats the others
             drift=[*drift(settings, config, {model.variant: model.limits for model in models}, missing)],
         )
 

@@ -17,6 +17,9 @@ from infra.aws.mode import Mode
 METRIC_LAG_SECONDS = 60
 """How long CloudWatch may take to show a request."""
 
+_NAMES_OF_A_CALL = 50
+"""Half of what DescribeAlarms accepts, because an answer without MaxRecords may have that many alarms only."""
+
 _DATAPOINT_PERIODS = 10
 """Periods that are searched for an alarm's latest datapoint."""
 
@@ -61,7 +64,7 @@ class AlarmReading(AlarmState):
 
 
 def states(cloudwatch: Any, names: Sequence[str]) -> list[AlarmState]:
-    """The alarms that exist, in the order of `names` (at most 10)."""
+    """The alarms that exist, in the order of `names`."""
     return [_state(alarm) for alarm in _describe(cloudwatch, names)]
 
 
@@ -184,12 +187,13 @@ def latest(cloudwatch: Any, endpoint: str, metric: Metric, now: float) -> float 
 
 def _describe(cloudwatch: Any, names: Sequence[str]) -> list[Mapping[str, Any]]:
     """The alarms that exist as DescribeAlarms shows them, in the order of `names`."""
-    if not names:
-        return []
-    with aws_calls(f"alarms {', '.join(names)}"):
-        answer = cloudwatch.describe_alarms(AlarmNames=list(names), AlarmTypes=["MetricAlarm", "CompositeAlarm"])
-    alarms = (*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", []))
-    by_name = {alarm["AlarmName"]: alarm for alarm in alarms}
+    by_name: dict[str, Mapping[str, Any]] = {}
+    for first in range(0, len(names), _NAMES_OF_A_CALL):
+        asked = list(names[first : first + _NAMES_OF_A_CALL])
+        with aws_calls(f"alarms {', '.join(asked)}"):
+            answer = cloudwatch.describe_alarms(AlarmNames=asked, AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+        alarms = (*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", []))
+        by_name |= {alarm["AlarmName"]: alarm for alarm in alarms}
     return [by_name[name] for name in names if name in by_name]
 
 

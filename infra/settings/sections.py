@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
+from infra import names
 from infra.aws.mode import Mode
 from infra.image.aws_images import aws_triton_images
 from infra.image.reference import ImageReference
@@ -194,6 +195,11 @@ class StackSections(Section):
     def subscriptions(self) -> list[SubscriptionSettings]:
         """The subscriptions to the topic that the stack creates; empty if it creates none."""
         return self.notifications.subscriptions if isinstance(self.notifications, CreatedTopicSettings) else []
+
+    def composite_alarm(self, endpoint: str) -> str | None:
+        """The name in CloudWatch of the alarm that notifies operators of an endpoint; None if nothing does."""
+        watched = self.endpoints[endpoint].alarm_names(endpoint, self.production)
+        return names.composite_alarm(endpoint) if self.notifications and watched else None
 
     @property
     def served_endpoints(self) -> list[str]:

@@ -118,6 +118,20 @@ def test_drift_has_a_code_of_its_own(account: Account, capsys: pytest.CaptureFix
     assert "ml.m5.xlarge" in shown and "iris/error-rate" in shown
 
 
+def test_a_missing_composite_alarm_is_drift(
+    account: Account, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Without it nobody is notified."""
+    topic = "arn:aws:sns:ap-northeast-1:123456789012:releases"
+    alarmed = f"{BASE}      alarms: {{errorRatePercent: 5}}\n  p:bucket: {{name: models}}\n"
+    project(tmp_path, f"{alarmed}  p:notifications: {{topicArn: '{topic}'}}\n")
+    assert account.run() == 4
+    assert "alarm iris/health does not exist" in capsys.readouterr().out
+    account.cloudwatch.alarms["iris/health"] = {"AlarmName": "iris/health", "StateValue": "OK", "AlarmRule": "…"}
+    assert account.run() == 0
+    assert "none of 1 fires" in capsys.readouterr().out
+
+
 def test_an_endpoint_that_does_not_exist_is_a_failure(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
     account.sagemaker.states = [None]
     assert account.run() == 1

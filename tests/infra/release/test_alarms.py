@@ -13,7 +13,7 @@ from botocore.validate import ParamValidator
 
 from infra.aws.errors import AwsRequestRefused
 from infra.names import stop_alarm
-from infra.release.alarms import AlarmReading, AlarmState, last_fired, names_of_configuration, readings
+from infra.release.alarms import AlarmReading, AlarmState, last_fired, names_of_configuration, readings, states
 from infra.release.failure import ReleaseRefused
 from infra.release.gates import require_ready
 from tests.infra.release.fake_aws import state_update
@@ -61,7 +61,7 @@ class CloudWatch:
         self.asked: list[dict[str, Any]] = []
 
     def describe_alarms(self, AlarmNames: list[str], AlarmTypes: list[str]) -> dict[str, Any]:
-        described = [self.alarms[name] for name in AlarmNames if name in self.alarms]
+        described = [self.alarms[name] for name in AlarmNames if name in self.alarms][:50]  # without MaxRecords
         return {
             "MetricAlarms": [alarm for alarm in described if "AlarmRule" not in alarm],
             "CompositeAlarms": [alarm for alarm in described if "AlarmRule" in alarm],
@@ -76,6 +76,13 @@ class CloudWatch:
 def read(*alarms: dict[str, Any], **values: list[float]) -> tuple[list[AlarmReading], CloudWatch]:
     cloudwatch = CloudWatch(*alarms, values=values)
     return readings(cloudwatch, [alarm["AlarmName"] for alarm in alarms], now=10_000.0), cloudwatch
+
+
+def test_more_alarms_than_an_answer_has_are_read() -> None:
+    many = [{"AlarmName": str(number), "StateValue": "OK"} for number in range(120)]
+    assert [state.name for state in states(CloudWatch(*many), [str(number) for number in range(120)])] == [
+        str(number) for number in range(120)
+    ]
 
 
 def test_the_latest_value_is_shown_against_the_threshold() -> None:
