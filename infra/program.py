@@ -70,9 +70,8 @@ def deploy(stack: Stack) -> Mapping[str, Any]:
         topic_arn = notifications.arn
     if settings.cost.budget:
         registered.append(CostBudget(names.BUDGET, CostBudgetArgs(context, settings.cost.budget), guarded))
-    outputs, served_by = {}, dict[str, TritonEndpoint]()
-    composite_alarms: list[pulumi.Output[str]] = []
-    for name in settings.endpoints:
+    outputs, serving = {}, dict[str, TritonEndpoint]()
+    for name, endpoint in settings.endpoints.items():
         artifacts = {
             variant: ModelArtifact(
                 names.variant_resource(name, variant),
@@ -81,44 +80,54 @@ def deploy(stack: Stack) -> Mapping[str, Any]:
             )
             for variant, model in stack.models[name].items()
         }
-        if settings.endpoints[name].mode is Mode.BATCH:
+        registered += artifacts.values()
+        if endpoint.mode is Mode.BATCH:
             model = TritonModel(name, TritonModelArgs(context, settings, artifacts, image.image_uri, role), guarded)
-            registered += [*artifacts.values(), model]
+            registered.append(model)
             served: dict[str, pulumi.Input[str]] = {"model": model.model_name}
         else:
-            serving = TritonEndpointArgs(context, settings, artifacts, image.image_uri, role, bucket.name, topic_arn)
-            endpoint = TritonEndpoint(name, serving, guarded)
-            registered += [*artifacts.values(), endpoint]
-            served_by[name] = endpoint
-            composite_alarms += filter(None, [endpoint.composite_alarm_name])
-            served = {"name": endpoint.name, "arn": endpoint.arn}
+            args = TritonEndpointArgs(context, settings, artifacts, image.image_uri, role, bucket.name, topic_arn)
+            serving[name] = TritonEndpoint(name, args, guarded)
+            registered.append(serving[name])
+            served = {"name": serving[name].name, "arn": serving[name].arn}
         sample = next(iter(stack.models[name].values())).sample_request
         outputs[name] = {
             **served,
-            "mode": settings.endpoints[name].mode.value,
+            "mode": endpoint.mode.value,
             "artifacts": {variant: artifact.url for variant, artifact in artifacts.items()},
             "image": image.image_uri,
-            **_command(name, context, settings.endpoints[name], bucket.name, sample),
+            **_command(name, context, endpoint, bucket.name, sample),
         }
-    shared: dict[str, Any] = {"bucket": bucket.name, "image": image.image_uri, "roleArn": role.arn}
+    observers, observed = _observe(context, settings, serving, bucket, guarded)
+    _guard(names.LAST_GUARD, settings, context, registered + observers)
+    return {"endpoints": outputs, "bucket": bucket.name, "image": image.image_uri, "roleArn": role.arn, **observed}
+
+
+def _observe(
+    context: StackContext,
+    settings: Settings,
+    serving: Mapping[str, TritonEndpoint],
+    bucket: ModelBucket,
+    opts: pulumi.ResourceOptions,
+) -> tuple[list[pulumi.Resource], dict[str, Any]]:
+    """Register what observes all endpoints of the stack. Returns the resources and their outputs."""
+    observers: list[pulumi.Resource] = []
+    outputs: dict[str, Any] = {}
     if (datadog := settings.metric_stream) and datadog.site and datadog.api_key_secret_arn:
-        args = MetricStreamArgs(context, settings, datadog.site, datadog.api_key_secret_arn, bucket.arn)
-        stream = DatadogMetricStream(names.METRIC_STREAM, args, guarded)
-        registered.append(stream)
-        shared["datadog"] = {"metricStream": stream.name, "deliveryStream": stream.delivery_stream_name}
+        stream_args = MetricStreamArgs(context, settings, datadog.site, datadog.api_key_secret_arn, bucket.arn)
+        observers.append(stream := DatadogMetricStream(names.METRIC_STREAM, stream_args, opts))
+        outputs["datadog"] = {"metricStream": stream.name, "deliveryStream": stream.delivery_stream_name}
     if settings.dashboards:
-        alarm_arns = [arn for endpoint in served_by.values() for arn in endpoint.alarm_arns]
-        releases = {name: endpoint.releases for name, endpoint in served_by.items()}
-        dashboard = StackDashboard(
-            names.DASHBOARD, StackDashboardArgs(context, settings, alarm_arns, releases), guarded
-        )
-        registered.append(dashboard)
-        shared["dashboard"] = dashboard.url
+        alarm_arns = [arn for endpoint in serving.values() for arn in endpoint.alarm_arns]
+        releases = {name: endpoint.releases for name, endpoint in serving.items()}
+        dashboard_args = StackDashboardArgs(context, settings, alarm_arns, releases)
+        observers.append(dashboard := StackDashboard(names.DASHBOARD, dashboard_args, opts))
+        outputs["dashboard"] = dashboard.url
+    composite_alarms = [alarm for endpoint in serving.values() if (alarm := endpoint.composite_alarm_name)]
     if settings.monitoring.mute_in_freeze_windows and composite_alarms:
         windows = [setting.window for setting in settings.freeze_windows]
-        registered.append(MuteRules(names.FREEZE_WINDOWS, MuteRulesArgs(context, windows, composite_alarms), guarded))
-    _guard(names.LAST_GUARD, settings, context, registered)
-    return {"endpoints": outputs, **shared}
+        observers.append(MuteRules(names.FREEZE_WINDOWS, MuteRulesArgs(context, windows, composite_alarms), opts))
+    return observers, outputs
 
 
 def _announce(stack: Stack) -> None:
