@@ -126,6 +126,12 @@ def notification_topic(stack: str) -> str:
     return f"{NOTIFICATIONS}-{of_stack(stack)}"
 
 
+def subscription(protocol: str, endpoint: str) -> str:
+    """A subscription to that topic in the Pulumi program. The engine prints names in every log, so it is a digest: the
+    endpoint is an e-mail address, or an address that may hold a key."""
+    return f"{NOTIFICATIONS}-{protocol}-{hashlib.sha256(endpoint.encode()).hexdigest()[:7]}"
+
+
 def repository(stack: str, production: bool, configured: str | None = None) -> str:
     """The ECR repository: the configured one, or one that stacks in the same account do not share."""
     return configured or (REPOSITORY if production else f"{REPOSITORY}-{of_stack(stack)}")

@@ -41,7 +41,7 @@ class NotificationTopic(pulumi.ComponentResource):
         for subscription in args.subscriptions:
             scope, policy = _RECEIVED[subscription.receives[0]] if len(subscription.receives) == 1 else (None, None)
             sns.TopicSubscription(
-                f"{name}-{subscription.protocol}-{subscription.endpoint}",
+                names.subscription(subscription.protocol, subscription.endpoint),
                 topic=topic.arn,
                 protocol=subscription.protocol,
                 endpoint=subscription.endpoint,

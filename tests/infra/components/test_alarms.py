@@ -296,6 +296,8 @@ def test_subscriptions_create_the_topic() -> None:
     https = subscribed["https"]
     assert (https["filterPolicyScope"], https["filterPolicy"]) == ("MessageBody", '{"AlarmName":[{"exists":true}]}')
     assert "filterPolicy" not in subscribed["email"]
+    printed = [one.urn for one in deployment.all(":TopicSubscription")]
+    assert [urn for urn in printed if "example.com" in urn] == [], "the engine prints it in every log"
 
 
 def test_freeze_windows_silence_the_composite_alarms_if_wanted() -> None:
