@@ -149,11 +149,12 @@ def compare(
         raise typer.BadParameter(
             f"{endpoint} has no instances. Endpoints with instances: {served or 'none'}.", param_hint="ENDPOINT"
         )
-    for name in types or []:
-        if problem := _type_problem(name):
-            raise typer.BadParameter(problem, param_hint="TYPE")
     current = next(iter(variants.values())).instance_type
     rates = dict(comparison.measurement(file) for file in bench or [])
+    for given, hint in ((types or [], "TYPE"), (rates, "--bench")):
+        for name in given:
+            if problem := _type_problem(name):
+                raise typer.BadParameter(problem, param_hint=hint)
     if requests_per_second is not None:
         rates[current] = Decimal(requests_per_second)
     purpose = usage.ASYNCHRONOUS if endpoints[endpoint].mode is Mode.ASYNCHRONOUS else usage.HOSTING

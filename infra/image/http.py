@@ -217,5 +217,6 @@ def _host(url: str) -> str:
 def without_address(error: Exception) -> str:
     """The message of an error, without URLs."""
     reason = getattr(error, "reason", None) or error
-    message = re.sub(r"\S*(?:://|\?)\S*", "", str(next(iter(reason.args), ""))).strip(" :")
+    message = re.sub(r"^\w+\(host=[^)]*\)", "", str(next(iter(reason.args), "")))  # urllib3's connection
+    message = re.sub(r"\S*(?:://|\?)\S*", "", message).strip(" :")
     return f"{type(reason).__name__}: {printable(message)}" if message else type(reason).__name__

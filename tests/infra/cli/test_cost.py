@@ -184,6 +184,16 @@ def test_a_measurement_of_another_type_is_compared(
     assert "ml.c5.xlarge (current) 4 8 GiB $0.2570 $0.71 ml.r5.xlarge 4 32 GiB $0.3650 $0.68" in shown
 
 
+@pytest.mark.parametrize("type_", ["ml.banana", "ml.c6g.xlarge"])
+def test_a_measurement_of_a_type_that_cannot_be_used_is_refused(
+    pricing: Pricing, tmp_path: Path, capsys: pytest.CaptureFixture[str], type_: str
+) -> None:
+    file = tmp_path / "bench.json"
+    file.write_text(json.dumps({"answersPerSecond": 9, "fleet": {"instanceType": type_, "instances": 1}}))
+    assert run("compare", "-s", "dev", "iris", "--bench", str(file)) == 2
+    assert type_ in capsys.readouterr().err
+
+
 IDLE_FLEETS = [
     (0, {}, "remove endpoints.iris"),
     (5, {}, "Use a smaller endpoints.iris.instanceType"),

@@ -14,12 +14,14 @@ import pytest
 import urllib3
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from urllib3.connection import HTTPSConnection
+from urllib3.exceptions import NameResolutionError
 from urllib3.response import HTTPResponse
 
 from infra.image import download, http
 from infra.image.download import BlobReader, from_byte
 from infra.image.errors import DigestMismatch, TransferFailed
-from infra.image.http import Http, check_status
+from infra.image.http import Http, check_status, without_address
 from infra.image.retry import Broken, Retry
 from tests.infra.image.blob_server import SIGNATURE, BlobServer
 
@@ -167,6 +169,11 @@ def test_no_error_shows_the_signed_address(blobs: BlobServer) -> None:
         with pytest.raises(Broken) as broken:
             Http().get(url, {})
         assert "not-to-be-shown" not in "".join(traceback.format_exception(broken.value))
+
+
+def test_no_error_shows_the_class_of_a_connection() -> None:
+    error = NameResolutionError("registry.test", HTTPSConnection("registry.test"), socket.gaierror("unknown"))
+    assert without_address(error) == "NameResolutionError: Failed to resolve 'registry.test' (unknown)"
 
 
 def test_the_proxy_of_the_environment_is_used(blobs: BlobServer, blob: Path, monkeypatch: pytest.MonkeyPatch) -> None:
