@@ -147,7 +147,7 @@ class Picture:
     def _scale(self, axes: Axes, limits: Mapping[str, Any]) -> None:
         """Show the time range, and all values."""
         axes.set_xlim(_day(self._began), _day(self._ended))
-        bottom, highest = float(limits.get("min", 0)), axes.dataLim.ymax
+        bottom, highest = float(limits.get("min", 0)), axes.dataLim.y1  # infinite below zero without data, unlike ymax
         axes.set_ylim(bottom, float(limits.get("max", 1.08 * highest if highest > bottom else bottom + 1)))
 
     def _annotate(self, axes: Axes, annotations: Mapping[str, Any]) -> None:

@@ -104,6 +104,17 @@ def test_a_picture_is_written(cloudwatch: CloudWatch, tmp_path: Path) -> None:
     assert (tmp_path / "d.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_graphs_of_endpoints_without_traffic_are_drawn(
+    cloudwatch: CloudWatch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert cloudwatch.body is not None
+    del cloudwatch.body["widgets"][2]["properties"]["annotations"]["horizontal"]
+    none: dict[str, list[Any]] = {"Timestamps": [], "Values": []}
+    silent = [{"MetricDataResults": [{"Id": "line0", "Label": "requests", **none}]}]
+    monkeypatch.setattr(cloudwatch, "paginate", lambda **_: silent)
+    assert run("--png", str(tmp_path / "d.png"), "--since", "2026-11-28T09:00Z") == 0
+
+
 def test_a_file_that_cannot_be_written_is_refused(cloudwatch: CloudWatch, tmp_path: Path) -> None:
     assert run("--png", str(tmp_path / "missing" / "d.png")) == 2
 
