@@ -6,9 +6,8 @@ is written with a line for each product, sorted, so that a new version shows wha
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ _DIMENSION = ("unit", "beginRange", "endRange", "pricePerUnit", "description")
 
 
 class PriceFileError(UserError):
-    """A price file that cannot be read, or a price list without products."""
+    """A price file that cannot be read or written, or a price list without products."""
 
     exit_code = 2
 
@@ -47,7 +46,7 @@ def read(root: Path, region: str) -> PriceList | None:
         return PriceList.of_answers(json.loads(file.read_bytes()))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:
         raise PriceFileError(
             f"{file.name} is not a price file ({error!r}). Delete it, and run `python -m infra cost update-prices -s "
             "STACK`."
@@ -110,16 +109,20 @@ def _products(client: Any, service: str, *filters: Mapping[str, str]) -> list[Ma
 
 
 def write(file: Path, products: Iterator[Mapping[str, Any]]) -> None:
-    """Write the whole file or nothing."""
+    """Write the whole file or nothing.
+
+    Raises:
+        PriceFileError: it cannot be written.
+    """
     lines = sorted(json.dumps(_only_used(product), sort_keys=True) for product in products)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, delete=False) as partial:
-        try:
-            partial.write("[\n" + ",\n".join(lines) + "\n]\n")
-        except BaseException:
-            os.unlink(partial.name)
-            raise
-    Path(partial.name).chmod(0o644)
-    Path(partial.name).replace(file)
+    partial = file.with_name(f"{file.name}.partial")
+    try:
+        partial.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+        partial.replace(file)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise PriceFileError(f"cannot write {file}: {error.strerror}.") from None
 
 
 def _is_priced(product: Mapping[str, Any], region: str) -> bool:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 from pydantic import AfterValidator
 
-from infra.settings.notifications import StandardTopicArn
+from infra.settings.notifications import EMAIL_ADDRESS, StandardTopicArn
 from infra.settings.section import Section, rule, setting, unique, violation
 
 _PROJECT = "this project: on-demand prices of AWS's price list, for 730 hours"
-_EMAIL = r"[^@\s]+@[^@\s]+\.[^@\s]+"
 
 
 def _email(address: str) -> str:
-    if not re.fullmatch(_EMAIL, address):
+    if not EMAIL_ADDRESS.fullmatch(address):
         raise violation("email-address", f"{address!r} is not an email address, such as ops@example.com.")
     return address
 

@@ -32,7 +32,8 @@ StandardTopicArn = Annotated[
     str, AfterValidator(_standard_topic_arn), WithJsonSchema({"type": "string", "pattern": f"^{_TOPIC}$"})
 ]
 
-_ADDRESS = {"email": re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+"), "https": re.compile(r"https://[^\s/]+\S*")}
+EMAIL_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_ADDRESS = {"email": EMAIL_ADDRESS, "https": re.compile(r"https://[^\s/]+\S*")}
 
 
 class SubscriptionSettings(Section):

@@ -19,6 +19,7 @@ from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile
 from infra.cost import usage as usage_types
 from infra.cost.compare import measurement
+from infra.cost.price_file import write
 from infra.cost.price_list import PriceList
 from infra.invocation import transform_input
 from infra.settings.bounds import MAX_BYTES
@@ -367,6 +368,10 @@ def cost() -> Iterator[Example]:
         yield run("cost update-prices -s dev")
         answers["get_products"] = {"PriceList": []}
         yield run("cost update-prices -s dev")
+        nowhere = Path("missing/prices.ap-northeast-1.json")
+        yield account.failing(
+            "cost update-prices, in a directory that does not exist", lambda: write(nowhere, iter([]))
+        )
         account.write("prices.ap-northeast-1.json", "[{}]")
         yield run("cost -s dev")
         pools = [{"VariantName": "AllTraffic", "ModelName": "ranking", "InstancePools": []}]

@@ -77,7 +77,7 @@ def test_without_a_file_there_are_no_prices(tmp_path: Path) -> None:
     assert price_file.read(tmp_path, REGION) is None
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", '[{"a": 1}]', "1"])
+@pytest.mark.parametrize("content", ["", "{", "[1]", '[{"a": 1}]', "1", "[" * 100_000])
 def test_another_file_is_an_error(tmp_path: Path, content: str) -> None:
     price_file.path(tmp_path, REGION).write_text(content)
     with pytest.raises(PriceFileError, match=r"prices\.ap-northeast-1\.json"):
@@ -97,4 +97,11 @@ def test_a_failure_keeps_the_file(tmp_path: Path, pricing: Pricing, error: type[
     with pytest.raises(error):
         update(tmp_path, pricing)
     assert price_file.path(tmp_path, REGION).read_text() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["prices.ap-northeast-1.json"]
+
+
+def test_a_file_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    price_file.path(tmp_path, REGION).mkdir()
+    with pytest.raises(PriceFileError, match="Is a directory"):
+        update(tmp_path, Pricing([*PRODUCTS, *OTHERS]))
     assert [file.name for file in tmp_path.iterdir()] == ["prices.ap-northeast-1.json"]
