@@ -74,11 +74,16 @@ class Http:
         addresses, where AWS's instances return credentials to every caller.
 
         Raises:
-            Broken: the request fails, or a redirect is not followed.
+            Broken: the request fails, a redirect is not followed, or its target is another host that requires to log
+                in: only the registry itself names who receives its credentials.
         """
+        asked = origin(url)
         for _ in range(_MAX_REDIRECTS + 1):
             response = self.send("GET", url, headers)
             location = response.headers.get("Location")
+            if response.status == 401 and origin(url) != asked:
+                response.close()
+                raise Broken(f"{_host(url)} answered HTTP 401.", tries=_EXPIRED_TRIES)
             if response.status not in _REDIRECTS or not location:
                 return response
             response.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -209,6 +210,27 @@ def test_a_redirect_to_another_host_is_followed_without_the_token(monkeypatch: p
         ("https://registry.test/other", "Bearer x"),
         ("https://cdn.test/blob", None),
     ]
+
+
+def test_the_target_of_a_redirect_cannot_ask_for_the_credentials_of_the_registry(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {"registry.test": {"auth": "dXNlcjpwYXNzd29yZA=="}}}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setattr("socket.getaddrinfo", lambda host, port: [(0, 0, 0, "", ("192.0.2.1", 0))])
+    asked: list[tuple[str, str | None]] = []
+
+    def send(_: Http, method: str, url: str, headers: dict[str, str]) -> urllib3.HTTPResponse:
+        asked.append((url, headers.get("Authorization")))
+        if "registry.test" in url:
+            return answer(307, Location="https://cdn.test/blob")
+        return answer(401, **{"WWW-Authenticate": 'Bearer realm="https://thief.test/token"'})
+
+    monkeypatch.setattr(Http, "send", send)
+    source = DistributionRepository(ImageReference.parse("registry.test/a:1"), Http(), ONCE)
+    with pytest.raises(TransferFailed, match="401"):
+        source.manifest("1")
+    assert [authorization for _, authorization in asked] == [None, None]
 
 
 def test_a_link_local_token_service_is_refused() -> None:
