@@ -66,7 +66,9 @@ def _change(variant: Variant, capacity: int) -> dict[str, Any]:
 def wanted_count(policy: Mapping[str, Any], current: int, breach: Breach) -> int:
     """The capacity that a policy asks for."""
     if tracking := policy.get("TargetTrackingScalingPolicyConfiguration"):
-        return ceil(max(current, 1) * breach.value / float(tracking["TargetValue"]))
+        target = float(tracking["TargetValue"])
+        wanted = ceil(max(current, 1) * breach.value / target)
+        return wanted if breach.value > target else min(wanted, current)  # the low alarm scales in only
     return _stepped(policy.get("StepScalingPolicyConfiguration", {}), current, breach.value - breach.threshold)
 
 

@@ -238,7 +238,8 @@ def test_what_cloudformation_made_is_adopted_under_traffic_and_released_as_any_o
     assert asking.answers == {7}
     assert owner(account, name) == f"triton-sagemaker/{stack.name}"
     assert template.lifecycle_rules == {
-        *("expire-noncurrent-versions", "abort-incomplete-uploads", "expire-async", "expire-batch")
+        *("expire-noncurrent-versions", "abort-incomplete-uploads"),
+        *("expire-async", "expire-batch", "expire-datadog"),
     }
     assert stack.preview().unchanged
     assert stack.refresh().unchanged

@@ -165,7 +165,9 @@ def test_a_step_adjusts_the_count(steps: dict[str, Any], current: int, value: fl
     assert wanted_count({"StepScalingPolicyConfiguration": steps}, current, Breach(value, 1.0)) == wanted
 
 
-@pytest.mark.parametrize(("current", "value", "wanted"), [(1, 20.0, 4), (2, 5.5, 3), (2, 0.0, 0), (1, 1.0, 1)])
+@pytest.mark.parametrize(
+    ("current", "value", "wanted"), [(1, 20.0, 4), (2, 5.5, 3), (2, 0.0, 0), (1, 1.0, 1), (0, 1.0, 0), (0, 6.0, 2)]
+)
 def test_target_tracking_keeps_the_metric_at_the_target(current: int, value: float, wanted: int) -> None:
     """Application Auto Scaling guide: capacity in proportion to the metric (inferred)."""
     policy = {"TargetTrackingScalingPolicyConfiguration": {"TargetValue": 5.0}}

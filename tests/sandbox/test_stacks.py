@@ -138,7 +138,7 @@ def test_the_tracked_files_stay_and_the_private_copies_leave_out_what_only_aws_c
 
 
 def test_a_stack_without_a_file_is_named_with_those_that_have_one(module_sandbox: Sandbox) -> None:
-    with pytest.raises(SandboxError, match=r"no Pulumi\.prud\.yaml.*Pulumi\.dev\.yaml"):
+    with pytest.raises(SandboxError, match=r"Pulumi\.prud\.yaml.*Pulumi\.dev\.yaml"):
         Stack(module_sandbox, "prud").up()
 
 

@@ -76,10 +76,10 @@ def test_links_that_lead_out_to_nothing_or_in_a_circle_are_refused_all_at_once(w
     (root / "iris" / "1" / "gone").symlink_to("nowhere")
     (root / "iris" / "again").symlink_to("..")
     message = refused(root)
-    assert f"iris/1/weights.bin: is a symbolic link to {outside}, outside of the repository" in message
+    assert f"iris/1/weights.bin: is a symbolic link to {outside}" in message
     assert "cp -rL" in message
-    assert "iris/1/gone: is a symbolic link to nowhere, where nothing is" in message
-    assert "iris/again: is a symbolic link to .., a directory around it" in message
+    assert "iris/1/gone: is a symbolic link to nowhere" in message
+    assert "iris/again: is a symbolic link to .." in message
 
 
 def test_what_is_neither_file_nor_directory_is_refused(write: Write) -> None:
