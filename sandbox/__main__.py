@@ -37,17 +37,18 @@ def up(stack: StackName = "dev", speed: Speed = rehearsal.SPEED) -> None:
     chosen = Stack(sandbox, stack)
     chosen.require_file()
     aws = sandbox.start()
-    try:
-        with interrupts.left_to_the_engine(), rehearsal.at_speed(sandbox, speed):
-            update = rehearsal.up(chosen, say, color())
-    except StackFailed as failure:
-        for line in aftermath.told(chosen, failure):
-            say(line)
-        sys.exit(f"sandbox: up of {stack} failed")
-    if aws.triton:
-        say(f"No Triton runs here: {aws.triton}. Endpoints exist, but nothing answers for them.")
-    endpoints = chosen.outputs().get("endpoints") or {}
-    answers = [asking.ask(sandbox, endpoint["arn"]) for endpoint in endpoints.values() if "arn" in endpoint]
+    with rehearsal.at_speed(sandbox, speed):  # also while an endpoint without instances waits for one
+        try:
+            with interrupts.left_to_the_engine():
+                update = rehearsal.up(chosen, say, color())
+        except StackFailed as failure:
+            for line in aftermath.told(chosen, failure):
+                say(line)
+            sys.exit(f"sandbox: up of {stack} failed")
+        if aws.triton:
+            say(f"No Triton runs here: {aws.triton}. Endpoints exist, but nothing answers for them.")
+        endpoints = chosen.outputs().get("endpoints") or {}
+        answers = [asking.ask(sandbox, endpoint["arn"]) for endpoint in endpoints.values() if "arn" in endpoint]
     if answers:
         console.print(asking.table(answers, console))
     done = f"{stack}: nothing changed" if update.unchanged else f"{stack}: deployed"
