@@ -14,7 +14,7 @@ import marshal
 import os
 import pkgutil
 import runpy
-import select
+import selectors
 import socket
 import subprocess
 import sys
@@ -72,7 +72,10 @@ def main() -> None:
     for service in SERVICES:
         boto3.client(service, region_name="ap-northeast-1")
     gc.freeze()  # so that a collection in a fork does not copy the memory of all modules
-    while sys.stdin not in (ready := select.select([sys.stdin, listener], [], [])[0]):
+    waiting = selectors.PollSelector()  # select() refuses descriptors from 1024 on, which a long worker gives
+    waiting.register(sys.stdin, selectors.EVENT_READ)
+    waiting.register(listener, selectors.EVENT_READ)
+    while sys.stdin not in (ready := [key.fileobj for key, _ in waiting.select()]):
         if listener in ready:
             connection, _ = listener.accept()
             if os.fork() == 0:
