@@ -27,7 +27,7 @@ class UsageType:
         service: the service code, such as `AmazonSageMaker`.
         name: such as `Host:ml.c5.xlarge`.
         unit: that of the quantity, in words: `hour`, `GB-month`.
-        group: the attribute `group` of its product, where it tells two products apart.
+        group: the attribute `group` of its product, where it distinguishes two products.
         regional: whether each region has its own product.
     """
 

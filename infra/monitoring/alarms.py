@@ -27,6 +27,9 @@ from infra.settings.variant import InstanceVariant
 _SILENT_MINUTES = 15
 """A release publishes its progress several times a minute."""
 
+_FAILED_MINUTES = 5
+"""For which one failure fires, so that a late value of the same rollback notifies nobody again."""
+
 _SETTING: Mapping[Unit, tuple[str, float]] = {
     "Microseconds": (" ms", 1000),
     "Fraction": (" %", 0.01),
@@ -90,7 +93,14 @@ def release_alarms(endpoint: EndpointSettings, production: bool) -> list[Alarm]:
         return []
     killed = f"The `pulumi up` of a release has not been heard of for {_SILENT_MINUTES} minutes: it was killed"
     return [
-        Alarm(names.RELEASE_FAILED, "A release failed", 0, 1, {"failed": metrics.RELEASE_FAILED}),
+        Alarm(
+            names.RELEASE_FAILED,
+            "A release failed",
+            threshold=0,
+            minutes=_FAILED_MINUTES,
+            datapoints=1,
+            metrics={"failed": metrics.RELEASE_FAILED},
+        ),
         Alarm(
             names.RELEASE_STUCK,
             killed,

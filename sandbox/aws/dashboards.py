@@ -189,7 +189,7 @@ def _metric(metric: Any, previous: list[str], path: tuple[Any, ...]) -> Iterator
 
 
 def repeated(metric: list[Any], previous: list[str]) -> list[str] | None:
-    """A metric in full: `.` stands for the same part of the metric before, and `...` for as many parts as are left.
+    """A metric in full: `.` repeats the same part of the metric before, and `...` as many parts as are left.
     None if that has no such part."""
     given = [part for part in metric if isinstance(part, str)]
     if "..." in given:

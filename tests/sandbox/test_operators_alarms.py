@@ -177,3 +177,13 @@ def test_a_release_that_ended_is_not_stuck(engine: Engine, fast: Host) -> None:
     while time.monotonic() < end:
         assert state(fast, inputs["name"]) != "ALARM"
         time.sleep(0.1)
+
+
+def test_a_failed_release_fires_once_although_its_values_have_a_gap(engine: Engine, scripted_host: Host) -> None:
+    scripted_host.aws.impose(timeFactor=60)
+    name = (inputs := put(engine, REAL_TIME, "release-failed"))["name"]
+    becomes(scripted_host, name, "ALARM", publishing(scripted_host, inputs, {"ReleaseFailed": [1]}))
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        assert state(scripted_host, name) == "ALARM", "three minutes of AWS's time are a gap"
+        time.sleep(0.1)
