@@ -56,8 +56,7 @@ def metrics(host: Host, endpoint: str, namespace: str = "AWS/SageMaker") -> dict
     """The values of an endpoint's metrics, with the dimensions of its variant alone."""
     cloudwatch = host.aws.client("cloudwatch")
     dimensions = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": "AllTraffic"}]
-    listed = cloudwatch.list_metrics(Namespace=namespace)["Metrics"]
-    of_endpoint = [metric for metric in listed if dimensions[0] in metric["Dimensions"]]
+    of_endpoint = cloudwatch.list_metrics(Namespace=namespace, Dimensions=dimensions[:1])["Metrics"]
     assert all(sorted(m["Dimensions"], key=lambda d: str(d["Name"])) == dimensions for m in of_endpoint)
     now = datetime.now(UTC)
     return {

@@ -179,12 +179,11 @@ def test_a_job_has_a_log_and_metrics_of_its_instance(batch: Batch) -> None:
     assert len(streams) == 2
     assert re.fullmatch(rf"{job}/i-[0-9a-f]+-\d+", streams[0])
     assert streams[1] == f"{streams[0]}/data-log"
-    listed = batch.host.aws.client("cloudwatch").list_metrics(Namespace="/aws/sagemaker/TransformJobs")["Metrics"]
-    host = {"Name": "Host", "Value": streams[0].rpartition("-")[0]}
-    assert {metric["MetricName"] for metric in listed if metric["Dimensions"] == [host]} == {
-        "CPUUtilization",
-        "MemoryUtilization",
-    }
+    listed = batch.host.aws.client("cloudwatch").list_metrics(
+        Namespace="/aws/sagemaker/TransformJobs",
+        Dimensions=[{"Name": "Host", "Value": streams[0].rpartition("-")[0]}],
+    )["Metrics"]
+    assert {metric["MetricName"] for metric in listed} == {"CPUUtilization", "MemoryUtilization"}
 
 
 def test_the_requests_of_a_job_are_made_side_by_side(scripted_host: Host) -> None:
