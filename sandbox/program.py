@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 from pulumi.automation import _stack
 from pulumi.automation._server import LanguageServer
-from pulumi.runtime import config
+from pulumi.runtime import _grpc_settings, config
 from pulumi.runtime._callbacks import _CallbackServicer
 from pulumi.runtime.proto.language_pb2 import RunResponse
 
@@ -131,3 +131,7 @@ class ProgramServer(LanguageServer):
 
 
 _stack.LanguageServer = ProgramServer  # type: ignore[attr-defined]
+
+# Otherwise all channels of a process share the connection to an address, and with it the wait before the next attempt:
+# a program whose engine listens where an engine listened before fails at once with "Resource monitor has terminated".
+_grpc_settings._GRPC_CHANNEL_OPTIONS.append(("grpc.use_local_subchannel_pool", 1))

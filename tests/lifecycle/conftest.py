@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
 from sandbox.home import Sandbox
+from sandbox.stacks import StackFailed
 
 pytest.register_assert_rewrite("tests.lifecycle.account")  # so that what its checks compare is shown
 from tests.lifecycle import preloaded  # noqa: E402
 from tests.lifecycle.account import Account  # noqa: E402
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A deployment that fails unexpectedly is shown with all that the engine printed."""
+    report = yield
+    if call.excinfo and isinstance(failed := call.excinfo.value, StackFailed):
+        report.sections.append(("pulumi", failed.output))
+    return report
 
 
 @pytest.fixture(scope="session")
