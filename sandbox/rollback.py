@@ -108,9 +108,7 @@ def answer(runtime: Any, measurements: list[float]) -> str:
     shape = [1, len(measurements)]
     request = {"inputs": [{"name": "measurements", "shape": shape, "datatype": "FP32", "data": measurements}]}
     try:
-        found = runtime.invoke_endpoint(
-            EndpointName=ENDPOINT, ContentType="application/json", Body=json.dumps(request)
-        )
+        found = runtime.invoke_endpoint(EndpointName=ENDPOINT, ContentType="application/json", Body=json.dumps(request))
     except ClientError as error:
         return str(error.response["Error"]["Code"])
     outputs = json.loads(found["Body"].read())["outputs"]

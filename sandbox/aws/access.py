@@ -30,6 +30,7 @@ from sandbox.aws.routing import Signature
 _SKEW: Final = timedelta(minutes=15)
 _TIMESTAMP: Final = "%Y%m%dT%H%M%SZ"
 
+
 @dataclass(frozen=True)
 class AccessKey:
     """A pair of credentials of the AWS account."""

@@ -60,9 +60,7 @@ def signature(headers: Mapping[str, str], query: str) -> Signature | None:
     if scope is None or not _TIMESTAMP.fullmatch(parts.get("Date", "")) or not parts.get("Signature", "").isascii():
         return None
     signed_headers = tuple(parts.get("SignedHeaders", "").split(";"))
-    return Signature(
-        scope[1], scope[2], scope[3], parts["Date"], signed_headers, parts.get("Signature", ""), expires
-    )
+    return Signature(scope[1], scope[2], scope[3], parts["Date"], signed_headers, parts.get("Signature", ""), expires)
 
 
 def service_of(scope: str, path: str) -> str:

@@ -121,9 +121,10 @@ def test_ctrl_c_ends_within_a_second_and_the_next_run_continues(
 def test_a_cancelled_job_and_a_closed_terminal_end_it_as_ctrl_c_does(
     ecr: FakeEcr, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
+    before = signal.signal(number, signal.SIG_DFL)  # who runs the tests with nohup ignores SIGHUP
     monkeypatch.setattr(mirror, "plan_copy", lambda *_: signal.raise_signal(number))
     assert run(str(SOURCE)) == 130
-    assert signal.getsignal(number) == signal.SIG_DFL
+    assert signal.signal(number, before) == signal.SIG_DFL
 
 
 def test_nohup_keeps_a_copy_that_outlives_its_terminal(ecr: FakeEcr, monkeypatch: pytest.MonkeyPatch) -> None:
