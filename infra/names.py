@@ -51,6 +51,9 @@ AUTONAMED = "-???????"
 """What Pulumi adds to the name of a resource in the program, as an IAM pattern: a hyphen and 7 hexadecimal digits
 (Pulumi docs, Resource names, Autonaming)."""
 
+AUTONAMED_REGEX = "-[0-9a-f]{7}"
+"""The same as a regular expression."""
+
 MAX_STACK = 40
 """Characters that a stack contributes to a name: `execution-role-<stack>-1a2b3c4` fits in the 64 of an IAM role (API
 `roleNameType`), `models-<stack>-1a2b3c4` in the 63 of a bucket."""
@@ -71,7 +74,7 @@ HEALTH = "health"
 """The end of the name of the composite alarm on an endpoint."""
 
 BACKLOG_WITHOUT_CAPACITY = "backlog-without-capacity"
-"""The end of the name of the alarm that brings an asynchronous endpoint from zero instances to one."""
+"""The end of the name of `backlog_alarm`."""
 
 LOG_GROUPS = "/aws/sagemaker/Endpoints"
 """Prefix of the endpoints' log groups, and the CloudWatch namespace of their instances' metrics."""
@@ -143,6 +146,11 @@ def alarm(variant_resource: str, purpose: str) -> str:
     return f"{variant_resource}-{purpose}"
 
 
+def backlog_alarm(endpoint: str, variant: str) -> str:
+    """The alarm that brings a variant of an asynchronous endpoint from zero instances to one."""
+    return alarm(variant_resource(endpoint, variant), BACKLOG_WITHOUT_CAPACITY)
+
+
 def operators_alarm(variant_resource: str, purpose: str) -> str:
     """The alarm on an endpoint or on one of its variants that operators are notified of. No endpoint has a slash in its
     name, so that a policy can name all of an endpoint's alarms."""
@@ -179,6 +187,12 @@ def log_group(endpoint: str) -> str:
     """The log group of the containers (SageMaker guide, Log groups and streams that Amazon SageMaker AI sends to
     CloudWatch Logs)."""
     return f"{LOG_GROUPS}/{endpoint}"
+
+
+def scalable_target(endpoint: str, variant: str = "") -> str:
+    """The resource ID of a variant in Application Auto Scaling; without a variant, the beginning of all the
+    endpoint's."""
+    return f"endpoint/{endpoint}/variant/{variant}"
 
 
 # Prefixes of keys in the bucket; artifacts are uploaded under any other one

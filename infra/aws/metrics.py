@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from infra import names
 from infra.aws import hardware
@@ -67,6 +67,10 @@ class Metric:
     @property
     def metrics(self) -> tuple[Metric, ...]:
         return (self,)
+
+    def identity(self, dimensions: Mapping[str, str]) -> dict[str, Any]:
+        """The metric with these dimensions as CloudWatch's API identifies it."""
+        return {"Namespace": self.namespace, "MetricName": self.name, "Dimensions": for_api(dimensions)}
 
     def divisor(self, instance_type: str) -> int:
         """What the value is divided by for a percentage of the whole instance; 0 if the type has no such device.

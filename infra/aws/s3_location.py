@@ -57,6 +57,10 @@ class S3Location:
         """Whether the location is in a directory, given as an address."""
         return str(self.directory).startswith(str(S3Location.parse(directory).directory))
 
+    def objects_arn(self, partition: str) -> str:
+        """The ARN of all objects whose keys begin with this one, with a wildcard."""
+        return f"arn:{partition}:s3:::{self.bucket}/{self.key}*"
+
     def objects(self, s3: Any) -> Iterator[StoredObject]:
         """The objects whose keys begin with this one, except empty ones, which are markers of directories.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +10,9 @@ import pulumi
 from pulumi_aws import appautoscaling, cloudwatch
 
 from infra import names
-from infra.aws.metrics import BACKLOG_PER_INSTANCE, BACKLOG_WITHOUT_CAPACITY, PERIOD_SECONDS
+from infra.aws.metrics import BACKLOG_PER_INSTANCE, BACKLOG_WITHOUT_CAPACITY, PERIOD_SECONDS, dimensions
 from infra.components.context import StackContext
-from infra.release.autoscaling import scalable_dimension
+from infra.release.autoscaling import SAGEMAKER, scalable_dimension
 from infra.settings.autoscaling import AutoscalingSettings
 from infra.settings.serverless import ServerlessAutoscalingSettings
 
@@ -77,22 +78,32 @@ class VariantAutoscaling(pulumi.ComponentResource):
     def _target(self) -> appautoscaling.Target:
         args = self._args
         dimension = scalable_dimension(isinstance(args.settings, ServerlessAutoscalingSettings))
-        imported = f"sagemaker/endpoint/{args.adopt_from}/variant/{args.variant_name}/{dimension}"
+        adopted = args.adopt_from and names.scalable_target(args.adopt_from, args.variant_name)
         options = pulumi.ResourceOptions(
             protect=args.context.production,  # AWS deletes the scheduled actions of others with it
-            import_=imported if args.adopt_from else None,
+            import_=f"{SAGEMAKER}/{adopted}/{dimension}" if adopted else None,
             # once the target exists, `Endpoint` tags it: a release may register it again, under another ARN
             ignore_changes=["tags", "tagsAll"],
         )
         return appautoscaling.Target(
             self._name,
-            service_namespace="sagemaker",
+            service_namespace=SAGEMAKER,
             scalable_dimension=dimension,
-            resource_id=pulumi.Output.concat("endpoint/", args.endpoint_name, "/variant/", args.variant_name),
+            resource_id=self._of_variant(names.scalable_target),
             min_capacity=args.settings.min,
             max_capacity=args.settings.max,
             tags=args.context.tags,
             opts=pulumi.ResourceOptions.merge(self._child, options),
+        )
+
+    @property
+    def _dimensions(self) -> dict[str, pulumi.Input[str]]:
+        return dimensions(self._args.endpoint_name)
+
+    def _of_variant(self, name: Callable[[str, str], str]) -> pulumi.Output[str]:
+        """What `infra.names` calls a resource of the variant."""
+        return pulumi.Output.from_input(self._args.endpoint_name).apply(
+            lambda endpoint: name(endpoint, self._args.variant_name)
         )
 
     def _backlog(self, target_value: int) -> _Tracking:
@@ -101,7 +112,7 @@ class VariantAutoscaling(pulumi.ComponentResource):
                 "namespace": BACKLOG_PER_INSTANCE.namespace,
                 "metric_name": BACKLOG_PER_INSTANCE.name,
                 "statistic": BACKLOG_PER_INSTANCE.statistic,
-                "dimensions": [{"name": "EndpointName", "value": self._args.endpoint_name}],
+                "dimensions": [{"name": name, "value": value} for name, value in self._dimensions.items()],
             },
             "target_value": target_value,
         }
@@ -137,19 +148,14 @@ class VariantAutoscaling(pulumi.ComponentResource):
             },
             opts=self._child,
         )
-        watched = pulumi.Output.from_input(args.endpoint_name).apply(
-            lambda endpoint: names.alarm(
-                names.variant_resource(endpoint, args.variant_name), names.BACKLOG_WITHOUT_CAPACITY
-            )
-        )
         cloudwatch.MetricAlarm(
             name,
-            name=watched,
+            name=self._of_variant(names.backlog_alarm),
             alarm_description="Requests wait, and the endpoint has no instance",
             namespace=BACKLOG_WITHOUT_CAPACITY.namespace,
             metric_name=BACKLOG_WITHOUT_CAPACITY.name,
             statistic=BACKLOG_WITHOUT_CAPACITY.statistic,
-            dimensions={"EndpointName": args.endpoint_name},
+            dimensions=self._dimensions,
             period=PERIOD_SECONDS,
             evaluation_periods=2,
             datapoints_to_alarm=2,

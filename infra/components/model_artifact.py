@@ -12,6 +12,7 @@ from infra.components.context import StackContext
 from infra.components.uploaded_artifact import checked
 from infra.dynamic.packed_model import PackedModel
 from infra.dynamic.released_artifact import ReleasedArtifact
+from infra.settings.tags import COST_TAGS
 from infra.stack import Model
 from infra.triton.repository import ModelRepository
 
@@ -42,7 +43,7 @@ class ModelArtifact(pulumi.ComponentResource):
         # only after the bucket encrypts objects and keeps versions
         child = pulumi.ResourceOptions(parent=self, depends_on=[args.bucket.versioning, args.bucket.encryption])
         # S3 accepts only 10 tags on an object: those that allocate costs
-        tags = {key: args.context.tags[key] for key in ("CostEnv", "CostService")}
+        tags = {key: args.context.tags[key] for key in COST_TAGS}
 
         # another KMS key requires another copy, because the live fleet still downloads the previous one
         encrypted = f"{sha256(key_arn.encode()).hexdigest()[:8]}/" if (key_arn := args.bucket.kms_key_arn) else ""

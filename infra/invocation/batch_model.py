@@ -11,8 +11,6 @@ from infra.errors import UserError
 from infra.invocation.endpoint import ServedModel
 from infra.release.live import EndpointReader
 
-_AUTONAMED = "-[0-9a-f]{7}"
-
 
 class ModelNotDeployed(UserError):
     """The stack has not created the Model yet."""
@@ -34,8 +32,8 @@ def batch_model(sagemaker: Any, endpoint: str, variant: str, stack: str, bucket:
         AwsRequestRefused: the caller may not list or read the models.
     """
     resource = names.variant_resource(endpoint, variant)
-    name = re.compile(re.escape(resource) + _AUTONAMED, re.IGNORECASE)
-    of_stack = re.compile(re.escape(bucket) if bucket else re.escape(names.bucket(stack)) + _AUTONAMED)
+    name = re.compile(re.escape(resource) + names.AUTONAMED_REGEX, re.IGNORECASE)
+    of_stack = re.compile(re.escape(bucket) if bucket else re.escape(names.bucket(stack)) + names.AUTONAMED_REGEX)
     with aws_calls(f"models {resource}-*"):
         candidates = [model for model in EndpointReader(sagemaker).models(f"{resource}-") if name.fullmatch(model)]
     models = [

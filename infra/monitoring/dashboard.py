@@ -93,8 +93,8 @@ class _EndpointGraphs:
             return
         requests = Graph("Requests", "per minute")
         errors = Graph("Errors", "% of the requests")
-        model, overhead = Graph("ModelLatency", "ms"), Graph("OverheadLatency", "ms")
-        self._threshold(model, names.P99_MODEL_LATENCY)
+        latencies = {metric: Graph(metric.name, "ms") for metric in (metrics.MODEL_LATENCY, metrics.OVERHEAD_LATENCY)}
+        self._threshold(latencies[metrics.MODEL_LATENCY], names.P99_MODEL_LATENCY)
         counted = metrics.REQUESTS[self._mode]
         total = "{0}" if len(counted) == 1 else f"MAX([{', '.join(f'{{{at}}}' for at in range(len(counted)))}])"
         for variant in self._settings.variants:
@@ -105,11 +105,11 @@ class _EndpointGraphs:
                 of_requests = f"100 * {{{len(counted)}}} / {total}"
                 label = self._label(variant, metric.name)
                 errors.line(label, dimensions, *counted, metric, expression=of_requests)
-            for graph, latency in ((model, metrics.MODEL_LATENCY), (overhead, metrics.OVERHEAD_LATENCY)):
+            for latency, graph in latencies.items():
                 for statistic in LATENCIES if self._published(latency) else ():
                     label = self._label(variant, statistic)
                     graph.line(label, dimensions, latency, expression="{0} / 1000", statistic=statistic)
-        yield from (requests, errors, model, overhead)
+        yield from (requests, errors, *latencies.values())
 
     def queue(self) -> Iterator[Graph]:
         """The queue of an asynchronous endpoint, which all of its variants share."""

@@ -200,12 +200,4 @@ class OverviewReader:
 
 
 def _metric_stat(metric: Metric, dimensions: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "Metric": {
-            "Namespace": metric.namespace,
-            "MetricName": metric.name,
-            "Dimensions": metrics.for_api(dimensions),
-        },
-        "Period": PERIOD_SECONDS,
-        "Stat": metric.statistic,
-    }
+    return {"Metric": metric.identity(dimensions), "Period": PERIOD_SECONDS, "Stat": metric.statistic}

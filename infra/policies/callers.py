@@ -9,7 +9,7 @@ from infra.aws.mode import Mode
 from infra.aws.s3_location import S3Location
 from infra.policies.document import Policy, Statement, allow, managed_policies
 from infra.policies.execution import via_s3
-from infra.policies.principals import StackNames
+from infra.policies.principals import StackNames, read_configurations
 
 
 def invoker(stack: StackNames) -> list[Policy]:
@@ -96,14 +96,13 @@ def _jobs(stack: StackNames, endpoints: Iterable[str]) -> list[str]:
 
 
 def _describe(stack: StackNames, endpoints: Iterable[str]) -> Iterator[Statement]:
-    """What serves an endpoint. Others may have updated it to a configuration of any name."""
+    """What serves an endpoint."""
     yield allow("Endpoints", "sagemaker", "DescribeEndpoint", stack.sagemaker_arns("endpoint", endpoints))
-    configurations = stack.arn("sagemaker", "endpoint-config/*")
-    yield allow("ReadConfigurations", "sagemaker", "DescribeEndpointConfig", configurations)
+    yield read_configurations(stack)
 
 
 def _objects(stack: StackNames, places: Iterable[S3Location]) -> list[str]:
-    return sorted({f"arn:{stack.partition}:s3:::{place.bucket}/{place.key}*" for place in places})
+    return sorted({place.objects_arn(stack.partition) for place in places})
 
 
 def _list(stack: StackNames, places: Iterable[S3Location]) -> Iterator[Statement]:

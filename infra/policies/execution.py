@@ -84,7 +84,7 @@ def pull_image(repository_arns: str | Sequence[str]) -> Policy:
 
 def fit_in_role(endpoint_names: Sequence[str], region: str) -> bool:
     """Whether the role's policies have room for the log groups of these endpoints: of about 25."""
-    return size(_log_groups("aws-us-gov", region, "0" * 12, endpoint_names)) <= MAX_LOG_GROUPS
+    return size(_log_groups("aws-us-gov", region, "0" * 12, map(names.log_group, endpoint_names))) <= MAX_LOG_GROUPS
 
 
 def write_logs_and_metrics(partition: str, region: str, account_id: str, endpoint_names: Sequence[str]) -> Policy:
@@ -93,10 +93,8 @@ def write_logs_and_metrics(partition: str, region: str, account_id: str, endpoin
 
     If the log groups do not fit (`fit_in_role`), those of every endpoint of the account in the region are allowed.
     """
-    groups = _log_groups(
-        partition, region, account_id, endpoint_names if fit_in_role(endpoint_names, region) else ["*"]
-    )
-    groups.append(f"arn:{partition}:logs:{region}:{account_id}:log-group:{names.TRANSFORM_JOBS}:*")
+    own = map(names.log_group, endpoint_names if fit_in_role(endpoint_names, region) else ["*"])
+    groups = _log_groups(partition, region, account_id, [*own, names.TRANSFORM_JOBS])
     in_namespaces = {"StringEquals": {"cloudwatch:namespace": METRIC_NAMESPACES}}
     write = "CreateLogGroup CreateLogStream DescribeLogStreams PutLogEvents"
     return policy(
@@ -106,11 +104,11 @@ def write_logs_and_metrics(partition: str, region: str, account_id: str, endpoin
     )
 
 
-def _log_groups(partition: str, region: str, account_id: str, endpoint_names: Sequence[str]) -> list[str]:
-    """The ARNs of the endpoints' log groups, with `:*` as "in IAM policies for all other API actions" than tagging
+def _log_groups(partition: str, region: str, account_id: str, groups: Iterable[str]) -> list[str]:
+    """The ARNs of log groups, with `:*` as "in IAM policies for all other API actions" than tagging
     (CloudWatch Logs API LogGroup)."""
     prefix = f"arn:{partition}:logs:{region}:{account_id}:log-group:"
-    return [f"{prefix}{names.log_group(name)}:*" for name in endpoint_names]
+    return [f"{prefix}{group}:*" for group in groups]
 
 
 def join_vpc(
@@ -150,8 +148,7 @@ def transfer(kind: str, inputs: Sequence[str], outputs: Sequence[str]) -> Policy
 
 def objects(partition: str, locations: Iterable[str]) -> list[str]:
     """The ARNs of the objects below addresses in S3, with wildcards."""
-    places = (S3Location.parse(location).directory for location in locations)
-    return [f"arn:{partition}:s3:::{place.bucket}/{place.key}*" for place in places]
+    return [S3Location.parse(location).directory.objects_arn(partition) for location in locations]
 
 
 def answer_asynchronously(settings: StackSections, partition: str, account_id: str, bucket_arn: str) -> Policy:

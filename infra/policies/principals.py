@@ -111,7 +111,7 @@ class StackNames:
             variants = [names.variant_resource(endpoint, variant) for variant in self.endpoints[endpoint]]
             alarms += dict.fromkeys(names.operators_alarm(watched, "*") for watched in (endpoint, *variants))
             if known is None or known.mode is Mode.ASYNCHRONOUS:
-                alarms += (names.alarm(watched, names.BACKLOG_WITHOUT_CAPACITY) for watched in variants)
+                alarms += (names.backlog_alarm(endpoint, variant) for variant in self.endpoints[endpoint])
             configuration = endpoint + names.AUTONAMED
             # `*` matches a variant, or the beginning of `server-error-rate`
             alarms += (names.alarm(configuration, f"*{end}") for end in (names.ERROR_RATE, names.P99_MODEL_LATENCY))
@@ -199,7 +199,7 @@ def release_operator(stack: StackNames) -> list[Policy]:
     statements = [
         # the tags name the owner of an endpoint that is not in the stack file
         allow("Endpoints", "sagemaker", "DescribeEndpoint ListTags", stack.endpoint_arns),
-        _read_configurations(stack),
+        read_configurations(stack),
         allow("ReadAutoscaling", "application-autoscaling", "DescribeScalableTargets", "*"),  # accepts no resource
         allow("ReadAlarms", "cloudwatch", "DescribeAlarms", "*"),  # hides composite alarms on a narrower scope
         allow("ReadMetrics", "cloudwatch", "GetMetricData GetMetricStatistics", "*"),  # accept no resource
@@ -303,7 +303,7 @@ def _serving(stack: StackNames) -> Iterator[Statement]:
     yield allow("Endpoints", "sagemaker", endpoint, stack.endpoint_arns)
     configuration = f"{deploy} CreateEndpointConfig DeleteEndpointConfig"
     yield allow("Configurations", "sagemaker", configuration, stack.configuration_arns)
-    yield _read_configurations(stack)
+    yield read_configurations(stack)
     yield allow("Models", "sagemaker", f"CreateModel DescribeModel DeleteModel {tag}", stack.model_arns)
     yield allow("FindModels", "sagemaker", "ListModels", "*")  # accepts no resource
     if stack.settings.adopt.endpoints:  # their models have names of any form
@@ -351,7 +351,7 @@ def _notifications(stack: StackNames) -> Iterator[Statement]:
         yield allow("Budget", "budgets", keep_budget, stack.budget_arn)
 
 
-def _read_configurations(stack: StackNames) -> Statement:
+def read_configurations(stack: StackNames) -> Statement:
     """Of any name, because others may have updated the endpoint."""
     configurations = stack.arn("sagemaker", "endpoint-config/*")
     return allow("ReadConfigurations", "sagemaker", "DescribeEndpointConfig", configurations)

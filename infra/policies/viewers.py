@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from infra.policies.document import Policy, Statement, allow, managed_policies
-from infra.policies.principals import StackNames
+from infra.policies.principals import StackNames, read_configurations
 
 
 def cost_viewer(stack: StackNames) -> list[Policy]:
@@ -16,8 +16,7 @@ def cost_viewer(stack: StackNames) -> list[Policy]:
 def _read(stack: StackNames) -> Iterator[Statement]:
     yield allow("Prices", "pricing", "GetProducts", "*")  # accepts no resource
     yield allow("Endpoints", "sagemaker", "DescribeEndpoint", stack.endpoint_arns)
-    configurations = stack.arn("sagemaker", "endpoint-config/*")  # others may have updated the endpoint
-    yield allow("Configurations", "sagemaker", "DescribeEndpointConfig", configurations)
+    yield read_configurations(stack)
     yield allow("Autoscaling", "application-autoscaling", "DescribeScalableTargets", "*")  # accepts no resource
     metrics = "GetMetricStatistics ListMetricStreams" if stack.settings.metric_stream else "GetMetricStatistics"
     yield allow("Metrics", "cloudwatch", metrics, "*")  # accept no resource

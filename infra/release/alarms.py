@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from infra.aws.errors import aws_calls
-from infra.aws.metrics import PERIOD_SECONDS, REQUESTS, STOP_RELEASE, Metric, dimensions, for_api
+from infra.aws.metrics import PERIOD_SECONDS, REQUESTS, STOP_RELEASE, Metric, dimensions
 from infra.aws.mode import Mode
 
 METRIC_LAG_SECONDS = 60
@@ -158,31 +158,31 @@ def _sum(
     cloudwatch: Any, endpoint: str, variant: str, config_name: str, since: float, until: float, metric: Metric
 ) -> int:
     of_fleet = dimensions(endpoint, variant, config_name, metric.scope)
-    answer = cloudwatch.get_metric_statistics(
-        Namespace=metric.namespace,
-        MetricName=metric.name,
-        Dimensions=for_api(of_fleet),
-        StartTime=datetime.fromtimestamp(since - since % PERIOD_SECONDS, UTC),
-        EndTime=datetime.fromtimestamp(until - until % PERIOD_SECONDS + PERIOD_SECONDS, UTC),
-        Period=PERIOD_SECONDS,
-        Statistics=[metric.statistic],
-    )
-    return sum(int(point[metric.statistic]) for point in answer["Datapoints"])
+    first, last = since - since % PERIOD_SECONDS, until - until % PERIOD_SECONDS
+    points = _points(cloudwatch, metric, of_fleet, first, last + PERIOD_SECONDS)
+    return sum(int(point[metric.statistic]) for point in points)
 
 
 def latest(cloudwatch: Any, endpoint: str, metric: Metric, now: float) -> float | None:
     """The latest value of a metric of a whole endpoint; None if the last ten minutes have none."""
-    answer = cloudwatch.get_metric_statistics(
-        Namespace=metric.namespace,
-        MetricName=metric.name,
-        Dimensions=for_api(dimensions(endpoint)),
-        StartTime=datetime.fromtimestamp(now - _DATAPOINT_PERIODS * PERIOD_SECONDS, UTC),
-        EndTime=datetime.fromtimestamp(now + PERIOD_SECONDS, UTC),
+    since, until = now - _DATAPOINT_PERIODS * PERIOD_SECONDS, now + PERIOD_SECONDS
+    points = _points(cloudwatch, metric, dimensions(endpoint), since, until)
+    newest = max(points, key=lambda point: point["Timestamp"], default=None)
+    return float(newest[metric.statistic]) if newest else None
+
+
+def _points(
+    cloudwatch: Any, metric: Metric, dimensions: Mapping[str, str], since: float, until: float
+) -> list[dict[str, Any]]:
+    """The datapoints of a metric between two times, in no order."""
+    points: list[dict[str, Any]] = cloudwatch.get_metric_statistics(
+        **metric.identity(dimensions),
+        StartTime=datetime.fromtimestamp(since, UTC),
+        EndTime=datetime.fromtimestamp(until, UTC),
         Period=PERIOD_SECONDS,
         Statistics=[metric.statistic],
-    )
-    points = sorted(answer["Datapoints"], key=lambda point: point["Timestamp"])
-    return float(points[-1][metric.statistic]) if points else None
+    )["Datapoints"]
+    return points
 
 
 def _describe(cloudwatch: Any, names: Sequence[str]) -> list[Mapping[str, Any]]:

@@ -143,7 +143,7 @@ def _problems(endpoint: str, kind: str, entry: Any) -> Iterator[str]:
     plain = {key: value for key, value in entry.items() if key not in CALLED_BY}
     report = ParamValidator().validate({"ServiceNamespace": SAGEMAKER, **plain}, _input(operation))
     yield from report.generate_report().splitlines()
-    if not str(entry.get("ResourceId")).startswith(_variants(endpoint)):
+    if not str(entry.get("ResourceId")).startswith(names.scalable_target(endpoint)):
         yield f"ResourceId is not a variant of endpoint {endpoint}"
     if entry.get("ScalableDimension") not in (INSTANCES, PROVISIONED_CONCURRENCY):
         yield f"ScalableDimension is neither {INSTANCES} nor {PROVISIONED_CONCURRENCY}"
@@ -164,15 +164,10 @@ def _key(endpoint: str) -> str:
     return f"{names.AUTOSCALING}{endpoint}.json"
 
 
-def _variants(endpoint: str) -> str:
-    """The beginning of the resource ids of an endpoint's variants."""
-    return f"endpoint/{endpoint}/variant/"
-
-
 def _backlog_alarm(resource_id: str) -> str:
     """The stack's alarm that calls the step-scaling policy of a variant."""
     _, endpoint, _, variant = resource_id.split("/")
-    return names.alarm(names.variant_resource(endpoint, variant), names.BACKLOG_WITHOUT_CAPACITY)
+    return names.backlog_alarm(endpoint, variant)
 
 
 def scalable_dimension(is_serverless: bool) -> str:
@@ -186,7 +181,7 @@ def registered_limits(autoscaling: Any, endpoint: str, variants: Iterable[str]) 
     Args:
         autoscaling: boto3's `application-autoscaling` client.
     """
-    prefix = _variants(endpoint)
+    prefix = names.scalable_target(endpoint)
     answer = autoscaling.describe_scalable_targets(
         ServiceNamespace=SAGEMAKER, ResourceIds=[f"{prefix}{variant}" for variant in variants]
     )
@@ -253,7 +248,7 @@ class EndpointAutoscaling:
         if not (recorded := self._records.get(endpoint.name)):
             return
         live = {
-            (f"{_variants(endpoint.name)}{variant.name}", scalable_dimension(variant.is_serverless))
+            (names.scalable_target(endpoint.name, variant.name), scalable_dimension(variant.is_serverless))
             for variant in endpoint.live_variants
         }
         record = {
@@ -371,7 +366,8 @@ class EndpointAutoscaling:
 
     def _all(self, operation: str, key: str, endpoint: str) -> list[dict[str, Any]]:
         pages = self._client.get_paginator(operation).paginate(ServiceNamespace=SAGEMAKER)
-        return [entry for page in pages for entry in page[key] if entry["ResourceId"].startswith(_variants(endpoint))]
+        variants = names.scalable_target(endpoint)
+        return [entry for page in pages for entry in page[key] if entry["ResourceId"].startswith(variants)]
 
     def _tags(self, target: Mapping[str, Any]) -> dict[str, Any]:
         if "ScalableTargetARN" not in target:
