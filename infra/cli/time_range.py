@@ -22,6 +22,7 @@ def beginning(text: str, now: datetime) -> datetime:
         return since(text, now)
     except ValueError:
         raise typer.BadParameter(
-            f"{text!r} is not a valid time. Use 90s, 15m, 2h or 7d, or an ISO 8601 time such as 2026-11-28T09:00Z.",
+            f"{text!r} is not a time between 1970 and now. Use 90s, 15m, 2h or 7d, or an ISO 8601 time such as "
+            "2026-11-28T09:00Z.",
             param_hint="--since",
         ) from None

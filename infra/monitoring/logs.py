@@ -53,15 +53,19 @@ def since(text: str, now: datetime) -> datetime:
     """A point in time, from `90s`, `15m`, `2h` or `7d` before now, or from an ISO 8601 time, by default in UTC.
 
     Raises:
-        ValueError: the text is neither, or before the year 1.
+        ValueError: the text is neither, or the time is before 1970 or after now.
     """
     if match := re.fullmatch(r"(\d{1,6})([smhd])", text):
         try:
-            return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
+            moment = now - timedelta(**{_UNITS[match[2]]: int(match[1])})
         except OverflowError as error:
             raise ValueError(str(error)) from None
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    else:
+        moment = datetime.fromisoformat(text)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if not 0 <= moment.timestamp() <= now.timestamp():
+        raise ValueError(f"{text} is before 1970 or after now")
+    return moment
 
 
 class EndpointLog:

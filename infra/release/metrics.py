@@ -27,16 +27,15 @@ class ReleaseMetrics:
 
     Args:
         cloudwatch: boto3's `cloudwatch` client.
-        warn: called when CloudWatch refuses the metrics, which does not fail the release.
+        warn: called once if CloudWatch refuses the metrics, which does not fail the release.
     """
 
     def __init__(self, cloudwatch: Any, endpoint: str, warn: Callable[[str], None]) -> None:
         self._cloudwatch, self._endpoint, self._warn = cloudwatch, endpoint, warn
-        self._begun = self._refused = False
+        self._warned = False
 
     def observe(self, endpoint: EndpointDescription) -> None:
         """Publish the state of a release in progress."""
-        self._begun = True
         values = {metrics.RELEASE_IN_PROGRESS: 1.0}
         if endpoint.status == "RollingBack":
             values[metrics.RELEASE_FAILED] = 1.0
@@ -44,12 +43,12 @@ class ReleaseMetrics:
 
     @contextlib.contextmanager
     def until_ended(self) -> Iterator[None]:
-        """Publish the end of what the block waits for, unless the process is killed."""
+        """Publish that no release is in progress after the block, unless the process is killed. The block need not
+        have seen one: SageMaker may have finished that of a process that was killed."""
         try:
             yield
         finally:
-            if self._begun:
-                self._progress({metrics.RELEASE_IN_PROGRESS: 0.0})
+            self._progress({metrics.RELEASE_IN_PROGRESS: 0.0})
 
     def add(self, record: ReleaseRecord) -> None:
         """Publish whether a release failed. One that was refused has not begun, and its caller knows."""
@@ -57,13 +56,12 @@ class ReleaseMetrics:
             self._put({metrics.RELEASE_FAILED: float(record.result in _FAILED)})
 
     def _progress(self, values: Mapping[Metric, float]) -> None:
-        if self._refused:
-            return
         try:
             self._put(values)
         except AwsRequestRefused as refusal:
-            self._refused = True
-            self._warn(f"{self._endpoint}: the alarms on its releases do not see this one: {refusal}")
+            if not self._warned:
+                self._warn(f"{self._endpoint}: the alarms on its releases may miss this one: {refusal}")
+            self._warned = True
 
     def _put(self, values: Mapping[Metric, float]) -> None:
         dimensions = metrics.for_api(metrics.dimensions(self._endpoint, scope="endpoint"))

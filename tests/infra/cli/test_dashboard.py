@@ -146,8 +146,9 @@ def test_a_dashboard_that_does_not_exist_is_a_problem(cloudwatch: CloudWatch, ar
     assert run(*arguments) == 1
 
 
-def test_a_time_that_is_not_one_is_refused(cloudwatch: CloudWatch) -> None:
-    assert run("--png", "d.png", "--since", "soon") == 2
+@pytest.mark.parametrize("time", ["soon", "0001-01-01", "9999-12-31T23:59"])
+def test_a_time_that_is_not_one_is_refused(cloudwatch: CloudWatch, time: str) -> None:
+    assert run("--png", "d.png", "--since", time) == 2
 
 
 def test_without_matplotlib_a_picture_says_what_to_install(
