@@ -21,7 +21,7 @@ from infra.settings.stack import Settings
 _STREAMS = "AWS/CloudWatch/MetricStreams"
 
 MAX_PAGES = 50
-"""Of a list of 1,000 versions each, so that the command ends within seconds."""
+"""Of a list of 1,000 versions and delete markers each, so that the command ends within seconds."""
 
 
 def measured(
@@ -57,11 +57,12 @@ def _objects(s3: Any, name: str | None, stack: str) -> Iterator[Item | Unpriced]
         if bucket is None:
             yield Unpriced(STACK, BUCKET, f"the account has not one bucket {names.bucket(stack)}-*. Set bucket.name.")
             return
-        pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket)
-        listed = [version for page in islice(pages, MAX_PAGES + 1) for version in page.get("Versions", [])]
-    if len(listed) > MAX_PAGES * 1000:
-        yield Unpriced(STACK, BUCKET, f"bucket {bucket} has more than {MAX_PAGES * 1000:,} versions.")
+        pages = [*islice(s3.get_paginator("list_object_versions").paginate(Bucket=bucket), MAX_PAGES + 1)]
+    if len(pages) > MAX_PAGES:
+        reason = f"bucket {bucket} has more than {MAX_PAGES * 1000:,} versions and delete markers."
+        yield Unpriced(STACK, BUCKET, reason)
         return
+    listed = [version for page in pages for version in page.get("Versions", [])]
     other = sum(version["Size"] for version in listed if version.get("StorageClass", "STANDARD") != "STANDARD")
     standard = sum(version["Size"] for version in listed) - other
     yield Item(STACK, BUCKET, usage.STORAGE_S3, _gigabytes(standard), "bucket.noncurrentVersionExpirationDays")

@@ -335,6 +335,8 @@ def _requests(name: str, variant: ServerlessVariant, traffic: Traffic | None) ->
     billed = usage.on_provisioned(memory_mb) if warm else usage.serverless(memory_mb)
     seconds = Sizes.same(traffic.requests * traffic.seconds)
     yield Item(name, "duration of requests", billed, seconds, "serverless.memoryMb")
+    if warm:
+        yield Unpriced(name, "requests beyond the provisioned concurrency", "AWS bills them on demand.")
 
 
 def _other_locations(endpoint: EndpointSettings) -> list[str]:

@@ -29,13 +29,13 @@ class Load:
         requests: None for a mode without a metric of requests.
         busiest_percent: of the busiest hour of any variant, the average utilization of all vCPUs or, if it is higher,
             of all GPUs of an instance; None without data.
-        model_seconds: the average of ModelLatency; None without data.
+        model_seconds: of a serverless endpoint, the average of ModelLatency over its requests; else 0.
     """
 
     requests: float | None
     busiest_percent: float | None
     days: int
-    model_seconds: float | None = None
+    model_seconds: float = 0
 
     @property
     def is_idle(self) -> bool:
@@ -47,7 +47,7 @@ class Load:
         if self.requests is None:
             return None
         requests = Decimal(self.requests) / self.days / 24 * HOURS_PER_MONTH
-        return Traffic(requests, Decimal(self.model_seconds or 0), bytes_in, bytes_out)
+        return Traffic(requests, Decimal(self.model_seconds), bytes_in, bytes_out)
 
     @property
     def is_oversized(self) -> bool:
@@ -88,10 +88,9 @@ def load(cloudwatch: Any, name: str, endpoint: EndpointSettings, now: datetime, 
             for metric in (metrics.CPU_UTILIZATION, metrics.GPU_UTILIZATION):
                 if divisor := metric.divisor(settings.instance_type):
                     used += [value / divisor for value in hourly(metric, "Average", variant)]
-        seconds = [
-            value / 1e6
-            for variant in endpoint.serving_variants
-            for value in hourly(metrics.MODEL_LATENCY, "Average", variant)
-        ]
-    average = sum(seconds) / len(seconds) if seconds else None
-    return Load(max(counted, default=None), max(used, default=None), days, average)
+        microseconds = sum(
+            sum(hourly(metrics.MODEL_LATENCY, "Sum", variant)) for variant in endpoint.serverless_variants
+        )
+    requests = max(counted, default=None)
+    model_seconds = microseconds / 1e6 / requests if requests else 0
+    return Load(requests, max(used, default=None), days, model_seconds)

@@ -30,6 +30,11 @@ _SILENT_MINUTES = 15
 _FAILED_MINUTES = 5
 """For which one failure fires, so that a late value of the same rollback notifies nobody again."""
 
+_TRACKING_ALARMS = 2
+"""That Application Auto Scaling creates for a target-tracking policy (guide, Target tracking scaling policies), one on
+each side of the target. CloudWatch bills them: https://github.com/aws-solutions/instance-scheduler-on-aws/issues/351
+has such a bill."""
+
 _SETTING: Mapping[Unit, tuple[str, float]] = {
     "Microseconds": (" ms", 1000),
     "Fraction": (" %", 0.01),
@@ -128,7 +133,8 @@ class AlarmCount:
 
 
 def count(settings: StackSections, name: str) -> AlarmCount:
-    """The alarms of an endpoint, with those on the fleet of its last release, which remain."""
+    """The alarms of an endpoint, with those of its autoscaling, and with those on the fleet of its last release, which
+    remain."""
     endpoint, production = settings.endpoints[name], settings.production
     if endpoint.mode is Mode.BATCH:
         return AlarmCount(0, 0)
@@ -136,8 +142,10 @@ def count(settings: StackSections, name: str) -> AlarmCount:
     alarms = [*release_alarms(endpoint, production), *on_fleet * len(endpoint.serving_variants)]
     for variant in endpoint.serving_variants:
         alarms += variant_alarms(endpoint, variant, production)
+    scaling = [variant.autoscaling for variant in endpoint.instance_variants.values() if variant.autoscaling]
+    scaling_alarms = _TRACKING_ALARMS * len(endpoint.scaled_variants) + sum(range_.leaves_zero for range_ in scaling)
     read = sum(len(alarm.metrics) for alarm in alarms) + endpoint.can_be_stopped
-    return AlarmCount(read, int(settings.composite_alarm(name) is not None))
+    return AlarmCount(read + scaling_alarms, int(settings.composite_alarm(name) is not None))
 
 
 def next_command(purpose: str, stack: str, endpoint: str) -> str:

@@ -98,7 +98,8 @@ def _cases(account: Account) -> Iterator[tuple[str, Callable[[], object]]]:
     settings = StackFile.read(account.directory / "Pulumi.dev.yaml", limited).settings()
     price = flat("APN1-Host:ml.c5.xlarge", "0.25", instanceName="ml.c5.xlarge", component="Hosting")
     volume = flat("APN1-Host:VolumeUsage.gp2", "0.168", unit="GB-Mo")
-    for what, prices in {"without prices": [], "at a price of 1825 USD": [price, volume]}.items():
+    alarm = flat("APN1-CW:AlarmMonitorUsage", "0.10", service="AmazonCloudWatch", unit="Alarms")
+    for what, prices in {"without prices": [], "at a price of 1825.20 USD": [price, volume, alarm]}.items():
         result = estimate(settings, PriceList.of_answers(prices), {})
         yield f"cost.monthlyLimit: 1000, {what}", partial(limit.check, settings, result, "dev")
 

@@ -199,7 +199,7 @@ IDLE_FLEETS = [
     (5, {}, "Use a smaller endpoints.iris.instanceType"),
     (5, {"initialInstanceCount": 2}, "Lower endpoints.iris.initialInstanceCount"),
     (5, {"autoscaling": {"min": 2, "max": 4}}, "Lower endpoints.iris.autoscaling.min"),
-    (0, {"asynchronous": {}, "autoscaling": {"min": 0, "max": 4, "backlogPerInstance": 5}}, "No endpoint costs more"),
+    (0, {"asynchronous": {}, "autoscaling": {"min": 0, "max": 4, "backlogPerInstance": 5}}, "$0.30"),
 ]
 
 

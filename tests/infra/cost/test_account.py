@@ -32,7 +32,7 @@ class Aws:
         self.denied = denied
         self.buckets = ["models-dev-1a2b3c4", "models-dev-eu-1a2b3c4", "models-dev"]
         self.versions = [(40 * GB, "STANDARD"), (60 * GB, "STANDARD")]
-        self.pages = 1
+        self.delete_markers, self.pages = 0, 1
         self.images, self.logged = [9 * GB, GB], [GB, 2 * GB]
         self.__dict__.update(facts)
         self.asked: dict[str, Any] = {}
@@ -53,7 +53,10 @@ class Aws:
 
     def _versions(self, Bucket: str) -> Iterator[dict[str, Any]]:
         self.asked["bucket"] = Bucket
-        page = {"Versions": [{"Size": size, "StorageClass": class_} for size, class_ in self.versions]}
+        page = {
+            "Versions": [{"Size": size, "StorageClass": class_} for size, class_ in self.versions],
+            "DeleteMarkers": [{"Key": str(number)} for number in range(self.delete_markers)],
+        }
         yield from [page] * self.pages
 
     def _images(self, repositoryName: str) -> Iterator[dict[str, Any]]:
@@ -118,10 +121,11 @@ def test_a_bucket_that_is_not_clear_has_no_price(buckets: list[str]) -> None:
     assert "bucket.name" in entry.reason
 
 
-def test_a_bucket_with_too_many_versions_to_list_has_no_price() -> None:
-    many = [(1, "STANDARD")] * 1000
-    assert isinstance(read(Aws(versions=many, pages=account.MAX_PAGES))[BUCKET], Item)
-    assert isinstance(read(Aws(versions=many, pages=account.MAX_PAGES + 1))[BUCKET], Unpriced)
+@pytest.mark.parametrize("delete_markers", [0, 900])
+def test_a_bucket_with_too_many_versions_to_list_has_no_price(delete_markers: int) -> None:
+    listed: dict[str, Any] = {"versions": [(1, "STANDARD")] * (1000 - delete_markers), "delete_markers": delete_markers}
+    assert isinstance(read(Aws(**listed, pages=account.MAX_PAGES))[BUCKET], Item)
+    assert isinstance(read(Aws(**listed, pages=account.MAX_PAGES + 1))[BUCKET], Unpriced)
 
 
 def test_other_storage_classes_are_listed() -> None:

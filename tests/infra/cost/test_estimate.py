@@ -56,9 +56,9 @@ def test_a_fleet_is_billed_by_the_hour_at_each_size() -> None:
     assert items(result) == {
         "instances ml.r5.xlarge": Sizes.of("532.90", "799.35", "2664.50"),
         "volumes": Sizes.of("16.80", "25.20", "84.00"),
-        "alarms": same("0.60"),
+        "alarms": same("0.80"),
     }
-    assert result.total == Sizes.of("550.30", "825.15", "2749.10")
+    assert result.total == Sizes.of("550.50", "825.35", "2749.30")
     assert {entry.what for entry in result.unpriced} == {"data of requests and answers", *ALWAYS}
 
 
@@ -72,6 +72,7 @@ def test_an_asynchronous_fleet_has_its_own_price_and_may_be_empty() -> None:
     scaled: dict[str, Any] = {"autoscaling": {"min": 0, "max": 5, "backlogPerInstance": 5}, "initialInstanceCount": 1}
     result = priced(stack(instanceType="ml.c5.xlarge", asynchronous={}, **scaled))
     assert items(result)["instances ml.c5.xlarge"] == Sizes.of("0", "186.88", "934.40")
+    assert items(result)["alarms"] == same("0.30")
     assert result.releases[0].usd.smallest == 0
 
 
@@ -82,6 +83,9 @@ def test_serverless_is_billed_by_provisioned_concurrency_and_by_duration() -> No
     warm = priced(stack(serverless=serverless | {"autoscaling": {"min": 1, "max": 5}}), TRAFFIC)
     assert items(warm)["provisioned concurrency"] == Sizes.of("31.536", "31.536", "157.68")
     assert items(warm)["duration of requests"] == same("6.291456")
+    assert items(warm)["alarms"] == same("0.20")
+    beyond = "requests beyond the provisioned concurrency"
+    assert [beyond in {entry.what for entry in one.unpriced} for one in (on_demand, warm)] == [False, True]
 
 
 def test_requests_are_billed_by_their_bytes() -> None:
@@ -112,7 +116,7 @@ def test_a_fleet_without_a_price_is_listed() -> None:
     assert [entry.what for entry in result.without_price] == ["instances ml.c5.2xlarge"]
 
 
-@pytest.mark.parametrize(("limit", "warns"), [(2664.50, True), (2665, True), (3331, False), (10_000, False)])
+@pytest.mark.parametrize(("limit", "warns"), [(2664.70, True), (2665, True), (3331, False), (10_000, False)])
 def test_a_limit_is_compared_with_the_largest_fleets(limit: float, warns: bool) -> None:
     of = stack(monthly_limit=limit, instanceType="ml.r5.xlarge", autoscaling={"min": 2, "max": 10})
     assert bool(check(of, priced(of), "x")) == warns
@@ -129,7 +133,7 @@ def test_more_than_the_limit_is_refused_with_the_endpoints_by_cost() -> None:
     of = stack(monthly_limit=2664, instanceType="ml.r5.xlarge", autoscaling={"min": 2, "max": 10})
     with pytest.raises(CostLimitExceeded) as refused:
         check(of, priced(of), "x")
-    assert "$2,664.50" in str(refused.value)
+    assert "$2,664.70" in str(refused.value)
     assert "endpoints.e.autoscaling.max" in str(refused.value)
 
 
@@ -142,7 +146,7 @@ def test_a_limit_without_prices_is_refused() -> None:
 def test_the_preview_has_a_line_for_each_endpoint_and_one_for_all() -> None:
     of = stack(instanceType="ml.r5.xlarge", autoscaling={"min": 2, "max": 10})
     lines = [*summary(of, priced(of), "x")]
-    assert lines[0].startswith("e: $532.90 ($532.90 to $2,664.50) a month")
+    assert lines[0].startswith("e: $533.10 ($533.10 to $2,664.70) a month")
     assert "$0.73 ($0.73 to $3.65) an hour" in lines[-1]
     assert "2026-11-20" in lines[-1]
     (line,) = summary(of, estimate(of, PriceList(()), {}), "x")

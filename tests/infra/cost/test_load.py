@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from statistics import fmean
 from typing import Any
 
 import pytest
 
+from infra.cost.estimate import Traffic
 from infra.cost.load import Load, load
 from tests.infra.cost.test_estimate import stack
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 
 
+STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {"Sum": sum, "Average": fmean, "Maximum": max}
+
+
 class CloudWatch:
-    def __init__(self, **values: Sequence[float]) -> None:
+    """Metrics with the samples of each hour, most often one."""
+
+    def __init__(self, **values: Sequence[float | Sequence[float]]) -> None:
         self.values = values
 
     def get_metric_statistics(self, MetricName: str, Statistics: list[str], **asked: Any) -> dict[str, Any]:
         assert (asked["EndTime"] - asked["StartTime"]).days == 14
         names = {dimension["Name"] for dimension in asked["Dimensions"]}
         assert names == ({"LogGroupName"} if MetricName == "IncomingBytes" else {"EndpointName", "VariantName"})
-        return {"Datapoints": [{Statistics[0]: value} for value in self.values.get(MetricName, [])]}
+        (statistic,) = Statistics
+        hours = [[hour] if isinstance(hour, (int, float)) else hour for hour in self.values.get(MetricName, [])]
+        return {"Datapoints": [{statistic: STATISTICS[statistic](hour)} for hour in hours]}
 
 
 @pytest.mark.parametrize(
@@ -60,9 +69,15 @@ def test_a_serverless_endpoint_has_no_instances_to_be_busy() -> None:
 
 
 def test_the_traffic_of_a_month_has_the_rate_of_the_days() -> None:
+    endpoint = stack(instanceType="ml.c5.xlarge").endpoints["e"]
+    measured = load(CloudWatch(Invocations=[14 * 24], ModelLatency=[200_000]), "e", endpoint, NOW, 14)
+    assert measured.traffic(Decimal(1000), Decimal(10)) == Traffic(Decimal(730), Decimal(0), Decimal(1000), Decimal(10))
+
+
+def test_the_duration_of_a_month_is_that_of_all_requests() -> None:
+    """Three requests of 0.2 s in one hour and one of 0.4 s in another take 1 s, not four times the mean of 0.3 s."""
     endpoint = stack(serverless={"memoryMb": 4096, "maxConcurrency": 10}).endpoints["e"]
-    measured = load(CloudWatch(Invocations=[14 * 24], ModelLatency=[200_000, 400_000]), "e", endpoint, NOW, 14)
-    traffic = measured.traffic(Decimal(1000), Decimal(10))
+    cloudwatch = CloudWatch(Invocations=[3, 1], ModelLatency=[[200_000] * 3, 400_000])
+    traffic = load(cloudwatch, "e", endpoint, NOW, 14).traffic(Decimal(1000), Decimal(10))
     assert traffic is not None
-    assert traffic.requests == 730 and traffic.bytes_in == 1000
-    assert float(traffic.seconds) == pytest.approx(0.3)
+    assert float(traffic.seconds) == pytest.approx(0.25)
