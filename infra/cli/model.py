@@ -29,6 +29,7 @@ from infra.triton.check import REPOSITORY, check_repository
 from infra.triton.config import messages
 from infra.triton.model import Model
 from infra.triton.repository import PARTIAL, ModelRepository, ModelRepositoryError
+from infra.triton.serve_options import PREFIX
 
 if TYPE_CHECKING:
     from infra.triton.server import TritonServer
@@ -143,6 +144,7 @@ def run(path: Repository, default_model: DefaultModel = None, env: Environment =
 
     Triton comes from the package nvidia-pytriton, with the Python backend only.
     """
+    from infra.settings.environment import DEFAULT_MODEL_NAME
     from infra.triton.server import TritonServer, unavailable
 
     if reason := unavailable():
@@ -150,8 +152,8 @@ def run(path: Repository, default_model: DefaultModel = None, env: Environment =
     with _files():
         repository = ModelRepository.read(path)
     model = default_model or repository.only_model or ""
-    quiet = {"SAGEMAKER_TRITON_LOG_VERBOSE": "false", "SAGEMAKER_TRITON_LOG_INFO": "false"}
-    environment = quiet | variables(env) | {"SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": model}
+    quiet = {f"{PREFIX}LOG_VERBOSE": "false", f"{PREFIX}LOG_INFO": "false"}
+    environment = quiet | variables(env) | {DEFAULT_MODEL_NAME: model}
     log: deque[str] = deque(maxlen=LOG_LINES)
     with tempfile.TemporaryDirectory(prefix="triton-model-") as directory:
         archive = Path(directory, "model.tar.gz")

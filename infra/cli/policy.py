@@ -19,7 +19,7 @@ from infra.cli.options import Directory, Stack
 from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile
 from infra.policies import callers, principals, viewers
-from infra.policies.document import ATTACHED_AT_MOST, ATTACHED_BY_DEFAULT
+from infra.policies.document import ATTACHED_AT_MOST, ATTACHED_BY_DEFAULT, MAX_MANAGED_POLICY
 from infra.settings.endpoint_sections import EndpointName
 
 app = typer.Typer(add_completion=False)
@@ -119,5 +119,6 @@ def _quota_note(count: int) -> str | None:
     )
     return (
         f"{count} documents: IAM attaches {ATTACHED_BY_DEFAULT} managed policies to a role by default and at most "
-        f"{ATTACHED_AT_MOST} (IAM and AWS STS quotas), and a managed policy has at most 6,144 characters. {way_out}"
+        f"{ATTACHED_AT_MOST} (IAM and AWS STS quotas), and a managed policy has at most {MAX_MANAGED_POLICY:,} "
+        f"characters. {way_out}"
     )

@@ -8,12 +8,13 @@ from pydantic import AfterValidator, StringConstraints
 
 from infra.settings.kms import KmsKeyArn, key_of_answers
 from infra.settings.location import S3Location, S3Locations, accessible
+from infra.settings.notifications import TOPIC_ARN
 from infra.settings.section import Section, rule, setting, unique
 
 _OUTPUT = "SageMaker API AsyncInferenceOutputConfig"
 _NOTIFICATION = "SageMaker API AsyncInferenceNotificationConfig"
 
-_TopicArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}$")]
+_TopicArn = Annotated[str, StringConstraints(pattern=f"^{TOPIC_ARN}$")]
 _Message = Literal["success", "error"]
 
 

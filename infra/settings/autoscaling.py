@@ -19,6 +19,18 @@ def _cooldown(description: str, default: int) -> Any:
     return setting(description, default=default, ge=0, example=default, source=source)
 
 
+def over_maximum(low: int, high: int) -> str | None:
+    """The problem of a minimum that is more than the maximum."""
+    return f"{low} is more than max ({high}). Raise max or lower min." if low > high else None
+
+
+def outside_range(initial: int, low: int, high: int) -> str | None:
+    """The problem of a capacity that autoscaling would change at once."""
+    if low <= initial <= high:
+        return None
+    return f"{initial} is outside the autoscaling range {low} to {high}. Remove the key to start with the minimum."
+
+
 class AutoscalingSettings(Section):
     """Target tracking on the invocations that each instance answers in a minute, or on the requests of an asynchronous
     endpoint that wait for each instance."""
@@ -102,4 +114,4 @@ class AutoscalingSettings(Section):
 
     @rule("min")
     def min_over_max(self) -> str | None:
-        return f"{self.min} is more than max ({self.max}). Raise max or lower min." if self.min > self.max else None
+        return over_maximum(self.min, self.max)

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, StringConstraints
 
 from infra import names
-from infra.settings.kms import KmsKeyArn
+from infra.settings.kms import KmsKeyArn, kms_key
 from infra.settings.section import Effect, Section, setting, violation
 
 _RESERVED_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
@@ -50,13 +50,10 @@ class BucketSettings(Section):
         source="S3 guide, General purpose bucket naming rules",
         effect=Effect.REPLACEMENT,
     )
-    kms_key_arn: KmsKeyArn | None = setting(
+    kms_key_arn: KmsKeyArn | None = kms_key(
         "ARN of the KMS key, in the stack's region, that encrypts the bucket. Default: AES256 (SSE-S3). A change "
         "encrypts a new copy of each artifact and releases it.",
-        default=None,
-        example="arn:aws:kms:ap-northeast-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
-        source="S3 API ServerSideEncryptionByDefault (KMSMasterKeyID); this project: a key ARN, because the execution "
-        "role is granted this key only",
+        "S3 API ServerSideEncryptionByDefault (KMSMasterKeyID)",
         effect=Effect.NEW_RELEASE,
     )
     noncurrent_version_expiration_days: int = setting(

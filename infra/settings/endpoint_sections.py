@@ -23,7 +23,7 @@ from infra.settings.alarms import AlarmSettings
 from infra.settings.asynchronous import AsynchronousSettings
 from infra.settings.batch import BatchVariant
 from infra.settings.environment import ONE_MODE, ContainerSettings
-from infra.settings.kms import KmsKeyArn
+from infra.settings.kms import KmsKeyArn, kms_key
 from infra.settings.release import AllAtOnce, ReleaseSettings
 from infra.settings.section import Effect, Section, setting, violation
 from infra.settings.serverless import ServerlessVariant
@@ -100,13 +100,10 @@ class EndpointSections(Section):
         default=None,
         source="SageMaker guide, Asynchronous inference",
     )
-    volume_kms_key_arn: KmsKeyArn | None = setting(
+    volume_kms_key_arn: KmsKeyArn | None = kms_key(
         "ARN of the KMS key, in the stack's region, that encrypts the storage volumes of the instances (KmsKeyId). "
         "Default: AWS's key. Not supported on types with local disks, which encrypt their data in hardware.",
-        default=None,
-        example="arn:aws:kms:ap-northeast-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
-        source="SageMaker API CreateEndpointConfigInput (KmsKeyId); this project: a key ARN, because the execution "
-        "role is granted this key only",
+        "SageMaker API CreateEndpointConfigInput (KmsKeyId)",
     )
     alarms: AlarmSettings = setting(
         "Alarms that notify operators and roll back releases.",

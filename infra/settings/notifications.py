@@ -9,11 +9,11 @@ from pydantic import AfterValidator, Discriminator, Tag, WithJsonSchema
 
 from infra.settings.section import Section, rule, setting, unique, violation
 
-_TOPIC = r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}"
+TOPIC_ARN = r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}"
 
 
 def _standard_topic_arn(arn: str) -> str:
-    match = re.fullmatch(rf"{_TOPIC}(\.fifo)?", arn)
+    match = re.fullmatch(rf"{TOPIC_ARN}(\.fifo)?", arn)
     if not match:
         raise violation(
             "topic-arn",
@@ -29,7 +29,7 @@ def _standard_topic_arn(arn: str) -> str:
 
 
 StandardTopicArn = Annotated[
-    str, AfterValidator(_standard_topic_arn), WithJsonSchema({"type": "string", "pattern": f"^{_TOPIC}$"})
+    str, AfterValidator(_standard_topic_arn), WithJsonSchema({"type": "string", "pattern": f"^{TOPIC_ARN}$"})
 ]
 
 EMAIL_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")

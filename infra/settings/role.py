@@ -6,12 +6,12 @@ from typing import Annotated
 
 from pydantic import StringConstraints
 
-from infra.policies.document import Statement, size
+from infra.policies.document import MAX_INLINE_POLICIES, Statement, size
 from infra.settings.section import Effect, Section, rule, setting
 
 MAX_STATEMENTS = 2_000
-"""Characters of the additional statements. The inline policies of a role share 10,240 (IAM quotas), and while a release
-changes the statements, both versions exist."""
+"""Characters of the additional statements. The inline policies of a role share `MAX_INLINE_POLICIES`, and while a
+release changes the statements, both versions exist."""
 
 _IAM_ARN = r"^arn:aws[a-z-]*:iam::{account}:{kind}/[\w+=,.@/-]+$"
 
@@ -115,5 +115,5 @@ class RoleSettings(Section):
             return None
         return (
             f"have {needed} characters of JSON; at most {MAX_STATEMENTS}, because the inline policies of a role share "
-            "10,240 (IAM quotas). Use patterns of resources, or your own role with role.arn."
+            f"{MAX_INLINE_POLICIES:,} (IAM quotas). Use patterns of resources, or your own role with role.arn."
         )

@@ -8,10 +8,12 @@ from typing import Any, ClassVar
 from infra.aws.hardware import Hardware, ServerlessContainer
 from infra.diagnostics.problem import Problem
 from infra.release.estimate import SERVERLESS_START_SECONDS, Duration
+from infra.settings.autoscaling import outside_range, over_maximum
 from infra.settings.environment import ONE_MODE, ContainerSettings
 from infra.settings.section import Effect, Section, rule, setting
 
 _CONFIG = "SageMaker API ProductionVariantServerlessConfig"
+_AUTOSCALING = "SageMaker guide, Automatically scale Provisioned Concurrency for a serverless endpoint"
 MAX_CONCURRENCY = 200
 
 
@@ -28,14 +30,14 @@ class ServerlessAutoscalingSettings(Section):
         ge=1,
         le=MAX_CONCURRENCY,
         example=1,
-        source="SageMaker guide, Automatically scale Provisioned Concurrency for a serverless endpoint",
+        source=_AUTOSCALING,
     )
     max: int = setting(
         "Maximum of these requests; at most serverless.maxConcurrency (MaxCapacity).",
         ge=1,
         le=MAX_CONCURRENCY,
         example=10,
-        source="SageMaker guide, Automatically scale Provisioned Concurrency for a serverless endpoint",
+        source=_AUTOSCALING,
     )
     utilization: float = setting(
         "Target value of SageMakerVariantProvisionedConcurrencyUtilization: the used share of the provisioned "
@@ -49,7 +51,7 @@ class ServerlessAutoscalingSettings(Section):
 
     @rule("min")
     def min_over_max(self) -> str | None:
-        return f"{self.min} is more than max ({self.max}). Raise max or lower min." if self.min > self.max else None
+        return over_maximum(self.min, self.max)
 
 
 class ServerlessSettings(Section):
@@ -75,7 +77,7 @@ class ServerlessSettings(Section):
     autoscaling: ServerlessAutoscalingSettings | None = setting(
         "Scale the provisioned concurrency with the traffic; it is constant by default.",
         default=None,
-        source="SageMaker guide, Automatically scale Provisioned Concurrency for a serverless endpoint",
+        source=_AUTOSCALING,
         effect=Effect.IN_PLACE,
     )
 
@@ -103,12 +105,9 @@ class ServerlessSettings(Section):
     @rule("provisionedConcurrency")
     def provisioned_outside_autoscaling(self) -> str | None:
         scaling, provisioned = self.autoscaling, self.provisioned_concurrency
-        if scaling is None or provisioned is None or scaling.min <= provisioned <= scaling.max:
+        if scaling is None or provisioned is None:
             return None
-        return (
-            f"{provisioned} is outside the autoscaling range {scaling.min} to {scaling.max}. Remove the key to start "
-            "with the minimum."
-        )
+        return outside_range(provisioned, scaling.min, scaling.max)
 
 
 _EXCLUSIONS = "SageMaker guide, Serverless Inference, Feature exclusions"

@@ -12,7 +12,7 @@ from infra.aws import gpus, instance_types
 from infra.aws.hardware import Hardware
 from infra.release import estimate
 from infra.release.estimate import Duration
-from infra.settings.autoscaling import AutoscalingSettings
+from infra.settings.autoscaling import AutoscalingSettings, outside_range
 from infra.settings.environment import InstanceContainer
 from infra.settings.section import Effect, rule, setting, violation
 
@@ -187,12 +187,9 @@ class InstanceVariant(InstanceContainer):
     @rule("initialInstanceCount")
     def count_outside_autoscaling(self) -> str | None:
         scaling, count = self.autoscaling, self.initial_instance_count
-        if scaling is None or count is None or scaling.min <= count <= scaling.max:
+        if scaling is None or count is None:
             return None
-        return (
-            f"{count} is outside the autoscaling range {scaling.min} to {scaling.max}. Remove the key to start with "
-            "the minimum."
-        )
+        return outside_range(count, scaling.min, scaling.max)
 
     @rule("volumeSizeGb")
     def volume_on_local_disks(self) -> str | None:
