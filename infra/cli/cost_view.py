@@ -41,8 +41,7 @@ def estimate_facts(settings: Settings, result: Estimate) -> dict[str, Any]:
     return {
         "currency": "USD",
         "published": result.published,
-        "perMonth": result.total.facts if result.is_known() else None,
-        "perHour": result.total.per_hour.facts if result.is_known() else None,
+        **_per_month_and_hour(result.total, result.is_known()),
         "endpoints": {
             name: {
                 "mode": str(endpoint.mode),
@@ -57,10 +56,14 @@ def estimate_facts(settings: Settings, result: Estimate) -> dict[str, Any]:
 
 def _facts_of(endpoint: str, result: Estimate) -> dict[str, Any]:
     return {
-        "perMonth": result.of(endpoint).facts if result.is_known(endpoint) else None,
+        **_per_month_and_hour(result.of(endpoint), result.is_known(endpoint)),
         "items": [_item_facts(priced) for priced in result.items if priced.item.endpoint == endpoint],
         "notPriced": {entry.what: entry.reason for entry in result.unpriced if entry.endpoint == endpoint},
     }
+
+
+def _per_month_and_hour(cost: Sizes, known: bool) -> dict[str, Any]:
+    return {"perMonth": cost.facts, "perHour": cost.per_hour.facts} if known else {"perMonth": None, "perHour": None}
 
 
 def _item_facts(priced: PricedItem) -> dict[str, Any]:
@@ -69,7 +72,7 @@ def _item_facts(priced: PricedItem) -> dict[str, Any]:
         "usageType": priced.item.usage.name,
         "unit": priced.item.usage.unit,
         "quantity": priced.item.quantity.facts,
-        "perMonth": priced.usd.facts,
+        **_per_month_and_hour(priced.usd, known=True),
         "sku": priced.price.sku,
     }
 
@@ -99,6 +102,8 @@ def show_estimate(stack: str, settings: Settings, result: Estimate) -> None:
 def _add_rows(table: Table, endpoint: str, title: str, result: Estimate) -> None:
     items = [priced for priced in result.items if priced.item.endpoint == endpoint]
     table.add_row(title, "", *(_dollars(result.of(endpoint)) if items else []), style="bold")
+    if items:
+        table.add_row("  an hour", "", *_dollars(result.of(endpoint).per_hour))
     for priced in items:
         if priced.item.quantity:
             table.add_row(f"  {priced.item.what}", _quantity(priced), *_dollars(priced.usd))

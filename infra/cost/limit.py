@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from infra.cost.estimate import Estimate
+from infra.aws.mode import Mode
+from infra.cost.estimate import Estimate, Sizes
 from infra.cost.live import Change
 from infra.errors import UserError
 
@@ -23,23 +24,31 @@ class CostLimitExceeded(UserError):
 
 
 def summary(settings: Settings, result: Estimate, stack: str) -> Iterator[str]:
-    """A line for each endpoint, and one for the stack."""
+    """A line for each endpoint, one for the stack, and one of what is not in it."""
     without = {entry.endpoint for entry in result.without_price}
     if not result.is_known():
         yield f"cost: no price. Run `{UPDATE_PRICES.format(stack)}` to show what a change costs"
-    if not result.items:
         return
-    for name in settings.endpoints:
+    for name, endpoint in settings.endpoints.items():
         if cost := result.of(name):
-            more = _WITHOUT if name in without else ""
-            yield f"{name}: {span(cost.smallest, cost.initial, cost.largest)} a month{more}"
-        elif name in without:  # the others are billed by their requests or jobs alone
-            yield f"{name}: no price"
-    total, hour = result.total, result.total.per_hour
-    yield (
-        f"cost: {span(total.smallest, total.initial, total.largest)} a month, "
-        f"{span(hour.smallest, hour.initial, hour.largest)} an hour, for all endpoints at prices published "
-        f"{result.published}{_WITHOUT if without else ''} (`python -m infra cost -s {stack}`)"
+            yield f"{name}: {_per_month_and_hour(cost)}{_WITHOUT if name in without else ''}"
+        else:
+            billed = "jobs" if endpoint.mode is Mode.BATCH else "requests"
+            yield f"{name}: {'no price' if name in without else f'billed by its {billed} alone'}"
+    if result.items:
+        yield (
+            f"cost: {_per_month_and_hour(result.total)}, for all endpoints at prices published {result.published}"
+            f"{_WITHOUT if without else ''}"
+        )
+    unpriced = dict.fromkeys(entry.what for entry in result.unpriced)
+    yield f"cost: not priced: {', '.join(unpriced)} (`python -m infra cost -s {stack}`)"
+
+
+def _per_month_and_hour(cost: Sizes) -> str:
+    hour = cost.per_hour
+    return (
+        f"{span(cost.smallest, cost.initial, cost.largest)} a month, "
+        f"{span(hour.smallest, hour.initial, hour.largest)} an hour"
     )
 
 

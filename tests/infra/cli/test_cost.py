@@ -55,7 +55,10 @@ def test_a_price_file_has_the_same_prices_as_the_api(pricing: Pricing, capsys: p
     assert run("-s", "dev", "--json") == 0
     assert json.loads(capsys.readouterr().out) == of_api
     assert of_api["perMonth"] == {"smallest": 187.61, "initial": 187.61, "largest": 187.61}
-    assert of_api["perHour"]["initial"] == 0.257
+    endpoint = of_api["endpoints"]["iris"]
+    hours = [of_api["perHour"], endpoint["perHour"], endpoint["items"][0]["perHour"]]
+    assert [hour["initial"] for hour in hours] == [0.257] * 3
+    assert of_api["stack"]["perHour"]["initial"] == 0
 
 
 def test_the_table_has_a_row_for_each_item_and_what_has_no_price(
@@ -64,7 +67,7 @@ def test_the_table_has_a_row_for_each_item_and_what_has_no_price(
     assert run("-s", "dev", "--requests-per-second", "10") == 0
     shown = " ".join(capsys.readouterr().out.split())
     for part in (
-        "iris (real time) $188.42",
+        "iris (real time) $188.42 $188.42 $188.42 an hour $0.26",
         "instances ml.c5.xlarge 730 hours $187.61",
         "volumes of iris: SageMaker chooses their size",
         "2026-11-20",
@@ -79,7 +82,8 @@ def test_without_access_there_is_no_price_and_the_command_that_fetches_it(
     assert run("-s", "dev", "--json") == 1
     facts = json.loads(capsys.readouterr().out)
     endpoint = facts["endpoints"]["iris"]
-    assert [facts["perMonth"], facts["perHour"], endpoint["perMonth"], endpoint["perRelease"]] == [None] * 4
+    unknown = facts["perMonth"], facts["perHour"], endpoint["perMonth"], endpoint["perHour"], endpoint["perRelease"]
+    assert {*unknown} == {None}
     assert run("-s", "dev") == 1
     shown = capsys.readouterr()
     assert "$0.00" not in shown.out

@@ -146,9 +146,12 @@ def test_a_limit_without_prices_is_refused() -> None:
 def test_the_preview_has_a_line_for_each_endpoint_and_one_for_all() -> None:
     of = stack(instanceType="ml.r5.xlarge", autoscaling={"min": 2, "max": 10})
     lines = [*summary(of, priced(of), "x")]
-    assert lines[0].startswith("e: $533.10 ($533.10 to $2,664.70) a month")
-    assert "$0.73 ($0.73 to $3.65) an hour" in lines[-1]
-    assert "2026-11-20" in lines[-1]
+    assert lines[0] == "e: $533.10 ($533.10 to $2,664.70) a month, $0.73 ($0.73 to $3.65) an hour"
+    assert "$0.73 ($0.73 to $3.65) an hour" in lines[1]
+    assert "2026-11-20" in lines[1]
+    listed = lines[2].partition("not priced: ")[2].partition(" (")[0].split(", ")
+    assert sorted(listed) == sorted(["volumes", "data of requests and answers", *ALWAYS])
+    assert len(lines) == 3
     (line,) = summary(of, estimate(of, PriceList(()), {}), "x")
     assert "cost update-prices -s x" in line
 
@@ -157,13 +160,25 @@ def test_what_has_no_price_is_not_shown_as_free() -> None:
     fleets = {name: {"model": MODEL, "instanceType": f"ml.c5.{size}"} for name, size in SIZES.items()}
     of = settings({**VALID, "triton-sagemaker:endpoints": fleets})
     lines = [*summary(of, priced(of), "x")]
-    assert lines[:2] == ["e: $187.61 a month", "f: no price"]
+    assert lines[:2] == ["e: $187.61 a month, $0.26 an hour", "f: no price"]
     assert "without what has no price" in lines[2]
+    assert "instances ml.c5.2xlarge" in lines[3]
 
 
-def test_a_stack_of_transform_jobs_does_not_ask_for_prices() -> None:
-    of = stack(batch={})
-    assert [*summary(of, priced(of), "x")] == []
+@pytest.mark.parametrize(
+    ("endpoint", "billed", "unpriced"),
+    [
+        ({"batch": {}}, "jobs", "jobs on ml.c5.xlarge"),
+        ({"serverless": {"memoryMb": 4096, "maxConcurrency": 10}}, "requests", "duration of requests"),
+    ],
+)
+def test_an_endpoint_without_a_fleet_is_in_the_preview_and_does_not_ask_for_prices(
+    endpoint: dict[str, Any], billed: str, unpriced: str
+) -> None:
+    of = stack(**endpoint)
+    line, others = summary(of, priced(of), "x")
+    assert line == f"e: billed by its {billed} alone"
+    assert unpriced in others
     assert priced(of).is_known()
 
 
