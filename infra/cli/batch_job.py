@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from infra.invocation.batch_model import batch_model
 from infra.invocation.endpoint import LiveEndpoint, ServedModel
 from infra.invocation.message import JSON
 from infra.invocation.request_source import require_accepted
-from infra.invocation.transform_check import first_request
+from infra.invocation.transform_check import first_request, require_one_content_type
 from infra.invocation.transform_input import InvalidTransform, TransformInput, local_input, source, stored_input, upload
 from infra.invocation.transform_job import size
 from infra.invocation.transform_request import DataProcessing, TransformRequest
@@ -53,6 +51,7 @@ def prepare(target: ReleaseTarget, stack: str, arguments: JobArguments) -> Trans
         UserError: the job would fail; nothing has been created or uploaded.
     """
     session = target.session
+    arguments.processing.require_valid()
     sagemaker, s3 = session.client("sagemaker"), session.client("s3")
     model, variant, hosting_type = _model(target, stack, arguments.variant)
     settings = _settings(target, variant, hosting_type, arguments.settings)
@@ -65,7 +64,9 @@ def prepare(target: ReleaseTarget, stack: str, arguments: JobArguments) -> Trans
         records, location = local_input(place), S3Location(data.bucket, f"{data.key}input/")
     else:
         records, location = stored_input(s3, place)
-    content_type = _checked_content_type(target, variant, model, records, settings, arguments)
+    content_type = _checked_content_type(target, variant, model, records, settings, arguments.processing)
+    if isinstance(place, Path) and not arguments.processing.by_line:
+        require_one_content_type(records, content_type)
     output = S3Location.parse(arguments.output) if arguments.output else S3Location(data.bucket, f"{data.key}output/")
     transform_request.require_writable(s3, output)
     own = str(S3Location(bucket, names.BATCH))
@@ -96,8 +97,9 @@ def _model(target: ReleaseTarget, stack: str, variant: str | None) -> tuple[Serv
     if live is None:
         raise target.no_endpoint()
     served = live.variant(variant)
-    print(f"model {served['ModelName']}, live behind endpoint {live.name} (configuration {live.config_name})")
-    return ServedModel.read(sagemaker, served["ModelName"]), served["VariantName"], served.get("InstanceType")
+    name = live.model_name(variant)
+    print(f"model {name}, live behind endpoint {live.name} (configuration {live.config_name})")
+    return ServedModel.read(sagemaker, name), served["VariantName"], served.get("InstanceType")
 
 
 def _settings(
@@ -116,7 +118,8 @@ def _settings(
                 "sets another one"
             )
     validation = PartialValidation(lambda path: path)
-    settings = validation.validate(BatchSettings, {**values, **overrides})
+    environment = {**values.get("environment", {}), **overrides.get("environment", {})}
+    settings = validation.validate(BatchSettings, {**values, **overrides, "environment": environment})
     if validation.errors:
         raise InvalidTransform("\n".join(f"{_option(problem.key)}: {problem.message}" for problem in validation.errors))
     return settings
@@ -136,10 +139,8 @@ def _note_permission(place: S3Location, allowed: Sequence[str], verb: str) -> No
 
 
 def _name(endpoint: str, name: str | None) -> str:
-    """A job's name begins with that of the endpoint, by which permissions on jobs are limited."""
     if name is None:
-        begins = endpoint[: transform_request.MAX_NAME - 16]
-        return f"{begins}-{datetime.fromtimestamp(time.time(), UTC):%Y%m%d-%H%M%S}"
+        return transform_request.job_name(endpoint)
     if not name.startswith(f"{endpoint}-"):
         raise InvalidTransform(
             f"--name {name}: must begin with {endpoint}-, because IAM policies allow jobs by their names."
@@ -153,13 +154,10 @@ def _checked_content_type(
     model: ServedModel,
     records: TransformInput,
     settings: BatchSettings,
-    arguments: JobArguments,
+    processing: DataProcessing,
 ) -> str:
     """The content type of all records, which is that of the first one."""
-    processing = arguments.processing
-    if not processing.by_line and processing.input_filter:
-        raise InvalidTransform("--input-filter requires lines of JSON. Remove --whole-files.")
-    request, place = first_request(records, processing.by_line, settings.max_payload_mb, processing.input_filter)
+    request, place = first_request(records, processing, settings.max_payload_mb)
     if request is None:
         print(f"{place} is not checked: only SageMaker evaluates {processing.input_filter}")
         return JSON

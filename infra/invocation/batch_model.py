@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from infra import names
 from infra.aws.errors import aws_calls
 from infra.errors import UserError
-from infra.invocation.endpoint import ServedModel
+from infra.invocation.endpoint import EndpointUnavailable, ServedModel
 from infra.release.live import EndpointReader
 
 
@@ -36,11 +38,14 @@ def batch_model(sagemaker: Any, endpoint: str, variant: str, stack: str, bucket:
     of_stack = re.compile(re.escape(bucket) if bucket else re.escape(names.bucket(stack)) + names.AUTONAMED_REGEX)
     with aws_calls(f"models {resource}-*"):
         candidates = [model for model in EndpointReader(sagemaker).models(f"{resource}-") if name.fullmatch(model)]
-    models = [
-        model
-        for model in (ServedModel.read(sagemaker, model) for model in candidates)
-        if of_stack.fullmatch(model.artifact.bucket)
-    ]
+    models = [model for model in _served(sagemaker, candidates) if of_stack.fullmatch(model.artifact.bucket)]
     if not models:
         raise ModelNotDeployed(f"stack {stack} has no Model {resource}-*; `pulumi up` creates it.")
     return max(models, key=lambda model: model.created)
+
+
+def _served(sagemaker: Any, names_of_models: Iterable[str]) -> Iterator[ServedModel]:
+    """The Models, without those that this program did not make."""
+    for name in names_of_models:
+        with contextlib.suppress(EndpointUnavailable):
+            yield ServedModel.read(sagemaker, name)

@@ -9,14 +9,16 @@ from typing import Any
 
 from infra.aws.errors import aws_calls
 from infra.aws.mode import Mode
-from infra.aws.s3_location import S3Location
+from infra.aws.s3_location import SCHEME, S3Location
 from infra.errors import UserError
 from infra.release.live import SERVING, EndpointReader, mode_of
 from infra.settings.environment import DEFAULT_MODEL_NAME
 
+_WAY_OUT = "Give `invoke` a request with --input; `batch` cannot use it."
+
 
 class EndpointUnavailable(UserError):
-    """The endpoint cannot answer now, or does not have the requested variant."""
+    """The endpoint cannot answer now, does not have the requested variant, or has a Model of an unknown shape."""
 
     exit_code = 2
 
@@ -82,6 +84,20 @@ class LiveEndpoint:
             )
         return self._variants[name] if name else next(iter(self._variants.values()))
 
+    def model_name(self, variant: str | None) -> str:
+        """The name of a variant's Model.
+
+        Raises:
+            EndpointUnavailable: the configuration was not made by this program.
+        """
+        name = self.variant(variant).get("ModelName")
+        if not name:
+            raise EndpointUnavailable(
+                f"endpoint {self.name}: its configuration {self.config_name} was not made by this program: it names no "
+                f"Model. {_WAY_OUT}"
+            )
+        return str(name)
+
     def fleet(self, variant: str | None) -> tuple[str, int] | None:
         """The instance type and the number of instances that answer; None for several variants, or without instances.
 
@@ -89,8 +105,8 @@ class LiveEndpoint:
             variant: the one that is asked; None for all.
         """
         asked = [self.variant(variant)] if variant else [*self._variants.values()]
-        count = self.instances.get(asked[0]["VariantName"], 0)
-        return (str(asked[0]["InstanceType"]), count) if len(asked) == 1 and count else None
+        count, kind = self.instances.get(asked[0]["VariantName"], 0), asked[0].get("InstanceType")
+        return (str(kind), count) if len(asked) == 1 and count and kind else None
 
     @cached_property
     def _variants(self) -> Mapping[str, Mapping[str, Any]]:
@@ -111,10 +127,17 @@ class ServedModel:
 
         Raises:
             AwsRequestRefused: it does not exist, or the caller may not read it.
+            EndpointUnavailable: it was not made by this program.
         """
         with aws_calls(f"model {name}"):
             answer = sagemaker.describe_model(ModelName=name)
-        return cls(answer["ModelName"], answer["PrimaryContainer"], answer["CreationTime"].timestamp())
+        container = answer.get("PrimaryContainer", {})
+        if not container.get("ModelDataUrl", "").startswith(SCHEME):
+            raise EndpointUnavailable(
+                f"model {name} was not made by this program: it has no PrimaryContainer with a ModelDataUrl in S3. "
+                f"{_WAY_OUT}"
+            )
+        return cls(answer["ModelName"], container, answer["CreationTime"].timestamp())
 
     @property
     def artifact(self) -> S3Location:

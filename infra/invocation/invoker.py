@@ -54,8 +54,9 @@ class Invoker:
 
         Raises:
             AwsRequestRefused: the caller may not read it.
+            EndpointUnavailable: it was not made by this program.
         """
-        return ServedModel.read(self._client("sagemaker"), self._live.variant(self._variant)["ModelName"])
+        return ServedModel.read(self._client("sagemaker"), self._live.model_name(self._variant))
 
     def ask(self, request: InferenceRequest, report: Callable[[str], None], limit: float = MAX_WAIT_SECONDS) -> Answer:
         """The response to a request.

@@ -6,30 +6,32 @@ import json
 import re
 
 from infra.invocation.message import JSON, InferenceRequest, InvalidRequest
-from infra.invocation.transform_input import TransformInput
+from infra.invocation.transform_input import InvalidTransform, TransformInput
+from infra.invocation.transform_request import DataProcessing
 
 _KEYS = re.compile(r"\$(\.[A-Za-z_]\w*)*")
 """The JSONPaths that are evaluated here: keys of objects."""
 
 
 def first_request(
-    records: TransformInput, by_line: bool, max_payload_mb: int, input_filter: str | None
+    records: TransformInput, processing: DataProcessing, max_payload_mb: int
 ) -> tuple[InferenceRequest | None, str]:
     """The request in the first record, and where it is; None if only SageMaker can evaluate the filter.
 
-    Args:
-        by_line: whether a record is a line; else it is a whole object.
-        input_filter: the JSONPath of the request in a record.
-
     Raises:
         InvalidTransform: the record is empty or too large.
-        InvalidRequest: the record is not a JSON request, or the filter selects nothing in it.
+        InvalidRequest: the record is not a request in a form that the job accepts, or the filter selects nothing in it.
     """
-    record, source = records.first_record(by_line, max_payload_mb)
+    record, source = records.first_record(processing.by_line, max_payload_mb)
     request = InferenceRequest.parse(record, source)
-    if by_line and request.content_type != JSON:
+    if request.content_type != JSON and processing.by_line:
         raise InvalidRequest(f"{source} has text after its JSON. A line must be one JSON request.")
-    if input_filter is None:
+    if request.content_type != JSON and processing.options:
+        raise InvalidRequest(
+            f"{source} has data after its JSON, and SageMaker applies {', '.join(processing.options)} to JSON alone "
+            "(CreateTransformJob, DataProcessing). Remove the option, or send JSON."
+        )
+    if (input_filter := processing.input_filter) is None:
         return request, source
     if not _KEYS.fullmatch(input_filter):
         return None, source
@@ -39,3 +41,19 @@ def first_request(
             raise InvalidRequest(f"{source}: --input-filter {input_filter} selects nothing, because it has no {key}.")
         selected = selected[key]
     return InferenceRequest.parse(json.dumps(selected).encode(), source), f"{source}, {input_filter}"
+
+
+def require_one_content_type(records: TransformInput, content_type: str) -> None:
+    """Require that the whole files of a job have the content type that SageMaker sends with all of them.
+
+    Raises:
+        InvalidTransform: one has another.
+        InvalidRequest: one is not a request.
+    """
+    for entry in records.objects:
+        found = InferenceRequest.parse(entry.head(entry.size), entry.source).content_type
+        if found != content_type:
+            raise InvalidTransform(
+                f"{entry.source} is {found}, and {records.objects[0].source} is {content_type}: a job has one content "
+                "type (CreateTransformJob, TransformInput). Run a job for each."
+            )

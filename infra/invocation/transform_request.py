@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from infra.aws.errors import aws_calls
@@ -14,6 +18,10 @@ from infra.settings.batch import BatchSettings
 
 MAX_NAME = 63
 """SageMaker API `TransformJobName`."""
+
+_FILTER = re.compile(r"\$[A-Za-z0-9$\[\]*., :'-]{0,62}")
+"""What CreateTransformJob accepts as a filter: API `JsonPath`, and the characters that its error lists
+(https://github.com/aws/aws-sdk/issues/184)."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,25 @@ class DataProcessing:
     join_input: bool = False
     input_filter: str | None = None
     output_filter: str | None = None
+
+    @property
+    def options(self) -> list[str]:
+        """The options of the command that SageMaker applies to JSON alone (SageMaker guide, Associate prediction
+        results with input records)."""
+        filters = {"--input-filter": self.input_filter, "--output-filter": self.output_filter}
+        return [option for option, value in (filters | {"--join-input": self.join_input}).items() if value]
+
+    def require_valid(self) -> None:
+        """
+        Raises:
+            InvalidTransform: SageMaker does not accept a filter.
+        """
+        for option, path in (("--input-filter", self.input_filter), ("--output-filter", self.output_filter)):
+            if path is not None and not _FILTER.fullmatch(path):
+                raise InvalidTransform(
+                    f"{option} {path}: must be a JSONPath of at most 63 characters that begins with $ and has only "
+                    "letters, digits, spaces and $ [ ] * . , : ' - (CreateTransformJob, DataProcessing)."
+                )
 
 
 @dataclass(frozen=True)
@@ -96,6 +123,13 @@ def create(sagemaker: Any, request: TransformRequest) -> None:
     """
     with aws_calls(f"transform job {request.name}"):
         sagemaker.create_transform_job(**request.arguments)
+
+
+def job_name(endpoint: str) -> str:
+    """A name that begins with the whole name of the endpoint, by which permissions on jobs are limited: with the time,
+    or random if the time does not fit."""
+    name = f"{endpoint}-{datetime.fromtimestamp(time.time(), UTC):%Y%m%d-%H%M%S}"
+    return name if len(name) <= MAX_NAME else f"{endpoint}-{secrets.token_hex(3)}"
 
 
 def require_free(sagemaker: Any, name: str) -> None:

@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,10 @@ DEFAULT_PAYLOAD_MB = 6
 #: What ContentType and Accept must be for data processing (batch-transform-data-processing).
 _JSON = ("application/json", "application/jsonlines")
 _PROCESSABLE = ("text/csv", *_JSON)
+
+#: What CreateTransformJob refuses in a JSONPath (https://github.com/aws/aws-sdk/issues/184); that its letters are those
+#: of ASCII is inferred.
+_UNEXPECTED = re.compile(r"[^A-Za-z0-9$\[\]*. ,:'-]")
 
 MB = 1024 * 1024
 
@@ -48,6 +53,8 @@ class Path:
         self._text = text
         if not text.startswith("$"):
             raise invalid(f"Invalid JSONPath '{text}': '$' is required at the beginning.")
+        if unexpected := _UNEXPECTED.search(text):
+            raise invalid(f"Unexpected \"{unexpected[0]}\" in JsonPath '{text}'.")
         try:
             self._path: JSONPath = parse(text)
         except JSONPathError as error:

@@ -199,13 +199,24 @@ def batch() -> Iterator[Example]:
             yield run(f"{command} records.jsonl", f"a line is {text[:20].strip()!r}")
         yield run(f"{command} records.jsonl --whole-files", "a file of 6 MB")
         write("records.jsonl", REQUEST)
-        yield run(f"{command} records.jsonl --whole-files --input-filter $.request")
         yield run(f"{command} records.jsonl --input-filter $.request")
+        yield run(f"{command} records.jsonl --output-filter $.model_name")
+        write("binary/a", REQUEST + "data")
+        yield run(f"{command} binary --whole-files --join-input --output-filter $.outputs")
+        write("binary/b", REQUEST + " ")
+        yield run(f"{command} binary --whole-files")
         yield run(f"{command} records.jsonl --max-retries 7 --max-payload-mb 200")
         yield run(f"{command} records.jsonl --name nightly")
         yield run(f"{command} records.jsonl --name ranking-{'x' * 60}")
         yield run(f"{command} records.jsonl --env KEY")
         answers["create_transform_job"] = {}
+        healthy = dict(answers)
+        answers["describe_model"] = {"ModelName": "ranking-1a2b3c4", "Containers": [{}, {}]}
+        yield run(f"{command} records.jsonl", "the Model has two containers")
+        components = {"ProductionVariants": [{"VariantName": "AllTraffic", "InstanceType": "ml.c5.xlarge"}]}
+        answers["describe_endpoint_config"] = components
+        yield run(f"{command} records.jsonl", "the endpoint serves inference components")
+        answers |= healthy
         denied = refusal("CreateMultipartUpload", "AccessDenied", "Access Denied")
         answers["create_multipart_upload"] = denied
         yield run(f"{command} records.jsonl --output s3://elsewhere/out")

@@ -275,6 +275,7 @@ def test_what_does_not_exist_is_not_found(host: Host) -> None:
             "TransformAmiVersion al2-ami-sagemaker-batch-gpu-550 must be one of",
         ),
         ({"DataProcessing": {"InputFilter": "features"}}, "'$' is required at the beginning"),
+        ({"DataProcessing": {"OutputFilter": "$.account_id"}}, 'Unexpected "_" in JsonPath'),
         ({"DataProcessing": {"InputFilter": "$..a"}}, "the operator Descendants is not supported"),
         ({"DataProcessing": {"InputFilter": "$["}}, "Invalid JSONPath '$['"),
         ({"DataProcessing": {"InputFilter": "$.a"}}, "Accept must be one of text/csv"),

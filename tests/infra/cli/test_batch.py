@@ -61,12 +61,12 @@ def test_a_local_directory_is_uploaded_first(account: Made, tmp_path: Path, caps
 
 
 def test_the_stacks_batch_model_and_its_settings(account: Made, capsys: Capture) -> None:
-    made = account(BATCH)
+    made = account(BATCH.replace("batch: {", "batch: {environment: {A: a, B: b}, "))
     assert made.run("batch", "--input", records(made), "--max-retries", "0", "--env", "A=b", "--join-input") == 0
     job = made.started()
     assert job["TransformResources"]["InstanceType"] == "ml.m5.xlarge"
     assert (job["MaxConcurrentTransforms"], job["ModelClientConfig"]["InvocationsMaxRetries"]) == (2, 0)
-    assert job["Environment"] == {"A": "b"}
+    assert job["Environment"] == {"A": "b", "B": "b"}
     assert job["DataProcessing"] == {"JoinSource": "Input"}
     assert "of the stack for batch transform" in capsys.readouterr().out
 
@@ -86,6 +86,22 @@ def test_whole_files(account: Made) -> None:
     source = records(made, body=json.dumps(REQUEST, indent=1).encode())
     assert made.run("batch", "--input", source, "--whole-files") == 0
     assert made.started()["TransformInput"]["SplitType"] == "None"
+
+
+def test_whole_files_are_filtered_and_joined(account: Made) -> None:
+    made = account()
+    source = records(made, body=json.dumps({"id": 7, "request": REQUEST}, indent=1).encode())
+    assert made.run("batch", "--input", source, "--whole-files", "--join-input", "--input-filter", "$.request") == 0
+    assert made.started()["DataProcessing"] == {"InputFilter": "$.request", "JoinSource": "Input"}
+
+
+def test_local_whole_files_of_two_content_types_are_not_uploaded(account: Made, tmp_path: Path) -> None:
+    made = account()
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "a").write_bytes(LINE)
+    (tmp_path / "records" / "b").write_bytes(LINE + b"\0")
+    assert made.run("batch", "--input", str(tmp_path / "records"), "--whole-files") == 2
+    assert "Contents" not in made.s3.list_objects_v2(Bucket=BUCKET)
 
 
 def test_a_failed_job_ends_with_its_reason_and_its_log(account: Made, capsys: Capture) -> None:
@@ -165,7 +181,8 @@ REFUSED = {
     "a line that is not JSON": (b"a,b\n", []),
     "a request that the model does not accept": (b'{"inputs": [{"name": "z", "shape": [1], "data": [1]}]}\n', []),
     "a filter that selects nothing": (LINE, ["--input-filter", "$.request"]),
-    "a filter of whole files": (LINE, ["--input-filter", "$.request", "--whole-files"]),
+    "a filter that is not a JSONPath": (LINE, ["--output-filter", "outputs"]),
+    "a filter of whole files that are not JSON": (LINE + b"\0", ["--output-filter", "$.outputs", "--whole-files"]),
     "a name that permissions do not cover": (LINE, ["--name", "mine"]),
     "a name that was used": (LINE, ["--name", "iris-used"]),
     "an instance type that batch does not have": (LINE, ["--instance-type", "ml.r5.xlarge"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from infra.aws.mode import Mode
 from infra.invocation.batch_model import ModelNotDeployed, batch_model
-from infra.invocation.endpoint import EndpointUnavailable, LiveEndpoint
+from infra.invocation.endpoint import EndpointUnavailable, LiveEndpoint, ServedModel
 
 TRIAL = {"VariantName": "Trial", "ModelName": "iris-Trial-1a2b3c4", "InstanceType": "ml.c5.xlarge"}
 ALL = {"VariantName": "AllTraffic", "ModelName": "iris-1a2b3c4", "InstanceType": "ml.r5.xlarge"}
@@ -50,6 +51,8 @@ class SageMaker:
         return Pages()
 
     def describe_model(self, ModelName: str) -> dict[str, Any]:
+        if self.models[ModelName] == "several":
+            return {"ModelName": ModelName, "Containers": [{}, {}], "CreationTime": datetime.now(UTC)}
         created = datetime.fromtimestamp(list(self.models).index(ModelName), UTC)
         container = {"ModelDataUrl": f"s3://{self.models[ModelName]}/models/iris/x.tar.gz"}
         return {"ModelName": ModelName, "PrimaryContainer": container, "CreationTime": created}
@@ -111,3 +114,15 @@ def test_a_stack_with_a_bucket_of_its_own_name_finds_its_model_by_that() -> None
 def test_a_model_that_is_not_deployed_is_an_error_with_the_way_out() -> None:
     with pytest.raises(ModelNotDeployed, match="pulumi up"):
         batch_model(SageMaker(models=MODELS), "iris", "AllTraffic", "staging", None)
+
+
+def test_a_model_or_configuration_of_another_shape_is_an_error_and_never_the_batch_model() -> None:
+    with pytest.raises(EndpointUnavailable, match="iris-5555555 was not made by this program"):
+        ServedModel.read(SageMaker(models={"iris-5555555": "several"}), "iris-5555555")
+    models = {**MODELS, "iris-5555555": "several"}
+    assert batch_model(SageMaker(models=models), "iris", "AllTraffic", "dev", None).name == "iris-2222222"
+    components = live(ProductionVariants=[{"VariantName": "A", "InstanceType": "ml.c5.xlarge"}])
+    with pytest.raises(EndpointUnavailable, match="iris-0000000 was not made by this program"):
+        components.model_name(None)
+    pools = replace(live(ProductionVariants=[{"VariantName": "A", "InstancePools": []}]), instances={"A": 2})
+    assert pools.fleet(None) is None

@@ -10,11 +10,13 @@ import pytest
 from infra.aws.errors import AwsRequestRefused
 from infra.aws.s3_location import S3Location
 from infra.invocation.message import InvalidRequest
-from infra.invocation.transform_check import first_request
+from infra.invocation.transform_check import first_request, require_one_content_type
 from infra.invocation.transform_input import InvalidTransform, TransformInput, local_input, stored_input, upload
+from infra.invocation.transform_request import DataProcessing
 
 from .conftest import BUCKET
 
+LINES_AS_THEY_ARE = DataProcessing()
 LINES = b'{"inputs": [1]}\n{"inputs": [2]}\n'
 
 
@@ -102,7 +104,7 @@ def test_the_first_line_is_the_first_record(s3: Any, tmp_path: Path, local: bool
     put(s3, "in/a.jsonl")
     (tmp_path / "a.jsonl").write_bytes(LINES)
     records = local_input(tmp_path) if local else stored_input(s3, S3Location(BUCKET, "in/"))[0]
-    request, place = first_request(records, True, 6, None)
+    request, place = first_request(records, LINES_AS_THEY_ARE, 6)
     assert request
     assert request.header == {"inputs": [1]}
     assert place.endswith("a.jsonl: line 1")
@@ -125,15 +127,15 @@ def records_of(tmp_path: Path, content: bytes) -> TransformInput:
 )
 def test_a_first_line_that_is_not_a_request_is_refused(tmp_path: Path, content: bytes, error: type[Exception]) -> None:
     with pytest.raises(error, match="line 1"):
-        first_request(records_of(tmp_path, content), True, 1, None)
+        first_request(records_of(tmp_path, content), LINES_AS_THEY_ARE, 1)
 
 
 def test_a_whole_file_is_one_request_and_must_fit(tmp_path: Path) -> None:
-    request, _ = first_request(records_of(tmp_path, b'{"inputs":\n []}\0\0'), False, 1, None)
+    request, _ = first_request(records_of(tmp_path, b'{"inputs":\n []}\0\0'), DataProcessing(by_line=False), 1)
     assert request
     assert request.content_type.endswith("json-header-size=15")
     with pytest.raises(InvalidTransform, match="--max-payload-mb"):
-        first_request(records_of(tmp_path, b" " * 1_000_001), False, 1, None)
+        first_request(records_of(tmp_path, b" " * 1_000_001), DataProcessing(by_line=False), 1)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +143,9 @@ def test_a_whole_file_is_one_request_and_must_fit(tmp_path: Path) -> None:
     [("$", {"id": 7, "request": {"inputs": []}}), ("$.request", {"inputs": []}), ("$.request.inputs", [])],
 )
 def test_a_filter_of_keys_selects_the_request(tmp_path: Path, path: str, selected: object) -> None:
-    request, _ = first_request(records_of(tmp_path, b'{"id": 7, "request": {"inputs": []}}\n'), True, 6, path)
+    request, _ = first_request(
+        records_of(tmp_path, b'{"id": 7, "request": {"inputs": []}}\n'), DataProcessing(input_filter=path), 6
+    )
     assert request
     assert request.header == selected
 
@@ -149,5 +153,25 @@ def test_a_filter_of_keys_selects_the_request(tmp_path: Path, path: str, selecte
 def test_a_filter_that_selects_nothing_is_refused_and_another_one_is_left_to_sagemaker(tmp_path: Path) -> None:
     records = records_of(tmp_path, b'{"id": 7}\n')
     with pytest.raises(InvalidRequest, match=r"\$\.request selects nothing"):
-        first_request(records, True, 6, "$.request")
-    assert first_request(records, True, 6, "$[0,2]")[0] is None
+        first_request(records, DataProcessing(input_filter="$.request"), 6)
+    assert first_request(records, DataProcessing(input_filter="$[0,2]"), 6)[0] is None
+
+
+@pytest.mark.parametrize("processing", [{"join_input": True}, {"input_filter": "$"}, {"output_filter": "$.outputs"}])
+def test_sagemaker_filters_and_joins_whole_files_of_json_alone(tmp_path: Path, processing: dict[str, Any]) -> None:
+    whole = DataProcessing(by_line=False, **processing)
+    request, _ = first_request(records_of(tmp_path, b'{"inputs":\n []}'), whole, 1)
+    assert request
+    assert request.content_type == "application/json"
+    with pytest.raises(InvalidRequest, match="--" + next(iter(processing)).replace("_", "-")):
+        first_request(records_of(tmp_path, b'{"inputs":\n []}\0\0'), whole, 1)
+
+
+def test_whole_files_have_one_content_type(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b'{"inputs": []}\0')
+    (tmp_path / "b").write_bytes(b'{"inputs": []}\1\1')
+    content_type = "application/vnd.sagemaker-triton.binary+json;json-header-size=14"
+    require_one_content_type(local_input(tmp_path), content_type)
+    (tmp_path / "c").write_bytes(b'{"inputs":  []}\2')
+    with pytest.raises(InvalidTransform, match=r"/c is .*=15, .*/a is .*=14"):
+        require_one_content_type(local_input(tmp_path), content_type)

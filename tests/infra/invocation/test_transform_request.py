@@ -73,3 +73,17 @@ def test_the_check_of_the_output_writes_nothing(s3: Any) -> None:
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET)
     with pytest.raises(AwsRequestRefused, match="NoSuchBucket"):
         transform_request.require_writable(s3, S3Location("no-such-bucket", "out"))
+
+
+ACCEPTED = ("$", "$.request", "$['id','SageMakerOutput']", "$[0,-1]", "$[1:]", "$." + "x" * 61)
+REFUSED = ("", "request", "$.account_id", "$." + "x" * 62, "$.caf\N{LATIN SMALL LETTER E WITH ACUTE}", "$.a\n")
+
+
+@pytest.mark.parametrize("path", [*ACCEPTED, *REFUSED])
+def test_a_filter_is_one_that_sagemaker_accepts(path: str) -> None:
+    for option, processing in (("input", {"input_filter": path}), ("output", {"output_filter": path})):
+        if path in ACCEPTED:
+            DataProcessing(**processing).require_valid()  # type: ignore[arg-type]
+        else:
+            with pytest.raises(InvalidTransform, match=f"--{option}-filter"):
+                DataProcessing(**processing).require_valid()  # type: ignore[arg-type]

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from infra.invocation.transform_request import job_name
 from infra.policies import callers
 from infra.policies.document import ATTACHED_AT_MOST, MAX_MANAGED_POLICY, size
+from infra.settings.endpoint_sections import MAX_NAME
 from tests.infra.mock_runtime import ACCOUNT, ROOT
 from tests.infra.policies.iam_requests import arn
 from tests.infra.policies.stack_settings import KEY, names
@@ -89,6 +91,18 @@ def test_the_operator_transforms_with_the_stacks_models_alone(endpoint: str, mod
     for action in ("DescribeTransformJob", "StopTransformJob", "AddTags", "ListTags"):
         assert may(OPERATOR, f"sagemaker:{action}", job)
         assert not may(OPERATOR, f"sagemaker:{action}", arn("sagemaker", "transform-job/other-1"))
+
+
+@pytest.mark.parametrize("length", [1, 46, 47, 48, MAX_NAME])
+def test_the_operator_starts_the_job_that_the_command_names(length: int) -> None:
+    endpoint = "e" * length
+    operator = callers.batch_operator(names(endpoints={endpoint: REAL_TIME}, environment="staging"))
+    job, other = job_name(endpoint), job_name(endpoint)
+    assert len(job) <= 63
+    assert other != job or length < 48, "a name without the time is random"
+    model = arn("sagemaker", f"model/{endpoint}-1a2b3c4")
+    resource = arn("sagemaker", f"transform-job/{job}")
+    assert may(operator, "sagemaker:CreateTransformJob", resource, sagemaker_ModelArn=model)
 
 
 @pytest.mark.parametrize(
