@@ -131,7 +131,7 @@ def notification_topic(stack: str) -> str:
 
 def subscription(protocol: str, endpoint: str) -> str:
     """A subscription to that topic in the Pulumi program. The engine prints names in every log, so it is a digest: the
-    endpoint is an e-mail address, or an address that may hold a key."""
+    endpoint is an email address, or an address that may hold a key."""
     return f"{NOTIFICATIONS}-{protocol}-{hashlib.sha256(endpoint.encode()).hexdigest()[:7]}"
 
 

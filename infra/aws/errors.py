@@ -25,6 +25,7 @@ _EXPIRED = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "RequestExpired", "UnrecognizedClientException"}
 )
 _RENEW = "Set or renew the AWS credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID, …)."
+_POLICIES = "`python -m infra policy PRINCIPAL -s STACK` prints the policies that a principal requires."
 _NOT_FOUND = "404"
 """Of a HEAD request, whose answer has no other code."""
 
@@ -50,7 +51,7 @@ def refused(resource: str, error: Exception) -> AwsRequestRefused:
         if code(error) == _NOT_FOUND:
             return AwsRequestRefused(f"{resource} does not exist ({error.operation_name})")
         message = error.response.get("Error", {}).get("Message")
-        hint = "`python -m infra policy` prints the policies of each principal." if code(error) in DENIED else ""
+        hint = _POLICIES if code(error) in DENIED else ""
         return AwsRequestRefused(
             f"{resource}: {error.operation_name} was refused: {code(error)}: {message}",
             _RENEW if code(error) in _EXPIRED else hint,

@@ -13,7 +13,7 @@ SCHEME = "s3://"
 
 
 class InvalidLocation(UserError):
-    """Text that is not an address in S3."""
+    """Text that is not an S3 URI."""
 
     exit_code = 2
 
@@ -35,14 +35,14 @@ class S3Location:
 
     @classmethod
     def parse(cls, url: str) -> S3Location:
-        """The location of an address such as `s3://bucket/key`.
+        """The location of an S3 URI such as `s3://bucket/key`.
 
         Raises:
-            InvalidLocation: it is not an address in S3.
+            InvalidLocation: it is not an S3 URI.
         """
         bucket, _, key = url.removeprefix(SCHEME).partition("/")
         if not url.startswith(SCHEME) or not bucket:
-            raise InvalidLocation(f"{url!r} is not an address in S3, such as s3://bucket/prefix/")
+            raise InvalidLocation(f"{url!r} is not an S3 URI, such as s3://bucket/prefix/")
         return cls(bucket, key)
 
     def __str__(self) -> str:

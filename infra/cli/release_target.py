@@ -118,7 +118,7 @@ def find(stack: str, endpoint: str | None, directory: Path, transforms: bool = F
     only_jobs = [name for name in (settings.endpoints if settings else ()) if name not in names]
     if endpoint in only_jobs or (only_jobs and not names):
         raise StackFileError(
-            f"{endpoint or only_jobs[0]} is a Model for transform jobs alone, and no endpoint serves it. Use "
+            f"{endpoint or only_jobs[0]} is a Model for transform jobs only, and no endpoint serves it. Use "
             "`python -m infra batch`."
         )
     if endpoint is None and len(names) != 1:

@@ -28,6 +28,6 @@ def aws_session(file: StackFile, tolerant: bool = False) -> AwsSession:
     session = AwsSession(config, patient=False)
     with aws_calls("credentials"):
         if session.region is None:
-            raise StackFileError(f"{file.path.name} has no readable aws:region. Set AWS_REGION.")
+            raise StackFileError(f"{file.path.name} has no readable aws:region. Set it in the file, or set AWS_REGION.")
     _ = session.account_id  # refuses credentials of an account that the provider would refuse
     return session

@@ -49,7 +49,10 @@ def measurement(file: Path) -> tuple[str, Decimal]:
         facts = json.loads(file.read_bytes())
         rate, fleet = Decimal(str(facts["answersPerSecond"])), facts["fleet"]
         if fleet is None:
-            raise InvalidMeasurement(f"{file}: no fleet of instances alone answered. Measure one with --variant.")
+            raise InvalidMeasurement(
+                f"{file} does not measure a single fleet: several variants or a serverless one answered. Measure one "
+                "variant on instances with --variant."
+            )
         if rate > 0 and rate.is_finite():
             return str(fleet["instanceType"]), rate / int(fleet["instances"])
         raise InvalidMeasurement(f"{file}: no request was answered. Measure again.")

@@ -39,17 +39,18 @@ def read(root: Path, region: str) -> PriceList | None:
     """The prices in the file of a region; None if it does not exist.
 
     Raises:
-        PriceFileError: it is not a price file.
+        PriceFileError: it cannot be read, or is not a price file.
     """
     file = path(root, region)
     try:
         return PriceList.of_answers(json.loads(file.read_bytes()))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:
+    except OSError as error:
+        raise PriceFileError(f"cannot read {file.name}: {error.strerror}") from None
+    except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError):
         raise PriceFileError(
-            f"{file.name} is not a price file ({error!r}). Delete it, and run `python -m infra cost update-prices -s "
-            "STACK`."
+            f"{file.name} is not a price file. Delete it, and run `python -m infra cost update-prices -s STACK`."
         ) from None
 
 

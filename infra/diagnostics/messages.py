@@ -144,9 +144,16 @@ def command_to_encrypt(key: str, stack: str | None) -> str:
     return f"{_SET_SECRET}{stack_option(stack)} --path {quoted}"
 
 
-def with_stack(message: str, stack: str | None) -> str:
-    """The message of a rule, which does not know the stack, with the option that names it in `command_to_encrypt`."""
-    return message.replace(f"{_SET_SECRET} --path", f"{_SET_SECRET}{stack_option(stack)} --path")
+def with_names(message: str, stack: str | None, secrets: str) -> str:
+    """The message of a rule, with the names that a rule does not know in its `command_to_encrypt`.
+
+    Args:
+        secrets: the key `secretEnvironment` with its namespace.
+    """
+    command = f"{_SET_SECRET}{stack_option(stack)} --path"
+    return message.replace(f"{_SET_SECRET} --path", command).replace(
+        "--path 'secretEnvironment.", f"--path '{secrets}."
+    )
 
 
 def misspells_secure(value: Any) -> bool:
@@ -172,7 +179,7 @@ def _hint(error: ErrorDetails, field: FieldInfo, key: str, stack: str | None, hi
         return f" Did you mean {instead}?"
     if kind in ("int", "float", "bool") and _yaml(instead) == given.strip().casefold():
         command = _command_to_set(key, stack, kind, _yaml(instead))
-        return f" Write {_yaml(instead)} without quotes, or run: {command}."
+        return f" Write {_yaml(instead)} without quotes, or run: {command}"
     return f" Write {_yaml(instead)}."
 
 

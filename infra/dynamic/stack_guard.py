@@ -37,8 +37,8 @@ class StackGuardProvider(AwsResourceProvider):
         listed = "\n  ".join(lost)
         if not news["production"]:  # one update cannot both leave production and delete what production protects
             raise UserError(
-                f"{listed}\n  It is protected until the stack has left production. Change only environment, run "
-                "`pulumi up`, and then make the other changes."
+                f"{listed}\n  Production protects it until an update has changed environment. First change only "
+                "environment and run `pulumi up`; then make the other changes."
             )
         _warn_once(
             f"{listed}\n  Production protects it: the update is refused before it begins. To confirm it, run:\n\n"
@@ -110,20 +110,20 @@ def losses(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]
     if after["production"] and before["repository"] and not after["repository"]:
         yield f"The repository {before['repository']} is no longer in the stack; it stays in the account."
     for kind in ("bucket", "repository") if after["production"] else ():
-        old, new = (props[kind] or "with a generated name" for props in (before, after))
+        old, new = (props[kind] or "of a generated name" for props in (before, after))
         if old != new and (kind == "bucket" or (before[kind] and after[kind])):
-            yield f"The {kind} {old} is replaced by the {kind} {new}; the old one stays in the account."
+            yield f"The update would replace the {kind} {old} with the {kind} {new}; the old one stays in the account."
     for name, scaled in before["endpoints"].items():
         if name not in after["endpoints"]:
-            yield f"The endpoint {name} is deleted, with its autoscaling and alarms."
+            yield f"The update would delete the endpoint {name}, with its autoscaling and alarms."
             continue
         was_serverless, is_serverless = (props["modes"][name] == Mode.SERVERLESS for props in (before, after))
         for variant in scaled:
-            target = f"The scalable target of endpoint {name}, variant {variant},"
+            target = f"the scalable target of endpoint {name}, variant {variant}, with all its policies"
             if variant not in after["endpoints"][name]:
-                yield f"{target} is deleted, with all its policies."
+                yield f"The update would delete {target}."
             elif was_serverless != is_serverless:  # instances and provisioned concurrency are different dimensions
-                yield f"{target} is replaced, with all its policies, because the mode changes."
+                yield f"The update would replace {target}, because the mode changes."
 
 
 class StackGuard(Resource, module="infra", name="StackGuard"):

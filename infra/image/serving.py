@@ -42,7 +42,7 @@ def check_serving(image: SourceImage, retry: Retry) -> None:
         problems.append("a program `serve` in its PATH")
     if problems:
         raise UnsupportedImage(
-            f"{image.reference} does not have {' and '.join(problems)}, which Triton's images for SageMaker have. Use "
+            f"{image.reference} lacks {' and '.join(problems)}, which Triton's images for SageMaker have. Use "
             "AWS's image or one of nvcr.io/nvidia/tritonserver, or build yours from one of them."
         )
 

@@ -56,7 +56,8 @@ class SourceImage:
         config = self.manifest.config
         if config.size > MAX_CONFIG_BYTES:
             raise UnsupportedImage(
-                f"{self.reference}: its configuration has {config.size} bytes. Choose another image."
+                f"{self.reference}: its configuration has {config.size:,} bytes; at most {MAX_CONFIG_BYTES:,}. "
+                "Choose another image."
             )
         with closing(self.reader(config, retry)) as reader:
             content = b"".join(reader.blocks(0, config.size))

@@ -38,7 +38,10 @@ def first_request(
     selected = request.header
     for key in input_filter.split(".")[1:]:
         if not isinstance(selected, dict) or key not in selected:
-            raise InvalidRequest(f"{source}: --input-filter {input_filter} selects nothing, because it has no {key}.")
+            raise InvalidRequest(
+                f"{source}: the record has no {key}, so --input-filter {input_filter} selects nothing. Correct the "
+                "filter or the record."
+            )
         selected = selected[key]
     return InferenceRequest.parse(json.dumps(selected).encode(), source), f"{source}, {input_filter}"
 

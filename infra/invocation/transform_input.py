@@ -72,16 +72,16 @@ class TransformInput:
             largest = max(self.objects, key=lambda entry: entry.size)
             if largest.size > limit:
                 raise InvalidTransform(
-                    f"{largest.source} has {largest.size:,} bytes, more than the {max_payload_mb} MB of a request. Use "
-                    "--max-payload-mb, at most 100 (CreateTransformJob, MaxPayloadInMB)."
+                    f"{largest.source} has {largest.size:,} bytes, more than the {max_payload_mb} MB that a request "
+                    "may have. Raise --max-payload-mb, to at most 100 (CreateTransformJob, MaxPayloadInMB)."
                 )
             return first.head(first.size), first.source
         head = first.head(limit + 1)
         line, newline, _ = head.partition(b"\n")
         if not newline and len(head) > limit:
             raise InvalidTransform(
-                f"{first.source}: line 1 has more than the {max_payload_mb} MB of a request. Use --max-payload-mb, or "
-                "--whole-files if the file is one request."
+                f"{first.source}: line 1 has more than the {max_payload_mb} MB that a request may have. Raise "
+                "--max-payload-mb, or use --whole-files if the file is one request."
             )
         if not line.strip():
             raise InvalidTransform(f"{first.source}: line 1 is empty, and each line must be a request.")
@@ -89,7 +89,7 @@ class TransformInput:
 
 
 def stored_input(s3: Any, location: S3Location) -> tuple[TransformInput, S3Location]:
-    """The objects at an address in S3, which names an object or a directory, and the prefix of the job.
+    """The objects at an S3 URI, which names an object or a directory, and the prefix of the job.
 
     Raises:
         InvalidTransform: there is no object that is not empty, or the job would read more than the address names.
@@ -156,7 +156,7 @@ def upload(s3: Any, path: Path, records: TransformInput, target: S3Location) -> 
 
 
 def source(text: str) -> S3Location | Path:
-    """An address in S3, or a path."""
+    """An S3 URI, or a path."""
     return S3Location.parse(text) if text.startswith("s3:") else Path(text)
 
 

@@ -141,7 +141,7 @@ def require_free(sagemaker: Any, name: str) -> None:
         raise InvalidTransform(f"--name {name}: has {len(name)} characters, and SageMaker accepts {MAX_NAME}.")
     if (job := TransformJob.read(sagemaker, name)) is not None:
         raise InvalidTransform(
-            f"transform job {name} exists ({job.status}), and SageMaker accepts a name once. Use another --name."
+            f"transform job {name} already exists ({job.status}), and job names must be unique. Use another --name."
         )
 
 

@@ -96,7 +96,7 @@ def release_alarms(endpoint: EndpointSettings, production: bool) -> list[Alarm]:
     """The alarms on the releases of an endpoint for operators."""
     if not endpoint.alarms.watches_releases(production):
         return []
-    killed = f"The `pulumi up` of a release has not been heard of for {_SILENT_MINUTES} minutes: it was killed"
+    killed = f"`pulumi up` has reported no progress of a release for {_SILENT_MINUTES} minutes: it was probably killed"
     return [
         Alarm(
             names.RELEASE_FAILED,
@@ -115,7 +115,7 @@ def release_alarms(endpoint: EndpointSettings, production: bool) -> list[Alarm]:
             datapoints=_SILENT_MINUTES,
             metrics={"progress": metrics.RELEASE_IN_PROGRESS},
             expression="FILL(progress, REPEAT) - FILL(progress, 0)",
-            label="release in progress without a sign of life",
+            label="release without reported progress",
         ),
     ]
 

@@ -35,7 +35,7 @@ class ServedModel:
 
     Attributes:
         image: by digest.
-        artifact: its address in S3.
+        artifact: its S3 URI.
         capacity: the instance type, or the memory of a serverless variant.
         limits: the smallest and the largest capacity that autoscaling may set; None without autoscaling.
     """

@@ -147,7 +147,7 @@ def transfer(kind: str, inputs: Sequence[str], outputs: Sequence[str]) -> Policy
 
 
 def objects(partition: str, locations: Iterable[str]) -> list[str]:
-    """The ARNs of the objects below addresses in S3, with wildcards."""
+    """The ARNs of the objects below S3 URI prefixes, with wildcards."""
     return [S3Location.parse(location).directory.objects_arn(partition) for location in locations]
 
 

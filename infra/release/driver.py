@@ -317,7 +317,7 @@ class ReleaseDriver:
         if not (problem := minimum.problem(live.name, live.config_name, received, live.mode)):
             return
         if minimum.otherwise == "fail":
-            next_step = "run `pulumi up` again to accept it, or name the previous model to go back."
+            next_step = "run `pulumi up` again to accept it, or set the previous model again to go back."
             raise ReleaseFailed(f"{problem}\n  Next: {next_step}", "failed", problem)
         self._warn(problem)
 

@@ -134,8 +134,11 @@ def stuck(name: str, requested: str, evidence: Evidence) -> ReleaseFailed:
 
 def capacity_missed(name: str, capacity: str, reason: str) -> ReleaseFailed:
     """A fleet that did not reach the capacity that it must have."""
-    what = f"it did not reach its capacity ({capacity})."
-    next_step = "run `pulumi up` again, or set another capacity. The endpoint answers as before."
+    what = f"SageMaker did not provide the requested capacity ({capacity})."
+    next_step = (
+        "run `pulumi up` again, or lower initialInstanceCount or serverless.provisionedConcurrency. The endpoint "
+        "answers as before."
+    )
     return _failed(name, what, Evidence(reason), next_step)
 
 

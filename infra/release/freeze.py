@@ -93,7 +93,7 @@ def windows_in(config: Mapping[str, Any], project: str) -> list[FreezeWindow]:
         open_window(windows, datetime.now(UTC))  # an invalid schedule fails only here
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError, CronSimError):
         raise UserError(
-            f"{project}:freezeWindows is not valid, so it is unknown whether an endpoint may change now. Run "
+            f"{project}:freezeWindows is not valid, so a freeze window may be open. Run "
             "`python -m infra validate`, which shows the problem, and fix it."
         ) from None
     return windows

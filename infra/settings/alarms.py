@@ -70,7 +70,7 @@ _OF_QUEUE = "It notifies operators and does not roll back a release, because the
 
 
 def _percent(description: str, example: float, source: str = _METRICS) -> Any:
-    source = f"{source}; this project: at 0 an alarm fires at the first error, at 100 never"
+    source = f"{source}; this project: at 0 any value above zero fires the alarm, at 100 none does"
     return setting(description, default=None, example=example, source=source, gt=0, lt=100)
 
 
@@ -206,7 +206,7 @@ class AlarmSettings(Section):
         "killed. Default: true in production, else false.",
         default=None,
         example=True,
-        source="this project: nobody need watch `pulumi up`",
+        source="this project: nobody needs to watch `pulumi up`",
     )
     evaluation_minutes: int = setting(
         "Consecutive minutes over the threshold after which the alarms on requests and queues fire.",
@@ -288,10 +288,11 @@ class AlarmSettings(Section):
         for purpose in self.purposes:
             if mode in metrics.WATCHED[purpose]:
                 continue
-            modes = ", ".join(sorted(metrics.WATCHED[purpose]))
+            *rest, last = sorted(metrics.WATCHED[purpose])
+            modes = f"{', '.join(rest)} and {last}" if rest else last
             silent[self.key(purpose)] = (
-                f"could never fire, because SageMaker publishes its metric for {modes} endpoints only, and this "
-                f"endpoint is {mode}. Remove the key."
+                f"could never fire, because SageMaker publishes its metric for {modes} endpoints only, but the mode is "
+                f"{mode}. Remove the key."
             )
         if mode not in (Mode.SERVERLESS, Mode.BATCH):
             return silent

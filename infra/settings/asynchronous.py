@@ -40,21 +40,21 @@ class AsynchronousSettings(Section):
         source="SageMaker API AsyncInferenceClientConfig",
     )
     output_location: S3Location | None = setting(
-        "Address in S3 below which answers are written (S3OutputPath). Default: async/ENDPOINT/output in the stack's "
+        "S3 URI prefix below which answers are written (S3OutputPath). Default: async/ENDPOINT/output in the stack's "
         "bucket, which expires after bucket.resultExpirationDays.",
         default=None,
         example="s3://results-bucket/answers",
         source=f"{_OUTPUT} (S3OutputPath)",
     )
     failure_location: S3Location | None = setting(
-        "Address in S3 below which failures are written (S3FailurePath). Default: async/ENDPOINT/failure in the "
+        "S3 URI prefix below which failures are written (S3FailurePath). Default: async/ENDPOINT/failure in the "
         "stack's bucket, which expires after bucket.resultExpirationDays.",
         default=None,
         example="s3://results-bucket/failures",
         source=f"{_OUTPUT} (S3FailurePath)",
     )
     input_locations: S3Locations = accessible(
-        "Addresses in S3 below which the execution role may read requests, in addition to async/ENDPOINT/input in the "
+        "S3 URI prefixes below which the execution role may read requests, in addition to async/ENDPOINT/input in the "
         "stack's bucket.",
         "s3://documents-bucket/scans",
         "SageMaker guide, Asynchronous inference, Prerequisites",

@@ -98,14 +98,13 @@ class BatchSettings(Section):
         source="SageMaker API ModelClientConfig (InvocationsMaxRetries)",
     )
     input_locations: S3Locations = accessible(
-        "Addresses in S3 below which the execution role may read records, in addition to batch/ENDPOINT in the stack's "
-        "bucket.",
+        "S3 URI prefixes below which the execution role may read records, in addition to batch/ in the stack's bucket.",
         "s3://records-bucket/orders",
         "SageMaker API CreateTransformJobRequest (TransformInput)",
     )
     output_locations: S3Locations = accessible(
-        "Addresses in S3 below which the execution role may write answers, in addition to batch/ENDPOINT in the "
-        "stack's bucket.",
+        "S3 URI prefixes below which the execution role may write answers, in addition to batch/ in the stack's "
+        "bucket.",
         "s3://records-bucket/answers",
         "SageMaker API CreateTransformJobRequest (TransformOutput)",
     )
@@ -148,7 +147,7 @@ class BatchVariant(InstanceContainer):
     excluded: ClassVar[Mapping[str, Problem]] = {
         "instanceType": Problem(
             "batch-instance-type",
-            "is a type of hosting, and transform jobs have types of their own (API TransformInstanceType). Set "
+            "is an instance type for hosting; transform jobs have their own (API TransformInstanceType). Set "
             "batch.instanceType instead.",
         ),
         "initialInstanceCount": Problem(

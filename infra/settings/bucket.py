@@ -26,7 +26,8 @@ def _bucket_name(name: str) -> str:
     if reason := next((reason for reason, holds in broken.items() if holds), None):
         raise violation(
             "bucket-name",
-            f"{name!r} is not a valid bucket name: {reason} (S3 guide, General purpose bucket naming rules).",
+            f"{name!r} is not a valid bucket name: {reason} (S3 guide, General purpose bucket naming rules). Use "
+            "another name.",
         )
     return name
 

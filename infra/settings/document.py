@@ -95,7 +95,7 @@ of an API, such as `ECR API RepositoryName`, with its member in parentheses; a p
 
 def only_with(key: Key) -> tuple[str, ...]:
     """The members of a union that have the key; none if all have it, or if it is the key that distinguishes them."""
-    return key.tags if key.tags != (key.path[-1],) else ()
+    return () if key.is_tag else key.tags
 
 
 def _keys(section: tuple[str, ...], rows: Sequence[Key], reference: Sequence[Key]) -> str:
@@ -111,7 +111,7 @@ def _entry(key: Key, name: str) -> str:
     facts = [
         key.type,
         key.range,
-        f"default: {key.default}" if key.default not in ("", "required") else key.default,
+        f"default: {key.default}" if key.default and not key.default.startswith("required") else key.default,
         "keys: see below" if key.below else f"a change: {key.effect.value}",
     ]
     example = f"Example: `{key.example}`. " if key.example else ""

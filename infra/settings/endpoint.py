@@ -185,8 +185,8 @@ class EndpointSettings(EndpointModes):
         if start < timeout:
             return None
         return (
-            f"{timeout} must be more than startupHealthCheckSeconds and modelDataDownloadSeconds together ({start}), "
-            "because a container may take that long to start."
+            f"is {timeout}, but must be more than startupHealthCheckSeconds plus modelDataDownloadSeconds ({start}), "
+            "because a container may take that long to start. Raise it, or lower the other two."
         )
 
     @rule("alarms.existing")

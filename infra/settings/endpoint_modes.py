@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from infra.aws.mode import Mode
 from infra.settings.endpoint_sections import EndpointSections
 from infra.settings.environment import ONE_MODE
@@ -20,11 +22,15 @@ class EndpointModes(EndpointSections):
     @rule("variants")
     def kinds_of_variants(self) -> str | None:
         """This project: the mode is that of the endpoint."""
-        kinds = [kind for kind in (self.instance_variants, self.serverless_variants, self.batch_variants) if kind]
-        if len(kinds) == 1:
+        variants: dict[Mode, Iterable[str]] = {
+            Mode.ASYNCHRONOUS if self.asynchronous else Mode.REAL_TIME: self.instance_variants,
+            Mode.SERVERLESS: self.serverless_variants,
+            Mode.BATCH: self.batch_variants,
+        }
+        listed = [f"{', '.join(names)}: {mode}" for mode, names in variants.items() if names]
+        if len(listed) == 1:
             return None
-        listed = "; ".join(", ".join(kind) for kind in kinds)
-        return f"combines variants of several modes ({listed}). {ONE_MODE} Use an endpoint for each mode."
+        return f"combines variants of several modes ({'; '.join(listed)}). {ONE_MODE} Use an endpoint for each mode."
 
     @rule("variants")
     def several_serverless_variants(self) -> str | None:

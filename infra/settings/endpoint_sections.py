@@ -51,7 +51,7 @@ def _endpoint_name(name: str) -> str:
         raise violation(
             "endpoint-name-length",
             f"the name has {len(name)} characters; at most {MAX_NAME}, because Pulumi appends 8 to the names of Model "
-            "and EndpointConfiguration, and SageMaker accepts 63.",
+            "and EndpointConfiguration, and SageMaker accepts 63. Use a shorter name.",
         )
     return _name(name, "endpoint")
 

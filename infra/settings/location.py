@@ -1,4 +1,4 @@
-"""Addresses in S3 in a stack's settings."""
+"""S3 URIs in a stack's settings."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class SubscriptionSettings(Section):
         source="SNS API SubscribeInput (Protocol); this project: for others, create a topic and set topicArn",
     )
     endpoint: str = setting(
-        "The e-mail address, or the https:// address. It is not encrypted in the state: for an address that contains a "
+        "The email address, or the https:// address. It is not encrypted in the state: for an address that contains a "
         "key, create a topic and set topicArn.",
         example="on-call@example.com",
         source="SNS API SubscribeInput (Endpoint)",

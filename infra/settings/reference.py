@@ -30,6 +30,7 @@ class Key:
         effect: what a change does to a running endpoint.
         below: whether the value is a section.
         choices: the values of the key that distinguishes the members of a union.
+        alternatives: the keys of the other members of a union, of which one is required instead of this key.
     """
 
     path: Path
@@ -39,6 +40,12 @@ class Key:
     effect: Effect
     below: bool
     choices: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
+
+    @property
+    def is_tag(self) -> bool:
+        """Whether the key distinguishes its member of a union from the others."""
+        return self.tags == (self.path[-1],)
 
     @property
     def name(self) -> str:
@@ -61,6 +68,8 @@ class Key:
     def default(self) -> str:
         """The value that applies without the key."""
         if self.path[-1] in _schema_of(self.section).get("required", ()):
+            if self.is_tag:
+                return f"required, or {' or '.join(self.alternatives)}" if self.alternatives else ""
             return "required"
         value = self._schema.get("default")
         return "" if value is None or isinstance(value, dict | list) else written(value)
@@ -117,6 +126,8 @@ def written(value: Any) -> str:
         return "{" + ", ".join(f"{key}: {written(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(written, value)) + "]"
+    if value is None:
+        return "null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str) and value[:1].isdigit() and value.replace(".", "", 1).isdigit():
@@ -146,6 +157,8 @@ def _joined(keys: Iterable[Key]) -> Iterator[Key]:
         by_path.setdefault(key.path, []).append(key)
         members.setdefault(key.path[:-1], set()).update(key.tags)
     for path, same in by_path.items():
+        others = sorted(members[path[:-1]] - {path[-1]})
+        alternatives = tuple(others) if all((*path[:-1], other) in by_path for other in others) else ()
         tagging = [str(key.field.annotation) for key in same if get_origin(key.field.annotation) is Literal]
         if len(tagging) == len(members[path[:-1]]) > 1:
             yield replace(same[0], tags=(), choices=tuple(tag for key in same for tag in key.tags))
@@ -154,8 +167,9 @@ def _joined(keys: Iterable[Key]) -> Iterator[Key]:
         for key in same:
             alike.setdefault((key.description, key.default, key.range, key.source), []).append(key)
         for group in alike.values():
-            tags = tuple(tag for key in group for tag in key.tags)
-            yield replace(group[0], tags=() if set(tags) == members[path[:-1]] else tags)
+            tags = tuple(dict.fromkeys(tag for key in group for tag in key.tags))
+            tags = () if set(tags) == members[path[:-1]] else tags
+            yield replace(group[0], tags=tags, alternatives=alternatives)
 
 
 def _type(schema: dict[str, Any]) -> str:

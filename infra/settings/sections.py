@@ -126,8 +126,8 @@ class StackSections(Section):
         secret=True,
     )
     freeze_windows: list[FreezeWindowSettings] = setting(
-        "Times when live endpoints of the stack are neither released nor deleted; none by default. The creation of an "
-        "endpoint, including a Failed one, is allowed.",
+        "Times when live endpoints of the stack are neither released nor deleted; none by default. Creating an "
+        "endpoint is allowed, and so is replacing a Failed one.",
         default_factory=list,
         source="this project: SageMaker has no such feature",
         effect=Effect.NOTHING,
@@ -139,19 +139,19 @@ class StackSections(Section):
         effect=Effect.IN_PLACE,
     )
     monitoring: MonitoringSettings = setting(
-        "What operators look at.",
+        "Logs, the dashboard and alarm notifications.",
         default=MonitoringSettings(),
         source="this project: CloudWatch keeps logs forever by default",
         effect=Effect.IN_PLACE,
     )
     datadog: DatadogSettings | None = setting(
-        "How the metrics of the endpoints reach Datadog; not at all by default.",
+        "Streams the endpoints' metrics to Datadog; off by default.",
         default=None,
         source="CloudWatch API PutMetricStreamInput",
         effect=Effect.NOTHING,
     )
     cost: CostSettings = setting(
-        "What the endpoints may cost.",
+        "A limit on the estimated cost, and an AWS Budget.",
         default=CostSettings(),
         source="this project: instances that always run are most of the cost of hosting",
         effect=Effect.NOTHING,
@@ -264,7 +264,7 @@ class StackSections(Section):
         most = MAX_TAGS - RESERVED_TAGS
         return (
             f"has {len(self.tags)} tags; at most {most}, because the program sets {RESERVED_TAGS} of the {MAX_TAGS} "
-            "that AWS accepts."
+            f"that AWS accepts. Remove {len(self.tags) - most}."
         )
 
     @rule("datadog")

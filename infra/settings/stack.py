@@ -245,7 +245,10 @@ class Settings(StackModes):
     @rule("secretEnvironment")
     def secret_of_unknown_endpoint(self) -> Broken:
         return {
-            (name,): f"endpoint {name} does not exist; the stack has: {', '.join(self.endpoints)}."
+            (
+                name,
+            ): f"endpoint {name} does not exist; the endpoints are {', '.join(self.endpoints)}. Correct the name, or "
+            "remove it."
             for name in self.secret_environment
             if name not in self.endpoints
         }

@@ -152,8 +152,8 @@ class StackModes(StackSections):
     def payload_over_triton(self) -> Broken:
         """Triton, command_line_parser.cc: http-max-input-size."""
         return {
-            (name, "variants", variant, "batch", "maxPayloadMb"): f"{settings.batch.max_payload_mb} MB are more than "
-            f"the {MAX_BODY_MB} MB of a request that Triton accepts by default. For larger records, set "
+            (name, "variants", variant, "batch", "maxPayloadMb"): f"{settings.batch.max_payload_mb} MB is more than "
+            f"the {MAX_BODY_MB} MB (64 MiB) that Triton accepts in a request by default. For larger records, set "
             f"{PREFIX}ADDITIONAL_ARGS: --http-max-input-size=BYTES in environment."
             for name, endpoint in self.endpoints.items()
             for variant, settings in endpoint.batch_variants.items()

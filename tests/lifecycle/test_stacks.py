@@ -91,14 +91,14 @@ def test_production_loses_nothing_by_mistake_and_all_of_it_on_purpose(account: A
     for operation in (stack.up, stack.preview):
         refused(
             operation,
-            f"The endpoint {other} is deleted",
-            f"The scalable target of endpoint {kept}, variant AllTraffic,",
-            f"The bucket with a generated name is replaced by the bucket b-{kept}",
-            f"The repository {repository} is replaced by the repository x/{kept}",
+            f"would delete the endpoint {other}",
+            f"the scalable target of endpoint {kept}, variant AllTraffic,",
+            f"replace the bucket of a generated name with the bucket b-{kept}",
+            f"replace the repository {repository} with the repository x/{kept}",
             f"pulumi up -s {stack.name} --ignore-protect",
         )
     stack.config = development({kept: endpoints[kept]}, image={"version": "23.10-py3", "repository": repository})
-    refused(stack.up, f"The endpoint {other} is deleted", "Change only environment", " UserError: ")
+    refused(stack.up, f"would delete the endpoint {other}", "change only environment", " UserError: ")
 
     # what one call restores is changed, and replaced, without more ado
     renamed = {"model": model, "autoscaling": scaled | {"policyName": "invocations"}}

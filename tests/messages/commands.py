@@ -19,6 +19,7 @@ from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile
 from infra.cost import usage as usage_types
 from infra.cost.compare import measurement
+from infra.cost.price_file import read as read_prices
 from infra.cost.price_file import write
 from infra.cost.price_list import PriceList
 from infra.invocation import transform_input
@@ -383,6 +384,10 @@ def cost() -> Iterator[Example]:
         yield account.failing(
             "cost update-prices, in a directory that does not exist", lambda: write(nowhere, iter([]))
         )
+        account.write("directory/prices.ap-northeast-1.json/file", "")
+        yield account.failing(
+            "cost, with a directory as price file", lambda: read_prices(Path("directory"), "ap-northeast-1")
+        )
         account.write("prices.ap-northeast-1.json", "[{}]")
         yield run("cost -s dev")
         pools = [{"VariantName": "AllTraffic", "ModelName": "ranking", "InstancePools": []}]
@@ -396,10 +401,10 @@ def cost() -> Iterator[Example]:
         for products in ([], [one], [one, other]):
             price = partial(PriceList.of_answers(products).price, usage, region)
             yield account.failing(f"a price list with {len(products)} products", price)
-        yield account.failing("--measured missing.json", lambda: measurement(Path("missing.json")))
+        yield account.failing("--bench missing.json", lambda: measurement(Path("missing.json")))
         for measured in ("{}", '{"answersPerSecond": 1, "fleet": null}', '{"answersPerSecond": 0, "fleet": {}}'):
             account.write("bench.json", measured)
-            yield account.failing(f"--measured {measured}", lambda: measurement(Path("bench.json")))
+            yield account.failing(f"--bench {measured}", lambda: measurement(Path("bench.json")))
 
 
 SECTIONS = [

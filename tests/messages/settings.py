@@ -261,7 +261,7 @@ def _line(change: tuple[str, Any]) -> str:
     key, value = change
     if value is LEFT_OUT:
         return f"(without {key})"
-    line = printable(f"{key}: {written(value)}").replace("None", "")
+    line = printable(f"{key}: {written(value)}")
     return line if len(line) <= MAX_SHOWN else f"{line[:MAX_SHOWN]}…"
 
 

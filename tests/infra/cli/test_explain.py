@@ -44,6 +44,22 @@ def test_a_default_and_a_range_are_those_of_the_settings() -> None:
     assert rolling == {("canary",): "1 to 50", ("linear",): "10 to 50", ("rolling",): "5 to 50"}
     (strategy,) = matching(KEYS, "endpoints.*.release.strategy")
     assert (strategy.type, strategy.default) == ("one of allAtOnce, canary, linear, rolling", "allAtOnce")
+    (retention,) = matching(KEYS, "logRetentionDays")
+    assert retention.type.endswith(", 3653, null")
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [
+        ("endpoints.*.model.path", "required, or artifact"),
+        ("endpoints.*.variants.*.model.artifact", "required, or path"),
+        ("notifications.topicArn", "required, or subscriptions"),
+        ("endpoints.*.variants.*.batch", ""),  # or instanceType, which is no tag
+        ("endpoints.*.autoscaling.min", "required"),
+    ],
+)
+def test_a_key_of_which_an_alternative_exists_is_not_required_alone(name: str, default: str) -> None:
+    assert [key.default for key in matching(KEYS, name)] == [default]
 
 
 @pytest.mark.parametrize(

@@ -402,7 +402,7 @@ def test_a_model_for_transform_jobs_has_no_releases(account: Account, capsys: Ca
     file, jobs = account.directory / "Pulumi.dev.yaml", "    rose: {model: {path: models}, batch: {}}\n"
     file.write_text(f"{BASE}{jobs}")
     assert account.run(command, "rose") == 2
-    assert "rose is a Model for transform jobs alone" in capsys.readouterr().err
+    assert "rose is a Model for transform jobs only" in capsys.readouterr().err
     account.run(command)
     assert "several endpoints" not in capsys.readouterr().err, "iris is the only endpoint"
 

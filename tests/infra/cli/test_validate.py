@@ -158,7 +158,10 @@ def test_an_error_of_the_file_hides_the_warnings_of_its_key(validate: Validate) 
 
 def test_the_command_of_a_warning_names_the_stack(validate: Validate) -> None:
     (warning,) = validate(VALID + "      environment: {DB_PASSWORD: x}\n")
-    assert "pulumi config set --secret -s x --path 'secretEnvironment.ranking.DB_PASSWORD'" in warning.message
+    assert (
+        "pulumi config set --secret -s x --path 'triton-sagemaker:secretEnvironment.ranking.DB_PASSWORD'"
+        in warning.message
+    )
 
 
 @pytest.mark.parametrize(

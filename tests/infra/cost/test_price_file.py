@@ -84,6 +84,12 @@ def test_another_file_is_an_error(tmp_path: Path, content: str) -> None:
         price_file.read(tmp_path, REGION)
 
 
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    price_file.path(tmp_path, REGION).mkdir()
+    with pytest.raises(PriceFileError, match=r"cannot read prices\.ap-northeast-1\.json: "):
+        price_file.read(tmp_path, REGION)
+
+
 @pytest.mark.parametrize(
     ("pricing", "error"),
     [

@@ -61,7 +61,7 @@ def test_whole_files_are_not_split() -> None:
 def test_a_name_is_free_if_no_job_ever_had_it() -> None:
     sagemaker = SageMaker(answer("Completed"))
     transform_request.require_free(sagemaker, "iris-2")
-    with pytest.raises(InvalidTransform, match="iris-1 exists"):
+    with pytest.raises(InvalidTransform, match="iris-1 already exists"):
         transform_request.require_free(sagemaker, "iris-1")
     with pytest.raises(InvalidTransform, match=r"64 characters.* 63"):
         transform_request.require_free(sagemaker, "i" * 64)

@@ -49,7 +49,9 @@ def test_a_plaintext_variable_with_the_name_of_a_secret_is_a_warning() -> None:
     above, shown = (f"{PROJECT}:endpoints", "ranking", "environment"), warnings(config)
     assert [warning.path for warning in shown] == [(*above, name) for name in names]
     assert {warning.rule for warning in shown} == {"plaintext-variable"}
-    assert "pulumi config set --secret --path 'secretEnvironment.ranking.DB_PASSWORD'" in shown[0].message
+    assert (
+        "pulumi config set --secret --path 'triton-sagemaker:secretEnvironment.ranking.DB_PASSWORD'" in shown[0].message
+    )
     assert "hunter2" not in str(shown)
     assert warnings(config, {f"{PROJECT}:endpoints"}) == []
 
