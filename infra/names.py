@@ -30,6 +30,11 @@ def variant_resource(endpoint: str, variant: str) -> str:
     return endpoint if variant == ONLY_VARIANT else f"{endpoint}-{variant}"
 
 
+def variant_key(variant: str, key: str) -> str:
+    """A key of a variant in the stack file, below its endpoint. The keys of the only variant are on the endpoint."""
+    return key if variant == ONLY_VARIANT else f"variants.{variant}.{key}"
+
+
 def success_topic(endpoint: str) -> str:
     """The SNS topic that receives a message for each answer of an asynchronous endpoint."""
     return f"{endpoint}-success"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -87,7 +87,8 @@ def cost(
         _diff(priced, as_json)
         return
     sizes = Decimal(request_bytes), Decimal(answer_bytes)
-    loads = priced.loads(days) if (days := idle or from_metrics) else {}
+    not_judged = priced.not_judged(idle) if idle else {}
+    loads = priced.loads(days, not_judged) if (days := idle or from_metrics) else {}
     traffic = {name: requests for name, one in loads.items() if (requests := one.traffic(*sizes))}
     if requests_per_second is not None:
         month = Decimal(requests_per_second) * HOURS_PER_MONTH * 3600
@@ -97,11 +98,9 @@ def cost(
     result = estimate(priced.settings, prices, traffic, measured)
     if idle is not None:
         if as_json:
-            _print_json(
-                {"published": prices.published, "endpoints": {name: asdict(one) for name, one in loads.items()}}
-            )
+            _print_json(cost_view.idle_facts(loads, not_judged, result, priced.settings))
         else:
-            cost_view.show_idle(loads, result, priced.settings, idle)
+            cost_view.show_idle(loads, not_judged, result, priced.settings)
         return
     if as_json:
         _print_json(cost_view.estimate_facts(priced.settings, result))
@@ -203,11 +202,18 @@ class _Stack:
             print(f"warning: {error}\nWith access, run `{UPDATE_PRICES.format(self.file.stack)}`.", file=sys.stderr)
             return PriceList(())
 
-    def loads(self, days: int) -> dict[str, load.Load]:
+    def not_judged(self, days: int) -> dict[str, str]:
+        """Endpoints without a load to judge, with the reasons."""
+        sagemaker, now = self.session.client("sagemaker"), datetime.now(UTC)
+        reasons = {name: load.not_judged(sagemaker, name, now, days) for name in self.settings.served_endpoints}
+        return {name: reason for name, reason in reasons.items() if reason}
+
+    def loads(self, days: int, without: Container[str]) -> dict[str, load.Load]:
         cloudwatch, now = self.session.client("cloudwatch"), datetime.now(UTC)
         return {
             name: load.load(cloudwatch, name, self.settings.endpoints[name], now, days)
             for name in self.settings.served_endpoints
+            if name not in without
         }
 
     def measured(self, days: int) -> Iterator[Item | Unpriced]:

@@ -14,7 +14,8 @@ from infra.cost.compare import Candidate
 from infra.cost.estimate import STACK, Estimate, PricedItem, Sizes
 from infra.cost.limit import UPDATE_PRICES, signed
 from infra.cost.live import Change
-from infra.cost.load import LOW_PERCENT, Load
+from infra.cost.load import Load, Utilization, advice
+from infra.names import ONLY_VARIANT
 from infra.settings.stack import Settings
 
 NOT_CONSIDERED = (
@@ -180,39 +181,61 @@ def show_changes(
         out.print(f"To fetch prices, run `{UPDATE_PRICES.format(stack)}`.")
 
 
-def show_idle(loads: Mapping[str, Load], result: Estimate, settings: Settings, days: int) -> None:
+def idle_facts(
+    loads: Mapping[str, Load], not_judged: Mapping[str, str], result: Estimate, settings: Settings
+) -> dict[str, Any]:
+    """The loads for JSON, with the edits that end a cost."""
+    return {
+        "published": result.published,
+        "endpoints": {
+            name: {
+                "requests": load.requests,
+                "days": load.days,
+                "variants": {
+                    variant: {"busiestPercent": used.compute, "memoryPercent": used.memory}
+                    for variant, used in load.variants.items()
+                },
+                **_per_month_and_hour(result.of(name), result.is_known(name)),
+                "advice": _advice(name, load, result, settings),
+            }
+            for name, load in loads.items()
+        },
+        "notJudged": dict(not_judged),
+    }
+
+
+def show_idle(loads: Mapping[str, Load], not_judged: Mapping[str, str], result: Estimate, settings: Settings) -> None:
     """Print what the smallest fleets cost, which are paid while nothing happens, and the edits that end it."""
-    table = _table("", "requests", "busiest hour", "a month")
-    advice = []
+    table = _table("", "requests", "busiest hour", "memory", "a month")
     without_price = {entry.endpoint for entry in result.without_price}
     for name, load in loads.items():
         requests = "" if load.requests is None else f"{load.requests:,.0f}"
-        busiest = "" if load.busiest_percent is None else f"{load.busiest_percent:.0f} %"
-        least = result.of(name).smallest
-        table.add_row(name, requests, busiest, "no price" if name in without_price else f"${least:,.2f}")
-        if load.is_idle and (least or name in without_price):
-            advice.append(f"{name}: no request in {days} days. To end its cost, remove endpoints.{name}.")
-        elif load.is_oversized and not load.is_idle:
-            advice.append(
-                f"{name}: its busiest hour used less than {LOW_PERCENT:.0f} % of its instances. "
-                f"{_smaller(name, settings)} (python -m infra cost compare)."
-            )
+        cost = "no price" if name in without_price else f"${result.of(name).smallest:,.2f}"
+        first, *others = load.variants.items() or [(ONLY_VARIANT, Utilization())]
+        table.add_row(_of_variant(name, first[0]), requests, *_percents(first[1]), cost)
+        for variant, used in others:
+            table.add_row(_of_variant(name, variant), "", *_percents(used), "")
     out = console(_WIDTH)
     out.print(table)
-    for line in advice or ["No endpoint costs more than it needs."]:
+    lines = [f"{name}: {line}" for name, load in loads.items() for line in _advice(name, load, result, settings)]
+    for line in lines or ["No endpoint costs more than it needs."] * bool(loads):
         out.print(line, soft_wrap=True)
+    for name, reason in not_judged.items():
+        out.print(f"{name}: not listed, because it {reason}.", soft_wrap=True)
     _print_basis(out, settings.region, result.published)
 
 
-def _smaller(name: str, settings: Settings) -> str:
-    """The edit that makes a fleet smaller, as far as it can be."""
-    endpoint = settings.endpoints[name]
-    least = min(min(variant.sizes) for variant in endpoint.instance_variants.values())
-    smaller = f"a smaller endpoints.{name}.instanceType"
-    if least <= 1:
-        return f"Use {smaller}"
-    key = "autoscaling.min" if endpoint.scaled_variants else "initialInstanceCount"
-    return f"Lower endpoints.{name}.{key}, or use {smaller}"
+def _advice(name: str, load: Load, result: Estimate, settings: Settings) -> list[str]:
+    costs = bool(result.of(name).smallest) or any(entry.endpoint == name for entry in result.without_price)
+    return [*advice(name, settings.endpoints[name], load, settings.production, costs)]
+
+
+def _of_variant(endpoint: str, variant: str) -> str:
+    return endpoint if variant == ONLY_VARIANT else f"{endpoint} {variant}"
+
+
+def _percents(used: Utilization) -> list[str]:
+    return ["" if percent is None else f"{percent:.0f} %" for percent in (used.compute, used.memory)]
 
 
 def show_candidates(candidates: Sequence[Candidate], current: str, region: str, published: str | None) -> None:

@@ -1,24 +1,44 @@
-"""The load of endpoints: whether they have requests, how busy their instances are, and what that costs in a month."""
+"""The load of endpoints: whether they have requests, how busy their instances are, and the edits that end a cost."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from infra import names
 from infra.aws import metrics
 from infra.aws.errors import aws_calls
+from infra.aws.mode import Mode
 from infra.cost.estimate import Traffic
 from infra.cost.usage import HOURS_PER_MONTH
+from infra.release.live import EndpointReader
 from infra.settings.endpoint import EndpointSettings
 
 LOW_PERCENT = 30.0
-"""A fleet whose busiest hour used less of its instances is larger than its load."""
+"""A fleet whose busiest hour used less of its vCPUs and GPUs is larger than its load."""
+
+LOW_MEMORY_PERCENT = 50.0
+"""The next smaller type has half the memory."""
 
 MAX_DAYS = 60
 """CloudWatch keeps hourly data for 63 days at a resolution of 5 minutes or better (CloudWatch guide, Metrics
 retention), and answers with at most 1,440 data points (API GetMetricStatistics)."""
+
+
+@dataclass(frozen=True)
+class Utilization:
+    """How much of its instances a variant used in its busiest hour, in percent; None without data.
+
+    Attributes:
+        compute: of all vCPUs or, if it is more, of all GPUs of an instance, on average.
+        memory: of the memory of an instance or, if it is more, of its GPUs, at most.
+    """
+
+    compute: float | None = None
+    memory: float | None = None
 
 
 @dataclass(frozen=True)
@@ -27,14 +47,13 @@ class Load:
 
     Attributes:
         requests: None for a mode without a metric of requests.
-        busiest_percent: of the busiest hour of any variant, the average utilization of all vCPUs or, if it is higher,
-            of all GPUs of an instance; None without data.
+        variants: the variants on instances.
         model_seconds: of a serverless endpoint, the average of ModelLatency over its requests; else 0.
     """
 
     requests: float | None
-    busiest_percent: float | None
     days: int
+    variants: Mapping[str, Utilization] = field(default_factory=dict)
     model_seconds: float = 0
 
     @property
@@ -49,10 +68,55 @@ class Load:
         requests = Decimal(self.requests) / self.days / 24 * HOURS_PER_MONTH
         return Traffic(requests, Decimal(self.model_seconds), bytes_in, bytes_out)
 
-    @property
-    def is_oversized(self) -> bool:
-        """Whether fewer or smaller instances would do."""
-        return self.busiest_percent is not None and self.busiest_percent < LOW_PERCENT
+
+def not_judged(sagemaker: Any, name: str, now: datetime, days: int) -> str | None:
+    """Why the load of an endpoint says nothing about its size.
+
+    Args:
+        sagemaker: boto3's `sagemaker` client.
+
+    Raises:
+        AwsRequestRefused: AWS refused a call.
+    """
+    with aws_calls(f"endpoint {name}"):
+        endpoint = EndpointReader(sagemaker).endpoint(name)
+    if endpoint is None:
+        return "is not deployed"
+    if (endpoint.created or 0) > (now - timedelta(days=days)).timestamp():
+        return f"was created in the last {days} days"
+    return None
+
+
+def advice(name: str, endpoint: EndpointSettings, load: Load, production: bool, costs: bool) -> Iterator[str]:
+    """The edits that end a cost.
+
+    Args:
+        costs: whether the smallest fleet costs anything.
+    """
+    if load.is_idle:
+        if costs:
+            yield f"no request in {load.days} days. To end its cost, remove endpoints.{name}."
+        return
+    for variant, used in load.variants.items():
+        edits = [*_edits(name, endpoint, variant, used, production)]
+        if used.compute is not None and used.compute < LOW_PERCENT and edits:
+            of = "its" if variant == names.ONLY_VARIANT else f"{variant}'s"
+            yield (
+                f"{of} busiest hour used less than {LOW_PERCENT:.0f} % of its vCPUs and GPUs. "
+                f"To pay less, {' or '.join(edits)}."
+            )
+
+
+def _edits(name: str, endpoint: EndpointSettings, variant: str, used: Utilization, production: bool) -> Iterator[str]:
+    """Those that the settings accept, and after which the model still fits."""
+    settings = endpoint.instance_variants[variant]
+    count, key = min(settings.limits.items())
+    alone = not production or settings.allow_single_instance or endpoint.mode is Mode.ASYNCHRONOUS
+    if count > (1 if alone else 2):
+        yield f"lower endpoints.{name}.{names.variant_key(variant, key)}"
+    if used.memory is not None and used.memory < LOW_MEMORY_PERCENT:
+        instance_type = names.variant_key(variant, "instanceType")
+        yield f"use a smaller endpoints.{name}.{instance_type} (python -m infra cost compare)"
 
 
 def load(cloudwatch: Any, name: str, endpoint: EndpointSettings, now: datetime, days: int) -> Load:
@@ -78,19 +142,31 @@ def load(cloudwatch: Any, name: str, endpoint: EndpointSettings, now: datetime, 
         )
         return [point[statistic] for point in answer["Datapoints"]]
 
+    def most(variant: str, *read: metrics.Metric) -> float | None:
+        instance_type = endpoint.instance_variants[variant].instance_type
+        used = [
+            value / divisor
+            for metric in read
+            if (divisor := metric.divisor(instance_type))
+            for value in hourly(metric, metric.statistic, variant)
+        ]
+        return max(used, default=None)
+
     with aws_calls(f"metrics of endpoint {name}"):
         counted = [
             sum(sum(hourly(metric, "Sum", variant)) for variant in endpoint.serving_variants)
             for metric in metrics.REQUESTS.get(endpoint.mode, ())
         ]
-        used: list[float] = []
-        for variant, settings in endpoint.instance_variants.items():
-            for metric in (metrics.CPU_UTILIZATION, metrics.GPU_UTILIZATION):
-                if divisor := metric.divisor(settings.instance_type):
-                    used += [value / divisor for value in hourly(metric, "Average", variant)]
+        variants = {
+            variant: Utilization(
+                most(variant, metrics.CPU_UTILIZATION, metrics.GPU_UTILIZATION),
+                most(variant, metrics.MEMORY_UTILIZATION, metrics.GPU_MEMORY_UTILIZATION),
+            )
+            for variant in endpoint.instance_variants
+        }
         microseconds = sum(
             sum(hourly(metrics.MODEL_LATENCY, "Sum", variant)) for variant in endpoint.serverless_variants
         )
     requests = max(counted, default=None)
     model_seconds = microseconds / 1e6 / requests if requests else 0
-    return Load(requests, max(used, default=None), days, model_seconds)
+    return Load(requests, days, variants, model_seconds)

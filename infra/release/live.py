@@ -74,6 +74,8 @@ class EndpointDescription:
     target_config: str
     """The configuration that is being rolled out; the live one if none is."""
     failure_reason: str
+    created: float | None = None
+    """In seconds since 1970."""
     modified: float | None = None
     """When SageMaker last changed the endpoint, in seconds since 1970."""
     variants: tuple[VariantDescription, ...] = ()
@@ -101,6 +103,7 @@ class EndpointDescription:
             config_name=answer.get("EndpointConfigName", ""),
             target_config=pending.get("EndpointConfigName") or answer.get("EndpointConfigName", ""),
             failure_reason=answer.get("FailureReason", ""),
+            created=_seconds(answer.get("CreationTime")),
             modified=_seconds(answer.get("LastModifiedTime")),
             variants=tuple(map(VariantDescription.of, pending.get("ProductionVariants") or live)),
             live_variants=tuple(map(VariantDescription.of, live)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -198,20 +199,41 @@ def test_a_measurement_of_a_type_that_cannot_be_used_is_refused(
     assert type_ in capsys.readouterr().err
 
 
-IDLE_FLEETS = [
-    (0, {}, "remove endpoints.iris"),
-    (5, {}, "Use a smaller endpoints.iris.instanceType"),
-    (5, {"initialInstanceCount": 2}, "Lower endpoints.iris.initialInstanceCount"),
-    (5, {"autoscaling": {"min": 2, "max": 4}}, "Lower endpoints.iris.autoscaling.min"),
-    (0, {"asynchronous": {}, "autoscaling": {"min": 0, "max": 4, "backlogPerInstance": 5}}, "$0.30"),
+TO_ZERO = {"asynchronous": {}, "autoscaling": {"min": 0, "max": 4, "backlogPerInstance": 5}}
+IDLE_FLEETS: list[tuple[int, dict[str, Any], float, str]] = [
+    (0, {}, 187.61, "remove endpoints.iris"),
+    (5, {}, 187.61, "use a smaller endpoints.iris.instanceType"),
+    (5, {"initialInstanceCount": 2}, 375.22, "lower endpoints.iris.initialInstanceCount"),
+    (0, TO_ZERO, 0.3, "remove endpoints.iris"),
 ]
 
 
-@pytest.mark.parametrize(("requests", "fleet", "advice"), IDLE_FLEETS)
-def test_the_advice_is_one_that_can_be_followed(
-    pricing: Pricing, capsys: pytest.CaptureFixture[str], requests: int, fleet: dict[str, Any], advice: str
+@pytest.mark.parametrize(("requests", "fleet", "usd", "edit"), IDLE_FLEETS)
+def test_idle_shows_the_cost_and_the_edit_that_ends_it(
+    pricing: Pricing, capsys: pytest.CaptureFixture[str], requests: int, fleet: dict[str, Any], usd: float, edit: str
 ) -> None:
-    METRICS.values = {"Invocations": [requests], "InvocationsProcessed": [requests], "CPUUtilization": [4]}
+    counted = {"Invocations": [requests], "InvocationsProcessed": [requests]}
+    METRICS.values = {**counted, "CPUUtilization": [4], "MemoryUtilization": [9]}
     project(Path(), BASE + "".join(f"      {key}: {json.dumps(value)}\n" for key, value in fleet.items()))
     assert run("-s", "dev", "--idle", "14") == 0
-    assert advice in capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"iris {requests} 1 % 9 % ${usd:.2f}" in shown
+    assert edit in shown
+    assert run("-s", "dev", "--idle", "14", "--json") == 0
+    iris = json.loads(capsys.readouterr().out)["endpoints"]["iris"]
+    assert round(iris["perMonth"]["smallest"], 2) == usd
+    assert edit in "".join(iris["advice"])
+    assert iris["variants"] == {"AllTraffic": {"busiestPercent": 1, "memoryPercent": 9}}
+
+
+def test_idle_does_not_judge_an_endpoint_that_is_new(
+    pricing: Pricing, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DEPLOYED, "created", datetime.now(UTC))
+    assert run("-s", "dev", "--idle", "14") == 0
+    shown = capsys.readouterr().out
+    assert "iris: not listed" in shown
+    assert "remove" not in shown
+    assert run("-s", "dev", "--idle", "14", "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["endpoints"], [*facts["notJudged"]]) == ({}, ["iris"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -24,7 +25,7 @@ class Aws:
 
     def __init__(self, *variants: dict[str, Any], limits: tuple[int, int] | None = None, **config: Any) -> None:
         self.config = {"ProductionVariants": [*variants], **config} if variants else None
-        self.limits = limits
+        self.limits, self.created = limits, datetime(2025, 1, 1, tzinfo=UTC)
 
     def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:
         if self.config is None:
@@ -34,6 +35,7 @@ class Aws:
             "EndpointArn": "arn",
             "EndpointStatus": "InService",
             "EndpointConfigName": "c",
+            "CreationTime": self.created,
         }
 
     def describe_endpoint_config(self, EndpointConfigName: str) -> dict[str, Any]:
