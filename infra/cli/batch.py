@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,10 +13,10 @@ from infra.aws.errors import AwsRequestRefused
 from infra.cli.batch_job import JobArguments, prepare
 from infra.cli.batch_view import follow, print_result, status_line
 from infra.cli.options import Directory, EndpointName, Environment, Json, Stack, variables
-from infra.cli.project import StackFileError
 from infra.cli.release_target import find
 from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile
+from infra.cli.terminal import confirm
 from infra.errors import INTERRUPTED
 from infra.invocation import transform_job
 from infra.invocation.job_reader import JobReader
@@ -187,10 +186,7 @@ def stop(
     if not current.in_progress:
         print(f"{job}: {current.status}")
         raise typer.Exit(0 if current.status == "Stopped" else 1)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise StackFileError("cannot ask for confirmation without a terminal. Use --yes to confirm.")
-        typer.confirm(f"Stop {job}?", abort=True)
+    confirm(f"Stop {job}?", yes)
     transform_job.stop(session.client("sagemaker"), job)
     ended = follow(reader)
     raise typer.Exit(0 if ended.status == "Stopped" else 1)

@@ -14,6 +14,7 @@ from infra.aws.mode import Mode
 from infra.aws.s3_location import S3Location
 from infra.cli.release_target import ReleaseTarget
 from infra.cli.request_source import model_files
+from infra.diagnostics.size import decimal_size
 from infra.invocation import transform_request
 from infra.invocation.batch_model import batch_model
 from infra.invocation.endpoint import LiveEndpoint, ServedModel
@@ -21,7 +22,6 @@ from infra.invocation.message import JSON
 from infra.invocation.request_source import require_accepted
 from infra.invocation.transform_check import first_request, require_one_content_type
 from infra.invocation.transform_input import InvalidTransform, TransformInput, local_input, source, stored_input, upload
-from infra.invocation.transform_job import size
 from infra.invocation.transform_request import DataProcessing, TransformRequest
 from infra.settings.batch import BatchSettings, BatchVariant
 from infra.settings.partial import PartialValidation
@@ -78,7 +78,7 @@ def prepare(target: ReleaseTarget, stack: str, arguments: JobArguments) -> Trans
             "object to one instance, so the others stay idle."
         )
     if isinstance(place, Path):
-        print(f"uploading {size(records.size)} to {location}")
+        print(f"uploading {decimal_size(records.size)} to {location}")
         upload(s3, place, records, location)
     return TransformRequest(
         name, model.name, location, output, content_type, settings, arguments.processing, target.tags

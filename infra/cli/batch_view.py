@@ -11,8 +11,9 @@ from rich.text import Text
 from infra import names
 from infra.cli.release_view import duration
 from infra.diagnostics.printable import printable
+from infra.diagnostics.size import decimal_size
 from infra.invocation.job_reader import JobReader
-from infra.invocation.transform_job import TransformJob, size
+from infra.invocation.transform_job import TransformJob
 from infra.release.waiting import Clock
 
 MAX_OUTPUTS = 20
@@ -54,6 +55,6 @@ def print_result(reader: JobReader, job: TransformJob) -> None:
             print("\n".join(f"    {printable(line.expandtabs())}" for line in log))
     written = reader.outputs(job)
     for entry in written[:MAX_OUTPUTS]:
-        print(f"s3://{job.output.bucket}/{printable(entry.key)}  {size(entry.size)}")
+        print(f"s3://{job.output.bucket}/{printable(entry.key)}  {decimal_size(entry.size)}")
     if len(written) > MAX_OUTPUTS:
-        print(f"… {len(written)} objects in all, {size(sum(entry.size for entry in written))}")
+        print(f"… {len(written)} objects in all, {decimal_size(sum(entry.size for entry in written))}")

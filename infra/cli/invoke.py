@@ -96,9 +96,9 @@ def _read(file: Path) -> InferenceRequest:
 def _sample(target: ReleaseTarget, invoker: Invoker, variant: str | None) -> InferenceRequest:
     try:
         files, source = model_files(target, variant or ONLY_VARIANT, invoker.model)
+        request = sample(files)
     except UnsupportedModel as reason:
         raise InvalidRequest(f"no sample request can be generated: {reason}. Give a request with --input.") from None
-    request = sample(files)
     _note(f"request: a sample for model {files.model} of {source}")
     return request
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from infra.cli.terminal import plain_table
 from infra.diagnostics.printable import printable
 from infra.invocation.bench import PERCENTILES, BenchResult
 from infra.invocation.message import OutputTensor
@@ -19,7 +19,7 @@ MAX_COLUMNS, MAX_ROWS = 8, 10
 
 def tensors_view(tensors: Sequence[OutputTensor]) -> RenderableType:
     """The tensors of a response; a line of data for each row of the last dimension."""
-    table = _table("output", "datatype", "shape", "data")
+    table = plain_table("output", "datatype", "shape", "data")
     for tensor in tensors:
         data = "(binary)" if tensor.data is None else "\n".join(_rows(tensor.shape, tensor.data)) or "(empty)"
         table.add_row(
@@ -35,7 +35,7 @@ def bench_view(result: BenchResult, concurrency: int) -> RenderableType:
         f"{len(result.latencies):,} answers in {result.seconds:.1f} s from {clients}: {result.throughput:.1f} a second"
     )
     latencies = _latencies(result)
-    table = _table(*latencies)
+    table = plain_table(*latencies)
     table.add_row(*(f"{seconds * 1000:.1f} ms" for seconds in latencies.values()))
     errors = [Text(f"{count} x {error}", "red") for error, count in result.errors.items()]
     return Group(summary, *([table] if result.latencies else []), *errors)
@@ -76,7 +76,3 @@ def _element(value: Any) -> str:
 def _latencies(result: BenchResult) -> dict[str, float]:
     """Seconds by the name of the percentile."""
     return {f"p{percent}": result.percentile(percent) for percent in PERCENTILES} | {"max": result.percentile(100)}
-
-
-def _table(*columns: str) -> Table:
-    return Table(*columns, box=None, padding=(0, 2, 0, 0), header_style="bold")

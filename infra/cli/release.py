@@ -12,10 +12,9 @@ import typer
 from rich.live import Live
 
 from infra.cli.options import Directory, EndpointName, Json, Stack
-from infra.cli.project import StackFileError
 from infra.cli.release_target import ReleaseTarget, find
 from infra.cli.release_view import history_view, status_view
-from infra.cli.terminal import console
+from infra.cli.terminal import confirm, console
 from infra.errors import INTERRUPTED
 from infra.release.observer import ReleaseObserver
 from infra.release.status import ReleaseStatus
@@ -100,7 +99,7 @@ def stop(
         raise target.no_endpoint()
     stopping = ReleaseStop(target.session.client("sagemaker"), target.session.client("cloudwatch"), _print)
     stopping.alarm(before)
-    _confirm(f"Roll back {target.name} from {before.target_config} to {before.config_name}?", yes)
+    confirm(f"Roll back {target.name} from {before.target_config} to {before.config_name}?", yes)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cancelled CI job must not leave the alarm firing
     try:
         after = stopping.run(before, target.caller(), target.deadline_seconds())
@@ -148,14 +147,6 @@ def _watched(target: ReleaseTarget) -> ReleaseStatus:
         current = _poll(target, observer)
     terminal.print(status_view(current))
     return current
-
-
-def _confirm(question: str, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise StackFileError("cannot ask for confirmation without a terminal. Use --yes to confirm.")
-    typer.confirm(question, abort=True)
 
 
 def _fail(message: str) -> NoReturn:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from infra.aws.metrics import IN_MICROSECONDS
 from infra.aws.mode import Mode
+from infra.cli.terminal import plain_table
 from infra.diagnostics.printable import printable
 from infra.release.alarms import AlarmReading
 from infra.release.policy import ReleasePolicy
@@ -64,7 +65,7 @@ def duration(seconds: float) -> str:
 
 def history_view(records: Sequence[ReleaseRecord]) -> RenderableType:
     """Past releases."""
-    table = _table("began", "result", "duration", "strategy", "from → to", "who", "reason", "override")
+    table = plain_table("began", "result", "duration", "strategy", "from → to", "who", "reason", "override")
     for record in records:
         began = datetime.fromtimestamp(record.began, UTC)
         color = "green" if record.result == "succeeded" else "red"
@@ -82,7 +83,7 @@ def history_view(records: Sequence[ReleaseRecord]) -> RenderableType:
 
 
 def _fleets(status: ReleaseStatus) -> list[RenderableType]:
-    table = _table("fleet", "configuration", "capacity", "traffic", "requests in 3 min")
+    table = plain_table("fleet", "configuration", "capacity", "traffic", "requests in 3 min")
     for fleet in status.fleets:
         traffic = "unknown" if fleet.traffic_percent is None else f"{fleet.traffic_percent} %"
         received = "unknown" if fleet.recent_requests is None else str(fleet.recent_requests)
@@ -99,7 +100,7 @@ def _capacity(fleet: FleetStatus) -> str:
 def _alarms(readings: Sequence[AlarmReading]) -> list[RenderableType]:
     if not readings:
         return []
-    table = _table("rollback alarm", "state", "value", "threshold", "of")
+    table = plain_table("rollback alarm", "state", "value", "threshold", "of")
     for reading in readings:
         color = {"ALARM": "red", "OK": "green"}.get(reading.state, "")
         table.add_row(Text(reading.name), Text(reading.state, color), *map(Text, _compared(reading)))
@@ -120,7 +121,3 @@ def _compared(reading: AlarmReading) -> tuple[str, str, str]:
 def _text(text: str) -> Text:
     """Without markup: anyone with write access to the bucket can write a record."""
     return Text(printable(text))
-
-
-def _table(*columns: str) -> Table:
-    return Table(*columns, box=None, padding=(0, 2, 0, 0), header_style="bold")

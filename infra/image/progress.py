@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from infra.diagnostics.size import decimal_size
 from infra.image.copy import CopiedImage, CopyPlan, Progress, size
 from infra.image.layer import Protocol
 
@@ -47,7 +48,7 @@ class ProgressLines:
         left = f", {duration((progress.bytes_total - progress.bytes_done) / rate)} left" if rate else ""
         percent = progress.bytes_done * 100 // max(progress.bytes_total, 1)
         return (
-            f"image: {percent} % of {megabytes(progress.bytes_total)}, {progress.layers_done} of {progress.layers} "
+            f"image: {percent} % of {decimal_size(progress.bytes_total)}, {progress.layers_done} of {progress.layers} "
             f"layers, {rate / 1e6:.1f} MB/s{left}"
         )
 
@@ -62,7 +63,7 @@ def planned(plan: CopyPlan) -> str:
     moved = f", and moves the tag from {plan.tagged}" if plan.tagged else ""
     return (
         f"{plan.destination} will name the image of {image}: copies {len(plan.missing)} of {len(blobs)} layers, "
-        f"{megabytes(size(plan.missing))} of {megabytes(size(blobs))}{moved}"
+        f"{decimal_size(size(plan.missing))} of {decimal_size(size(blobs))}{moved}"
     )
 
 
@@ -71,13 +72,8 @@ def copied(image: CopiedImage) -> str:
     if not image.bytes_copied:
         return f"{image.source} is mirrored as {image.uri}; it existed already"
     by = " and ".join(f"{image.protocols[by]} layers through {by}" for by in Protocol if image.protocols[by])
-    done = f"{megabytes(image.bytes_copied)} of {megabytes(image.bytes_total)} copied, {by}"
+    done = f"{decimal_size(image.bytes_copied)} of {decimal_size(image.bytes_total)} copied, {by}"
     return f"{image.source} is mirrored as {image.uri}; {done}"
-
-
-def megabytes(count: float) -> str:
-    """`8.1 GB`, `21.0 MB`: powers of ten, as in the ECR console."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def duration(seconds: float) -> str:

@@ -50,13 +50,9 @@ def sample(files: ModelFiles) -> InferenceRequest:
     """The sample request of a model.
 
     Raises:
-        InvalidRequest: none can be generated.
+        UnsupportedModel: none can be generated.
     """
-    try:
-        body = request_for_files(files).body
-    except UnsupportedModel as reason:
-        raise InvalidRequest(f"no sample request can be generated: {reason}. Give a request with --input.") from None
-    return InferenceRequest.parse(body, JSON)
+    return InferenceRequest.parse(request_for_files(files).body, JSON)
 
 
 def require_accepted(files: ModelFiles, request: InferenceRequest, source: str) -> None:

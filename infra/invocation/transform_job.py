@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -12,7 +11,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from infra import names
 from infra.aws.errors import aws_calls
 from infra.aws.s3_location import S3Location, StoredObject
-from infra.release.live import is_not_found
+from infra.diagnostics.size import decimal_size
+from infra.release.live import is_not_found, timestamp
+from infra.triton.log_line import EXCERPT_LINES, is_table
 
 ENDED = frozenset({"Completed", "Failed", "Stopped"})
 """Statuses (API `TransformJobStatus`) that do not change."""
@@ -20,8 +21,6 @@ ENDED = frozenset({"Completed", "Failed", "Stopped"})
 OUTPUT_SUFFIX = ".out"
 """What SageMaker appends to the name of an input (CreateTransformJob, `S3OutputPath`)."""
 
-LOG_LINES = 12
-"""Lines of the log that an error shows."""
 READ_LINES = 100
 """Lines of each stream that are read: Triton's tables of options are left out."""
 MAX_STREAMS = 20
@@ -57,7 +56,7 @@ class TransformJob:
             input=S3Location.parse(answer["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]),
             output=S3Location.parse(answer["TransformOutput"]["S3OutputPath"]),
             began=answer["CreationTime"].timestamp(),
-            ended=_seconds(answer.get("TransformEndTime")),
+            ended=timestamp(answer.get("TransformEndTime")),
             failure_reason=answer.get("FailureReason", ""),
         )
 
@@ -118,7 +117,7 @@ class TransformProgress:
     of_bytes: int
 
     def __str__(self) -> str:
-        return f"{self.done} of {self.of} objects, {size(self.bytes_done)} of {size(self.of_bytes)}"
+        return f"{self.done} of {self.of} objects, {decimal_size(self.bytes_done)} of {decimal_size(self.of_bytes)}"
 
 
 def outputs(s3: Any, job: TransformJob) -> list[StoredObject]:
@@ -155,21 +154,9 @@ def log_tail(logs: Any, job: str) -> list[str]:
             for event in logs.get_log_events(
                 logGroupName=group, logStreamName=stream["logStreamName"], limit=READ_LINES, startFromHead=False
             )["events"]
-            if not event["message"].startswith(("|", "+-"))
+            if not is_table(event["message"])
         ]
     except (ClientError, BotoCoreError):
         return []
     events.sort(key=lambda event: event["timestamp"])
-    return [event["message"].rstrip() for event in events[-LOG_LINES:]]
-
-
-def size(count: int) -> str:
-    """Bytes in the largest unit that is not above them."""
-    for unit, factor in (("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)):
-        if count >= factor:
-            return f"{count / factor:.1f} {unit}"
-    return f"{count} B"
-
-
-def _seconds(time: datetime | None) -> float | None:
-    return time.timestamp() if time else None
+    return [event["message"].rstrip() for event in events[-EXCERPT_LINES:]]

@@ -16,14 +16,11 @@ from infra.diagnostics.printable import printable
 from infra.errors import UserError
 from infra.release.alarms import AlarmState
 from infra.release.estimate import SERVERLESS_START_SECONDS
-from infra.triton.log_line import OTHER_ERRORS, TRITON_LINE
+from infra.triton.log_line import EXCERPT_LINES, OTHER_ERRORS, TRITON_LINE, is_table
 
 Failure = Literal["rolledBack", "failed"]
 
 CREATED_AGAIN = "fix the cause and run `pulumi up` again; it creates the endpoint again."
-
-LINES = 12
-"""Lines of a container's log that an error shows."""
 
 MAX_EVENTS = 100_000
 """Lines of the log that are searched; more would take minutes."""
@@ -202,9 +199,9 @@ def log_excerpt(lines: Sequence[str], gpu: bool = False) -> list[str]:
         messages = [
             [line]
             for line in lines[started:]
-            if line.strip() and not line.startswith(("|", "+-")) and not any(text in line for text in noise)
+            if line.strip() and not is_table(line) and not any(text in line for text in noise)
         ]
-    return [line for message in _counted(messages) for line in message][-LINES:]
+    return [line for message in _counted(messages) for line in message][-EXCERPT_LINES:]
 
 
 def errors(lines: Sequence[str]) -> list[list[str]]:

@@ -38,7 +38,9 @@ class VariantDescription:
         serverless = summary.get("DesiredServerlessConfig") or summary.get("CurrentServerlessConfig")
         return cls(
             name=summary["VariantName"],
-            stages={status["Status"]: _seconds(status.get("StartTime")) for status in summary.get("VariantStatus", [])},
+            stages={
+                status["Status"]: timestamp(status.get("StartTime")) for status in summary.get("VariantStatus", [])
+            },
             current_instances=summary.get("CurrentInstanceCount", 0),
             desired_instances=summary.get("DesiredInstanceCount"),
             is_serverless=serverless is not None,
@@ -103,11 +105,11 @@ class EndpointDescription:
             config_name=answer.get("EndpointConfigName", ""),
             target_config=pending.get("EndpointConfigName") or answer.get("EndpointConfigName", ""),
             failure_reason=answer.get("FailureReason", ""),
-            created=_seconds(answer.get("CreationTime")),
-            modified=_seconds(answer.get("LastModifiedTime")),
+            created=timestamp(answer.get("CreationTime")),
+            modified=timestamp(answer.get("LastModifiedTime")),
             variants=tuple(map(VariantDescription.of, pending.get("ProductionVariants") or live)),
             live_variants=tuple(map(VariantDescription.of, live)),
-            rollout_began=_seconds(pending.get("StartTime")),
+            rollout_began=timestamp(pending.get("StartTime")),
             execution_timeout_seconds=int(update.get("MaximumExecutionTimeoutInSeconds", 0)),
             deployment=deployment,
             is_asynchronous="AsyncInferenceConfig" in answer,
@@ -270,7 +272,8 @@ def is_in_progress(error: ClientError) -> bool:
     return "in-progress" in error.response["Error"]["Message"].lower()
 
 
-def _seconds(time: datetime | None) -> float | None:
+def timestamp(time: datetime | None) -> float | None:
+    """A time of AWS's in seconds since 1970; None if AWS gives none."""
     return time.timestamp() if time else None
 
 

@@ -26,9 +26,6 @@ from infra.release.status import (
     status,
 )
 
-_RECORDS = 5
-"""Records that are searched for the last release that started."""
-
 
 class ReleaseObserver:
     """Polls one endpoint.
@@ -93,7 +90,8 @@ class ReleaseObserver:
 
     def history(self, limit: int) -> list[ReleaseRecord]:
         """The last releases, newest first; empty if the bucket is not known."""
-        return self._records(self.endpoint(), limit)
+        records = self._records(self.endpoint())
+        return records.latest(self.name, limit) if records else []
 
     def _with_last_reason(self, endpoint: EndpointDescription) -> EndpointDescription:
         """The endpoint with the reason of the rollback that was observed: SageMaker may clear it."""
@@ -126,15 +124,17 @@ class ReleaseObserver:
 
     def _last_release(self, endpoint: EndpointDescription) -> ReleaseRecord | None:
         try:
-            records = self._records(endpoint, _RECORDS)
+            records = self._records(endpoint)
+            last = records.rollouts(self.name, 1) if records else []
         except AwsRequestRefused as refusal:
             self._note(f"the history of releases is left out: {refusal}")
             return None
-        return next((record for record in records if record.result not in ("refused", "deleted")), None)
+        return last[0] if last else None
 
-    def _records(self, endpoint: EndpointDescription | None, limit: int) -> list[ReleaseRecord]:
+    def _records(self, endpoint: EndpointDescription | None) -> ReleaseHistory | None:
+        """None if the bucket is not known."""
         bucket = self._bucket or self._bucket_of(endpoint) or next(self._buckets_of_siblings(), None)
-        return ReleaseHistory(self._s3, bucket, self._note).latest(self.name, limit) if bucket else []
+        return ReleaseHistory(self._s3, bucket, self._note) if bucket else None
 
     def _buckets_of_siblings(self) -> Iterator[str]:
         for name in self._siblings:

@@ -17,6 +17,14 @@ _LEVELS: dict[str, Level] = {"I": "info", "W": "warning", "E": "error", "F": "er
 OTHER_ERRORS = ("ERROR", "error:", "exec ", "Traceback (")
 """How the errors of the image's `serve` script, of Triton's exit, of the kernel and of Python begin."""
 
+EXCERPT_LINES = 12
+"""Lines of a log that an error shows."""
+
+
+def is_table(line: str) -> bool:
+    """Whether a line belongs to one of the tables of models and options that Triton logs at its start."""
+    return line.startswith(("|", "+-"))
+
 
 @dataclass(frozen=True)
 class LogLine:

@@ -6,7 +6,7 @@ import pytest
 
 from infra.image.copy import Progress
 from infra.image.manifest import DOCKER_LAYER, Descriptor
-from infra.image.progress import ProgressLines, duration, megabytes
+from infra.image.progress import ProgressLines, duration
 
 LAYER = Descriptor(DOCKER_LAYER, "sha256:" + "a" * 64, 1000)
 
@@ -33,13 +33,9 @@ def test_the_rate_is_of_this_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     now[0] = 100.0
     report(Progress(LAYER, 1, 500, 1000, 3, 12))
     report(Progress(LAYER, 1, 600, 1000, 3, 12))
-    assert lines == ["image: 60 % of 0.0 MB, 3 of 12 layers, 0.0 MB/s, 6:40 left"]
+    assert lines == ["image: 60 % of 1.0 kB, 3 of 12 layers, 0.0 MB/s, 6:40 left"]
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(5, "0:05"), (3599.6, "1:00:00"), (3723, "1:02:03")])
 def test_a_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
-
-
-def test_sizes_are_decimal() -> None:
-    assert (megabytes(8_120_000_000), megabytes(21_000_000)) == ("8.1 GB", "21.0 MB")

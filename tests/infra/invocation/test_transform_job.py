@@ -20,6 +20,7 @@ from infra.invocation.transform_input import InvalidTransform
 from infra.invocation.transform_job import TransformJob
 from infra.invocation.transform_request import TransformRequest
 from infra.settings.batch import BatchSettings
+from infra.triton.log_line import EXCERPT_LINES
 
 from .conftest import BUCKET
 
@@ -103,7 +104,7 @@ def test_the_last_lines_of_all_instances_in_order(logs: Any) -> None:
         events = [{"timestamp": now + 10 * n + offset, "message": f"{stream} {n}\n"} for n in range(10)]
         logs.put_log_events(logGroupName=names.TRANSFORM_JOBS, logStreamName=stream, logEvents=events)
     tail = transform_job.log_tail(logs, "iris-1")
-    assert len(tail) == transform_job.LOG_LINES
+    assert len(tail) == EXCERPT_LINES
     assert tail[-2:] == ["iris-1/i-1 9", "iris-1/i-1/data-log 9"]
     assert not any(line.startswith("iris-10") for line in tail)
     table = [{"timestamp": now + 1000, "message": "| exit_timeout | 30 |"}]
@@ -113,10 +114,3 @@ def test_the_last_lines_of_all_instances_in_order(logs: Any) -> None:
 
 def test_a_log_that_cannot_be_read_hides_nothing(logs: Any) -> None:
     assert transform_job.log_tail(logs, "iris-1") == []
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2_500_000, "2.5 MB"), (3 * 10**9, "3.0 GB")]
-)
-def test_sizes(count: int, text: str) -> None:
-    assert transform_job.size(count) == text

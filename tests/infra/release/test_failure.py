@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.release.failure import LINES, container_log, has_gpu, hint, log_excerpt
+from infra.release.failure import container_log, has_gpu, hint, log_excerpt
+from infra.triton.log_line import EXCERPT_LINES
 
 LOADING = "I1122 03:30:00.000001 7 server.cc:604] loading"
 ERROR = "E1122 03:30:00.000002 7 model_lifecycle.cc:654] failed to load 'iris' version 1: Internal: ModuleNotFoundError"
@@ -35,7 +36,7 @@ def test_what_triton_says_of_a_missing_gpu_explains_nothing_where_there_is_none(
 
 
 def test_without_errors_the_last_lines_are_kept() -> None:
-    assert log_excerpt([f"line {i}" for i in range(30)]) == [f"line {i}" for i in range(30 - LINES, 30)]
+    assert log_excerpt([f"line {i}" for i in range(30)]) == [f"line {i}" for i in range(30 - EXCERPT_LINES, 30)]
 
 
 def at(second: int, thread: int, line: str) -> str:
