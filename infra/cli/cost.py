@@ -16,7 +16,6 @@ import typer
 
 from infra.aws import instance_types
 from infra.aws.errors import AwsRequestRefused
-from infra.aws.mode import Mode
 from infra.aws.session import AwsSession
 from infra.cli import cost_view
 from infra.cli.options import Directory, Json, Stack
@@ -25,7 +24,7 @@ from infra.cli.stack_file import StackFile
 from infra.cost import account, live, load, price_file, usage
 from infra.cost import compare as comparison
 from infra.cost.estimate import Item, Traffic, Unpriced, estimate, fleet_items, items, unmeasured
-from infra.cost.limit import UPDATE_PRICES
+from infra.cost.price_file import UPDATE_PRICES
 from infra.cost.price_list import NoPrice, PriceList, UsageType
 from infra.cost.usage import HOURS_PER_MONTH
 
@@ -156,7 +155,7 @@ def compare(
                 raise typer.BadParameter(problem, param_hint=hint)
     if requests_per_second is not None:
         rates[current] = Decimal(requests_per_second)
-    purpose = usage.ASYNCHRONOUS if endpoints[endpoint].mode is Mode.ASYNCHRONOUS else usage.HOSTING
+    purpose = usage.purpose(endpoints[endpoint].mode)
     wanted = comparison.types(current, [*(types or []), *rates])
     prices = priced.prices(usage.instances(purpose, name) for name in wanted)
     candidates = comparison.candidates(prices, priced.settings.region, wanted, purpose, rates)
@@ -226,7 +225,8 @@ def _diff(priced: _Stack, as_json: bool) -> None:
     fleets = {}
     for name in priced.settings.served_endpoints:
         try:
-            fleets[name] = live.deployed_items(*clients, name), [*fleet_items(name, priced.settings.endpoints[name])]
+            endpoint = priced.settings.endpoints[name]
+            fleets[name] = live.deployed_items(*clients, name, endpoint), [*fleet_items(name, endpoint)]
         except NoPrice as error:
             missing[name] = str(error)
     prices = priced.prices(_usages(item for before, after in fleets.values() for item in (*(before or ()), *after)))

@@ -12,9 +12,10 @@ from rich.table import Table
 from infra.cli.terminal import console
 from infra.cost.compare import Candidate
 from infra.cost.estimate import STACK, Estimate, PricedItem, Sizes
-from infra.cost.limit import UPDATE_PRICES, signed
-from infra.cost.live import Change
+from infra.cost.limit import WITHOUT, signed
+from infra.cost.live import REMOVED, Change
 from infra.cost.load import Load, Utilization, advice
+from infra.cost.price_file import UPDATE_PRICES
 from infra.names import ONLY_VARIANT
 from infra.settings.stack import Settings
 
@@ -87,7 +88,7 @@ def show_estimate(stack: str, settings: Settings, result: Estimate) -> None:
             table.add_row("  each release adds up to", "", *_dollars(released), style="dim")
     if any(priced.item.endpoint == STACK for priced in result.items):
         _add_rows(table, STACK, "all endpoints", result)
-    more = ", without what has no price" if result.without_price else ""
+    more = WITHOUT if result.without_price else ""
     table.add_row(f"total a month (730 h){more}", "", *_total(result, result.total), style="bold")
     table.add_row("an hour", "", *_total(result, result.total.per_hour))
     out = console(_WIDTH)
@@ -158,24 +159,22 @@ def show_changes(
     stack: str, changes: Sequence[Change], missing: Mapping[str, str], region: str, published: str | None
 ) -> None:
     """Print how the price of each endpoint's fleet changes."""
-    table = _table("", "deployed", "settings", "change", "at the largest fleet", "because of")
+    table = _table("", "deployed", "settings", "change", "at the smallest fleet", "at the largest fleet", "because of")
     for change in changes:
-        initial = change.after.initial - change.before.initial
-        largest = change.after.largest - change.before.largest
         table.add_row(
             change.endpoint,
             f"${change.before.initial:,.2f}",
             f"${change.after.initial:,.2f}",
-            signed(initial),
-            signed(largest),
+            *(signed(usd) for usd in (change.usd.initial, change.usd.smallest, change.usd.largest)),
             ", ".join(change.keys) or "no change",
         )
     for name in missing:
-        table.add_row(name, "", "", "no price", "no price", "")
+        table.add_row(name, "", "", *["no price"] * 3, "")
     out = console(_WIDTH)
     out.print(table)
     for name, reason in missing.items():
         out.print(f"{name}: {reason}")
+    out.print(f"{REMOVED.capitalize()}.")
     _print_basis(out, region, published)
     if missing:
         out.print(f"To fetch prices, run `{UPDATE_PRICES.format(stack)}`.")

@@ -62,12 +62,14 @@ def _announce_changes(settings: Settings, prices: PriceList) -> None:
             sagemaker = session.client("sagemaker", config=_QUICK)
             autoscaling = session.client("application-autoscaling", config=_QUICK)
         for name in settings.served_endpoints:
+            endpoint = settings.endpoints[name]
             try:
-                deployed = live.deployed_items(sagemaker, autoscaling, name)
-                after = fleet_items(name, settings.endpoints[name])
+                deployed = live.deployed_items(sagemaker, autoscaling, name, endpoint)
+                after = fleet_items(name, endpoint)
                 if line := limit.changed(live.change(name, deployed, after, prices, settings.region)):
                     pulumi.log.info(line)
             except NoPrice as error:
                 pulumi.log.info(f"{name}: the change of its cost is not known: {error}")
+        pulumi.log.info(f"cost: {live.REMOVED}")
     except UserError as error:
         pulumi.log.info(f"cost: the change is not known: {error}")

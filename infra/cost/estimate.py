@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from infra.aws import instance_types
@@ -15,6 +16,7 @@ from infra.cost.price_list import NoPrice, Price, PriceList, UsageType
 from infra.cost.usage import HOURS_PER_MONTH
 from infra.monitoring import alarms
 from infra.monitoring.dashboard import dashboard_body, metric_count
+from infra.names import variant_key
 from infra.release.estimate import rollout
 
 if TYPE_CHECKING:
@@ -87,6 +89,7 @@ class Item:
         quantity: in a month, in the unit of the usage type.
         key: the setting below the endpoint, or of the stack, that determines the quantity.
         type_key: the setting that determines the usage type.
+        volume_gb: the size of each volume, which `key` determines then; the fleet determines their number.
     """
 
     endpoint: str
@@ -96,6 +99,7 @@ class Item:
     key: str
     type_key: str = ""
     variant: str = ""
+    volume_gb: int | None = None
 
     @property
     def largest_key(self) -> str:
@@ -111,6 +115,11 @@ class Item:
     def part(self) -> tuple[str, str]:
         """Identifies the item among those of the endpoint, whatever its instance type."""
         return self.variant, self.what.partition(" ml.")[0]
+
+    @property
+    def setting(self) -> Sizes | int:
+        """What `key` determines."""
+        return self.volume_gb or self.quantity
 
 
 @dataclass(frozen=True)
@@ -249,6 +258,9 @@ def _endpoint_items(settings: Settings, name: str, traffic: Traffic | None) -> I
     yield from _unknown_volumes(name, endpoint)
     for serverless in endpoint.serverless_variants.values():
         yield from _requests(name, serverless, traffic)
+        if serverless.provisioned_concurrency:
+            what = "a release: provisioned concurrency of both configurations"
+            yield Unpriced(name, what, "AWS does not document whether it bills both.")
     for batch in endpoint.batch_variants.values():
         yield Unpriced(name, f"jobs on {batch.batch.instance_type}", "AWS bills instances only while a job runs.")
     yield from _alarms(settings, name)
@@ -265,7 +277,7 @@ def release_items(name: str, endpoint: EndpointSettings) -> Iterator[Item]:
     A rolling update adds one batch at a time; the other strategies add a second fleet (SageMaker guide, Deployment
     guardrails). The quantity is that of one release.
     """
-    purpose = usage.ASYNCHRONOUS if endpoint.mode is Mode.ASYNCHRONOUS else usage.HOSTING
+    purpose = usage.purpose(endpoint.mode)
     policy = endpoint.release.policy
     for variant in endpoint.instance_variants.values():
         hours = []
@@ -283,42 +295,43 @@ def release_items(name: str, endpoint: EndpointSettings) -> Iterator[Item]:
 
 def fleet_items(name: str, endpoint: EndpointSettings) -> Iterator[Item]:
     """The instances, volumes and provisioned concurrency of an endpoint."""
-    purpose = usage.ASYNCHRONOUS if endpoint.mode is Mode.ASYNCHRONOUS else usage.HOSTING
-    for name_of_variant, variant in endpoint.instance_variants.items():
-        counts, scaled = _counts(variant), variant.autoscaling is not None
-        items = fleet(name, purpose, variant.instance_type, counts, scaled, variant.volume_size_gb)
-        yield from (replace(item, variant=name_of_variant) for item in items)
-    for serverless in endpoint.serverless_variants.values():
+    purpose = usage.purpose(endpoint.mode)
+    for variant, serving in endpoint.instance_variants.items():
+        counts, scaled = _counts(serving), serving.autoscaling is not None
+        yield from fleet(name, variant, purpose, serving.instance_type, counts, scaled, serving.volume_size_gb)
+    for variant, serverless in endpoint.serverless_variants.items():
         scaling, initial = serverless.serverless.autoscaling, serverless.provisioned_concurrency or 0
         least, most = (scaling.min, scaling.max) if scaling else (initial, initial)
         counts = Sizes.of(least, initial, most)
-        yield from provisioned(name, serverless.serverless.memory_mb, counts, scaling is not None)
+        yield from provisioned(name, variant, serverless.serverless.memory_mb, counts, scaling is not None)
 
 
 def _counts(variant: InstanceVariant) -> Sizes:
     """The numbers of instances; an asynchronous fleet may be empty."""
     scaling, initial = variant.autoscaling, variant.instance_count
-    return Sizes.of(scaling.min, initial, scaling.max) if scaling else Sizes.of(initial, initial, initial)
+    return Sizes.of(scaling.min, initial, scaling.max) if scaling else Sizes.same(initial)
 
 
 def fleet(
-    name: str, purpose: str, instance_type: str, counts: Sizes, scaled: bool, volume_gb: int | None
+    name: str, variant: str, purpose: str, instance_type: str, counts: Sizes, scaled: bool, volume_gb: int | None
 ) -> Iterator[Item]:
     """The instances of a variant, and their volumes if the size is given."""
-    key = "autoscaling" if scaled else "initialInstanceCount"
-    hours = counts * HOURS_PER_MONTH
-    instances = usage.instances(purpose, instance_type)
-    yield Item(name, f"instances {instance_type}", instances, hours, key, "instanceType")
+    key = partial(variant_key, variant)
+    count_key = key("autoscaling" if scaled else "initialInstanceCount")
+    hours, instances = counts * HOURS_PER_MONTH, usage.instances(purpose, instance_type)
+    yield Item(name, f"instances {instance_type}", instances, hours, count_key, key("instanceType"), variant)
     if volume_gb:
-        yield Item(name, "volumes", usage.volume(purpose), counts * Decimal(volume_gb), "volumeSizeGb")
+        stored, volumes = counts * Decimal(volume_gb), usage.volume(purpose)
+        yield Item(name, "volumes", volumes, stored, key("volumeSizeGb"), "", variant, volume_gb)
 
 
-def provisioned(name: str, memory_mb: int, counts: Sizes, scaled: bool) -> Iterator[Item]:
+def provisioned(name: str, variant: str, memory_mb: int, counts: Sizes, scaled: bool) -> Iterator[Item]:
     """The provisioned concurrency of a serverless variant, if it has any."""
     if counts:
-        key = "serverless.autoscaling" if scaled else "serverless.provisionedConcurrency"
+        key = partial(variant_key, variant)
+        count_key = key("serverless.autoscaling" if scaled else "serverless.provisionedConcurrency")
         seconds, billed = counts * SECONDS_PER_MONTH, usage.provisioned(memory_mb)
-        yield Item(name, "provisioned concurrency", billed, seconds, key, "serverless.memoryMb")
+        yield Item(name, "provisioned concurrency", billed, seconds, count_key, key("serverless.memoryMb"), variant)
 
 
 def _unknown_volumes(name: str, endpoint: EndpointSettings) -> Iterator[Unpriced]:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 from infra.aws.mode import Mode
 from infra.cost.estimate import Estimate, Sizes
 from infra.cost.live import Change
+from infra.cost.price_file import UPDATE_PRICES
 from infra.errors import UserError
 
 if TYPE_CHECKING:
     from infra.settings.stack import Settings
 
-UPDATE_PRICES = "python -m infra cost update-prices -s {}"
-
-_WITHOUT = ", without what has no price"
+WITHOUT = ", without what has no price"
 
 
 class CostLimitExceeded(UserError):
@@ -31,14 +30,14 @@ def summary(settings: Settings, result: Estimate, stack: str) -> Iterator[str]:
         return
     for name, endpoint in settings.endpoints.items():
         if cost := result.of(name):
-            yield f"{name}: {_per_month_and_hour(cost)}{_WITHOUT if name in without else ''}"
+            yield f"{name}: {_per_month_and_hour(cost)}{WITHOUT if name in without else ''}"
         else:
             billed = "jobs" if endpoint.mode is Mode.BATCH else "requests"
             yield f"{name}: {'no price' if name in without else f'billed by its {billed} alone'}"
     if result.items:
         yield (
             f"cost: {_per_month_and_hour(result.total)}, for all endpoints at prices published {result.published}"
-            f"{_WITHOUT if without else ''}"
+            f"{WITHOUT if without else ''}"
         )
     unpriced = dict.fromkeys(entry.what for entry in result.unpriced)
     yield f"cost: not priced: {', '.join(unpriced)} (`python -m infra cost -s {stack}`)"
@@ -56,11 +55,11 @@ def changed(change: Change) -> str | None:
     """A line for an endpoint whose fleet gets another price, with the settings that cause it."""
     if not change.keys:
         return None
-    initial, largest = change.after.initial - change.before.initial, change.after.largest - change.before.largest
-    parts = [f"{signed(initial)} a month"] * bool(initial)
-    if largest or not initial:
-        parts.append(f"{signed(largest)} {'' if initial else 'a month '}at the largest fleet")
-    return f"{change.endpoint}: {', '.join(parts)}, because of {', '.join(change.keys)}"
+    usd = change.usd
+    ends = {"smallest": usd.smallest, "largest": usd.largest}
+    parts = [f"{signed(usd.initial)} a month"] * bool(usd.initial)
+    parts += [f"{signed(end)} a month at the {size} fleet" for size, end in ends.items() if end != usd.initial]
+    return f"{change.endpoint}: {', '.join(parts) or '$0.00 a month'}, because of {', '.join(change.keys)}"
 
 
 def signed(usd: Decimal) -> str:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 from infra.aws.errors import aws_calls
-from infra.aws.mode import Mode
 from infra.cost import usage
 from infra.cost.estimate import NOTHING, Item, PricedItem, Sizes, fleet, provisioned
 from infra.cost.price_list import NoPrice, PriceList
+from infra.names import variant_key
 from infra.release.autoscaling import registered_limits
 from infra.release.live import EndpointReader, mode_of
+
+if TYPE_CHECKING:
+    from infra.settings.endpoint import EndpointSettings
+
+REMOVED = "endpoints that the settings no longer have are not compared"
 
 
 @dataclass(frozen=True)
@@ -28,12 +34,18 @@ class Change:
     after: Sizes
     keys: tuple[str, ...]
 
+    @property
+    def usd(self) -> Sizes:
+        """The difference."""
+        return self.after + self.before * Decimal(-1)
 
-def deployed_items(sagemaker: Any, autoscaling: Any, name: str) -> list[Item] | None:
+
+def deployed_items(sagemaker: Any, autoscaling: Any, name: str, settings: EndpointSettings) -> list[Item] | None:
     """The instances, volumes and provisioned concurrency of a deployed endpoint; None if it does not exist.
 
     Args:
         sagemaker, autoscaling: boto3's `sagemaker` and `application-autoscaling` clients.
+        settings: those that the endpoint is compared with.
 
     Raises:
         AwsRequestRefused: AWS refused a call.
@@ -47,25 +59,37 @@ def deployed_items(sagemaker: Any, autoscaling: Any, name: str) -> list[Item] | 
             return None
         variants = config["ProductionVariants"]
         limits = registered_limits(autoscaling, name, [variant["VariantName"] for variant in variants])
-    return [item for variant in variants for item in _items(name, config, variant, limits.get(variant["VariantName"]))]
+    purpose = usage.purpose(mode_of(config))
+    return [
+        item
+        for variant in variants
+        for item in _items(name, purpose, variant, limits.get(variant["VariantName"]), settings)
+    ]
 
 
 def _items(
-    name: str, config: Mapping[str, Any], variant: Mapping[str, Any], limits: tuple[int, int] | None
+    name: str,
+    purpose: str,
+    variant: Mapping[str, Any],
+    limits: tuple[int, int] | None,
+    settings: EndpointSettings,
 ) -> Iterator[Item]:
+    name_of_variant = variant["VariantName"]
     if serverless := variant.get("ServerlessConfig"):
         initial = serverless.get("ProvisionedConcurrency", 0)
         least, most = limits or (initial, initial)
-        yield from provisioned(name, serverless["MemorySizeInMB"], Sizes.of(least, initial, most), bool(limits))
+        counts = Sizes.of(least, initial, most)
+        yield from provisioned(name, name_of_variant, serverless["MemorySizeInMB"], counts, bool(limits))
         return
-    purpose = usage.ASYNCHRONOUS if mode_of(config) is Mode.ASYNCHRONOUS else usage.HOSTING
     if not {"InstanceType", "InitialInstanceCount"} <= variant.keys():  # both are optional, with instance pools
-        raise NoPrice(f"endpoint {name}: variant {variant['VariantName']} has several instance types (instance pools).")
+        raise NoPrice(f"endpoint {name}: variant {name_of_variant} has several instance types (instance pools).")
     initial = variant["InitialInstanceCount"]
     least, most = limits or (initial, initial)
-    counts = Sizes.of(least, initial, most)
-    items = fleet(name, purpose, variant["InstanceType"], counts, bool(limits), variant.get("VolumeSizeInGB"))
-    yield from (replace(item, variant=variant["VariantName"]) for item in items)
+    serving = settings.instance_variants.get(name_of_variant)
+    if limits and serving and serving.autoscaling:  # it changes the count, and a release keeps it
+        initial = min(max(serving.instance_count, least), most)
+    counts, volume_gb = Sizes.of(least, initial, most), variant.get("VolumeSizeInGB")
+    yield from fleet(name, name_of_variant, purpose, variant["InstanceType"], counts, bool(limits), volume_gb)
 
 
 def change(
@@ -82,7 +106,7 @@ def change(
     fleets = (before or (), after)
     old, new = ([PricedItem(item, prices.price(item.usage, region)) for item in items] for items in fleets)
     causes = _causes(old, new) if before is not None else ("new endpoint",) if new else ()
-    return Change(endpoint, _sum(old), _sum(new), tuple(causes))
+    return Change(endpoint, _sum(old), _sum(new), tuple(dict.fromkeys(causes)))
 
 
 def _sum(items: Iterable[PricedItem]) -> Sizes:
@@ -90,22 +114,27 @@ def _sum(items: Iterable[PricedItem]) -> Sizes:
 
 
 def _causes(before: Iterable[PricedItem], after: Iterable[PricedItem]) -> Iterator[str]:
-    """The keys of parts that were added, removed or changed. Another usage type is another instance type or memory."""
+    """The keys of parts that were added, removed or changed. Another usage type is another mode, instance type or
+    memory."""
     old, new = ({priced.item.part: priced.item for priced in items} for items in (before, after))
     for part in dict.fromkeys([*old, *new]):
         was, becomes = old.get(part), new.get(part)
         if was and becomes and was.usage != becomes.usage:
-            yield becomes.type_key
+            (purpose, _, kind), (new_purpose, _, new_kind) = (item.usage.name.partition(":") for item in (was, becomes))
+            yield from ["asynchronous"] * (purpose != new_purpose)
+            yield from [becomes.type_key] * (kind != new_kind)
         if was and becomes and was.scaled and becomes.scaled:
-            yield from _limits(was.key, was.quantity, becomes.quantity)
-        elif (was and was.quantity) != (becomes and becomes.quantity):
+            yield from _limits(was, becomes)
+        elif (was and was.setting) != (becomes and becomes.setting):
             item = becomes or was
             assert item is not None
             yield item.key
 
 
-def _limits(key: str, was: Sizes, becomes: Sizes) -> Iterator[str]:
-    """The ends of a scaling range that change; the fleet begins with another number if neither does."""
-    ends = {"min": was.smallest != becomes.smallest, "max": was.largest != becomes.largest}
-    changed = [f"{key}.{end}" for end, differs in ends.items() if differs]
-    yield from changed or [key.replace("autoscaling", "initialInstanceCount")] * (was.initial != becomes.initial)
+def _limits(was: Item, becomes: Item) -> Iterator[str]:
+    """The ends of a scaling range that change; a serverless variant may begin with another number."""
+    old, new = was.quantity, becomes.quantity
+    ends = {"min": old.smallest != new.smallest, "max": old.largest != new.largest}
+    changed = [f"{becomes.key}.{end}" for end, differs in ends.items() if differs]
+    provisioned = variant_key(becomes.variant, "serverless.provisionedConcurrency")
+    yield from changed or [provisioned] * (old.initial != new.initial)

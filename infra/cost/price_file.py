@@ -20,6 +20,8 @@ from infra.errors import UserError
 ENDPOINTS = {"aws": "us-east-1", "aws-cn": "cn-northwest-1"}
 """The region of the price list's API by partition (AWS General Reference, AWS Price List endpoints)."""
 
+UPDATE_PRICES = "python -m infra cost update-prices -s {}"
+
 _ATTRIBUTES = ("regionCode", "usagetype", "group")
 _DIMENSION = ("unit", "beginRange", "endRange", "pricePerUnit", "description")
 
@@ -50,7 +52,7 @@ def read(root: Path, region: str) -> PriceList | None:
         raise PriceFileError(f"cannot read {file.name}: {error.strerror}") from None
     except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError):
         raise PriceFileError(
-            f"{file.name} is not a price file. Delete it, and run `python -m infra cost update-prices -s STACK`."
+            f"{file.name} is not a price file. Delete it, and run `{UPDATE_PRICES.format('STACK')}`."
         ) from None
 
 

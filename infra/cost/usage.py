@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
+from infra.aws.mode import Mode
 from infra.cost.price_list import UsageType
 
 HOURS_PER_MONTH = Decimal(730)
@@ -17,6 +18,9 @@ SAGEMAKER, S3, ECR, CLOUDWATCH = "AmazonSageMaker", "AmazonS3", "AmazonECR", "Am
 
 HOSTING, ASYNCHRONOUS, BATCH = "Host", "AsyncInf", "Tsform"
 """The beginnings of the usage types of instances by what they do."""
+
+SERVERLESS, PROVISIONED = "ServerlessInf", "ProvisionedConcurrency"
+"""The beginnings of those of serverless endpoints."""
 
 STORAGE_S3 = UsageType(S3, "TimedStorage-ByteHrs", "GB-month")
 STORAGE_ECR = UsageType(ECR, "TimedStorage-ByteHrs", "GB-month")
@@ -36,7 +40,11 @@ BASIC_DASHBOARD_METRICS = 50
 """CloudWatch guide, Analyzing, optimizing, and reducing CloudWatch costs."""
 
 PRICED: Mapping[str, tuple[str, ...]] = {
-    SAGEMAKER: ("Host:", "AsyncInf:", "Tsform:", "ServerlessInf:", "ProvisionedConcurrency:", "Hst:Data-Bytes-"),
+    SAGEMAKER: (
+        *(f"{beginning}:" for beginning in (HOSTING, ASYNCHRONOUS, BATCH, SERVERLESS, PROVISIONED)),
+        DATA_IN.name,
+        DATA_OUT.name,
+    ),
     S3: (STORAGE_S3.name,),
     ECR: (STORAGE_ECR.name,),
     CLOUDWATCH: (ALARM.name, COMPOSITE_ALARM.name, METRIC_STREAM.name, LOGS.name),
@@ -44,6 +52,11 @@ PRICED: Mapping[str, tuple[str, ...]] = {
 """The beginnings of all regional usage types that a stack may have, by service."""
 
 GLOBAL = (DASHBOARD, BASIC_DASHBOARD)
+
+
+def purpose(mode: Mode) -> str:
+    """What the instances of an endpoint do."""
+    return ASYNCHRONOUS if mode is Mode.ASYNCHRONOUS else HOSTING
 
 
 def instances(purpose: str, instance_type: str) -> UsageType:
@@ -62,16 +75,16 @@ def volume(purpose: str) -> UsageType:
 
 def serverless(memory_mb: int) -> UsageType:
     """The duration of requests on demand."""
-    return UsageType(SAGEMAKER, f"ServerlessInf:Mem-{memory_mb // 1024}GB", "second")
+    return UsageType(SAGEMAKER, f"{SERVERLESS}:Mem-{memory_mb // 1024}GB", "second")
 
 
 def provisioned(memory_mb: int) -> UsageType:
     """Provisioned concurrency, whether it is used or not."""
-    name = f"ProvisionedConcurrency:Usage-{memory_mb // 1024}GB"
+    name = f"{PROVISIONED}:Usage-{memory_mb // 1024}GB"
     return UsageType(SAGEMAKER, name, "second", "ServerlessProvisionedConcurrency-Usage")
 
 
 def on_provisioned(memory_mb: int) -> UsageType:
     """The duration of requests on provisioned concurrency."""
-    name = f"ProvisionedConcurrency:Mem-{memory_mb // 1024}GB"
+    name = f"{PROVISIONED}:Mem-{memory_mb // 1024}GB"
     return UsageType(SAGEMAKER, name, "second", "ServerlessProvisionedConcurrency-Duration")

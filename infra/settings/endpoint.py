@@ -6,7 +6,6 @@ from infra import names
 from infra.aws import instance_types
 from infra.aws.mode import Mode
 from infra.diagnostics.problem import Location
-from infra.names import ONLY_VARIANT
 from infra.release import estimate
 from infra.release.policy import TIMEOUT_SECONDS
 from infra.settings.alarms import MAX_ROLLBACK_ALARMS
@@ -162,7 +161,7 @@ class EndpointSettings(EndpointModes):
             for fleet, key in sorted(variant.limits.items()):
                 if problem := estimate.batch_problem(self.release.policy, fleet):
                     unit, _, message = problem.partition(": ")
-                    fleet_of = key if name == ONLY_VARIANT else f"variants.{name}.{key}"
+                    fleet_of = names.variant_key(name, key)
                     return {unit: f"{message} Change {unit} or {fleet_of}, or use strategy allAtOnce."}
         return None
 

@@ -8,6 +8,7 @@ import pulumi
 import pytest
 
 from infra.cost.estimate import Item
+from infra.cost.live import REMOVED
 from infra.cost.price_file import PriceFileError
 from infra.cost.price_list import NoPrice, PriceList
 from tests.infra.cost.products import PRODUCTS
@@ -241,7 +242,7 @@ def test_the_changes_of_one_endpoint_do_not_hide_those_of_others(monkeypatch: py
     monkeypatch.setattr("infra.cost.price_file.read", lambda *_: PriceList.of_answers(PRODUCTS))
     calls: list[str] = []
 
-    def deployed(sagemaker: Any, _autoscaling: Any, name: str) -> list[Item]:
+    def deployed(sagemaker: Any, _autoscaling: Any, name: str, _settings: Any) -> list[Item]:
         calls.append(name)
         assert sagemaker.meta.config.connect_timeout * sagemaker.meta.config.retries["total_max_attempts"] < 10
         raise NoPrice("several instance types")
@@ -252,6 +253,7 @@ def test_the_changes_of_one_endpoint_do_not_hide_those_of_others(monkeypatch: py
     assert [
         name for name in calls if f"{name}: the change of its cost is not known: several instance types" in log
     ] == calls
+    assert f"cost: {REMOVED}" in log
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod", "modes"])

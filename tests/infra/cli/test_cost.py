@@ -11,6 +11,7 @@ import pytest
 
 from infra.__main__ import main
 from infra.cost import price_file
+from infra.cost.live import REMOVED
 from tests.infra.cli.test_stack_file import BASE, project
 from tests.infra.cost.products import PRODUCTS, PUBLISHED, REGION
 from tests.infra.cost.test_account import Aws as Stored
@@ -133,7 +134,9 @@ def test_diff_names_the_setting_that_causes_a_change(pricing: Pricing, capsys: p
     assert (change["before"]["initial"], change["after"]["initial"]) == (375.22, 187.61)
     assert change["settings"] == ["initialInstanceCount"]
     assert run("-s", "dev", "--diff") == 0
-    assert "iris $375.22 $187.61 -$187.61 -$187.61 initialInstanceCount" in " ".join(capsys.readouterr().out.split())
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "iris $375.22 $187.61 -$187.61 -$187.61 -$187.61 initialInstanceCount" in shown
+    assert REMOVED.capitalize() in shown
 
 
 def test_idle_names_the_edit_that_ends_the_cost(pricing: Pricing, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,8 @@ ALWAYS = {BUCKET, IMAGES, LOGS, "stored logs", "metrics of releases"}
 
 def stack(*, monthly_limit: float | None = None, **endpoint: Any) -> Settings:
     cost = {} if monthly_limit is None else {"triton-sagemaker:cost": {"monthlyLimit": monthly_limit}}
-    return settings({**VALID, "triton-sagemaker:endpoints": {"e": {"model": MODEL, **endpoint}}, **cost})
+    model = {} if "variants" in endpoint else {"model": MODEL}
+    return settings({**VALID, "triton-sagemaker:endpoints": {"e": {**model, **endpoint}}, **cost})
 
 
 def priced(of: Settings, traffic: Traffic | None = None) -> Estimate:
@@ -86,6 +87,8 @@ def test_serverless_is_billed_by_provisioned_concurrency_and_by_duration() -> No
     assert items(warm)["alarms"] == same("0.20")
     beyond = "requests beyond the provisioned concurrency"
     assert [beyond in {entry.what for entry in one.unpriced} for one in (on_demand, warm)] == [False, True]
+    both = "a release: provisioned concurrency of both configurations"
+    assert both in {entry.what for entry in warm.unpriced} - {entry.what for entry in on_demand.unpriced}
 
 
 def test_requests_are_billed_by_their_bytes() -> None:
@@ -135,6 +138,13 @@ def test_more_than_the_limit_is_refused_with_the_endpoints_by_cost() -> None:
         check(of, priced(of), "x")
     assert "$2,664.70" in str(refused.value)
     assert "endpoints.e.autoscaling.max" in str(refused.value)
+
+
+def test_more_than_the_limit_is_refused_with_the_path_of_the_variant() -> None:
+    model = {"model": MODEL, "instanceType": "ml.r5.xlarge"}
+    of = stack(monthly_limit=900, variants={"blue": {**model, "initialInstanceCount": 3}, "green": model})
+    with pytest.raises(CostLimitExceeded, match=r"\(endpoints\.e\.variants\.blue\.initialInstanceCount\)"):
+        check(of, priced(of), "x")
 
 
 def test_a_limit_without_prices_is_refused() -> None:

@@ -12,9 +12,9 @@ from botocore.exceptions import ClientError
 from infra.cost import limit
 from infra.cost.estimate import Sizes, fleet_items
 from infra.cost.live import Change, change, deployed_items
-from infra.cost.price_list import NoPrice
-from tests.infra.cost.products import REGION
-from tests.infra.cost.test_estimate import PRICES, stack
+from infra.cost.price_list import NoPrice, PriceList
+from tests.infra.cost.products import PRODUCTS, REGION, flat
+from tests.infra.cost.test_estimate import MODEL, PRICES, stack
 
 FLEET = {"VariantName": "AllTraffic", "InstanceType": "ml.r5.xlarge", "InitialInstanceCount": 2}
 WARM = {"ServerlessConfig": {"MemorySizeInMB": 4096, "MaxConcurrency": 10, "ProvisionedConcurrency": 2}}
@@ -49,9 +49,9 @@ class Aws:
         return {"ScalableTargets": [{"ResourceId": ResourceIds[0], "MinCapacity": least, "MaxCapacity": most}]}
 
 
-def compared(aws: Aws, **endpoint: Any) -> Change:
-    after = fleet_items("e", stack(**endpoint).endpoints["e"])
-    return change("e", deployed_items(aws, aws, "e"), after, PRICES, REGION)
+def compared(aws: Aws, prices: PriceList = PRICES, **endpoint: Any) -> Change:
+    settings = stack(**endpoint).endpoints["e"]
+    return change("e", deployed_items(aws, aws, "e", settings), fleet_items("e", settings), prices, REGION)
 
 
 def test_a_higher_maximum_is_a_change_of_the_largest_fleet_only() -> None:
@@ -62,10 +62,66 @@ def test_a_higher_maximum_is_a_change_of_the_largest_fleet_only() -> None:
     assert "+$1,598.70 a month at the largest fleet, because of autoscaling.max" in str(limit.changed(scaled))
 
 
+def test_a_higher_minimum_is_a_change_until_it_is_deployed() -> None:
+    settings: dict[str, Any] = {"instanceType": "ml.r5.xlarge", "autoscaling": {"min": 4, "max": 10}}
+    raised = compared(Aws(FLEET, limits=(2, 10)), **settings)
+    assert raised.keys == ("autoscaling.min",)
+    assert raised.usd == Sizes.of("532.90", 0, 0)
+    assert "+$532.90 a month at the smallest fleet, because of autoscaling.min" in str(limit.changed(raised))
+    assert compared(Aws(FLEET, limits=(4, 10)), **settings).keys == ()
+
+
+@pytest.mark.parametrize("count", [2, 5, 10])
+def test_the_first_count_of_an_autoscaled_fleet_is_no_change(count: int) -> None:
+    scaling = {"min": 2, "max": 10}
+    aws = Aws({**FLEET, "VolumeSizeInGB": 50}, limits=(2, 10))
+    same = compared(aws, instanceType="ml.r5.xlarge", initialInstanceCount=count, autoscaling=scaling, volumeSizeGb=50)
+    assert same.keys == ()
+    assert same.before == same.after
+
+
+def test_a_range_above_the_deployed_one_costs_more_from_the_start() -> None:
+    above = compared(Aws(FLEET, limits=(2, 4)), instanceType="ml.r5.xlarge", autoscaling={"min": 8, "max": 10})
+    assert above.keys == ("autoscaling.min", "autoscaling.max")
+    assert above.usd == Sizes.of("1598.70", "1065.80", "1598.70")
+
+
+def test_the_number_of_instances_is_the_cause_of_more_volumes() -> None:
+    deployed = Aws({**FLEET, "VolumeSizeInGB": 50}, limits=(2, 4))
+    larger = compared(deployed, instanceType="ml.r5.xlarge", autoscaling={"min": 2, "max": 10}, volumeSizeGb=50)
+    assert larger.keys == ("autoscaling.max",)
+    assert larger.usd == Sizes.of(0, 0, "1649.10")
+
+
+def test_provisioned_concurrency_within_its_range_is_the_cause() -> None:
+    warm = {
+        "memoryMb": 4096,
+        "maxConcurrency": 10,
+        "provisionedConcurrency": 4,
+        "autoscaling": {"min": 2, "max": 10},
+    }
+    aws = Aws({"VariantName": "AllTraffic", **WARM}, limits=(2, 10))
+    assert compared(aws, serverless=warm).keys == ("serverless.provisionedConcurrency",)
+
+
+def test_the_setting_of_a_variant_has_its_path() -> None:
+    model = {"model": MODEL, "instanceType": "ml.r5.xlarge"}
+    deployed = Aws(*({**FLEET, "VariantName": name} for name in ("blue", "green")))
+    variants = {"blue": {**model, "initialInstanceCount": 3}, "green": {**model, "initialInstanceCount": 2}}
+    assert compared(deployed, variants=variants).keys == ("variants.blue.initialInstanceCount",)
+
+
+def test_the_mode_is_a_cause() -> None:
+    deployed = Aws({**FLEET, "InstanceType": "ml.c5.xlarge", "InitialInstanceCount": 1, "VolumeSizeInGB": 50})
+    endpoint: dict[str, Any] = {"instanceType": "ml.c5.xlarge", "volumeSizeGb": 50}
+    prices = PriceList.of_answers([*PRODUCTS, flat("APN1-AsyncInf:VolumeUsage.gp2", "0.168", unit="GB-Mo")])
+    assert compared(deployed, prices, **endpoint, asynchronous={}).keys == ("asynchronous",)
+
+
 def test_a_deployed_variant_without_one_instance_type_has_no_price() -> None:
     pools = {"VariantName": "AllTraffic", "InstancePools": [{"InstanceType": "ml.r5.xlarge", "Priority": 1}]}
     with pytest.raises(NoPrice, match="AllTraffic"):
-        deployed_items(Aws(pools), Aws(pools), "e")
+        compared(Aws(pools), instanceType="ml.r5.xlarge")
 
 
 def test_the_same_fleet_is_no_change() -> None:
@@ -81,6 +137,11 @@ def test_the_same_fleet_is_no_change() -> None:
         (Aws(FLEET), {"instanceType": "ml.r5.xlarge"}, ("initialInstanceCount",)),
         (
             Aws(FLEET),
+            {"instanceType": "ml.r5.xlarge", "initialInstanceCount": 2, "volumeSizeGb": 50},
+            ("volumeSizeGb",),
+        ),
+        (
+            Aws({**FLEET, "VolumeSizeInGB": 30}),
             {"instanceType": "ml.r5.xlarge", "initialInstanceCount": 2, "volumeSizeGb": 50},
             ("volumeSizeGb",),
         ),
