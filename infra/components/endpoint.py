@@ -103,19 +103,9 @@ class TritonEndpoint(pulumi.ComponentResource):
             adopt=name in args.stack.adopt.endpoints,
             opts=pulumi.ResourceOptions(parent=self, depends_on=before, protect=args.context.production),
         )
-        self.alarm_arns = []
-        for variant, serving in settings.serving_variants.items():
-            if serving.scaling:
-                scaling = VariantAutoscalingArgs(
-                    context=args.context,
-                    endpoint_name=endpoint.name,
-                    variant_name=variant,
-                    settings=serving.scaling,
-                    adopt_from=name if args.stack.adopt.autoscaling and name in args.stack.adopt.endpoints else None,
-                )
-                VariantAutoscaling(names.variant_resource(name, variant), scaling, opts=self._child)
+        self._scale(endpoint.name)
 
-        self.composite_alarm_name = None
+        self.composite_alarm_name, self.alarm_arns = None, []
         if settings.alarm_names(name, args.context.production):
             watching = EndpointAlarmsArgs(
                 args.context, endpoint.name, settings, args.topic_arn, args.stack.monitoring.runbook_url
@@ -125,6 +115,19 @@ class TritonEndpoint(pulumi.ComponentResource):
 
         self.name, self.arn, self.releases = endpoint.name, endpoint.arn, endpoint.releases
         self.register_outputs({"name": self.name, "arn": self.arn})
+
+    def _scale(self, endpoint_name: pulumi.Output[str]) -> None:
+        name, adopt = self._name, self._args.stack.adopt
+        for variant, serving in self._settings.serving_variants.items():
+            if serving.scaling:
+                scaling = VariantAutoscalingArgs(
+                    context=self._args.context,
+                    endpoint_name=endpoint_name,
+                    variant_name=variant,
+                    settings=serving.scaling,
+                    adopt_from=name if adopt.autoscaling and name in adopt.endpoints else None,
+                )
+                VariantAutoscaling(names.variant_resource(name, variant), scaling, opts=self._child)
 
     def _rollback_alarms(self, configuration_name: pulumi.Output[str]) -> list[pulumi.Input[str]]:
         """The existing alarms, those on the fleet of this configuration, and the one that stops its release."""

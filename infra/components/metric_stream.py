@@ -45,66 +45,18 @@ class DatadogMetricStream(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: MetricStreamArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("triton-sagemaker:infra:DatadogMetricStream", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
-        context, resource = args.context, names.metric_stream(args.context.stack)
-
-        def role(
-            name: str, purpose: str, trust: Callable[[str], Policy], permissions: pulumi.Output[str]
-        ) -> tuple[iam.Role, pulumi.ResourceOptions]:
-            """A role with one policy, and the options of what cannot work without it."""
-            created = iam.Role(
-                name,
-                description=purpose,
-                assume_role_policy=context.account_id.apply(lambda account: json.dumps(trust(account))),
-                permissions_boundary=args.settings.role.permissions_boundary,
-                tags=context.tags,
-                opts=child,
-            )
-            policy = iam.RolePolicy(name, role=created.name, policy=permissions, opts=child)
-            return created, pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[policy]))
-
-        delivery_role, with_delivery_role = role(
-            names.delivery_role(context.stack),
-            "Delivers metrics to Datadog",
-            policies.delivery_trust,
-            pulumi.Output.from_input(args.bucket_arn).apply(
-                lambda arn: json.dumps(policies.deliver(arn, args.secret_arn, args.settings.bucket.kms_key_arn))
-            ),
-        )
-        delivery = kinesis.FirehoseDeliveryStream(
-            resource,
-            destination="http_endpoint",
-            http_endpoint_configuration={
-                "name": "Datadog",
-                "url": args.site.intake_url,
-                "role_arn": delivery_role.arn,
-                # the key is neither here nor in the state
-                "secrets_manager_configuration": {"enabled": True, "secret_arn": args.secret_arn},
-                "request_configuration": {"content_encoding": "GZIP"},
-                **datadog.BUFFERING,
-                "retry_duration": datadog.RETRY_SECONDS,
-                "s3_backup_mode": "FailedDataOnly",
-                "s3_configuration": {
-                    "role_arn": delivery_role.arn,
-                    "bucket_arn": args.bucket_arn,
-                    "error_output_prefix": names.FAILED_METRICS,
-                    "compression_format": "GZIP",
-                    **datadog.BUFFERING,
-                },
-            },
-            tags=context.tags,
-            opts=pulumi.ResourceOptions.merge(with_delivery_role, pulumi.ResourceOptions(hooks=_secret(args))),
-        )
-        stream_role, with_stream_role = role(
-            names.metric_stream_role(context.stack),
+        self._args, self._child = args, pulumi.ResourceOptions(parent=self)
+        delivery = self._delivery()
+        role, with_role = self._role(
+            names.metric_stream_role(args.context.stack),
             "Streams metrics to Firehose",
             policies.stream_trust,
             delivery.arn.apply(lambda arn: json.dumps(policies.put_records(arn))),
         )
         stream = cloudwatch.MetricStream(
-            resource,
+            names.metric_stream(args.context.stack),
             firehose_arn=delivery.arn,
-            role_arn=stream_role.arn,
+            role_arn=role.arn,
             output_format="opentelemetry1.0",
             include_filters=[{"namespace": namespace} for namespace in NAMESPACES],
             statistics_configurations=[
@@ -115,11 +67,63 @@ class DatadogMetricStream(pulumi.ComponentResource):
                     "additional_statistics": list(PERCENTILES),
                 }
             ],
-            tags=context.tags,
-            opts=with_stream_role,
+            tags=args.context.tags,
+            opts=with_role,
         )
         self.name, self.delivery_stream_name = stream.name, delivery.name
         self.register_outputs({"name": self.name, "deliveryStreamName": self.delivery_stream_name})
+
+    def _delivery(self) -> kinesis.FirehoseDeliveryStream:
+        """The Firehose stream, which keeps in the bucket what Datadog did not accept."""
+        args = self._args
+        role, with_role = self._role(
+            names.delivery_role(args.context.stack),
+            "Delivers metrics to Datadog",
+            policies.delivery_trust,
+            pulumi.Output.from_input(args.bucket_arn).apply(
+                lambda arn: json.dumps(policies.deliver(arn, args.secret_arn, args.settings.bucket.kms_key_arn))
+            ),
+        )
+        return kinesis.FirehoseDeliveryStream(
+            names.metric_stream(args.context.stack),
+            destination="http_endpoint",
+            http_endpoint_configuration={
+                "name": "Datadog",
+                "url": args.site.intake_url,
+                "role_arn": role.arn,
+                # the key is neither here nor in the state
+                "secrets_manager_configuration": {"enabled": True, "secret_arn": args.secret_arn},
+                "request_configuration": {"content_encoding": "GZIP"},
+                **datadog.BUFFERING,
+                "retry_duration": datadog.RETRY_SECONDS,
+                "s3_backup_mode": "FailedDataOnly",
+                "s3_configuration": {
+                    "role_arn": role.arn,
+                    "bucket_arn": args.bucket_arn,
+                    "error_output_prefix": names.FAILED_METRICS,
+                    "compression_format": "GZIP",
+                    **datadog.BUFFERING,
+                },
+            },
+            tags=args.context.tags,
+            opts=pulumi.ResourceOptions.merge(with_role, pulumi.ResourceOptions(hooks=_secret(args))),
+        )
+
+    def _role(
+        self, name: str, purpose: str, trust: Callable[[str], Policy], permissions: pulumi.Output[str]
+    ) -> tuple[iam.Role, pulumi.ResourceOptions]:
+        """A role with one policy, and the options of what cannot work without it."""
+        context = self._args.context
+        role = iam.Role(
+            name,
+            description=purpose,
+            assume_role_policy=context.account_id.apply(lambda account: json.dumps(trust(account))),
+            permissions_boundary=self._args.settings.role.permissions_boundary,
+            tags=context.tags,
+            opts=self._child,
+        )
+        policy = iam.RolePolicy(name, role=role.name, policy=permissions, opts=self._child)
+        return role, pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(depends_on=[policy]))
 
 
 def _secret(args: MetricStreamArgs) -> pulumi.ResourceHookBinding:

@@ -183,7 +183,6 @@ class Endpoint(Resource, module="infra", name="Endpoint"):
 
     arn: pulumi.Output[str]
     name: pulumi.Output[str]
-    endpoint_config_name: pulumi.Output[str]
     releases: pulumi.Output[list[dict[str, Any]] | None]
     """The latest releases at the last one; None in a state without them."""
 

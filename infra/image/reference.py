@@ -64,11 +64,9 @@ class ImageReference:
         return cls(match["registry"], match["repository"], match["tag"], match["digest"])
 
     @classmethod
-    def in_ecr(
-        cls, account: str, region: str, repository: str, *, tag: str | None = None, digest: str | None = None
-    ) -> ImageReference:
+    def in_ecr(cls, account: str, region: str, repository: str, *, tag: str) -> ImageReference:
         """The image of a repository in an account's ECR registry."""
-        return cls(EcrRegistry(account, region).host, repository, tag, digest)
+        return cls(EcrRegistry(account, region).host, repository, tag)
 
     @property
     def ecr(self) -> EcrRegistry | None:
