@@ -47,6 +47,7 @@ class StackGuardProvider(AwsResourceProvider):
         return DiffResult(changes=True, replaces=changes)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
+        self._require_mode_changes({}, props["modes"])
         return CreateResult(props["stack"], props)
 
     def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
@@ -60,10 +61,10 @@ class StackGuardProvider(AwsResourceProvider):
         """
         Raises:
             ReleaseRefused: SageMaker cannot update an endpoint that serves to the mode that the settings have now. What
-                it serves decides, not the state: an earlier change of mode may have failed.
+                it serves decides, not the state: an earlier change of mode may have failed, and an endpoint that is new
+                to the stack may be adopted.
         """
-        endpoints = {name: mode for name, mode in before.items() if mode != Mode.BATCH}
-        requested = {name: Mode(after[name]) for name, mode in endpoints.items() if after.get(name, mode) != mode}
+        requested = {name: Mode(mode) for name, mode in after.items() if mode != before.get(name, Mode.BATCH)}
         if not requested:
             return
         reader = EndpointReader(self.aws.client("sagemaker"))

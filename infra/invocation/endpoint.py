@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from infra import names
 from infra.aws.errors import aws_calls
 from infra.aws.mode import Mode
 from infra.aws.s3_location import SCHEME, S3Location
@@ -68,9 +69,14 @@ class LiveEndpoint:
         return mode_of(self.config)
 
     @property
-    def output_location(self) -> str:
-        """Where an asynchronous endpoint writes its answers."""
-        return str(self.config["AsyncInferenceConfig"]["OutputConfig"].get("S3OutputPath", ""))
+    def bucket(self) -> str | None:
+        """The stack's bucket, if an asynchronous endpoint writes its answers or its failures to their default place."""
+        defaults = {"S3OutputPath": names.async_output(self.name), "S3FailurePath": names.async_failure(self.name)}
+        for member, default in defaults.items():
+            place = S3Location.parse(self.config["AsyncInferenceConfig"]["OutputConfig"].get(member, "s3://-"))
+            if place.key.startswith(default.rstrip("/")):
+                return place.bucket
+        return None
 
     def variant(self, name: str | None) -> Mapping[str, Any]:
         """A variant of the configuration (API `ProductionVariant`); the first one by default.

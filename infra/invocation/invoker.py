@@ -7,9 +7,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra import names
 from infra.aws.mode import Mode
-from infra.aws.s3_location import S3Location
 from infra.errors import UserError
 from infra.invocation.answer import Answer, InvocationFailed, client_config, failed, invoke, invoke_patiently
 from infra.invocation.async_request import MAX_WAIT_SECONDS, AsyncRequest
@@ -98,7 +96,5 @@ class Invoker:
         return AsyncRequest.send(self._runtime, self._client("s3"), self._live.name, request, self._bucket_of_stack)
 
     def _bucket_of_stack(self) -> str:
-        """That of the answers, unless they are written outside of the stack."""
-        output = S3Location.parse(self._live.output_location)
-        ours = output.key.startswith(names.async_output(self._live.name).rstrip("/"))
-        return self._bucket or (output.bucket if ours else self.model().artifact.bucket)
+        """That of answers or failures, or that of the artifact if both are written outside of the stack."""
+        return self._bucket or self._live.bucket or self.model().artifact.bucket

@@ -15,8 +15,9 @@ from infra.policies.principals import StackNames, read_configurations
 def invoker(stack: StackNames) -> list[Policy]:
     """To invoke the endpoints, each in its mode, with `python -m infra invoke` or an SDK.
 
-    It cannot read Models, which show the environment of the containers. A sample request of `invoke` therefore requires
-    the model repository that the stack file names.
+    Models show the environment of the containers. They can be read only of an asynchronous endpoint whose Model alone
+    names the stack's bucket, for requests to upload. A sample request of `invoke` therefore requires the model
+    repository that the stack file names.
     """
     return managed_policies(_invoke(stack))
 
@@ -42,9 +43,12 @@ def _invoke(stack: StackNames) -> Iterator[Statement]:
 def _async_objects(stack: StackNames, endpoints: Iterable[str]) -> Iterator[Statement]:
     """Requests and answers in S3. Without ListBucket, an answer that does not exist yet looks like a forbidden one."""
     bucket = stack.bucket_arn.rpartition(":")[2]
-    requests, answers, keys = [], [], set()
+    own = S3Location(bucket, names.ASYNC)
+    requests, answers, keys, models = [], [], set(), []
     for name in endpoints:
         settings = stack.settings.endpoints[name].asynchronous
+        if settings and settings.output_location and settings.failure_location and not stack.settings.bucket.name:
+            models += _models(stack, name)
         requests.append(S3Location(bucket, names.async_input(name)))
         answers += [
             S3Location.parse(location).directory if location else S3Location(bucket, default)
@@ -56,16 +60,17 @@ def _async_objects(stack: StackNames, endpoints: Iterable[str]) -> Iterator[Stat
         keys |= {settings.kms_key_arn} if settings and settings.kms_key_arn else set()
     yield allow("Requests", "s3", "PutObject", _objects(stack, requests))
     yield allow("Answers", "s3", "GetObject", _objects(stack, answers))
-    yield from _list(stack, [S3Location(bucket, names.ASYNC), *(place for place in answers if place.bucket != bucket)])
+    yield from _list(stack, [own, *(place for place in answers if not place.within(str(own)))])
     yield from _keys(stack, keys)
+    if models:
+        yield allow("FindBucket", "sagemaker", "DescribeModel", models)
 
 
 def _transform(stack: StackNames) -> Iterator[Statement]:
     settings = stack.settings.endpoints
     bucket = stack.bucket_arn.rpartition(":")[2]
     for number, name in enumerate(settings, 1):
-        resources = [names.variant_resource(name, variant) + names.AUTONAMED for variant in settings[name].variants]
-        models = {"ArnLike": {"sagemaker:ModelArn": stack.sagemaker_arns("model", resources)}}
+        models = {"ArnLike": {"sagemaker:ModelArn": _models(stack, name)}}
         yield allow(f"StartJobs{number}", "sagemaker", "CreateTransformJob", _jobs(stack, [name]), models)
     manage = "DescribeTransformJob StopTransformJob AddTags ListTags"
     yield allow("Jobs", "sagemaker", manage, _jobs(stack, settings))
@@ -88,6 +93,12 @@ def _transform(stack: StackNames) -> Iterator[Statement]:
     yield allow("FindLogs", "logs", "DescribeLogStreams", stack.arn("logs", f"{group}:*"))
     streams = [stack.arn("logs", f"{group}:log-stream:{name}-*") for name in settings]
     yield allow("ReadLogs", "logs", "GetLogEvents", streams)
+
+
+def _models(stack: StackNames, endpoint: str) -> list[str]:
+    variants = stack.settings.endpoints[endpoint].variants
+    resources = [names.variant_resource(endpoint, variant) + names.AUTONAMED for variant in variants]
+    return stack.sagemaker_arns("model", resources)
 
 
 def _jobs(stack: StackNames, endpoints: Iterable[str]) -> list[str]:

@@ -16,7 +16,17 @@ from infra.image.registry import Registries
 from infra.release.request import OWNER_TAG
 from infra.triton.repository import ModelRepository
 from sandbox.stacks import StackFailed
-from tests.lifecycle.account import BROKEN, Account, Asking, Config, consistent, development, operations, production
+from tests.lifecycle.account import (
+    BROKEN,
+    Account,
+    Asking,
+    Config,
+    changing,
+    consistent,
+    development,
+    operations,
+    production,
+)
 
 AWS_IMAGE = "941853720454.dkr.ecr.ap-northeast-1.amazonaws.com/sagemaker-tritonserver:23.10-py3"
 ARTIFACT = "artifacts/model_7.tar.gz"
@@ -221,6 +231,15 @@ def test_what_cloudformation_made_is_adopted_under_traffic_and_released_as_any_o
     name = template.name
     stack = account.stack(template.settings(template.adopt))
     before = account.now()
+
+    scaling = {"min": 2, "max": 3, "backlogPerInstance": 5, "policyName": "invocations"}
+    queued: dict[str, Any] = {"asynchronous": {}, "autoscaling": scaling, "allowSingleInstance": False}
+    stack.config = template.settings(template.adopt, **queued)
+    with pytest.raises(StackFailed) as failed:
+        stack.up()
+    assert f"endpoint {name} is real time and cannot become asynchronous" in failed.value.output
+    assert changing(account.calls(before)) == []
+    stack.config = template.settings(template.adopt)
 
     preview = stack.preview()
     assert sorted(operations(preview)["import"]) == [

@@ -202,6 +202,25 @@ def test_a_change_of_mode_that_sagemaker_refuses_is_refused_before_anything_chan
     assert len(warned) == ((live, after) == (SERVERLESS_LIVE, "real time"))
 
 
+@pytest.mark.parametrize(
+    ("live", "refused"),
+    [(OLD, True), (SERVERLESS_LIVE, True), (OLD | {"AsyncInferenceConfig": {}}, False), (None, False)],
+)
+def test_an_endpoint_that_is_adopted_keeps_its_mode(
+    guard: Guarded, warned: list[str], live: dict[str, Any] | None, refused: bool
+) -> None:
+    guard.endpoints |= {"a": OLD, "b": OLD, "new": live}
+    added = STAGING | {"modes": HAD["modes"] | {"new": "asynchronous", "night": "batch"}}
+    for change in (lambda: guard.diff("s", STAGING, added), lambda: guard.create(added)):
+        guard.asked.clear()
+        if refused:
+            with pytest.raises(ReleaseRefused, match="endpoint new is"):
+                change()
+        else:
+            change()
+        assert guard.asked[-1] == "new"
+
+
 def test_a_mode_that_stays_asks_nothing(guard: Guarded) -> None:
     guard.diff("s", STAGING, STAGING | {"bucket": "x"})
     assert guard.asked == []

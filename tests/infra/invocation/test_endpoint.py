@@ -126,3 +126,20 @@ def test_a_model_or_configuration_of_another_shape_is_an_error_and_never_the_bat
         components.model_name(None)
     pools = replace(live(ProductionVariants=[{"VariantName": "A", "InstancePools": []}]), instances={"A": 2})
     assert pools.fleet(None) is None
+
+
+@pytest.mark.parametrize(
+    ("output", "failure", "bucket"),
+    [
+        ("s3://ours/async/iris/output", "s3://ours/async/iris/failure", "ours"),
+        ("s3://answers/a", "s3://ours/async/iris/failure/", "ours"),
+        ("s3://ours/async/iris/output/", "s3://answers/f", "ours"),
+        ("s3://answers/a", "s3://answers/f", None),
+        ("s3://answers", None, None),
+    ],
+)
+def test_the_default_place_of_answers_or_failures_names_the_bucket(
+    output: str, failure: str | None, bucket: str | None
+) -> None:
+    places = {"S3OutputPath": output, **({"S3FailurePath": failure} if failure else {})}
+    assert live(AsyncInferenceConfig={"OutputConfig": places}).bucket == bucket

@@ -21,6 +21,7 @@ ENDPOINTS: dict[str, Any] = {
     "live": REAL_TIME,
     "queued": {**REAL_TIME, "asynchronous": {"maxConcurrentInvocationsPerInstance": 4}},
     "elsewhere": {**REAL_TIME, "asynchronous": {"outputLocation": "s3://answers/of-ours", "kmsKeyArn": KEY}},
+    "beside": {**REAL_TIME, "asynchronous": {"outputLocation": "s3://sagemaker-models/batch/x"}},
     "small": {**MODEL, "serverless": {"memoryMb": 2048, "maxConcurrency": 5}},
     "night": {**MODEL, "batch": {"inputLocations": ["s3://records/in"], "outputLocations": ["s3://answers/out"]}},
 }
@@ -71,6 +72,7 @@ def test_the_invoker_reads_and_writes_requests_and_answers_alone(action: str, re
 def test_an_answer_that_does_not_exist_yet_can_be_told_from_a_forbidden_one() -> None:
     assert may(INVOKER, "s3:ListBucket", BUCKET, s3_prefix="async/queued/output/1.out")
     assert may(INVOKER, "s3:ListBucket", "arn:aws:s3:::answers", s3_prefix="of-ours/1.out")
+    assert may(INVOKER, "s3:ListBucket", BUCKET, s3_prefix="batch/x/1.out")
     assert not may(INVOKER, "s3:ListBucket", BUCKET, s3_prefix="models/")
 
 
@@ -79,6 +81,24 @@ def test_the_key_of_the_answers_is_used_through_s3() -> None:
     assert not may(INVOKER, "kms:Decrypt", KEY)
     plain = callers.invoker(names(endpoints={"live": REAL_TIME}, environment="staging"))
     assert not [action for action in actions(plain) if action.startswith(("kms:", "s3:"))]
+
+
+@pytest.mark.parametrize(
+    ("bucket", "asynchronous", "allowed"),
+    [
+        ({}, {"outputLocation": "s3://answers/a", "failureLocation": "s3://answers/f"}, True),
+        ({}, {"outputLocation": "s3://answers/a"}, False),
+        ({}, {"failureLocation": "s3://answers/f"}, False),
+        ({"name": "ours"}, {"outputLocation": "s3://answers/a", "failureLocation": "s3://answers/f"}, False),
+    ],
+)
+def test_a_model_is_read_if_nothing_else_names_the_bucket_of_requests(
+    bucket: dict[str, str], asynchronous: dict[str, str], allowed: bool
+) -> None:
+    endpoints = {"live": REAL_TIME, "queued": {**REAL_TIME, "asynchronous": asynchronous}}
+    invoker = callers.invoker(names(endpoints=endpoints, bucket=bucket, environment="staging"))
+    assert may(invoker, "sagemaker:DescribeModel", arn("sagemaker", "model/queued-1a2b3c4")) is allowed
+    assert not may(invoker, "sagemaker:DescribeModel", arn("sagemaker", "model/live-1a2b3c4"))
 
 
 @pytest.mark.parametrize(("endpoint", "model"), [("night", "night-1a2b3c4"), ("live", "live-1a2b3c4")])
