@@ -136,5 +136,5 @@ def _limits(was: Item, becomes: Item) -> Iterator[str]:
     old, new = was.quantity, becomes.quantity
     ends = {"min": old.smallest != new.smallest, "max": old.largest != new.largest}
     changed = [f"{becomes.key}.{end}" for end, differs in ends.items() if differs]
-    provisioned = variant_key(becomes.variant, "serverless.provisionedConcurrency")
-    yield from changed or [provisioned] * (old.initial != new.initial)
+    initial_key = variant_key(becomes.variant, "serverless.provisionedConcurrency")
+    yield from changed or [initial_key] * (old.initial != new.initial)
