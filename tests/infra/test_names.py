@@ -41,6 +41,7 @@ def test_a_name_that_is_valid_already_stays_readable() -> None:
 def test_the_pattern_of_a_stack_fits_no_name_of_another(other: str) -> None:
     for name in (names.bucket, names.execution_role):
         assert fnmatchcase(f"{name('dev')}-1a2b3c4", name("dev") + names.AUTONAMED)
+        assert re.fullmatch(name("dev") + names.AUTONAMED_REGEX, f"{name('dev')}-1a2b3c4")
         assert not fnmatchcase(f"{name(other)}-1a2b3c4", name("dev") + names.AUTONAMED)
 
 

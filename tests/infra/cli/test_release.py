@@ -213,8 +213,9 @@ def test_status_is_0_for_an_endpoint_that_serves(account: Account, capsys: Captu
 
 
 def test_status_is_1_after_a_rollback_that_is_on_record(account: Account, capsys: Capture) -> None:
-    refused = ReleaseRecord("iris", "refused", "old", "newer", 1_764_100_000.0, 1_764_100_000.0, "arn:ci", "canary")
-    account.s3 = S3(ROLLED_BACK, refused)
+    times = [1_764_100_000.0 + at for at in range(20)]
+    refused = [ReleaseRecord("iris", "refused", "old", "newer", time, time, "arn:ci", "canary") for time in times]
+    account.s3 = S3(ROLLED_BACK, *refused)
     assert account.run("status") == 1
     assert "the release of new was rolled back; old is live: slow" in capsys.readouterr().out
     assert account.s3.buckets == {"models"}
