@@ -64,7 +64,7 @@ def cost(
     ] = None,
     request_seconds: Annotated[float, typer.Option(min=0, max=MAX_SECONDS, help="Duration of a request.")] = 0.1,
     request_bytes: Annotated[int, typer.Option(min=0, max=MAX_BYTES, help="Size of a request.")] = 1000,
-    answer_bytes: Annotated[int, typer.Option(min=0, max=MAX_BYTES, help="Size of an answer.")] = 1000,
+    response_bytes: Annotated[int, typer.Option(min=0, max=MAX_BYTES, help="Size of a response.")] = 1000,
     as_json: Json = False,
     cwd: Directory = Path(),
 ) -> None:
@@ -85,7 +85,7 @@ def cost(
     if diff:
         _diff(priced, as_json)
         return
-    sizes = Decimal(request_bytes), Decimal(answer_bytes)
+    sizes = Decimal(request_bytes), Decimal(response_bytes)
     not_judged = priced.not_judged(idle) if idle else {}
     loads = priced.loads(days, not_judged) if (days := idle or from_metrics) else {}
     traffic = {name: requests for name, one in loads.items() if (requests := one.traffic(*sizes))}

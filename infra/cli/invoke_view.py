@@ -30,10 +30,8 @@ def tensors_view(tensors: Sequence[OutputTensor]) -> RenderableType:
 
 def bench_view(result: BenchResult, concurrency: int) -> RenderableType:
     """Throughput and latencies."""
-    clients = f"{concurrency} client{'s' * (concurrency > 1)}"
-    summary = Text(
-        f"{len(result.latencies):,} answers in {result.seconds:.1f} s from {clients}: {result.throughput:.1f} a second"
-    )
+    count, clients = len(result.latencies), f"{concurrency} client{'s' * (concurrency > 1)}"
+    summary = Text(f"{count:,} responses in {result.seconds:.1f} s from {clients}: {result.throughput:.1f} a second")
     latencies = _latencies(result)
     table = plain_table(*latencies)
     table.add_row(*(f"{seconds * 1000:.1f} ms" for seconds in latencies.values()))
@@ -49,10 +47,10 @@ def bench_facts(result: BenchResult, concurrency: int, fleet: tuple[str, int] | 
     """
     latencies = {name: seconds * 1000 for name, seconds in _latencies(result).items()}
     return {
-        "answers": len(result.latencies),
+        "responses": len(result.latencies),
         "seconds": result.seconds,
         "concurrency": concurrency,
-        "answersPerSecond": result.throughput,
+        "responsesPerSecond": result.throughput,
         "fleet": {"instanceType": fleet[0], "instances": fleet[1]} if fleet else None,
         "latencyMilliseconds": latencies if result.latencies else None,
         "errors": dict(result.errors),

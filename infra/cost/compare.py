@@ -47,7 +47,7 @@ def measurement(file: Path) -> tuple[str, Decimal]:
     """
     try:
         facts = json.loads(file.read_bytes())
-        rate, fleet = Decimal(str(facts["answersPerSecond"])), facts["fleet"]
+        rate, fleet = Decimal(str(facts["responsesPerSecond"])), facts["fleet"]
         if fleet is None:
             raise InvalidMeasurement(
                 f"{file} does not measure a single fleet: several variants or a serverless one answered. Measure one "

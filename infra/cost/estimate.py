@@ -380,7 +380,7 @@ def _dashboard(settings: Settings) -> Iterator[Item]:
 
 def _data(name: str, traffic: Traffic | None) -> Iterator[Item | Unpriced]:
     if traffic is None:
-        yield Unpriced(name, "data of requests and answers", UNKNOWN_TRAFFIC)
+        yield Unpriced(name, "data of requests and responses", UNKNOWN_TRAFFIC)
         return
     for what, billed, size in (("in", usage.DATA_IN, traffic.bytes_in), ("out", usage.DATA_OUT, traffic.bytes_out)):
         gigabytes = Sizes.same(traffic.requests * size / BYTES_PER_GB)

@@ -28,7 +28,7 @@ class BenchResult:
 
     @property
     def throughput(self) -> float:
-        """Answers a second."""
+        """Responses a second."""
         return len(self.latencies) / self.seconds if self.seconds else 0.0
 
     def percentile(self, percent: float) -> float:

@@ -402,7 +402,7 @@ def cost() -> Iterator[Example]:
             price = partial(PriceList.of_answers(products).price, usage, region)
             yield account.failing(f"a price list with {len(products)} products", price)
         yield account.failing("--bench missing.json", lambda: measurement(Path("missing.json")))
-        for measured in ("{}", '{"answersPerSecond": 1, "fleet": null}', '{"answersPerSecond": 0, "fleet": {}}'):
+        for measured in ("{}", '{"responsesPerSecond": 1, "fleet": null}', '{"responsesPerSecond": 0, "fleet": {}}'):
             account.write("bench.json", measured)
             yield account.failing(f"--bench {measured}", lambda: measurement(Path("bench.json")))
 

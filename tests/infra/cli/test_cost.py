@@ -185,7 +185,7 @@ def test_a_measurement_of_another_type_is_compared(
     for type_, rate, count in (("ml.c5.xlarge", 200, 2), ("ml.r5.xlarge", 150, 1)):
         files.append(tmp_path / f"{type_}.json")
         files[-1].write_text(
-            json.dumps({"answersPerSecond": rate, "fleet": {"instanceType": type_, "instances": count}})
+            json.dumps({"responsesPerSecond": rate, "fleet": {"instanceType": type_, "instances": count}})
         )
     assert run("compare", "-s", "dev", "iris", "--bench", str(files[0]), "--bench", str(files[1])) == 0
     shown = " ".join(capsys.readouterr().out.split())
@@ -197,7 +197,7 @@ def test_a_measurement_of_a_type_that_cannot_be_used_is_refused(
     pricing: Pricing, tmp_path: Path, capsys: pytest.CaptureFixture[str], type_: str
 ) -> None:
     file = tmp_path / "bench.json"
-    file.write_text(json.dumps({"answersPerSecond": 9, "fleet": {"instanceType": type_, "instances": 1}}))
+    file.write_text(json.dumps({"responsesPerSecond": 9, "fleet": {"instanceType": type_, "instances": 1}}))
     assert run("compare", "-s", "dev", "iris", "--bench", str(file)) == 2
     assert type_ in capsys.readouterr().err
 

@@ -130,7 +130,7 @@ def test_a_measurement(account: Made, capsys: Capture) -> None:
     made = account()
     assert made.run("invoke", "--bench", "1", "--concurrency", "2", "--json") == 0
     facts = json.loads(capsys.readouterr().out)
-    assert facts["answers"] == len(made.runtime.calls) > 2
+    assert facts["responses"] == len(made.runtime.calls) > 2
     assert facts["concurrency"] == 2
     assert facts["latencyMilliseconds"]["p50"] <= facts["latencyMilliseconds"]["max"]
     assert facts["errors"] == {}

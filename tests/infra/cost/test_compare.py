@@ -37,7 +37,7 @@ def test_a_million_requests_cost_the_hours_that_they_take() -> None:
     assert other.usd_per_million is None
 
 
-FACTS = {"answersPerSecond": 300.0, "fleet": {"instanceType": "ml.c5.xlarge", "instances": 2}}
+FACTS = {"responsesPerSecond": 300.0, "fleet": {"instanceType": "ml.c5.xlarge", "instances": 2}}
 
 
 def test_a_measurement_is_of_one_instance(tmp_path: Path) -> None:
@@ -53,8 +53,8 @@ def test_a_measurement_is_of_one_instance(tmp_path: Path) -> None:
         "[]",
         "{}",
         json.dumps(FACTS | {"fleet": None}),
-        json.dumps(FACTS | {"answersPerSecond": 0}),
-        json.dumps(FACTS | {"answersPerSecond": "many"}),
+        json.dumps(FACTS | {"responsesPerSecond": 0}),
+        json.dumps(FACTS | {"responsesPerSecond": "many"}),
         json.dumps(FACTS | {"fleet": {"instanceType": "ml.c5.xlarge", "instances": 0}}),
     ],
 )

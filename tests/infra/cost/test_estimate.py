@@ -60,7 +60,7 @@ def test_a_fleet_is_billed_by_the_hour_at_each_size() -> None:
         "alarms": same("0.80"),
     }
     assert result.total == Sizes.of("550.50", "825.35", "2749.30")
-    assert {entry.what for entry in result.unpriced} == {"data of requests and answers", *ALWAYS}
+    assert {entry.what for entry in result.unpriced} == {"data of requests and responses", *ALWAYS}
 
 
 def test_an_asynchronous_fleet_has_its_own_price_and_may_be_empty() -> None:
@@ -160,7 +160,7 @@ def test_the_preview_has_a_line_for_each_endpoint_and_one_for_all() -> None:
     assert "$0.73 ($0.73 to $3.65) an hour" in lines[1]
     assert "2026-11-20" in lines[1]
     listed = lines[2].partition("not priced: ")[2].partition(" (")[0].split(", ")
-    assert sorted(listed) == sorted(["volumes", "data of requests and answers", *ALWAYS])
+    assert sorted(listed) == sorted(["volumes", "data of requests and responses", *ALWAYS])
     assert len(lines) == 3
     (line,) = summary(of, estimate(of, PriceList(()), {}), "x")
     assert "cost update-prices -s x" in line
