@@ -102,6 +102,11 @@ class Rate:
         return min((metric.scope for metric in self.metrics), key=_SCOPES.index)
 
     @property
+    def counted(self) -> tuple[Metric, ...]:
+        """The metrics of which the largest is the number of requests."""
+        return self.requests if len(self.requests) == 1 else (*self.requests, *self.errors)
+
+    @property
     def label(self) -> str:
         """The rate in words."""
         return f"{' + '.join(metric.name for metric in self.errors)} in percent of {self.requests[0].name}"
@@ -256,12 +261,14 @@ REQUESTS: Mapping[Mode, tuple[Metric, ...]] = {
 }
 """The metrics that count the requests to a variant; at most one of them has data."""
 
+ERROR_RATES: Mapping[Mode, Rate] = {
+    Mode.REAL_TIME: Rate((MODEL_ERRORS,), REQUESTS[Mode.REAL_TIME]),
+    Mode.ASYNCHRONOUS: Rate((INVOCATION_FAILURES,), REQUESTS[Mode.ASYNCHRONOUS]),
+    Mode.SERVERLESS: Rate((CLIENT_ERRORS, SERVER_ERRORS), REQUESTS[Mode.SERVERLESS]),
+}
+
 WATCHED: Mapping[str, Mapping[Mode, Watched]] = {
-    names.ERROR_RATE: {
-        Mode.REAL_TIME: Rate((MODEL_ERRORS,), REQUESTS[Mode.REAL_TIME]),
-        Mode.ASYNCHRONOUS: Rate((INVOCATION_FAILURES,), REQUESTS[Mode.ASYNCHRONOUS]),
-        Mode.SERVERLESS: Rate((CLIENT_ERRORS, SERVER_ERRORS), REQUESTS[Mode.SERVERLESS]),
-    },
+    names.ERROR_RATE: ERROR_RATES,
     names.SERVER_ERROR_RATE: {mode: Rate((SERVER_ERRORS,), requests) for mode, requests in REQUESTS.items()},
     names.P99_MODEL_LATENCY: dict.fromkeys(MODEL_LATENCY.modes, MODEL_LATENCY),
     names.AGE_OF_OLDEST_REQUEST: dict.fromkeys(AGE_OF_OLDEST_REQUEST.modes, AGE_OF_OLDEST_REQUEST),

@@ -47,6 +47,8 @@ def status(
     Exit codes: 0 if all is well, 1 if an endpoint does not serve, its last release failed or an alarm fires, 2 if that
     cannot be determined, 3 if a change is in progress, and 4 if settings and account differ.
     """
+    if watch and as_json:
+        raise typer.BadParameter("cannot be combined with --json. Leave out one of them.", param_hint="--watch")
     file = StackFile.find(stack, cwd)
     settings = file.settings()
     serving = _serving(settings, endpoint)
@@ -67,7 +69,7 @@ def status(
         now = time.time()
         return [reader.read(name, settings, one, now) for name, one in observers.items()]
 
-    if watch and not as_json:
+    if watch:
         _watch(read)
     overviews = read()
     if as_json:
@@ -114,7 +116,10 @@ def _watch(read: Any) -> None:
 
 
 def _line(overview: Overview) -> str:
-    return f"{overview.endpoint}: {overview.release.line if overview.release else overview.drift[0]}"
+    release = overview.release
+    shown = {alarm.name for alarm in release.alarms if alarm.firing} if release else set()
+    firing = [f"alarm {alarm.name} fires" for alarm in overview.firing if alarm.name not in shown]
+    return f"{overview.endpoint}: {'; '.join([*([release.line] if release else []), *firing, *overview.drift])}"
 
 
 def _facts(overview: Overview) -> dict[str, Any]:

@@ -69,8 +69,8 @@ def _rows(overview: Overview) -> Iterator[tuple[str, Text]]:
 
 def _model(model: ServedModel, several: bool) -> str:
     variant = f"{model.variant}: " if several else ""
-    digest = model.image.rpartition("@")[2]
-    return f"{variant}{model.artifact or model.model} on {model.capacity}, image {digest[:19] or 'unknown'}"
+    digest = model.image.partition("@")[2][:19] or ("not by digest" if model.image else "unknown")
+    return f"{variant}{model.artifact or model.model} on {model.capacity}, image {digest}"
 
 
 def _traffic(overview: Overview) -> str:

@@ -95,7 +95,7 @@ class _EndpointGraphs:
         errors = Graph("Errors", "% of the requests")
         latencies = {metric: Graph(metric.name, "ms") for metric in (metrics.MODEL_LATENCY, metrics.OVERHEAD_LATENCY)}
         self._threshold(latencies[metrics.MODEL_LATENCY], names.P99_MODEL_LATENCY)
-        counted = metrics.REQUESTS[self._mode]
+        counted = metrics.ERROR_RATES[self._mode].counted
         total = "{0}" if len(counted) == 1 else f"MAX([{', '.join(f'{{{at}}}' for at in range(len(counted)))}])"
         for variant in self._settings.variants:
             dimensions = metrics.dimensions(self._name, variant)

@@ -10,7 +10,6 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra import names
 from infra.aws import metrics
 from infra.aws.errors import DENIED, aws_calls, code
 from infra.aws.metrics import PERIOD_SECONDS, Metric
@@ -19,10 +18,9 @@ from infra.monitoring.drift import drift
 from infra.release import alarms
 from infra.release.alarms import AlarmState
 from infra.release.autoscaling import registered_limits
-from infra.release.live import EndpointReader
+from infra.release.live import EndpointDescription, EndpointReader
 from infra.release.observer import ReleaseObserver
 from infra.release.status import ReleaseStatus
-from infra.settings.endpoint import EndpointSettings
 from infra.settings.sections import StackSections
 
 TRAFFIC_SECONDS = 300
@@ -34,7 +32,7 @@ class ServedModel:
     """What a variant serves.
 
     Attributes:
-        image: by digest.
+        image: by digest if SageMaker has resolved it, else as the Model names it.
         artifact: its S3 URI.
         capacity: the instance type, or the memory of a serverless variant.
         limits: the smallest and the largest capacity that autoscaling may set; None without autoscaling.
@@ -50,7 +48,7 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class Traffic:
-    """The traffic of the last minutes; None where the mode does not publish the metric, or there is no data.
+    """The traffic of the last minutes; None where the mode does not publish the metric, or without data.
 
     Attributes:
         requests: their number.
@@ -112,13 +110,15 @@ class OverviewReader:
             AwsRequestRefused: AWS refused a call.
         """
         settings, release = stack.endpoints[name], observer.poll()
-        if release is None:
+        endpoint = observer.polled
+        if release is None or endpoint is None:
             way_out = f"endpoint {name} does not exist; `pulumi up` creates it"
             return Overview(name, settings.mode, None, (), Traffic(None, None, None), (), [way_out])
         with aws_calls(f"endpoint {name}"):
-            live = release.fleets[0].configuration
-            config = self._reader.configuration(live) or {"ProductionVariants": []}
-            models = self._models(name, config)
+            config = self._reader.configuration(endpoint.config_name) or {"ProductionVariants": []}
+            images = {variant.name: variant.image for variant in endpoint.live_variants}
+            models = self._models(name, config, images)
+        limits = {model.variant: model.limits for model in models}
         watched, composite = settings.alarm_names(name, stack.production), stack.composite_alarm(name)
         states = {
             state.name: state for state in alarms.states(self._cloudwatch, [*watched, *filter(None, [composite])])
@@ -129,17 +129,19 @@ class OverviewReader:
             mode=release.mode,
             release=release,
             models=models,
-            traffic=self._traffic(name, settings, now),
+            traffic=self._traffic(endpoint, now),
             alarms=[state for state in states.values() if state.name != composite],  # it repeats the others
-            drift=[*drift(settings, config, {model.variant: model.limits for model in models}, missing)],
+            drift=[*drift(settings, config, endpoint.live_variants, limits, missing)],
         )
 
-    def _models(self, name: str, config: Mapping[str, Any]) -> list[ServedModel]:
+    def _models(self, name: str, config: Mapping[str, Any], images: Mapping[str, str]) -> list[ServedModel]:
         variants = config["ProductionVariants"]
         limits = registered_limits(self._autoscaling, name, [variant["VariantName"] for variant in variants])
-        return [self._model(variant, limits.get(variant["VariantName"])) for variant in variants]
+        return [
+            self._model(each, limits.get(each["VariantName"]), images.get(each["VariantName"])) for each in variants
+        ]
 
-    def _model(self, variant: Mapping[str, Any], limits: tuple[int, int] | None) -> ServedModel:
+    def _model(self, variant: Mapping[str, Any], limits: tuple[int, int] | None, image: str | None) -> ServedModel:
         name = variant.get("ModelName", "")
         model = self._described(name)
         container = model.get("PrimaryContainer") or next(iter(model.get("Containers") or [{}]))
@@ -148,7 +150,7 @@ class OverviewReader:
         return ServedModel(
             variant=variant["VariantName"],
             model=name,
-            image=container.get("Image", ""),
+            image=image or container.get("Image", ""),
             artifact=container.get("ModelDataUrl", source),
             capacity=f"{serverless['MemorySizeInMB']} MB" if serverless else variant.get("InstanceType", ""),
             limits=limits,
@@ -163,18 +165,17 @@ class OverviewReader:
                 return {}
             raise
 
-    def _traffic(self, name: str, settings: EndpointSettings, now: float) -> Traffic:
+    def _traffic(self, endpoint: EndpointDescription, now: float) -> Traffic:
         """The rate of errors is that of the alarm of the mode."""
-        rate = metrics.WATCHED[names.ERROR_RATE].get(settings.mode)
-        if not isinstance(rate, metrics.Rate):
+        variants, rate = [variant.name for variant in endpoint.live_variants], metrics.ERROR_RATES[endpoint.mode]
+        if not variants:  # it is being created, or has failed
             return Traffic(None, None, None)
-        wanted = (*rate.requests, *rate.errors, metrics.MODEL_LATENCY)
-        values = self._values(name, list(settings.variants), wanted, now)
-        requests = max(sum(values[metric]) for metric in rate.requests)
+        values = self._values(endpoint.name, variants, (*rate.metrics, metrics.MODEL_LATENCY), now)
+        requests = max((sum(values[metric]) for metric in rate.counted if values[metric]), default=None)
         errors = sum(sum(values[metric]) for metric in rate.errors)
         p99 = max(values[metrics.MODEL_LATENCY], default=None)
         return Traffic(
-            requests=int(requests),
+            requests=None if requests is None else int(requests),
             error_percent=100 * errors / requests if requests else None,
             p99_milliseconds=p99 and p99 / 1000,
         )

@@ -32,6 +32,9 @@ class VariantDescription:
     """Of a serverless variant: the requests that it answers at the same time."""
     provisioned_concurrency: int | None = None
     """Of a serverless variant: those of them for which capacity is kept warm."""
+    weight: float = 1.0
+    image: str = ""
+    """By digest, of the first container; empty if SageMaker does not say."""
 
     @classmethod
     def of(cls, summary: Mapping[str, Any]) -> VariantDescription:
@@ -46,6 +49,8 @@ class VariantDescription:
             is_serverless=serverless is not None,
             max_concurrency=(serverless or {}).get("MaxConcurrency", 0),
             provisioned_concurrency=(serverless or {}).get("ProvisionedConcurrency"),
+            weight=summary.get("DesiredWeight", 1.0),
+            image=next((image.get("ResolvedImage", "") for image in summary.get("DeployedImages", [])), ""),
         )
 
     @property

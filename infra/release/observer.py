@@ -61,6 +61,8 @@ class ReleaseObserver:
         self._step = CurrentStep()
         self._attempted: str | None = None
         self._reason = ""
+        self.polled: EndpointDescription | None = None
+        """The endpoint as the last poll found it."""
 
     def endpoint(self) -> EndpointDescription | None:
         """The endpoint as it is now; None if it does not exist."""
@@ -69,10 +71,10 @@ class ReleaseObserver:
 
     def poll(self) -> ReleaseStatus | None:
         """The status of the endpoint's release now; None if the endpoint does not exist."""
-        endpoint, now = self.endpoint(), self._now()
-        if endpoint is None:
+        self.polled, now = self.endpoint(), self._now()
+        if self.polled is None:
             return None
-        endpoint = self._with_last_reason(endpoint)
+        endpoint = self._with_last_reason(self.polled)
         with aws_calls(f"metrics of endpoint {self.name}"):
             requests, backlog = self._requests(endpoint, now), self._backlog(endpoint, now)
         observation = Observation(

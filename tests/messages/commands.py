@@ -331,6 +331,7 @@ def operations() -> Iterator[Example]:
         answers["set_alarm_state"] = {}
         yield run("release stop -s dev --yes", "SageMaker does not roll back")
         yield run("status -s dev search")
+        yield run("status -s dev --watch --json")
         denied = refusal("FilterLogEvents", "ResourceNotFoundException", "The specified log group does not exist.")
         answers["filter_log_events"] = denied
         yield run("logs -s dev")

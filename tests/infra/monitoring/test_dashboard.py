@@ -162,7 +162,7 @@ def test_counts_and_rates_do_not_depend_on_the_period() -> None:
     assert expressions(of_real_time["Errors"])["Invocation4XXErrors"] == (
         "100 * Sum(Invocation4XXErrors) / Sum(Invocations)"
     )
-    processed = "MAX([Sum(InvocationsProcessed), Sum(InvocationsProcesssed)])"
+    processed = "MAX([Sum(InvocationsProcessed), Sum(InvocationsProcesssed), Sum(InvocationFailures)])"
     assert expressions(of_queue["Errors"])["InvocationFailures"] == f"100 * Sum(InvocationFailures) / {processed}"
     assert set(expressions(of_queue["Errors"])) == {"InvocationFailures", "Invocation5XXErrors", "Invocation4XXErrors"}
     assert expressions(of_real_time["ModelLatency"])["p90"] == "p90(ModelLatency) / 1000"
