@@ -291,6 +291,16 @@ class Settings(StackModes):
         """The SageMaker Python SDK's tables of AWS's accounts."""
         return None if self.image.source else release_warning(self.region, self.image.version)
 
+    @warning("notifications")
+    def notifications_without_runbook(self) -> str | None:
+        """This project: a description of an alarm has the next command, and only a runbook has what follows it."""
+        if not self.production or not self.notifications or self.monitoring.runbook_url:
+            return None
+        return (
+            "notifies operators of alarms whose descriptions have no runbook. Set monitoring.runbookUrl to the address "
+            "of yours."
+        )
+
     @warning("endpoints")
     def shared_log_access(self) -> str | None:
         """IAM guide, IAM and AWS STS quotas: the inline policies of a role."""

@@ -128,6 +128,7 @@ EXAMPLES: list[dict[str, Any]] = [
     {"notifications": {"subscriptions": [{"protocol": "https", "endpoint": "pager.example.com"}]}},
     {"notifications": {"subscriptions": [{"protocol": "email", "endpoint": "a@example.com"}] * 2}},
     {"monitoring.runbookUrl": "wiki/triton"},
+    {"environment": "production", "notifications.topicArn": TOPIC},
     {"monitoring.muteInFreezeWindows": True},
     {
         "monitoring.muteInFreezeWindows": True,

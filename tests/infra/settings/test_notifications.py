@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from infra.settings.notifications import ExistingTopicSettings
-from tests.infra.settings.config import VALID, broken, settings
+from tests.infra.settings.config import VALID, broken, settings, warnings
 
 TOPIC = "arn:aws:sns:ap-northeast-1:123456789012:releases"
 
@@ -54,3 +54,23 @@ PAGER = {"protocol": "https", "endpoint": "https://pager.example.com/x"}
 )  # fmt: skip
 def test_a_topic_exists_or_is_created_with_valid_subscriptions(notifications: Any, at: str, rule: str) -> None:
     assert broken({**VALID, "triton-sagemaker:notifications": notifications}) == [(at, rule)]
+
+
+@pytest.mark.parametrize(
+    ("environment", "monitoring", "rules"),
+    [
+        ("production", {}, {"notifications-without-runbook"}),
+        ("production", {"runbookUrl": "https://wiki.example.com/triton"}, set()),
+        ("staging", {}, set()),
+    ],
+)
+def test_operators_of_production_need_a_runbook(environment: str, monitoring: Any, rules: set[str]) -> None:
+    config = with_topic(TOPIC) | {
+        "triton-sagemaker:environment": environment,
+        "triton-sagemaker:monitoring": monitoring,
+    }
+    config["triton-sagemaker:endpoints"] = {
+        "ranking": VALID["triton-sagemaker:endpoints"]["ranking"] | {"alarms": {"errorRatePercent": 5}}
+    }
+    found = {warning.rule for warning in warnings(config) if warning.key.startswith("triton-sagemaker:notif")}
+    assert found == rules
