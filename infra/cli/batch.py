@@ -39,8 +39,8 @@ class _Commands(TyperGroup):
 
 app = typer.Typer(
     cls=_Commands,
-    help="Run batch transform jobs with the Model of an endpoint.\n\nThe Model serves the endpoint now, or is that of "
-    "the stack for batch alone. Without a command, `batch` means `batch run`.",
+    help="Run batch transform jobs with the Model of an endpoint.\n\nThe endpoint serves the Model now, or the "
+    "stack has it for transform jobs only. Without a command, `batch` means `batch run`.",
     add_completion=False,
     no_args_is_help=True,
 )
