@@ -118,6 +118,17 @@ TRANSFORM_DRIVER = 535
 """The newest driver branch of transform jobs (API `TransformAmiVersion`: al2-ami-sagemaker-batch-gpu-535)."""
 
 
+def transform_ami(family: str) -> str | None:
+    """The `TransformAmiVersion` with the newest driver for the GPUs of a family; None without GPUs.
+
+    AWS does not document a default. Branch 470 is the last one for Kepler (NVIDIA, "Current graphics driver releases").
+    """
+    capability = COMPUTE_CAPABILITY.get(family)
+    if capability is None:
+        return None
+    return f"al2-ami-sagemaker-batch-gpu-{TRANSFORM_DRIVER if capability >= 5.0 else 470}"
+
+
 def transform_driver_warning(release: str) -> str | None:
     """The warning that a Triton release runs on the driver of transform jobs only through CUDA's forward compatibility,
     if it does."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from infra import names
-from infra.aws import instance_types
+from infra.aws import gpus, instance_types
 from infra.aws.mode import Mode
 from infra.aws.s3_location import S3Location
 from infra.cli.release_target import ReleaseTarget
@@ -55,6 +55,7 @@ def prepare(target: ReleaseTarget, stack: str, arguments: JobArguments) -> Trans
     sagemaker, s3 = session.client("sagemaker"), session.client("s3")
     model, variant, hosting_type = _model(target, stack, arguments.variant)
     settings = _settings(target, variant, hosting_type, arguments.settings)
+    _require_key_of_region(settings.kms_key_arn, session.region)
     name = _name(target.name, arguments.name)
     transform_request.require_free(sagemaker, name)
     bucket = target.bucket or model.artifact.bucket
@@ -72,6 +73,9 @@ def prepare(target: ReleaseTarget, stack: str, arguments: JobArguments) -> Trans
     own = str(S3Location(bucket, names.BATCH))
     _note_permission(location, [own, *settings.input_locations], "read")
     _note_permission(output, [own, *settings.output_locations], "write to")
+    if (key := settings.kms_key_arn) and key not in (target.stack.answer_key_arns if target.stack else []):
+        print(f"note: {key} is not a key of the stack: the execution role must be allowed to use it")
+    _warn_of_driver(target, settings.instance_type)
     if settings.instance_count > len(records.objects):
         print(
             f"note: {settings.instance_count} instances for {len(records.objects)} objects: SageMaker gives each "
@@ -130,6 +134,20 @@ def _option(key: str) -> str:
     if key.startswith("environment"):
         return "--env"
     return "--" + re.sub("[A-Z]", lambda upper: f"-{upper[0].lower()}", key)
+
+
+def _require_key_of_region(key: str | None, region: str | None) -> None:
+    if key and (of_key := key.split(":")[3]) != region:
+        raise InvalidTransform(
+            f"--kms-key-arn: {key} is in {of_key}, but the stack is in {region}. Use one in the stack's region."
+        )
+
+
+def _warn_of_driver(target: ReleaseTarget, instance_type: str) -> None:
+    """What `validate` warns of too for the type in the settings."""
+    triton = target.stack.image.triton if target.stack else None
+    if triton and instance_types.has_gpu(instance_type) and (message := gpus.transform_driver_warning(triton.release)):
+        print(f"warning: {message}")
 
 
 def _note_permission(place: S3Location, allowed: Sequence[str], verb: str) -> None:

@@ -36,13 +36,19 @@ class ReleaseTarget:
     """The other endpoints in the file."""
     is_listed: bool
     """Whether a valid file has this endpoint."""
-    settings: EndpointSettings | None
+    stack: Settings | None
+    """The settings of the stack, if its file is valid."""
     bucket: str | None
     session: AwsSession
     root: Path
     """The directory of the project."""
     tags: Mapping[str, str]
     """Those of the stack's resources, with the owner tag."""
+
+    @property
+    def settings(self) -> EndpointSettings | None:
+        """Those of the endpoint."""
+        return self.stack.endpoints.get(self.name) if self.stack else None
 
     def observer(self) -> ReleaseObserver:
         return observer(self.session, self.name, self.settings, self.bucket, self.others)
@@ -130,7 +136,7 @@ def find(stack: str, endpoint: str | None, directory: Path, transforms: bool = F
         owner=f"{file.project.name}/{file.stack}",
         others=tuple(other for other in names if other != name),
         is_listed=settings is not None and name in names,
-        settings=settings.endpoints.get(name) if settings else None,
+        stack=settings,
         bucket=_bucket(file, settings),
         session=aws_session(file, tolerant=settings is None),
         root=file.project.root,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from infra.aws import gpus, instance_types
 from infra.aws.errors import aws_calls
 from infra.aws.s3_location import S3Location
 from infra.invocation.transform_input import InvalidTransform
@@ -84,6 +85,9 @@ class TransformRequest:
             "OutputFilter": processing.output_filter,
             "JoinSource": "Input" if processing.join_input else None,
         }
+        resources = {"InstanceType": settings.instance_type, "InstanceCount": settings.instance_count}
+        if ami := gpus.transform_ami(instance_types.family(settings.instance_type)):
+            resources["TransformAmiVersion"] = ami
         arguments: dict[str, Any] = {
             "TransformJobName": self.name,
             "ModelName": self.model,
@@ -105,7 +109,7 @@ class TransformRequest:
                 "AssembleWith": split,
                 **({"KmsKeyId": settings.kms_key_arn} if settings.kms_key_arn else {}),
             },
-            "TransformResources": {"InstanceType": settings.instance_type, "InstanceCount": settings.instance_count},
+            "TransformResources": resources,
             "Tags": [{"Key": key, "Value": value} for key, value in self.tags.items()],
         }
         if given := {key: value for key, value in parts.items() if value}:

@@ -207,6 +207,8 @@ def batch() -> Iterator[Example]:
         write("binary/b", REQUEST + " ")
         yield run(f"{command} binary --whole-files")
         yield run(f"{command} records.jsonl --max-retries 7 --max-payload-mb 200")
+        of_virginia = "arn:aws:kms:us-east-1:123456789012:key/1234abcd"
+        yield run(f"{command} records.jsonl --kms-key-arn {of_virginia}")
         yield run(f"{command} records.jsonl --name nightly")
         yield run(f"{command} records.jsonl --name ranking-{'x' * 60}")
         yield run(f"{command} records.jsonl --env KEY")

@@ -159,6 +159,7 @@ class Account:
     directory: Path
     s3: Any
     sagemaker: SageMaker
+    region = "ap-northeast-1"
     runtime: Runtime = field(default_factory=Runtime)
 
     @classmethod

@@ -10,11 +10,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.release.waiting import Clock
-from tests.infra.cli.serving import BATCH, BUCKET, REQUEST, Account
+from tests.infra.cli.serving import BATCH, BUCKET, IN_REAL_TIME, REQUEST, Account
 
 Capture = pytest.CaptureFixture[str]
 Made = Callable[..., Account]
 LINE = json.dumps(REQUEST).encode() + b"\n"
+KEY = "arn:aws:kms:ap-northeast-1:123456789012:key/1234abcd"
 
 
 def fails(error: Exception) -> Callable[..., None]:
@@ -79,6 +80,30 @@ def test_a_place_that_the_role_of_the_stack_cannot_use_is_noted(account: Made, c
     assert [line.split()[1] for line in notes] == [f"s3://{BUCKET}/out"]
     made.run("batch", "--input", f"s3://{BUCKET}/in", "--name", "iris-2")
     assert f"note: s3://{BUCKET}/in/ is outside of" in capsys.readouterr().out
+
+
+def test_a_job_on_gpus_chooses_the_newest_driver_and_is_warned_that_it_may_be_too_old(
+    account: Made, capsys: Capture
+) -> None:
+    made = account()
+    (made.directory / "Pulumi.dev.yaml").write_text(f"{IN_REAL_TIME}  p:image: {{version: 25.08-py3}}\n")
+    source = records(made)
+    assert made.run("batch", "--input", source, "--instance-type", "ml.g5.xlarge", "--name", "iris-1") == 0
+    assert made.started()["TransformResources"]["TransformAmiVersion"] == "al2-ami-sagemaker-batch-gpu-535"
+    assert "warning: transform jobs have NVIDIA driver 535" in capsys.readouterr().out
+    assert made.run("batch", "--input", source, "--name", "iris-2") == 0
+    assert "TransformAmiVersion" not in made.sagemaker.jobs["iris-2"]["TransformResources"]
+    assert "warning: " not in capsys.readouterr().out
+
+
+def test_a_key_that_the_role_of_the_stack_cannot_use_is_noted(account: Made, capsys: Capture) -> None:
+    made = account(BATCH.replace("batch: {", f"batch: {{kmsKeyArn: {KEY}, "))
+    source = records(made, "batch/iris/a.jsonl").replace("/in", "/batch/iris")
+    for number, key in enumerate((KEY, KEY.replace("key/1", "key/2"))):
+        options = ["--kms-key-arn", key, "--name", f"iris-{number}"]
+        assert made.run("batch", "--input", source, *options) == 0
+        assert made.sagemaker.jobs[f"iris-{number}"]["TransformOutput"]["KmsKeyId"] == key
+        assert (f"note: {key} is not a key of the stack" in capsys.readouterr().out) is (key != KEY)
 
 
 def test_whole_files(account: Made) -> None:
@@ -188,6 +213,7 @@ REFUSED = {
     "an instance type that batch does not have": (LINE, ["--instance-type", "ml.r5.xlarge"]),
     "payloads of more than 100 MB": (LINE, ["--max-payload-mb", "60", "--max-concurrent-transforms", "2"]),
     "too many retries": (LINE, ["--max-retries", "4"]),
+    "a key of another region": (LINE, ["--kms-key-arn", KEY.replace("ap-northeast-1", "us-east-1")]),
     "an output in a bucket that does not exist": (LINE, ["--output", "s3://no-such-bucket/out"]),
     "an output that is not an address": (LINE, ["--output", "out"]),
     "a variant that does not exist": (LINE, ["--variant", "Trial"]),
