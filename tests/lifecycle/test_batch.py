@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
-from sandbox.stacks import Stack
-from tests.lifecycle.account import QUESTION, Account, development, left, nothing_to_do, operations, state, write_model
+import pytest
+
+from sandbox.stacks import Stack, StackFailed
+from tests.lifecycle.account import (
+    QUESTION,
+    Account,
+    Killable,
+    development,
+    left,
+    nothing_to_do,
+    operations,
+    state,
+    write_model,
+)
+from tests.lifecycle.test_interrupted import gone
 
 
 def transform(account: Account, stack: Stack, endpoint: str, records: int) -> list[float]:
@@ -33,6 +47,28 @@ def transform(account: Account, stack: Stack, endpoint: str, records: int) -> li
     waiter.wait(TransformJobName=job, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
     output = s3.get_object(Bucket=bucket, Key=f"{prefix}/out/records.jsonl.out")["Body"].read()
     return [json.loads(line)["outputs"][0]["data"][0] for line in output.splitlines()]
+
+
+def test_a_first_create_that_fails_and_one_that_is_killed_are_got_out_of(account: Account) -> None:
+    name, sagemaker = account.name(), account.client("sagemaker")
+    endpoints: dict[str, Any] = {name: {"model": {"path": str(account.model(1))}, "batch": {}}}
+    stack = account.stack(development(endpoints, role={"arn": "arn:aws:iam::123456789012:role/not-there"}))
+    with pytest.raises(StackFailed, match="Could not access model data"):
+        stack.up()
+    assert left(account, name) == []
+
+    stack.config = development(endpoints)
+    account.impose(answerSeconds={"sagemaker.CreateModel": 30})
+    before = account.now()
+    running = Killable(account, stack)
+    made = account.wait_for(lambda call: call["operation"] == "CreateModel", before)["params"]["ModelName"]
+    assert gone(running.kill_the_engine())
+    account.impose(answerSeconds={})
+    assert re.search(rf":Model::{name}, interrupted while creating", stack.up().output)
+    sagemaker.delete_model(ModelName=made)  # as somebody would who read it
+    assert transform(account, stack, name, 3) == [1.0] * 3
+    stack.refresh()
+    nothing_to_do(stack)
 
 
 def test_a_model_for_batch_is_deployed_changed_and_destroyed(account: Account) -> None:
