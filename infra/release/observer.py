@@ -151,6 +151,7 @@ class ReleaseObserver:
             return None
         with aws_calls(f"model of endpoint {endpoint.name}"):
             config = self._reader.configuration(endpoint.config_name)
-            model = self._reader.model(config["ProductionVariants"][0]["ModelName"]) if config else None
+            name = config["ProductionVariants"][0].get("ModelName") if config else None  # none: inference components
+            model = self._reader.model(name) if name else None
         url = urlsplit((model or {}).get("PrimaryContainer", {}).get("ModelDataUrl", ""))
         return url.netloc if url.scheme == "s3" else None
