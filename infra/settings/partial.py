@@ -302,6 +302,6 @@ class PartialValidation:
 
     def _report(self, problem: Problem, place: Location) -> None:
         """Add a problem whose path begins at a place."""
-        (secrets,) = self.path(("secretEnvironment",))
+        (secrets,) = self._locate(("secretEnvironment",))
         message = messages.with_names(problem.message, self._stack, str(secrets))
         self.problems.append(replace(problem, message=message, path=self.path((*place, *problem.path))))

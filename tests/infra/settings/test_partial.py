@@ -257,6 +257,14 @@ def test_a_command_sets_the_key_that_a_misspelt_one_stands_for() -> None:
     assert f"--path {EP}.environment.KEY " in found[-1][2]
 
 
+def test_the_command_of_a_warning_sets_the_key_that_a_misspelt_one_stands_for() -> None:
+    config = changed({"secretEnviroment": {}, f"{EP}.environment": {"API_TOKEN": "x"}})
+    _, validation = validate({key: json.dumps(value) for key, value in config.items()}, "p")
+    validation.add_warnings()
+    (message,) = [problem.message for problem in validation.problems if problem.rule == "plaintext-variable"]
+    assert "--path 'p:secretEnvironment.ranking.API_TOKEN'" in message
+
+
 def test_settings_below_a_misspelt_key_are_checked() -> None:
     scaling = {"min": 12, "max": 10, "maxx": 3}
     keys = [f"{EP}.autoscalling{below}" for below in ("", ".maxx", ".min")]
