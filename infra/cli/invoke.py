@@ -53,8 +53,8 @@ def invoke(
 ) -> None:
     """Send a request to an endpoint, and print the response.
 
-    Exit codes: 0 if the endpoint answered, 1 if the container answered with an error, and 2 if the request could not be
-    sent.
+    Exit codes: 0 if the endpoint answered, 1 if the container answered with an error or did not answer in time, and 2
+    if AWS refused the request or could not be reached.
     """
     target = find(stack, endpoint, cwd)
     live = _live(target)

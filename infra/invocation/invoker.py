@@ -97,4 +97,10 @@ class Invoker:
 
     def _bucket_of_stack(self) -> str:
         """That of answers or failures, or that of the artifact if both are written outside of the stack."""
-        return self._bucket or self._live.bucket or self.model().artifact.bucket
+        try:
+            return self._bucket or self._live.bucket or self.model().artifact.bucket
+        except EndpointUnavailable:
+            raise EndpointUnavailable(
+                f"endpoint {self._live.name}: its Model was not made by this program, so it does not name the stack's "
+                "bucket. Set bucket.name, so that the request can be uploaded."
+            ) from None

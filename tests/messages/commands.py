@@ -23,6 +23,7 @@ from infra.cost.price_file import read as read_prices
 from infra.cost.price_file import write
 from infra.cost.price_list import PriceList
 from infra.invocation import transform_input
+from infra.invocation.async_request import MAX_INLINE_BYTES
 from infra.settings.bounds import MAX_BYTES
 from tests.infra.cost.products import product
 from tests.infra.triton.archives import archive, member
@@ -156,6 +157,12 @@ def invoke() -> Iterator[Example]:
             {"Body": io.BytesIO(b'{"error":"no weights"}')} if "failure" in Key else _raise(NO_KEY)
         )
         yield run("invoke -s dev --input request.json", "an asynchronous endpoint that answers with an error")
+        account.write("Pulumi.dev.yaml", STACK.replace("  triton-sagemaker:bucket: {name: sagemaker-models}\n", ""))
+        account.write("request.json", REQUEST.ljust(MAX_INLINE_BYTES + 1))
+        variants = [{"VariantName": "AllTraffic", "InstanceType": "ml.c5.xlarge"}]
+        places = {"OutputConfig": {"S3OutputPath": "s3://answers/ranking"}}
+        answers["describe_endpoint_config"] = {"ProductionVariants": variants, "AsyncInferenceConfig": places}
+        yield run("invoke -s dev --input request.json", "a large request, and nothing names the bucket")
     with Account.made() as account:
         account.write("models/iris/config.pbtxt", MODEL.replace("TYPE_FP32", "TYPE_BF16"))
         yield account.run("invoke -s dev")

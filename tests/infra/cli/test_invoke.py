@@ -107,6 +107,22 @@ def test_an_asynchronous_endpoint_is_waited_for(
     assert ("0.25" in printed.out) if key == OUTPUT else ("no weights" in printed.err)
 
 
+def test_a_large_request_cannot_be_uploaded_if_nothing_names_the_bucket(
+    account: Made, tmp_path: Path, capsys: Capture
+) -> None:
+    made = account()
+    (variant,) = made.sagemaker.config["ProductionVariants"]
+    del variant["ModelName"]
+    made.sagemaker.config["AsyncInferenceConfig"] = {"OutputConfig": {"S3OutputPath": "s3://answers/a"}}
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps(REQUEST).ljust(MAX_INLINE_BYTES + 1))
+    assert made.run("invoke", "--input", str(file)) == 2
+    error = capsys.readouterr().err
+    assert "bucket.name" in error
+    assert "--input" not in error
+    assert made.runtime.calls == []
+
+
 def test_an_interrupted_wait_leaves_the_locations(
     account: Made, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
