@@ -115,18 +115,10 @@ def driver_warning(release: str, family: str, ami: InferenceAmi | None) -> str |
 
 
 TRANSFORM_DRIVER = 535
-"""The newest driver branch of transform jobs (API `TransformAmiVersion`: al2-ami-sagemaker-batch-gpu-535)."""
+"""The newest driver branch of transform jobs (API `TransformAmiVersion`)."""
 
-
-def transform_ami(family: str) -> str | None:
-    """The `TransformAmiVersion` with the newest driver for the GPUs of a family; None without GPUs.
-
-    AWS does not document a default. Branch 470 is the last one for Kepler (NVIDIA, "Current graphics driver releases").
-    """
-    capability = COMPUTE_CAPABILITY.get(family)
-    if capability is None:
-        return None
-    return f"al2-ami-sagemaker-batch-gpu-{TRANSFORM_DRIVER if capability >= 5.0 else 470}"
+TRANSFORM_AMI = f"al2-ami-sagemaker-batch-gpu-{TRANSFORM_DRIVER}"
+"""The `TransformAmiVersion` with it. AWS does not document a default."""
 
 
 def transform_driver_warning(release: str) -> str | None:

@@ -63,7 +63,7 @@ def run(
         typer.Option(metavar="s3://…", help="Where the answers go.", show_default="batch/ENDPOINT/ in the bucket"),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(metavar="ENDPOINT-…", help="The name of the job.", show_default="the time")
+        str | None, typer.Option(metavar="ENDPOINT-…", help="The name of the job.", show_default="ENDPOINT-TIME")
     ] = None,
     variant: Annotated[
         str | None, typer.Option(metavar="VARIANT", help="Whose Model to use.", show_default="the first")

@@ -73,9 +73,9 @@ def prepare(target: ReleaseTarget, stack: str, arguments: JobArguments) -> Trans
     own = str(S3Location(bucket, names.BATCH))
     _note_permission(location, [own, *settings.input_locations], "read")
     _note_permission(output, [own, *settings.output_locations], "write to")
-    if (key := settings.kms_key_arn) and key not in (target.stack.answer_key_arns if target.stack else []):
+    if (key := settings.kms_key_arn) and target.stack and key not in target.stack.answer_key_arns:
         print(f"note: {key} is not a key of the stack: the execution role must be allowed to use it")
-    _warn_of_driver(target, settings.instance_type)
+    _check_gpus(target, settings.instance_type)
     if settings.instance_count > len(records.objects):
         print(
             f"note: {settings.instance_count} instances for {len(records.objects)} objects: SageMaker gives each "
@@ -143,10 +143,14 @@ def _require_key_of_region(key: str | None, region: str | None) -> None:
         )
 
 
-def _warn_of_driver(target: ReleaseTarget, instance_type: str) -> None:
-    """What `validate` warns of too for the type in the settings."""
+def _check_gpus(target: ReleaseTarget, instance_type: str) -> None:
+    """What `validate` checks of the type in the settings."""
     triton = target.stack.image.triton if target.stack else None
-    if triton and instance_types.has_gpu(instance_type) and (message := gpus.transform_driver_warning(triton.release)):
+    if triton is None or not instance_types.has_gpu(instance_type):
+        return
+    if problem := gpus.release_problem(triton.release, instance_types.family(instance_type)):
+        raise InvalidTransform(f"--instance-type {instance_type}: {problem}")
+    if message := gpus.transform_driver_warning(triton.release):
         print(f"warning: {message}")
 
 

@@ -9,7 +9,7 @@ from infra.invocation.message import JSON, InferenceRequest, InvalidRequest
 from infra.invocation.transform_input import InvalidTransform, TransformInput
 from infra.invocation.transform_request import DataProcessing
 
-_KEYS = re.compile(r"\$(\.[A-Za-z_]\w*)*")
+_KEYS = re.compile(r"\$(\.[A-Za-z][A-Za-z0-9]*)*")
 """The JSONPaths that are evaluated here: keys of objects."""
 
 

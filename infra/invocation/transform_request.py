@@ -86,8 +86,8 @@ class TransformRequest:
             "JoinSource": "Input" if processing.join_input else None,
         }
         resources = {"InstanceType": settings.instance_type, "InstanceCount": settings.instance_count}
-        if ami := gpus.transform_ami(instance_types.family(settings.instance_type)):
-            resources["TransformAmiVersion"] = ami
+        if instance_types.has_gpu(settings.instance_type):
+            resources["TransformAmiVersion"] = gpus.TRANSFORM_AMI
         arguments: dict[str, Any] = {
             "TransformJobName": self.name,
             "ModelName": self.model,

@@ -216,6 +216,7 @@ def batch() -> Iterator[Example]:
         yield run(f"{command} records.jsonl --max-retries 7 --max-payload-mb 200")
         of_virginia = "arn:aws:kms:us-east-1:123456789012:key/1234abcd"
         yield run(f"{command} records.jsonl --kms-key-arn {of_virginia}")
+        yield run(f"{command} records.jsonl --instance-type ml.p2.xlarge")
         yield run(f"{command} records.jsonl --name nightly")
         yield run(f"{command} records.jsonl --name ranking-{'x' * 60}")
         yield run(f"{command} records.jsonl --env KEY")

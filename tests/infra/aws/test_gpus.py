@@ -7,7 +7,6 @@ import re
 from botocore.loaders import Loader
 
 from infra.aws import gpus
-from infra.aws.instance_types import family
 
 SHAPES = Loader().load_service_model("sagemaker", "service-2")["shapes"]
 
@@ -25,12 +24,7 @@ def test_their_drivers_are_those_that_the_api_documents() -> None:
         assert gpus.INFERENCE_AMIS[name].driver == (int(driver[1]) if driver else None), name
 
 
-def test_transform_jobs_have_the_newest_driver_of_the_api_that_supports_their_gpus() -> None:
+def test_transform_jobs_have_the_newest_driver_of_the_api() -> None:
     text = SHAPES["TransformResources"]["members"]["TransformAmiVersion"]["documentation"]
     of_each = dict(re.findall(r"<dt>([\w-]+)</dt>.*?NVIDIA driver version: (\d+)", text, re.DOTALL))
-    families = {family(name) for name in SHAPES["TransformInstanceType"]["enum"]}
-    chosen = {name: gpus.transform_ami(name) for name in families}
-    assert {name for name, ami in chosen.items() if ami} == {"p2", "p3", "g4dn", "g5", "g6", "g6e"}
-    assert set(chosen.values()) == {None, *of_each}
-    assert of_each[str(chosen.pop("p2"))] == "470"
-    assert {of_each[ami] for ami in chosen.values() if ami} == {str(gpus.TRANSFORM_DRIVER)} == {max(of_each.values())}
+    assert of_each[gpus.TRANSFORM_AMI] == str(gpus.TRANSFORM_DRIVER) == max(of_each.values())

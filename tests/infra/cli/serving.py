@@ -26,6 +26,7 @@ output [ { name: "y" data_type: TYPE_FP32 dims: [ 1 ] } ]
 REQUEST = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1.0, 1.0]}]}
 ANSWER = {"outputs": [{"name": "y", "datatype": "FP32", "shape": [1, 1], "data": [0.25]}]}
 IN_REAL_TIME = BASE
+OF_STACK = {"Tags": [{"Key": OWNER_TAG, "Value": "p/dev"}]}
 BATCH = BASE + "      batch: {instanceType: ml.m5.xlarge, maxConcurrentTransforms: 2}\n"
 
 
@@ -97,7 +98,7 @@ class SageMaker:
 
     def get_paginator(self, operation: str) -> Any:
         answers = {
-            "list_tags": lambda ResourceArn: [{"Tags": self.jobs[ResourceArn.rpartition("/")[2]]["Tags"]}],
+            "list_tags": lambda ResourceArn: [self.jobs.get(ResourceArn.rpartition("/")[2], OF_STACK)],
             "list_models": lambda NameContains: [{"Models": [{"ModelName": "iris-1a2b3c4"}]}],
         }
 

@@ -96,6 +96,25 @@ def test_a_job_on_gpus_chooses_the_newest_driver_and_is_warned_that_it_may_be_to
     assert "warning: " not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("hosting", "options", "used"),
+    [
+        ("ml.p4d.24xlarge", [], "ml.p3.16xlarge"),
+        ("ml.r5.xlarge", ["--instance-type", "ml.p2.xlarge"], "ml.p2.xlarge"),
+    ],
+)
+def test_a_job_on_gpus_that_triton_does_not_support_is_not_started(
+    account: Made, capsys: Capture, hosting: str, options: list[str], used: str
+) -> None:
+    made = account(f"{IN_REAL_TIME}  p:image: {{version: 25.04-py3}}\n")
+    made.sagemaker.config["ProductionVariants"][0]["InstanceType"] = hosting
+    source = records(made)
+    assert made.run("batch", "--input", source, *options) == 2
+    assert f"--instance-type {used}: its GPUs" in capsys.readouterr().err
+    assert not made.sagemaker.jobs
+    assert made.run("batch", "--input", source, "--instance-type", "ml.g4dn.xlarge") == 0
+
+
 def test_a_key_that_the_role_of_the_stack_cannot_use_is_noted(account: Made, capsys: Capture) -> None:
     made = account(BATCH.replace("batch: {", f"batch: {{kmsKeyArn: {KEY}, "))
     source = records(made, "batch/iris/a.jsonl").replace("/in", "/batch/iris")
@@ -104,6 +123,12 @@ def test_a_key_that_the_role_of_the_stack_cannot_use_is_noted(account: Made, cap
         assert made.run("batch", "--input", source, *options) == 0
         assert made.sagemaker.jobs[f"iris-{number}"]["TransformOutput"]["KmsKeyId"] == key
         assert (f"note: {key} is not a key of the stack" in capsys.readouterr().out) is (key != KEY)
+
+
+def test_a_key_is_not_noted_if_those_of_the_stack_are_unknown(account: Made, capsys: Capture) -> None:
+    made = account(BATCH.replace("batch: {", f"batch: {{maxRetries: 7, kmsKeyArn: {KEY}, "))
+    assert made.run("batch", "--input", records(made), "--input-filter", "$[0]", "--kms-key-arn", KEY) == 0
+    assert "a key of the stack" not in capsys.readouterr().out
 
 
 def test_whole_files(account: Made) -> None:

@@ -154,7 +154,8 @@ def test_a_filter_that_selects_nothing_is_refused_and_another_one_is_left_to_sag
     records = records_of(tmp_path, b'{"id": 7}\n')
     with pytest.raises(InvalidRequest, match=r"\$\.request selects nothing"):
         first_request(records, DataProcessing(input_filter="$.request"), 6)
-    assert first_request(records, DataProcessing(input_filter="$[0,2]"), 6)[0] is None
+    for path in ("$[0,2]", "$.account_id", "$.caf\N{LATIN SMALL LETTER E WITH ACUTE}"):
+        assert first_request(records, DataProcessing(input_filter=path), 6)[0] is None
 
 
 @pytest.mark.parametrize("processing", [{"join_input": True}, {"input_filter": "$"}, {"output_filter": "$.outputs"}])
