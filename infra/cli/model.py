@@ -22,6 +22,7 @@ from infra.cli.options import Environment, variables
 from infra.cli.problems import As, Format, Json, print_problems
 from infra.diagnostics.printable import printable
 from infra.diagnostics.problem import Problem
+from infra.diagnostics.size import decimal_size
 from infra.errors import UserError
 from infra.triton.archive import FileSource, Source
 from infra.triton.artifact import ArtifactTarget, check_artifact
@@ -135,7 +136,7 @@ def pack(
     """Pack a model repository for `model.artifact`, as `pulumi up` packs a `model.path`."""
     with _files():
         digest = ModelRepository.read(path).pack(output, _Progress(str(path)))
-    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, content sha256:{digest}")
+    print(f"{output}: {decimal_size(output.stat().st_size)}, content sha256:{digest}")
 
 
 @app.command("test")

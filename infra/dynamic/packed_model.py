@@ -11,6 +11,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
 from infra.aws.errors import aws_calls
+from infra.diagnostics.size import decimal_size
 from infra.dynamic.engine import Tenths
 from infra.dynamic.provider import difference
 from infra.dynamic.released_object import ReleasedObjectProvider, head, put_once
@@ -63,7 +64,7 @@ def _upload(s3: Any, archive: Path, props: dict[str, Any]) -> None:
         if size > PROGRESS_BYTES and (percent := tenths.passed(sent, size)):
             pulumi.log.info(f"uploaded {percent} %")
 
-    pulumi.log.info(f"uploading {size / 1e6:.1f} MB to {url}")
+    pulumi.log.info(f"uploading {decimal_size(size)} to {url}")
     arguments = {"Tagging": urlencode(props["tags"]), "ContentType": "application/gzip"}
     with aws_calls(url):
         s3.upload_file(str(archive), props["bucket"], props["key"], ExtraArgs=arguments, Callback=show_progress)
