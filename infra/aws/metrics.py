@@ -117,7 +117,7 @@ class NoTraffic:
     """No requests.
 
     Attributes:
-        requests: metrics that count them; at most one has data.
+        requests: metrics that count them; all are 0, or without data, only if none arrived.
         instances: their number, if the mode has any: without instances there is no traffic to expect.
     """
 
@@ -281,7 +281,8 @@ WATCHED: Mapping[str, Mapping[Mode, Watched]] = {
     names.MEMORY_UTILIZATION: dict.fromkeys(MEMORY_UTILIZATION.modes, MEMORY_UTILIZATION),
     names.DISK_UTILIZATION: dict.fromkeys(DISK_UTILIZATION.modes, DISK_UTILIZATION),
     names.NO_TRAFFIC: {
-        mode: NoTraffic(requests, INSTANCES if mode in INSTANCES.modes else None) for mode, requests in REQUESTS.items()
+        mode: NoTraffic(rate.counted, INSTANCES if mode in INSTANCES.modes else None)
+        for mode, rate in ERROR_RATES.items()
     },
     names.SCALING_LIMIT: {
         Mode.REAL_TIME: ScalingLimit(INVOCATIONS_PER_INSTANCE, INSTANCES),

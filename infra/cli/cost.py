@@ -88,7 +88,7 @@ def cost(
     sizes = Decimal(request_bytes), Decimal(response_bytes)
     not_judged = priced.not_judged(idle) if idle else {}
     loads = priced.loads(days, not_judged) if (days := idle or from_metrics) else {}
-    traffic = {name: requests for name, one in loads.items() if (requests := one.traffic(*sizes))}
+    traffic = {name: one.traffic(*sizes) for name, one in loads.items()}
     if requests_per_second is not None:
         month = Decimal(requests_per_second) * HOURS_PER_MONTH * 3600
         traffic = dict.fromkeys(priced.settings.endpoints, Traffic(month, Decimal(request_seconds), *sizes))

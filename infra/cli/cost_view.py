@@ -208,10 +208,9 @@ def show_idle(loads: Mapping[str, Load], not_judged: Mapping[str, str], result: 
     table = _table("", "requests", "busiest hour", "memory", "a month")
     without_price = {entry.endpoint for entry in result.without_price}
     for name, load in loads.items():
-        requests = "" if load.requests is None else f"{load.requests:,.0f}"
         cost = "no price" if name in without_price else f"${result.of(name).smallest:,.2f}"
         first, *others = load.variants.items() or [(ONLY_VARIANT, Utilization())]
-        table.add_row(_of_variant(name, first[0]), requests, *_percents(first[1]), cost)
+        table.add_row(_of_variant(name, first[0]), f"{load.requests:,.0f}", *_percents(first[1]), cost)
         for variant, used in others:
             table.add_row(_of_variant(name, variant), "", *_percents(used), "")
     out = console(_WIDTH)

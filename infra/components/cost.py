@@ -70,6 +70,5 @@ def _announce_changes(settings: Settings, prices: PriceList) -> None:
                     pulumi.log.info(line)
             except NoPrice as error:
                 pulumi.log.info(f"{name}: the change of its cost is not known: {error}")
-        pulumi.log.info(f"cost: {live.REMOVED}")
     except UserError as error:
         pulumi.log.info(f"cost: the change is not known: {error}")

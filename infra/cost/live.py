@@ -126,7 +126,7 @@ def _causes(before: Iterable[PricedItem], after: Iterable[PricedItem]) -> Iterat
         if was and becomes and was.scaled and becomes.scaled:
             yield from _limits(was, becomes)
         elif (was and was.setting) != (becomes and becomes.setting):
-            item = becomes or was
+            item = was if was and was.scaled else becomes or was
             assert item is not None
             yield item.key
 

@@ -46,12 +46,12 @@ class Load:
     """The load of an endpoint in some days.
 
     Attributes:
-        requests: None for a mode without a metric of requests.
+        requests: of an asynchronous endpoint also those that failed.
         variants: the variants on instances.
         model_seconds: of a serverless endpoint, the average of ModelLatency over its requests; else 0.
     """
 
-    requests: float | None
+    requests: float
     days: int
     variants: Mapping[str, Utilization] = field(default_factory=dict)
     model_seconds: float = 0
@@ -61,10 +61,8 @@ class Load:
         """Whether no request arrived."""
         return self.requests == 0
 
-    def traffic(self, bytes_in: Decimal, bytes_out: Decimal) -> Traffic | None:
-        """The requests of a month at the rate of these days; None for a mode without a metric of requests."""
-        if self.requests is None:
-            return None
+    def traffic(self, bytes_in: Decimal, bytes_out: Decimal) -> Traffic:
+        """The requests of a month at the rate of these days."""
         requests = Decimal(self.requests) / self.days / 24 * HOURS_PER_MONTH
         return Traffic(requests, Decimal(self.model_seconds), bytes_in, bytes_out)
 
@@ -120,7 +118,7 @@ def _edits(name: str, endpoint: EndpointSettings, variant: str, used: Utilizatio
 
 
 def load(cloudwatch: Any, name: str, endpoint: EndpointSettings, now: datetime, days: int) -> Load:
-    """Read the load of an endpoint.
+    """Read the load of an endpoint that is not for transform jobs alone.
 
     Args:
         cloudwatch: boto3's `cloudwatch` client.
@@ -153,10 +151,10 @@ def load(cloudwatch: Any, name: str, endpoint: EndpointSettings, now: datetime, 
         return max(used, default=None)
 
     with aws_calls(f"metrics of endpoint {name}"):
-        counted = [
+        requests = max(
             sum(sum(hourly(metric, "Sum", variant)) for variant in endpoint.serving_variants)
-            for metric in metrics.REQUESTS.get(endpoint.mode, ())
-        ]
+            for metric in metrics.ERROR_RATES[endpoint.mode].counted
+        )
         variants = {
             variant: Utilization(
                 most(variant, metrics.CPU_UTILIZATION, metrics.GPU_UTILIZATION),
@@ -167,6 +165,5 @@ def load(cloudwatch: Any, name: str, endpoint: EndpointSettings, now: datetime, 
         microseconds = sum(
             sum(hourly(metrics.MODEL_LATENCY, "Sum", variant)) for variant in endpoint.serverless_variants
         )
-    requests = max(counted, default=None)
     model_seconds = microseconds / 1e6 / requests if requests else 0
     return Load(requests, days, variants, model_seconds)

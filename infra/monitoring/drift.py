@@ -19,7 +19,8 @@ def drift(
     missing_alarms: Sequence[str],
 ) -> Iterator[str]:
     """The differences. `pulumi up` removes those whose settings it has not deployed yet, `pulumi up --refresh` all but
-    an instance count and a weight that someone set: a release retains them.
+    a mode that the endpoint cannot change to, and what UpdateEndpointWeightsAndCapacities set. An endpoint that serves
+    nothing yet has none: its alarms and its autoscaling are created after it.
 
     Args:
         config: the configuration that is live, an answer of DescribeEndpointConfig.
@@ -27,6 +28,8 @@ def drift(
         limits: the smallest and the largest capacity of each live variant with autoscaling.
         missing_alarms: alarms of the settings that do not exist.
     """
+    if not live:
+        return
     if (mode := mode_of(config)) is not settings.mode:
         yield f"the endpoint is {mode}, and {settings.mode} in the settings"
         return

@@ -183,8 +183,8 @@ class AlarmSettings(Section):
     )
     no_traffic_minutes: int | None = setting(
         "An alarm notifies operators after this many minutes without a request (Invocations; asynchronous: "
-        "InvocationsProcessed). Set it where traffic never stops. An endpoint with zero instances, or a variant of "
-        "weight 0, does not count as one without traffic.",
+        "InvocationsProcessed and InvocationFailures). Set it where traffic never stops. An endpoint with zero "
+        "instances, or a variant of weight 0, does not count as one without traffic.",
         default=None,
         example=60,
         source="CloudWatch API EvaluationPeriods; this project: only you know whether traffic is expected",

@@ -294,7 +294,8 @@ class Settings(StackModes):
     @warning("notifications")
     def notifications_without_runbook(self) -> str | None:
         """This project: a description of an alarm has the next command, and only a runbook has what follows it."""
-        if not self.production or not self.notifications or self.monitoring.runbook_url:
+        notifies = self.notification_topic_arn or any("alarms" in each.receives for each in self.subscriptions)
+        if not self.production or not notifies or not self.served_endpoints or self.monitoring.runbook_url:
             return None
         return (
             "notifies operators of alarms whose descriptions have no runbook. Set monitoring.runbookUrl to the address "

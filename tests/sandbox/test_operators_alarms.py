@@ -65,6 +65,7 @@ CASES: list[tuple[str, str, Values, Values]] = [
     (QUEUE, "age-of-oldest-request", {"ApproximateAgeOfOldestRequest": [700]}, {"ApproximateAgeOfOldestRequest": [7]}),
     (QUEUE, "backlog", {"ApproximateBacklogSize": [101]}, {"ApproximateBacklogSize": [100]}),
     (QUEUE, "no-traffic", {"CPUUtilization": [1]}, {}),  # at zero instances
+    (QUEUE, "no-traffic", {"CPUUtilization": [1]}, {"CPUUtilization": [1], "InvocationFailures": [1]}),
     (
         QUEUE,
         "scaling-limit",

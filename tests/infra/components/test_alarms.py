@@ -215,7 +215,7 @@ def test_the_scaling_limit_is_reached_with_more_load_than_the_target() -> None:
 
 def test_an_endpoint_without_instances_does_not_count_as_one_without_traffic() -> None:
     queue = of_mode(Mode.ASYNCHRONOUS, noTrafficMinutes=60)["no-traffic"]
-    assert expression(queue) == "SUM([invocations, invocations2, 0 * instances])"
+    assert expression(queue) == "SUM([invocations, invocations2, invocations3, 0 * instances])"
     assert (queue["comparisonOperator"], queue["threshold"], queue["treatMissingData"]) == (
         "LessThanThreshold",
         1,

@@ -93,6 +93,12 @@ def test_the_number_of_instances_is_the_cause_of_more_volumes() -> None:
     assert larger.usd == Sizes.of(0, 0, "1649.10")
 
 
+def test_autoscaling_that_the_settings_no_longer_have_is_the_cause() -> None:
+    fixed = compared(Aws(FLEET, limits=(2, 10)), instanceType="ml.r5.xlarge", initialInstanceCount=2)
+    assert fixed.keys == ("autoscaling",)
+    assert fixed.usd == Sizes.of(0, 0, "-2131.60")
+
+
 def test_provisioned_concurrency_within_its_range_is_the_cause() -> None:
     warm = {
         "memoryMb": 4096,

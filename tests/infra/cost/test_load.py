@@ -67,6 +67,14 @@ def test_an_asynchronous_endpoint_is_counted_by_either_spelling(metric: str) -> 
     assert measured(CloudWatch(**{metric: [5]}), instanceType="ml.c5.xlarge", asynchronous={}).requests == 5
 
 
+def test_asynchronous_requests_that_all_fail_are_not_idle() -> None:
+    """Whether a failed request counts as processed too is not documented, so the larger number counts."""
+    found = measured(CloudWatch(InvocationFailures=[3, 4]), instanceType="ml.c5.xlarge", asynchronous={})
+    both = CloudWatch(InvocationFailures=[3, 4], InvocationsProcessed=[7, 2])
+    assert (found.is_idle, found.requests) == (False, 7)
+    assert measured(both, instanceType="ml.c5.xlarge", asynchronous={}).requests == 9
+
+
 def test_a_serverless_endpoint_has_no_instances_to_be_busy() -> None:
     found = measured(CloudWatch(Invocations=[1], CPUUtilization=[9]), serverless=SERVERLESS)
     assert found == Load(1, 14)
@@ -142,5 +150,4 @@ def test_the_duration_of_a_month_is_that_of_all_requests() -> None:
     """Three requests of 0.2 s in one hour and one of 0.4 s in another take 1 s, not four times the mean of 0.3 s."""
     cloudwatch = CloudWatch(Invocations=[3, 1], ModelLatency=[[200_000] * 3, 400_000])
     traffic = measured(cloudwatch, serverless=SERVERLESS).traffic(Decimal(1000), Decimal(10))
-    assert traffic is not None
     assert float(traffic.seconds) == pytest.approx(0.25)

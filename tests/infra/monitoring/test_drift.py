@@ -103,6 +103,11 @@ def test_a_difference_names_what_is_live_and_what_is_in_the_settings(
         assert part in first
 
 
+def test_an_endpoint_that_serves_nothing_yet_has_no_drift() -> None:
+    """Its alarms and its autoscaling are created after it."""
+    assert differences(SCALED, missing=("e-error-rate",)) == []
+
+
 def test_an_alarm_that_does_not_exist_is_drift() -> None:
     assert differences(SCALED, FLEET, limits=(2, 10), missing=("e-error-rate",)) == [
         "alarm e-error-rate does not exist"
