@@ -135,7 +135,7 @@ def test_an_asynchronous_endpoint_is_released_under_its_backlog_and_at_zero_inst
     endpoint = {
         "model": {"path": str(model)},
         "asynchronous": {"maxConcurrentInvocationsPerInstance": 2},
-        "autoscaling": {"min": 0, "max": 2, "backlogPerInstance": 500},
+        "autoscaling": {"min": 1, "max": 2, "backlogPerInstance": 500},
         "alarms": {"errorRatePercent": 5, "backlogSize": 10_000},
         "release": {"bakeSeconds": 600, "timeoutSeconds": 28800},
     }
@@ -164,6 +164,10 @@ def test_an_asynchronous_endpoint_is_released_under_its_backlog_and_at_zero_inst
 
     # at zero instances nothing proves a release, and the count stays
     account.impose(timeFactor=600)
+    endpoint["autoscaling"] = {"min": 0, "max": 2, "backlogPerInstance": 500}
+    stack.config = development({name: endpoint})
+    write_model(model, answer=2)
+    stack.up()
     eventually(lambda: instances(account, name) == 0, "the endpoint has no instance")
     write_model(model, answer=4)
     release = stack.up()
