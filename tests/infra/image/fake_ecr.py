@@ -62,7 +62,8 @@ class Repository:
         """Store a blob. Returns digest and size, as in a descriptor."""
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         path = self.directory / digest.removeprefix("sha256:")
-        path.write_bytes(content)
+        if not path.exists():  # a copy may be reading it
+            path.write_bytes(content)
         self.layers[digest] = path
         return {"digest": digest, "size": len(content)}
 
