@@ -143,8 +143,12 @@ class _Entry:
 
 def _walk(directory: Path, root: Path, prefix: str, above: tuple[Path, ...]) -> Iterator[_Entry]:
     """Everything below a directory; `above` are the real paths of the directories around it, itself included."""
-    with os.scandir(directory) as entries:
-        names = sorted(entry.name for entry in entries)
+    try:
+        names = sorted(os.listdir(directory))
+    except OSError as error:  # no permission, or more links in the path than Linux follows
+        message = f"cannot be read: {error.strerror}"
+        yield _Entry(prefix, directory, "refused", _error(prefix.rstrip("/") or ".", message, "unreadable"))
+        return
     for name in names:
         if name.startswith(".") or name == "__pycache__":
             continue
@@ -154,7 +158,7 @@ def _walk(directory: Path, root: Path, prefix: str, above: tuple[Path, ...]) -> 
             yield _Entry(path, source, "refused", refusal)
         elif source.is_dir():
             yield _Entry(path, source, "directory")
-            yield from _walk(source, root, f"{path}/", (*above, source.resolve()))
+            yield from _walk(source, root, f"{path}/", (*above, _real(source)))
         else:
             yield _Entry(path, source, "file")
 
@@ -172,7 +176,7 @@ def _refusal(path: str, source: Path, root: Path, above: tuple[Path, ...]) -> Pr
             return _error(path, f"cannot be read: {error.strerror}", "symbolic-link")
         if not source.exists():
             return _error(path, f"{points_to}, which does not exist: remove it", "symbolic-link")
-        target = source.resolve()
+        target = _real(source)
         if not target.is_relative_to(root):
             way_out = f"replace it with what it points to (cp -rL {shlex.quote(path)} …)"
             return _error(path, f"{points_to}, outside of the repository: {way_out}", "symbolic-link")
@@ -183,6 +187,11 @@ def _refusal(path: str, source: Path, root: Path, above: tuple[Path, ...]) -> Pr
     if len(above) > MAX_DEPTH and source.is_dir():
         return _error(path, f"is within more than {MAX_DEPTH} directories", "depth")
     return None
+
+
+def _real(path: Path) -> Path:
+    """Without links, one after the other: `Path.resolve` asks for the whole path, with at most 40 links."""
+    return Path(os.path.realpath(path))
 
 
 def _missing_versions(listing: Listing) -> tuple[str, ...]:

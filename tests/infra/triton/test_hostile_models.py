@@ -152,6 +152,22 @@ def test_a_link_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pyte
     assert "cannot be read: Too many levels of symbolic links" in findings(tmp_path)
 
 
+@pytest.mark.parametrize(("folder", "shown"), [("m/1", "m/1: "), ("", ".: ")])
+def test_a_directory_that_cannot_be_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, shown: str
+) -> None:
+    model(tmp_path)
+    listed = os.listdir
+
+    def denied(path: Path) -> list[str]:
+        if path == tmp_path / folder:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(os, "listdir", denied)
+    assert f"{shown}cannot be read: Permission denied [unreadable]" in findings(tmp_path)
+
+
 def test_a_tree_without_end_in_depth_is_refused(tmp_path: Path) -> None:
     folder = model(tmp_path) / "m"
     for _ in range(MAX_DEPTH + 5):
