@@ -64,9 +64,10 @@ class HostMeter(threading.Thread):
             now = self._conditions.now()
             if now < self._due:
                 continue
-            self._due = max(self._due, now - _PUBLISH_SECONDS) + _PUBLISH_SECONDS  # what was missed is not made up
             try:
-                for fleet, variant in self._serving():
+                if serving := [*self._serving()]:
+                    self._due = max(self._due, now - _PUBLISH_SECONDS) + _PUBLISH_SECONDS  # the missed is not made up
+                for fleet, variant in serving:
                     self._publish(fleet, variant)
             except Exception:
                 traceback.print_exc()
@@ -78,7 +79,9 @@ class HostMeter(threading.Thread):
         deployment = self._endpoint.deployment
         fleets = [self._endpoint.fleet, deployment.fleet if deployment else None]
         for fleet in (fleet for fleet in fleets if fleet is not None):
-            yield from ((fleet, variant) for variant in fleet.variants if variant.instance_type is not None)
+            yield from (
+                (fleet, each) for each in fleet.variants if each.instance_type is not None and each.current_count
+            )
 
     def _publish(self, fleet: Fleet, variant: Variant) -> None:
         count, type_ = variant.current_count, str(variant.instance_type)
