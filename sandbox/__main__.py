@@ -42,7 +42,7 @@ def up(stack: StackName = "dev", speed: Speed = rehearsal.SPEED) -> None:
             with interrupts.left_to_the_engine():
                 update = rehearsal.up(chosen, say, color())
         except StackFailed as failure:
-            for line in aftermath.told(chosen, failure):
+            for line in aftermath.summary(chosen, failure):
                 say(line)
             sys.exit(f"sandbox: up of {stack} failed")
         if aws.triton:

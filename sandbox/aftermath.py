@@ -16,7 +16,7 @@ _OF_THE_STACK = frozenset({"update failed", "Resource monitor has terminated, sh
 ENDPOINT = "pulumi-python:dynamic/infra:Endpoint"
 
 
-def told(stack: Stack, failure: StackFailed) -> list[str]:
+def summary(stack: Stack, failure: StackFailed) -> list[str]:
     """The errors, and a line for each endpoint in the stack's state."""
     errors = [each for each in failure.errors if each not in _OF_THE_STACK] or [str(failure)]
     return ["", *dict.fromkeys(errors), *serving(stack)]

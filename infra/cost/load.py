@@ -130,9 +130,7 @@ def load(cloudwatch: Any, name: str, endpoint: EndpointSettings, now: datetime, 
 
     def hourly(metric: metrics.Metric, statistic: str, variant: str) -> list[float]:
         answer = cloudwatch.get_metric_statistics(
-            Namespace=metric.namespace,
-            MetricName=metric.name,
-            Dimensions=metrics.for_api(metrics.dimensions(name, variant)),
+            **metric.identity(metrics.dimensions(name, variant)),
             StartTime=now - timedelta(days=days),
             EndTime=now,
             Period=3600,

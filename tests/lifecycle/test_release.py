@@ -95,7 +95,7 @@ def test_a_broken_model_fails_with_tritons_reason_while_the_old_one_answers(acco
         assert "did not pass the ping health check" in error
         assert f"{live} is live" in error
         assert "Traceback" not in failed.value.output
-        *_, repeated, serves = aftermath.told(stack, failed.value)
+        *_, repeated, serves = aftermath.summary(stack, failed.value)
         assert (repeated, serves) == (error, f"{name}: InService, serves {live}")
         assert account.ask(name) == 1
         assert stack.outputs() == outputs, "they describe what is live"

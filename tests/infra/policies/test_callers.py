@@ -21,7 +21,7 @@ ENDPOINTS: dict[str, Any] = {
     "live": REAL_TIME,
     "queued": {**REAL_TIME, "asynchronous": {"maxConcurrentInvocationsPerInstance": 4}},
     "elsewhere": {**REAL_TIME, "asynchronous": {"outputLocation": "s3://answers/of-ours", "kmsKeyArn": KEY}},
-    "beside": {**REAL_TIME, "asynchronous": {"outputLocation": "s3://sagemaker-models/batch/x"}},
+    "under-batch": {**REAL_TIME, "asynchronous": {"outputLocation": "s3://sagemaker-models/batch/x"}},
     "small": {**MODEL, "serverless": {"memoryMb": 2048, "maxConcurrency": 5}},
     "night": {**MODEL, "batch": {"inputLocations": ["s3://records/in"], "outputLocations": ["s3://answers/out"]}},
 }
