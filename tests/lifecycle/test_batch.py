@@ -12,7 +12,6 @@ from sandbox.stacks import Stack, StackFailed
 from tests.lifecycle.account import (
     QUESTION,
     Account,
-    Killable,
     development,
     left,
     nothing_to_do,
@@ -20,7 +19,7 @@ from tests.lifecycle.account import (
     state,
     write_model,
 )
-from tests.lifecycle.test_interrupted import gone
+from tests.lifecycle.test_interrupted import killed_while_creating_the_model
 
 
 def transform(account: Account, stack: Stack, endpoint: str, records: int) -> list[float]:
@@ -58,12 +57,7 @@ def test_a_first_create_that_fails_and_one_that_is_killed_are_got_out_of(account
     assert left(account, name) == []
 
     stack.config = development(endpoints)
-    account.impose(answerSeconds={"sagemaker.CreateModel": 30})
-    before = account.now()
-    running = Killable(account, stack)
-    made = account.wait_for(lambda call: call["operation"] == "CreateModel", before)["params"]["ModelName"]
-    assert gone(running.kill_the_engine())
-    account.impose(answerSeconds={})
+    made = killed_while_creating_the_model(account, stack)
     assert re.search(rf":Model::{name}, interrupted while creating", stack.up().output)
     sagemaker.delete_model(ModelName=made)  # as somebody would who read it
     assert transform(account, stack, name, 3) == [1.0] * 3

@@ -7,6 +7,7 @@ import re
 import psutil
 import pytest
 
+from sandbox.stacks import Stack
 from tests.lifecycle.account import Account, Killable, consistent, development, nothing_to_do, state, write_model
 
 CANARY = {"strategy": "canary", "instances": 1, "bakeSeconds": 300, "timeoutSeconds": 28800}
@@ -16,6 +17,17 @@ def gone(processes: list[psutil.Process]) -> bool:
     """Whether all have ended, within the time that a provider takes to see that its engine is gone."""
     _, alive = psutil.wait_procs(processes, timeout=15)
     return not alive
+
+
+def killed_while_creating_the_model(account: Account, stack: Stack) -> str:
+    """The name of the Model that the engine was killed in creating."""
+    account.impose(answerSeconds={"sagemaker.CreateModel": 30})
+    before = account.now()
+    running = Killable(account, stack)
+    made = account.wait_for(lambda call: call["operation"] == "CreateModel", before)["params"]["ModelName"]
+    assert gone(running.kill_the_engine())
+    account.impose(answerSeconds={})
+    return str(made)
 
 
 def test_a_kill_during_the_first_create_is_got_out_of(account: Account) -> None:
@@ -58,13 +70,8 @@ def test_what_was_being_made_when_the_engine_was_killed_is_named_by_the_next_up(
     stack = account.stack(development({name: {"model": {"path": str(model)}}}))
     stack.up()
     write_model(model, 2)
-    account.impose(answerSeconds={"sagemaker.CreateModel": 30})
-    before = account.now()
-    running = Killable(account, stack)
-    made = account.wait_for(lambda call: call["operation"] == "CreateModel", before)["params"]["ModelName"]
-    assert gone(running.kill_the_engine())
+    made = killed_while_creating_the_model(account, stack)
 
-    account.impose(answerSeconds={})
     update = stack.up()
     assert re.search(rf":Model::{name}, interrupted while creating", update.output)
     assert account.ask(name) == 2
