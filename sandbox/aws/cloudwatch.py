@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import takewhile
@@ -51,7 +51,7 @@ from sandbox.aws.cloudwatch_params import params_of
 from sandbox.aws.composite_alarms import CompositeAlarmOperations, Rule, evaluated
 from sandbox.aws.metric_streams import STREAMS, MetricStreamOperations
 from sandbox.aws.metrics import Expression, MetricKey, Metrics, Points, statistic_of
-from sandbox.aws.searches import in_full
+from sandbox.aws.searches import PERIOD, in_full
 
 #: What moto's alarms know of their state.
 _STATE_OF_ALARM = ("state_value", "state_reason", "state_reason_data", "state_updated_timestamp")
@@ -67,7 +67,7 @@ class Backend(CloudWatchBackend):
         super().__init__(region_name, account_id)
         self.metrics = Metrics()
         self.states = threading.RLock()
-        self.time_factor = 1.0
+        self.aws_seconds: Callable[[float, float], float] = lambda start, end: end - start
         self._state_updates: list[StateUpdate] = []
         self._withheld: dict[str, StateUpdate] = {}
         self._put_at: dict[str, datetime] = {}
@@ -133,11 +133,11 @@ class Backend(CloudWatchBackend):
             raise ValidationError("The parameter EndTime must be greater than StartTime.")
         period = _period(queries)
         try:
-            queries = [*in_full(queries, period, self.metrics.known(), self.time_factor)]
+            queries = [*in_full(queries, period, self.metrics.known())]
         except ValueError as error:
             raise ValidationError(str(error)) from None
         starts = _periods(start_time, end_time, period)
-        points = self._points(queries, starts, period)
+        points = self._points(queries, starts, period, {PERIOD: [self.aws_seconds(at, at + period) for at in starts]})
         results = []
         for query in (query for query in queries if query.get("ReturnData", True)):
             found = [(datetime.fromtimestamp(t, UTC), p) for t, p in zip(starts, points[query["Id"]], strict=True)]
@@ -320,9 +320,11 @@ class Backend(CloudWatchBackend):
     def _is_muted(self, name: str) -> bool:
         return is_muted(self.account_id, self.region_name, name)
 
-    def _points(self, queries: list[dict[str, Any]], starts: list[float], period: float) -> dict[str, Points]:
-        """The points of each query by its ID; expressions may use each other in any order."""
-        points = {
+    def _points(
+        self, queries: list[dict[str, Any]], starts: list[float], period: float, known: Mapping[str, Points] = {}
+    ) -> dict[str, Points]:
+        """The points of each query by its ID; expressions may use each other, and what is known, in any order."""
+        points = dict(known) | {
             query["Id"]: self.metrics.points(_key(query["MetricStat"]), query["MetricStat"]["Stat"], starts, period)
             for query in queries
             if "MetricStat" in query

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 #: How soon `wait` sees that its condition has changed.
@@ -58,6 +60,7 @@ class Conditions:
         self._values = dict(self._DEFAULTS)
         self._aws_seconds = 0.0
         self._aws_seconds_taken = time.monotonic()
+        self._factors = [(0.0, self.time_factor)]  # each with when it was set, in seconds since the epoch
 
     def replace(self, values: Mapping[str, Any]) -> None:
         """Raises `ValueError` for a condition that does not exist, and for a time that would not run forward."""
@@ -69,6 +72,8 @@ class Conditions:
         with self._lock:
             self._aws_seconds, self._aws_seconds_taken = self._now(), time.monotonic()
             self._values = {**self._values, **values}
+            if "timeFactor" in values:
+                self._factors.append((time.time(), float(values["timeFactor"])))
 
     def as_dict(self) -> dict[str, Any]:
         with self._lock:
@@ -85,6 +90,14 @@ class Conditions:
         """Seconds of AWS's time, counted from some moment on."""
         with self._lock:
             return self._now()
+
+    def aws_seconds(self, start: float, end: float) -> float:
+        """How many seconds of AWS's time pass between two moments here, which are in seconds since the epoch."""
+        with self._lock:
+            factors = [*self._factors, (math.inf, 1.0)]
+        return sum(
+            max(0.0, min(end, until) - max(start, since)) * factor for (since, factor), (until, _) in pairwise(factors)
+        )
 
     def pass_time(self, seconds: float, cancelled: threading.Event) -> None:
         """Lets seconds of AWS's time pass, or until cancelled; a new `timeFactor` holds from when it is set."""

@@ -45,7 +45,7 @@ class CloudWatch:
 
     def handle(self, operation: str, params: dict[str, Any], context: RequestContext) -> dict[str, Any] | None:
         if operation == "GetMetricData":
-            backend_of(context.account, context.region).time_factor = context.conditions.time_factor
+            backend_of(context.account, context.region).aws_seconds = context.conditions.aws_seconds
         if operation in ("PutMetricAlarm", "PutCompositeAlarm"):
             self.watch(context.conditions)
         if operation == "PutMetricStream":

@@ -14,23 +14,25 @@ _SEARCH = re.compile(r"SEARCH\(\s*'\{([^},]+)((?:,[^},]+)*)\}\s*([^']*)',\s*'([^
 _TERM = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s"]+))\s*')
 _TOKEN = re.compile(r"[A-Za-z]+|\d+")
 
+#: The series that PERIOD is replaced by: how many seconds of AWS's time each period has. IDs of queries begin in lower
+#: case.
+PERIOD = "PERIOD"
+
 MAX_FOUND = 500
 """Time series that a search returns at most."""
 
 
-def in_full(
-    queries: Iterable[Mapping[str, Any]], period: int, known: Iterable[MetricKey], time_factor: float
-) -> Iterator[dict[str, Any]]:
-    """GetMetricData's queries with the values of PERIOD, and with a query for each metric that a search finds, of which
-    `ResultId` and `Found` say whose it is and what was found.
+def in_full(queries: Iterable[Mapping[str, Any]], period: int, known: Iterable[MetricKey]) -> Iterator[dict[str, Any]]:
+    """GetMetricData's queries with a query for each metric that a search finds, of which `ResultId` and `Found` say
+    whose it is and what was found.
 
-    PERIOD is in AWS's seconds: while time passes faster here, a period has more of what AWS publishes once a minute.
+    PERIOD is in AWS's seconds: a period in which time passes faster here has more of what AWS publishes once a minute.
 
     Raises:
         ValueError: the search is not one of those known here.
     """
     for query in queries:
-        expression = _PERIOD.sub(str(period * time_factor), query.get("Expression", ""))
+        expression = _PERIOD.sub(PERIOD, query.get("Expression", ""))
         if "SEARCH(" not in expression:
             yield {**query, **({"Expression": expression} if expression else {})}
             continue

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from sandbox.aws.conditions import Conditions
 from sandbox.aws.metrics import MetricKey
 from sandbox.aws.searches import in_full
 from tests.sandbox.conftest import Host, unique
@@ -76,13 +77,20 @@ def test_the_sample_count_in_a_minute_is_the_number_of_instances(host: Host) -> 
     began = time.time()
     eventually(lambda: named(host, endpoint) >= HOST)
     time.sleep(2)
-    [result] = data(
-        host,
-        query("CPUUtilization", "SampleCount", endpoint, "A", 86400),
-        {"Id": "e", "Expression": "60 * m / PERIOD(m)"},
-    )
-    passed = (time.time() - began) / 86400  # of the period
-    assert sum(result["Values"]) == pytest.approx(4 * passed, rel=0.35)
+    [result] = data(host, query("CPUUtilization", "SampleCount", endpoint, "A", 86400) | {"ReturnData": True})
+    minutes = 600 * (time.time() - began) / 60
+    assert sum(result["Values"]) == pytest.approx(4 * minutes, rel=0.35)
+
+
+def test_instances_are_counted_rightly_once_time_passes_at_another_speed(host: Host) -> None:
+    host.aws.impose(timeFactor=600)
+    endpoint = host.endpoint(config(host, "x", "A", instances=4))
+    eventually(lambda: named(host, endpoint) >= HOST)
+    time.sleep(2)
+    host.aws.impose(timeFactor=1)
+    metric = query("CPUUtilization", "SampleCount", endpoint, "A", 60)
+    [result] = data(host, metric, {"Id": "e", "Expression": "60 * m / PERIOD(m)"}, minutes=2)
+    assert 0 < max(result["Values"]) <= 4.5
 
 
 def test_a_search_finds_metrics_by_their_schema_and_terms(host: Host) -> None:
@@ -127,9 +135,22 @@ KNOWN = [
 )
 def test_terms_in_quotes_are_exact_and_others_match_tokens(terms: str, found: list[str]) -> None:
     search = {"Id": "e", "Expression": f"SEARCH('{{N,Host}} {terms}', 'Sum')"}
-    assert [each["Found"] for each in in_full([search], 60, KNOWN, 1) if "Found" in each] == found
+    assert [each["Found"] for each in in_full([search], 60, KNOWN) if "Found" in each] == found
 
 
 def test_the_period_of_metric_math_is_in_the_seconds_of_aws() -> None:
-    [shown] = in_full([{"Id": "e", "Expression": "60 * m / PERIOD(m)"}], 300, [], 60)
-    assert shown["Expression"] == "60 * m / 18000"
+    [shown] = in_full([{"Id": "e", "Expression": "60 * m / PERIOD(m)"}], 300, [])
+    assert shown["Expression"] == "60 * m / PERIOD"
+
+
+def test_the_seconds_of_aws_are_those_of_each_speed_that_applied(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    conditions = Conditions()
+    conditions.replace({"timeFactor": 60})
+    now = 1_010.0
+    conditions.replace({"throttle": {}})
+    conditions.replace({"timeFactor": 1})
+    assert conditions.aws_seconds(990, 1_000) == 10
+    assert conditions.aws_seconds(990, 1_050) == 10 + 600 + 40
+    assert conditions.aws_seconds(1_005, 1_006) == 60
