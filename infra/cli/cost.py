@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Container, Iterable, Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
@@ -99,7 +98,7 @@ def cost(
         if as_json:
             _print_json(cost_view.idle_facts(loads, not_judged, result, priced.settings))
         else:
-            cost_view.show_idle(loads, not_judged, result, priced.settings)
+            cost_view.show_idle(stack, loads, not_judged, result, priced.settings)
         return
     if as_json:
         _print_json(cost_view.estimate_facts(priced.settings, result))
@@ -121,7 +120,9 @@ def update_prices(stack: Stack, cwd: Directory = Path()) -> None:
 @app.command()
 def compare(
     stack: Stack,
-    endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="An endpoint on instances.")],
+    endpoint: Annotated[
+        str | None, typer.Argument(metavar="ENDPOINT", help="An endpoint on instances. Required.")
+    ] = None,
     types: Annotated[list[str] | None, typer.Argument(metavar="TYPE", help="More instance types.")] = None,
     bench: Annotated[
         list[Path] | None,
@@ -140,17 +141,15 @@ def compare(
 ) -> None:
     """Compare the endpoint's instance type with the others of its family and with further types, amd64 only."""
     priced = _Stack(StackFile.find(stack, cwd))
-    endpoints = priced.settings.endpoints
-    variants = endpoints[endpoint].instance_variants if endpoint in endpoints else {}
-    if not variants:
-        served = ", ".join(name for name, one in endpoints.items() if one.instance_variants)
-        raise typer.BadParameter(
-            f"{endpoint} has no instances. Endpoints with instances: {served or 'none'}.", param_hint="ENDPOINT"
-        )
-    current = next(iter(variants.values())).instance_type
+    endpoints = {name: one for name, one in priced.settings.endpoints.items() if one.instance_variants}
+    if endpoint is None or endpoint not in endpoints:
+        known = f"one of: {', '.join(endpoints)}" if endpoints else "the stack has none"
+        given = f"{endpoint} is not an" if endpoint else "give an"
+        raise typer.BadParameter(f"{given} endpoint of stack {stack} on instances; {known}.", param_hint="ENDPOINT")
+    current = next(iter(endpoints[endpoint].instance_variants.values())).instance_type
     rates = dict(comparison.measurement(file) for file in bench or [])
-    for given, hint in ((types or [], "TYPE"), (rates, "--bench")):
-        for name in given:
+    for more, hint in ((types or [], "TYPE"), (rates, "--bench")):
+        for name in more:
             if problem := _type_problem(name):
                 raise typer.BadParameter(problem, param_hint=hint)
     if requests_per_second is not None:
@@ -160,9 +159,9 @@ def compare(
     prices = priced.prices(usage.instances(purpose, name) for name in wanted)
     candidates = comparison.candidates(prices, priced.settings.region, wanted, purpose, rates)
     if as_json:
-        _print_json({"published": prices.published, "types": [asdict(candidate) for candidate in candidates]})
+        _print_json(cost_view.candidate_facts(candidates, current, prices.published))
     else:
-        cost_view.show_candidates(candidates, current, priced.settings.region, prices.published)
+        cost_view.show_candidates(stack, candidates, current, priced.settings.region, prices.published)
 
 
 def _type_problem(name: str) -> str | None:
@@ -198,8 +197,12 @@ class _Stack:
         try:
             return price_file.fetch_needed(self.pricing, region, needed)
         except AwsRequestRefused as error:
-            print(f"warning: {error}\nWith access, run `{UPDATE_PRICES.format(self.file.stack)}`.", file=sys.stderr)
-            return PriceList(())
+            missing = f"no prices could be fetched (GetProducts): {error}"
+            ways_out = [error.hint] * bool(error.hint) + [
+                f"With access, run `{UPDATE_PRICES.format(self.file.stack)}`."
+            ]
+            print(f"warning: {missing}", *ways_out, sep="\n", file=sys.stderr)
+            return PriceList((), missing)
 
     def not_judged(self, days: int) -> dict[str, str]:
         """Endpoints without a load to judge, with the reasons."""
@@ -253,4 +256,4 @@ def _usages(entries: Iterable[Item | Unpriced]) -> list[UsageType]:
 
 
 def _print_json(facts: Any) -> None:
-    print(json.dumps(facts, indent=2, ensure_ascii=False, default=str))
+    print(json.dumps(facts, indent=2, ensure_ascii=False))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from decimal import Decimal
 from typing import Any
 
@@ -86,7 +86,7 @@ def show_estimate(stack: str, settings: Settings, result: Estimate) -> None:
         _add_rows(table, name, f"{name} ({endpoint.mode})", result)
         if released := result.of_release(name):
             table.add_row("  each release adds up to", "", *_dollars(released), style="dim")
-    if any(priced.item.endpoint == STACK for priced in result.items):
+    if STACK in {*(priced.item.endpoint for priced in result.items), *(each.endpoint for each in result.without_price)}:
         _add_rows(table, STACK, "all endpoints", result)
     more = WITHOUT if result.without_price else ""
     table.add_row(f"total a month (730 h){more}", "", *_total(result, result.total), style="bold")
@@ -97,8 +97,7 @@ def show_estimate(stack: str, settings: Settings, result: Estimate) -> None:
     for line in _not_priced(result):
         out.print(f"  {line}", soft_wrap=True)
     _print_basis(out, settings.region, result.published, NOT_CONSIDERED)
-    if result.without_price:
-        out.print(f"To fetch prices, run `{UPDATE_PRICES.format(stack)}`.")
+    _print_way_out(out, stack, result.without_price)
 
 
 def _add_rows(table: Table, endpoint: str, title: str, result: Estimate) -> None:
@@ -107,8 +106,7 @@ def _add_rows(table: Table, endpoint: str, title: str, result: Estimate) -> None
     if items:
         table.add_row("  an hour", "", *_dollars(result.of(endpoint).per_hour))
     for priced in items:
-        if priced.item.quantity:
-            table.add_row(f"  {priced.item.what}", _quantity(priced), *_dollars(priced.usd))
+        table.add_row(f"  {priced.item.what}", _quantity(priced), *_dollars(priced.usd))
     for entry in result.without_price:
         if entry.endpoint == endpoint:
             table.add_row(f"  {entry.what}", "", "", "", "no price")
@@ -133,6 +131,12 @@ def _print_basis(out: Console, region: str, published: str | None, more: str = "
     """Print whose prices these are."""
     if published:
         out.print(f"Prices of {region}, published {published}. {more}".rstrip(), soft_wrap=True)
+
+
+def _print_way_out(out: Console, stack: str, missing: Sized) -> None:
+    """Print the command that fetches prices, if some are missing."""
+    if missing:
+        out.print(f"To fetch prices, run `{UPDATE_PRICES.format(stack)}`.")
 
 
 def _quantity(priced: PricedItem) -> str:
@@ -176,8 +180,7 @@ def show_changes(
         out.print(f"{name}: {reason}")
     out.print(f"{REMOVED.capitalize()}.")
     _print_basis(out, region, published)
-    if missing:
-        out.print(f"To fetch prices, run `{UPDATE_PRICES.format(stack)}`.")
+    _print_way_out(out, stack, missing)
 
 
 def idle_facts(
@@ -203,7 +206,9 @@ def idle_facts(
     }
 
 
-def show_idle(loads: Mapping[str, Load], not_judged: Mapping[str, str], result: Estimate, settings: Settings) -> None:
+def show_idle(
+    stack: str, loads: Mapping[str, Load], not_judged: Mapping[str, str], result: Estimate, settings: Settings
+) -> None:
     """Print what the smallest fleets cost, which are paid while nothing happens, and the edits that end it."""
     table = _table("", "requests", "busiest hour", "memory", "a month")
     without_price = {entry.endpoint for entry in result.without_price}
@@ -214,13 +219,15 @@ def show_idle(loads: Mapping[str, Load], not_judged: Mapping[str, str], result: 
         for variant, used in others:
             table.add_row(_of_variant(name, variant), "", *_percents(used), "")
     out = console(_WIDTH)
-    out.print(table)
+    if loads:
+        out.print(table)
     lines = [f"{name}: {line}" for name, load in loads.items() for line in _advice(name, load, result, settings)]
     for line in lines or ["No endpoint costs more than it needs."] * bool(loads):
         out.print(line, soft_wrap=True)
     for name, reason in not_judged.items():
         out.print(f"{name}: not listed, because it {reason}.", soft_wrap=True)
     _print_basis(out, settings.region, result.published)
+    _print_way_out(out, stack, without_price & loads.keys())
 
 
 def _advice(name: str, load: Load, result: Estimate, settings: Settings) -> list[str]:
@@ -236,7 +243,33 @@ def _percents(used: Utilization) -> list[str]:
     return ["" if percent is None else f"{percent:.0f} %" for percent in (used.compute, used.memory)]
 
 
-def show_candidates(candidates: Sequence[Candidate], current: str, region: str, published: str | None) -> None:
+def candidate_facts(candidates: Sequence[Candidate], current: str, published: str | None) -> dict[str, Any]:
+    """The instance types for JSON."""
+    return {
+        "currency": "USD",
+        "published": published,
+        "types": [
+            {
+                "instanceType": candidate.instance_type,
+                "current": candidate.instance_type == current,
+                "perHour": _float(candidate.usd),
+                "vcpus": candidate.vcpus,
+                "gpus": candidate.gpus,
+                "memoryGib": candidate.memory_gib,
+                "perMillionRequests": _float(candidate.usd_per_million),
+            }
+            for candidate in candidates
+        ],
+    }
+
+
+def _float(usd: Decimal | None) -> float | None:
+    return None if usd is None else float(usd)
+
+
+def show_candidates(
+    stack: str, candidates: Sequence[Candidate], current: str, region: str, published: str | None
+) -> None:
     """Print the instance types, cheapest first."""
     measured = any(candidate.usd_per_million is not None for candidate in candidates)
     table = _table("", "vCPU", "GPU", "memory", "an hour", *(["a million requests"] if measured else []))
@@ -253,6 +286,7 @@ def show_candidates(candidates: Sequence[Candidate], current: str, region: str, 
     out = console(_WIDTH)
     out.print(table)
     _print_basis(out, region, published)
+    _print_way_out(out, stack, [candidate for candidate in candidates if candidate.usd is None])
 
 
 def _dollars(sizes: Sizes) -> list[str]:

@@ -15,6 +15,7 @@ from infra.aws.errors import AwsRequestRefused, aws_calls
 from infra.aws.metrics import for_api
 from infra.cost import usage
 from infra.cost.estimate import BUCKET, BYTES_PER_GB, IMAGES, LOGS, METRIC_STREAM, STACK, Item, Sizes, Unpriced
+from infra.cost.load import no_data
 from infra.cost.usage import HOURS_PER_MONTH
 from infra.settings.stack import Settings
 
@@ -28,7 +29,7 @@ def measured(
     client: Callable[[str], Any], settings: Settings, stack: str, now: datetime, days: int
 ) -> Iterator[Item | Unpriced]:
     """The objects in the stack's bucket, the images in its repository, the logs of its endpoints, and the updates of
-    its metric stream. What cannot be read has no price.
+    its metric stream. What cannot be read, or has no data, has no price.
 
     Args:
         client: boto3's client of a service.
@@ -85,30 +86,37 @@ def _images(ecr: Any, repository: str) -> Iterator[Item]:
     yield Item(STACK, IMAGES, usage.STORAGE_ECR, _gigabytes(size), "image.untaggedImageExpirationDays")
 
 
-def _logs(client: Callable[[str], Any], endpoint: str, now: datetime, days: int) -> Iterator[Item]:
+def _logs(client: Callable[[str], Any], endpoint: str, now: datetime, days: int) -> Iterator[Item | Unpriced]:
     with aws_calls(f"logs of endpoint {endpoint}"):
         group = {"LogGroupName": names.log_group(endpoint)}
         size = _a_month(client("cloudwatch"), "AWS/Logs", "IncomingBytes", group, now, days)
-    yield Item(endpoint, LOGS, usage.LOGS, _gigabytes(size), "monitoring")
+    if size is None:
+        yield Unpriced(endpoint, LOGS, no_data("IncomingBytes", days))
+    else:
+        yield Item(endpoint, LOGS, usage.LOGS, _gigabytes(size), "monitoring")
 
 
-def _stream(cloudwatch: Any, stack: str, now: datetime, days: int) -> Iterator[Item]:
+def _stream(cloudwatch: Any, stack: str, now: datetime, days: int) -> Iterator[Item | Unpriced]:
     """TotalMetricUpdate counts the percentiles too, which are billed (CloudWatch User Guide, Monitoring your metric
     streams with CloudWatch metrics)."""
-    pattern, updates = names.metric_stream(stack) + names.AUTONAMED, Decimal(0)
+    pattern, updates = names.metric_stream(stack) + names.AUTONAMED, list[Decimal]()
     with aws_calls("the metric stream"):
         for stream in cloudwatch.list_metric_streams(MaxResults=500)["Entries"]:
             if fnmatchcase(name := stream["Name"], pattern):
                 dimensions = {"MetricStreamName": name}
-                updates += _a_month(cloudwatch, _STREAMS, "TotalMetricUpdate", dimensions, now, days)
-    yield Item(STACK, METRIC_STREAM, usage.METRIC_STREAM, Sizes.same(updates), "datadog")
+                if (size := _a_month(cloudwatch, _STREAMS, "TotalMetricUpdate", dimensions, now, days)) is not None:
+                    updates.append(size)
+    if updates:
+        yield Item(STACK, METRIC_STREAM, usage.METRIC_STREAM, Sizes.same(sum(updates)), "datadog")
+    else:
+        yield Unpriced(STACK, METRIC_STREAM, no_data("TotalMetricUpdate", days))
 
 
 def _a_month(
     cloudwatch: Any, namespace: str, metric: str, dimensions: Mapping[str, str], now: datetime, days: int
-) -> Decimal:
-    """The sum of a month at the rate of these days. No data is zero: both metrics are published only when something
-    arrives (CloudWatch guide, Monitoring your metric streams; CloudWatch Logs guide, Monitoring usage)."""
+) -> Decimal | None:
+    """The sum of a month at the rate of these days; None without data, which may be because nothing arrived, or because
+    the resource does not exist."""
     answer = cloudwatch.get_metric_statistics(
         Namespace=namespace,
         MetricName=metric,
@@ -118,7 +126,8 @@ def _a_month(
         Period=86400,
         Statistics=["Sum"],
     )
-    return Decimal(sum(point["Sum"] for point in answer["Datapoints"])) / days / 24 * HOURS_PER_MONTH
+    sums = [point["Sum"] for point in answer["Datapoints"]]
+    return Decimal(sum(sums)) / days / 24 * HOURS_PER_MONTH if sums else None
 
 
 def _gigabytes(size: Decimal | int) -> Sizes:

@@ -192,12 +192,12 @@ class Traffic:
     """The requests to an endpoint in a month, assumed or measured.
 
     Attributes:
-        seconds: the duration of a request, for serverless endpoints.
+        seconds: the duration of a request, for serverless endpoints; or why it is not known.
         bytes_in, bytes_out: the sizes of a request and of its answer.
     """
 
     requests: Decimal
-    seconds: Decimal
+    seconds: Decimal | str
     bytes_in: Decimal
     bytes_out: Decimal
 
@@ -205,13 +205,13 @@ class Traffic:
 def estimate(
     settings: Settings,
     prices: PriceList,
-    traffic: Mapping[str, Traffic],
+    traffic: Mapping[str, Traffic | str],
     measured: Iterable[Item | Unpriced] | None = None,
 ) -> Estimate:
     """The price of a stack.
 
     Args:
-        traffic: by endpoint; the requests of another endpoint are not priced.
+        traffic: by endpoint, or why it is not known; the requests of another endpoint are not priced.
         measured: what the account stores and logs; None if it was not read.
     """
     priced, unpriced, releases = list[PricedItem](), list[Unpriced](), list[PricedItem]()
@@ -230,10 +230,10 @@ def estimate(
     return Estimate(tuple(priced), tuple(releases), tuple(unpriced), prices.published)
 
 
-def items(settings: Settings, traffic: Mapping[str, Traffic]) -> Iterator[Item | Unpriced]:
+def items(settings: Settings, traffic: Mapping[str, Traffic | str]) -> Iterator[Item | Unpriced]:
     """What the endpoints of a stack are billed for, and what they share, as far as the settings determine it."""
     for name in settings.endpoints:
-        yield from _endpoint_items(settings, name, traffic.get(name))
+        yield from _endpoint_items(settings, name, traffic.get(name, UNKNOWN_TRAFFIC))
     yield from _dashboard(settings)
     if settings.metric_stream:
         yield Unpriced(STACK, "Firehose", "it rounds each record up to 5 KB, and publishes no metric of that.")
@@ -252,7 +252,7 @@ def unmeasured(settings: Settings) -> Iterator[Unpriced]:
     yield from (Unpriced(name, LOGS, _UNMEASURED) for name in settings.served_endpoints)
 
 
-def _endpoint_items(settings: Settings, name: str, traffic: Traffic | None) -> Iterator[Item | Unpriced]:
+def _endpoint_items(settings: Settings, name: str, traffic: Traffic | str) -> Iterator[Item | Unpriced]:
     endpoint = settings.endpoints[name]
     yield from fleet_items(name, endpoint)
     yield from _unknown_volumes(name, endpoint)
@@ -340,9 +340,9 @@ def _unknown_volumes(name: str, endpoint: EndpointSettings) -> Iterator[Unpriced
             yield Unpriced(name, "volumes", "SageMaker chooses their size. Set volumeSizeGb.")
 
 
-def _requests(name: str, variant: ServerlessVariant, traffic: Traffic | None) -> Iterator[Item | Unpriced]:
-    if traffic is None:
-        yield Unpriced(name, "duration of requests", UNKNOWN_TRAFFIC)
+def _requests(name: str, variant: ServerlessVariant, traffic: Traffic | str) -> Iterator[Item | Unpriced]:
+    if isinstance(traffic, str) or isinstance(traffic.seconds, str):
+        yield Unpriced(name, "duration of requests", traffic if isinstance(traffic, str) else str(traffic.seconds))
         return
     memory_mb, warm = variant.serverless.memory_mb, bool(variant.provisioned_concurrency)
     billed = usage.on_provisioned(memory_mb) if warm else usage.serverless(memory_mb)
@@ -378,9 +378,9 @@ def _dashboard(settings: Settings) -> Iterator[Item]:
         yield Item(STACK, what, billed, Sizes.same(settings.dashboards), "monitoring.dashboard")
 
 
-def _data(name: str, traffic: Traffic | None) -> Iterator[Item | Unpriced]:
-    if traffic is None:
-        yield Unpriced(name, "data of requests and responses", UNKNOWN_TRAFFIC)
+def _data(name: str, traffic: Traffic | str) -> Iterator[Item | Unpriced]:
+    if isinstance(traffic, str):
+        yield Unpriced(name, "data of requests and responses", traffic)
         return
     for what, billed, size in (("in", usage.DATA_IN, traffic.bytes_in), ("out", usage.DATA_OUT, traffic.bytes_out)):
         gigabytes = Sizes.same(traffic.requests * size / BYTES_PER_GB)

@@ -48,7 +48,7 @@ class Load:
     Attributes:
         requests: of an asynchronous endpoint also those that failed.
         variants: the variants on instances.
-        model_seconds: of a serverless endpoint, the average of ModelLatency over its requests; else 0.
+        model_seconds: of a serverless endpoint, the average of ModelLatency over its requests; 0 without data.
     """
 
     requests: float
@@ -61,10 +61,13 @@ class Load:
         """Whether no request arrived."""
         return self.requests == 0
 
-    def traffic(self, bytes_in: Decimal, bytes_out: Decimal) -> Traffic:
-        """The requests of a month at the rate of these days."""
+    def traffic(self, bytes_in: Decimal, bytes_out: Decimal) -> Traffic | str:
+        """The requests of a month at the rate of these days, or why they are not known."""
+        if self.is_idle:
+            return no_data("requests", self.days)
         requests = Decimal(self.requests) / self.days / 24 * HOURS_PER_MONTH
-        return Traffic(requests, Decimal(self.model_seconds), bytes_in, bytes_out)
+        seconds = Decimal(self.model_seconds) if self.model_seconds else no_data(metrics.MODEL_LATENCY.name, self.days)
+        return Traffic(requests, seconds, bytes_in, bytes_out)
 
 
 def not_judged(sagemaker: Any, name: str, now: datetime, days: int) -> str | None:
@@ -81,7 +84,7 @@ def not_judged(sagemaker: Any, name: str, now: datetime, days: int) -> str | Non
     if endpoint is None:
         return "is not deployed"
     if (endpoint.created or 0) > (now - timedelta(days=days)).timestamp():
-        return f"was created in the last {days} days"
+        return f"was created in {last_days(days)}"
     return None
 
 
@@ -93,7 +96,7 @@ def advice(name: str, endpoint: EndpointSettings, load: Load, production: bool, 
     """
     if load.is_idle:
         if costs:
-            yield f"no request in {load.days} days. To end its cost, remove endpoints.{name}."
+            yield f"no request in {last_days(load.days)}. To end its cost, remove endpoints.{name}."
         return
     for variant, used in load.variants.items():
         edits = [*_edits(name, endpoint, variant, used, production)]
@@ -165,3 +168,13 @@ def load(cloudwatch: Any, name: str, endpoint: EndpointSettings, now: datetime, 
         )
     model_seconds = microseconds / 1e6 / requests if requests else 0
     return Load(requests, days, variants, model_seconds)
+
+
+def no_data(metric: str, days: int) -> str:
+    """Why what CloudWatch should know has no price."""
+    return f"CloudWatch has no {metric} of {last_days(days)}."
+
+
+def last_days(days: int) -> str:
+    """The period that metrics are read of."""
+    return "the last day" if days == 1 else f"the last {days} days"

@@ -122,7 +122,13 @@ class Product:
 
 @dataclass(frozen=True)
 class PriceList:
+    """
+    Attributes:
+        missing: why no prices were fetched; empty if they were.
+    """
+
     products: tuple[Product, ...]
+    missing: str = ""
 
     @classmethod
     def of_answers(cls, entries: Iterable[Mapping[str, Any]]) -> PriceList:
@@ -138,8 +144,11 @@ class PriceList:
         """The on-demand price of a usage type.
 
         Raises:
-            NoPrice: no product or several have this usage type in the region, or its price is not in USD.
+            NoPrice: no prices were fetched, no product or several have this usage type in the region, or its price is
+                not in USD.
         """
+        if self.missing:
+            raise NoPrice(self.missing)
         products = {  # by SKU: the answers to two questions may have the same product
             product.sku: product
             for product in self.products

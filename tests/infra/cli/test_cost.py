@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -90,8 +91,18 @@ def test_without_access_there_is_no_price_and_the_command_that_fetches_it(
     shown = capsys.readouterr()
     assert "$0.00" not in shown.out
     assert "no price" in shown.out
-    assert "GetProducts was refused" in shown.err
     assert "cost update-prices -s dev" in shown.out
+    for text in (shown.out, shown.err):
+        assert "no prices could be fetched (GetProducts): " in text
+        assert "GetProducts was refused" in text
+    assert "has no product" not in shown.out
+
+
+def test_without_prices_the_dashboard_is_in_the_table_too(pricing: Pricing, capsys: pytest.CaptureFixture[str]) -> None:
+    pricing.refuse = "AmazonSageMaker"
+    project(Path(), BASE + "  p:monitoring: {dashboard: true}\n")
+    assert run("-s", "dev") == 1
+    assert re.search(r"all endpoints\s+dashboard of \d+ metrics\s+no price", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +129,22 @@ def test_compare_lists_the_family_of_the_endpoint(pricing: Pricing, capsys: pyte
     assert run("compare", "-s", "dev", "iris", "ml.r5.xlarge", "--requests-per-second", "100") == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "ml.c5.xlarge (current) 4 8 GiB $0.2570 $0.71 ml.r5.xlarge 4 32 GiB $0.3650" in shown
+    assert run("compare", "-s", "dev", "iris", "ml.r5.xlarge", "--requests-per-second", "100", "--json") == 0
+    current, other, *_, without = json.loads(capsys.readouterr().out)["types"]
+    facts = {"instanceType": "ml.c5.xlarge", "current": True, "perHour": 0.257, "vcpus": 4, "gpus": 0, "memoryGib": 8}
+    assert {**facts, "perMillionRequests": pytest.approx(0.257 / 0.36)} == current
+    assert (other["current"], other["perMillionRequests"], without["perHour"]) == (False, None, None)
+
+
+@pytest.mark.parametrize("arguments", [[], ["ml.c6i.2xlarge"], ["ml.c6i.2xlarge", "ml.c5.xlarge"], ["jobs"]])
+def test_compare_without_an_endpoint_names_those_of_the_stack(
+    pricing: Pricing, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    project(Path(), BASE + "    jobs:\n      model: {artifact: artifacts/a.tar.gz}\n      batch: {}\n")
+    assert run("compare", "-s", "dev", *arguments) == 2
+    shown = " ".join(re.sub(r"[│╭╮╰╯─]", "", capsys.readouterr().err).split())
+    assert f"{arguments[0]} is not an endpoint" in shown if arguments else "give an endpoint" in shown
+    assert "one of: iris." in shown
 
 
 @pytest.mark.parametrize("arguments", [["nowhere"], ["iris", "ml.x9.large"]])
@@ -147,14 +174,26 @@ def test_idle_names_the_edit_that_ends_the_cost(pricing: Pricing, capsys: pytest
 
 
 def test_the_requests_can_be_measured(pricing: Pricing, capsys: pytest.CaptureFixture[str]) -> None:
+    METRICS.values = {"Invocations": [5], "IncomingBytes": [9]}
     assert run("-s", "dev", "--from-metrics", "14", "--json") == 0
     facts = json.loads(capsys.readouterr().out)
-    items = facts["endpoints"]["iris"]["items"]
-    assert [item["what"] for item in items] == ["instances ml.c5.xlarge", "data in", "data out", "logs"]
+    iris = facts["endpoints"]["iris"]
+    assert [item["what"] for item in iris["items"]] == ["instances ml.c5.xlarge", "data in", "data out", "logs"]
+    assert [*iris["notPriced"]] == ["volumes"]
     assert [item["what"] for item in facts["stack"]["items"]] == [
         "objects in the bucket",
         "images in the ECR repository",
     ]
+
+
+def test_what_is_measured_is_listed_with_its_cost_or_the_reason(
+    pricing: Pricing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    METRICS.values = {"IncomingBytes": [0]}
+    assert run("-s", "dev", "--from-metrics", "14") == 0
+    table, others = " ".join(capsys.readouterr().out.split()).split("Not in the total: ")
+    assert "logs 0 GB $0.00" in table
+    assert "data of requests and responses of iris: CloudWatch has no requests of the last 14 days." in others
 
 
 @pytest.mark.parametrize(
@@ -173,9 +212,12 @@ def test_every_screen_says_when_its_prices_were_published(
 
 def test_a_fleet_without_a_price_is_not_free(pricing: Pricing, capsys: pytest.CaptureFixture[str]) -> None:
     pricing.products = [one for one in pricing.products if "Host:ml.c5.xlarge" not in json.dumps(one)]
-    for arguments, code in ((["--idle", "14"], 0), (["--diff"], 1), ([], 1)):
-        assert run("-s", "dev", *arguments) == code
-        assert "no price" in capsys.readouterr().out
+    commands = (["-s", "dev", "--idle", "14"], 0), (["-s", "dev", "--diff"], 1), (["-s", "dev"], 1)
+    for arguments, code in (*commands, (["compare", "-s", "dev", "iris"], 0)):
+        assert run(*arguments) == code
+        shown = capsys.readouterr().out
+        assert "no price" in shown
+        assert "cost update-prices -s dev" in shown
 
 
 def test_a_measurement_of_another_type_is_compared(
@@ -236,6 +278,7 @@ def test_idle_does_not_judge_an_endpoint_that_is_new(
     assert run("-s", "dev", "--idle", "14") == 0
     shown = capsys.readouterr().out
     assert "iris: not listed" in shown
+    assert "busiest hour" not in shown
     assert "remove" not in shown
     assert run("-s", "dev", "--idle", "14", "--json") == 0
     facts = json.loads(capsys.readouterr().out)

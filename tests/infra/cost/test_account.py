@@ -33,7 +33,7 @@ class Aws:
         self.buckets = ["models-dev-1a2b3c4", "models-dev-eu-1a2b3c4", "models-dev"]
         self.versions = [(40 * GB, "STANDARD"), (60 * GB, "STANDARD")]
         self.delete_markers, self.pages = 0, 1
-        self.images, self.logged = [9 * GB, GB], [GB, 2 * GB]
+        self.images, self.logged, self.streamed = [9 * GB, GB], [GB, 2 * GB], [1_000_000, 500_000]
         self.__dict__.update(facts)
         self.asked: dict[str, Any] = {}
 
@@ -68,7 +68,7 @@ class Aws:
         self._require("cloudwatch")
         (dimension,) = asked["Dimensions"]
         self.asked[dimension["Name"]] = dimension["Value"]
-        values = self.logged if asked["MetricName"] == "IncomingBytes" else [1_000_000, 500_000]
+        values = self.logged if asked["MetricName"] == "IncomingBytes" else self.streamed
         return {"Datapoints": [{"Sum": value} for value in values]}
 
     def list_metric_streams(self, MaxResults: int) -> dict[str, Any]:
@@ -135,10 +135,21 @@ def test_other_storage_classes_are_listed() -> None:
     assert entries[f"{BUCKET} in other storage classes"]
 
 
+DATADOG = {"site": "datadoghq.com", "integration": "metricStream", "apiKeySecretArn": SECRET}
+
+
+def test_what_cloudwatch_has_no_data_of_is_listed() -> None:
+    of = settings({**VALID, "triton-sagemaker:datadog": DATADOG})
+    entries = read(Aws(logged=[], streamed=[]), of)
+    for what, metric in ((LOGS, "IncomingBytes"), (METRIC_STREAM, "TotalMetricUpdate")):
+        assert isinstance(entry := entries[what], Unpriced)
+        assert f"no {metric} of the last 30 days" in entry.reason
+    assert all(isinstance(entry, Item) for entry in read(Aws(logged=[0], streamed=[0]), of).values())
+
+
 def test_a_metric_stream_is_billed_by_the_updates_of_the_stacks_own_stream() -> None:
     """1.5 million in 30 days, x $0.000003."""
-    datadog = {"site": "datadoghq.com", "integration": "metricStream", "apiKeySecretArn": SECRET}
-    of = settings({**VALID, "triton-sagemaker:datadog": datadog})
+    of = settings({**VALID, "triton-sagemaker:datadog": DATADOG})
     aws = Aws()
     result = estimate(of, PRICES, {}, read(aws, of).values())
     (stream,) = [entry for entry in result.items if entry.item.what == METRIC_STREAM]

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from infra.cost.estimate import Traffic
+from infra.cost.estimate import Traffic, estimate
 from infra.cost.load import Load, Utilization, advice, load, not_judged
-from tests.infra.cost.test_estimate import stack
+from tests.infra.cost.test_estimate import PRICES, stack
 from tests.infra.cost.test_live import FLEET, Aws
 from tests.infra.settings.config import VALID, settings
 
@@ -142,12 +142,26 @@ def test_an_endpoint_that_did_not_run_all_days_is_not_judged(aws: Aws, age_days:
 
 
 def test_the_traffic_of_a_month_has_the_rate_of_the_days() -> None:
-    found = measured(CloudWatch(Invocations=[14 * 24], ModelLatency=[200_000]), instanceType="ml.c5.xlarge")
-    assert found.traffic(Decimal(1000), Decimal(10)) == Traffic(Decimal(730), Decimal(0), Decimal(1000), Decimal(10))
+    found = measured(CloudWatch(Invocations=[14 * 24], ModelLatency=[[2e6] * 14 * 24]), serverless=SERVERLESS)
+    assert found.traffic(Decimal(1000), Decimal(10)) == Traffic(Decimal(730), Decimal(2), Decimal(1000), Decimal(10))
+
+
+def test_requests_of_which_cloudwatch_has_no_data_are_listed() -> None:
+    """Of an endpoint that is not deployed too."""
+    for values, without in (
+        ({}, {"data of requests and responses", "duration of requests"}),
+        ({"Invocations": [5]}, {"duration of requests"}),
+        ({"Invocations": [5], "ModelLatency": [9]}, set()),
+    ):
+        found = measured(CloudWatch(**values), serverless=SERVERLESS).traffic(Decimal(1000), Decimal(10))
+        result = estimate(stack(serverless=SERVERLESS), PRICES, {"e": found}, [])
+        assert {entry.what for entry in result.unpriced if entry.endpoint == "e"} == without
+        assert all("CloudWatch has no" in entry.reason for entry in result.unpriced if entry.endpoint == "e")
 
 
 def test_the_duration_of_a_month_is_that_of_all_requests() -> None:
     """Three requests of 0.2 s in one hour and one of 0.4 s in another take 1 s, not four times the mean of 0.3 s."""
     cloudwatch = CloudWatch(Invocations=[3, 1], ModelLatency=[[200_000] * 3, 400_000])
     traffic = measured(cloudwatch, serverless=SERVERLESS).traffic(Decimal(1000), Decimal(10))
+    assert isinstance(traffic, Traffic)
     assert float(traffic.seconds) == pytest.approx(0.25)
