@@ -223,16 +223,19 @@ class _Stack:
 
 
 def _diff(priced: _Stack, as_json: bool) -> None:
-    clients = priced.session.client("sagemaker"), priced.session.client("application-autoscaling")
+    sagemaker, kept = priced.session.client("sagemaker"), priced.settings.served_endpoints
+    autoscaling, tagging = map(priced.session.client, ("application-autoscaling", "resourcegroupstaggingapi"))
+    owner = f"{priced.file.project.name}/{priced.file.stack}"
     changes, missing = list[live.Change](), dict[str, str]()
-    fleets = {}
-    for name in priced.settings.served_endpoints:
+    fleets = dict[str, tuple[list[Item] | None, list[Item] | None]]()
+    for name in (*kept, *live.removed_endpoints(sagemaker, tagging, owner, kept)):
+        endpoint = priced.settings.endpoints[name] if name in kept else None
         try:
-            endpoint = priced.settings.endpoints[name]
-            fleets[name] = live.deployed_items(*clients, name, endpoint), [*fleet_items(name, endpoint)]
+            deployed = live.deployed_items(sagemaker, autoscaling, name, endpoint)
+            fleets[name] = deployed, [*fleet_items(name, endpoint)] if endpoint else None
         except NoPrice as error:
             missing[name] = str(error)
-    prices = priced.prices(_usages(item for before, after in fleets.values() for item in (*(before or ()), *after)))
+    prices = priced.prices(_usages(item for fleet in fleets.values() for items in fleet for item in items or ()))
     for name, (before, after) in fleets.items():
         try:
             changes.append(live.change(name, before, after, prices, priced.settings.region))
@@ -247,7 +250,9 @@ def _diff(priced: _Stack, as_json: bool) -> None:
             }
         )
     else:
-        cost_view.show_changes(priced.file.stack, changes, missing, priced.settings.region, prices.published)
+        without_price = missing.keys() & fleets.keys()
+        region, published = priced.settings.region, prices.published
+        cost_view.show_changes(priced.file.stack, changes, missing, without_price, region, published)
     raise typer.Exit(int(bool(missing)))
 
 

@@ -13,7 +13,7 @@ from infra.cli.terminal import console
 from infra.cost.compare import Candidate
 from infra.cost.estimate import STACK, Estimate, PricedItem, Sizes
 from infra.cost.limit import WITHOUT, signed
-from infra.cost.live import REMOVED, Change
+from infra.cost.live import Change
 from infra.cost.load import Load, Utilization, advice
 from infra.cost.price_file import UPDATE_PRICES
 from infra.names import ONLY_VARIANT
@@ -160,9 +160,19 @@ def change_facts(change: Change) -> dict[str, Any]:
 
 
 def show_changes(
-    stack: str, changes: Sequence[Change], missing: Mapping[str, str], region: str, published: str | None
+    stack: str,
+    changes: Sequence[Change],
+    missing: Mapping[str, str],
+    without_price: Sized,
+    region: str,
+    published: str | None,
 ) -> None:
-    """Print how the price of each endpoint's fleet changes."""
+    """Print how the price of each endpoint's fleet changes.
+
+    Args:
+        missing: the endpoints whose change is not known, with the reasons.
+        without_price: those of them whose fleet is known.
+    """
     table = _table("", "deployed", "settings", "change", "at the smallest fleet", "at the largest fleet", "because of")
     for change in changes:
         table.add_row(
@@ -178,9 +188,8 @@ def show_changes(
     out.print(table)
     for name, reason in missing.items():
         out.print(f"{name}: {reason}")
-    out.print(f"{REMOVED.capitalize()}.")
     _print_basis(out, region, published)
-    _print_way_out(out, stack, missing)
+    _print_way_out(out, stack, without_price)
 
 
 def idle_facts(

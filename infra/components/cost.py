@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 import pulumi
@@ -61,11 +62,14 @@ def _announce_changes(settings: Settings, prices: PriceList) -> None:
         with aws_calls("credentials"):
             sagemaker = session.client("sagemaker", config=_QUICK)
             autoscaling = session.client("application-autoscaling", config=_QUICK)
-        for name in settings.served_endpoints:
-            endpoint = settings.endpoints[name]
+            tagging = session.client("resourcegroupstaggingapi", config=_QUICK)
+        owner = f"{pulumi.get_project()}/{pulumi.get_stack()}"
+        kept = settings.served_endpoints
+        for name in chain(kept, live.removed_endpoints(sagemaker, tagging, owner, kept)):
+            endpoint = settings.endpoints[name] if name in kept else None
             try:
                 deployed = live.deployed_items(sagemaker, autoscaling, name, endpoint)
-                after = fleet_items(name, endpoint)
+                after = fleet_items(name, endpoint) if endpoint else None
                 if line := limit.changed(live.change(name, deployed, after, prices, settings.region)):
                     pulumi.log.info(line)
             except NoPrice as error:

@@ -14,11 +14,10 @@ from infra.cost.price_list import NoPrice, PriceList
 from infra.names import variant_key
 from infra.release.autoscaling import registered_limits
 from infra.release.live import EndpointReader, mode_of
+from infra.release.request import OWNER_TAG
 
 if TYPE_CHECKING:
     from infra.settings.endpoint import EndpointSettings
-
-REMOVED = "endpoints that the settings no longer have are not compared"
 
 
 @dataclass(frozen=True)
@@ -40,23 +39,49 @@ class Change:
         return self.after + self.before * Decimal(-1)
 
 
-def deployed_items(sagemaker: Any, autoscaling: Any, name: str, settings: EndpointSettings) -> list[Item] | None:
+def removed_endpoints(sagemaker: Any, tagging: Any, owner: str, kept: Iterable[str]) -> Iterator[str]:
+    """The stack's endpoints on AWS that the settings no longer have.
+
+    Args:
+        tagging: boto3's `resourcegroupstaggingapi` client.
+        owner: the value of the tag that names the stack.
+        kept: the endpoints in the settings.
+
+    Raises:
+        AwsRequestRefused: AWS refused a call.
+    """
+    reader, names = EndpointReader(sagemaker), {name.lower() for name in kept}
+    with aws_calls("removed endpoints"):
+        pages = tagging.get_paginator("get_resources").paginate(
+            ResourceTypeFilters=["sagemaker:endpoint"], TagFilters=[{"Key": OWNER_TAG, "Values": [owner]}]
+        )
+        arns = sorted(resource["ResourceARN"] for page in pages for resource in page["ResourceTagMappingList"])
+    for arn in arns:
+        name = arn.rpartition("/")[2]  # in lower case, unlike the endpoint's own name
+        if name.lower() not in names:
+            with aws_calls(f"endpoint {name}"):
+                endpoint = reader.endpoint(name)
+            if endpoint:  # else it was deleted a moment ago
+                yield endpoint.name
+
+
+def deployed_items(sagemaker: Any, autoscaling: Any, name: str, settings: EndpointSettings | None) -> list[Item] | None:
     """The instances, volumes and provisioned concurrency of a deployed endpoint; None if it does not exist.
 
     Args:
         sagemaker, autoscaling: boto3's `sagemaker` and `application-autoscaling` clients.
-        settings: those that the endpoint is compared with.
+        settings: those that the endpoint is compared with; None if they do not have it.
 
     Raises:
         AwsRequestRefused: AWS refused a call.
-        NoPrice: a variant of others has several instance types.
+        NoPrice: a variant of others has several instance types, or the configuration was deleted.
     """
     reader = EndpointReader(sagemaker)
     with aws_calls(f"endpoint {name}"):
-        endpoint = reader.endpoint(name)
-        config = reader.configuration(endpoint.config_name) if endpoint else None
-        if config is None:
+        if (endpoint := reader.endpoint(name)) is None:
             return None
+        if (config := reader.configuration(endpoint.config_name)) is None:
+            raise NoPrice(f"its configuration {endpoint.config_name} was deleted.")
         variants = config["ProductionVariants"]
         limits = registered_limits(autoscaling, name, [variant["VariantName"] for variant in variants])
     purpose = usage.purpose(mode_of(config))
@@ -72,7 +97,7 @@ def _items(
     purpose: str,
     variant: Mapping[str, Any],
     limits: tuple[int, int] | None,
-    settings: EndpointSettings,
+    settings: EndpointSettings | None,
 ) -> Iterator[Item]:
     name_of_variant = variant["VariantName"]
     if serverless := variant.get("ServerlessConfig"):
@@ -82,10 +107,10 @@ def _items(
         yield from provisioned(name, name_of_variant, serverless["MemorySizeInMB"], counts, bool(limits))
         return
     if not {"InstanceType", "InitialInstanceCount"} <= variant.keys():  # both are optional, with instance pools
-        raise NoPrice(f"endpoint {name}: variant {name_of_variant} has several instance types (instance pools).")
+        raise NoPrice(f"variant {name_of_variant} has several instance types (instance pools).")
     initial = variant["InitialInstanceCount"]
     least, most = limits or (initial, initial)
-    serving = settings.instance_variants.get(name_of_variant)
+    serving = settings.instance_variants.get(name_of_variant) if settings else None
     if limits and serving and serving.autoscaling:  # it changes the count, and a release keeps it
         initial = min(max(serving.instance_count, least), most)
     counts, volume_gb = Sizes.of(least, initial, most), variant.get("VolumeSizeInGB")
@@ -93,19 +118,24 @@ def _items(
 
 
 def change(
-    endpoint: str, before: Iterable[Item] | None, after: Iterable[Item], prices: PriceList, region: str
+    endpoint: str, before: Iterable[Item] | None, after: Iterable[Item] | None, prices: PriceList, region: str
 ) -> Change:
     """How the price of an endpoint's fleet changes.
 
     Args:
         before: None for an endpoint that does not exist.
+        after: None for one that the settings no longer have.
 
     Raises:
         NoPrice: a part of one of the fleets has no price.
     """
-    fleets = (before or (), after)
+    fleets = (before or (), after or ())
     old, new = ([PricedItem(item, prices.price(item.usage, region)) for item in items] for items in fleets)
-    causes = _causes(old, new) if before is not None else ("new endpoint",) if new else ()
+    causes: Iterable[str] = ("new endpoint",) if new else ()
+    if after is None:
+        causes = (f"endpoints.{endpoint} (removed)",)
+    elif before is not None:
+        causes = _causes(old, new)
     return Change(endpoint, _sum(old), _sum(new), tuple(dict.fromkeys(causes)))
 
 

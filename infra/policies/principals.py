@@ -306,6 +306,7 @@ def _serving(stack: StackNames) -> Iterator[Statement]:
     yield read_configurations(stack)
     yield allow("Models", "sagemaker", f"CreateModel DescribeModel DeleteModel {tag}", stack.model_arns)
     yield allow("FindModels", "sagemaker", "ListModels", "*")  # accepts no resource
+    yield allow("FindEndpoints", "tag", "GetResources", "*")  # accepts no resource
     if stack.settings.adopt.endpoints:  # their models have names of any form
         yield allow("Adopted", "sagemaker", "DescribeModel", stack.arn("sagemaker", "model/*"))
     if keys := stack.settings.volume_key_arns:  # CreateEndpoint (SageMaker guide, "API Permissions Reference")

@@ -17,6 +17,7 @@ def _read(stack: StackNames) -> Iterator[Statement]:
     yield allow("Prices", "pricing", "GetProducts", "*")  # accepts no resource
     yield allow("Endpoints", "sagemaker", "DescribeEndpoint", stack.endpoint_arns)
     yield read_configurations(stack)
+    yield allow("FindEndpoints", "tag", "GetResources", "*")  # accepts no resource
     yield allow("Autoscaling", "application-autoscaling", "DescribeScalableTargets", "*")  # accepts no resource
     metrics = "GetMetricStatistics ListMetricStreams" if stack.settings.metric_stream else "GetMetricStatistics"
     yield allow("Metrics", "cloudwatch", metrics, "*")  # accept no resource

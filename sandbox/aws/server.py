@@ -75,6 +75,7 @@ from sandbox.aws.runtime import SageMakerRuntime
 from sandbox.aws.s3 import S3
 from sandbox.aws.sagemaker import SageMaker
 from sandbox.aws.scaling import Scaling
+from sandbox.aws.tagging import Tagging
 
 ACCOUNT = DEFAULT_ACCOUNT_ID
 REGION = "ap-northeast-1"
@@ -317,6 +318,7 @@ def services(home: Path, launch: Launch | None) -> dict[str, Service]:
         "firehose": firehose.Firehose(),
         "iam": Iam(live.check),
         "pricing": Pricing(),
+        "resourcegroupstaggingapi": Tagging(hostings),
         "s3": S3(),
         "sagemaker": sagemaker,
         "sagemaker-runtime": SageMakerRuntime(hostings),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pulumi
@@ -10,6 +11,7 @@ import pytest
 from infra.cost.estimate import Item
 from infra.cost.price_file import PriceFileError
 from infra.cost.price_list import NoPrice, PriceList
+from infra.errors import UserError
 from tests.infra.cost.products import PRODUCTS
 from tests.infra.mock_runtime import Registered, changed, run, stack_file
 from tests.infra.policies.stack_settings import TOPIC
@@ -219,6 +221,7 @@ def test_an_invalid_stack_registers_nothing(key: str, value: object) -> None:
 def test_a_stack_over_its_cost_limit_registers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("infra.cost.price_file.read", lambda *_: PriceList.of_answers(PRODUCTS))
     monkeypatch.setattr("infra.cost.live.deployed_items", lambda *_: [])
+    monkeypatch.setattr("infra.cost.live.removed_endpoints", lambda *_: [])
     assert changed("dev", cost={"monthlyLimit": 190}).resources
     with pytest.raises(pulumi.RunError, match=r"cost\.monthlyLimit") as refused:
         changed("dev", cost={"monthlyLimit": 180})
@@ -246,9 +249,20 @@ def test_the_changes_of_one_endpoint_do_not_hide_those_of_others(monkeypatch: py
         assert sagemaker.meta.config.connect_timeout * sagemaker.meta.config.retries["total_max_attempts"] < 10
         raise NoPrice("several instance types")
 
+    def removed(_sagemaker: Any, tagging: Any, owner: str, _kept: Any) -> Iterator[str]:
+        assert (tagging.meta.service_model.service_name, owner.partition("/")[2]) == (
+            "resourcegroupstaggingapi",
+            "modes",
+        )
+        yield "former"
+        raise UserError("removed endpoints: refused")
+
     monkeypatch.setattr("infra.cost.live.deployed_items", deployed)
+    monkeypatch.setattr("infra.cost.live.removed_endpoints", removed)
     log = run("modes", stack_file("modes")).log
-    assert len(calls) > 1
+    assert calls[-1] == "former"
+    assert len(calls) > 2
+    assert "cost: the change is not known: removed endpoints: refused" in log
     assert [
         name for name in calls if f"{name}: the change of its cost is not known: several instance types" in log
     ] == calls

@@ -169,6 +169,11 @@ def test_what_would_replace_misname_or_cost_too_much_is_refused_before_anything_
     shown = stack.preview().output
     assert f"{name}: +$481.80 a month at the largest fleet, because of autoscaling.max" in shown
     assert "made up" in shown
+    stack.config = development({f"{name}-next": larger[name]}, cost={"budget": budget})
+    shown = stack.preview().output
+    removed = f"-$160.60 a month, -$321.20 a month at the largest fleet, because of endpoints.{name} (removed)"
+    assert f"{name}: {removed}" in shown
+    assert f"{name}-next: +$160.60 a month, +$803.00 a month at the largest fleet, because of new endpoint" in shown
     stack.config = development(larger, cost={"budget": budget, "monthlyLimit": 500})
     for operation in (stack.preview, stack.up):
         assert f"endpoints.{name}.autoscaling.max" in refused(operation)

@@ -90,6 +90,7 @@ ANSWERS: Mapping[str, Any] = {
     "describe_transform_job": refusal("DescribeTransformJob", "ValidationException", "Could not find requested job"),
     "list_tags": {"Tags": [{"Key": OWNER_TAG, "Value": "triton-sagemaker/dev"}]},
     "list_models": {"Models": []},
+    "get_resources": {"ResourceTagMappingList": []},
     "list_objects_v2": {},
     "head_object": refusal("HeadObject", "404", "Not Found"),
     "create_multipart_upload": {"UploadId": "1"},

@@ -406,6 +406,12 @@ def cost() -> Iterator[Example]:
         answers["describe_scalable_targets"] = {"ScalableTargets": []}
         account.write("prices.ap-northeast-1.json", "[]")
         yield run("cost -s dev --diff", "an endpoint with instance pools")
+        answers["describe_endpoint_config"] = refusal(
+            "DescribeEndpointConfig", "ValidationException", "Could not find endpoint configuration"
+        )
+        yield run("cost -s dev --diff", "an endpoint whose configuration was deleted")
+        answers["get_resources"] = refusal("GetResources", "AccessDeniedException", "You are not authorized.")
+        yield run("cost -s dev --diff")
         usage, region = usage_types.instances(usage_types.HOSTING, "ml.c5.xlarge"), "ap-northeast-1"
         one = product("APN1-Host:ml.c5.xlarge", sku="SKU1", instanceName="ml.c5.xlarge", component="Hosting")
         other = product("APN1-Host:ml.c5.xlarge", sku="SKU2")

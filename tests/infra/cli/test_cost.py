@@ -12,7 +12,6 @@ import pytest
 
 from infra.__main__ import main
 from infra.cost import price_file
-from infra.cost.live import REMOVED
 from tests.infra.cli.test_stack_file import BASE, project
 from tests.infra.cost.products import PRODUCTS, PUBLISHED, REGION
 from tests.infra.cost.test_account import Aws as Stored
@@ -163,7 +162,29 @@ def test_diff_names_the_setting_that_causes_a_change(pricing: Pricing, capsys: p
     assert run("-s", "dev", "--diff") == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "iris $375.22 $187.61 -$187.61 -$187.61 -$187.61 initialInstanceCount" in shown
-    assert REMOVED.capitalize() in shown
+
+
+def test_diff_does_not_offer_prices_for_a_fleet_that_is_not_known(
+    pricing: Pricing, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DEPLOYED, "config", {})
+    assert run("-s", "dev", "--diff") == 1
+    shown = capsys.readouterr().out
+    assert "iris: its configuration c was deleted" in shown
+    assert "update-prices" not in shown
+
+
+def test_diff_shows_an_endpoint_that_the_settings_no_longer_have(
+    pricing: Pricing, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DEPLOYED, "owned", ["iris", "former"])
+    assert run("-s", "dev", "--diff", "--json") == 0
+    changes = json.loads(capsys.readouterr().out)["endpoints"]
+    assert (changes["former"]["before"]["initial"], changes["former"]["after"]["initial"]) == (375.22, 0)
+    assert changes["former"]["settings"] == ["endpoints.former (removed)"]
+    assert run("-s", "dev", "--diff") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "former $375.22 $0.00 -$375.22 -$375.22 -$375.22 endpoints.former (removed)" in shown
 
 
 def test_idle_names_the_edit_that_ends_the_cost(pricing: Pricing, capsys: pytest.CaptureFixture[str]) -> None:

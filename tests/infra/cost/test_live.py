@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from infra.cost import limit
 from infra.cost.estimate import Sizes, fleet_items
-from infra.cost.live import Change, change, deployed_items
+from infra.cost.live import Change, change, deployed_items, removed_endpoints
 from infra.cost.price_list import NoPrice, PriceList
 from tests.infra.cost.products import PRODUCTS, REGION, flat
 from tests.infra.cost.test_estimate import MODEL, PRICES, stack
@@ -26,12 +27,20 @@ class Aws:
     def __init__(self, *variants: dict[str, Any], limits: tuple[int, int] | None = None, **config: Any) -> None:
         self.config = {"ProductionVariants": [*variants], **config} if variants else None
         self.limits, self.created = limits, datetime(2025, 1, 1, tzinfo=UTC)
+        self.owned, self.deleted = ["e"], {"e-deleted"}
+
+    def get_paginator(self, operation: str) -> Any:
+        """A page for each endpoint with the stack's tag."""
+        assert operation == "get_resources"
+        arns = [f"arn:aws:sagemaker:{REGION}:123456789012:endpoint/{name.lower()}" for name in self.owned]
+        pages = [{"ResourceTagMappingList": [{"ResourceARN": arn}]} for arn in arns]
+        return SimpleNamespace(paginate=lambda **_: pages)
 
     def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:
-        if self.config is None:
+        if self.config is None or EndpointName in self.deleted:
             raise ClientError({"Error": {"Code": "ValidationException", "Message": "Could not find"}}, "x")
         return {
-            "EndpointName": EndpointName,
+            "EndpointName": next((name for name in self.owned if name.lower() == EndpointName), EndpointName),
             "EndpointArn": "arn",
             "EndpointStatus": "InService",
             "EndpointConfigName": "c",
@@ -39,7 +48,8 @@ class Aws:
         }
 
     def describe_endpoint_config(self, EndpointConfigName: str) -> dict[str, Any]:
-        assert self.config is not None
+        if not self.config:
+            raise ClientError({"Error": {"Code": "ValidationException", "Message": "Could not find"}}, "x")
         return self.config
 
     def describe_scalable_targets(self, ServiceNamespace: str, ResourceIds: list[str]) -> dict[str, Any]:
@@ -128,6 +138,33 @@ def test_a_deployed_variant_without_one_instance_type_has_no_price() -> None:
     pools = {"VariantName": "AllTraffic", "InstancePools": [{"InstanceType": "ml.r5.xlarge", "Priority": 1}]}
     with pytest.raises(NoPrice, match="AllTraffic"):
         compared(Aws(pools), instanceType="ml.r5.xlarge")
+
+
+def test_an_endpoint_whose_configuration_was_deleted_is_not_a_new_one() -> None:
+    deployed = Aws(FLEET)
+    deployed.config = {}
+    with pytest.raises(NoPrice, match="configuration c was deleted"):
+        compared(deployed, instanceType="ml.r5.xlarge")
+
+
+def test_the_stacks_endpoints_that_the_settings_no_longer_have_are_found() -> None:
+    """ARNs have names in lower case, and the tagging API may still list what was deleted."""
+    aws = Aws(FLEET)
+    aws.owned = ["Kept", "e-deleted", "Old"]
+    assert [*removed_endpoints(aws, aws, "p/dev", ["Kept", "new"])] == ["Old"]
+
+
+@pytest.mark.parametrize(
+    ("deployed", "usd"),
+    [
+        (Aws(FLEET, limits=(2, 4)), Sizes.of("-532.90", "-532.90", "-1065.80")),
+        (Aws({"VariantName": "AllTraffic", "ServerlessConfig": {"MemorySizeInMB": 4096}}), Sizes.same(0)),
+    ],
+)
+def test_a_removed_endpoint_costs_less(deployed: Aws, usd: Sizes) -> None:
+    removed = change("e", deployed_items(deployed, deployed, "e", None), None, PRICES, REGION)
+    assert (removed.usd, removed.keys) == (usd, ("endpoints.e (removed)",))
+    assert "because of endpoints.e (removed)" in str(limit.changed(removed))
 
 
 def test_the_same_fleet_is_no_change() -> None:

@@ -122,7 +122,7 @@ def of_call(service: str, operation: str, params: dict[str, Any], boundary: str 
         return
     make = {"s3": _s3, "ecr": _ecr, "iam": _iam, "sagemaker": _sagemaker, "cloudwatch": _cloudwatch, "logs": _logs}
     make |= {"budgets": _budgets, "application-autoscaling": _autoscaling, "sns": _sns, "s3control": _s3control}
-    make |= {"firehose": _firehose, "secretsmanager": _secretsmanager}
+    make |= {"firehose": _firehose, "secretsmanager": _secretsmanager, "resourcegroupstaggingapi": _tag}
     for request in make[service](operation, params):
         request = request if ":" in request.action else request._replace(action=f"{service}:{request.action}")
         keys = {"iam:PermissionsBoundary": boundary} if boundary and request.action.startswith("iam:") else {}
@@ -287,3 +287,8 @@ def _firehose(operation: str, params: dict[str, Any]) -> Iterator[Request]:
 
 def _secretsmanager(operation: str, params: dict[str, Any]) -> Iterator[Request]:
     yield Request(operation, params["SecretId"])
+
+
+def _tag(operation: str, params: dict[str, Any]) -> Iterator[Request]:
+    """It accepts no resource (Service Authorization Reference, Resource Group Tagging API)."""
+    yield Request(f"tag:{operation}", "*")

@@ -286,7 +286,7 @@ def test_only_what_takes_no_resource_is_allowed_on_all() -> None:
     for documents in (deployer(), release_operator()):
         on_all = {each["Sid"] for one in documents for each in one["Statement"] if each["Resource"] == "*"}
         assert on_all <= {
-            *("FindModels", "ReadAlarms", "ReadMetrics", "ReadAutoscaling", "RegistryToken"),
+            *("FindModels", "FindEndpoints", "ReadAlarms", "ReadMetrics", "ReadAutoscaling", "RegistryToken"),
             *("ReleaseMetrics", "CompositeAlarms"),
         }
         assert not [action for action in actions(documents) if action.endswith(":*")]

@@ -33,6 +33,7 @@ def test_the_viewer_may_make_every_call_of_the_command() -> None:
         ("sagemaker:DescribeEndpoint", arn("sagemaker", "endpoint/other"), False),
         ("sagemaker:DescribeEndpointConfig", arn("sagemaker", "endpoint-config/made-by-hand"), True),
         ("application-autoscaling:DescribeScalableTargets", "*", True),
+        ("tag:GetResources", "*", True),
         ("cloudwatch:GetMetricStatistics", "*", True),
         ("cloudwatch:ListMetricStreams", "*", False),
         ("s3:ListBucketVersions", "arn:aws:s3:::sagemaker-models", True),
