@@ -36,6 +36,9 @@ REGION = "ap-northeast-1"
 #: An image that AWS publishes; the sandbox has a small one under its name.
 TRITON_IMAGE = "941853720454.dkr.ecr.ap-northeast-1.amazonaws.com/sagemaker-tritonserver:23.10-py3"
 
+#: A period of metrics that no test outlives: one that runs over the end of an hour or of a day reads one value, too.
+ALL_TIME = 60 * 10**8
+
 _numbers = itertools.count(1)
 
 

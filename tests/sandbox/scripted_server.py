@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,26 +13,30 @@ from infra.triton.serve_script import ServeError
 
 
 class Gate:
-    """Holds requests until it is opened, and counts those that wait."""
+    """Holds requests until it is opened, and counts those that have come."""
 
     _gates: ClassVar[dict[str, Gate]] = {}
 
     def __init__(self) -> None:
         self.waiting = 0
-        self._lock = threading.Lock()
-        self._opened = threading.Event()
+        self._admitted = 0.0
+        self._changed = threading.Condition()
 
     @classmethod
     def of(cls, name: str) -> Gate:
         return cls._gates.setdefault(name, cls())
 
     def pass_through(self) -> None:
-        with self._lock:
+        with self._changed:
             self.waiting += 1
-        self._opened.wait(60)
+            self._changed.wait_for(lambda: self._admitted > 0, 60)
+            self._admitted -= 1
 
-    def open(self) -> None:
-        self._opened.set()
+    def open(self, requests: float = math.inf) -> None:
+        """For all requests, or for so many."""
+        with self._changed:
+            self._admitted += requests
+            self._changed.notify_all()
 
 
 class ScriptedServer:

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox.aws.metrics import Expression, MetricKey, Metrics, Points, statistic_of
-from tests.sandbox.conftest import Host, unique
+from tests.sandbox.conftest import ALL_TIME, Host, unique
 from tests.sandbox.test_deployment import answers, ask, config
 
 MINUTE = timedelta(minutes=1)
@@ -35,7 +35,7 @@ def statistics(host: Host, metric: str, namespace: str = "AWS/SageMaker", **dime
         Dimensions=listed(dimensions),
         StartTime=now - 60 * MINUTE,
         EndTime=now + 60 * MINUTE,
-        Period=86400,
+        Period=ALL_TIME,
         Statistics=["Sum", "Average", "Minimum", "Maximum", "SampleCount"],
     )["Datapoints"]
     return {name: value for name, value in found[0].items() if isinstance(value, float)} if found else {}
@@ -51,7 +51,7 @@ def data(host: Host, *queries: dict[str, Any]) -> dict[str, list[float]]:
 
 def query(identity: str, metric: str, statistic: str, namespace: str, **options: Any) -> dict[str, Any]:
     named = {"Namespace": namespace, "MetricName": metric, "Dimensions": options.pop("dimensions", [])}
-    return {"Id": identity, "MetricStat": {"Metric": named, "Period": 86400, "Stat": statistic}, **options}
+    return {"Id": identity, "MetricStat": {"Metric": named, "Period": ALL_TIME, "Stat": statistic}, **options}
 
 
 def put(host: Host, namespace: str, metric: str, *values: float) -> None:

@@ -254,7 +254,7 @@ def test_a_mute_rule_is_for_alarms_that_exist(host: Host) -> None:
 
 def test_an_alarm_that_warms_up_waits_for_data_that_would_be_breaching(host: Host) -> None:
     """User Guide, alarm-warm-up."""
-    host.aws.impose(timeFactor=600)  # the fixture of each test sets it back
+    host.aws.impose(timeFactor=60)  # the fixture of each test sets it back
     cold = {"TreatMissingData": "breaching", "ComparisonOperator": "LessThanThreshold", "Threshold": 1}
     at_once = put_alarm(host, unique("Nothing"), **cold)
     warm = put_alarm(host, unique("Nothing"), **cold, WarmUpConfiguration={"WarmUpPeriodDurationInMinutes": 30})
@@ -265,4 +265,5 @@ def test_an_alarm_that_warms_up_waits_for_data_that_would_be_breaching(host: Hos
 
     eventually(lambda: state(at_once) == "ALARM")
     assert state(warm) == "INSUFFICIENT_DATA"
+    host.aws.impose(timeFactor=6000)
     eventually(lambda: state(warm) == "ALARM")

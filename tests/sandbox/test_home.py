@@ -76,12 +76,13 @@ def test_an_aws_that_does_not_answer_is_named_with_the_way_out(
 ) -> None:
     aws = sandbox.start()
     facts = json.loads((sandbox.home / "aws.json").read_text())
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        facts["url"] = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    (sandbox.home / "aws.json").write_text(json.dumps(facts))
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        facts["url"] = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        (sandbox.home / "aws.json").write_text(json.dumps(facts))
 
-    with pytest.raises(SandboxError, match=f"process {aws.pid}.*does not answer.*down --force"):
-        sandbox.start()
+        with pytest.raises(SandboxError, match=f"process {aws.pid}.*does not answer.*down --force"):
+            sandbox.start()
 
 
 def test_a_state_is_of_one_process_and_not_of_its_id() -> None:

@@ -13,7 +13,7 @@ from sandbox.aws.metric_streams import MetricStream
 from sandbox.aws.metrics import MetricKey
 from sandbox.aws.otlp import Update, message, unit_of
 from sandbox.intake import Value, messages
-from tests.sandbox.conftest import ACCOUNT, REGION, Host, unique
+from tests.sandbox.conftest import ACCOUNT, ALL_TIME, REGION, Host, unique
 from tests.sandbox.streams import (
     Delivered,
     allow,
@@ -159,7 +159,7 @@ def test_a_metric_of_a_real_answer_arrives_with_value_unit_dimensions_and_percen
             Dimensions=[{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": "A"}],
             StartTime=began - 3600,
             EndTime=began + 3600,
-            Period=86_400,
+            Period=ALL_TIME,
             Statistics=["Sum", "SampleCount", "Minimum", "Maximum"],
         )["Datapoints"][0]
 
@@ -230,7 +230,7 @@ def test_a_stream_counts_what_it_sends_and_what_its_role_may_not_send(host: Host
             Dimensions=[{"Name": "MetricStreamName", "Value": name}],
             StartTime=now - 3600,
             EndTime=now + 3600,
-            Period=86_400,
+            Period=ALL_TIME,
             Statistics=["Sum"],
         )["Datapoints"]
         return float(found[0]["Sum"]) if found else 0.0

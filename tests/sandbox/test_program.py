@@ -26,18 +26,19 @@ def stub(address: str) -> engine_pb2_grpc.EngineStub:
 
 
 def test_an_engine_is_reached_at_the_port_of_an_engine_that_is_gone() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    former = stub(address)
-    with pytest.raises(grpc.RpcError, match="UNAVAILABLE"):
-        former.Log(LogRequest())
+    with socket.socket() as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # as the engine's server does
+        reserved.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{reserved.getsockname()[1]}"
+        former = stub(address)
+        with pytest.raises(grpc.RpcError, match="UNAVAILABLE"):
+            former.Log(LogRequest())
 
-    server = grpc.server(ThreadPoolExecutor(1))
-    engine_pb2_grpc.add_EngineServicer_to_server(Engine(), server)
-    server.add_insecure_port(address)
-    server.start()
-    try:
-        stub(address).Log(LogRequest())
-    finally:
-        server.stop(0)
+        server = grpc.server(ThreadPoolExecutor(1))
+        engine_pb2_grpc.add_EngineServicer_to_server(Engine(), server)
+        server.add_insecure_port(address)
+        server.start()
+        try:
+            stub(address).Log(LogRequest())
+        finally:
+            server.stop(0)

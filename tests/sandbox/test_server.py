@@ -180,12 +180,16 @@ def test_an_answer_that_is_held_back_is_of_a_call_that_is_done(
     aws: AwsProcess, service: str, operation: str, method: str
 ) -> None:
     call: Callable[[], Any] = getattr(aws.client(service, read_timeout=0.2), method)
-    aws.impose(answerSeconds={f"{service}.{operation}": 1})
-    with pytest.raises(ReadTimeoutError):
-        call()
-    assert (last_call(aws)["operation"], last_call(aws)["status"]) == (operation, 200)
-    aws.impose(answerSeconds={})
-    call()
+    before = aws.last_call()
+    aws.impose(answerSeconds={f"{service}.{operation}": 5})
+    try:
+        with pytest.raises(ReadTimeoutError):
+            call()
+        [done] = aws.calls(after=before, wait=30)
+    finally:
+        aws.impose(answerSeconds={})
+    assert (done["operation"], done["status"]) == (operation, 200)
+    getattr(aws.client(service), method)()
 
 
 def test_a_refused_upload_is_logged_without_its_bytes(aws: AwsProcess) -> None:

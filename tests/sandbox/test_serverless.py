@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox.conftest import Host, unique
+from tests.sandbox.conftest import ALL_TIME, Host, unique
 from tests.sandbox.scripted_server import Gate, ScriptedServer
 from tests.sandbox.test_runtime import QUIET, answering, ask
 from tests.sandbox.test_runtime import refusal as refused_answer
@@ -68,7 +68,7 @@ def metrics(host: Host, endpoint: str, namespace: str = "AWS/SageMaker") -> dict
                 Dimensions=dimensions,
                 StartTime=now - timedelta(minutes=5),
                 EndTime=now + timedelta(minutes=1),
-                Period=3600,
+                Period=ALL_TIME,
                 Statistics=["Sum"],
             )["Datapoints"]
         ]
@@ -181,12 +181,14 @@ def test_a_real_triton_answers_a_serverless_endpoint(triton_host: Host) -> None:
 
 def test_no_container_runs_before_the_first_request_and_after_idle_time(scripted_host: Host) -> None:
     host = scripted_host
-    host.aws.impose(serverlessIdleSeconds=0.5)
     name = host.endpoint(serverless(host, {"ANSWER": "yes"}))
     assert counts(host, name) == (1, 1)  # the health check at its creation
     assert (invoke(host, name), invoke(host, name)) == (b"yes", b"yes")
+    host.aws.impose(serverlessIdleSeconds=0.5)  # counted from the end of the next request
     assert counts(host, name) == (2, 1)
+    assert invoke(host, name) == b"yes"
     wait_for(lambda: counts(host, name) == (2, 2))
+    host.aws.impose(serverlessIdleSeconds=300)
     assert invoke(host, name) == b"yes"
     assert counts(host, name) == (3, 2)
 
