@@ -146,14 +146,17 @@ def compare(
         known = f"one of: {', '.join(endpoints)}" if endpoints else "the stack has none"
         given = f"{endpoint} is not an" if endpoint else "give an"
         raise typer.BadParameter(f"{given} endpoint of stack {stack} on instances; {known}.", param_hint="ENDPOINT")
-    current = next(iter(endpoints[endpoint].instance_variants.values())).instance_type
+    current = {variant.instance_type for variant in endpoints[endpoint].instance_variants.values()}
     rates = dict(comparison.measurement(file) for file in bench or [])
     for more, hint in ((types or [], "TYPE"), (rates, "--bench")):
         for name in more:
             if problem := _type_problem(name):
                 raise typer.BadParameter(problem, param_hint=hint)
     if requests_per_second is not None:
-        rates[current] = Decimal(requests_per_second)
+        if len(current) > 1:
+            problem = f"the variants of {endpoint} have several types: {', '.join(sorted(current))}. Use --bench."
+            raise typer.BadParameter(problem, param_hint="--requests-per-second")
+        rates.update(dict.fromkeys(current, Decimal(requests_per_second)))
     purpose = usage.purpose(endpoints[endpoint].mode)
     wanted = comparison.types(current, [*(types or []), *rates])
     prices = priced.prices(usage.instances(purpose, name) for name in wanted)

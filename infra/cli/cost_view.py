@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Container, Iterator, Mapping, Sequence, Sized
 from decimal import Decimal
 from typing import Any
 
@@ -252,7 +252,7 @@ def _percents(used: Utilization) -> list[str]:
     return ["" if percent is None else f"{percent:.0f} %" for percent in (used.compute, used.memory)]
 
 
-def candidate_facts(candidates: Sequence[Candidate], current: str, published: str | None) -> dict[str, Any]:
+def candidate_facts(candidates: Sequence[Candidate], current: Container[str], published: str | None) -> dict[str, Any]:
     """The instance types for JSON."""
     return {
         "currency": "USD",
@@ -260,7 +260,7 @@ def candidate_facts(candidates: Sequence[Candidate], current: str, published: st
         "types": [
             {
                 "instanceType": candidate.instance_type,
-                "current": candidate.instance_type == current,
+                "current": candidate.instance_type in current,
                 "perHour": _float(candidate.usd),
                 "vcpus": candidate.vcpus,
                 "gpus": candidate.gpus,
@@ -277,7 +277,7 @@ def _float(usd: Decimal | None) -> float | None:
 
 
 def show_candidates(
-    stack: str, candidates: Sequence[Candidate], current: str, region: str, published: str | None
+    stack: str, candidates: Sequence[Candidate], current: Container[str], region: str, published: str | None
 ) -> None:
     """Print the instance types, cheapest first."""
     measured = any(candidate.usd_per_million is not None for candidate in candidates)
@@ -285,7 +285,7 @@ def show_candidates(
     for candidate in candidates:
         per_million = "" if candidate.usd_per_million is None else f"${candidate.usd_per_million:,.2f}"
         table.add_row(
-            f"{candidate.instance_type}{' (current)' if candidate.instance_type == current else ''}",
+            f"{candidate.instance_type}{' (current)' if candidate.instance_type in current else ''}",
             str(candidate.vcpus),
             str(candidate.gpus or ""),
             f"{candidate.memory_gib:g} GiB" if candidate.memory_gib else "",

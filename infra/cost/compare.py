@@ -64,11 +64,13 @@ def measurement(file: Path) -> tuple[str, Decimal]:
         ) from None
 
 
-def types(current: str, others: Iterable[str]) -> list[str]:
-    """The current type, the other amd64 types of its family, and the amd64 types among `others`."""
-    family = instance_types.family(current)
-    of_family = (name for name in instance_types.hosting_instance_types() if instance_types.family(name) == family)
-    return sorted(name for name in {current, *of_family, *others} if not instance_types.is_arm(name))
+def types(current: Iterable[str], others: Iterable[str]) -> list[str]:
+    """The current types, the other amd64 types of their families, and the amd64 types among `others`."""
+    current = [*current]
+    families = {instance_types.family(name) for name in current}
+    known = instance_types.hosting_instance_types()
+    of_families = [name for name in known if instance_types.family(name) in families]
+    return sorted(name for name in {*current, *of_families, *others} if not instance_types.is_arm(name))
 
 
 def candidates(

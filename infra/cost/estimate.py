@@ -16,7 +16,7 @@ from infra.cost.price_list import NoPrice, Price, PriceList, UsageType
 from infra.cost.usage import HOURS_PER_MONTH
 from infra.monitoring import alarms
 from infra.monitoring.dashboard import dashboard_body, metric_count
-from infra.names import variant_key
+from infra.names import ONLY_VARIANT, variant_key
 from infra.release.estimate import rollout
 
 if TYPE_CHECKING:
@@ -261,8 +261,9 @@ def _endpoint_items(settings: Settings, name: str, traffic: Traffic | str) -> It
         if serverless.provisioned_concurrency:
             what = "a release: provisioned concurrency of both configurations"
             yield Unpriced(name, what, "AWS does not document whether it bills both.")
-    for batch in endpoint.batch_variants.values():
-        yield Unpriced(name, f"jobs on {batch.batch.instance_type}", "AWS bills instances only while a job runs.")
+    for variant, batch in endpoint.batch_variants.items():
+        what = _of_variant(f"jobs on {batch.batch.instance_type}", variant)
+        yield Unpriced(name, what, "AWS bills instances only while a job runs.")
     yield from _alarms(settings, name)
     if endpoint.mode is not Mode.BATCH:
         yield from _data(name, traffic)
@@ -319,10 +320,12 @@ def fleet(
     key = partial(variant_key, variant)
     count_key = key("autoscaling" if scaled else "initialInstanceCount")
     hours, instances = counts * HOURS_PER_MONTH, usage.instances(purpose, instance_type)
-    yield Item(name, f"instances {instance_type}", instances, hours, count_key, key("instanceType"), variant)
+    what = _of_variant(f"instances {instance_type}", variant)
+    yield Item(name, what, instances, hours, count_key, key("instanceType"), variant)
     if volume_gb:
         stored, volumes = counts * Decimal(volume_gb), usage.volume(purpose)
-        yield Item(name, "volumes", volumes, stored, key("volumeSizeGb"), "", variant, volume_gb)
+        what = _of_variant("volumes", variant)
+        yield Item(name, what, volumes, stored, key("volumeSizeGb"), "", variant, volume_gb)
 
 
 def provisioned(name: str, variant: str, memory_mb: int, counts: Sizes, scaled: bool) -> Iterator[Item]:
@@ -335,9 +338,15 @@ def provisioned(name: str, variant: str, memory_mb: int, counts: Sizes, scaled: 
 
 
 def _unknown_volumes(name: str, endpoint: EndpointSettings) -> Iterator[Unpriced]:
-    for variant in endpoint.instance_variants.values():
-        if not variant.volume_size_gb and not instance_types.has_local_disks(variant.instance_type):
-            yield Unpriced(name, "volumes", "SageMaker chooses their size. Set volumeSizeGb.")
+    for variant, serving in endpoint.instance_variants.items():
+        if not serving.volume_size_gb and not instance_types.has_local_disks(serving.instance_type):
+            what = _of_variant("volumes", variant)
+            yield Unpriced(name, what, "SageMaker chooses their size. Set volumeSizeGb.")
+
+
+def _of_variant(what: str, variant: str) -> str:
+    """The variant's name, unless the endpoint has only one without a name."""
+    return what if variant == ONLY_VARIANT else f"{what} ({variant})"
 
 
 def _requests(name: str, variant: ServerlessVariant, traffic: Traffic | str) -> Iterator[Item | Unpriced]:

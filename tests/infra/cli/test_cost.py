@@ -146,6 +146,35 @@ def test_compare_without_an_endpoint_names_those_of_the_stack(
     assert "one of: iris." in shown
 
 
+VARIANTS = """
+config:
+  aws:region: ap-northeast-1
+  p:environment: development
+  p:tags: {CostEnv: dev, CostService: iris}
+  p:endpoints:
+    iris:
+      variants:
+        blue: {model: {path: models}, instanceType: ml.r5.xlarge, initialVariantWeight: 9}
+        green: {model: {path: models}, instanceType: ml.c5.xlarge, initialVariantWeight: 1, volumeSizeGb: 50}
+"""
+
+
+def test_each_variant_is_named(pricing: Pricing, capsys: pytest.CaptureFixture[str]) -> None:
+    project(Path(), VARIANTS)
+    assert run("-s", "dev", "--json") == 0
+    iris = json.loads(capsys.readouterr().out)["endpoints"]["iris"]
+    fleet = ["instances ml.r5.xlarge (blue)", "instances ml.c5.xlarge (green)", "volumes (green)"]
+    assert [item["what"] for item in iris["items"]] == fleet
+    assert "volumes (blue)" in iris["notPriced"]
+    assert run("compare", "-s", "dev", "iris") == 0
+    shown = capsys.readouterr().out
+    assert re.findall(r"(\S+) \(current\)", shown) == ["ml.c5.xlarge", "ml.r5.xlarge"]
+    assert "ml.c5.9xlarge" in shown
+    assert "ml.r5.4xlarge" in shown
+    assert run("compare", "-s", "dev", "iris", "--requests-per-second", "9") == 2
+    assert "the variants of iris have" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arguments", [["nowhere"], ["iris", "ml.x9.large"]])
 def test_compare_refuses_what_it_does_not_know(
     pricing: Pricing, capsys: pytest.CaptureFixture[str], arguments: list[str]
