@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from infra.aws.mode import Mode
-from infra.cost.estimate import Estimate, Sizes
+from infra.cost.estimate import STACK, Estimate, Sizes
 from infra.cost.live import Change
 from infra.cost.price_file import UPDATE_PRICES
 from infra.errors import UserError
@@ -103,7 +103,7 @@ def check(settings: Settings, result: Estimate, stack: str) -> str | None:
 
 
 def _by_cost(settings: Settings, result: Estimate) -> str:
-    """The endpoints, most expensive first, each with the key that determines most of it."""
+    """The endpoints, most expensive first, each with the key that determines most of it, and what they share."""
     lines = []
     for name in sorted(settings.endpoints, key=lambda name: -result.of(name).largest):
         largest = max(
@@ -116,4 +116,6 @@ def _by_cost(settings: Settings, result: Estimate) -> str:
             lines.append(
                 f"  {name}: ${result.of(name).largest:,.2f}, mostly {item.what} (endpoints.{name}.{item.largest_key})"
             )
+    if shared := result.of(STACK).largest:
+        lines.append(f"  all endpoints: ${shared:,.2f}")
     return "\n".join(lines)

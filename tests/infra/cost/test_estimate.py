@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -138,6 +139,17 @@ def test_more_than_the_limit_is_refused_with_the_endpoints_by_cost() -> None:
         check(of, priced(of), "x")
     assert "$2,664.70" in str(refused.value)
     assert "endpoints.e.autoscaling.max" in str(refused.value)
+
+
+def test_the_list_of_the_limit_adds_up() -> None:
+    fleets = {name: {"model": MODEL, "instanceType": "ml.c5.xlarge"} for name in "ef"}
+    sections = {"endpoints": fleets, "monitoring": {"dashboard": True}, "cost": {"monthlyLimit": 300}}
+    of = settings(VALID | {f"triton-sagemaker:{key}": value for key, value in sections.items()})
+    with pytest.raises(CostLimitExceeded) as refused:
+        check(of, priced(of), "x")
+    total, _, *parts = [Decimal(usd) for usd in re.findall(r"\$(\d+\.\d\d)", str(refused.value))]
+    assert (total, parts) == (Decimal("377.22"), [Decimal("187.61"), Decimal("187.61"), Decimal("2.00")])
+    assert total == sum(parts)
 
 
 def test_more_than_the_limit_is_refused_with_the_path_of_the_variant() -> None:
