@@ -47,8 +47,8 @@ def follow(reader: JobReader) -> TransformJob:
 
 
 def print_result(reader: JobReader, job: TransformJob) -> None:
-    """The output objects, or why the job failed and the end of its log."""
-    if not job.completed:
+    """The output objects, and why the job failed with the end of its log."""
+    if job.status == "Failed":
         print(f"transform job {job.name}: {job.status}: {printable(job.failure_reason) or 'no reason given'}")
         if log := reader.log_tail():
             print(f"  The job's log ({names.TRANSFORM_JOBS}) ends:")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -20,6 +21,10 @@ from infra.release.observer import ReleaseObserver
 from infra.release.status import ReleaseStatus
 from infra.release.stop import ReleaseStop
 from infra.release.waiting import Clock
+
+RECORD_SECONDS = 120
+"""How long `watch` waits for the record of a release that has ended: `pulumi up` polls every 10 seconds, and may wait a
+minute for the metrics of `release.minimumInvocations`."""
 
 app = typer.Typer(
     help="Show or stop the release of a stack's endpoint, and list earlier ones.",
@@ -111,6 +116,7 @@ def stop(
     reason = f": {after.failure_reason}" if after.failure_reason else "."
     if after.serves(before.config_name):
         _print(f"{target.name}: stopped the release of {before.target_config}; {before.config_name} is live{reason}")
+        _print(f"Restore the previous model and settings: the next `pulumi up` releases {before.target_config} again.")
         return
     if after.serves(before.target_config):
         _fail(
@@ -129,24 +135,34 @@ def _poll(target: ReleaseTarget, observer: ReleaseObserver) -> ReleaseStatus:
 
 def _watched(target: ReleaseTarget) -> ReleaseStatus:
     """The status once no change is in progress, shown until then: live on a terminal, else a line for each change."""
-    clock, terminal, observer = Clock(), console(), target.observer()
-    current = _poll(target, observer)
+    terminal, followed = console(), _followed(target, target.observer())
+    current = next(followed)
     if sys.stdout.isatty():
         with Live(status_view(current), console=terminal, auto_refresh=False) as live:
-            while current.in_progress:
-                clock.pause()
-                current = _poll(target, observer)
+            for current in followed:
                 live.update(status_view(current), refresh=True)
         return current
     last_line = ""
-    while current.in_progress:
+    for following in followed:
         if current.line != last_line:
             last_line = current.line
             _print(f"{current.endpoint}: {last_line}")
-        clock.pause()
-        current = _poll(target, observer)
+        current = following
     terminal.print(status_view(current))
     return current
+
+
+def _followed(target: ReleaseTarget, observer: ReleaseObserver) -> Iterator[ReleaseStatus]:
+    """The status at each poll, until no change is in progress and a release that was seen is on record. `pulumi up`
+    records it after its own work; one that was interrupted does not."""
+    clock, end = Clock(), 0.0
+    while True:
+        yield (current := _poll(target, observer))
+        if current.in_progress:
+            end = clock.elapsed + RECORD_SECONDS
+        elif not observer.awaits_record or clock.elapsed >= end:
+            return
+        clock.pause()
 
 
 def _fail(message: str) -> NoReturn:

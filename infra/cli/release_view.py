@@ -15,7 +15,7 @@ from infra.cli.terminal import plain_table
 from infra.diagnostics.printable import printable
 from infra.release.alarms import AlarmReading
 from infra.release.policy import ReleasePolicy
-from infra.release.records import ReleaseRecord
+from infra.release.records import RESULTS, ReleaseRecord
 from infra.release.status import FleetStatus, ReleaseStatus
 
 SIGNS = {"Healthy": ("✔", "green"), "Progressing": ("◌", "yellow"), "Degraded": ("✖", "red")}
@@ -29,9 +29,9 @@ def status_view(status: ReleaseStatus) -> RenderableType:
     facts.add_row("Status:", Text(f"{sign} {status.status} ({status.endpoint_status})", color))
     facts.add_row("Message:", _text(status.message))
     facts.add_row("Strategy:", Text(strategy(status.policy)))
-    if stage := status.stage:
-        number = f", stage {stage.number} of {stage.of}" if stage.number else ""
-        facts.add_row("Stage:", Text(f"{stage.name}{number}"))
+    if stage := status.shown_stage:
+        number = f" (stage {stage.number} of {stage.of})" if stage.number else ""
+        facts.add_row("Stage:", Text(f"{stage.words}{number}"))
     if status.elapsed_seconds is not None:
         left = f"; about {status.seconds_left} left" if status.seconds_left else ""
         facts.add_row("Elapsed:", Text(f"{duration(status.elapsed_seconds)}{left}"))
@@ -65,13 +65,13 @@ def duration(seconds: float) -> str:
 
 def history_view(records: Sequence[ReleaseRecord]) -> RenderableType:
     """Past releases."""
-    table = plain_table("began", "result", "duration", "strategy", "from → to", "who", "reason", "override")
+    table = plain_table("began", "result", "duration", "strategy", "from → to", "who", "reason", "freeze override")
     for record in records:
         began = datetime.fromtimestamp(record.began, UTC)
         color = "green" if record.result == "succeeded" else "red"
         table.add_row(
             f"{began:%Y-%m-%d %H:%M:%S}Z",
-            Text(printable(record.result), color),
+            Text(RESULTS[record.result].removeprefix("was "), color),
             duration(record.seconds) if record.seconds else "",
             _text(record.strategy),
             _text(f"{record.from_config or '(nothing)'} → {record.to_config or '(nothing)'}"),
@@ -82,25 +82,27 @@ def history_view(records: Sequence[ReleaseRecord]) -> RenderableType:
     return table
 
 
+def capacity(fleet: FleetStatus) -> str:
+    """The instances of a fleet, or the provisioned concurrency of serverless variants."""
+    if fleet.current_instances is not None:
+        return f"{fleet.current_instances} of {fleet.desired_instances} instances"
+    provisioned = fleet.provisioned_concurrency
+    return f"provisioned concurrency {provisioned}" if provisioned else "on demand"
+
+
 def _fleets(status: ReleaseStatus) -> list[RenderableType]:
     table = plain_table("fleet", "configuration", "capacity", "traffic", "requests in 3 min")
     for fleet in status.fleets:
         traffic = "unknown" if fleet.traffic_percent is None else f"{fleet.traffic_percent} %"
         received = "unknown" if fleet.recent_requests is None else str(fleet.recent_requests)
-        table.add_row(fleet.role, fleet.configuration, _capacity(fleet), traffic, received)
+        table.add_row(fleet.role, fleet.configuration, capacity(fleet), traffic, received)
     return ["", table]
-
-
-def _capacity(fleet: FleetStatus) -> str:
-    if fleet.current_instances is not None:
-        return f"{fleet.current_instances} of {fleet.desired_instances} instances"
-    return f"{fleet.provisioned_concurrency} provisioned" if fleet.provisioned_concurrency else "on demand"
 
 
 def _alarms(readings: Sequence[AlarmReading]) -> list[RenderableType]:
     if not readings:
         return []
-    table = plain_table("rollback alarm", "state", "value", "threshold", "of")
+    table = plain_table("rollback alarm", "state", "value", "threshold", "metric")
     for reading in readings:
         color = {"ALARM": "red", "OK": "green"}.get(reading.state, "")
         table.add_row(Text(reading.name), Text(reading.state, color), *map(Text, _compared(reading)))
@@ -109,7 +111,7 @@ def _alarms(readings: Sequence[AlarmReading]) -> list[RenderableType]:
 
 def _compared(reading: AlarmReading) -> tuple[str, str, str]:
     if reading.fires_by_hand_only:
-        return "", "", "`release stop`"
+        return "", "", "none: `release stop` sets it"
     if reading.metric is None:
         return "", "", "(composite)"
     unit, scale = (" ms", 1000) if reading.metric.startswith(IN_MICROSECONDS) else ("", 1)

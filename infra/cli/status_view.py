@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from infra.aws.mode import Mode
-from infra.cli.release_view import SIGNS, requests
+from infra.cli.release_view import SIGNS, capacity, requests
 from infra.diagnostics.printable import printable
 from infra.monitoring.overview import TRAFFIC_SECONDS, Overview, ServedModel
+from infra.release.records import RESULTS
 
 
 def overview_view(overviews: Sequence[Overview]) -> RenderableType:
@@ -45,24 +46,19 @@ def _rows(overview: Overview) -> Iterator[tuple[str, Text]]:
         for model in overview.models:
             yield "serves", Text(_model(model, several=len(overview.models) > 1))
         for fleet in release.fleets:
-            if fleet.current_instances is not None:
-                limits = ", ".join(
-                    f"{model.limits[0]} to {model.limits[1]}" for model in overview.models if model.limits
-                )
-                scaling = f", autoscaling {limits}" if limits else ""
-                yield (
-                    "fleet",
-                    Text(f"{fleet.role}: {fleet.current_instances} of {fleet.desired_instances} instances{scaling}"),
-                )
-            else:
-                yield "capacity", Text(f"{fleet.provisioned_concurrency or 0} provisioned")
+            limits = ", ".join(f"{model.limits[0]} to {model.limits[1]}" for model in overview.models if model.limits)
+            scaling = f", autoscaling {limits}" if limits else ""
+            yield "fleet", Text(f"{fleet.role}: {capacity(fleet)}{scaling}")
         if release.mode is Mode.ASYNCHRONOUS:
             yield "queue", Text("no data" if release.backlog is None else requests(release.backlog))
         yield "traffic", Text(_traffic(overview))
         yield "alarms", _alarms(overview)
         if record := release.last_release:
             ended = datetime.fromtimestamp(record.ended, UTC)
-            yield "last release", Text(printable(f"{record.result} {ended:%Y-%m-%d %H:%M}Z by {record.who}"))
+            yield (
+                "last release",
+                Text(printable(f"{record.to_config} {RESULTS[record.result]} {ended:%Y-%m-%d %H:%M}Z by {record.who}")),
+            )
     for difference in overview.drift:
         yield "drift", Text(difference, "yellow")
 

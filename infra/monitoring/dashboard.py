@@ -10,6 +10,7 @@ from infra.aws import metrics
 from infra.aws.metrics import Metric
 from infra.aws.mode import Mode
 from infra.monitoring.graph import GRAPH_HEIGHT, GREEN, RED, Graph, Widget, band, rows, text
+from infra.release.records import RESULTS, Result
 
 if TYPE_CHECKING:
     from infra.settings.endpoint import EndpointSettings
@@ -73,9 +74,10 @@ def _alarms(arns: Sequence[str]) -> Widget:
 
 def _band(endpoint: str, release: Release) -> list[dict[str, Any]]:
     """A release from its beginning to its end."""
-    result, succeeded = release["result"], release["result"] == "succeeded"
+    result: Result = release["result"]
+    succeeded = result == "succeeded"
     label = f"release {release['configuration'].removeprefix(f'{endpoint}-')}"
-    shown = label if succeeded else f"{label} {result}"
+    shown = label if succeeded else f"{label} {RESULTS[result]}"
     return band(shown, release["began"], release["ended"], GREEN if succeeded else RED)
 
 

@@ -67,7 +67,8 @@ class Overview:
     Attributes:
         release: the status of the endpoint and of its release; None if the endpoint does not exist.
         alarms: those on the endpoint, which notify operators.
-        drift: differences between the settings and the account, one a sentence.
+        drift: differences between the settings and the account, one a sentence. None during a release: the settings
+            are those of the new fleet, and `pulumi up` has removed the autoscaling until its end.
     """
 
     endpoint: str
@@ -123,6 +124,7 @@ class OverviewReader:
         states = {
             state.name: state for state in alarms.states(self._cloudwatch, [*watched, *filter(None, [composite])])
         }
+        releasing = endpoint.is_rolling_out or endpoint.status == "RollingBack"
         missing = [alarm for alarm in (*watched, composite) if alarm and alarm not in states]
         return Overview(
             endpoint=name,
@@ -131,7 +133,7 @@ class OverviewReader:
             models=models,
             traffic=self._traffic(endpoint, now),
             alarms=[state for state in states.values() if state.name != composite],  # it repeats the others
-            drift=[*drift(settings, config, endpoint.live_variants, limits, missing)],
+            drift=[] if releasing else [*drift(settings, config, endpoint.live_variants, limits, missing)],
         )
 
     def _models(self, name: str, config: Mapping[str, Any], images: Mapping[str, str]) -> list[ServedModel]:

@@ -340,11 +340,15 @@ class ReleaseDriver:
             notes += self._autoscaling.restore_after_failure(live, request.registers_autoscaling)
         elif self._autoscaling.is_removed(name):
             notes.append("Its autoscaling is still removed: a `pulumi up` that finds it InService restores it.")
+        reason = live.failure_reason if live else ""
+        stop = failure.stop_alarm(config_name, rollout.fired, reason)
+        if live and live.status == "InService" and stop:
+            evidence = failure.Evidence(reason, [stop], notes=notes)
+            return failure.stopped(name, config_name, live.config_name, evidence, stop)
         config: Mapping[str, Any] | None = None
         with contextlib.suppress(ClientError, BotoCoreError):  # an unreadable configuration must not hide the failure
             config = self._reader.configuration(config_name)
         log = failure.container_log(self._logs, name, since=rollout.began or self._clock.began)
-        reason = live.failure_reason if live else ""
         evidence = failure.Evidence(
             reason,
             alarms=list(rollout.fired.values()),

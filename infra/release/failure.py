@@ -116,6 +116,26 @@ def rolled_back(name: str, requested: str, live: str, evidence: Evidence) -> Rel
     return _failed(name, what, evidence, next_step, "rolledBack")
 
 
+def stop_alarm(requested: str, fired: Mapping[str, AlarmState], reason: str) -> AlarmState | None:
+    """The alarm of `release stop`, if only that rolled the release back.
+
+    Args:
+        fired: the alarms that fired, by name.
+        reason: SageMaker's FailureReason. AWS does not document its words; that of a container names no alarm.
+    """
+    alarm = fired.get(names.stop_alarm(requested))
+    return alarm if len(fired) == 1 and (not reason or "alarm" in reason.lower()) else None
+
+
+def stopped(name: str, requested: str, live: str, evidence: Evidence, stop: AlarmState) -> ReleaseFailed:
+    """An update that a person stopped."""
+    what = f"the release of {requested} was stopped by `release stop`; {live} is live and answers as before."
+    next_step = (
+        f"restore the previous model and settings to keep {live}, or run `pulumi up` again, which releases {requested}."
+    )
+    return _failed(name, what, evidence, next_step, "rolledBack", stop.reason)
+
+
 def failed(name: str, requested: str, status: str, evidence: Evidence, next_step: str) -> ReleaseFailed:
     """An endpoint that does not serve."""
     return _failed(name, f"{requested} did not reach InService ({status}).", evidence, next_step)
@@ -139,9 +159,11 @@ def capacity_missed(name: str, capacity: str, reason: str) -> ReleaseFailed:
     return _failed(name, what, Evidence(reason), next_step)
 
 
-def _failed(name: str, what: str, evidence: Evidence, next_step: str, result: Failure = "failed") -> ReleaseFailed:
+def _failed(
+    name: str, what: str, evidence: Evidence, next_step: str, result: Failure = "failed", reason: str = ""
+) -> ReleaseFailed:
     message = f"endpoint {name}: {what}\n{_explanation(name, evidence)}  Next: {next_step}"
-    return ReleaseFailed(message, result, evidence.reason)
+    return ReleaseFailed(message, result, reason or evidence.reason)
 
 
 def _explanation(name: str, evidence: Evidence) -> str:

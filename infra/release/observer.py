@@ -60,7 +60,11 @@ class ReleaseObserver:
         self._reader = EndpointReader(client("sagemaker"))
         self._step = CurrentStep()
         self._attempted: str | None = None
+        self._attempted_since = 0.0
         self._reason = ""
+        self.awaits_record = False
+        """Whether the last poll did not find the record of a release that earlier polls observed: `pulumi up` writes it
+        a little after the end."""
         self.polled: EndpointDescription | None = None
         """The endpoint as the last poll found it."""
 
@@ -81,7 +85,7 @@ class ReleaseObserver:
             endpoint=endpoint,
             alarms=alarms.readings(self._cloudwatch, self._alarms(endpoint), now),
             requests=requests,
-            record=None if endpoint.in_progress else self._last_release(endpoint),
+            record=self._last_release(endpoint),
             now=now,
             attempted=self._attempted,
             backlog=backlog,
@@ -97,8 +101,10 @@ class ReleaseObserver:
 
     def _with_last_reason(self, endpoint: EndpointDescription) -> EndpointDescription:
         """The endpoint with the reason of the rollback that was observed: SageMaker may clear it."""
-        if endpoint.is_rolling_out and endpoint.target_config != self._attempted:
-            self._attempted, self._reason = endpoint.target_config, ""
+        began = endpoint.created if endpoint.status == "Creating" else endpoint.rollout_began
+        is_release = endpoint.is_rolling_out or endpoint.status == "Creating"
+        if is_release and (endpoint.target_config != self._attempted or (began or 0) > self._attempted_since):
+            self._attempted, self._attempted_since, self._reason = endpoint.target_config, began or self._now(), ""
         self._reason = endpoint.failure_reason or self._reason
         return endpoint if endpoint.serves(self._attempted or "") else endpoint.with_reason(self._reason)
 
@@ -125,13 +131,20 @@ class ReleaseObserver:
         return None if size is None else round(size)
 
     def _last_release(self, endpoint: EndpointDescription) -> ReleaseRecord | None:
+        """None during a release, without a record, or if it cannot be read."""
+        self.awaits_record = False
+        if endpoint.in_progress:
+            return None
         try:
             records = self._records(endpoint)
-            last = records.rollouts(self.name, 1) if records else []
+            last = next(iter(records.rollouts(self.name, 1) if records else []), None)
         except AwsRequestRefused as refusal:
             self._note(f"the history of releases is left out: {refusal}")
             return None
-        return last[0] if last else None
+        is_attempt = last is not None and last.to_config == self._attempted
+        is_earlier = last is not None and last.ended < self._attempted_since
+        self.awaits_record = bool(self._attempted and records and (not is_attempt or is_earlier))
+        return None if is_attempt and is_earlier else last
 
     def _records(self, endpoint: EndpointDescription | None) -> ReleaseHistory | None:
         """None if the bucket is not known."""

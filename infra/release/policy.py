@@ -42,7 +42,7 @@ class BatchSize:
     value: int
 
     def __str__(self) -> str:
-        return f"{self.value} %" if self.unit == "percent" else f"{self.value} instances"
+        return f"{self.value} %" if self.unit == "percent" else f"{self.value} instance{'s' * (self.value != 1)}"
 
     def of(self, fleet: int) -> int:
         """The instances that this is of `fleet` instances, rounded up. (AWS does not document how it rounds.)"""

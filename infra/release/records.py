@@ -7,7 +7,7 @@ their own. The containers cannot read them: their role reads `models/*` only.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -37,14 +37,15 @@ Time = Annotated[float, Field(ge=0, le=253_402_300_799, allow_inf_nan=False)]
 MAX_RECORD = 1_000_000
 """Bytes of a record that is read; one of ours has some thousands."""
 
-_SUBJECTS: dict[Result, str] = {
-    "succeeded": "Release of {} succeeded",
-    "rolledBack": "Release of {} was rolled back",
-    "failed": "Release of {} failed",
-    "timedOut": "Release of {} timed out",
-    "refused": "Release of {} was refused",
-    "deleted": "Endpoint {} was deleted",
+RESULTS: Mapping[Result, str] = {
+    "succeeded": "succeeded",
+    "rolledBack": "was rolled back",
+    "failed": "failed",
+    "timedOut": "did not end in time",
+    "refused": "was refused",
+    "deleted": "was deleted",
 }
+"""The results in words."""
 
 
 @dataclass(frozen=True)
@@ -189,11 +190,12 @@ def publish(sns: Any, topic: str, record: ReleaseRecord) -> None:
     Raises:
         AwsRequestRefused: naming the topic.
     """
+    what = "Endpoint" if record.result == "deleted" else "Release of"
     attributes = {"endpoint": record.endpoint, "result": record.result}
     with aws_calls(f"topic {topic}"):
         sns.publish(
             TopicArn=topic,
-            Subject=_SUBJECTS[record.result].format(record.endpoint),
+            Subject=f"{what} {record.endpoint} {RESULTS[record.result]}",
             Message=record.json(),
             MessageAttributes={key: {"DataType": "String", "StringValue": value} for key, value in attributes.items()},
         )

@@ -16,7 +16,7 @@ from infra.release.estimate import Duration
 from infra.release.live import IN_PROGRESS, EndpointDescription, VariantDescription
 from infra.release.policy import ReleasePolicy, rollback_alarms
 from infra.release.progress import CurrentStep
-from infra.release.records import ReleaseRecord
+from infra.release.records import RESULTS, ReleaseRecord
 
 Health = Literal["Healthy", "Progressing", "Degraded"]
 """The terms of Argo Rollouts."""
@@ -28,7 +28,14 @@ EXIT_CODES: Mapping[Health, int] = {"Healthy": 0, "Degraded": 1, "Progressing": 
 RECENT_SECONDS = 180
 """The time whose requests are shown: CloudWatch shows those of a minute up to a minute later."""
 
-STEP_UNKNOWN = "step unknown (watch began late)"
+STEP_UNKNOWN = "step unknown (not watched from the beginning)"
+
+_STAGES = {
+    "Creating": "Creating instances",
+    "ActivatingTraffic": "Activating traffic",
+    "Baking": "Baking",
+}
+"""Stages of the API in words."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,13 @@ class Stage:
     name: str
     number: int | None = None
     of: int | None = None
+
+    @property
+    def words(self) -> str:
+        """The name for people."""
+        stage, _, step = self.name.partition(" ")
+        words = _STAGES.get(stage)
+        return ", ".join(filter(None, [words, step])) if words else self.name
 
 
 @dataclass(frozen=True)
@@ -106,9 +120,15 @@ class ReleaseStatus:
         return self.endpoint_status in IN_PROGRESS
 
     @property
+    def shown_stage(self) -> Stage | None:
+        """The stage, if it says more than the status of the endpoint."""
+        return self.stage if self.stage and self.stage.name != self.endpoint_status else None
+
+    @property
     def line(self) -> str:
         """The status in a line that changes only when something happens."""
-        parts = [f"{self.status} ({self.endpoint_status})", self.stage.name if self.stage else self.message]
+        stage = self.shown_stage
+        parts = [f"{self.status} ({self.endpoint_status})", stage.words if stage else self.message]
         for fleet in self.fleets if self.stage else ():
             if fleet.role == "new" and fleet.current_instances is not None:
                 instances = f"{fleet.current_instances} of {fleet.desired_instances} new instances"
@@ -192,34 +212,36 @@ def verdict(
         case "UpdateRollbackFailed":
             return "Degraded", f"a release and its rollback failed; old and new instances answer{_because(reason)}"
         case "InService":
-            return _verdict_in_service(endpoint, record, attempted or live)
+            return _verdict_in_service(endpoint, record, attempted)
         case _:
             return "Degraded", f"the endpoint does not answer ({endpoint.status}){_because(reason)}"
 
 
 def _verdict_in_service(
-    endpoint: EndpointDescription, record: ReleaseRecord | None, attempted: str
+    endpoint: EndpointDescription, record: ReleaseRecord | None, attempted: str | None
 ) -> tuple[Health, str]:
     """After a rollback SageMaker is InService too, and it may keep or clear its FailureReason. So the record of the
     last release decides, if it is about the live configuration and nothing has failed since."""
     live, reason = endpoint.config_name, endpoint.failure_reason
-    if attempted != live and (record is None or record.to_config != attempted):
+    if attempted not in (None, live) and (record is None or record.to_config != attempted):
         return "Degraded", f"the release of {attempted} did not succeed; {live} is live{_because(reason)}"
     if record is None or live not in (record.from_config, record.to_config):
         if reason:
             return "Degraded", f"the last change failed; {live} is live{_because(reason)}"
-        return "Healthy", f"{live} is live; no release of it is on record"
+        if attempted:
+            return "Healthy", f"{live} is live; `pulumi up` has not recorded the end of its release yet"
+        return "Healthy", f"{live} is live; no release of it is on record (`pulumi up` records a release when it ends)"
     arrived = live == record.to_config and record.result in ("timedOut", "rolledBack")  # by a later attempt
     if record.result == "succeeded" or arrived:
         if reason and (endpoint.modified or 0) > record.ended:
             return "Degraded", f"the last change failed; {live} is live{_because(reason)}"
         return "Healthy", f"{live} is live, and its release succeeded"
-    ended = {"rolledBack": "was rolled back", "timedOut": "did not end in time"}.get(record.result, "failed")
+    ended = RESULTS[record.result]
     return "Degraded", f"the release of {record.to_config} {ended}; {live} is live{_because(record.reason or reason)}"
 
 
 def _because(reason: str) -> str:
-    return f": {reason}" if reason else ""
+    return f": {reason.removesuffix('.')}" if reason else ""
 
 
 def _stage(endpoint: EndpointDescription, policy: ReleasePolicy, step: CurrentStep | None) -> Stage | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from infra import names
@@ -73,7 +74,8 @@ class ReleaseStop:
         """
         alarm, clock = self.alarm(endpoint), self._new_clock()
         waiting = Waiting(self._reader, clock, self._report, lambda _: None, lambda _: [])
-        reason = f"{who} stopped the release of {endpoint.target_config}"
+        began = datetime.fromtimestamp(clock.began, UTC)
+        reason = f"{who} stopped the release of {endpoint.target_config} at {began:%Y-%m-%d %H:%M:%S}Z"
         try:
             self._report(f"{endpoint.name}: keeping alarm {alarm} in ALARM until SageMaker rolls back")
             with aws_calls(f"endpoint {endpoint.name}"):

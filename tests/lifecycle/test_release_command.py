@@ -73,7 +73,7 @@ def test_a_canary_is_stopped_and_the_same_release_goes_through_later(account: Ac
         new = account.endpoint(name)["PendingDeploymentSummary"]["EndpointConfigName"]
         watch = commands.start("watch")
         assert watch.stdout is not None
-        assert f"{name}: Progressing (Updating); Baking canary" in watch.stdout.readline()
+        assert f"{name}: Progressing (Updating); Baking, canary" in watch.stdout.readline()
 
         code, printed = commands.run("status", "--json")
         facts = json.loads(printed)
@@ -90,6 +90,7 @@ def test_a_canary_is_stopped_and_the_same_release_goes_through_later(account: Ac
         assert f"stopped the release of {new}; {live} is live" in printed
         with pytest.raises(StackFailed) as failed:
             update.result()
+    assert f"the release of {new} was stopped by `release stop`; {live} is live" in failed.value.output
     assert f"Alarm {new}-stop fired: arn:aws:" in failed.value.output, "and who did it"
     assert account.ask(name) == 1
     assert ended(watch)[0] == commands.run("status")[0] == 1

@@ -37,6 +37,7 @@ EVIDENCE = Evidence(
     notes=["Its autoscaling is still removed: AccessDenied. The next `pulumi up` restores it."],
 )
 FIRED = AlarmState(f"{NEW}-error-rate", "ALARM", "Threshold Crossed: 1 datapoint [63.6] was greater than 5.0.")
+OPERATOR = "arn:aws:sts::123456789012:assumed-role/operator/mika"
 FIRING = [AlarmState(name, "ALARM", "no data") for name in (stop_alarm(NEW), f"{NEW}-error-rate", "pager")]
 
 
@@ -60,6 +61,9 @@ def _minimum() -> UserError:
 def _errors() -> Iterator[tuple[str, str, UserError]]:
     alarm = Evidence("One or more configured alarms went into ALARM state.", alarms=[FIRED])
     yield "rolled-back", "an alarm fired", failure.rolled_back(NAME, NEW, OLD, alarm)
+    stop = AlarmState(stop_alarm(NEW), "ALARM", f"{OPERATOR} stopped the release of {NEW} at 2026-11-27 09:30:00Z")
+    by_hand = Evidence(alarm.reason, alarms=[stop])
+    yield "stopped", "an operator stopped it", failure.stopped(NAME, NEW, OLD, by_hand, stop)
     yield "rolled-back", "the new fleet did not start", failure.rolled_back(NAME, NEW, OLD, EVIDENCE)
     yield "not-created", "a first release failed", failure.failed(NAME, NEW, "Failed", EVIDENCE, failure.CREATED_AGAIN)
     yield "rollback-failed", "a rollback failed", failure.stuck(NAME, NEW, Evidence(""))

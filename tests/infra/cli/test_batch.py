@@ -164,6 +164,15 @@ def test_a_failed_job_ends_with_its_reason_and_its_log(account: Made, capsys: Ca
     assert "/aws/sagemaker/TransformJobs" in printed
 
 
+def test_a_job_that_a_person_stopped_is_not_put_down_to_the_model(account: Made, capsys: Capture) -> None:
+    made = account()
+    made.sagemaker.ends = "Stopped"
+    assert made.run("batch", "--input", records(made)) == 1
+    printed = capsys.readouterr().out
+    assert ": Stopped, " in printed
+    assert "/aws/sagemaker/TransformJobs" not in printed
+
+
 def test_a_detached_job_is_not_waited_for(account: Made, capsys: Capture) -> None:
     made = account()
     made.sagemaker.polls = 100

@@ -16,6 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.__main__ import main
+from infra.cli import release
 from infra.release import waiting
 from infra.release.policy import BatchSize, ReleasePolicy
 from infra.release.records import ReleaseRecord
@@ -27,6 +28,7 @@ from tests.infra.release.fake_aws import (
     NEW,
     OLD,
     ROLLING_BACK,
+    FakeTime,
     SageMaker,
     Sts,
     asynchronous,
@@ -127,6 +129,7 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Account:
     account = Account(project(tmp_path, f"{BASE}  p:bucket: {{name: models}}\n"))
     monkeypatch.setattr("infra.cli.release_target.aws_session", lambda *_, **__: account)
     monkeypatch.setattr(waiting.Clock, "pause", lambda _: None)
+    monkeypatch.setattr(release, "RECORD_SECONDS", 0)
     return account
 
 
@@ -156,11 +159,11 @@ def test_status_shows_a_release_with_every_alarms_value_against_its_threshold(
         "Endpoint: iris (real time) Status: ◌ Progressing (Updating)",
         "Message: new is being released; old is live",
         "Strategy: canary 50 %, bakeSeconds 600, timeoutSeconds 3600",
-        "Stage: Creating, stage 1 of 4",
+        "Stage: Creating instances (stage 1 of 4)",
         "new new 2 of 2 instances 0 % 12",
         "new-rate ALARM 7.5 ≥ 5 errors in percent",
         "new-latency OK 412 ms > 500 ms ModelLatency p99",
-        "new-stop OK `release stop`",
+        "new-stop OK none: `release stop` sets it",
     ):
         assert part in shown, shown
 
@@ -178,7 +181,7 @@ def test_status_of_an_asynchronous_endpoint_shows_its_backlog(account: Account, 
     assert [fleet["recentRequests"] for fleet in status["fleets"]] == [None, None], "the metric counts both fleets"
 
 
-@pytest.mark.parametrize(("provisioned", "capacity"), [(None, "on demand"), (3, "3 provisioned")])
+@pytest.mark.parametrize(("provisioned", "capacity"), [(None, "on demand"), (3, "provisioned concurrency 3")])
 def test_status_of_a_serverless_endpoint_shows_no_instances(
     account: Account, capsys: Capture, provisioned: int | None, capacity: str
 ) -> None:
@@ -245,8 +248,9 @@ def test_watch_says_a_line_for_each_change_and_exits_as_status_does(account: Acc
     assert account.run("watch") == 1
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("iris: ")]
     assert lines == [
-        "iris: Progressing (Updating); Creating; 2 of 2 new instances with 0 % of the traffic; alarm new-rate fires",
-        "iris: Degraded (RollingBack); RollingBack",
+        "iris: Progressing (Updating); Creating instances; 2 of 2 new instances with 0 % of the traffic; "
+        "alarm new-rate fires",
+        "iris: Degraded (RollingBack); the release is being rolled back to old: ping failed",
     ]
 
 
@@ -263,6 +267,47 @@ def test_watch_of_a_release_that_arrives_exits_with_0(account: Account, capsys: 
     account.becomes(ROLLING_OUT, {**ROLLING_OUT, "FailureReason": "of the release before"}, NEW)
     assert account.run("watch") == 0
     assert "new is live" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("polls", "stale", "message"),
+    [
+        (3, False, "new is live, and its release succeeded"),
+        (3, True, "new is live, and its release succeeded"),
+        (10_000, False, "new is live; `pulumi up` has not recorded the end of its release yet"),
+        (10_000, True, "new is live; `pulumi up` has not recorded the end of its release yet"),
+    ],
+)
+@pytest.mark.parametrize("began", [{**ROLLING_OUT}, CREATING], ids=["update", "creation"])
+def test_watch_waits_for_the_record_of_the_release_but_not_for_ever(
+    account: Account,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    began: dict[str, Any],
+    polls: int,
+    stale: bool,
+    message: str,
+) -> None:
+    """A record of an earlier release of the same configuration is not that of this one."""
+    passing = FakeTime()
+    monkeypatch.setattr(release, "Clock", passing.clock)
+    monkeypatch.setattr(release, "RECORD_SECONDS", 120)
+    earlier = [replace(ROLLED_BACK, began=1.0, ended=2.0)] if stale else []
+    record = ReleaseRecord("iris", "succeeded", "old", "new", 9e9, 9e9 + 60, "arn:ci", "canary")
+
+    account.s3 = S3(*earlier)
+
+    def pause(_: object) -> None:
+        passing.sleep(10)
+        if len(passing.sleeps) == polls:
+            account.s3.records = (*earlier, record)
+
+    monkeypatch.setattr(waiting.Clock, "pause", pause)
+    account.becomes(began, began, NEW)
+    assert account.run("watch") == 0
+    shown = capsys.readouterr().out
+    assert f"Message:   {message}" in " ".join(shown.splitlines())
+    assert passing.at - 1_000 <= 150
 
 
 def test_watch_of_an_endpoint_at_rest_is_its_status(account: Account, capsys: Capture) -> None:
@@ -295,10 +340,22 @@ def test_history_lists_releases_with_their_result_and_duration(account: Account,
     account.s3 = S3(ROLLED_BACK)
     assert account.run("history") == 0
     header, *rows = capsys.readouterr().out.splitlines()
-    assert header.split() == ["began", "result", "duration", "strategy", "from", "→", "to", "who", "reason", "override"]
+    assert header.split() == [
+        "began",
+        "result",
+        "duration",
+        "strategy",
+        "from",
+        "→",
+        "to",
+        "who",
+        "reason",
+        "freeze",
+        "override",
+    ]
     (row,) = rows
     assert row.split("  ")[0] == "2025-11-24 16:00:00Z"
-    for part in ("rolledBack", "12 min 34 s", "canary", "old → new", "arn:ci", "slow", "INC-42"):
+    for part in ("rolled back", "12 min 34 s", "canary", "old → new", "arn:ci", "slow", "INC-42"):
         assert part in row
 
 
@@ -465,7 +522,7 @@ def test_mistakes_in_the_stack_file_are_warnings_and_stop_nothing(
     assert "Pulumi.dev.yaml" in printed.err
     account.s3 = S3(ROLLED_BACK)
     assert account.run("history", "iris") == 0
-    assert "rolledBack" in capsys.readouterr().out
+    assert "rolled back" in capsys.readouterr().out
     account.becomes(ROLLING_OUT, ROLLING_OUT, ROLLING_BACK, GONE_BACK)
     assert account.run("stop", "iris", "--yes") == 0
     assert "stopped the release of new" in capsys.readouterr().out
@@ -506,14 +563,14 @@ def test_an_endpoint_that_was_taken_out_of_the_file_is_the_stacks_by_its_tag(acc
     assert account.run("stop", "rose", "--yes") == 0
     account.s3 = S3(ROLLED_BACK)
     assert account.run("history", "rose") == 0
-    assert "rolledBack" in capsys.readouterr().out
+    assert "rolled back" in capsys.readouterr().out
 
 
 def test_the_history_of_a_deleted_endpoint_is_in_the_stacks_bucket(account: Account, capsys: Capture) -> None:
     account.s3 = S3(ROLLED_BACK)
     account.becomes(None)
     assert account.run("history", "rose") == 0
-    assert "rolledBack" in capsys.readouterr().out
+    assert "rolled back" in capsys.readouterr().out
     assert account.s3.buckets == {"models"}
 
 

@@ -16,7 +16,7 @@ from infra.cli import status
 from infra.cli.release_view import requests
 from tests.infra.cli.test_release import ROLLED_BACK, ROLLING_OUT, S3, CloudWatch
 from tests.infra.cli.test_stack_file import BASE, project
-from tests.infra.release.fake_aws import SageMaker, asynchronous, serving
+from tests.infra.release.fake_aws import ROLLING_BACK, SageMaker, asynchronous, serving
 from tests.infra.release.test_alarms import RATE
 
 LIVE = serving("old", "AllTraffic")
@@ -157,6 +157,16 @@ def test_a_release_that_was_rolled_back_is_a_failure(account: Account) -> None:
 def test_a_release_in_progress_has_a_code_of_its_own(account: Account) -> None:
     account.sagemaker.states = [ROLLING_OUT]
     assert account.run() == 3
+
+
+@pytest.mark.parametrize("state", [ROLLING_OUT, ROLLING_BACK])
+def test_what_a_release_changes_is_not_drift_while_it_is_in_progress(
+    account: Account, capsys: pytest.CaptureFixture[str], state: dict[str, Any]
+) -> None:
+    account.sagemaker.types["old"] = "ml.m5.xlarge"
+    account.sagemaker.states = [{**LIVE, **state}]
+    account.run()
+    assert "drift" not in capsys.readouterr().out
 
 
 def test_drift_has_a_code_of_its_own(account: Account, capsys: pytest.CaptureFixture[str]) -> None:

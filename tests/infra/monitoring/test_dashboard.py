@@ -251,7 +251,7 @@ def test_releases_are_bands_on_the_traffic_of_their_endpoint_alone() -> None:
     assert {title for title, marks in bands.items() if marks} == set(TRAFFIC)
     assert bands["Requests"] == [
         [
-            {"label": "release 2 rolledBack", "value": "2026-11-28T06:15:00Z", "color": "#d62728"},
+            {"label": "release 2 was rolled back", "value": "2026-11-28T06:15:00Z", "color": "#d62728"},
             {"value": "2026-11-28T06:16:30Z"},
         ],
         [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -335,6 +336,30 @@ def test_a_rollback_names_an_alarm_that_fired_between_two_polls_from_its_history
     assert (asked["AlarmName"], asked["HistoryItemType"]) == ("latency", "StateUpdate"), "the other was observed"
     assert asked["AlarmTypes"] == ["MetricAlarm", "CompositeAlarm"], "either may roll back"
     assert asked["ScanBy"] == "TimestampDescending"
+
+
+@pytest.mark.parametrize(
+    ("reason", "others", "is_stop"),
+    [
+        ("One or more alarms went into ALARM", [], True),
+        ("", [], True),
+        ("ping failed", [], False),
+        ("One or more alarms went into ALARM", ["ALARM"], False),
+    ],
+)
+def test_a_release_that_a_person_stopped_is_not_put_down_to_the_model(
+    reason: str, others: list[str], is_stop: bool
+) -> None:
+    back = {**ROLLING_BACK, "FailureReason": reason}
+    asked = replace(watched(), rollback_alarms=("rate", "new-stop"))
+    cloudwatch = CloudWatch(rate=["OK", *others, "OK"])
+    cloudwatch.alarms["new-stop"] = ["OK", "ALARM", "OK"]
+    outcome = release(SageMaker(OLD, updated=[rolling_out("Baking"), back, OLD]), asked, cloudwatch)
+    assert outcome.result == "rolledBack"
+    assert ("stopped by `release stop`" in outcome.text) == is_stop
+    assert ("model_lifecycle" in outcome.text) != is_stop, "the log of the container"
+    assert "Alarm new-stop fired: new-stop is ALARM" in outcome.text
+    assert outcome.records[0].reason == ("new-stop is ALARM" if is_stop else reason)
 
 
 def test_a_history_of_alarms_that_cannot_be_read_does_not_hide_the_failure() -> None:

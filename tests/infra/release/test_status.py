@@ -129,7 +129,7 @@ def test_the_stage_is_named_and_numbered_as_far_as_it_is_known(
 def test_a_watch_that_begins_during_a_bake_does_not_guess_step_or_share() -> None:
     late = shown(rolling_out("Baking", since=BEGAN))
     assert [fleet.traffic_percent for fleet in late.fleets] == [None, None]
-    assert late.line == f"Progressing (Updating); Baking canary; {STEP_UNKNOWN}; 4 of 4 new instances"
+    assert late.line == f"Progressing (Updating); Baking, canary; {STEP_UNKNOWN}; 4 of 4 new instances"
 
 
 def test_both_fleets_are_shown_with_their_share_of_traffic_and_requests() -> None:
@@ -258,7 +258,7 @@ def test_the_policy_is_sagemakers_where_its_alarms_show_that_it_is_of_this_rollo
 def test_the_line_changes_when_something_happens_and_not_with_time() -> None:
     bake = rolling_out("Baking", since=BEGAN)
     lines = {shown(CREATING_NEW, bake, now=BEGAN + passed).line for passed in (0, 60, 120)}
-    assert lines == {"Progressing (Updating); Baking canary 1 of 2; 4 of 4 new instances with 25 % of the traffic"}
+    assert lines == {"Progressing (Updating); Baking, canary 1 of 2; 4 of 4 new instances with 25 % of the traffic"}
     fired = AlarmReading("new-error-rate", "ALARM", "")
     assert shown(CREATING_NEW, bake, alarms=(fired,)).line.endswith("; alarm new-error-rate fires")
 

@@ -58,7 +58,7 @@ def test_the_alarm_is_kept_firing_until_the_rollback_is_seen_and_is_ok_afterward
     found, alarms = stop(STOPPABLE, STOPPABLE, ROLLING_BACK, ROLLING_BACK, GONE_BACK)
     assert found is not None and found.serves("old")
     assert alarms.set == [("new-stop", "ALARM")] * 3 + [("new-stop", "OK")]
-    assert alarms.reasons[0] == "arn:me stopped the release of new"
+    assert alarms.reasons[0] == "arn:me stopped the release of new at 1970-01-01 00:16:40Z"
 
 
 def test_a_release_that_ended_before_is_told_as_it_is() -> None:
