@@ -1,4 +1,8 @@
-"""Validate, explain and operate the stacks of this project, next to `pulumi up`."""
+"""Validate, explain and operate the stacks of this project, next to `pulumi up`.
+
+Exit codes: 0; 1 if what a command is about failed, such as a check, a job or a release; 2 if the command cannot do its
+work: its usage or input is wrong, or a file, a registry or AWS refuses; 130 if interrupted. Some commands have more.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
+from typer import BadParameter
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
@@ -42,6 +47,14 @@ class CommandGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, _, rest = super().resolve_command(ctx, args)
         return name, get_command(import_module(f"infra.cli.{name}").app), rest
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BadParameter as error:
+            if error.__cause__:
+                error.message = import_module("infra.cli.options").in_words(error)
+            raise
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from infra.aws.errors import AwsRequestRefused
 from infra.cli.batch_job import JobArguments, prepare
 from infra.cli.batch_view import follow, print_result, status_line
-from infra.cli.options import Directory, EndpointName, Environment, Json, Stack, variables
+from infra.cli.options import Directory, EndpointName, Environment, Json, Stack, separate, variables
 from infra.cli.release_target import find
 from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile
@@ -138,6 +138,7 @@ def run(
 
 @app.command()
 def status(
+    context: typer.Context,
     job: Job,
     stack: Stack,
     following: Annotated[bool, typer.Option("--follow", help="Wait for the end of the job.")] = False,
@@ -149,6 +150,7 @@ def status(
     Exit codes: 0 if the job completed, 1 if it failed or was stopped, 3 if it is in progress, and 2 if that cannot be
     determined.
     """
+    separate(context, "--follow", "--json")
     reader = JobReader(aws_session(StackFile.find(stack, cwd)).client, job)
     if following:
         _follow(reader, stack)
@@ -184,7 +186,7 @@ def stop(
             f"transform job {job} is not a job of {owner}: its tag {OWNER_TAG} is {actual or 'missing'}."
         )
     if not current.in_progress:
-        print(f"{job}: {current.status}")
+        print(f"{job}: nothing to stop, because the job has ended: {current.status}")
         raise typer.Exit(0 if current.status == "Stopped" else 1)
     confirm(f"Stop {job}?", yes)
     transform_job.stop(session.client("sagemaker"), job)

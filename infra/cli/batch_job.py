@@ -12,6 +12,7 @@ from infra import names
 from infra.aws import gpus, instance_types
 from infra.aws.mode import Mode
 from infra.aws.s3_location import S3Location
+from infra.cli.options import named
 from infra.cli.release_target import ReleaseTarget
 from infra.cli.request_source import model_files
 from infra.diagnostics.size import decimal_size
@@ -60,15 +61,18 @@ def prepare(target: ReleaseTarget, stack: str, arguments: JobArguments) -> Trans
     transform_request.require_free(sagemaker, name)
     bucket = target.bucket or model.artifact.bucket
     data = S3Location(bucket, f"{names.batch_data(target.name)}{name}/")
-    place = source(arguments.input)
+    with named("--input"):
+        place = source(arguments.input)
     if isinstance(place, Path):
-        records, location = local_input(place), S3Location(data.bucket, f"{data.key}input/")
+        with named("--input"):
+            records, location = local_input(place), S3Location(data.bucket, f"{data.key}input/")
     else:
         records, location = stored_input(s3, place)
     content_type = _checked_content_type(target, variant, model, records, settings, arguments.processing)
     if isinstance(place, Path) and not arguments.processing.by_line:
         require_one_content_type(records, content_type)
-    output = S3Location.parse(arguments.output) if arguments.output else S3Location(data.bucket, f"{data.key}output/")
+    with named("--output"):
+        output = S3Location.parse(arguments.output or f"{data}output/")
     transform_request.require_writable(s3, output)
     own = str(S3Location(bucket, names.BATCH))
     _note_permission(location, [own, *settings.input_locations], "read")
@@ -93,14 +97,17 @@ def _model(target: ReleaseTarget, stack: str, variant: str | None) -> tuple[Serv
     """The Model, its variant, and the instance type that serves it."""
     sagemaker = target.session.client("sagemaker")
     if target.settings and target.settings.mode is Mode.BATCH:
-        variant = variant or next(iter(target.settings.variants))
+        known = [*target.settings.variants]
+        if (variant := variant or known[0]) not in known:
+            raise InvalidTransform(f"--variant {variant}: must be one of {', '.join(known)}.")
         model = batch_model(sagemaker, target.name, variant, stack, target.bucket)
         print(f"model {model.name}, of the stack for batch transform")
         return model, variant, None
     live = LiveEndpoint.read(sagemaker, target.name)
     if live is None:
         raise target.no_endpoint()
-    served = live.variant(variant)
+    with named("--variant"):
+        served = live.variant(variant)
     name = live.model_name(variant)
     print(f"model {name}, live behind endpoint {live.name} (configuration {live.config_name})")
     return ServedModel.read(sagemaker, name), served["VariantName"], served.get("InstanceType")

@@ -13,11 +13,10 @@ from typing import Annotated, Any
 
 import typer
 
-from infra.aws import instance_types
 from infra.aws.errors import AwsRequestRefused
 from infra.aws.session import AwsSession
 from infra.cli import cost_view
-from infra.cli.options import Directory, Json, Stack
+from infra.cli.options import Directory, Json, Stack, named, require, separate, validated, written
 from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile
 from infra.cost import account, live, load, price_file, usage
@@ -26,6 +25,7 @@ from infra.cost.estimate import Item, Traffic, Unpriced, estimate, fleet_items, 
 from infra.cost.price_file import UPDATE_PRICES
 from infra.cost.price_list import NoPrice, PriceList, UsageType
 from infra.cost.usage import HOURS_PER_MONTH
+from infra.settings.variant import InstanceType
 
 MAX_RATE = 1_000_000
 MAX_SECONDS, MAX_BYTES = 3600, 10**9
@@ -75,11 +75,16 @@ def cost(
     Exit codes: 0, 1 if nothing has a price, and 2 if a file or AWS cannot be read.
     """
     if context.invoked_subcommand is not None:
+        if options := written(context):
+            context.fail(f"{options[0]} has no effect here. Put it after {context.invoked_subcommand}.")
         return
     if stack is None:
         context.fail("Missing option '--stack' / '-s'.")
-    if diff and (idle or from_metrics or requests_per_second is not None):
-        raise typer.BadParameter("compares fleets; leave out requests and --idle.", param_hint="--diff")
+    separate(context, "--diff", "--idle", "--from-metrics")
+    separate(context, "--diff", "--idle", "--requests-per-second")
+    require(context, "--request-seconds", "--requests-per-second")
+    for size in ("--request-bytes", "--response-bytes"):
+        require(context, size, "--requests-per-second", "--from-metrics", "--idle")
     priced = _Stack(StackFile.find(stack, cwd))
     if diff:
         _diff(priced, as_json)
@@ -147,11 +152,11 @@ def compare(
         given = f"{endpoint} is not an" if endpoint else "give an"
         raise typer.BadParameter(f"{given} endpoint of stack {stack} on instances; {known}.", param_hint="ENDPOINT")
     current = {variant.instance_type for variant in endpoints[endpoint].instance_variants.values()}
-    rates = dict(comparison.measurement(file) for file in bench or [])
+    with named("--bench"):
+        rates = dict(comparison.measurement(file) for file in bench or [])
     for more, hint in ((types or [], "TYPE"), (rates, "--bench")):
         for name in more:
-            if problem := _type_problem(name):
-                raise typer.BadParameter(problem, param_hint=hint)
+            validated(name, InstanceType, hint)
     if requests_per_second is not None:
         if len(current) > 1:
             problem = f"the variants of {endpoint} have several types: {', '.join(sorted(current))}. Use --bench."
@@ -165,15 +170,6 @@ def compare(
         _print_json(cost_view.candidate_facts(candidates, current, prices.published))
     else:
         cost_view.show_candidates(stack, candidates, current, priced.settings.region, prices.published)
-
-
-def _type_problem(name: str) -> str | None:
-    if name not in instance_types.hosting_instance_types():
-        near = instance_types.nearest_instance_type(name)
-        return f"{name} is not a hosting instance type{f'; did you mean {near}?' if near else '.'}"
-    if instance_types.is_arm(name):
-        return f"{name} is an Arm type; AWS's Triton image is amd64 only."
-    return None
 
 
 class _Stack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +15,7 @@ from botocore.exceptions import ClientError
 from infra import names
 from infra.aws.console import dashboard_url
 from infra.aws.errors import aws_calls, code
-from infra.cli.options import Directory, Json, Stack
+from infra.cli.options import Directory, Json, Stack, require
 from infra.cli.project import StackFileError
 from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile
@@ -28,10 +29,6 @@ DOTS_PER_INCH = 100
 app = typer.Typer(add_completion=False)
 
 
-class NoDashboard(UserError):
-    """The dashboard does not exist on AWS."""
-
-
 class NoMatplotlib(UserError):
     """The library that draws is not installed."""
 
@@ -40,6 +37,7 @@ class NoMatplotlib(UserError):
 
 @app.command()
 def dashboard(
+    context: typer.Context,
     stack: Stack,
     png: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the dashboard as a picture.", dir_okay=False)
@@ -52,8 +50,9 @@ def dashboard(
 
     With --json, print its body as CloudWatch has it. With --png, draw it with the data since a time.
 
-    Exit codes: 0, 1 if CloudWatch has no such dashboard, and 2 if the command cannot do its work.
+    Exit codes: 0, and 2 if the dashboard does not exist or cannot be read.
     """
+    require(context, "--since", "--png")
     file = StackFile.find(stack, cwd)
     settings, name = file.settings(), names.dashboard(stack)
     if not settings.dashboards:
@@ -74,6 +73,7 @@ def dashboard(
             figure.savefig(png, dpi=DOTS_PER_INCH, format="png")
         except OSError as error:
             raise typer.BadParameter(f"{png} cannot be written: {error.strerror}.", param_hint="--png") from None
+        print(f"wrote {png}", file=sys.stderr if as_json else sys.stdout)
 
 
 def draw(cloudwatch: Any, name: str, body: dict[str, Any], began: datetime, ended: datetime) -> Any:
@@ -108,7 +108,7 @@ def _body(cloudwatch: Any, name: str) -> dict[str, Any]:
             answer = cloudwatch.get_dashboard(DashboardName=name)
         except ClientError as error:
             if code(error) in ("ResourceNotFound", "DashboardNotFoundError"):
-                raise NoDashboard(f"dashboard {name} does not exist; `pulumi up` creates it.") from None
+                raise StackFileError(f"dashboard {name} does not exist; `pulumi up` creates it.") from None
             raise
     body: dict[str, Any] = json.loads(answer["DashboardBody"])
     return body

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from infra.cli.options import Directory
+from infra.cli.options import Directory, separate
 from infra.cli.project import Project
 from infra.diagnostics.suggest import nearest
 from infra.settings.document import markdown, only_with
@@ -30,14 +30,15 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command()
-def explain(key: KeyName = None, write: Write = False, cwd: Directory = Path()) -> None:
+def explain(context: typer.Context, key: KeyName = None, write: Write = False, cwd: Directory = Path()) -> None:
     """Explain a key of stack files.
 
     Prints its type, default, range, an example, and the effect of a change on a running endpoint. Without KEY, lists
     all keys.
 
-    Exit codes: 0, or 1 if the key does not exist.
+    Exit codes: 0, and 2 if the key does not exist.
     """
+    separate(context, "KEY", "--write")
     project = Project.at(cwd.absolute())
     if write:
         project.write(FILE, markdown(project.name))
@@ -49,8 +50,7 @@ def explain(key: KeyName = None, write: Write = False, cwd: Directory = Path()) 
     elif matches := matching(known, key.removeprefix(f"{project.name}:")):
         print("\n\n".join(in_words(match, project.name, known) for match in matches))
     else:
-        print(f"{key} is not a key of stack files.{suggestion(known, key)}")
-        raise typer.Exit(1)
+        raise typer.BadParameter(f"{key} is not a key of stack files.{suggestion(known, key)}", param_hint="KEY")
 
 
 def matching(known: Sequence[Key], name: str) -> list[Key]:
@@ -63,9 +63,9 @@ def matching(known: Sequence[Key], name: str) -> list[Key]:
     return [match for match in matches if not _is_repeated(match.path, matches)]
 
 
-def suggestion(known: Iterable[Key], name: str) -> str:
-    """A question about the key with the most similar name, if there is one."""
-    ends = {key.path[-1]: key.name for key in sorted(known, key=lambda key: -len(key.path))}
+def suggestion(known: Sequence[Key], name: str) -> str:
+    """A question about the key with the most similar name, if there is one: the first one in the documentation."""
+    ends = {key.path[-1]: key.name for key in reversed(known)}
     names = ends | {key.name: key.name for key in known}
     near = nearest(name, names) or nearest(name.rpartition(".")[2], names)
     return f" Did you mean {names[near]}?" if near else ""

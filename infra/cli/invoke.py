@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from infra.cli.invoke_view import bench_facts, bench_view, tensors_view
-from infra.cli.options import Directory, EndpointName, Json, Stack
+from infra.cli.options import Directory, EndpointName, Json, Stack, named, require
 from infra.cli.release_target import ReleaseTarget, find
 from infra.cli.request_source import model_files
 from infra.cli.terminal import console
@@ -29,6 +29,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def invoke(
+    context: typer.Context,
     stack: Stack,
     endpoint: EndpointName = None,
     file: Annotated[
@@ -56,9 +57,11 @@ def invoke(
     Exit codes: 0 if the endpoint answered, 1 if the container answered with an error or did not answer in time, and 2
     if AWS refused the request or could not be reached.
     """
+    require(context, "--concurrency", "--bench")
     target = find(stack, endpoint, cwd)
     live = _live(target)
-    invoker = Invoker(target.session.client, live, variant, target.bucket, concurrency)
+    with named("--variant"):
+        invoker = Invoker(target.session.client, live, variant, target.bucket, concurrency)
     request = _read(file) if file else _sample(target, invoker, variant)
     try:
         if seconds is None:
@@ -87,10 +90,11 @@ def _live(target: ReleaseTarget) -> LiveEndpoint:
 
 
 def _read(file: Path) -> InferenceRequest:
-    try:
-        return InferenceRequest.parse(file.read_bytes(), str(file))
-    except OSError as error:
-        raise InvalidRequest(f"cannot read {file}: {error.strerror}.") from None
+    with named("--input"):
+        try:
+            return InferenceRequest.parse(file.read_bytes(), str(file))
+        except OSError as error:
+            raise InvalidRequest(f"cannot read {file}: {error.strerror}.") from None
 
 
 def _sample(target: ReleaseTarget, invoker: Invoker, variant: str | None) -> InferenceRequest:

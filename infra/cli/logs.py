@@ -44,7 +44,8 @@ def logs(
 
     A line has the time in UTC, variant and instance, the severity and the message.
 
-    Exit codes: 0, 1 if no container has written a line yet, 2 if the log cannot be read, and 130 if interrupted.
+    Exit codes: 0, 1 if no container has written a line yet, 2 if the endpoint does not exist or its log cannot be read,
+    and 130 if interrupted.
     """
     target = find(stack, endpoint, cwd)
     began = beginning(since, datetime.now(UTC)).timestamp()
@@ -53,8 +54,10 @@ def logs(
     try:
         for event in log.follow(began, target.is_listed) if follow else log.events(began):
             _print(console, event, as_json)
-    except NoLog as error:
-        raise NoLog(f"{error}{'' if target.is_listed else target.listed}") from None
+    except NoLog:
+        if not target.is_listed and target.observer().endpoint() is None:
+            raise target.no_endpoint() from None
+        raise
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
 

@@ -13,6 +13,7 @@ import typer
 
 from infra.aws.errors import aws_calls
 from infra.aws.session import AwsSession, AwsSessionRefused
+from infra.cli.options import named
 from infra.errors import INTERRUPTED, UserError
 from infra.image.aws_images import aws_triton_images
 from infra.image.copy import Progress, carry_out, plan_copy, size
@@ -69,13 +70,17 @@ def mirror(
 
     Layers that the destination has are skipped, and an interrupted copy continues when the command runs again. AWS
     credentials and region are those of the environment.
+
+    Exit codes: 0, 2 if the image cannot be copied, and 130 if interrupted.
     """
     # a cancelled CI job and a closed terminal; not under nohup, which ignores the latter
     ending = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
     for number in ending:
         signal.signal(number, signal.default_int_handler)
     try:
-        _mirror(source, destination, Platform.parse(platform), verify, dry_run)
+        with named("--platform"):
+            wanted = Platform.parse(platform)
+        _mirror(source, destination, wanted, verify, dry_run)
     except KeyboardInterrupt:
         raise CopyInterrupted(f"interrupted. {RESUME}") from None
     finally:
@@ -84,7 +89,8 @@ def mirror(
 
 
 def _mirror(source: str, destination: str | None, platform: Platform, verify: bool, dry_run: bool) -> None:
-    target = ImageReference.parse(destination) if destination else None
+    with named("DST"):
+        target = ImageReference.parse(destination) if destination else None
     given = os.environ.get("AWS_REGION")  # boto3 reads AWS_DEFAULT_REGION and the profile alone
     session = AwsSession({"aws:region": given} if given else {}, patient=False)
     with aws_calls("credentials"):
@@ -107,7 +113,8 @@ def _sources(source: str, region: str | None) -> list[ImageReference]:
     version = TritonVersion.parse(source)
     if version is not None and version.is_published_by_aws:
         return aws_triton_images(_required(region), source)
-    return [ImageReference.parse(source)]
+    with named("SRC"):
+        return [ImageReference.parse(source)]
 
 
 def _default(source: ImageReference, session: AwsSession, region: str | None) -> ImageReference:

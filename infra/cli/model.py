@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
 import tempfile
 import time
@@ -18,12 +17,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from infra.cli.options import Environment, variables
+from infra.cli.options import Environment, validated, variables
 from infra.cli.problems import As, Format, Json, print_problems
 from infra.diagnostics.printable import printable
 from infra.diagnostics.problem import Problem
 from infra.diagnostics.size import decimal_size
 from infra.errors import UserError
+from infra.image.triton_version import TritonVersion
 from infra.triton.archive import FileSource, Source
 from infra.triton.artifact import ArtifactTarget, check_artifact
 from infra.triton.check import REPOSITORY, check_repository
@@ -37,10 +37,14 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Check, run, list and pack model repositories.", add_completion=False, no_args_is_help=True)
 
+SOURCE = "PATH|ARCHIVE|s3://BUCKET/KEY"
 READY_SECONDS = 300.0
 LOG_LINES = 20
 
-Repository = Annotated[Path, typer.Argument(metavar="PATH", help="A model repository: a directory of models.")]
+Repository = Annotated[
+    Path,
+    typer.Argument(metavar="PATH", help="A model repository: a directory of models.", exists=True, file_okay=False),
+]
 DefaultModel = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="The model that answers.", show_default="the only one"),
@@ -48,20 +52,18 @@ DefaultModel = Annotated[
 
 
 class ModelTestFailed(UserError):
-    """Triton cannot run here, does not load the model, or answers the sample request with an error."""
+    """Triton does not load the model, or answers the sample request with an error."""
 
 
-class FileRefused(UserError):
-    """The operating system refuses to read the repository or to write the archive."""
+class CannotRun(UserError):
+    """The operating system refuses to read the repository or to write the archive, or has no Triton."""
 
     exit_code = 2
 
 
 @app.command()
 def check(
-    source: Annotated[
-        str, typer.Argument(metavar="PATH|ARCHIVE|s3://BUCKET/KEY", help="A model repository, or a .tar.gz of one.")
-    ],
+    source: Annotated[str, typer.Argument(metavar=SOURCE, help="A model repository, or a .tar.gz of one.")],
     default_model: DefaultModel = None,
     instance_type: Annotated[
         str | None, typer.Option(metavar="TYPE", help="Where it is deployed, such as ml.g5.xlarge.")
@@ -73,10 +75,16 @@ def check(
 ) -> None:
     """Report what keeps Triton from serving a model repository on SageMaker.
 
-    Exit codes: 0 if there are no errors (warnings are allowed), 1 if there are, and 2 if S3 refuses the read.
+    Exit codes: 0 if there are no errors (warnings are allowed), 1 if there are, and 2 if the source cannot be read.
     """
+    if instance_type is not None:
+        from infra.settings.variant import InstanceType
+
+        validated(instance_type, InstanceType, "--instance-type")
+    if image is not None and TritonVersion.parse(image) is None:
+        raise typer.BadParameter(f"{image!r} is not a tag such as 24.09-py3.", param_hint="--image")
     with _files():
-        problems = _problems(source, ArtifactTarget(default_model, _hosting(instance_type), variables(env), image))
+        problems = _problems(source, ArtifactTarget(default_model, instance_type, variables(env), image))
     print_problems([_placed(problem, source) for problem in problems], Format.JSON if as_json else as_)
     if any(problem.severity == "error" for problem in problems):
         raise typer.Exit(1)
@@ -87,6 +95,8 @@ def check(
 def _problems(source: str, target: ArtifactTarget) -> Sequence[Problem]:
     if source.startswith("s3://") or Path(source).is_file():
         return check_artifact(_archive(source), target, _Progress(source))
+    if not Path(source).exists():
+        raise typer.BadParameter(f"{source} does not exist.", param_hint=SOURCE)
     try:
         repository = ModelRepository.read(source)
     except ModelRepositoryError as error:
@@ -106,7 +116,9 @@ def _files() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise FileRefused(f"{str(error.filename).removesuffix(PARTIAL)}: {error.strerror}.") from None
+        path = str(error.filename).removesuffix(PARTIAL)
+        option = "--output " if path != error.filename else ""
+        raise CannotRun(f"{option}{path}: {error.strerror}.") from None
 
 
 @app.command("list")
@@ -149,10 +161,12 @@ def run(path: Repository, default_model: DefaultModel = None, env: Environment =
     from infra.triton.server import TritonServer, unavailable
 
     if reason := unavailable():
-        raise ModelTestFailed(f"Triton cannot run here: {reason}")
+        raise CannotRun(f"Triton cannot run here: {reason}")
     with _files():
         repository = ModelRepository.read(path)
     model = default_model or repository.only_model or ""
+    if (models := repository.listing.model_names) and model not in models:
+        raise typer.BadParameter(f"must be one of {', '.join(models)}.", param_hint="--default-model")
     quiet = {f"{PREFIX}LOG_VERBOSE": "false", f"{PREFIX}LOG_INFO": "false"}
     environment = quiet | variables(env) | {DEFAULT_MODEL_NAME: model}
     log: deque[str] = deque(maxlen=LOG_LINES)
@@ -226,17 +240,10 @@ def _archive(source: str) -> Source:
 
     bucket, _, key = source.removeprefix("s3://").partition("/")
     if not bucket or not key:
-        raise typer.BadParameter(f"{source} is not s3://BUCKET/KEY")
+        raise typer.BadParameter(f"{source} is not s3://BUCKET/KEY", param_hint=SOURCE)
     with aws_calls("credentials"):
         s3 = AwsSession({}).client("s3")
     return S3Object.find(s3, bucket, key)
-
-
-def _hosting(instance_type: str | None) -> str | None:
-    if instance_type is not None and not re.fullmatch(r"ml\.[a-z0-9-]+\.[a-z0-9]+", instance_type):
-        message = f"{instance_type!r} is not a hosting instance type, such as ml.g5.xlarge"
-        raise typer.BadParameter(message, param_hint="--instance-type")
-    return instance_type
 
 
 def _tensors(tensors: Any) -> str:

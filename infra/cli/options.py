@@ -1,11 +1,17 @@
-"""The arguments and options that several commands have."""
+"""The arguments and options that several commands have, and how commands refuse their values and combinations."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from pydantic import TypeAdapter, ValidationError
+
+from infra.diagnostics.suggest import nearest
+from infra.errors import UserError
 
 Stack = Annotated[str, typer.Option("--stack", "-s", metavar="NAME", help="The name of the stack.")]
 EndpointName = Annotated[str | None, typer.Argument(metavar="ENDPOINT", help="Needed if the stack has several.")]
@@ -39,3 +45,53 @@ def variables(env: list[str] | None) -> dict[str, str]:
             raise typer.BadParameter(f"{name or assignment} is not NAME=VALUE", param_hint="--env")
         values[name] = value
     return values
+
+
+@contextlib.contextmanager
+def named(option: str) -> Iterator[None]:
+    """Name an option or argument in the errors about its value."""
+    try:
+        yield
+    except UserError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def validated(value: str, type_: Any, option: str) -> None:
+    """Refuse a value that the settings would refuse."""
+    try:
+        TypeAdapter(type_).validate_python(value)
+    except ValidationError as error:
+        raise typer.BadParameter(error.errors()[0]["msg"], param_hint=option) from None
+
+
+def in_words(error: typer.BadParameter) -> str:
+    """Why a value is not a number or a choice of its option; typer has the words of pydantic's error alone."""
+    cause = error.__cause__
+    assert error.param and isinstance(cause, ValidationError)
+    kind, given = error.param.type_descriptor, cause.errors()[0]["input"]
+    if kind.choices:
+        near = nearest(given, kind.choices)
+        hint = f" Did you mean {near}?" if near else ""
+        return f"must be one of {', '.join(kind.choices)}, not {given!r}.{hint}"
+    least, most = kind.parameter_info.min, kind.parameter_info.max
+    limits = "" if least is None else f" of at least {least}" if most is None else f" from {least} to {most}"
+    return f"must be {'a' if kind.annotation is float else 'a whole'} number{limits}, not {given!r}."
+
+
+def written(context: typer.Context) -> list[str]:
+    """The options and arguments on the command line."""
+    sources = {one: context.get_parameter_source(one.name) for one in context.command.params}
+    there = [one for one, source in sources.items() if source and source.name == "COMMANDLINE"]
+    return [one.opts[0] if one.opts[0].startswith("-") else str(one.metavar) for one in there]
+
+
+def require(context: typer.Context, option: str, *others: str) -> None:
+    """Refuse an option that has an effect only with one of others."""
+    if option in (options := written(context)) and not {*options} & {*others}:
+        context.fail(f"{option} requires {' or '.join(others)}.")
+
+
+def separate(context: typer.Context, *options: str) -> None:
+    """Refuse options of which one would have no effect."""
+    if len(both := [option for option in options if option in written(context)]) > 1:
+        context.fail(f"{both[0]} cannot be combined with {both[1]}. Leave out one of them.")

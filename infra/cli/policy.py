@@ -13,9 +13,8 @@ from typing import Annotated
 import typer
 from botocore.loaders import create_loader
 from botocore.regions import EndpointResolver
-from pydantic import TypeAdapter, ValidationError
 
-from infra.cli.options import Directory, Stack
+from infra.cli.options import Directory, Stack, validated
 from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile
 from infra.policies import callers, principals, viewers
@@ -102,10 +101,7 @@ def _check(account: str | None, also: Sequence[str]) -> None:
         raise typer.BadParameter(f"{account!r}: an AWS account ID has 12 digits.", param_hint="--account")
     for name in also:
         for part in name.split(".", 1):
-            try:
-                TypeAdapter(EndpointName).validate_python(part)
-            except ValidationError as error:
-                raise typer.BadParameter(error.errors()[0]["msg"], param_hint="--also") from None
+            validated(part, EndpointName, "--also")
 
 
 def _quota_note(count: int) -> str | None:

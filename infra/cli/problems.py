@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from infra.cli.options import separate
 from infra.diagnostics.printable import printable
 from infra.diagnostics.problem import Problem
 
@@ -21,9 +22,15 @@ class Format(StrEnum):
     GITHUB = "github"
 
 
-Json = Annotated[bool, typer.Option("--json", help="Same as --format json.")]
+def _alone(context: typer.Context, as_: Format) -> Format:
+    separate(context, "--json", "--format")
+    return as_
+
+
+Json = Annotated[bool, typer.Option("--json", is_eager=True, help="Same as --format json.")]
 As = Annotated[
-    Format, typer.Option("--format", help="The output format; github prints annotations for GitHub Actions.")
+    Format,
+    typer.Option("--format", callback=_alone, help="The output format; github prints annotations for GitHub Actions."),
 ]
 
 

@@ -43,7 +43,7 @@ def stack_path(stack: str, directory: Path) -> Path:
     path = project.stack_directory / f"Pulumi.{stack.rpartition('/')[2]}.yaml"
     if path not in project.stack_files:
         existing = ", ".join(file.name for file in project.stack_files) or "none"
-        raise StackFileError(f"{path.name} does not exist in {path.parent}. Stack files: {existing}.")
+        raise StackFileError(f"--stack {stack}: {path.name} does not exist in {path.parent}. Stack files: {existing}.")
     return path
 
 

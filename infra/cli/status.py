@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.live import Live
 
-from infra.cli.options import Directory, Json, Stack
+from infra.cli.options import Directory, Json, Stack, separate
 from infra.cli.project import StackFileError
 from infra.cli.release_target import observer
 from infra.cli.session import aws_session
@@ -31,6 +31,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def status(
+    context: typer.Context,
     stack: Stack,
     endpoint: Annotated[
         str | None, typer.Argument(metavar="ENDPOINT", help="One endpoint.", show_default="all")
@@ -47,8 +48,7 @@ def status(
     Exit codes: 0 if all is well, 1 if an endpoint does not serve, its last release failed or an alarm fires, 2 if that
     cannot be determined, 3 if a change is in progress, and 4 if settings and account differ.
     """
-    if watch and as_json:
-        raise typer.BadParameter("cannot be combined with --json. Leave out one of them.", param_hint="--watch")
+    separate(context, "--watch", "--json")
     file = StackFile.find(stack, cwd)
     settings = file.settings()
     serving = _serving(settings, endpoint)

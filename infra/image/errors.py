@@ -19,6 +19,8 @@ class ImageCopyError(UserError):
     """The image was not copied. The message names the image, the rule and the way out, and escapes what a registry sent
     (`printable`)."""
 
+    exit_code = 2
+
     def __init__(self, message: str) -> None:
         super().__init__("\n".join(map(printable, message.split("\n"))))
 

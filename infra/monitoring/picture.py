@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import cycle
 from typing import Any
 
@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from infra.aws.metrics import PERIOD_SECONDS
 from infra.monitoring.graph import COLUMNS, Widget
 from infra.monitoring.graph_data import Line
 
@@ -64,7 +65,7 @@ class Picture:
     """
 
     def __init__(self, title: str, body: Mapping[str, Any], began: datetime, ended: datetime) -> None:
-        self._began, self._ended = began, ended
+        self._began, self._ended = min(began, ended - timedelta(seconds=PERIOD_SECONDS)), ended
         self._rows = HEADER + max((widget["y"] + widget["height"] for widget in body["widgets"]), default=0)
         with mpl.rc_context(_STYLE):
             self.figure = Figure(figsize=(COLUMNS * WIDTH, self._rows * HEIGHT), facecolor=PAGE)
@@ -178,7 +179,8 @@ class Picture:
         axes.grid(axis="y", color=GRID, lw=0.8)
         axes.set_axisbelow(True)
         self._plain(axes)
-        locator = dates.AutoDateLocator(minticks=3, maxticks=max(4, widget["width"] // 2))  # type: ignore[no-untyped-call]
+        # 7 ticks at least: fewer, of 12 hours each, do not span 3 days, and the locator would warn
+        locator = dates.AutoDateLocator(minticks=3, maxticks=max(7, widget["width"] // 2))  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, show_offset=False))  # type: ignore[no-untyped-call]
         return axes

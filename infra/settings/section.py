@@ -68,7 +68,7 @@ _EXPLANATIONS = {
     Effect.IN_PLACE: "tags, alarms, autoscaling or log groups change; the fleet does not",
     Effect.NEW_RELEASE: "a new fleet takes over as `release` describes, and is rolled back if it fails",
     Effect.REPLACEMENT: "a resource is created under the new name, endpoints are released with it, and then the old "
-    "resource is deleted; see the description",
+    "resource is deleted, unless the description says that it is kept",
     Effect.REFUSED: "`pulumi preview` and `pulumi up` fail before anything changes; see the description",
 }
 

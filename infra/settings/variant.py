@@ -39,6 +39,9 @@ def _instance_type(name: str) -> str:
     return name
 
 
+InstanceType = Annotated[str, AfterValidator(_instance_type)]
+
+
 def _inference_ami(name: str) -> str:
     if name not in gpus.INFERENCE_AMIS:
         raise _unknown("unknown-ami", name, "InferenceAmiVersion", f"Use one of {', '.join(gpus.INFERENCE_AMIS)}. ")
@@ -67,7 +70,7 @@ class InstanceVariant(InstanceContainer):
         example=0.5,
         source="SageMaker API VariantWeight",
     )
-    instance_type: Annotated[str, AfterValidator(_instance_type)] = setting(
+    instance_type: InstanceType = setting(
         "An amd64 hosting instance type (API ProductionVariantInstanceType).",
         default="ml.c5.xlarge",
         example="ml.r5.xlarge",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from infra.cost.price_list import PriceList
 from infra.invocation import transform_input
 from infra.invocation.async_request import MAX_INLINE_BYTES
 from infra.settings.bounds import MAX_BYTES
+from infra.triton.repository import ModelRepository
+from infra.triton.serve_script import ServeError
 from tests.infra.cost.products import product
 from tests.infra.triton.archives import archive, member
 from tests.messages.account import ANSWERS, JOB, MODEL, NOT_FOUND, STACK, Account, refusal
@@ -131,6 +134,8 @@ def invoke() -> Iterator[Example]:
         account.write("request.json", "{inputs: []}")
         yield run("invoke -s dev --input request.json")
         yield run("invoke -s dev --variant Trial")
+        yield run("invoke -s dev --concurrency 8")
+        yield run("invoke -s dev --bench 60 --concurrency many")
         account.write("request.json", REQUEST)
         for error in (MODEL_ERROR, DENIED, UNREACHABLE, UNANSWERED):
             answers["invoke_endpoint"] = error
@@ -202,6 +207,7 @@ def batch() -> Iterator[Example]:
         yield run(f"{command} {'x' * 256}")
         write("empty/a.jsonl", "")
         yield run(f"{command} empty")
+        yield run(f"{command} missing.jsonl --max-retries many")
         for text in ("\n{}", "{} {}", "{inputs: []}", '{"inputs": []}', "1" * 6_000_001):
             write("records.jsonl", text)
             yield run(f"{command} records.jsonl", f"a line is {text[:20].strip()!r}")
@@ -228,6 +234,7 @@ def batch() -> Iterator[Example]:
         answers["describe_endpoint_config"] = components
         yield run(f"{command} records.jsonl", "the endpoint serves inference components")
         answers |= healthy
+        yield run(f"{command} records.jsonl --output elsewhere/out")
         denied = refusal("CreateMultipartUpload", "AccessDenied", "Access Denied")
         answers["create_multipart_upload"] = denied
         yield run(f"{command} records.jsonl --output s3://elsewhere/out")
@@ -240,6 +247,8 @@ def batch() -> Iterator[Example]:
         answers["describe_transform_job"] = JOB
         yield run(f"{command} records.jsonl --name ranking-20261128")
         yield run("batch stop -s dev ranking-20261128")
+        answers["describe_transform_job"] = {**JOB, "TransformJobStatus": "Completed"}
+        yield run("batch stop -s dev ranking-20261128")
         answers["list_tags"] = {"Tags": [{"Key": "triton-sagemaker:stack", "Value": "triton-sagemaker/prod"}]}
         yield run("batch stop -s dev ranking-20261128")
         answers["describe_transform_job"] = ANSWERS["describe_transform_job"]
@@ -251,6 +260,7 @@ def batch() -> Iterator[Example]:
             ),
         )
         yield run(f"{command} records.jsonl")
+        yield run(f"{command} records.jsonl --variant Trial")
         records = transform_input.local_input(Path("records.jsonl"))
         client, place = account.client(), S3Location("sagemaker-models", "batch/")
         answers["upload_file"] = FileNotFoundError(2, "No such file or directory")
@@ -270,7 +280,10 @@ def models() -> Iterator[Example]:
         yield run("model check s3://sagemaker-models/a.tar.gz")
         yield run("model check s3://sagemaker-models")
         yield run("model check models --instance-type g5.xlarge")
+        yield run("model check models --image latest")
+        yield run("model check models --json --format text")
         yield run("model list missing")
+        yield account.failing("model.path: missing", lambda: ModelRepository.read("missing"))
         yield run("model pack models -o missing/model.tar.gz")
         (account.directory / "models/iris/weights").symlink_to("/mnt/weights")
         yield run("model pack models -o model.tar.gz")
@@ -286,6 +299,11 @@ def models() -> Iterator[Example]:
             yield run("model test models")
         with patch(f"{triton}.unavailable", lambda: None):
             yield run("model test models --default-model other")
+            account.write("models/other/config.pbtxt", MODEL)
+            yield run("model test models")
+            shutil.rmtree("models/other")
+            with patch(f"{triton}.TritonServer", partial(_Triton, refusal=ServeError("ERROR: no model"))):
+                yield run("model test models", "serve ends")
             with patch(f"{triton}.TritonServer", partial(_Triton, exited=1)):
                 yield run("model test models", "the model does not load")
             error = ConnectionError("Triton ended")
@@ -300,10 +318,13 @@ class _Triton:
 
     def __init__(self, _archive: Path, _environment: Any, _directory: Path, log: Any, **behaviour: Any) -> None:
         self.exited, self._answer = behaviour.get("exited"), behaviour.get("answer")
+        self._refusal = behaviour.get("refusal")
         log("I1128 09:00:00.000001 7 server.cc:1] loading: iris:1")
         log("error: creating server: Internal - failed to load all models")
 
-    def start(self) -> None: ...
+    def start(self) -> None:
+        if self._refusal:
+            raise self._refusal
 
     def ping(self) -> bool:
         return self.exited is None
@@ -345,6 +366,8 @@ def operations() -> Iterator[Example]:
         denied = refusal("FilterLogEvents", "ResourceNotFoundException", "The specified log group does not exist.")
         answers["filter_log_events"] = denied
         yield run("logs -s dev")
+        answers["describe_endpoint"] = NOT_FOUND
+        yield run("logs -s dev serach")
         answers["filter_log_events"] = refusal(
             "FilterLogEvents", "InvalidParameterException", "Invalid filter pattern."
         )
@@ -366,6 +389,7 @@ def dashboards() -> Iterator[Example]:
         yield account.run("dashboard -s dev --json")
         account.answers["get_dashboard"] = {"DashboardBody": '{"widgets": []}'}
         yield account.run("dashboard -s dev --png d.png --since yesterday")
+        yield account.run("dashboard -s dev --since 7d")
         yield account.run("dashboard -s dev --png missing/d.png")
         with patch.dict(sys.modules, {"matplotlib": None}):
             sys.modules.pop("infra.monitoring.picture", None)
@@ -375,6 +399,7 @@ def dashboards() -> Iterator[Example]:
 def policy() -> Iterator[Example]:
     """`policy`."""
     with Account.made() as account:
+        yield account.run("policy deployr -s dev")
         yield account.run("policy deployer -s dev --account 1234")
         yield account.run("policy deployer -s dev --also old.endpoint_1")
 
@@ -384,6 +409,11 @@ def cost() -> Iterator[Example]:
     with Account.made() as account:
         run, answers = account.run, account.answers
         yield run("cost")
+        yield run("cost -s dev --request-bytes 4000")
+        yield run("cost -s dev --idle 0")
+        yield run("cost -s dev --idle 14 --diff")
+        yield run("cost -s dev update-prices")
+        yield run("cost compare -s dev ranking --bench missing.json")
         yield run("cost compare -s dev search")
         yield run("cost compare -s dev ranking ml.c5.9large")
         answers["get_products"] = refusal("GetProducts", "AccessDeniedException", "You are not authorized.")

@@ -221,7 +221,7 @@ def test_a_job_is_followed_again(account: Made, capsys: Capture) -> None:
     assert json.loads(capsys.readouterr().out)["objectsDone"] == 2
 
 
-def test_a_job_of_the_stack_is_stopped_and_no_other(account: Made) -> None:
+def test_a_job_of_the_stack_is_stopped_and_no_other(account: Made, capsys: Capture) -> None:
     made = account()
     made.sagemaker.polls = 100
     made.run("batch", "--input", records(made), "--detach", "--name", "iris-1")
@@ -233,6 +233,9 @@ def test_a_job_of_the_stack_is_stopped_and_no_other(account: Made) -> None:
     assert made.run("batch", "stop", "iris-1", "--yes") == 0
     assert made.sagemaker.stopped == ["iris-1"]
     assert made.run("batch", "status", "iris-1") == 1
+    capsys.readouterr()
+    assert made.run("batch", "stop", "iris-1") == 0, "it has ended"
+    assert "nothing to stop" in (printed := capsys.readouterr().out) and "Stopped" in printed
 
 
 REFUSED = {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from infra.__main__ import main
 from infra.cli import dashboard
 from infra.monitoring import graph_data
 from infra.monitoring.graph import Graph, text
+from infra.monitoring.picture import Picture
 from tests.infra.cli.test_stack_file import BASE, project
 
 ON = f"{BASE}  p:monitoring: {{dashboard: true}}\n"
@@ -99,9 +101,26 @@ def test_json_is_the_body_that_cloudwatch_has(cloudwatch: CloudWatch, capsys: py
     assert json.loads(capsys.readouterr().out) == cloudwatch.body
 
 
-def test_a_picture_is_written(cloudwatch: CloudWatch, tmp_path: Path) -> None:
-    assert run("--png", str(tmp_path / "d.png"), "--since", "2026-11-28T09:00Z") == 0
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_picture_is_written(
+    cloudwatch: CloudWatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    assert run("--png", str(tmp_path / "d.png"), "--since", "2026-11-28T09:00Z", *more) == 0
     assert (tmp_path / "d.png").read_bytes().startswith(b"\x89PNG")
+    printed = capsys.readouterr()
+    assert f"wrote {tmp_path}/d.png\n" == (printed.err if more else printed.out)
+
+
+@pytest.mark.parametrize("width", [6, 8, 12, 24])
+def test_time_ranges_of_any_length_have_ticks_and_no_warnings(width: int) -> None:
+    ended = datetime(2026, 11, 28, 9, 13, 7, tzinfo=UTC)
+    widget = {"type": "metric", "x": 0, "y": 0, "width": width, "height": 6, "properties": {}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for power in range(60):  # 50 years at the end
+            began = ended - timedelta(seconds=int(1.43**power) if power else 0)
+            axes = Picture("triton-dev", {"widgets": [widget]}, began, ended).graph(widget, [])
+            assert axes.get_xticks().size
 
 
 def test_graphs_of_endpoints_without_traffic_are_drawn(
@@ -143,7 +162,7 @@ def test_a_stack_without_a_dashboard_says_how_to_have_one(
 @pytest.mark.parametrize("arguments", [["--json"], ["--png", "d.png"]])
 def test_a_dashboard_that_does_not_exist_is_a_problem(cloudwatch: CloudWatch, arguments: list[str]) -> None:
     cloudwatch.body = None
-    assert run(*arguments) == 1
+    assert run(*arguments) == 2
 
 
 @pytest.mark.parametrize("time", ["soon", "0001-01-01", "9999-12-31T23:59"])

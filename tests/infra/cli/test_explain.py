@@ -151,14 +151,20 @@ def test_a_key_without_default_shows_none(capsys: pytest.CaptureFixture[str], ke
         ("endpoints.*.release.bakeSecond", "endpoints.*.release.bakeSeconds"),
         ("instanceTyp", "endpoints.*.instanceType"),
         ("minCapacity", "endpoints.*.autoscaling.min"),
+        ("autoscalng", "endpoints.*.autoscaling"),
+        ("repositry", "image.repository"),
         ("xyzzy", None),
     ],
 )
 def test_an_unknown_key_is_answered_with_the_nearest(
     capsys: pytest.CaptureFixture[str], written: str, near: str | None
 ) -> None:
-    expected = f"{written} is not a key of stack files." + (f" Did you mean {near}?" if near else "")
-    assert explained(capsys, written) == (1, expected + "\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["explain", written, "--cwd", str(ROOT)])
+    assert ended.value.code == 2
+    error = " ".join(re.split(r"[\s│]+", capsys.readouterr().err))
+    assert f"KEY: {written} is not a key of stack files." in error
+    assert re.findall(r"Did you mean (\S+)\?", error) == ([near] if near else [])
 
 
 def test_the_example_of_the_region_has_its_namespace(capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,11 +68,19 @@ def test_bad_input_is_a_message(aws: Logs, capsys: pytest.CaptureFixture[str], a
 
 
 @pytest.mark.parametrize("arguments", [[], ["--follow"]])
+@pytest.mark.parametrize(("exists", "code", "what"), [(False, 2, "endpoint"), (True, 1, "log group /aws/sagemaker")])
 def test_the_log_of_an_endpoint_that_the_stack_file_does_not_have_is_not_awaited(
-    aws: Logs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+    aws: Logs,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    exists: bool,
+    code: int,
+    what: str,
 ) -> None:
     aws.polls = ["ResourceNotFoundException"]
     monkeypatch.setattr("infra.cli.release_target.ReleaseTarget.require_owned", lambda _: None)
-    assert run("irsi", *arguments) == 1
+    monkeypatch.setattr("infra.release.observer.ReleaseObserver.endpoint", lambda _: object() if exists else None)
+    assert run("irsi", *arguments) == code
     error = capsys.readouterr().err
-    assert "/aws/sagemaker/Endpoints/irsi does not exist" in error and "iris" in error.rpartition(":")[2]
+    assert error.startswith(f"error: {what}") and ("iris" in error) != exists

@@ -44,7 +44,7 @@ def test_help_imports_no_command() -> None:
         (["policy", "deployer", "-s", "x", "--also", ""], 2, "--also"),
         (["release", "status", "-s", "x"], 2, "Pulumi.x.yaml does not exist"),
         (["release", "history", "-s", "x", "--limit", "0"], 2, "--limit"),
-        (["model", "check", "nowhere"], 1, "nowhere"),
+        (["model", "check", "nowhere"], 2, "nowhere does not exist."),
         (["model", "pack", "nowhere"], 2, ""),
     ],
 )

@@ -75,7 +75,7 @@ def test_a_dry_run_copies_nothing(ecr: FakeEcr, capsys: pytest.CaptureFixture[st
 
 
 def test_an_image_that_does_not_serve_is_refused_on_request(ecr: FakeEcr, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(str(SOURCE), "--verify") == 1
+    assert run(str(SOURCE), "--verify") == 2
     assert "gzip tar" in capsys.readouterr().err
     assert not {"InitiateLayerUpload", "PutImage"} & ecr.operations().keys()
 
@@ -93,7 +93,7 @@ def test_an_image_that_does_not_serve_is_refused_on_request(ecr: FakeEcr, capsys
 def test_what_cannot_be_copied_is_one_message(
     ecr: FakeEcr, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], says: str
 ) -> None:
-    assert run(*arguments) == 1
+    assert run(*arguments) == 2
     assert says in capsys.readouterr().err
     assert not {"InitiateLayerUpload", "PutImage"} & ecr.operations().keys()
 

@@ -81,12 +81,6 @@ def test_an_archive_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out.startswith(f"{file}: ")
 
 
-def test_a_path_that_does_not_exist_is_a_problem(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("check", "missing", "--json") == 1
-    (problem,) = json.loads(capsys.readouterr().out)
-    assert (problem["file"], problem["key"], problem["rule"]) == ("missing", "", "repository")
-
-
 @pytest.mark.parametrize("source", ["s3://models", "s3://models/missing.tar.gz"])
 def test_a_source_that_cannot_be_read_is_an_error_without_a_traceback(
     source: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
