@@ -266,7 +266,7 @@ class Backend(CloudWatchBackend):
             None if point is None else Datapoint(datetime.fromtimestamp(start, UTC), point)
             for start, point in zip(starts, points, strict=True)
         ]
-        if not self._warms_up(alarm, datapoints, time_factor):
+        if not self._warms_up(alarm, datapoints, (now - epoch(self._put_at[alarm.name])) * time_factor):
             self._set_state(alarm, watched.threshold.state(datapoints))
         return next((point for point in reversed(points) if point is not None), None)
 
@@ -282,12 +282,11 @@ class Backend(CloudWatchBackend):
                     if update.new.value != update.old.value:
                         notify(self.alarms[name], update, self.alarms, self.account_id)
 
-    def _warms_up(self, alarm: Alarm, datapoints: Sequence[Datapoint | None], time_factor: float) -> bool:
-        """Whether a new alarm still waits for data (User Guide, alarm-warm-up)."""
+    def _warms_up(self, alarm: Alarm, datapoints: Sequence[Datapoint | None], passed: float) -> bool:
+        """Whether an alarm that was put so many seconds ago still waits for data (User Guide, alarm-warm-up)."""
         warm_up = getattr(alarm, "warm_up_configuration", None)
         if not warm_up:
             return False
-        passed = (datetime.now(UTC) - self._put_at[alarm.name]).total_seconds() * time_factor
         if passed >= 60 * int(warm_up["WarmUpPeriodDurationInMinutes"]):
             return False
         filled = sum(point is not None for point in datapoints) >= alarm.evaluation_periods

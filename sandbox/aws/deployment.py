@@ -179,17 +179,15 @@ class Watch(threading.Thread):
         while not self._ended.is_set():
             if not self._baked.is_set():
                 self._look_at_alarms()
-            if self._timeout is not None and self._conditions.now() - self._began > self._timeout:
-                # Neither this wording nor that of the alarms below is public.
-                limit = f"MaximumExecutionTimeoutInSeconds ({self._timeout})"
-                self._deployment.fleet.cancel(f"The deployment took longer than its {limit}.")
+            self._look_at_time()
             self._ended.wait(_WATCH_SECONDS)
 
     def end_of_bake(self) -> None:
         """From now on no alarm rolls back: they are monitored in "any baking period" (developer guide,
-        deployment-guardrails-blue-green). Raises `ProvisioningError` when one has gone off before.
+        deployment-guardrails-blue-green). Raises `ProvisioningError` when one has gone off, or time was over, before.
         """
         self._look_at_alarms()
+        self._look_at_time()
         self._baked.set()
         self._deployment.fleet.go_on()
 
@@ -200,6 +198,12 @@ class Watch(threading.Thread):
     def _look_at_alarms(self) -> None:
         if fired := self._deployment.fired_alarms():
             self._deployment.fleet.cancel(f"One or more configured alarms went into ALARM state: [{', '.join(fired)}].")
+
+    def _look_at_time(self) -> None:
+        if self._timeout is not None and self._conditions.now() - self._began > self._timeout:
+            # Neither this wording nor that of the alarms is public.
+            limit = f"MaximumExecutionTimeoutInSeconds ({self._timeout})"
+            self._deployment.fleet.cancel(f"The deployment took longer than its {limit}.")
 
 
 class CapacityUpdate(threading.Thread):

@@ -61,16 +61,19 @@ class HostMeter(threading.Thread):
 
     def run(self) -> None:
         while not self._endpoint.closing.wait(self._nap()):
-            now = self._conditions.now()
-            if now < self._due:
-                continue
             try:
-                if serving := [*self._serving()]:
-                    self._due = max(self._due, now - _PUBLISH_SECONDS) + _PUBLISH_SECONDS  # the missed is not made up
-                for fleet, variant in serving:
-                    self._publish(fleet, variant)
+                self.publish_if_due()
             except Exception:
                 traceback.print_exc()
+
+    def publish_if_due(self) -> None:
+        now = self._conditions.now()
+        if now < self._due:
+            return
+        if serving := [*self._serving()]:
+            self._due = max(self._due, now - _PUBLISH_SECONDS) + _PUBLISH_SECONDS  # the missed is not made up
+        for fleet, variant in serving:
+            self._publish(fleet, variant)
 
     def _nap(self) -> float:
         return max(_SHORTEST_NAP, min(_LONGEST_NAP, _PUBLISH_SECONDS / 2 / self._conditions.time_factor))

@@ -581,7 +581,7 @@ def test_a_layer_that_is_there_is_not_taken_again(ecr: Any, repository: str) -> 
 def test_a_test_can_make_parts_take_long(aws: Any, ecr: Any, repository: str) -> None:
     """The condition `uploadPartSeconds`: a client that is killed during a part leaves it unreceived."""
     started = upload(ecr, repository)
-    impatient = aws.client("ecr", read_timeout=0.3)
+    impatient = aws.client("ecr", read_timeout=2)
     aws.impose(uploadPartSeconds=300)
     try:
         with pytest.raises(ReadTimeoutError):

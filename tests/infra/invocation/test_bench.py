@@ -33,32 +33,39 @@ def test_clients_send_at_the_same_time_until_the_end() -> None:
         time.sleep(0.02)
 
     result = bench(ask, 0.2, 3)
-    assert 0.2 <= result.seconds < 2
-    assert len(result.latencies) >= 6
+    assert result.seconds >= 0.2
+    assert len(result.latencies) >= 3
     assert list(result.latencies) == sorted(result.latencies)
     assert result.throughput == pytest.approx(len(result.latencies) / result.seconds)
 
 
-def test_errors_are_counted_and_have_no_latency() -> None:
-    answers = iter([None, "busy", "busy"])
+def test_a_client_sends_one_request_after_the_other_and_its_errors_have_no_latency(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, answers = 0.0, iter([None, "busy", None, "busy", None])
 
     def ask() -> str | None:
-        time.sleep(0.01)
-        return next(answers, None)
+        nonlocal now
+        now += 2
+        return next(answers)
 
-    result = bench(ask, 0.1, 1)
-    assert result.errors == {"busy": 2}
-    assert result.latencies
+    monkeypatch.setattr("time.perf_counter", lambda: now)
+    result = bench(ask, 9, 1)
+    assert (result.seconds, result.latencies, result.errors) == (10, [2, 2, 2], {"busy": 2})
 
 
 def test_ctrl_c_does_not_wait_for_an_answer() -> None:
     stay = threading.Event()
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores the signal
-    threading.Timer(0.2, lambda: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)).start()
     began = time.monotonic()
+
+    def ask() -> str:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        return str(stay.wait(20))
+
     try:
         with pytest.raises(KeyboardInterrupt):
-            bench(lambda: str(stay.wait(20)), 1, 2)
+            bench(ask, 1, 1)
     finally:
         signal.signal(signal.SIGINT, before)
         stay.set()
