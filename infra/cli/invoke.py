@@ -89,12 +89,12 @@ def _live(target: ReleaseTarget) -> LiveEndpoint:
     return live
 
 
+@named("--input")
 def _read(file: Path) -> InferenceRequest:
-    with named("--input"):
-        try:
-            return InferenceRequest.parse(file.read_bytes(), str(file))
-        except OSError as error:
-            raise InvalidRequest(f"cannot read {file}: {error.strerror}.") from None
+    try:
+        return InferenceRequest.parse(file.read_bytes(), str(file))
+    except OSError as error:
+        raise InvalidRequest(f"cannot read {file}: {error.strerror}.") from None
 
 
 def _sample(target: ReleaseTarget, invoker: Invoker, variant: str | None) -> InferenceRequest:
