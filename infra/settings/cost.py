@@ -24,10 +24,10 @@ class BudgetSettings(Section):
     monthly_limit: float = setting(
         "US dollars a month (BudgetLimit) for the resources with the stack's CostEnv and CostService. Activate both "
         "as cost allocation tags (docs/cost.md).",
-        gt=0,
-        allow_inf_nan=False,
+        ge=0.01,
+        le=10_000_000,
         example=2500,
-        source="Budgets API Spend",
+        source="Budgets API Spend; this project: from a cent to ten million",
     )
     actual_percent: float = setting(
         "Percent of monthlyLimit that the cost of the month must exceed for a notification (ACTUAL).",

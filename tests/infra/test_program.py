@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -266,6 +267,18 @@ def test_the_changes_of_one_endpoint_do_not_hide_those_of_others(monkeypatch: py
     assert [
         name for name in calls if f"{name}: the change of its cost is not known: several instance types" in log
     ] == calls
+
+
+@pytest.mark.parametrize("limit", [0.01, 12.5, 10_000_000])
+def test_the_limit_of_a_budget_has_the_form_of_the_api(limit: float) -> None:
+    """Budgets API Spend: without an exponent."""
+    budget = {"monthlyLimit": limit, "emailAddresses": ["ops@example.com"]}
+    amount = changed("dev", cost={"budget": budget}).one(":Budget").inputs["limitAmount"]
+    assert re.fullmatch(r"([0-9]*\.)?[0-9]+", amount)
+    assert float(amount) == limit
+    for beyond in (limit * 1e12, limit * 1e-12, float("nan")):
+        with pytest.raises(pulumi.RunError, match=r"cost\.budget\.monthlyLimit"):
+            changed("dev", cost={"budget": budget | {"monthlyLimit": beyond}})
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod", "modes"])

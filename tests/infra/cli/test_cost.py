@@ -113,6 +113,8 @@ def test_without_prices_the_dashboard_is_in_the_table_too(pricing: Pricing, caps
         ["-s", "dev", "--request-seconds", "inf"],
         ["-s", "dev", "--diff", "--idle", "3"],
         ["-s", "dev", "--idle", "61"],
+        ["-s", "dev", "--idle", "3", "--from-metrics", "3"],
+        ["-s", "dev", "--idle", "3", "--requests-per-second", "3"],
         ["compare", "-s", "dev", "iris", "--requests-per-second", "inf"],
         ["compare", "-s", "dev", "iris", "--bench", "nowhere.json"],
         ["compare", "-s", "dev", "iris", "ml.c6g.xlarge"],
