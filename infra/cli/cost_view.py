@@ -40,6 +40,7 @@ def _table(*columns: str) -> Table:
 
 def estimate_facts(settings: Settings, result: Estimate) -> dict[str, Any]:
     """The estimate for JSON."""
+    without_price = {entry.endpoint for entry in result.without_price}
     return {
         "currency": "USD",
         "published": result.published,
@@ -48,7 +49,7 @@ def estimate_facts(settings: Settings, result: Estimate) -> dict[str, Any]:
             name: {
                 "mode": str(endpoint.mode),
                 **_facts_of(name, result),
-                "perRelease": result.of_release(name).facts if result.is_known(name) else None,
+                "perRelease": None if name in without_price else result.of_release(name).facts,
             }
             for name, endpoint in settings.endpoints.items()
         },
@@ -88,7 +89,7 @@ def show_estimate(stack: str, settings: Settings, result: Estimate) -> None:
             table.add_row("  each release adds up to", "", *_dollars(released), style="dim")
     if STACK in {*(priced.item.endpoint for priced in result.items), *(each.endpoint for each in result.without_price)}:
         _add_rows(table, STACK, "all endpoints", result)
-    more = WITHOUT if result.without_price else ""
+    more = WITHOUT if result.without_price and result.is_known() else ""
     table.add_row(f"total a month (730 h){more}", "", *_total(result, result.total), style="bold")
     table.add_row("an hour", "", *_total(result, result.total.per_hour))
     out = console(_WIDTH)

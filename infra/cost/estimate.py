@@ -224,9 +224,9 @@ def estimate(
         except NoPrice as error:
             unpriced.append(Unpriced(entry.endpoint, entry.what, str(error), no_price=True))
     for name, endpoint in settings.endpoints.items():
-        for added in release_items(name, endpoint):
-            with contextlib.suppress(NoPrice):  # that of its fleet is reported
-                releases.append(PricedItem(added, prices.price(added.usage, settings.region)))
+        with contextlib.suppress(NoPrice):  # that of its fleet is reported
+            added = [*release_items(name, endpoint)]
+            releases += [PricedItem(item, prices.price(item.usage, settings.region)) for item in added]
     return Estimate(tuple(priced), tuple(releases), tuple(unpriced), prices.published)
 
 

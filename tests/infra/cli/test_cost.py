@@ -262,6 +262,17 @@ def test_every_screen_says_when_its_prices_were_published(
     assert json.loads(capsys.readouterr().out)["published"] == PUBLISHED
 
 
+def test_a_release_of_which_a_part_has_no_price_is_not_cheaper(
+    pricing: Pricing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pricing.products = [one for one in pricing.products if "Host:ml.c5.xlarge" not in json.dumps(one)]
+    project(Path(), BASE + "      volumeSizeGb: 500\n")
+    assert run("-s", "dev") == 0
+    assert "each release adds" not in capsys.readouterr().out
+    assert run("-s", "dev", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["endpoints"]["iris"]["perRelease"] is None
+
+
 def test_a_fleet_without_a_price_is_not_free(pricing: Pricing, capsys: pytest.CaptureFixture[str]) -> None:
     pricing.products = [one for one in pricing.products if "Host:ml.c5.xlarge" not in json.dumps(one)]
     commands = (["-s", "dev", "--idle", "14"], 0), (["-s", "dev", "--diff"], 1), (["-s", "dev"], 1)
