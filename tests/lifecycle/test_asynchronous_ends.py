@@ -39,7 +39,8 @@ def written(account: Account, locations: list[str]) -> list[int]:
 
 
 def topics(account: Account, name: str) -> list[str]:
-    arns = [topic["TopicArn"] for topic in account.client("sns").list_topics()["Topics"]]
+    pages = account.client("sns").get_paginator("list_topics").paginate()
+    arns = [topic["TopicArn"] for page in pages for topic in page["Topics"]]
     return [arn for arn in arns if arn.split(":")[-1].startswith(f"{name}-")]
 
 

@@ -12,9 +12,10 @@ from tests.lifecycle.account import Account, consistent, development, nothing_to
 
 def scalable(account: Account, name: str) -> set[str]:
     """The variants of an endpoint that are autoscaled."""
-    pages = account.client("application-autoscaling").describe_scalable_targets(ServiceNamespace="sagemaker")
+    paginator = account.client("application-autoscaling").get_paginator("describe_scalable_targets")
     prefix = f"endpoint/{name}/variant/"
-    found = [each["ResourceId"] for each in pages["ScalableTargets"]]
+    pages = paginator.paginate(ServiceNamespace="sagemaker")
+    found = [each["ResourceId"] for page in pages for each in page["ScalableTargets"]]
     return {each.removeprefix(prefix) for each in found if each.startswith(prefix)}
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import time
 from collections import Counter
 from dataclasses import replace
 
@@ -325,9 +327,14 @@ def test_a_failed_copy_is_resumed(
     digest = put_image(source)
     refused = ecr.repository("123456789012", "eu-west-1", "refused")
 
+    completions = itertools.count(1)
+
     def fail_the_last(parameters: Parameters) -> None:
-        if len(destination.layers) == 2:
-            raise refusal("CompleteLayerUpload", "AccessDeniedException", "not any more")
+        if next(completions) < 3:
+            return
+        while len(destination.layers) < 2:
+            time.sleep(0.01)
+        raise refusal("CompleteLayerUpload", "AccessDeniedException", "not any more")
 
     ecr.before["CompleteLayerUpload"] = fail_the_last
     with pytest.raises(EcrRefused, match="CompleteLayerUpload was refused: DENIED"):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import urllib3
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from urllib3.connection import HTTPSConnection
 from urllib3.exceptions import NameResolutionError
@@ -58,7 +58,6 @@ def retry(pauses: list[float]) -> Retry:
     return Retry(tries=3, sleep=pauses.append)
 
 
-@settings(deadline=None)
 @given(
     cuts=st.lists(st.integers(min_value=0, max_value=len(CONTENT))),
     lengths=st.lists(st.integers(min_value=1, max_value=4000), min_size=1),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.image.errors import ImageCopyError, InvalidImageReference
@@ -20,7 +20,6 @@ _either = st.one_of(
 )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(_hosts, _repositories, _either)
 def test_what_is_written_is_read_back(host: str, repository: str, either: tuple[str | None, str | None]) -> None:
     reference = ImageReference(host, repository, *either)
