@@ -237,7 +237,8 @@ def _diff(priced: _Stack, as_json: bool) -> None:
     prices = priced.prices(_usages(item for fleet in fleets.values() for items in fleet for item in items or ()))
     for name, (before, after) in fleets.items():
         try:
-            changes.append(live.change(name, before, after, prices, priced.settings.region))
+            is_batch = name in priced.settings.batch
+            changes.append(live.change(name, before, after, prices, priced.settings.region, is_batch))
         except NoPrice as error:
             missing[name] = str(error)
     if as_json:

@@ -70,7 +70,8 @@ def _announce_changes(settings: Settings, prices: PriceList) -> None:
             try:
                 deployed = live.deployed_items(sagemaker, autoscaling, name, endpoint)
                 after = fleet_items(name, endpoint) if endpoint else None
-                if line := limit.changed(live.change(name, deployed, after, prices, settings.region)):
+                change = live.change(name, deployed, after, prices, settings.region, name in settings.batch)
+                if line := limit.changed(change):
                     pulumi.log.info(line)
             except NoPrice as error:
                 pulumi.log.info(f"{name}: the change of its cost is not known: {error}")

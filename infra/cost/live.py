@@ -118,13 +118,19 @@ def _items(
 
 
 def change(
-    endpoint: str, before: Iterable[Item] | None, after: Iterable[Item] | None, prices: PriceList, region: str
+    endpoint: str,
+    before: Iterable[Item] | None,
+    after: Iterable[Item] | None,
+    prices: PriceList,
+    region: str,
+    is_batch: bool = False,
 ) -> Change:
     """How the price of an endpoint's fleet changes.
 
     Args:
         before: None for an endpoint that does not exist.
         after: None for one that the settings no longer have.
+        is_batch: whether they have it for transform jobs, which no endpoint serves.
 
     Raises:
         NoPrice: a part of one of the fleets has no price.
@@ -133,7 +139,7 @@ def change(
     old, new = ([PricedItem(item, prices.price(item.usage, region)) for item in items] for items in fleets)
     causes: Iterable[str] = ("new endpoint",) if new else ()
     if after is None:
-        causes = (f"endpoints.{endpoint} (removed)",)
+        causes = ("batch",) if is_batch else (f"endpoints.{endpoint} (removed)",)
     elif before is not None:
         causes = _causes(old, new)
     return Change(endpoint, _sum(old), _sum(new), tuple(dict.fromkeys(causes)))

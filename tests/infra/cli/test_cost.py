@@ -216,6 +216,9 @@ def test_diff_shows_an_endpoint_that_the_settings_no_longer_have(
     assert run("-s", "dev", "--diff") == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "former $375.22 $0.00 -$375.22 -$375.22 -$375.22 endpoints.former (removed)" in shown
+    project(Path(), BASE + "    former:\n      model: {path: models}\n      batch: {}\n")
+    assert run("-s", "dev", "--diff", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["endpoints"]["former"]["settings"] == ["batch"]
 
 
 def test_idle_names_the_edit_that_ends_the_cost(pricing: Pricing, capsys: pytest.CaptureFixture[str]) -> None:
