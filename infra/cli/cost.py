@@ -21,7 +21,8 @@ from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile
 from infra.cost import account, live, load, price_file, usage
 from infra.cost import compare as comparison
-from infra.cost.estimate import Item, Traffic, Unpriced, estimate, fleet_items, items, unmeasured
+from infra.cost.estimate import estimate
+from infra.cost.line_items import Item, Traffic, Unpriced, fleet_items, items, unmeasured
 from infra.cost.price_file import UPDATE_PRICES
 from infra.cost.price_list import NoPrice, PriceList, UsageType
 from infra.cost.usage import HOURS_PER_MONTH

@@ -11,8 +11,9 @@ from rich.table import Table
 
 from infra.cli.terminal import console
 from infra.cost.compare import Candidate
-from infra.cost.estimate import STACK, Estimate, PricedItem, Sizes
+from infra.cost.estimate import Estimate, PricedItem
 from infra.cost.limit import WITHOUT, signed
+from infra.cost.line_items import STACK, Sizes
 from infra.cost.live import Change
 from infra.cost.load import Load, Utilization, advice
 from infra.cost.price_file import UPDATE_PRICES

@@ -12,7 +12,8 @@ from infra.aws.errors import aws_calls
 from infra.aws.session import AwsSession
 from infra.components.context import stack_config
 from infra.cost import limit, live, price_file
-from infra.cost.estimate import estimate, fleet_items
+from infra.cost.estimate import estimate
+from infra.cost.line_items import fleet_items
 from infra.cost.price_list import NoPrice, PriceList
 from infra.errors import UserError
 from infra.settings.stack import Settings

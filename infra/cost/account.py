@@ -14,7 +14,7 @@ from infra import names
 from infra.aws.errors import AwsRequestRefused, aws_calls
 from infra.aws.metrics import for_api
 from infra.cost import usage
-from infra.cost.estimate import BUCKET, BYTES_PER_GB, IMAGES, LOGS, METRIC_STREAM, STACK, Item, Sizes, Unpriced
+from infra.cost.line_items import BUCKET, BYTES_PER_GB, IMAGES, LOGS, METRIC_STREAM, STACK, Item, Sizes, Unpriced
 from infra.cost.load import no_data
 from infra.cost.usage import HOURS_PER_MONTH
 from infra.settings.stack import Settings

@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from infra.aws.mode import Mode
-from infra.cost.estimate import STACK, Estimate, Sizes
+from infra.cost.estimate import Estimate
+from infra.cost.line_items import STACK, Sizes
 from infra.cost.live import Change
 from infra.cost.price_file import UPDATE_PRICES
 from infra.errors import UserError

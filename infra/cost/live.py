@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from infra.aws.errors import aws_calls
 from infra.cost import usage
-from infra.cost.estimate import NOTHING, Item, PricedItem, Sizes, fleet, provisioned
+from infra.cost.estimate import PricedItem
+from infra.cost.line_items import NOTHING, Item, Sizes, fleet, provisioned
 from infra.cost.price_list import NoPrice, PriceList
 from infra.names import variant_key
 from infra.release.autoscaling import registered_limits

@@ -12,7 +12,7 @@ from infra import names
 from infra.aws import metrics
 from infra.aws.errors import aws_calls
 from infra.aws.mode import Mode
-from infra.cost.estimate import Traffic
+from infra.cost.line_items import Traffic
 from infra.cost.usage import HOURS_PER_MONTH
 from infra.release.live import EndpointReader
 from infra.settings.endpoint import EndpointSettings

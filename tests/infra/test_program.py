@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from infra.cost.estimate import Item
+from infra.cost.line_items import Item
 from infra.cost.price_file import PriceFileError
 from infra.cost.price_list import NoPrice, PriceList
 from infra.errors import UserError

@@ -13,7 +13,8 @@ from botocore.exceptions import ClientError
 
 from infra import names
 from infra.cost import account
-from infra.cost.estimate import BUCKET, IMAGES, LOGS, METRIC_STREAM, Item, Sizes, Unpriced, estimate
+from infra.cost.estimate import estimate
+from infra.cost.line_items import BUCKET, IMAGES, LOGS, METRIC_STREAM, Item, Sizes, Unpriced
 from infra.settings.stack import Settings
 from tests.infra.cost.test_estimate import PRICES, TRAFFIC, stack
 from tests.infra.mock_runtime import ROOT

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from infra.cost.estimate import BUCKET, IMAGES, LOGS, Estimate, Sizes, Traffic, estimate
+from infra.cost.estimate import Estimate, estimate
 from infra.cost.limit import CostLimitExceeded, check, summary
+from infra.cost.line_items import BUCKET, IMAGES, LOGS, Sizes, Traffic
 from infra.cost.price_list import PriceList
 from infra.settings.stack import Settings
 from tests.infra.cost.products import PRODUCTS

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.cost import limit
-from infra.cost.estimate import Sizes, fleet_items
+from infra.cost.line_items import Sizes, fleet_items
 from infra.cost.live import Change, change, deployed_items, removed_endpoints
 from infra.cost.price_list import NoPrice, PriceList
 from tests.infra.cost.products import PRODUCTS, REGION, flat

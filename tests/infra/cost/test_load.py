@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from infra.cost.estimate import Traffic, estimate
+from infra.cost.estimate import estimate
+from infra.cost.line_items import Traffic
 from infra.cost.load import Load, Utilization, advice, load, not_judged
 from tests.infra.cost.test_estimate import PRICES, stack
 from tests.infra.cost.test_live import FLEET, Aws
