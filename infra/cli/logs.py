@@ -51,15 +51,23 @@ def logs(
     began = beginning(since, datetime.now(UTC)).timestamp()
     log = EndpointLog(target.session.client("logs"), target.name, pattern)
     console = Console(soft_wrap=True, highlight=False)
+    printed = False
     try:
-        for event in log.follow(began, target.is_listed) if follow else log.events(began):
+        for event in log.follow(began, target.is_listed, note=_note) if follow else log.events(began):
             _print(console, event, as_json)
+            printed = True
     except NoLog:
         if not target.is_listed and target.observer().endpoint() is None:
             raise target.no_endpoint() from None
         raise
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
+    if not printed:
+        _note(f"no {'matching ' if pattern else ''}line since {since}; --since looks further back")
+
+
+def _note(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _print(console: Console, event: LogEvent, as_json: bool) -> None:

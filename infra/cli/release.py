@@ -116,7 +116,9 @@ def stop(
     reason = f": {after.failure_reason}" if after.failure_reason else "."
     if after.serves(before.config_name):
         _print(f"{target.name}: stopped the release of {before.target_config}; {before.config_name} is live{reason}")
-        _print(f"Restore the previous model and settings: the next `pulumi up` releases {before.target_config} again.")
+        _print(
+            f"Restore the previous model and settings, or the next `pulumi up` releases {before.target_config} again."
+        )
         return
     if after.serves(before.target_config):
         _fail(

@@ -97,8 +97,8 @@ def _serving(settings: Settings, endpoint: str | None) -> list[str]:
 
 
 def _watch(read: Any) -> None:
-    """Show the screen until interrupted: live on a terminal, else again after each change."""
-    terminal, last = console(), ""
+    """Show the screen until interrupted: live on a terminal, else a line of an endpoint after each of its changes."""
+    terminal, shown = console(), set[str]()
     try:
         if sys.stdout.isatty():
             with Live(overview_view(read()), console=terminal, auto_refresh=False, screen=True) as live:
@@ -106,10 +106,11 @@ def _watch(read: Any) -> None:
                     time.sleep(WATCH_SECONDS)
                     live.update(overview_view(read()), refresh=True)
         while True:
-            overviews = read()
-            lines = "\n".join(map(_line, overviews))
-            if lines != last:
-                print(last := lines, flush=True)
+            lines = [*map(_line, read())]
+            for line in lines:
+                if line not in shown:
+                    print(line, flush=True)
+            shown = {*lines}
             time.sleep(WATCH_SECONDS)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None

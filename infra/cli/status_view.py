@@ -28,7 +28,7 @@ def _heading(overview: Overview) -> Text:
     release = overview.release
     sign, color = SIGNS[release.status] if release else ("✖", "red")
     state = f"{release.status} ({release.endpoint_status})" if release else "does not exist"
-    return Text.assemble((f"{sign} {overview.endpoint}", f"bold {color}"), f" {overview.mode}  ", (state, color))
+    return Text.assemble((f"{sign} {overview.endpoint}", f"bold {color}"), f" ({overview.mode})  ", (state, color))
 
 
 def _facts(overview: Overview) -> Table:
@@ -57,7 +57,11 @@ def _rows(overview: Overview) -> Iterator[tuple[str, Text]]:
             ended = datetime.fromtimestamp(record.ended, UTC)
             yield (
                 "last release",
-                Text(printable(f"{record.to_config} {RESULTS[record.result]} {ended:%Y-%m-%d %H:%M}Z by {record.who}")),
+                Text(
+                    printable(
+                        f"{record.to_config} {RESULTS[record.result]} {ended:%Y-%m-%d %H:%M}Z, begun by {record.who}"
+                    )
+                ),
             )
     for difference in overview.drift:
         yield "drift", Text(difference, "yellow")
@@ -77,7 +81,7 @@ def _traffic(overview: Overview) -> str:
     if traffic.error_percent is not None:
         parts.append(f"{traffic.error_percent:.2g} % errors")
     if traffic.p99_milliseconds is not None:
-        parts.append(f"p99 {traffic.p99_milliseconds:.4g} ms")
+        parts.append(f"p99 model latency {traffic.p99_milliseconds:.4g} ms")
     return ", ".join(parts)
 
 

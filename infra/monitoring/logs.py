@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -110,12 +109,18 @@ class EndpointLog:
                 raise
 
     def follow(
-        self, since: float, awaited: bool = True, sleep: Callable[[float], None] = time.sleep
+        self,
+        since: float,
+        awaited: bool = True,
+        sleep: Callable[[float], None] = time.sleep,
+        *,
+        note: Callable[[str], None] = lambda _: None,
     ) -> Iterator[LogEvent]:
         """The events since then and all later ones, each once; it ends only by an exception.
 
         Args:
             awaited: whether a log group that does not exist yet is awaited.
+            note: called once if it is.
 
         Raises:
             NoLog: the log group does not exist, and is not awaited.
@@ -123,12 +128,19 @@ class EndpointLog:
             AwsRequestRefused: AWS refused a call.
         """
         shown: dict[str, float] = {}
+        noted = False
         while True:
-            with contextlib.suppress(*[NoLog] if awaited else []):
+            try:
                 for event in self.events(since):
                     if event.id not in shown:
                         shown[event.id] = event.timestamp
                         yield event
+            except NoLog as missing:
+                if not awaited:
+                    raise
+                if not noted:
+                    noted = True
+                    note(f"waiting: {missing}")
             since = max(since, max(shown.values(), default=since) - LATE_SECONDS)
             shown = {id_: timestamp for id_, timestamp in shown.items() if timestamp >= since}
             sleep(POLL_SECONDS)

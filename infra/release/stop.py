@@ -99,7 +99,10 @@ class ReleaseStop:
 def _why_not(endpoint: EndpointDescription) -> str:
     match endpoint.status:
         case "Creating":
-            return "it is being created and has no earlier configuration; `pulumi destroy` deletes it"
+            return (
+                "it is being created and has no earlier configuration to go back to. Wait for the end, then remove the "
+                "endpoint from the stack file and run `pulumi up`"
+            )
         case "RollingBack":
             return f"the release is already being rolled back to {endpoint.config_name}"
         case status if endpoint.in_progress:

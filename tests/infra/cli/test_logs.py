@@ -57,6 +57,22 @@ def test_following_ends_with_an_interrupt(aws: Logs, monkeypatch: pytest.MonkeyP
     assert aws.requests[0]["filterPattern"] == "failed"
 
 
+def test_what_is_awaited_and_that_nothing_was_found_is_a_note_on_stderr(
+    aws: Logs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sleep(_seconds: float) -> None:
+        if len(aws.requests) == 3:
+            raise KeyboardInterrupt
+
+    aws.polls = ["ResourceNotFoundException", "ResourceNotFoundException", []]
+    monkeypatch.setattr(logs.EndpointLog.follow, "__defaults__", (True, sleep))
+    assert run("--follow") == 130
+    assert capsys.readouterr().err.count("/aws/sagemaker/Endpoints/iris does not exist") == 1
+    aws.polls = [[]]
+    assert run("--since", "1m") == 0
+    assert "no line since 1m" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [(["--since", "yesterday"], 2), (["--since", "999999d"], 2), (["--filter", "a.b"], 2), ([], 1)],

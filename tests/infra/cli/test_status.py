@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from botocore.exceptions import ClientError
 
 from infra.__main__ import main
@@ -80,10 +81,10 @@ def test_one_screen_has_model_fleet_traffic_and_alarms(account: Account, capsys:
     assert account.run() == 0
     shown = " ".join(capsys.readouterr().out.split())
     for part in (
-        "✔ iris real time Healthy (InService)",
+        "✔ iris (real time) Healthy (InService)",
         "serves s3://b/model-old.tar.gz on ml.c5.xlarge",
         "fleet live: 1 of 1 instances",
-        "traffic 100 requests in 5 minutes, 1 % errors, p99 12 ms",
+        "traffic 100 requests in 5 minutes, 1 % errors, p99 model latency 12 ms",
         "alarms none of 1 fires",
     ):
         assert part in shown, shown
@@ -247,3 +248,20 @@ def test_bad_input_is_a_message(account: Account, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(("count", "words"), [(0, "0 requests"), (1, "1 request"), (1234, "1,234 requests")])
 def test_a_number_of_requests_is_singular_or_plural(count: int, words: str) -> None:
     assert requests(count) == words
+
+
+def test_watching_prints_the_endpoints_that_changed_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    polls = [["a: Healthy", "b: Healthy"], ["a: Healthy", "b: Degraded"]]
+
+    def read() -> list[str]:
+        if not polls:
+            raise KeyboardInterrupt
+        return polls.pop(0)
+
+    monkeypatch.setattr(status, "_line", str)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with pytest.raises(typer.Exit):
+        status._watch(read)
+    assert capsys.readouterr().out.splitlines() == ["a: Healthy", "b: Healthy", "b: Degraded"]
