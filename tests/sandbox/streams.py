@@ -127,7 +127,7 @@ def delivering(host: Host, configuration: dict[str, Any]) -> Iterator[Delivered]
         host.aws.client("firehose").delete_delivery_stream(DeliveryStreamName=delivered.name)
 
 
-def eventually(is_so: Callable[[], Any], seconds: float = 20) -> Any:
+def eventually(is_so: Callable[[], Any], seconds: float = 60) -> Any:
     """What comes true, once it has."""
     deadline = time.monotonic() + seconds
     while not (found := is_so()):

@@ -62,7 +62,7 @@ def total(host: Host, metric: str, name: str, statistic: str = "Sum", **dimensio
 
 
 def eventually(host: Host, metric: str, name: str, wanted: float, statistic: str = "Sum", **dimensions: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while (found := total(host, metric, name, statistic, **dimensions)) != wanted:
         assert time.monotonic() < deadline, f"{metric} is {found}"
         time.sleep(0.05)

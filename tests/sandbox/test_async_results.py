@@ -26,7 +26,7 @@ def topic(host: Host) -> tuple[str, str]:
     return str(arn), str(url)
 
 
-def message(host: Host, url: str, seconds: float = 10) -> dict[str, Any]:
+def message(host: Host, url: str, seconds: float = 60) -> dict[str, Any]:
     """The next message of a topic."""
     deadline = time.monotonic() + seconds
     while True:

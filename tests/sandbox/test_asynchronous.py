@@ -43,7 +43,7 @@ def invoke(host: Host, name: str, body: bytes | None = b"{}", **options: Any) ->
     return answer
 
 
-def read(host: Host, uri: str, seconds: float = 20) -> bytes:
+def read(host: Host, uri: str, seconds: float = 60) -> bytes:
     """The object once it exists."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     deadline = time.monotonic() + seconds

@@ -73,7 +73,7 @@ def queue(host: Host) -> tuple[str, Callable[[], list[dict[str, Any]]]]:
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)

@@ -49,7 +49,7 @@ def test_providers_that_killed_engines_left_end_with_the_sandbox(sandbox: Sandbo
         time.sleep(0.01)
     left = [orphan, *orphan.children()]
     sandbox.stop()
-    _, alive = psutil.wait_procs(left, timeout=10)
+    _, alive = psutil.wait_procs(left, timeout=60)
     assert alive == []
 
 

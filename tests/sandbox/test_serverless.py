@@ -45,8 +45,8 @@ def counts(host: Host, endpoint: str) -> tuple[int, int]:
     return log.count("started"), log.count("ended")
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "not in time"
         time.sleep(0.02)

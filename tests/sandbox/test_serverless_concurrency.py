@@ -103,7 +103,7 @@ def test_target_tracking_scales_provisioned_concurrency(scripted_host: Host) -> 
         live = host.describe(name)["ProductionVariants"][0]["CurrentServerlessConfig"]
         return bool(live["ProvisionedConcurrency"] == 2)
 
-    wait_for(is_scaled, 20)
+    wait_for(is_scaled)
 
 
 def test_provisioned_concurrency_that_does_not_start_is_taken_back(

@@ -81,13 +81,13 @@ def test_the_first_error_stops_the_others_and_starts_no_more() -> None:
         raise OSError("broken")
 
     def wait() -> None:
-        stop.wait(30)
+        stop.wait(60)
 
     waiting = [jobs.job(wait) for _ in range(40)]
     began = time.monotonic()
     with pytest.raises(OSError, match="broken"):
         run_all([*waiting[:2], jobs.job(fail), *waiting[2:]], Lanes(most=3), stop)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert stop.is_set()
     assert jobs.ended <= 5
 
@@ -107,7 +107,7 @@ def test_an_error_of_any_kind_ends_the_wait(kind: type[BaseException]) -> None:
 
     runner = threading.Thread(target=run, daemon=True)
     runner.start()
-    runner.join(5)
+    runner.join(60)
     assert [type(error) for error in errors] == [kind]
 
 
@@ -115,7 +115,7 @@ def test_a_job_that_does_not_stop_is_left() -> None:
     stay = threading.Event()
 
     def wait() -> None:
-        stay.wait(30)
+        stay.wait(60)
 
     def fail() -> None:
         raise OSError("broken")
@@ -123,5 +123,5 @@ def test_a_job_that_does_not_stop_is_left() -> None:
     began = time.monotonic()
     with pytest.raises(OSError, match="broken"):
         run_all([wait, fail], Lanes(), threading.Event())
-    assert STOP_SECONDS <= time.monotonic() - began < 10
+    assert STOP_SECONDS <= time.monotonic() - began < 30
     stay.set()

@@ -23,7 +23,7 @@ def test_one_latency_is_every_percentile_and_none_is_none() -> None:
 
 
 def test_clients_send_at_the_same_time_until_the_end() -> None:
-    together = threading.Barrier(3, timeout=5)
+    together = threading.Barrier(3, timeout=60)
     first = threading.local()
 
     def ask() -> None:
@@ -61,7 +61,7 @@ def test_ctrl_c_does_not_wait_for_an_answer() -> None:
 
     def ask() -> str:
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-        return str(stay.wait(20))
+        return str(stay.wait(60))
 
     try:
         with pytest.raises(KeyboardInterrupt):
@@ -69,7 +69,7 @@ def test_ctrl_c_does_not_wait_for_an_answer() -> None:
     finally:
         signal.signal(signal.SIGINT, before)
         stay.set()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 def test_an_error_of_a_client_is_raised() -> None:

@@ -201,9 +201,9 @@ def bomb(compressed_bytes: int) -> bytes:
 def test_a_bomb_costs_the_time_that_is_given_and_no_memory() -> None:
     content = bomb(2 << 20)  # 2 GB
     tracemalloc.start()
-    started = time.monotonic()
+    started = time.process_time()
     listed = contents(content, seconds=0.3)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert listed.unread

@@ -267,6 +267,6 @@ def test_the_page_of_rules_is_generated() -> None:
 
 def test_a_hundred_models_are_checked_within_a_second() -> None:
     files = {path: text for number in range(100) for path, text in python(BATCHING, f"m{number}").items()}
-    started = time.perf_counter()
+    started = time.process_time()  # others may have the processor meanwhile
     check(files, "m0")
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1

@@ -93,7 +93,7 @@ def run() -> Iterator[Runner]:
     yield runner
     for running in runner.started:
         running.control.close()
-        running.process.wait(10)
+        running.process.wait(30)
         assert running.process.stdout is not None
         running.process.stdout.close()
 
@@ -132,7 +132,7 @@ def test_without_a_network_of_its_own_nothing_is_started(run: Runner) -> None:
     """Triton listens on 0.0.0.0, whatever it is asked: on a shared machine that is open to everybody."""
     running = serving(run, script=("-c", WITHOUT_NETWORK, str(Path(container.__file__).parent)), ready=b"")
     assert running.line() == "No network namespace is allowed here.\n"
-    assert running.process.wait(10) == 1
+    assert running.process.wait(30) == 1
 
 
 def test_a_container_that_may_share_the_network_of_the_host_takes_a_free_port_and_says_so(run: Runner) -> None:
@@ -174,7 +174,7 @@ def test_the_probe_says_what_a_container_would_find(run: Runner) -> None:
 
 
 def test_its_exit_code_is_the_one_of_the_command(run: Runner) -> None:
-    assert run("sh", "-c", "exit 7").process.wait(10) == 7
+    assert run("sh", "-c", "exit 7").process.wait(30) == 7
 
 
 def test_sigterm_goes_to_the_command(run: Runner) -> None:
@@ -182,7 +182,7 @@ def test_sigterm_goes_to_the_command(run: Runner) -> None:
     assert running.line() == "ready\n"
     running.process.terminate()
     assert running.line() == "bye\n"
-    assert running.process.wait(10) == 3
+    assert running.process.wait(30) == 3
 
 
 def test_all_processes_end_when_the_parent_lets_go(run: Runner) -> None:
@@ -191,8 +191,8 @@ def test_all_processes_end_when_the_parent_lets_go(run: Runner) -> None:
     processes = running.children()
     assert len(processes) == 2
     running.control.close()
-    assert running.process.wait(10) == 128 + 9
-    assert psutil.wait_procs(processes, timeout=10)[1] == []
+    assert running.process.wait(30) == 128 + 9
+    assert psutil.wait_procs(processes, timeout=30)[1] == []
 
 
 def test_all_processes_end_when_the_parent_goes_without_reading_its_answers(run: Runner) -> None:
@@ -202,15 +202,15 @@ def test_all_processes_end_when_the_parent_goes_without_reading_its_answers(run:
     shared.touch()
     running.control.send(container.CONNECT * 3)
     running.control.close()
-    assert running.process.wait(10) == 128 + 9
-    assert psutil.wait_procs(processes, timeout=10)[1] == []
+    assert running.process.wait(30) == 128 + 9
+    assert psutil.wait_procs(processes, timeout=30)[1] == []
     assert not shared.exists()
 
 
 def test_processes_left_behind_by_the_command_end_with_it(run: Runner) -> None:
     running = run("sh", "-c", "sleep 60 & echo $!; exit 0")
     left_behind = int(running.line())
-    assert running.process.wait(10) == 0
+    assert running.process.wait(30) == 0
     assert not psutil.pid_exists(left_behind) or psutil.Process(left_behind).status() == psutil.STATUS_ZOMBIE
 
 
@@ -218,7 +218,7 @@ def test_the_command_dies_with_a_container_that_is_killed(run: Runner) -> None:
     running = run("sleep", "60")
     processes = running.children()
     running.process.kill()
-    assert psutil.wait_procs(processes, timeout=10)[1] == []
+    assert psutil.wait_procs(processes, timeout=30)[1] == []
 
 
 def test_shared_memory_of_its_prefix_is_removed_and_no_other(run: Runner) -> None:
@@ -229,7 +229,7 @@ def test_shared_memory_of_its_prefix_is_removed_and_no_other(run: Runner) -> Non
     other.touch()
     try:
         running.control.close()
-        running.process.wait(10)
+        running.process.wait(30)
         assert (mine.exists(), other.exists()) == (False, True)
     finally:
         other.unlink()
