@@ -8,6 +8,7 @@ from collections.abc import Container, Iterable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -104,12 +105,12 @@ def cost(
         if as_json:
             _print_json(cost_view.idle_facts(loads, not_judged, result, priced.settings))
         else:
-            cost_view.show_idle(stack, loads, not_judged, result, priced.settings)
+            cost_view.show_idle(loads, not_judged, result, priced.settings, priced.way_out)
         return
     if as_json:
         _print_json(cost_view.estimate_facts(priced.settings, result))
     else:
-        cost_view.show_estimate(stack, priced.settings, result)
+        cost_view.show_estimate(priced.settings, result, priced.way_out)
     raise typer.Exit(int(not result.is_known()))
 
 
@@ -127,7 +128,8 @@ def update_prices(stack: Stack, cwd: Directory = Path()) -> None:
 def compare(
     stack: Stack,
     endpoint: Annotated[
-        str | None, typer.Argument(metavar="ENDPOINT", help="An endpoint on instances. Required.")
+        str | None,
+        typer.Argument(metavar="ENDPOINT", help="An endpoint on instances. Without it, the error lists them."),
     ] = None,
     types: Annotated[list[str] | None, typer.Argument(metavar="TYPE", help="More instance types.")] = None,
     bench: Annotated[
@@ -170,7 +172,7 @@ def compare(
     if as_json:
         _print_json(cost_view.candidate_facts(candidates, current, prices.published))
     else:
-        cost_view.show_candidates(stack, candidates, current, priced.settings.region, prices.published)
+        cost_view.show_candidates(candidates, current, priced.settings.region, prices.published, priced.way_out)
 
 
 class _Stack:
@@ -197,12 +199,17 @@ class _Stack:
         try:
             return price_file.fetch_needed(self.pricing, region, needed)
         except AwsRequestRefused as error:
-            missing = f"no prices could be fetched (GetProducts): {error}"
-            ways_out = [error.hint] * bool(error.hint) + [
-                f"With access, run `{UPDATE_PRICES.format(self.file.stack)}`."
-            ]
-            print(f"warning: {missing}", *ways_out, sep="\n", file=sys.stderr)
-            return PriceList((), missing)
+            _warn(f"no prices could be fetched: {error}")
+            if error.hint:
+                print(error.hint, file=sys.stderr)
+            print(f"With access, run `{UPDATE_PRICES.format(self.file.stack)}`.", file=sys.stderr)
+            return PriceList((), "no prices could be fetched; see the warning.")
+
+    @property
+    def way_out(self) -> str:
+        """How to get prices that the file does not have; the API was asked, or the warning says it."""
+        exists = price_file.path(self.file.project.root, self.settings.region).exists()
+        return f"To look for newer prices, run `{UPDATE_PRICES.format(self.file.stack)}`." if exists else ""
 
     def not_judged(self, days: int) -> dict[str, str]:
         """Endpoints without a load to judge, with the reasons."""
@@ -228,11 +235,12 @@ def _diff(priced: _Stack, as_json: bool) -> None:
     owner = f"{priced.file.project.name}/{priced.file.stack}"
     changes, missing = list[live.Change](), dict[str, str]()
     fleets = dict[str, tuple[list[Item] | None, list[Item] | None]]()
-    for name in (*kept, *live.removed_endpoints(sagemaker, tagging, owner, kept)):
+    for name in chain(kept, live.removed_endpoints(tagging, owner, priced.settings, _warn)):
         endpoint = priced.settings.endpoints[name] if name in kept else None
         try:
             deployed = live.deployed_items(sagemaker, autoscaling, name, endpoint)
-            fleets[name] = deployed, [*fleet_items(name, endpoint)] if endpoint else None
+            if endpoint or deployed is not None:  # else it was deleted a moment ago
+                fleets[name] = deployed, [*fleet_items(name, endpoint)] if endpoint else None
         except NoPrice as error:
             missing[name] = str(error)
     prices = priced.prices(_usages(item for fleet in fleets.values() for items in fleet for item in items or ()))
@@ -253,12 +261,16 @@ def _diff(priced: _Stack, as_json: bool) -> None:
     else:
         without_price = missing.keys() & fleets.keys()
         region, published = priced.settings.region, prices.published
-        cost_view.show_changes(priced.file.stack, changes, missing, without_price, region, published)
+        cost_view.show_changes(changes, missing, without_price, region, published, priced.way_out)
     raise typer.Exit(int(bool(missing)))
 
 
 def _usages(entries: Iterable[Item | Unpriced]) -> list[UsageType]:
     return [entry.usage for entry in entries if isinstance(entry, Item)]
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
 
 
 def _print_json(facts: Any) -> None:

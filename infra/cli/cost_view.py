@@ -16,7 +16,6 @@ from infra.cost.limit import WITHOUT, signed
 from infra.cost.line_items import STACK, Sizes
 from infra.cost.live import Change
 from infra.cost.load import Load, Utilization, advice
-from infra.cost.price_file import UPDATE_PRICES
 from infra.names import ONLY_VARIANT
 from infra.settings.stack import Settings
 
@@ -41,7 +40,6 @@ def _table(*columns: str) -> Table:
 
 def estimate_facts(settings: Settings, result: Estimate) -> dict[str, Any]:
     """The estimate for JSON."""
-    without_price = {entry.endpoint for entry in result.without_price}
     return {
         "currency": "USD",
         "published": result.published,
@@ -50,7 +48,7 @@ def estimate_facts(settings: Settings, result: Estimate) -> dict[str, Any]:
             name: {
                 "mode": str(endpoint.mode),
                 **_facts_of(name, result),
-                "perRelease": None if name in without_price else result.of_release(name).facts,
+                "perRelease": None if (added := result.of_release(name)) is None else added.facts,
             }
             for name, endpoint in settings.endpoints.items()
         },
@@ -81,7 +79,7 @@ def _item_facts(priced: PricedItem) -> dict[str, Any]:
     }
 
 
-def show_estimate(stack: str, settings: Settings, result: Estimate) -> None:
+def show_estimate(settings: Settings, result: Estimate, way_out: str) -> None:
     """Print a row for each item, and what has no price with the reason."""
     table = _table("", "quantity a month", "smallest", "initial", "largest")
     for name, endpoint in settings.endpoints.items():
@@ -99,7 +97,7 @@ def show_estimate(stack: str, settings: Settings, result: Estimate) -> None:
     for line in _not_priced(result):
         out.print(f"  {line}", soft_wrap=True)
     _print_basis(out, settings.region, result.published, NOT_CONSIDERED)
-    _print_way_out(out, stack, result.without_price)
+    _print_way_out(out, way_out, result.without_price)
 
 
 def _add_rows(table: Table, endpoint: str, title: str, result: Estimate) -> None:
@@ -135,10 +133,10 @@ def _print_basis(out: Console, region: str, published: str | None, more: str = "
         out.print(f"Prices of {region}, published {published}. {more}".rstrip(), soft_wrap=True)
 
 
-def _print_way_out(out: Console, stack: str, missing: Sized) -> None:
-    """Print the command that fetches prices, if some are missing."""
-    if missing:
-        out.print(f"To fetch prices, run `{UPDATE_PRICES.format(stack)}`.")
+def _print_way_out(out: Console, way_out: str, missing: Sized) -> None:
+    """Print how to get prices, if there is a way and some are missing."""
+    if missing and way_out:
+        out.print(way_out, soft_wrap=True)
 
 
 def _quantity(priced: PricedItem) -> str:
@@ -162,12 +160,12 @@ def change_facts(change: Change) -> dict[str, Any]:
 
 
 def show_changes(
-    stack: str,
     changes: Sequence[Change],
     missing: Mapping[str, str],
     without_price: Sized,
     region: str,
     published: str | None,
+    way_out: str,
 ) -> None:
     """Print how the price of each endpoint's fleet changes.
 
@@ -189,9 +187,9 @@ def show_changes(
     out = console(_WIDTH)
     out.print(table)
     for name, reason in missing.items():
-        out.print(f"{name}: {reason}")
+        out.print(f"{name}: {reason}", soft_wrap=True)
     _print_basis(out, region, published)
-    _print_way_out(out, stack, without_price)
+    _print_way_out(out, way_out, without_price)
 
 
 def idle_facts(
@@ -218,13 +216,13 @@ def idle_facts(
 
 
 def show_idle(
-    stack: str, loads: Mapping[str, Load], not_judged: Mapping[str, str], result: Estimate, settings: Settings
+    loads: Mapping[str, Load], not_judged: Mapping[str, str], result: Estimate, settings: Settings, way_out: str
 ) -> None:
     """Print what the smallest fleets cost, which are paid while nothing happens, and the edits that end it."""
     table = _table("", "requests", "busiest hour", "memory", "a month")
-    without_price = {entry.endpoint for entry in result.without_price}
+    unknown = {entry.endpoint for entry in result.without_price}
     for name, load in loads.items():
-        cost = "no price" if name in without_price else f"${result.of(name).smallest:,.2f}"
+        cost = "no price" if name in unknown else f"${result.of(name).smallest:,.2f}"
         first, *others = load.variants.items() or [(ONLY_VARIANT, Utilization())]
         table.add_row(_of_variant(name, first[0]), f"{load.requests:,.0f}", *_percents(first[1]), cost)
         for variant, used in others:
@@ -238,7 +236,10 @@ def show_idle(
     for name, reason in not_judged.items():
         out.print(f"{name}: not listed, because it {reason}.", soft_wrap=True)
     _print_basis(out, settings.region, result.published)
-    _print_way_out(out, stack, without_price & loads.keys())
+    without_price = [entry for entry in result.without_price if entry.endpoint in loads]
+    for entry in without_price:
+        out.print(f"{entry.endpoint}: {entry.what}: {entry.reason}", soft_wrap=True)
+    _print_way_out(out, way_out, without_price)
 
 
 def _advice(name: str, load: Load, result: Estimate, settings: Settings) -> list[str]:
@@ -279,7 +280,7 @@ def _float(usd: Decimal | None) -> float | None:
 
 
 def show_candidates(
-    stack: str, candidates: Sequence[Candidate], current: Container[str], region: str, published: str | None
+    candidates: Sequence[Candidate], current: Container[str], region: str, published: str | None, way_out: str
 ) -> None:
     """Print the instance types, cheapest first."""
     measured = any(candidate.usd_per_million is not None for candidate in candidates)
@@ -297,7 +298,10 @@ def show_candidates(
     out = console(_WIDTH)
     out.print(table)
     _print_basis(out, region, published)
-    _print_way_out(out, stack, [candidate for candidate in candidates if candidate.usd is None])
+    without_price = [candidate for candidate in candidates if candidate.usd is None]
+    if published and without_price:
+        out.print("no price: the price list has no product of this type, or several.")
+    _print_way_out(out, way_out, without_price)
 
 
 def _dollars(sizes: Sizes) -> list[str]:

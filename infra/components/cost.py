@@ -66,7 +66,7 @@ def _announce_changes(settings: Settings, prices: PriceList) -> None:
             tagging = session.client("resourcegroupstaggingapi", config=_QUICK)
         owner = f"{pulumi.get_project()}/{pulumi.get_stack()}"
         kept = settings.served_endpoints
-        for name in chain(kept, live.removed_endpoints(sagemaker, tagging, owner, kept)):
+        for name in chain(kept, live.removed_endpoints(tagging, owner, settings, pulumi.log.info)):
             endpoint = settings.endpoints[name] if name in kept else None
             try:
                 deployed = live.deployed_items(sagemaker, autoscaling, name, endpoint)

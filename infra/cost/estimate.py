@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -31,11 +30,13 @@ class Estimate:
     """
     Attributes:
         releases: what one release of each variant adds.
+        releases_without_price: the endpoints whose release has a part without a price.
         published: the publication date of the oldest price; None without prices.
     """
 
     items: tuple[PricedItem, ...]
     releases: tuple[PricedItem, ...]
+    releases_without_price: frozenset[str]
     unpriced: tuple[Unpriced, ...]
     published: str | None
 
@@ -43,8 +44,10 @@ class Estimate:
         """The price of an endpoint, or of what the endpoints share, in USD a month."""
         return sum((item.usd for item in self.items if item.item.endpoint == endpoint), NOTHING)
 
-    def of_release(self, endpoint: str) -> Sizes:
-        """What one release of an endpoint adds at most, in USD."""
+    def of_release(self, endpoint: str) -> Sizes | None:
+        """What one release of an endpoint adds at most, in USD; None if a part of it has no price."""
+        if endpoint in self.releases_without_price:
+            return None
         return sum((item.usd for item in self.releases if item.item.endpoint == endpoint), NOTHING)
 
     @property
@@ -75,7 +78,8 @@ def estimate(
         traffic: by endpoint, or why it is not known; the requests of another endpoint are not priced.
         measured: what the account stores and logs; None if it was not read.
     """
-    priced, unpriced, releases = list[PricedItem](), list[Unpriced](), list[PricedItem]()
+    priced, unpriced = list[PricedItem](), list[Unpriced]()
+    releases, releases_without_price = list[PricedItem](), set[str]()
     for entry in (*items(settings, traffic), *(unmeasured(settings) if measured is None else measured)):
         if isinstance(entry, Unpriced):
             unpriced.append(entry)
@@ -85,7 +89,11 @@ def estimate(
         except NoPrice as error:
             unpriced.append(Unpriced(entry.endpoint, entry.what, str(error), no_price=True))
     for name, endpoint in settings.endpoints.items():
-        with contextlib.suppress(NoPrice):  # that of its fleet is reported
-            added = [*release_items(name, endpoint)]
-            releases += [PricedItem(item, prices.price(item.usage, settings.region)) for item in added]
-    return Estimate(tuple(priced), tuple(releases), tuple(unpriced), prices.published)
+        try:
+            releases += [
+                PricedItem(item, prices.price(item.usage, settings.region)) for item in release_items(name, endpoint)
+            ]
+        except NoPrice:  # that of its fleet is reported
+            releases_without_price.add(name)
+    without = frozenset(releases_without_price)
+    return Estimate(tuple(priced), tuple(releases), without, tuple(unpriced), prices.published)

@@ -106,17 +106,14 @@ def check(settings: Settings, result: Estimate, stack: str) -> str | None:
 def _by_cost(settings: Settings, result: Estimate) -> str:
     """The endpoints, most expensive first, each with the key that determines most of it, and what they share."""
     lines = []
-    for name in sorted(settings.endpoints, key=lambda name: -result.of(name).largest):
+    for name in [*sorted(settings.endpoints, key=lambda name: -result.of(name).largest), STACK]:
         largest = max(
             (priced for priced in result.items if priced.item.endpoint == name),
             key=lambda priced: priced.usd.largest,
             default=None,
         )
         if largest is not None:
-            item = largest.item
-            lines.append(
-                f"  {name}: ${result.of(name).largest:,.2f}, mostly {item.what} (endpoints.{name}.{item.largest_key})"
-            )
-    if shared := result.of(STACK).largest:
-        lines.append(f"  all endpoints: ${shared:,.2f}")
+            item, usd = largest.item, f"${result.of(name).largest:,.2f}"
+            whose, section = ("shared by all endpoints", "") if name == STACK else (name, f"endpoints.{name}.")
+            lines.append(f"  {whose}: {usd}, mostly {item.what} ({section}{item.largest_key})")
     return "\n".join(lines)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from infra.aws.errors import aws_calls
+from infra.aws.errors import AwsRequestRefused, aws_calls
 from infra.cost import usage
 from infra.cost.estimate import PricedItem
 from infra.cost.line_items import NOTHING, Item, Sizes, fleet, provisioned
@@ -19,6 +19,7 @@ from infra.release.request import OWNER_TAG
 
 if TYPE_CHECKING:
     from infra.settings.endpoint import EndpointSettings
+    from infra.settings.stack import Settings
 
 
 @dataclass(frozen=True)
@@ -40,30 +41,26 @@ class Change:
         return self.after + self.before * Decimal(-1)
 
 
-def removed_endpoints(sagemaker: Any, tagging: Any, owner: str, kept: Iterable[str]) -> Iterator[str]:
-    """The stack's endpoints on AWS that the settings no longer have.
+def removed_endpoints(tagging: Any, owner: str, settings: Settings, report: Callable[[str], None]) -> Iterator[str]:
+    """The stack's endpoints on AWS that the settings no longer serve; AWS may still list deleted ones.
 
     Args:
         tagging: boto3's `resourcegroupstaggingapi` client.
         owner: the value of the tag that names the stack.
-        kept: the endpoints in the settings.
-
-    Raises:
-        AwsRequestRefused: AWS refused a call.
+        report: called with the reason if AWS does not list them.
     """
-    reader, names = EndpointReader(sagemaker), {name.lower() for name in kept}
-    with aws_calls("removed endpoints"):
-        pages = tagging.get_paginator("get_resources").paginate(
-            ResourceTypeFilters=["sagemaker:endpoint"], TagFilters=[{"Key": OWNER_TAG, "Values": [owner]}]
-        )
-        arns = sorted(resource["ResourceARN"] for page in pages for resource in page["ResourceTagMappingList"])
-    for arn in arns:
-        name = arn.rpartition("/")[2]  # in lower case, unlike the endpoint's own name
-        if name.lower() not in names:
-            with aws_calls(f"endpoint {name}"):
-                endpoint = reader.endpoint(name)
-            if endpoint:  # else it was deleted a moment ago
-                yield endpoint.name
+    names = {name.lower(): name for name in settings.endpoints}
+    try:
+        with aws_calls("removed endpoints are not shown"):
+            pages = tagging.get_paginator("get_resources").paginate(
+                ResourceTypeFilters=["sagemaker:endpoint"], TagFilters=[{"Key": OWNER_TAG, "Values": [owner]}]
+            )
+            arns = sorted(resource["ResourceARN"] for page in pages for resource in page["ResourceTagMappingList"])
+    except AwsRequestRefused as error:
+        report("\n".join(filter(None, (str(error), error.hint))))
+        return
+    listed = (arn.rpartition("/")[2] for arn in arns)  # in lower case, unlike the endpoint's own name
+    yield from (name for name in (names.get(each, each) for each in listed) if name not in settings.served_endpoints)
 
 
 def deployed_items(sagemaker: Any, autoscaling: Any, name: str, settings: EndpointSettings | None) -> list[Item] | None:
@@ -74,17 +71,25 @@ def deployed_items(sagemaker: Any, autoscaling: Any, name: str, settings: Endpoi
         settings: those that the endpoint is compared with; None if they do not have it.
 
     Raises:
-        AwsRequestRefused: AWS refused a call.
-        NoPrice: a variant of others has several instance types, or the configuration was deleted.
+        AwsRequestRefused: AWS refused a call about an endpoint in the settings.
+        NoPrice: a variant of others has several instance types, the configuration was deleted, or AWS refused a call
+            about an endpoint that the settings do not have.
     """
-    reader = EndpointReader(sagemaker)
-    with aws_calls(f"endpoint {name}"):
-        if (endpoint := reader.endpoint(name)) is None:
-            return None
-        if (config := reader.configuration(endpoint.config_name)) is None:
-            raise NoPrice(f"its configuration {endpoint.config_name} was deleted.")
-        variants = config["ProductionVariants"]
-        limits = registered_limits(autoscaling, name, [variant["VariantName"] for variant in variants])
+    reader, resource = EndpointReader(sagemaker), f"endpoint {name}"
+    try:
+        with aws_calls(resource):
+            if (endpoint := reader.endpoint(name)) is None:
+                return None
+            if (config := reader.configuration(endpoint.config_name)) is None:
+                raise NoPrice(f"its configuration {endpoint.config_name} was deleted.")
+            variants = config["ProductionVariants"]
+            # of the endpoint's own name, because IDs of scalable targets are case-sensitive
+            limits = registered_limits(autoscaling, endpoint.name, [variant["VariantName"] for variant in variants])
+    except AwsRequestRefused as error:
+        if settings:
+            raise
+        refusal = str(error).removeprefix(f"{resource}: ").rstrip(".")
+        raise NoPrice(f"{refusal}. To permit it, print the policies with `--also {name}`.") from None
     purpose = usage.purpose(mode_of(config))
     return [
         item
@@ -138,10 +143,12 @@ def change(
     """
     fleets = (before or (), after or ())
     old, new = ([PricedItem(item, prices.price(item.usage, region)) for item in items] for items in fleets)
-    causes: Iterable[str] = ("new endpoint",) if new else ()
-    if after is None:
-        causes = ("batch",) if is_batch else (f"endpoints.{endpoint} (removed)",)
-    elif before is not None:
+    causes: Iterable[str]
+    if before is None:
+        causes = ["new endpoint"] if new else []
+    elif after is None:
+        causes = ["batch" if is_batch else f"endpoints.{endpoint} (removed)"]
+    else:
         causes = _causes(old, new)
     return Change(endpoint, _sum(old), _sum(new), tuple(dict.fromkeys(causes)))
 

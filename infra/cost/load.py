@@ -49,12 +49,14 @@ class Load:
         requests: of an asynchronous endpoint also those that failed.
         variants: the variants on instances.
         model_seconds: of a serverless endpoint, the average of ModelLatency over its requests; 0 without data.
+        is_measured: whether CloudWatch has data of the requests, which may be zero.
     """
 
     requests: float
     days: int
     variants: Mapping[str, Utilization] = field(default_factory=dict)
     model_seconds: float = 0
+    is_measured: bool = True
 
     @property
     def is_idle(self) -> bool:
@@ -63,10 +65,11 @@ class Load:
 
     def traffic(self, bytes_in: Decimal, bytes_out: Decimal) -> Traffic | str:
         """The requests of a month at the rate of these days, or why they are not known."""
-        if self.is_idle:
+        if not self.is_measured:
             return no_data("requests", self.days)
         requests = Decimal(self.requests) / self.days / 24 * HOURS_PER_MONTH
-        seconds = Decimal(self.model_seconds) if self.model_seconds else no_data(metrics.MODEL_LATENCY.name, self.days)
+        known = self.model_seconds or self.is_idle
+        seconds = Decimal(self.model_seconds) if known else no_data(metrics.MODEL_LATENCY.name, self.days)
         return Traffic(requests, seconds, bytes_in, bytes_out)
 
 
@@ -152,10 +155,11 @@ def load(cloudwatch: Any, name: str, endpoint: EndpointSettings, now: datetime, 
         return max(used, default=None)
 
     with aws_calls(f"metrics of endpoint {name}"):
-        requests = max(
-            sum(sum(hourly(metric, "Sum", variant)) for variant in endpoint.serving_variants)
+        counts = [
+            [count for variant in endpoint.serving_variants for count in hourly(metric, "Sum", variant)]
             for metric in metrics.ERROR_RATES[endpoint.mode].counted
-        )
+        ]
+        requests = max(map(sum, counts))
         variants = {
             variant: Utilization(
                 most(variant, metrics.CPU_UTILIZATION, metrics.GPU_UTILIZATION),
@@ -167,7 +171,7 @@ def load(cloudwatch: Any, name: str, endpoint: EndpointSettings, now: datetime, 
             sum(hourly(metrics.MODEL_LATENCY, "Sum", variant)) for variant in endpoint.serverless_variants
         )
     model_seconds = microseconds / 1e6 / requests if requests else 0
-    return Load(requests, days, variants, model_seconds)
+    return Load(requests, days, variants, model_seconds, any(counts))
 
 
 def no_data(metric: str, days: int) -> str:

@@ -155,7 +155,8 @@ class PriceList:
             if product.service == usage.service and usage.is_of(product.attributes, region)
         }
         if not products:
-            raise NoPrice(f"the price list has no product {usage} in {region}.")
+            published = f" published {self.published}" if self.published else ""
+            raise NoPrice(f"the price list{published} has no product {usage} in {region}.")
         if len(products) > 1:
             raise NoPrice(f"the price list has several products {usage} in {region}: {', '.join(sorted(products))}.")
         (product,) = products.values()

@@ -306,7 +306,7 @@ def _serving(stack: StackNames) -> Iterator[Statement]:
     yield read_configurations(stack)
     yield allow("Models", "sagemaker", f"CreateModel DescribeModel DeleteModel {tag}", stack.model_arns)
     yield allow("FindModels", "sagemaker", "ListModels", "*")  # accepts no resource
-    yield allow("FindEndpoints", "tag", "GetResources", "*")  # accepts no resource
+    yield find_endpoints()
     if stack.settings.adopt.endpoints:  # their models have names of any form
         yield allow("Adopted", "sagemaker", "DescribeModel", stack.arn("sagemaker", "model/*"))
     if keys := stack.settings.volume_key_arns:  # CreateEndpoint (SageMaker guide, "API Permissions Reference")
@@ -356,6 +356,11 @@ def read_configurations(stack: StackNames) -> Statement:
     """Of any name, because others may have updated the endpoint."""
     configurations = stack.arn("sagemaker", "endpoint-config/*")
     return allow("ReadConfigurations", "sagemaker", "DescribeEndpointConfig", configurations)
+
+
+def find_endpoints() -> Statement:
+    """For the cost of endpoints that the settings no longer have; it shows names and tags of others."""
+    return allow("FindEndpoints", "tag", "GetResources", "*")  # accepts no resource
 
 
 def _metric_stream(stack: StackNames) -> Iterator[Statement]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from infra.policies.document import Policy, Statement, allow, managed_policies
-from infra.policies.principals import StackNames, read_configurations
+from infra.policies.principals import StackNames, find_endpoints, read_configurations
 
 
 def cost_viewer(stack: StackNames) -> list[Policy]:
@@ -17,7 +17,7 @@ def _read(stack: StackNames) -> Iterator[Statement]:
     yield allow("Prices", "pricing", "GetProducts", "*")  # accepts no resource
     yield allow("Endpoints", "sagemaker", "DescribeEndpoint", stack.endpoint_arns)
     yield read_configurations(stack)
-    yield allow("FindEndpoints", "tag", "GetResources", "*")  # accepts no resource
+    yield find_endpoints()
     yield allow("Autoscaling", "application-autoscaling", "DescribeScalableTargets", "*")  # accepts no resource
     metrics = "GetMetricStatistics ListMetricStreams" if stack.settings.metric_stream else "GetMetricStatistics"
     yield allow("Metrics", "cloudwatch", metrics, "*")  # accept no resource

@@ -12,7 +12,6 @@ import pytest
 from infra.cost.line_items import Item
 from infra.cost.price_file import PriceFileError
 from infra.cost.price_list import NoPrice, PriceList
-from infra.errors import UserError
 from tests.infra.cost.products import PRODUCTS
 from tests.infra.mock_runtime import Registered, changed, run, stack_file
 from tests.infra.policies.stack_settings import TOPIC
@@ -250,20 +249,21 @@ def test_the_changes_of_one_endpoint_do_not_hide_those_of_others(monkeypatch: py
         assert sagemaker.meta.config.connect_timeout * sagemaker.meta.config.retries["total_max_attempts"] < 10
         raise NoPrice("several instance types")
 
-    def removed(_sagemaker: Any, tagging: Any, owner: str, _kept: Any) -> Iterator[str]:
+    def removed(tagging: Any, owner: str, _settings: Any, report: Any) -> Iterator[str]:
         assert (tagging.meta.service_model.service_name, owner.partition("/")[2]) == (
             "resourcegroupstaggingapi",
             "modes",
         )
         yield "former"
-        raise UserError("removed endpoints: refused")
+        report("removed endpoints are not shown: refused")
 
     monkeypatch.setattr("infra.cost.live.deployed_items", deployed)
     monkeypatch.setattr("infra.cost.live.removed_endpoints", removed)
     log = run("modes", stack_file("modes")).log
     assert calls[-1] == "former"
     assert len(calls) > 2
-    assert "cost: the change is not known: removed endpoints: refused" in log
+    assert "removed endpoints are not shown: refused" in log
+    assert "cost: the change is not known" not in log
     assert [
         name for name in calls if f"{name}: the change of its cost is not known: several instance types" in log
     ] == calls

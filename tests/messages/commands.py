@@ -441,7 +441,17 @@ def cost() -> Iterator[Example]:
         )
         yield run("cost -s dev --diff", "an endpoint whose configuration was deleted")
         answers["get_resources"] = refusal("GetResources", "AccessDeniedException", "You are not authorized.")
-        yield run("cost -s dev --diff")
+        yield run("cost -s dev --diff", "a policy of an earlier version")
+
+        def described(EndpointName: str) -> Any:
+            if EndpointName == "ranking":
+                return ANSWERS["describe_endpoint"]
+            raise refusal("DescribeEndpoint", "AccessDeniedException", "You are not authorized.")
+
+        answers["describe_endpoint"] = described
+        arn = "arn:aws:sagemaker:ap-northeast-1:123456789012:endpoint/search"
+        answers["get_resources"] = {"ResourceTagMappingList": [{"ResourceARN": arn}]}
+        yield run("cost -s dev --diff", "the settings no longer have search")
         usage, region = usage_types.instances(usage_types.HOSTING, "ml.c5.xlarge"), "ap-northeast-1"
         one = product("APN1-Host:ml.c5.xlarge", sku="SKU1", instanceName="ml.c5.xlarge", component="Hosting")
         other = product("APN1-Host:ml.c5.xlarge", sku="SKU2")

@@ -20,7 +20,7 @@ from infra.dynamic.packed_model import _pack
 from infra.dynamic.released_artifact import ReleasedArtifactProvider
 from infra.dynamic.stack_guard import StackGuardProvider
 from infra.triton.artifact import ArtifactTarget
-from tests.infra.cost.products import flat
+from tests.infra.cost.products import dashboard, flat
 from tests.infra.triton.archives import archive, member
 from tests.messages.account import STACK, Account, refusal
 from tests.messages.golden import Example
@@ -95,11 +95,13 @@ def _cases(account: Account) -> Iterator[tuple[str, Callable[[], object]]]:
     staging = {**GUARD, "production": False, "endpoints": {}, "modes": {}}
     yield "environment: staging, and without ranking", lambda: StackGuardProvider().diff("id", GUARD, staging)
     limited = STACK.replace("config:\n", "config:\n  triton-sagemaker:cost: {monthlyLimit: 1000}\n")
+    limited += "  triton-sagemaker:monitoring: {dashboard: true}\n"
     settings = StackFile.read(account.directory / "Pulumi.dev.yaml", limited).settings()
     price = flat("APN1-Host:ml.c5.xlarge", "0.25", instanceName="ml.c5.xlarge", component="Hosting")
     volume = flat("APN1-Host:VolumeUsage.gp2", "0.168", unit="GB-Mo")
     alarm = flat("APN1-CW:AlarmMonitorUsage", "0.10", service="AmazonCloudWatch", unit="Alarms")
-    for what, prices in {"without prices": [], "at a price of 1825.20 USD": [price, volume, alarm]}.items():
+    shared = dashboard("DashboardsUsageHour-Basic", "2")
+    for what, prices in {"without prices": [], "at a price of 1827.20 USD": [price, volume, alarm, shared]}.items():
         result = estimate(settings, PriceList.of_answers(prices), {})
         yield f"cost.monthlyLimit: 1000, {what}", partial(limit.check, settings, result, "dev")
 

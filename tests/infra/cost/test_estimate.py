@@ -151,6 +151,7 @@ def test_the_list_of_the_limit_adds_up() -> None:
     total, _, *parts = [Decimal(usd) for usd in re.findall(r"\$(\d+\.\d\d)", str(refused.value))]
     assert (total, parts) == (Decimal("377.22"), [Decimal("187.61"), Decimal("187.61"), Decimal("2.00")])
     assert total == sum(parts)
+    assert "mostly dashboard of 18 metrics (monitoring.dashboard)" in str(refused.value)
 
 
 def test_more_than_the_limit_is_refused_with_the_path_of_the_variant() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import SimpleNamespace
@@ -10,12 +11,15 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from infra.aws.errors import AwsRequestRefused
 from infra.cost import limit
 from infra.cost.line_items import Sizes, fleet_items
 from infra.cost.live import Change, change, deployed_items, removed_endpoints
 from infra.cost.price_list import NoPrice, PriceList
+from infra.release.request import OWNER_TAG
 from tests.infra.cost.products import PRODUCTS, REGION, flat
 from tests.infra.cost.test_estimate import MODEL, PRICES, stack
+from tests.infra.settings.config import VALID, settings
 
 FLEET = {"VariantName": "AllTraffic", "InstanceType": "ml.r5.xlarge", "InitialInstanceCount": 2}
 WARM = {"ServerlessConfig": {"MemorySizeInMB": 4096, "MaxConcurrency": 10, "ProvisionedConcurrency": 2}}
@@ -27,16 +31,27 @@ class Aws:
     def __init__(self, *variants: dict[str, Any], limits: tuple[int, int] | None = None, **config: Any) -> None:
         self.config = {"ProductionVariants": [*variants], **config} if variants else None
         self.limits, self.created = limits, datetime(2025, 1, 1, tzinfo=UTC)
-        self.owned, self.deleted = ["e"], {"e-deleted"}
+        self.owned, self.deleted, self.refused = ["e"], {"e-deleted"}, set[str]()
 
     def get_paginator(self, operation: str) -> Any:
-        """A page for each endpoint with the stack's tag."""
         assert operation == "get_resources"
-        arns = [f"arn:aws:sagemaker:{REGION}:123456789012:endpoint/{name.lower()}" for name in self.owned]
-        pages = [{"ResourceTagMappingList": [{"ResourceARN": arn}]} for arn in arns]
-        return SimpleNamespace(paginate=lambda **_: pages)
+        return SimpleNamespace(paginate=self._resources)
+
+    def _resources(
+        self, ResourceTypeFilters: list[str], TagFilters: Sequence[dict[str, Any]] = ()
+    ) -> Iterator[dict[str, Any]]:
+        """A page for each endpoint of the stack `dev`, and for one of another stack."""
+        assert ResourceTypeFilters == ["sagemaker:endpoint"]
+        if "GetResources" in self.refused:
+            raise denied("GetResources")
+        for name, owner in (*((name, "p/dev") for name in self.owned), ("of-prod", "p/prod")):
+            if all(wanted["Key"] == OWNER_TAG and owner in wanted["Values"] for wanted in TagFilters):
+                arn = f"arn:aws:sagemaker:{REGION}:123456789012:endpoint/{name.lower()}"
+                yield {"ResourceTagMappingList": [{"ResourceARN": arn}]}
 
     def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:
+        if EndpointName in self.refused:
+            raise denied("DescribeEndpoint")
         if self.config is None or EndpointName in self.deleted:
             raise ClientError({"Error": {"Code": "ValidationException", "Message": "Could not find"}}, "x")
         return {
@@ -53,15 +68,20 @@ class Aws:
         return self.config
 
     def describe_scalable_targets(self, ServiceNamespace: str, ResourceIds: list[str]) -> dict[str, Any]:
-        if self.limits is None:
+        names = [resource.split("/")[1] for resource in ResourceIds]
+        if self.limits is None or not {*names} <= {*self.owned}:
             return {"ScalableTargets": []}
         least, most = self.limits
         return {"ScalableTargets": [{"ResourceId": ResourceIds[0], "MinCapacity": least, "MaxCapacity": most}]}
 
 
+def denied(operation: str) -> ClientError:
+    return ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, operation)
+
+
 def compared(aws: Aws, prices: PriceList = PRICES, **endpoint: Any) -> Change:
-    settings = stack(**endpoint).endpoints["e"]
-    return change("e", deployed_items(aws, aws, "e", settings), fleet_items("e", settings), prices, REGION)
+    of = stack(**endpoint).endpoints["e"]
+    return change("e", deployed_items(aws, aws, "e", of), fleet_items("e", of), prices, REGION)
 
 
 def test_a_higher_maximum_is_a_change_of_the_largest_fleet_only() -> None:
@@ -73,12 +93,12 @@ def test_a_higher_maximum_is_a_change_of_the_largest_fleet_only() -> None:
 
 
 def test_a_higher_minimum_is_a_change_until_it_is_deployed() -> None:
-    settings: dict[str, Any] = {"instanceType": "ml.r5.xlarge", "autoscaling": {"min": 4, "max": 10}}
-    raised = compared(Aws(FLEET, limits=(2, 10)), **settings)
+    endpoint: dict[str, Any] = {"instanceType": "ml.r5.xlarge", "autoscaling": {"min": 4, "max": 10}}
+    raised = compared(Aws(FLEET, limits=(2, 10)), **endpoint)
     assert raised.keys == ("autoscaling.min",)
     assert raised.usd == Sizes.of("532.90", 0, 0)
     assert "+$532.90 a month at the smallest fleet, because of autoscaling.min" in str(limit.changed(raised))
-    assert compared(Aws(FLEET, limits=(4, 10)), **settings).keys == ()
+    assert compared(Aws(FLEET, limits=(4, 10)), **endpoint).keys == ()
 
 
 @pytest.mark.parametrize("count", [2, 5, 10])
@@ -147,11 +167,51 @@ def test_an_endpoint_whose_configuration_was_deleted_is_not_a_new_one() -> None:
         compared(deployed, instanceType="ml.r5.xlarge")
 
 
+def removed(aws: Aws, **endpoints: Any) -> tuple[list[str], list[str]]:
+    """The removed endpoints, and what is reported of them."""
+    of, reports = settings({**VALID, "triton-sagemaker:endpoints": endpoints}), list[str]()
+    return [*removed_endpoints(aws, "p/dev", of, reports.append)], reports
+
+
 def test_the_stacks_endpoints_that_the_settings_no_longer_have_are_found() -> None:
-    """ARNs have names in lower case, and the tagging API may still list what was deleted."""
+    """ARNs have names in lower case."""
     aws = Aws(FLEET)
-    aws.owned = ["Kept", "e-deleted", "Old"]
-    assert [*removed_endpoints(aws, aws, "p/dev", ["Kept", "new"])] == ["Old"]
+    aws.owned = ["Kept", "Jobs", "Old"]
+    fleet = {"model": MODEL, "instanceType": "ml.c5.xlarge"}
+    endpoints = {"Kept": fleet, "New": fleet, "Jobs": {"model": MODEL, "batch": {}}}
+    assert removed(aws, **endpoints) == (["Jobs", "old"], [])
+
+
+def test_a_refusal_to_list_removed_endpoints_is_reported() -> None:
+    aws = Aws(FLEET)
+    aws.refused = {"GetResources"}
+    names, (report,) = removed(aws, e={"model": MODEL, "instanceType": "ml.c5.xlarge"})
+    assert names == []
+    assert "GetResources was refused: AccessDeniedException" in report
+    assert "python -m infra policy" in report
+
+
+def test_a_refusal_to_describe_ends_the_comparison_of_endpoints_in_the_settings_alone() -> None:
+    aws = Aws(FLEET)
+    aws.refused = {"e"}
+    with pytest.raises(NoPrice, match=r"^DescribeEndpoint was refused: .*--also e"):
+        deployed_items(aws, aws, "e", None)
+    with pytest.raises(AwsRequestRefused):
+        compared(aws, instanceType="ml.c5.xlarge")
+
+
+def test_a_removed_endpoint_that_was_deleted_a_moment_ago_is_no_change() -> None:
+    aws = Aws(FLEET)
+    assert deployed_items(aws, aws, "e-deleted", None) is None
+    assert limit.changed(change("e-deleted", None, None, PRICES, REGION)) is None
+
+
+def test_the_scaling_range_of_a_removed_endpoint_is_that_of_its_own_name() -> None:
+    """IDs of scalable targets are case-sensitive, and ARNs have names in lower case."""
+    aws = Aws(FLEET, limits=(2, 4))
+    aws.owned = ["Old"]
+    gone = change("old", deployed_items(aws, aws, "old", None), None, PRICES, REGION)
+    assert gone.usd == Sizes.of("-532.90", "-532.90", "-1065.80")
 
 
 @pytest.mark.parametrize(
@@ -162,9 +222,9 @@ def test_the_stacks_endpoints_that_the_settings_no_longer_have_are_found() -> No
     ],
 )
 def test_a_removed_endpoint_costs_less(deployed: Aws, usd: Sizes) -> None:
-    removed = change("e", deployed_items(deployed, deployed, "e", None), None, PRICES, REGION)
-    assert (removed.usd, removed.keys) == (usd, ("endpoints.e (removed)",))
-    assert "because of endpoints.e (removed)" in str(limit.changed(removed))
+    gone = change("e", deployed_items(deployed, deployed, "e", None), None, PRICES, REGION)
+    assert (gone.usd, gone.keys) == (usd, ("endpoints.e (removed)",))
+    assert "because of endpoints.e (removed)" in str(limit.changed(gone))
 
 
 def test_the_same_fleet_is_no_change() -> None:

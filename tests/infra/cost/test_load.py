@@ -151,6 +151,7 @@ def test_requests_of_which_cloudwatch_has_no_data_are_listed() -> None:
     """Of an endpoint that is not deployed too."""
     for values, without in (
         ({}, {"data of requests and responses", "duration of requests"}),
+        ({"Invocations": [0]}, set()),
         ({"Invocations": [5]}, {"duration of requests"}),
         ({"Invocations": [5], "ModelLatency": [9]}, set()),
     ):

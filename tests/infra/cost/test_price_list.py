@@ -60,7 +60,7 @@ def test_several_products_are_an_error_that_names_them() -> None:
     "billed", [usage.instances(usage.HOSTING, "ml.c5.2xlarge"), usage.instances(usage.ASYNCHRONOUS, "ml.r5.xlarge")]
 )
 def test_no_product_is_an_error(billed: UsageType) -> None:
-    with pytest.raises(NoPrice, match="no product"):
+    with pytest.raises(NoPrice, match=f"published {PUBLISHED} has no product"):
         PRICES.price(billed, REGION)
 
 
