@@ -19,6 +19,7 @@ from infra.cli.session import aws_session
 from infra.cli.stack_file import StackFile
 from infra.policies import callers, principals, viewers
 from infra.policies.document import ATTACHED_AT_MOST, ATTACHED_BY_DEFAULT, MAX_MANAGED_POLICY
+from infra.policies.stack_names import StackNames
 from infra.settings.endpoint_sections import EndpointName
 
 app = typer.Typer(add_completion=False)
@@ -71,7 +72,7 @@ def policy(principal: Of, stack: Stack, account: Account = None, also: Also = No
     regions = EndpointResolver(create_loader().load_data("endpoints"))  # a session reads profiles, which may not exist
     partition = regions.get_partition_for_region(settings.region)
     account = account or aws_session(file).account_id
-    names = principals.StackNames(settings, file.stack, partition, account, also or [])
+    names = StackNames(settings, file.stack, partition, account, also or [])
     match principal:
         case Principal.DEPLOYER:
             documents = principals.deployer(names)

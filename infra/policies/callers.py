@@ -9,7 +9,8 @@ from infra.aws.mode import Mode
 from infra.aws.s3_location import S3Location
 from infra.policies.document import Policy, Statement, allow, managed_policies
 from infra.policies.execution import via_s3
-from infra.policies.principals import StackNames, read_configurations
+from infra.policies.principals import read_configurations
+from infra.policies.stack_names import StackNames
 
 
 def invoker(stack: StackNames) -> list[Policy]:

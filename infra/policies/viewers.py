@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from infra.policies.document import Policy, Statement, allow, managed_policies
-from infra.policies.principals import StackNames, find_endpoints, read_configurations
+from infra.policies.principals import find_endpoints, read_configurations
+from infra.policies.stack_names import StackNames
 
 
 def cost_viewer(stack: StackNames) -> list[Policy]:

@@ -10,7 +10,8 @@ from pulumi import automation
 
 from infra.diagnostics.problem import ConfigurationError
 from infra.policies.document import Policy
-from infra.policies.principals import StackNames, deployer, release_operator
+from infra.policies.principals import deployer, release_operator
+from infra.policies.stack_names import StackNames
 from infra.settings.load import SECRET_KEYS, load
 from sandbox.aws.policy import Verdict, evaluate
 from sandbox.stacks import Stack

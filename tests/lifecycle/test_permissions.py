@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from infra.policies.principals import StackNames, execution_role
+from infra.policies.principals import execution_role
+from infra.policies.stack_names import StackNames
 from infra.settings.load import load
 from sandbox.intake import Intake, Value
 from sandbox.stacks import StackFailed

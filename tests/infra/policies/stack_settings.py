@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.policies.principals import StackNames
+from infra.policies.stack_names import StackNames
 from infra.settings.load import load
 from infra.settings.stack import Settings
 from tests.infra.mock_runtime import ACCOUNT, stack_file, texts

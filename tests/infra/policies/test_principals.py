@@ -16,7 +16,7 @@ from botocore import xform_name
 
 from infra.policies import principals
 from infra.policies.document import ATTACHED_AT_MOST, MAX_MANAGED_POLICY, Policy, allow, managed_policies, size
-from infra.policies.principals import StackNames
+from infra.policies.stack_names import StackNames
 from sandbox.aws.policy import Verdict, evaluate
 from tests.infra.mock_runtime import ACCOUNT, ROOT, changed, run, stack_file
 from tests.infra.policies.iam_requests import (
