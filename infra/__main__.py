@@ -1,7 +1,8 @@
 """Validate, explain and operate the stacks of this project, next to `pulumi up`.
 
-Exit codes: 0; 1 if what a command is about failed, such as a check, a job or a release; 2 if the command cannot do its
-work: its usage or input is wrong, or a file, a registry or AWS refuses; 130 if interrupted. Some commands have more.
+Exit codes: 0; 1 if what a command checks, runs or watches failed, such as a job or a release; 2 if the command cannot
+do its work: its usage or input is wrong, or a file, a registry or AWS refuses; 130 if interrupted. The help of a
+command has what else they mean.
 """
 
 from __future__ import annotations
@@ -52,8 +53,11 @@ class CommandGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except BadParameter as error:
+            options = import_module("infra.cli.options")
             if error.__cause__:
-                error.message = import_module("infra.cli.options").in_words(error)
+                error.message = options.in_words(error)
+            if error.param and error.param_hint is None:
+                error.param_hint = options.name_of(error.param)
             raise
 
 

@@ -14,7 +14,7 @@ class UserError(Exception):
     A command prints the text and exits with `exit_code`; it shows no traceback.
 
     Attributes:
-        exit_code: 1 if what the command is about failed, 2 if the command could not do its work.
+        exit_code: 1 if what the command checks, runs or watches failed, 2 if the command could not do its work.
         hint: a further line of a command; other messages may quote the text without it.
     """
 

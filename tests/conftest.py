@@ -5,11 +5,18 @@ from __future__ import annotations
 import gc
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from infra.triton.server import unavailable
 from tests import aws_descriptions
 
 aws_descriptions.share()
+
+# Tests look for new examples, and no clock decides. Where CI is set, hypothesis itself chooses its profile `ci`, which
+# repeats the same examples: it does not fail a change for a defect of an earlier one.
+if settings.get_current_profile_name() == "default":
+    settings.register_profile("explore", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("explore")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from infra import names
 from infra.aws import gpus, instance_types
 from infra.aws.mode import Mode
@@ -49,10 +51,12 @@ def prepare(target: ReleaseTarget, stack: str, arguments: JobArguments) -> Trans
     """The job, once nothing is known that would fail it. A local input is uploaded last.
 
     Raises:
-        UserError: the job would fail; nothing has been created or uploaded.
+        UserError, typer.BadParameter: the job would fail; nothing has been created or uploaded.
     """
     session = target.session
-    arguments.processing.require_valid()
+    for option, path in arguments.processing.filters.items():
+        with named(option):
+            transform_request.require_filter(path)
     sagemaker, s3 = session.client("sagemaker"), session.client("s3")
     model, variant, hosting_type = _model(target, stack, arguments.variant)
     settings = _settings(target, variant, hosting_type, arguments.settings)
@@ -99,7 +103,7 @@ def _model(target: ReleaseTarget, stack: str, variant: str | None) -> tuple[Serv
     if target.settings and target.settings.mode is Mode.BATCH:
         known = [*target.settings.variants]
         if (variant := variant or known[0]) not in known:
-            raise InvalidTransform(f"--variant {variant}: must be one of {', '.join(known)}.")
+            raise typer.BadParameter(f"must be one of {', '.join(known)}, not {variant!r}.", param_hint="--variant")
         model = batch_model(sagemaker, target.name, variant, stack, target.bucket)
         print(f"model {model.name}, of the stack for batch transform")
         return model, variant, None
@@ -132,7 +136,9 @@ def _settings(
     environment = {**values.get("environment", {}), **overrides.get("environment", {})}
     settings = validation.validate(BatchSettings, {**values, **overrides, "environment": environment})
     if validation.errors:
-        raise InvalidTransform("\n".join(f"{_option(problem.key)}: {problem.message}" for problem in validation.errors))
+        first, *others = [(_option(problem.key), problem.message) for problem in validation.errors]
+        lines = [first[1], *(f"Invalid value for {option}: {message}" for option, message in others)]
+        raise typer.BadParameter("\n".join(lines), param_hint=first[0])
     return settings
 
 
@@ -145,8 +151,9 @@ def _option(key: str) -> str:
 
 def _require_key_of_region(key: str | None, region: str | None) -> None:
     if key and (of_key := key.split(":")[3]) != region:
-        raise InvalidTransform(
-            f"--kms-key-arn: {key} is in {of_key}, but the stack is in {region}. Use one in the stack's region."
+        raise typer.BadParameter(
+            f"{key} is in {of_key}, but the stack is in {region}. Use one in the stack's region.",
+            param_hint="--kms-key-arn",
         )
 
 
@@ -156,7 +163,7 @@ def _check_gpus(target: ReleaseTarget, instance_type: str) -> None:
     if triton is None or not instance_types.has_gpu(instance_type):
         return
     if problem := gpus.release_problem(triton.release, instance_types.family(instance_type)):
-        raise InvalidTransform(f"--instance-type {instance_type}: {problem}")
+        raise InvalidTransform(f"instance type {instance_type}: {problem} Set it with --instance-type.")
     if message := gpus.transform_driver_warning(triton.release):
         print(f"warning: {message}")
 
@@ -171,8 +178,14 @@ def _name(endpoint: str, name: str | None) -> str:
     if name is None:
         return transform_request.job_name(endpoint)
     if not name.startswith(f"{endpoint}-"):
-        raise InvalidTransform(
-            f"--name {name}: must begin with {endpoint}-, because IAM policies allow jobs by their names."
+        raise typer.BadParameter(
+            f"must begin with {endpoint}-, because IAM policies allow jobs by their names, not {name!r}.",
+            param_hint="--name",
+        )
+    if len(name) > transform_request.MAX_NAME:
+        raise typer.BadParameter(
+            f"must have at most {transform_request.MAX_NAME} characters, and {name!r} has {len(name)}.",
+            param_hint="--name",
         )
     return name
 

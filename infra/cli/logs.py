@@ -17,7 +17,7 @@ from infra.cli.release_target import find
 from infra.cli.time_range import Since, beginning
 from infra.diagnostics.printable import printable
 from infra.errors import INTERRUPTED
-from infra.monitoring.logs import EndpointLog, LogEvent, NoLog
+from infra.monitoring.logs import EndpointLog, InvalidFilter, LogEvent, NoLog
 from infra.triton.log_line import LogLine
 
 _STYLES = {"": "", "info": "", "warning": "yellow", "error": "red"}
@@ -60,6 +60,8 @@ def logs(
         if not target.is_listed and target.observer().endpoint() is None:
             raise target.no_endpoint() from None
         raise
+    except InvalidFilter as error:
+        raise typer.BadParameter(str(error), param_hint="--filter") from None
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     if not printed:

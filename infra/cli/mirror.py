@@ -71,7 +71,7 @@ def mirror(
     Layers that the destination has are skipped, and an interrupted copy continues when the command runs again. AWS
     credentials and region are those of the environment.
 
-    Exit codes: 0, 2 if the image cannot be copied, and 130 if interrupted.
+    Exit codes: 0, 1 if the image fails --verify, 2 if it cannot be copied, and 130 if interrupted.
     """
     # a cancelled CI job and a closed terminal; not under nohup, which ignores the latter
     ending = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]

@@ -117,8 +117,9 @@ def _files() -> Iterator[None]:
         yield
     except OSError as error:
         path = str(error.filename).removesuffix(PARTIAL)
-        option = "--output " if path != error.filename else ""
-        raise CannotRun(f"{option}{path}: {error.strerror}.") from None
+        if path != error.filename:
+            raise typer.BadParameter(f"{path} cannot be written: {error.strerror}.", param_hint="--output") from None
+        raise CannotRun(f"{path}: {error.strerror}.") from None
 
 
 @app.command("list")
@@ -152,10 +153,12 @@ def pack(
 
 
 @app.command("test")
-def run(path: Repository, default_model: DefaultModel = None, env: Environment = None) -> None:
+def run(context: typer.Context, path: Repository, default_model: DefaultModel = None, env: Environment = None) -> None:
     """Run a model repository on a Triton of this machine, send the sample request, and print the response.
 
     Triton comes from the package nvidia-pytriton, with the Python backend only.
+
+    Exit codes: 0, 1 if Triton does not load the model or the model answers with an error, and 2 if the test cannot run.
     """
     from infra.settings.environment import DEFAULT_MODEL_NAME
     from infra.triton.server import TritonServer, unavailable
@@ -166,7 +169,9 @@ def run(path: Repository, default_model: DefaultModel = None, env: Environment =
         repository = ModelRepository.read(path)
     model = default_model or repository.only_model or ""
     if (models := repository.listing.model_names) and model not in models:
-        raise typer.BadParameter(f"must be one of {', '.join(models)}.", param_hint="--default-model")
+        if default_model is None:
+            context.fail(f"{path} requires --default-model, one of {', '.join(models)}.")
+        raise typer.BadParameter(f"must be one of {', '.join(models)}, not {model!r}.", param_hint="--default-model")
     quiet = {f"{PREFIX}LOG_VERBOSE": "false", f"{PREFIX}LOG_INFO": "false"}
     environment = quiet | variables(env) | {DEFAULT_MODEL_NAME: model}
     log: deque[str] = deque(maxlen=LOG_LINES)

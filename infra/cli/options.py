@@ -21,7 +21,7 @@ Directory = Annotated[
     typer.Option(
         "--cwd",
         metavar="DIRECTORY",
-        help="Run as if started in this directory of the project.",
+        help="A directory of the project, if it is not the current one.",
         exists=True,
         file_okay=False,
     ),
@@ -81,8 +81,12 @@ def in_words(error: typer.BadParameter) -> str:
 def written(context: typer.Context) -> list[str]:
     """The options and arguments on the command line."""
     sources = {one: context.get_parameter_source(one.name) for one in context.command.params}
-    there = [one for one, source in sources.items() if source and source.name == "COMMANDLINE"]
-    return [one.opts[0] if one.opts[0].startswith("-") else str(one.metavar) for one in there]
+    return [name_of(one) for one, source in sources.items() if source and source.name == "COMMANDLINE"]
+
+
+def name_of(parameter: Any) -> str:
+    """An option or argument as messages name it; typer would quote it, and add the short form of an option."""
+    return str(parameter.opts[0] if parameter.opts[0].startswith("-") else parameter.metavar)
 
 
 def require(context: typer.Context, option: str, *others: str) -> None:

@@ -53,7 +53,7 @@ def status(stack: Stack, endpoint: EndpointName = None, as_json: Json = False, c
 def watch(stack: Stack, endpoint: EndpointName = None, cwd: Directory = Path()) -> None:
     """Show the endpoint and its release live, until no change is in progress.
 
-    Exit codes: those of `status`, and 130 if interrupted.
+    Exit codes: those of `status`, 1 if the endpoint was deleted meanwhile, and 130 if interrupted.
     """
     target = find(stack, endpoint, cwd)
     try:
@@ -158,13 +158,17 @@ def _followed(target: ReleaseTarget, observer: ReleaseObserver) -> Iterator[Rele
     """The status at each poll, until no change is in progress and a release that was seen is on record. `pulumi up`
     records it after its own work; one that was interrupted does not."""
     clock, end = Clock(), 0.0
+    current = _poll(target, observer)
     while True:
-        yield (current := _poll(target, observer))
+        yield current
         if current.in_progress:
             end = clock.elapsed + RECORD_SECONDS
         elif not observer.awaits_record or clock.elapsed >= end:
             return
         clock.pause()
+        if (following := observer.poll()) is None:
+            _fail(f"{target.name} was deleted. `pulumi up` does so after a failed creation, and prints its reason.")
+        current = following
 
 
 def _fail(message: str) -> NoReturn:

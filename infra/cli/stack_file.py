@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import typer
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
 from infra.cli.project import Project, StackFileError, content, relative
@@ -37,13 +38,16 @@ def stack_path(stack: str, directory: Path) -> Path:
         stack: the stack's name, or `organization/project/stack`.
 
     Raises:
-        StackFileError: the project or the file does not exist.
+        StackFileError: the project does not exist.
+        typer.BadParameter: the file does not exist.
     """
     project = Project.at(directory.absolute())
     path = project.stack_directory / f"Pulumi.{stack.rpartition('/')[2]}.yaml"
     if path not in project.stack_files:
         existing = ", ".join(file.name for file in project.stack_files) or "none"
-        raise StackFileError(f"--stack {stack}: {path.name} does not exist in {path.parent}. Stack files: {existing}.")
+        raise typer.BadParameter(
+            f"{path.name} does not exist in {path.parent}. Stack files: {existing}.", param_hint="--stack"
+        )
     return path
 
 
@@ -90,7 +94,8 @@ class StackFile:
         """The file of a stack. Values that only the engine can read cause a warning on stderr.
 
         Raises:
-            StackFileError: the stack does not exist, or its file has problems other than those of the settings.
+            StackFileError: the file has problems other than those of the settings.
+            typer.BadParameter: the stack does not exist.
         """
         file = cls.read(relative(stack_path(stack, directory)))
         if errors := [problem for problem in file.problems if problem.severity == "error"]:

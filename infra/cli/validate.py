@@ -32,7 +32,7 @@ def validate(files: Files = None, as_json: Json = False, as_: As = Format.TEXT, 
 
     Exit codes: 0 if there are no errors (warnings are allowed), 1 if there are, and 2 if a file cannot be read.
     """
-    paths = [cwd / file for file in files or ()] or _stack_files(Project.at(cwd.absolute()))
+    paths = files or _stack_files(Project.at(cwd.absolute()))
     problems, unreadable = list[Problem](), list[str]()
     for path in paths:
         try:

@@ -41,6 +41,12 @@ class UnsupportedImage(ImageCopyError):
     """The image exists, but SageMaker cannot run it as it is."""
 
 
+class ImageNotVerified(UnsupportedImage):
+    """The image exists, but does not serve Triton on SageMaker: it fails `mirror --verify`."""
+
+    exit_code = 1
+
+
 class ImageTagConflict(ImageCopyError):
     """The tag of an immutable repository already names another image."""
 

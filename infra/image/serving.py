@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-from infra.image.errors import UnsupportedImage
+from infra.image.errors import ImageNotVerified
 from infra.image.manifest import UNREADABLE, Descriptor
 from infra.image.retry import Retry
 from infra.image.source import SourceImage
@@ -30,7 +30,7 @@ def check_serving(image: SourceImage, retry: Retry) -> None:
     """Read the configuration, and layers until one has `serve`: the smallest ones first, as Triton's has some kB.
 
     Raises:
-        UnsupportedImage: the image lacks the program or a label.
+        ImageNotVerified: the image lacks the program or a label.
     """
     settings = _settings(image.config(retry), str(image.reference))
     labels = settings.get("Labels") or {}
@@ -41,7 +41,7 @@ def check_serving(image: SourceImage, retry: Retry) -> None:
     if not any(programs & set(_files(image, layer, retry)) for layer in smallest_first):
         problems.append("a program `serve` in its PATH")
     if problems:
-        raise UnsupportedImage(
+        raise ImageNotVerified(
             f"{image.reference} lacks {' and '.join(problems)}, which Triton's images for SageMaker have. Use "
             "AWS's image or one of nvcr.io/nvidia/tritonserver, or build yours from one of them."
         )
@@ -54,7 +54,7 @@ def _settings(config: bytes, image: str) -> dict[str, Any]:
         _ = {**(settings.get("Labels") or {})}, [entry.startswith("") for entry in settings.get("Env") or []]
         return settings
     except UNREADABLE:
-        raise UnsupportedImage(f"{image}: its configuration cannot be read. Push the image again.") from None
+        raise ImageNotVerified(f"{image}: its configuration cannot be read. Push the image again.") from None
 
 
 def _files(image: SourceImage, layer: Descriptor, retry: Retry) -> Iterator[str]:
@@ -66,7 +66,7 @@ def _files(image: SourceImage, layer: Descriptor, retry: Retry) -> Iterator[str]
                 for member in archive:
                     yield member.name.removeprefix("./").lstrip("/")
         except (tarfile.TarError, zlib.error, EOFError, OSError):
-            raise UnsupportedImage(
+            raise ImageNotVerified(
                 f"{image.reference}: layer {layer.digest} is not a gzip tar. Push the image again."
             ) from None
 

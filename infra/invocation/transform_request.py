@@ -45,20 +45,25 @@ class DataProcessing:
     def options(self) -> list[str]:
         """The options of the command that SageMaker applies to JSON alone (SageMaker guide, Associate prediction
         results with input records)."""
-        filters = {"--input-filter": self.input_filter, "--output-filter": self.output_filter}
-        return [option for option, value in (filters | {"--join-input": self.join_input}).items() if value]
+        return [*self.filters, *(["--join-input"] if self.join_input else [])]
 
-    def require_valid(self) -> None:
-        """
-        Raises:
-            InvalidTransform: SageMaker does not accept a filter.
-        """
-        for option, path in (("--input-filter", self.input_filter), ("--output-filter", self.output_filter)):
-            if path is not None and not _FILTER.fullmatch(path):
-                raise InvalidTransform(
-                    f"{option} {path}: must be a JSONPath of at most 63 characters that begins with $ and has only "
-                    "letters, digits, spaces and $ [ ] * . , : ' - (CreateTransformJob, DataProcessing)."
-                )
+    @property
+    def filters(self) -> dict[str, str]:
+        """By the options of the command."""
+        filters = {"--input-filter": self.input_filter, "--output-filter": self.output_filter}
+        return {option: path for option, path in filters.items() if path is not None}
+
+
+def require_filter(path: str) -> None:
+    """
+    Raises:
+        InvalidTransform: SageMaker does not accept the filter.
+    """
+    if not _FILTER.fullmatch(path):
+        raise InvalidTransform(
+            "must be a JSONPath of at most 63 characters that begins with $ and has only letters, digits, spaces and "
+            f"$ [ ] * . , : ' - (CreateTransformJob, DataProcessing), not {path!r}."
+        )
 
 
 @dataclass(frozen=True)
@@ -141,8 +146,6 @@ def require_free(sagemaker: Any, name: str) -> None:
     Raises:
         InvalidTransform: a job had the name; SageMaker keeps the names of ended jobs.
     """
-    if len(name) > MAX_NAME:
-        raise InvalidTransform(f"--name {name}: has {len(name)} characters, and SageMaker accepts {MAX_NAME}.")
     if (job := TransformJob.read(sagemaker, name)) is not None:
         raise InvalidTransform(
             f"transform job {name} already exists ({job.status}), and job names must be unique. Use another --name."

@@ -103,7 +103,7 @@ class EndpointLog:
                     ) from None
                 if self._pattern and code(error) == "InvalidParameterException":
                     raise InvalidFilter(
-                        f"--filter {self._pattern['filterPattern']!r}: {error.response['Error']['Message']} Put a "
+                        f"{self._pattern['filterPattern']!r}: {error.response['Error']['Message']} Put a "
                         "term with other characters than letters and digits in double quotes, such as '\"model.py\"'."
                     ) from None
                 raise

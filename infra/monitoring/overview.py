@@ -67,7 +67,7 @@ class Overview:
     Attributes:
         release: the status of the endpoint and of its release; None if the endpoint does not exist.
         alarms: those on the endpoint, which notify operators.
-        drift: differences between the settings and the account, one a sentence. None during a release: the settings
+        drift: differences between the settings and the account, one a sentence. Empty during a release: the settings
             are those of the new fleet, and `pulumi up` has removed the autoscaling until its end.
     """
 

@@ -64,7 +64,7 @@ class ReleaseObserver:
         self._reason = ""
         self.awaits_record = False
         """Whether the last poll did not find the record of a release that earlier polls observed: `pulumi up` writes it
-        a little after the end."""
+        a little after the end. A status other than InService says how the release ended without it."""
         self.polled: EndpointDescription | None = None
         """The endpoint as the last poll found it."""
 
@@ -143,7 +143,8 @@ class ReleaseObserver:
             return None
         is_attempt = last is not None and last.to_config == self._attempted
         is_earlier = last is not None and last.ended < self._attempted_since
-        self.awaits_record = bool(self._attempted and records and (not is_attempt or is_earlier))
+        is_recorded_soon = endpoint.status == "InService" and self._attempted and records
+        self.awaits_record = bool(is_recorded_soon and (not is_attempt or is_earlier))
         return None if is_attempt and is_earlier else last
 
     def _records(self, endpoint: EndpointDescription | None) -> ReleaseHistory | None:

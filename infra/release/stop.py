@@ -100,8 +100,9 @@ def _why_not(endpoint: EndpointDescription) -> str:
     match endpoint.status:
         case "Creating":
             return (
-                "it is being created and has no earlier configuration to go back to. Wait for the end, then remove the "
-                "endpoint from the stack file and run `pulumi up`"
+                "it is being created and has no earlier configuration to go back to. If the creation fails, "
+                "`pulumi up` deletes the endpoint. If it succeeds, remove it from the stack file and run `pulumi up`, "
+                "or run `pulumi destroy` if it is the only one; in production, both require --ignore-protect"
             )
         case "RollingBack":
             return f"the release is already being rolled back to {endpoint.config_name}"

@@ -36,6 +36,8 @@ MAX_DEPTH = 64
 class ModelRepositoryError(UserError):
     """A directory that cannot be packed as a model repository; the message lists every problem."""
 
+    exit_code = 2
+
     def __init__(self, path: Path, problems: Sequence[Problem]) -> None:
         self.path, self.problems = path, tuple(problems)
         of_all = " ".join(f"{problem.message}." for problem in problems if problem.file == ".")

@@ -284,6 +284,9 @@ def models() -> Iterator[Example]:
         yield run("model check models --json --format text")
         yield run("model list missing")
         yield account.failing("model.path: missing", lambda: ModelRepository.read("missing"))
+        unreadable = PermissionError(13, "Permission denied", "models/iris")
+        with patch.object(ModelRepository, "read", lambda *_: _raise(unreadable)):
+            yield run("model list models", "a directory that you may not read")
         yield run("model pack models -o missing/model.tar.gz")
         (account.directory / "models/iris/weights").symlink_to("/mnt/weights")
         yield run("model pack models -o model.tar.gz")
@@ -347,6 +350,8 @@ def operations() -> Iterator[Example]:
         yield run("release status -s dev")
         answers["describe_endpoint"] = {**ANSWERS["describe_endpoint"], "ProductionVariants": []}
         yield run("release stop -s dev")
+        answers["describe_endpoint"]["EndpointStatus"] = "Creating"
+        yield run("release stop -s dev", "the first creation is in progress")
         updating = {
             "EndpointStatus": "Updating",
             "ProductionVariants": [],

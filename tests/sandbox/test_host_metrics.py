@@ -115,7 +115,7 @@ def test_instances_are_counted_rightly_once_time_passes_at_another_speed(host: H
     host.aws.impose(timeFactor=1)
     metric = query("CPUUtilization", "SampleCount", endpoint, "A", 60)
     [result] = data(host, metric, {"Id": "e", "Expression": "60 * m / PERIOD(m)"}, minutes=2)
-    assert 0 < max(result["Values"]) <= 4.5
+    assert 1.5 < max(result["Values"]) <= 4.5, "a slow machine misses a part of the minutes, and publishes none twice"
 
 
 def test_a_search_finds_metrics_by_their_schema_and_terms(host: Host) -> None:

@@ -110,7 +110,7 @@ def test_a_job_on_gpus_that_triton_does_not_support_is_not_started(
     made.sagemaker.config["ProductionVariants"][0]["InstanceType"] = hosting
     source = records(made)
     assert made.run("batch", "--input", source, *options) == 2
-    assert f"--instance-type {used}: its GPUs" in capsys.readouterr().err
+    assert f"instance type {used}: its GPUs" in capsys.readouterr().err
     assert not made.sagemaker.jobs
     assert made.run("batch", "--input", source, "--instance-type", "ml.g4dn.xlarge") == 0
 

@@ -80,7 +80,7 @@ def test_an_unknown_option_exits_with_2(account: Account, line: str) -> None:
 
 @pytest.mark.parametrize(("line", "option"), options("stack"))
 def test_an_unknown_stack_exits_with_2(account: Account, line: str, option: str) -> None:
-    assert f"{option} nosuch" in refused(f"{line} {option} nosuch")
+    assert f"Invalid value for {option}: Pulumi.nosuch.yaml" in refused(f"{line} {option} nosuch")
 
 
 @pytest.mark.parametrize("line", [line for kind in ("endpoint", "job") for line, _ in options(kind)])
@@ -97,7 +97,12 @@ def test_a_path_that_does_not_exist_exits_with_2(account: Account, line: str) ->
 @pytest.mark.parametrize(("line", "option"), options("number"))
 def test_what_is_not_a_number_is_refused_in_plain_words(account: Account, line: str, option: str) -> None:
     message = refused(f"{line} {option} many")
-    assert f"'{option}': must be a" in message and "not 'many'." in message
+    assert f"Invalid value for {option}: must be a" in message and "not 'many'." in message
+
+
+@pytest.mark.parametrize(("line", "option"), [("batch status ranking-1", "--stack"), ("model list", "PATH")])
+def test_what_is_missing_is_named_without_quotes(account: Account, line: str, option: str) -> None:
+    assert f" {option}." in refused(line)
 
 
 @pytest.mark.parametrize(

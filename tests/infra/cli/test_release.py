@@ -25,6 +25,7 @@ from tests.infra.cli.test_stack_file import BASE, project
 from tests.infra.mock_runtime import ROOT
 from tests.infra.release.fake_aws import (
     CREATING,
+    FAILED,
     NEW,
     OLD,
     ROLLING_BACK,
@@ -44,6 +45,8 @@ ROLLING_OUT = {
     **rolling_out("Creating"),
     "LastDeploymentConfig": CANARY.deployment_config(["new-rate", "new-latency", "new-stop"]),
 }
+DELETING = {**CREATING, "EndpointStatus": "Deleting"}
+ROLLBACK_FAILED = {**OLD, "EndpointStatus": "UpdateRollbackFailed", "FailureReason": "x"}
 GONE_BACK = {**OLD, "FailureReason": "an alarm fired"}
 ROLLED_BACK = ReleaseRecord(
     "iris", "rolledBack", "old", "new", 1_764_000_000.0, 1_764_000_754.0, "arn:ci", "canary", reason="slow",
@@ -310,6 +313,29 @@ def test_watch_waits_for_the_record_of_the_release_but_not_for_ever(
     assert passing.at - 1_000 <= 150
 
 
+@pytest.mark.parametrize(
+    ("states", "words"),
+    [
+        ([CREATING, FAILED, DELETING, None], "✖ Degraded (Failed)"),
+        ([CREATING, DELETING, None], "iris was deleted."),
+        ([CREATING, None], "iris was deleted."),
+        ([ROLLING_OUT, ROLLING_BACK, ROLLBACK_FAILED, None], "✖ Degraded (UpdateRollbackFailed)"),
+    ],
+)
+def test_watch_waits_for_no_record_of_what_is_not_in_service(
+    account: Account,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    states: list[dict[str, Any] | None],
+    words: str,
+) -> None:
+    """`pulumi up` deletes an endpoint whose creation failed before it writes the record."""
+    monkeypatch.setattr(release, "RECORD_SECONDS", 120)
+    account.becomes(*states)
+    assert account.run("watch") == 1
+    assert words in capsys.readouterr().out
+
+
 def test_watch_of_an_endpoint_at_rest_is_its_status(account: Account, capsys: Capture) -> None:
     assert account.run("watch") == 0
     assert "Healthy" in capsys.readouterr().out
@@ -390,7 +416,7 @@ def test_stop_that_comes_too_late_says_what_is_live(account: Account, capsys: Ca
     ("ended", "words"),
     [
         (None, "iris was deleted by someone else"),
-        ({**OLD, "EndpointStatus": "UpdateRollbackFailed", "FailureReason": "x"}, "UpdateRollbackFailed"),
+        (ROLLBACK_FAILED, "UpdateRollbackFailed"),
     ],
 )
 def test_stop_that_ends_otherwise_says_how(

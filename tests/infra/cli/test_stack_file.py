@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import typer
 
 from infra.aws.session import AwsSession
 from infra.cli.project import StackFileError
@@ -50,7 +51,7 @@ def test_a_stack_may_be_named_in_full(tmp_path: Path) -> None:
 def test_a_missing_project_and_a_missing_stack_are_errors_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(StackFileError, match=r"Pulumi\.yaml does not exist in .* --cwd"):
         StackFile.find("dev", tmp_path)
-    with pytest.raises(StackFileError, match=r"Pulumi\.prod\.yaml does not exist in .*Stack files: Pulumi\.dev\.yaml"):
+    with pytest.raises(typer.BadParameter, match=r"Pulumi\.prod\.yaml does not .*Stack files: Pulumi\.dev\.yaml"):
         StackFile.find("prod", project(tmp_path))
 
 

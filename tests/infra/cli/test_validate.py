@@ -45,6 +45,11 @@ def test_the_projects_own_stack_files_are_valid(
     assert capsys.readouterr().out.endswith("Pulumi.prod.yaml: valid\n")
 
 
+def test_a_file_is_relative_to_the_working_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT / "infra")
+    assert exit_code("../Pulumi.prod.yaml", "--cwd", "..") == 0
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [

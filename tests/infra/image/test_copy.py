@@ -332,7 +332,8 @@ def test_a_failed_copy_is_resumed(
     def fail_the_last(parameters: Parameters) -> None:
         if next(completions) < 3:
             return
-        while len(destination.layers) < 2:
+        deadline = time.monotonic() + 60
+        while len(destination.layers) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
         raise refusal("CompleteLayerUpload", "AccessDeniedException", "not any more")
 

@@ -52,12 +52,14 @@ def test_a_busy_registry_halves_what_runs_at_once() -> None:
     eight = [jobs.job(wait) for _ in range(8)]
     runner = threading.Thread(target=run_all, args=(eight, lanes, threading.Event()))
     runner.start()
-    while jobs.running < 4:
+    deadline = time.monotonic() + 20
+    while jobs.running < 4 and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.1)
-    assert jobs.running == 4
+    running = jobs.running
     go.set()
     runner.join()
+    assert running == 4
     assert jobs.ended == 8
 
 

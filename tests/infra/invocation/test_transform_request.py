@@ -63,8 +63,6 @@ def test_a_name_is_free_if_no_job_ever_had_it() -> None:
     transform_request.require_free(sagemaker, "iris-2")
     with pytest.raises(InvalidTransform, match="iris-1 already exists"):
         transform_request.require_free(sagemaker, "iris-1")
-    with pytest.raises(InvalidTransform, match=r"64 characters.* 63"):
-        transform_request.require_free(sagemaker, "i" * 64)
 
 
 def test_the_check_of_the_output_writes_nothing(s3: Any) -> None:
@@ -81,9 +79,8 @@ REFUSED = ("", "request", "$.account_id", "$." + "x" * 62, "$.caf\N{LATIN SMALL 
 
 @pytest.mark.parametrize("path", [*ACCEPTED, *REFUSED])
 def test_a_filter_is_one_that_sagemaker_accepts(path: str) -> None:
-    for option, processing in (("input", {"input_filter": path}), ("output", {"output_filter": path})):
-        if path in ACCEPTED:
-            DataProcessing(**processing).require_valid()  # type: ignore[arg-type]
-        else:
-            with pytest.raises(InvalidTransform, match=f"--{option}-filter"):
-                DataProcessing(**processing).require_valid()  # type: ignore[arg-type]
+    if path in ACCEPTED:
+        transform_request.require_filter(path)
+    else:
+        with pytest.raises(InvalidTransform):
+            transform_request.require_filter(path)
