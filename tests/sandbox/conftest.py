@@ -300,6 +300,13 @@ def scripted_host(scripted_aws: RunningAws) -> Iterator[Host]:
     yield from _host(scripted_aws)
 
 
+@pytest.fixture
+def unhurried_host(tmp_path: Path) -> Iterator[Host]:
+    """The same on an AWS of its own, on which no other test has let time pass faster."""
+    for aws in _in_this_process(tmp_path / "aws", ScriptedServer):
+        yield from _host(aws)
+
+
 def _host(aws: RunningAws) -> Iterator[Host]:
     before = aws.conditions()
     yield Host(aws)

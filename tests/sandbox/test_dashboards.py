@@ -298,8 +298,8 @@ def shown(figure: Any) -> dict[str, dict[str, list[float]]]:
 EXPECTED = ["Requests", "Errors", "ModelLatency", "OverheadLatency", "Instances", "CPU, memory and disk"]
 
 
-def test_a_picture_has_the_numbers_of_requests_errors_and_instances(scripted_host: Host) -> None:
-    host = scripted_host
+def test_a_picture_has_the_numbers_of_requests_errors_and_instances(unhurried_host: Host) -> None:
+    host = unhurried_host
     endpoint = host.endpoint(config(host, "x", instances=3))
     failing = host.endpoint(config(host, "x", status=500))
     for _ in range(7):

@@ -107,11 +107,12 @@ def test_the_sample_count_in_a_minute_is_the_number_of_instances(tmp_path: Path)
     assert counts == [(4, 1), (4, 1), (4, 1), (8, 2), (8, 2), (12, 3), (16, 4)]
 
 
-def test_instances_are_counted_rightly_once_time_passes_at_another_speed(host: Host) -> None:
-    host.aws.impose(timeFactor=600)
+def test_instances_are_counted_rightly_once_time_passes_at_another_speed(unhurried_host: Host) -> None:
+    host = unhurried_host
+    host.aws.impose(timeFactor=120)
     endpoint = host.endpoint(config(host, "x", "A", instances=4))
     eventually(lambda: named(host, endpoint) >= HOST)
-    time.sleep(2)
+    time.sleep(3)
     host.aws.impose(timeFactor=1)
     metric = query("CPUUtilization", "SampleCount", endpoint, "A", 60)
     [result] = data(host, metric, {"Id": "e", "Expression": "60 * m / PERIOD(m)"}, minutes=2)
