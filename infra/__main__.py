@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from typer import BadParameter
+from typer import BadParameter, TyperException
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
@@ -58,7 +58,17 @@ class CommandGroup(TyperGroup):
                 error.message = options.in_words(error)
             if error.param and error.param_hint is None:
                 error.param_hint = options.name_of(error.param)
-            raise
+            raise UsageError(error.format_message()) from None
+        except TyperException as error:
+            if not error.message:  # it stands for the help, which typer has printed
+                raise
+            raise UsageError(error.format_message()) from None
+
+
+class UsageError(UserError):
+    """A command line that a command does not accept, as typer says. Typer itself would wrap it in a box."""
+
+    exit_code = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

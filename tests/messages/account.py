@@ -16,7 +16,6 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-import typer
 from botocore.exceptions import ClientError
 from pulumi import RunError
 
@@ -48,7 +47,6 @@ output [{ name: "y", data_type: TYPE_FP32, dims: [1] }]
 """
 NOW = datetime(2026, 11, 28, 9, tzinfo=UTC)
 _ARN = "arn:aws:sagemaker:ap-northeast-1:123456789012"
-_UsageError: Any = typer.BadParameter.__bases__[0]
 _COMMANDS = ("release_target", "batch", "cost", "status", "policy", "dashboard")
 """The modules of `infra.cli` that open a session."""
 
@@ -152,13 +150,7 @@ class Account:
             try:
                 code = CommandGroup(help="").main(shlex.split(command), prog_name="infra", standalone_mode=False) or 0
             except UserError as problem:
-                rule, code, error = (
-                    type(problem).__name__,
-                    problem.exit_code,
-                    text(problem),
-                )
-            except _UsageError as problem:
-                rule, code, error = "usage", problem.exit_code, f"error: {problem.format_message()}"
+                rule, code, error = type(problem).__name__, problem.exit_code, text(problem)
         printed = "\n".join(filter(None, (err.getvalue().rstrip(), error))) or out.getvalue().rstrip()
         written = f"python -m infra {command}{f'   # {note}' if note else ''}"
         return self.shown(rule, written, f"{printed}\n(exit code {code})")

@@ -145,7 +145,7 @@ def test_compare_without_an_endpoint_names_those_of_the_stack(
 ) -> None:
     project(Path(), BASE + "    jobs:\n      model: {artifact: artifacts/a.tar.gz}\n      batch: {}\n")
     assert run("compare", "-s", "dev", *arguments) == 2
-    shown = " ".join(re.sub(r"[│╭╮╰╯─]", "", capsys.readouterr().err).split())
+    shown = capsys.readouterr().err
     assert f"{arguments[0]} is not an endpoint" in shown if arguments else "give an endpoint" in shown
     assert "one of: iris." in shown
 

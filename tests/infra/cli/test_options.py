@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 import shlex
 from collections.abc import Iterator
 from importlib import import_module
@@ -70,7 +69,7 @@ def refused(line: str) -> str:
     with contextlib.redirect_stderr(output), contextlib.redirect_stdout(output), pytest.raises(SystemExit) as ended:
         main(shlex.split(line))
     assert ended.value.code == 2, output.getvalue()
-    return " ".join(re.split(r"[\s│]+", output.getvalue()))
+    return output.getvalue()
 
 
 @pytest.mark.parametrize("line", [line for line, _ in commands()])
