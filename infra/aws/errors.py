@@ -25,7 +25,8 @@ _EXPIRED = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "RequestExpired", "UnrecognizedClientException"}
 )
 _RENEW = "Set or renew the AWS credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID, …)."
-_POLICIES = "`python -m infra policy PRINCIPAL -s STACK` prints the policies that a principal requires."
+PRINT_POLICIES = "python -m infra policy PRINCIPAL -s STACK"
+_POLICIES = f"`{PRINT_POLICIES}` prints the policies that a principal requires."
 _NOT_FOUND = "404"
 """Of a HEAD request, whose answer has no other code."""
 

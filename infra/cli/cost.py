@@ -25,7 +25,7 @@ from infra.cost import compare as comparison
 from infra.cost.estimate import estimate
 from infra.cost.line_items import Item, Traffic, Unpriced, fleet_items, items, unmeasured
 from infra.cost.price_file import UPDATE_PRICES
-from infra.cost.price_list import NoPrice, PriceList, UsageType
+from infra.cost.price_list import NOT_FETCHED, NoPrice, PriceList, UsageType
 from infra.cost.usage import HOURS_PER_MONTH
 from infra.settings.variant import InstanceType
 
@@ -74,14 +74,15 @@ def cost(
     Shows the smallest, the initial and the largest fleet of the scaling range. Prices are those of AWS's price list: of
     the file `prices.REGION.json` in the project, or of the API if there is no file.
 
-    Exit codes: 0, 1 if nothing has a price, and 2 if a file or AWS cannot be read.
+    Exit codes: 0; 1 if nothing has a price, with --diff if an endpoint has none, with --idle never; 2 if a file or AWS
+    cannot be read, except for AWS's price list and removed endpoints.
     """
     if context.invoked_subcommand is not None:
         if options := written(context):
             context.fail(f"{options[0]} has no effect here. Put it after {context.invoked_subcommand}.")
         return
     if stack is None:
-        context.fail("Missing option '--stack' / '-s'.")
+        context.fail("Missing option --stack.")
     separate(context, "--diff", "--idle", "--from-metrics")
     separate(context, "--diff", "--idle", "--requests-per-second")
     require(context, "--request-seconds", "--requests-per-second")
@@ -199,11 +200,11 @@ class _Stack:
         try:
             return price_file.fetch_needed(self.pricing, region, needed)
         except AwsRequestRefused as error:
-            _warn(f"no prices could be fetched: {error}")
+            _warn(reason := f"{NOT_FETCHED}: {error}")
             if error.hint:
                 print(error.hint, file=sys.stderr)
             print(f"With access, run `{UPDATE_PRICES.format(self.file.stack)}`.", file=sys.stderr)
-            return PriceList((), "no prices could be fetched; see the warning.")
+            return PriceList((), reason)
 
     @property
     def way_out(self) -> str:
@@ -233,9 +234,9 @@ def _diff(priced: _Stack, as_json: bool) -> None:
     sagemaker, kept = priced.session.client("sagemaker"), priced.settings.served_endpoints
     autoscaling, tagging = map(priced.session.client, ("application-autoscaling", "resourcegroupstaggingapi"))
     owner = f"{priced.file.project.name}/{priced.file.stack}"
-    changes, missing = list[live.Change](), dict[str, str]()
+    changes, missing, not_listed = list[live.Change](), dict[str, str](), list[str]()
     fleets = dict[str, tuple[list[Item] | None, list[Item] | None]]()
-    for name in chain(kept, live.removed_endpoints(tagging, owner, priced.settings, _warn)):
+    for name in chain(kept, live.removed_endpoints(tagging, owner, priced.settings, not_listed.append)):
         endpoint = priced.settings.endpoints[name] if name in kept else None
         try:
             deployed = live.deployed_items(sagemaker, autoscaling, name, endpoint)
@@ -243,6 +244,8 @@ def _diff(priced: _Stack, as_json: bool) -> None:
                 fleets[name] = deployed, [*fleet_items(name, endpoint)] if endpoint else None
         except NoPrice as error:
             missing[name] = str(error)
+    for reason in not_listed:
+        _warn(reason)
     prices = priced.prices(_usages(item for fleet in fleets.values() for items in fleet for item in items or ()))
     for name, (before, after) in fleets.items():
         try:
@@ -256,6 +259,7 @@ def _diff(priced: _Stack, as_json: bool) -> None:
                 "published": prices.published,
                 "endpoints": {change.endpoint: cost_view.change_facts(change) for change in changes},
                 "noPrice": missing,
+                "notListed": "\n".join(not_listed) or None,
             }
         )
     else:

@@ -16,6 +16,7 @@ from infra.cost.limit import WITHOUT, signed
 from infra.cost.line_items import STACK, Sizes
 from infra.cost.live import Change
 from infra.cost.load import Load, Utilization, advice
+from infra.cost.price_list import NOT_FETCHED
 from infra.names import ONLY_VARIANT
 from infra.settings.stack import Settings
 
@@ -118,7 +119,12 @@ def _not_priced(result: Estimate) -> Iterator[str]:
     for entry in result.unpriced:
         reasons.setdefault(entry.reason, {}).setdefault(entry.what, []).append(entry.endpoint)
     for reason, kinds in reasons.items():
-        yield f"{'; '.join(f'{what}{_of(names)}' for what, names in kinds.items())}: {reason}"
+        yield f"{'; '.join(f'{what}{_of(names)}' for what, names in kinds.items())}: {_short(reason)}"
+
+
+def _short(reason: str) -> str:
+    """A reason for each endpoint or part, without what the warning has."""
+    return f"{NOT_FETCHED}; see the warning." if reason.startswith(NOT_FETCHED) else reason
 
 
 def _of(endpoints: Sequence[str]) -> str:
@@ -187,7 +193,7 @@ def show_changes(
     out = console(_WIDTH)
     out.print(table)
     for name, reason in missing.items():
-        out.print(f"{name}: {reason}", soft_wrap=True)
+        out.print(f"{name}: {_short(reason)}", soft_wrap=True)
     _print_basis(out, region, published)
     _print_way_out(out, way_out, without_price)
 
@@ -238,7 +244,7 @@ def show_idle(
     _print_basis(out, settings.region, result.published)
     without_price = [entry for entry in result.without_price if entry.endpoint in loads]
     for entry in without_price:
-        out.print(f"{entry.endpoint}: {entry.what}: {entry.reason}", soft_wrap=True)
+        out.print(f"{entry.endpoint}: {entry.what}: {_short(entry.reason)}", soft_wrap=True)
     _print_way_out(out, way_out, without_price)
 
 
@@ -282,7 +288,7 @@ def _float(usd: Decimal | None) -> float | None:
 def show_candidates(
     candidates: Sequence[Candidate], current: Container[str], region: str, published: str | None, way_out: str
 ) -> None:
-    """Print the instance types, cheapest first."""
+    """Print the instance types, cheapest first, and why some have no price."""
     measured = any(candidate.usd_per_million is not None for candidate in candidates)
     table = _table("", "vCPU", "GPU", "memory", "an hour", *(["a million requests"] if measured else []))
     for candidate in candidates:
@@ -298,10 +304,10 @@ def show_candidates(
     out = console(_WIDTH)
     out.print(table)
     _print_basis(out, region, published)
-    without_price = [candidate for candidate in candidates if candidate.usd is None]
-    if published and without_price:
-        out.print("no price: the price list has no product of this type, or several.")
-    _print_way_out(out, way_out, without_price)
+    reasons = dict.fromkeys(candidate.no_price for candidate in candidates if candidate.no_price)
+    for reason in reasons:
+        out.print(_short(reason), soft_wrap=True)
+    _print_way_out(out, way_out, reasons)
 
 
 def _dollars(sizes: Sizes) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -27,12 +26,14 @@ class Candidate:
 
     Attributes:
         usd: per hour; None without a price.
+        no_price: why it has none; empty with a price.
         memory_gib: None if it is not known.
         usd_per_million: of requests; None if the type was not measured, or has no price.
     """
 
     instance_type: str
     usd: Decimal | None
+    no_price: str
     vcpus: int
     gpus: int
     memory_gib: float | None
@@ -87,8 +88,11 @@ def candidates(
 
 
 def _candidate(prices: PriceList, region: str, name: str, purpose: str, rate: Decimal | None) -> Candidate:
-    usd = None
-    with contextlib.suppress(NoPrice):
+    usd, no_price = None, ""
+    try:
         usd = prices.price(usage.instances(purpose, name), region).tiers[0].usd
+    except NoPrice as error:
+        no_price = str(error)
     per_million = usd / (rate * 3600) * 10**6 if usd is not None and rate else None
-    return Candidate(name, usd, hardware.vcpus(name), hardware.gpus(name), hardware.memory_gib(name), per_million)
+    facts = hardware.vcpus(name), hardware.gpus(name), hardware.memory_gib(name)
+    return Candidate(name, usd, no_price, *facts, per_million)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from infra.aws.errors import AwsRequestRefused, aws_calls
+from infra.aws.errors import PRINT_POLICIES, AwsRequestRefused, aws_calls
 from infra.cost import usage
 from infra.cost.estimate import PricedItem
 from infra.cost.line_items import NOTHING, Item, Sizes, fleet, provisioned
@@ -89,7 +89,9 @@ def deployed_items(sagemaker: Any, autoscaling: Any, name: str, settings: Endpoi
         if settings:
             raise
         refusal = str(error).removeprefix(f"{resource}: ").rstrip(".")
-        raise NoPrice(f"{refusal}. To permit it, print the policies with `--also {name}`.") from None
+        # only a denial has this command
+        hint = error.hint.replace(PRINT_POLICIES, f"{PRINT_POLICIES} --also {name}")
+        raise NoPrice(f"{refusal}. {hint}".rstrip()) from None
     purpose = usage.purpose(mode_of(config))
     return [
         item

@@ -14,6 +14,9 @@ from typing import Any
 
 from infra.errors import UserError
 
+NOT_FETCHED = "no prices could be fetched"
+"""The beginning of `PriceList.missing`; the reason follows."""
+
 
 class NoPrice(UserError):
     """The price list has no product, or several, for what is billed."""

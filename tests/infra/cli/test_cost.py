@@ -13,7 +13,7 @@ import pytest
 from infra.__main__ import main
 from infra.cost import price_file
 from tests.infra.cli.test_stack_file import BASE, project
-from tests.infra.cost.products import PRODUCTS, PUBLISHED, REGION
+from tests.infra.cost.products import PRODUCTS, PUBLISHED, REGION, product
 from tests.infra.cost.test_account import Aws as Stored
 from tests.infra.cost.test_live import FLEET, Aws
 from tests.infra.cost.test_load import CloudWatch
@@ -86,6 +86,9 @@ def test_without_access_there_is_no_price_and_the_command_that_fetches_it(
     endpoint = facts["endpoints"]["iris"]
     unknown = facts["perMonth"], facts["perHour"], endpoint["perMonth"], endpoint["perHour"], endpoint["perRelease"]
     assert {*unknown} == {None}
+    assert "GetProducts was refused" in endpoint["notPriced"]["instances ml.c5.xlarge"]
+    assert run("-s", "dev", "--diff", "--json") == 1
+    assert "GetProducts was refused" in json.loads(capsys.readouterr().out)["noPrice"]["iris"]
     assert run("-s", "dev") == 1
     shown = capsys.readouterr()
     assert "$0.00" not in shown.out
@@ -97,6 +100,24 @@ def test_without_access_there_is_no_price_and_the_command_that_fetches_it(
         ("no prices could be fetched; see the warning.", 1, 0),
     ):
         assert (shown.out.count(text), shown.err.count(text)) == (out, err), text
+    for arguments in (["--diff"], ["--idle", "14"], ["compare", "iris"]):
+        run(*arguments, "-s", "dev")
+        shown = capsys.readouterr()
+        assert "see the warning." in shown.out and "GetProducts" not in shown.out
+        assert shown.err.count("GetProducts was refused") == 1
+
+
+def test_compare_shows_each_reason_for_which_a_type_has_no_price(
+    pricing: Pricing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pricing.products = [product("APN1-Host:ml.r5.xlarge", sku="YUAN")]
+    assert run("compare", "-s", "dev", "iris", "ml.r5.xlarge") == 0
+    shown = capsys.readouterr().out
+    assert "product YUAN has no on-demand price in USD" in shown
+    assert "no product AmazonSageMaker Host:ml.c5.xlarge in" in shown
+    pricing.products = []
+    assert run("compare", "-s", "dev", "iris") == 0
+    assert "no product AmazonSageMaker Host:ml.c5.xlarge in" in capsys.readouterr().out
 
 
 def test_without_prices_the_dashboard_is_in_the_table_too(pricing: Pricing, capsys: pytest.CaptureFixture[str]) -> None:
@@ -234,7 +255,9 @@ def test_what_cannot_be_read_of_removed_endpoints_does_not_hide_the_others(
     facts = json.loads(shown.out)
     assert [*facts["endpoints"]] == ["iris"]
     assert [*facts["noPrice"]] == ["former"] * code
-    assert ("warning: removed endpoints are not shown" in shown.err) == (refused == "GetResources")
+    not_listed = facts["notListed"] or ""
+    assert ("GetResources was refused" in not_listed) == (refused == "GetResources")
+    assert ("warning: removed endpoints are not shown" in shown.err) == bool(not_listed)
 
 
 def test_diff_has_no_row_for_what_the_tagging_api_still_lists(

@@ -99,7 +99,9 @@ def test_what_is_not_a_number_is_refused_in_plain_words(account: Account, line: 
     assert f"Invalid value for {option}: must be a" in message and "not 'many'." in message
 
 
-@pytest.mark.parametrize(("line", "option"), [("batch status ranking-1", "--stack"), ("model list", "PATH")])
+@pytest.mark.parametrize(
+    ("line", "option"), [("batch status ranking-1", "--stack"), ("cost", "--stack"), ("model list", "PATH")]
+)
 def test_what_is_missing_is_named_without_quotes(account: Account, line: str, option: str) -> None:
     assert f" {option}." in refused(line)
 

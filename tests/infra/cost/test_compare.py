@@ -26,7 +26,9 @@ def test_the_cheapest_is_first_and_what_has_no_price_last() -> None:
     listed = candidates(PRICES, REGION, types(["ml.c5.xlarge"], ["ml.r5.xlarge"]), usage.HOSTING, {})
     assert [one.instance_type for one in listed[:3]] == ["ml.c5.xlarge", "ml.r5.xlarge", "ml.c5.18xlarge"]
     assert (listed[0].usd, listed[0].vcpus, listed[0].memory_gib) == (Decimal("0.2570000000"), 4, 8)
+    assert [bool(one.no_price) for one in listed] == [one.usd is None for one in listed]
     assert listed[-1].usd is None
+    assert f"Host:{listed[-1].instance_type} " in listed[-1].no_price
 
 
 def test_a_million_requests_cost_the_hours_that_they_take() -> None:

@@ -32,6 +32,7 @@ class Aws:
         self.config = {"ProductionVariants": [*variants], **config} if variants else None
         self.limits, self.created = limits, datetime(2025, 1, 1, tzinfo=UTC)
         self.owned, self.deleted, self.refused = ["e"], {"e-deleted"}, set[str]()
+        self.code = "AccessDeniedException"
 
     def get_paginator(self, operation: str) -> Any:
         assert operation == "get_resources"
@@ -43,7 +44,7 @@ class Aws:
         """A page for each endpoint of the stack `dev`, and for one of another stack."""
         assert ResourceTypeFilters == ["sagemaker:endpoint"]
         if "GetResources" in self.refused:
-            raise denied("GetResources")
+            raise refusal("GetResources", self.code)
         for name, owner in (*((name, "p/dev") for name in self.owned), ("of-prod", "p/prod")):
             if all(wanted["Key"] == OWNER_TAG and owner in wanted["Values"] for wanted in TagFilters):
                 arn = f"arn:aws:sagemaker:{REGION}:123456789012:endpoint/{name.lower()}"
@@ -51,7 +52,7 @@ class Aws:
 
     def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:
         if EndpointName in self.refused:
-            raise denied("DescribeEndpoint")
+            raise refusal("DescribeEndpoint", self.code)
         if self.config is None or EndpointName in self.deleted:
             raise ClientError({"Error": {"Code": "ValidationException", "Message": "Could not find"}}, "x")
         return {
@@ -75,8 +76,8 @@ class Aws:
         return {"ScalableTargets": [{"ResourceId": ResourceIds[0], "MinCapacity": least, "MaxCapacity": most}]}
 
 
-def denied(operation: str) -> ClientError:
-    return ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, operation)
+def refusal(operation: str, code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "no"}}, operation)
 
 
 def compared(aws: Aws, prices: PriceList = PRICES, **endpoint: Any) -> Change:
@@ -194,10 +195,26 @@ def test_a_refusal_to_list_removed_endpoints_is_reported() -> None:
 def test_a_refusal_to_describe_ends_the_comparison_of_endpoints_in_the_settings_alone() -> None:
     aws = Aws(FLEET)
     aws.refused = {"e"}
-    with pytest.raises(NoPrice, match=r"^DescribeEndpoint was refused: .*--also e"):
+    with pytest.raises(NoPrice):
         deployed_items(aws, aws, "e", None)
     with pytest.raises(AwsRequestRefused):
         compared(aws, instanceType="ml.c5.xlarge")
+
+
+@pytest.mark.parametrize(
+    ("code", "way_out"),
+    [
+        ("AccessDeniedException", " `python -m infra policy PRINCIPAL -s STACK --also e` prints"),
+        ("ThrottlingException", ""),
+        ("ExpiredToken", " Set or renew the AWS credentials"),
+    ],
+)
+def test_a_refusal_to_describe_a_removed_endpoint_has_the_way_out_of_its_code(code: str, way_out: str) -> None:
+    aws = Aws(FLEET)
+    aws.refused, aws.code = {"e"}, code
+    with pytest.raises(NoPrice, match=rf"^DescribeEndpoint was refused: {code}: no\.{way_out}") as refused:
+        deployed_items(aws, aws, "e", None)
+    assert str(refused.value).endswith("no.") is (not way_out)
 
 
 def test_a_removed_endpoint_that_was_deleted_a_moment_ago_is_no_change() -> None:
