@@ -7,9 +7,10 @@ command has what else they mean.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -49,26 +50,45 @@ class CommandGroup(TyperGroup):
         name, _, rest = super().resolve_command(ctx, args)
         return name, get_command(import_module(f"infra.cli.{name}").app), rest
 
+    def make_context(self, *args: Any, **attributes: Any) -> Any:
+        with _usage_errors():
+            return super().make_context(*args, **attributes)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _usage_errors():
             return super().invoke(ctx)
-        except BadParameter as error:
-            options = import_module("infra.cli.options")
-            if error.__cause__:
-                error.message = options.in_words(error)
-            if error.param and error.param_hint is None:
-                error.param_hint = options.name_of(error.param)
-            raise UsageError(error.format_message()) from None
-        except TyperException as error:
-            if not error.message:  # it stands for the help, which typer has printed
-                raise
-            raise UsageError(error.format_message()) from None
 
 
 class UsageError(UserError):
-    """A command line that a command does not accept, as typer says. Typer itself would wrap it in a box."""
+    """A command line that a command does not accept."""
 
     exit_code = 2
+
+
+@contextlib.contextmanager
+def _usage_errors() -> Iterator[None]:
+    """Raise typer's errors as ours, which are lines: typer itself wraps them in a box."""
+    try:
+        yield
+    except TyperException as error:
+        is_help = not isinstance(error, BadParameter) and not error.message  # typer has printed it
+        context = getattr(error, "ctx", None)
+        if is_help or context is None:
+            raise
+        usage = UsageError(_words(error))
+        if not (isinstance(error, BadParameter) and error.message):
+            usage.hint = f"Run `{context.command_path} --help` for the usage."
+        raise usage from None
+
+
+def _words(error: TyperException) -> str:
+    if isinstance(error, BadParameter):
+        options = import_module("infra.cli.options")
+        if error.__cause__:
+            error.message = options.in_words(error)
+        if error.param and error.param_hint is None:
+            error.param_hint = options.name_of(error.param)
+    return error.format_message()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

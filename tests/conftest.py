@@ -12,11 +12,10 @@ from tests import aws_descriptions
 
 aws_descriptions.share()
 
-# Tests look for new examples, and no clock decides. Where CI is set, hypothesis itself chooses its profile `ci`, which
-# repeats the same examples: it does not fail a change for a defect of an earlier one.
-if settings.get_current_profile_name() == "default":
-    settings.register_profile("explore", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
-    settings.load_profile("explore")
+# The same examples in every run, so that a change does not fail for a defect of an earlier one, and no clock decides.
+# `pytest --hypothesis-profile=default` looks for new ones.
+settings.register_profile("repeat", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("repeat")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -157,17 +157,19 @@ def _watched(target: ReleaseTarget) -> ReleaseStatus:
 def _followed(target: ReleaseTarget, observer: ReleaseObserver) -> Iterator[ReleaseStatus]:
     """The status at each poll, until no change is in progress and a release that was seen is on record. `pulumi up`
     records it after its own work; one that was interrupted does not."""
-    clock, end = Clock(), 0.0
+    clock, end, is_new = Clock(), 0.0, False
     current = _poll(target, observer)
     while True:
         yield current
+        is_new |= current.endpoint_status in ("Creating", "Failed")
         if current.in_progress:
             end = clock.elapsed + RECORD_SECONDS
         elif not observer.awaits_record or clock.elapsed >= end:
             return
         clock.pause()
         if (following := observer.poll()) is None:
-            _fail(f"{target.name} was deleted. `pulumi up` does so after a failed creation, and prints its reason.")
+            reason = " `pulumi up` does so after a failed creation, and prints its reason." if is_new else ""
+            _fail(f"{target.name} was deleted.{reason}")
         current = following
 
 

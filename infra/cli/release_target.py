@@ -108,8 +108,8 @@ def find(stack: str, endpoint: str | None, directory: Path, transforms: bool = F
         transforms: whether it may be a Model for transform jobs alone, which no endpoint serves.
 
     Raises:
-        StackFileError: the file does not exist or does not give endpoint or region, or the endpoint does not belong to
-            the stack.
+        typer.BadParameter: the stack file does not exist.
+        StackFileError: it does not give endpoint or region, or the endpoint does not belong to the stack.
         AwsSessionRefused: see `aws_session`.
     """
     path = stack_path(stack, directory)

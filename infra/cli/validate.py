@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from infra.cli.options import Directory
+from infra.cli.options import Directory, separate
 from infra.cli.problems import As, Format, Json, print_problems
 from infra.cli.project import Project, StackFileError, relative
 from infra.cli.stack_file import ENVIRONMENT_VALUES, StackFile
@@ -25,13 +25,16 @@ Files = Annotated[
 
 
 @app.command()
-def validate(files: Files = None, as_json: Json = False, as_: As = Format.TEXT, cwd: Directory = Path()) -> None:
+def validate(
+    context: typer.Context, files: Files = None, as_json: Json = False, as_: As = Format.TEXT, cwd: Directory = Path()
+) -> None:
     """Validate stack files and the model repositories that they name.
 
     Reports every problem with file, line and column. Runs without the Pulumi engine, network and credentials.
 
     Exit codes: 0 if there are no errors (warnings are allowed), 1 if there are, and 2 if a file cannot be read.
     """
+    separate(context, "FILE", "--cwd")
     paths = files or _stack_files(Project.at(cwd.absolute()))
     problems, unreadable = list[Problem](), list[str]()
     for path in paths:

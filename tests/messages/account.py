@@ -148,7 +148,10 @@ class Account:
         rule, code, error = "warning", 0, ""
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), patch("sys.stdin", io.StringIO()):
             try:
-                code = CommandGroup(help="").main(shlex.split(command), prog_name="infra", standalone_mode=False) or 0
+                code = (
+                    CommandGroup(help="").main(shlex.split(command), prog_name="python -m infra", standalone_mode=False)
+                    or 0
+                )
             except UserError as problem:
                 rule, code, error = type(problem).__name__, problem.exit_code, text(problem)
         printed = "\n".join(filter(None, (err.getvalue().rstrip(), error))) or out.getvalue().rstrip()

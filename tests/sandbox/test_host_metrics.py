@@ -109,9 +109,9 @@ def test_the_sample_count_in_a_minute_is_the_number_of_instances(tmp_path: Path)
 
 def test_instances_are_counted_rightly_once_time_passes_at_another_speed(unhurried_host: Host) -> None:
     host = unhurried_host
-    host.aws.impose(timeFactor=120)
     endpoint = host.endpoint(config(host, "x", "A", instances=4))
     eventually(lambda: named(host, endpoint) >= HOST)
+    host.aws.impose(timeFactor=120)
     time.sleep(3)
     host.aws.impose(timeFactor=1)
     metric = query("CPUUtilization", "SampleCount", endpoint, "A", 60)

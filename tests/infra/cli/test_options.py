@@ -72,9 +72,9 @@ def refused(line: str) -> str:
     return output.getvalue()
 
 
-@pytest.mark.parametrize("line", [line for line, _ in commands()])
+@pytest.mark.parametrize("line", ["", *(line for line, _ in commands())])
 def test_an_unknown_option_exits_with_2(account: Account, line: str) -> None:
-    assert "--nosuch" in refused(f"{line} --nosuch")
+    assert refused(f"{line} --nosuch").startswith("error: No such option: --nosuch")
 
 
 @pytest.mark.parametrize(("line", "option"), options("stack"))
@@ -133,6 +133,7 @@ def test_what_is_not_a_choice_is_refused_with_the_nearest(account: Account, line
         ("batch status -s dev ranking-1 --follow --json", "--follow", "--json"),
         ("explain tags --write", "KEY", "--write"),
         ("validate --json --format github", "--json", "--format"),
+        ("validate Pulumi.dev.yaml --cwd .", "FILE", "--cwd"),
         ("model check models --format text --json", "--json", "--format"),
     ],
 )

@@ -317,8 +317,9 @@ def test_watch_waits_for_the_record_of_the_release_but_not_for_ever(
     ("states", "words"),
     [
         ([CREATING, FAILED, DELETING, None], "✖ Degraded (Failed)"),
-        ([CREATING, DELETING, None], "iris was deleted."),
-        ([CREATING, None], "iris was deleted."),
+        ([CREATING, DELETING, None], "iris was deleted. `pulumi up` does so"),
+        ([CREATING, None], "iris was deleted. `pulumi up` does so"),
+        ([ROLLING_OUT, DELETING, None], "iris was deleted.\n"),
         ([ROLLING_OUT, ROLLING_BACK, ROLLBACK_FAILED, None], "✖ Degraded (UpdateRollbackFailed)"),
     ],
 )

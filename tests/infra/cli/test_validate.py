@@ -47,7 +47,7 @@ def test_the_projects_own_stack_files_are_valid(
 
 def test_a_file_is_relative_to_the_working_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT / "infra")
-    assert exit_code("../Pulumi.prod.yaml", "--cwd", "..") == 0
+    assert exit_code("../Pulumi.prod.yaml") == 0
 
 
 @pytest.mark.parametrize(
