@@ -25,8 +25,7 @@ _EXPIRED = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "RequestExpired", "UnrecognizedClientException"}
 )
 _RENEW = "Set or renew the AWS credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID, …)."
-PRINT_POLICIES = "python -m infra policy PRINCIPAL -s STACK"
-_POLICIES = f"`{PRINT_POLICIES}` prints the policies that a principal requires."
+_POLICIES = "`python -m infra policy PRINCIPAL -s STACK{}` prints the policies that a principal requires."
 _NOT_FOUND = "404"
 """Of a HEAD request, whose answer has no other code."""
 
@@ -46,13 +45,17 @@ def code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def refused(resource: str, error: Exception) -> AwsRequestRefused:
-    """The error to show for an error of boto3 about `resource`."""
+def refused(resource: str, error: Exception, policy_option: str = "") -> AwsRequestRefused:
+    """The error to show for an error of boto3 about `resource`.
+
+    Args:
+        policy_option: the option with which `policy` permits the call, if it requires one.
+    """
     if isinstance(error, ClientError):
         if code(error) == _NOT_FOUND:
             return AwsRequestRefused(f"{resource} does not exist ({error.operation_name})")
         message = error.response.get("Error", {}).get("Message")
-        hint = _POLICIES if code(error) in DENIED else ""
+        hint = _POLICIES.format(f" {policy_option}".rstrip()) if code(error) in DENIED else ""
         return AwsRequestRefused(
             f"{resource}: {error.operation_name} was refused: {code(error)}: {message}",
             _RENEW if code(error) in _EXPIRED else hint,
@@ -64,8 +67,11 @@ def refused(resource: str, error: Exception) -> AwsRequestRefused:
 
 
 @contextlib.contextmanager
-def aws_calls(resource: str) -> Iterator[None]:
+def aws_calls(resource: str, policy_option: str = "") -> Iterator[None]:
     """Raise every error of boto3 (an error response, missing credentials, no network) as one about `resource`.
+
+    Args:
+        policy_option: see `refused`.
 
     Raises:
         AwsRequestRefused: naming the resource.
@@ -73,7 +79,7 @@ def aws_calls(resource: str) -> Iterator[None]:
     try:
         yield
     except _boto3_errors() as error:
-        raise refused(resource, error) from None
+        raise refused(resource, error, policy_option) from None
 
 
 def _boto3_errors() -> tuple[type[Exception], ...]:

@@ -8,7 +8,6 @@ from collections.abc import Container, Iterable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +22,7 @@ from infra.cli.stack_file import StackFile
 from infra.cost import account, live, load, price_file, usage
 from infra.cost import compare as comparison
 from infra.cost.estimate import estimate
-from infra.cost.line_items import Item, Traffic, Unpriced, fleet_items, items, unmeasured
+from infra.cost.line_items import Item, Traffic, Unpriced, items, unmeasured
 from infra.cost.price_file import UPDATE_PRICES
 from infra.cost.price_list import NOT_FETCHED, NoPrice, PriceList, UsageType
 from infra.cost.usage import HOURS_PER_MONTH
@@ -231,26 +230,24 @@ class _Stack:
 
 
 def _diff(priced: _Stack, as_json: bool) -> None:
-    sagemaker, kept = priced.session.client("sagemaker"), priced.settings.served_endpoints
-    autoscaling, tagging = map(priced.session.client, ("application-autoscaling", "resourcegroupstaggingapi"))
+    services = "sagemaker", "application-autoscaling", "resourcegroupstaggingapi"
+    sagemaker, autoscaling, tagging = map(priced.session.client, services)
     owner = f"{priced.file.project.name}/{priced.file.stack}"
     changes, missing, not_listed = list[live.Change](), dict[str, str](), list[str]()
-    fleets = dict[str, tuple[list[Item] | None, list[Item] | None]]()
-    for name in chain(kept, live.removed_endpoints(tagging, owner, priced.settings, not_listed.append)):
-        endpoint = priced.settings.endpoints[name] if name in kept else None
+    fleets = dict[str, live.Fleets]()
+    for name, endpoint in live.endpoints(tagging, owner, priced.settings, not_listed.append):
         try:
-            deployed = live.deployed_items(sagemaker, autoscaling, name, endpoint)
-            if endpoint or deployed is not None:  # else it was deleted a moment ago
-                fleets[name] = deployed, [*fleet_items(name, endpoint)] if endpoint else None
+            both = live.fleets(sagemaker, autoscaling, name, endpoint)
+            if both != (None, None):  # else it was deleted a moment ago
+                fleets[name] = both
         except NoPrice as error:
             missing[name] = str(error)
     for reason in not_listed:
         _warn(reason)
-    prices = priced.prices(_usages(item for fleet in fleets.values() for items in fleet for item in items or ()))
-    for name, (before, after) in fleets.items():
+    prices = priced.prices(_usages(item for both in fleets.values() for items in both for item in items or ()))
+    for name, both in fleets.items():
         try:
-            is_batch = name in priced.settings.batch
-            changes.append(live.change(name, before, after, prices, priced.settings.region, is_batch))
+            changes.append(live.change(name, *both, prices, priced.settings))
         except NoPrice as error:
             missing[name] = str(error)
     if as_json:

@@ -226,7 +226,8 @@ def show_idle(
 ) -> None:
     """Print what the smallest fleets cost, which are paid while nothing happens, and the edits that end it."""
     table = _table("", "requests", "busiest hour", "memory", "a month")
-    unknown = {entry.endpoint for entry in result.without_price}
+    without_price = [entry for entry in result.without_price if entry.endpoint in loads]
+    unknown = {entry.endpoint for entry in without_price}
     for name, load in loads.items():
         cost = "no price" if name in unknown else f"${result.of(name).smallest:,.2f}"
         first, *others = load.variants.items() or [(ONLY_VARIANT, Utilization())]
@@ -242,7 +243,6 @@ def show_idle(
     for name, reason in not_judged.items():
         out.print(f"{name}: not listed, because it {reason}.", soft_wrap=True)
     _print_basis(out, settings.region, result.published)
-    without_price = [entry for entry in result.without_price if entry.endpoint in loads]
     for entry in without_price:
         out.print(f"{entry.endpoint}: {entry.what}: {_short(entry.reason)}", soft_wrap=True)
     _print_way_out(out, way_out, without_price)

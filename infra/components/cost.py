@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from pathlib import Path
 
 import pulumi
@@ -13,7 +12,6 @@ from infra.aws.session import AwsSession
 from infra.components.context import stack_config
 from infra.cost import limit, live, price_file
 from infra.cost.estimate import estimate
-from infra.cost.line_items import fleet_items
 from infra.cost.price_list import NoPrice, PriceList
 from infra.errors import UserError
 from infra.settings.stack import Settings
@@ -65,14 +63,10 @@ def _announce_changes(settings: Settings, prices: PriceList) -> None:
             autoscaling = session.client("application-autoscaling", config=_QUICK)
             tagging = session.client("resourcegroupstaggingapi", config=_QUICK)
         owner = f"{pulumi.get_project()}/{pulumi.get_stack()}"
-        kept = settings.served_endpoints
-        for name in chain(kept, live.removed_endpoints(tagging, owner, settings, pulumi.log.info)):
-            endpoint = settings.endpoints[name] if name in kept else None
+        for name, endpoint in live.endpoints(tagging, owner, settings, pulumi.log.info):
             try:
-                deployed = live.deployed_items(sagemaker, autoscaling, name, endpoint)
-                after = fleet_items(name, endpoint) if endpoint else None
-                change = live.change(name, deployed, after, prices, settings.region, name in settings.batch)
-                if line := limit.changed(change):
+                fleets = live.fleets(sagemaker, autoscaling, name, endpoint)
+                if line := limit.changed(live.change(name, *fleets, prices, settings)):
                     pulumi.log.info(line)
             except NoPrice as error:
                 pulumi.log.info(f"{name}: the change of its cost is not known: {error}")

@@ -66,6 +66,14 @@ class Estimate:
         return sum((item.usd for item in self.items), NOTHING)
 
 
+def priced(items: Iterable[Item], prices: PriceList, region: str) -> list[PricedItem]:
+    """
+    Raises:
+        NoPrice: an item has no price.
+    """
+    return [PricedItem(item, prices.price(item.usage, region)) for item in items]
+
+
 def estimate(
     settings: Settings,
     prices: PriceList,
@@ -78,22 +86,20 @@ def estimate(
         traffic: by endpoint, or why it is not known; the requests of another endpoint are not priced.
         measured: what the account stores and logs; None if it was not read.
     """
-    priced, unpriced = list[PricedItem](), list[Unpriced]()
+    billed, unpriced = list[PricedItem](), list[Unpriced]()
     releases, releases_without_price = list[PricedItem](), set[str]()
     for entry in (*items(settings, traffic), *(unmeasured(settings) if measured is None else measured)):
         if isinstance(entry, Unpriced):
             unpriced.append(entry)
             continue
         try:
-            priced.append(PricedItem(entry, prices.price(entry.usage, settings.region)))
+            billed += priced([entry], prices, settings.region)
         except NoPrice as error:
             unpriced.append(Unpriced(entry.endpoint, entry.what, str(error), no_price=True))
     for name, endpoint in settings.endpoints.items():
         try:
-            releases += [
-                PricedItem(item, prices.price(item.usage, settings.region)) for item in release_items(name, endpoint)
-            ]
+            releases += priced(release_items(name, endpoint), prices, settings.region)
         except NoPrice:  # that of its fleet is reported
             releases_without_price.add(name)
     without = frozenset(releases_without_price)
-    return Estimate(tuple(priced), tuple(releases), without, tuple(unpriced), prices.published)
+    return Estimate(tuple(billed), tuple(releases), without, tuple(unpriced), prices.published)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from infra.aws.errors import PRINT_POLICIES, AwsRequestRefused, aws_calls
+from infra.aws.errors import AwsRequestRefused, aws_calls
 from infra.cost import usage
-from infra.cost.estimate import PricedItem
-from infra.cost.line_items import NOTHING, Item, Sizes, fleet, provisioned
+from infra.cost.estimate import PricedItem, priced
+from infra.cost.line_items import NOTHING, Item, Sizes, fleet, fleet_items, provisioned
 from infra.cost.price_list import NoPrice, PriceList
 from infra.names import variant_key
 from infra.release.autoscaling import registered_limits
@@ -63,6 +63,23 @@ def removed_endpoints(tagging: Any, owner: str, settings: Settings, report: Call
     yield from (name for name in (names.get(each, each) for each in listed) if name not in settings.served_endpoints)
 
 
+Fleets = tuple[list[Item] | None, list[Item] | None]
+"""What an endpoint is billed for: as deployed, None if it does not exist, and in the settings, None without them."""
+
+
+def endpoints(
+    tagging: Any, owner: str, settings: Settings, report: Callable[[str], None]
+) -> Iterator[tuple[str, EndpointSettings | None]]:
+    """The endpoints to compare: those of the settings, and then `removed_endpoints` with None."""
+    yield from ((name, settings.endpoints[name]) for name in settings.served_endpoints)
+    yield from ((name, None) for name in removed_endpoints(tagging, owner, settings, report))
+
+
+def fleets(sagemaker: Any, autoscaling: Any, name: str, endpoint: EndpointSettings | None) -> Fleets:
+    """Both fleets of one of the `endpoints`. For the arguments and errors see `deployed_items`."""
+    return deployed_items(sagemaker, autoscaling, name, endpoint), [*fleet_items(name, endpoint)] if endpoint else None
+
+
 def deployed_items(sagemaker: Any, autoscaling: Any, name: str, settings: EndpointSettings | None) -> list[Item] | None:
     """The instances, volumes and provisioned concurrency of a deployed endpoint; None if it does not exist.
 
@@ -77,7 +94,7 @@ def deployed_items(sagemaker: Any, autoscaling: Any, name: str, settings: Endpoi
     """
     reader, resource = EndpointReader(sagemaker), f"endpoint {name}"
     try:
-        with aws_calls(resource):
+        with aws_calls(resource, "" if settings else f"--also {name}"):
             if (endpoint := reader.endpoint(name)) is None:
                 return None
             if (config := reader.configuration(endpoint.config_name)) is None:
@@ -89,9 +106,7 @@ def deployed_items(sagemaker: Any, autoscaling: Any, name: str, settings: Endpoi
         if settings:
             raise
         refusal = str(error).removeprefix(f"{resource}: ").rstrip(".")
-        # only a denial has this command
-        hint = error.hint.replace(PRINT_POLICIES, f"{PRINT_POLICIES} --also {name}")
-        raise NoPrice(f"{refusal}. {hint}".rstrip()) from None
+        raise NoPrice(f"{refusal}. {error.hint}".rstrip()) from None
     purpose = usage.purpose(mode_of(config))
     return [
         item
@@ -130,26 +145,22 @@ def change(
     before: Iterable[Item] | None,
     after: Iterable[Item] | None,
     prices: PriceList,
-    region: str,
-    is_batch: bool = False,
+    settings: Settings,
 ) -> Change:
     """How the price of an endpoint's fleet changes.
 
     Args:
-        before: None for an endpoint that does not exist.
-        after: None for one that the settings no longer have.
-        is_batch: whether they have it for transform jobs, which no endpoint serves.
+        before, after: its `Fleets`.
 
     Raises:
         NoPrice: a part of one of the fleets has no price.
     """
-    fleets = (before or (), after or ())
-    old, new = ([PricedItem(item, prices.price(item.usage, region)) for item in items] for items in fleets)
+    old, new = (priced(items or (), prices, settings.region) for items in (before, after))
     causes: Iterable[str]
     if before is None:
         causes = ["new endpoint"] if new else []
     elif after is None:
-        causes = ["batch" if is_batch else f"endpoints.{endpoint} (removed)"]
+        causes = ["batch" if endpoint in settings.batch else f"endpoints.{endpoint} (removed)"]
     else:
         causes = _causes(old, new)
     return Change(endpoint, _sum(old), _sum(new), tuple(dict.fromkeys(causes)))

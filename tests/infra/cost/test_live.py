@@ -13,8 +13,8 @@ from botocore.exceptions import ClientError
 
 from infra.aws.errors import AwsRequestRefused
 from infra.cost import limit
-from infra.cost.line_items import Sizes, fleet_items
-from infra.cost.live import Change, change, deployed_items, removed_endpoints
+from infra.cost.line_items import Sizes
+from infra.cost.live import Change, change, deployed_items, fleets, removed_endpoints
 from infra.cost.price_list import NoPrice, PriceList
 from infra.release.request import OWNER_TAG
 from tests.infra.cost.products import PRODUCTS, REGION, flat
@@ -76,13 +76,16 @@ class Aws:
         return {"ScalableTargets": [{"ResourceId": ResourceIds[0], "MinCapacity": least, "MaxCapacity": most}]}
 
 
+STACK = stack(instanceType="ml.r5.xlarge")
+
+
 def refusal(operation: str, code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "no"}}, operation)
 
 
 def compared(aws: Aws, prices: PriceList = PRICES, **endpoint: Any) -> Change:
-    of = stack(**endpoint).endpoints["e"]
-    return change("e", deployed_items(aws, aws, "e", of), fleet_items("e", of), prices, REGION)
+    of_stack = stack(**endpoint)
+    return change("e", *fleets(aws, aws, "e", of_stack.endpoints["e"]), prices, of_stack)
 
 
 def test_a_higher_maximum_is_a_change_of_the_largest_fleet_only() -> None:
@@ -220,14 +223,14 @@ def test_a_refusal_to_describe_a_removed_endpoint_has_the_way_out_of_its_code(co
 def test_a_removed_endpoint_that_was_deleted_a_moment_ago_is_no_change() -> None:
     aws = Aws(FLEET)
     assert deployed_items(aws, aws, "e-deleted", None) is None
-    assert limit.changed(change("e-deleted", None, None, PRICES, REGION)) is None
+    assert limit.changed(change("e-deleted", None, None, PRICES, STACK)) is None
 
 
 def test_the_scaling_range_of_a_removed_endpoint_is_that_of_its_own_name() -> None:
     """IDs of scalable targets are case-sensitive, and ARNs have names in lower case."""
     aws = Aws(FLEET, limits=(2, 4))
     aws.owned = ["Old"]
-    gone = change("old", deployed_items(aws, aws, "old", None), None, PRICES, REGION)
+    gone = change("old", deployed_items(aws, aws, "old", None), None, PRICES, STACK)
     assert gone.usd == Sizes.of("-532.90", "-532.90", "-1065.80")
 
 
@@ -239,7 +242,7 @@ def test_the_scaling_range_of_a_removed_endpoint_is_that_of_its_own_name() -> No
     ],
 )
 def test_a_removed_endpoint_costs_less(deployed: Aws, usd: Sizes) -> None:
-    gone = change("e", deployed_items(deployed, deployed, "e", None), None, PRICES, REGION)
+    gone = change("e", deployed_items(deployed, deployed, "e", None), None, PRICES, STACK)
     assert (gone.usd, gone.keys) == (usd, ("endpoints.e (removed)",))
     assert "because of endpoints.e (removed)" in str(limit.changed(gone))
 
