@@ -175,6 +175,15 @@ def policy_document(*statements: Mapping[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
+def eventually(is_so: Callable[[], Any]) -> Any:
+    """What comes true, once it has; fails after a minute."""
+    deadline = time.monotonic() + 60
+    while not (found := is_so()):
+        assert time.monotonic() < deadline, "it did not come true within a minute"
+        time.sleep(0.02)
+    return found
+
+
 class Host:
     """An account that is ready to host models: a bucket, an execution role, and short ways to SageMaker's resources."""
 

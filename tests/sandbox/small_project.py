@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 PROGRAM = """
@@ -93,11 +91,3 @@ def write_small_project(directory: Path) -> Path:
     (directory / "__main__.py").write_text(PROGRAM)
     (directory / "thing.py").write_text(THING)
     return directory
-
-
-def wait_for(event: Callable[[], object]) -> None:
-    """Wait until `event()` is true; a test that waits for a minute has failed."""
-    deadline = time.monotonic() + 60
-    while not event():
-        assert time.monotonic() < deadline, "it did not happen within a minute"
-        time.sleep(0.02)

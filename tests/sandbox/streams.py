@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -125,12 +124,3 @@ def delivering(host: Host, configuration: dict[str, Any]) -> Iterator[Delivered]
         delivered = Delivered(host, intake, create(host, configuration))
         yield delivered
         host.aws.client("firehose").delete_delivery_stream(DeliveryStreamName=delivered.name)
-
-
-def eventually(is_so: Callable[[], Any], seconds: float = 60) -> Any:
-    """What comes true, once it has."""
-    deadline = time.monotonic() + seconds
-    while not (found := is_so()):
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.02)
-    return found

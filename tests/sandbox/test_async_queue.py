@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.sandbox import streams
-from tests.sandbox.conftest import ALL_TIME, Host
+from tests.sandbox.conftest import ALL_TIME, Host, eventually
 from tests.sandbox.scripted_server import Gate
 from tests.sandbox.test_asynchronous import async_config, config, endpoint, exists, invoke, read
 from tests.sandbox.test_deployment import ALL_AT_ONCE, CANARY, ROLLING, alarm, fire, wait_for, watched_by
@@ -61,7 +60,9 @@ def total(host: Host, metric: str, name: str, statistic: str = "Sum", **dimensio
     return float(points[0][statistic]) if points else None
 
 
-def eventually(host: Host, metric: str, name: str, wanted: float, statistic: str = "Sum", **dimensions: str) -> None:
+def wait_for_metric(
+    host: Host, metric: str, name: str, wanted: float, statistic: str = "Sum", **dimensions: str
+) -> None:
     deadline = time.monotonic() + 60
     while (found := total(host, metric, name, statistic, **dimensions)) != wanted:
         assert time.monotonic() < deadline, f"{metric} is {found}"
@@ -77,7 +78,7 @@ def test_an_instance_processes_as_many_requests_at_a_time_as_configured(scripted
     gate = Gate.of("concurrency")
     name = endpoint(scripted_host, {"ANSWER": "#", "GATE": "concurrency"}, concurrency=2, count=2)
     locations = outputs(scripted_host, name, 8)
-    streams.eventually(lambda: gate.waiting == 4)  # two each of two instances; one Triton serves both
+    eventually(lambda: gate.waiting == 4)  # two each of two instances; one Triton serves both
     time.sleep(0.3)
     gate.open()
     assert max(int(read(scripted_host, location)) for location in locations) == 4
@@ -92,7 +93,7 @@ def test_a_request_expires_in_the_queue(scripted_host: Host) -> None:
     lasting = invoke(scripted_host, name)
     scripted_host.aws.impose(timeFactor=600)
     assert b"expired after 60 seconds" in read(scripted_host, accepted["FailureLocation"])
-    eventually(scripted_host, "ExpiredRequests", name, 1.0, VariantName="AllTraffic")
+    wait_for_metric(scripted_host, "ExpiredRequests", name, 1.0, VariantName="AllTraffic")
     scripted_host.aws.impose(timeFactor=1)
     scale(scripted_host, name, 1)
     assert read(scripted_host, lasting["OutputLocation"]) == b"done"
@@ -120,7 +121,7 @@ def test_the_metrics_of_answered_requests(scripted_host: Host) -> None:
     gate.open()
     [read(scripted_host, location) for location in locations]
     variant = {"VariantName": "AllTraffic"}
-    eventually(scripted_host, "InvocationsProcessed", name, 3.0, **variant)
+    wait_for_metric(scripted_host, "InvocationsProcessed", name, 3.0, **variant)
     assert total(scripted_host, "InvocationFailures", name, **variant) is None
     assert total(scripted_host, "Invocation5XXErrors", name, **variant) == 0.0
     assert 200_000 < (total(scripted_host, "ModelLatency", name, "Average", **variant) or 0) < 20_000_000  # µs
@@ -141,7 +142,7 @@ def test_the_metrics_of_failed_requests(scripted_host: Host) -> None:
     assert read(scripted_host, invoke(scripted_host, name)["FailureLocation"]) == b"broken"
     variant = {"VariantName": "AllTraffic"}
     for metric in ("InvocationFailures", "Invocation5XXErrors", "InvocationsProcessed"):
-        eventually(scripted_host, metric, name, 1.0, **variant)
+        wait_for_metric(scripted_host, metric, name, 1.0, **variant)
 
 
 def test_the_metrics_of_the_backlog(scripted_host: Host) -> None:
@@ -151,13 +152,13 @@ def test_the_metrics_of_the_backlog(scripted_host: Host) -> None:
     outputs(scripted_host, name, 4)
     scripted_host.aws.impose(timeFactor=100)
     for metric, most in (("ApproximateBacklogSize", 4.0), ("ApproximateBacklogSizePerInstance", 2.0)):
-        eventually(scripted_host, metric, name, most, "Maximum")
-    eventually(scripted_host, "HasBacklogWithoutCapacity", name, 0.0, "Maximum")
+        wait_for_metric(scripted_host, metric, name, most, "Maximum")
+    wait_for_metric(scripted_host, "HasBacklogWithoutCapacity", name, 0.0, "Maximum")
     assert (total(scripted_host, "ApproximateAgeOfOldestRequest", name, "Maximum") or 0) > 1
     gate.open()
     scale(scripted_host, name, 0)
     invoke(scripted_host, name)
-    eventually(scripted_host, "HasBacklogWithoutCapacity", name, 1.0, "Maximum")
+    wait_for_metric(scripted_host, "HasBacklogWithoutCapacity", name, 1.0, "Maximum")
 
 
 # ---- updates under a backlog
@@ -197,7 +198,7 @@ def test_a_rollback_under_a_backlog_answers_each_request_once(scripted_host: Hos
         locations.extend(probes)
         return b"new" in [read(scripted_host, location) for location in probes]
 
-    streams.eventually(canary_answers)
+    eventually(canary_answers)
     locations += outputs(scripted_host, name, 40)
     fire(scripted_host, watching)
     scripted_host.wait(name, "InService")
@@ -209,7 +210,7 @@ def test_the_old_fleet_finishes_what_it_processes(scripted_host: Host) -> None:
     gate = Gate.of("finishes")
     name = endpoint(scripted_host, {"ANSWER": "old", "GATE": "finishes"})
     location = outputs(scripted_host, name, 1)[0]
-    streams.eventually(lambda: gate.waiting == 1)
+    eventually(lambda: gate.waiting == 1)
     scripted_host.update(name, config(scripted_host, {"ANSWER": "new"}), wait="Updating")
 
     def is_ending(described: dict[str, Any]) -> bool:
@@ -264,7 +265,7 @@ def test_a_deleted_endpoint_drops_its_queue(scripted_host: Host) -> None:
     accepted = [invoke(scripted_host, name) for _ in range(5)]
     gate.open(1)
     read(scripted_host, accepted[0]["OutputLocation"])
-    streams.eventually(lambda: gate.waiting == 2)
+    eventually(lambda: gate.waiting == 2)
     scripted_host.sagemaker.delete_endpoint(EndpointName=name)
     scripted_host.wait_until_gone(name)
     gate.open()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.sandbox.conftest import ACCOUNT, REGION, Host, policy_document, unique
-from tests.sandbox.test_async_queue import eventually
+from tests.sandbox.test_async_queue import wait_for_metric
 from tests.sandbox.test_asynchronous import ROLE, async_config, config, endpoint, exists, invoke, read
 
 VARIANT = {"VariantName": "AllTraffic"}
@@ -112,7 +112,7 @@ def test_a_message_that_cannot_be_published_is_counted(scripted_host: Host, miss
         scripted_host.aws.client("sns").delete_topic(TopicArn=arn)
     name = endpoint(scripted_host, {"ANSWER": "done"}, actions=actions, **notifying(arn))
     assert read(scripted_host, invoke(scripted_host, name)["OutputLocation"]) == b"done"
-    eventually(scripted_host, "NotificationFailures", name, 1.0, **VARIANT)
+    wait_for_metric(scripted_host, "NotificationFailures", name, 1.0, **VARIANT)
     assert scripted_host.aws.client("sqs").receive_message(QueueUrl=url).get("Messages", []) == []
 
 
@@ -141,7 +141,7 @@ def test_the_role_must_read_the_input(scripted_host: Host) -> None:
     accepted = invoke(scripted_host, name, InputLocation=f"s3://{scripted_host.bucket}/in")
     assert b"not authorized to perform s3:GetObject" in read(scripted_host, accepted["FailureLocation"])
     for metric in ("RequestDownloadFailures", "InvocationFailures"):
-        eventually(scripted_host, metric, name, 1.0, **VARIANT)
+        wait_for_metric(scripted_host, metric, name, 1.0, **VARIANT)
     assert not exists(scripted_host, accepted["OutputLocation"])
 
 
@@ -149,7 +149,7 @@ def test_an_input_that_does_not_exist_fails_the_request(scripted_host: Host) -> 
     name = endpoint(scripted_host, {"ANSWER": "done"})
     accepted = invoke(scripted_host, name, InputLocation=f"s3://{scripted_host.bucket}/missing")
     assert b"does not exist" in read(scripted_host, accepted["FailureLocation"])
-    eventually(scripted_host, "RequestDownloadFailures", name, 1.0, **VARIANT)
+    wait_for_metric(scripted_host, "RequestDownloadFailures", name, 1.0, **VARIANT)
 
 
 def test_the_role_must_write_the_output(scripted_host: Host) -> None:
@@ -157,14 +157,14 @@ def test_the_role_must_write_the_output(scripted_host: Host) -> None:
     accepted = invoke(scripted_host, name)
     assert read(scripted_host, accepted["FailureLocation"]) == b"done"
     for metric in ("ResponseUploadFailures", "InvocationFailures"):
-        eventually(scripted_host, metric, name, 1.0, **VARIANT)
+        wait_for_metric(scripted_host, metric, name, 1.0, **VARIANT)
     assert not exists(scripted_host, accepted["OutputLocation"])
 
 
 def test_the_role_must_write_the_failure(scripted_host: Host) -> None:
     name = limited(scripted_host, {"ANSWER": "broken", "STATUS": "500"}, ("s3:PutObject", "out/*"))
     accepted = invoke(scripted_host, name)
-    eventually(scripted_host, "ResponseUploadFailures", name, 1.0, **VARIANT)
+    wait_for_metric(scripted_host, "ResponseUploadFailures", name, 1.0, **VARIANT)
     assert not exists(scripted_host, accepted["FailureLocation"])
     [line] = [line for line in scripted_host.log(name) if "Unable to upload" in line]
     assert line.startswith(f"[{accepted['InferenceId']}]")
@@ -178,7 +178,7 @@ def test_answers_are_encrypted_with_the_key_of_the_configuration(scripted_host: 
     name = endpoint(scripted_host, {"ANSWER": "done"}, actions=actions, KmsKeyId=key)
     accepted = invoke(scripted_host, name)
     if not allowed:
-        eventually(scripted_host, "InvocationFailures", name, 1.0, **VARIANT)
+        wait_for_metric(scripted_host, "InvocationFailures", name, 1.0, **VARIANT)
         assert not exists(scripted_host, accepted["OutputLocation"])
         return
     read(scripted_host, accepted["OutputLocation"])
@@ -193,7 +193,7 @@ def test_each_request_has_a_line_in_the_platform_log(scripted_host: Host) -> Non
     name = endpoint(scripted_host, {"ANSWER": "done"})
     accepted = invoke(scripted_host, name, InferenceId="mine")
     read(scripted_host, accepted["OutputLocation"])
-    eventually(scripted_host, "InvocationsProcessed", name, 1.0, **VARIANT)
+    wait_for_metric(scripted_host, "InvocationsProcessed", name, 1.0, **VARIANT)
     streams = scripted_host.aws.client("logs").describe_log_streams(logGroupName=f"/aws/sagemaker/Endpoints/{name}")
     names = [stream["logStreamName"] for stream in streams["logStreams"]]
     [container] = [name for name in names if not name.endswith("/data-log")]
@@ -206,5 +206,5 @@ def test_the_new_role_processes_after_a_release(scripted_host: Host) -> None:
     unable = config(scripted_host, {"ANSWER": "new"}, actions=("s3:GetObject", "ecr:*"))
     scripted_host.update(name, unable)
     accepted = invoke(scripted_host, name)
-    eventually(scripted_host, "ResponseUploadFailures", name, 1.0, **VARIANT)
+    wait_for_metric(scripted_host, "ResponseUploadFailures", name, 1.0, **VARIANT)
     assert not exists(scripted_host, accepted["OutputLocation"])

@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from sandbox.home import PROJECT, Sandbox
-from tests.sandbox.small_project import wait_for, write_small_project
+from tests.sandbox.conftest import eventually
+from tests.sandbox.small_project import write_small_project
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -136,7 +137,7 @@ def test_a_sandbox_whose_aws_died_starts_over_and_says_so(run: Run, project: Pat
     run("up")
     aws = psutil.Process(Sandbox(root=project).running().pid)
     aws.kill()
-    wait_for(lambda: not aws.is_running() or aws.status() == psutil.STATUS_ZOMBIE)
+    eventually(lambda: not aws.is_running() or aws.status() == psutil.STATUS_ZOMBIE)
     assert run("env").returncode == 1
 
     ran = run("up")
@@ -226,7 +227,7 @@ def held_up(project: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[by
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    wait_for(hold.exists)
+    eventually(hold.exists)
     yield process, ours, hold
     process.kill()
     process.wait()

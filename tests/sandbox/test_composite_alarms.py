@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from sandbox.aws.alarm_mute_rules import AlarmMuteRule
 from sandbox.aws.composite_alarms import LARGEST_CHILDREN, Rule
-from tests.sandbox.conftest import Host, unique
+from tests.sandbox.conftest import Host, eventually, unique
 from tests.sandbox.test_cloudwatch import put_alarm
 
 STATES = {"a": "ALARM", "o": "OK", "i": "INSUFFICIENT_DATA"}
@@ -70,13 +70,6 @@ def queue(host: Host) -> tuple[str, Callable[[], list[dict[str, Any]]]]:
         return got
 
     return topic, received
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def composite(host: Host, topic: str, *children: str) -> str:

@@ -16,10 +16,9 @@ from infra.monitoring.dashboard import dashboard_body
 from infra.settings.load import load
 from sandbox.aws.dashboards import NotValidated, name_problem, problems, repeated
 from tests.infra.mock_runtime import texts
-from tests.sandbox.conftest import Host, unique
+from tests.sandbox.conftest import Host, eventually, unique
 from tests.sandbox.test_deployment import ask, config
 from tests.sandbox.test_host_metrics import named
-from tests.sandbox.test_serverless import wait_for
 
 METRIC: list[Any] = ["AWS/EC2", "CPUUtilization", "InstanceId", "i-012345"]
 
@@ -306,7 +305,7 @@ def test_a_picture_has_the_numbers_of_requests_errors_and_instances(unhurried_ho
         ask(host, endpoint)
     for _ in range(2):
         refused(lambda: ask(host, failing))
-    wait_for(lambda: "CPUUtilization" in named(host, endpoint))
+    eventually(lambda: "CPUUtilization" in named(host, endpoint))
     settings = load(
         texts(
             {

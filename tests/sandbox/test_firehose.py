@@ -14,7 +14,7 @@ from sandbox.aws.delivery import SECRET_SECONDS
 from sandbox.aws.metrics import MetricKey
 from sandbox.aws.otlp import Update, message
 from sandbox.intake import Answer, acknowledgement
-from tests.sandbox.conftest import ACCOUNT, REGION, Host, unique
+from tests.sandbox.conftest import ACCOUNT, REGION, Host, eventually, unique
 from tests.sandbox.streams import (
     FIREHOSE,
     KEY,
@@ -24,7 +24,6 @@ from tests.sandbox.streams import (
     create,
     delivering,
     destination,
-    eventually,
     role,
     secret,
 )

@@ -18,7 +18,7 @@ from sandbox.aws.fleet import Fleet, Place, Variant
 from sandbox.aws.host_metrics import HostMeter
 from sandbox.aws.metrics import MetricKey
 from sandbox.aws.searches import in_full
-from tests.sandbox.conftest import ACCOUNT, REGION, Host, unique
+from tests.sandbox.conftest import ACCOUNT, REGION, Host, eventually, unique
 from tests.sandbox.test_deployment import config
 
 MINUTE = timedelta(minutes=1)
@@ -60,13 +60,6 @@ def query(
         "Dimensions": [{"Name": name, "Value": value} for name, value in pairs.items()],
     }
     return {"Id": "m", "MetricStat": {"Metric": identity, "Period": period, "Stat": statistic}, "ReturnData": False}
-
-
-def eventually(holds: Any) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_instances_publish_their_utilization_and_those_with_gpus_that_of_the_gpus(host: Host) -> None:

@@ -13,14 +13,13 @@ from sandbox.aws.metric_streams import MetricStream
 from sandbox.aws.metrics import MetricKey
 from sandbox.aws.otlp import Update, message, unit_of
 from sandbox.intake import Value, messages
-from tests.sandbox.conftest import ACCOUNT, ALL_TIME, REGION, Host, unique
+from tests.sandbox.conftest import ACCOUNT, ALL_TIME, REGION, Host, eventually, unique
 from tests.sandbox.streams import (
     Delivered,
     allow,
     create,
     delivering,
     destination,
-    eventually,
     role,
     secret,
 )
@@ -167,12 +166,12 @@ def test_a_metric_of_a_real_answer_arrives_with_value_unit_dimensions_and_percen
             found = arrived(delivered, endpoint, "ModelLatency", VariantName="A")
             return found if sum(each.count for each in found) == 3 else []
 
-        latencies = eventually(all_latencies, 60)
+        latencies = eventually(all_latencies)
         requests = arrived(delivered, endpoint, "Invocations", VariantName="A")
         dimensions = [{"Name": "EndpointName", "Value": endpoint}]  # as an instance publishes it
         used = {"MetricName": "CPUUtilization", "Value": 250.0, "Unit": "Percent", "Dimensions": dimensions}
         host.aws.client("cloudwatch").put_metric_data(Namespace="/aws/sagemaker/Endpoints", MetricData=[used])
-        (busy,) = eventually(lambda: arrived(delivered, endpoint, "CPUUtilization"), 60)
+        (busy,) = eventually(lambda: arrived(delivered, endpoint, "CPUUtilization"))
         host.aws.client("cloudwatch").delete_metric_stream(Name=name)
 
     assert {(each.metric, each.unit) for each in latencies} == {("amazonaws.com/AWS/SageMaker/ModelLatency", "us")}

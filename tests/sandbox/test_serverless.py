@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.sandbox.conftest import ALL_TIME, Host, unique
+from tests.sandbox.conftest import ALL_TIME, Host, eventually, unique
 from tests.sandbox.scripted_server import Gate, ScriptedServer
 from tests.sandbox.test_runtime import QUIET, answering, ask
 from tests.sandbox.test_runtime import refusal as refused_answer
@@ -43,13 +42,6 @@ def counts(host: Host, endpoint: str) -> tuple[int, int]:
     """How often its container has started and ended."""
     log = host.log(endpoint)
     return log.count("started"), log.count("ended")
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.02)
 
 
 def metrics(host: Host, endpoint: str, namespace: str = "AWS/SageMaker") -> dict[str, list[float]]:
@@ -187,7 +179,7 @@ def test_no_container_runs_before_the_first_request_and_after_idle_time(scripted
     host.aws.impose(serverlessIdleSeconds=0.5)  # counted from the end of the next request
     assert counts(host, name) == (2, 1)
     assert invoke(host, name) == b"yes"
-    wait_for(lambda: counts(host, name) == (2, 2))
+    eventually(lambda: counts(host, name) == (2, 2))
     host.aws.impose(serverlessIdleSeconds=300)
     assert invoke(host, name) == b"yes"
     assert counts(host, name) == (3, 2)
@@ -242,7 +234,7 @@ def test_requests_beyond_the_concurrency_are_throttled(scripted_host: Host) -> N
     name = host.endpoint(serverless(host, {"GATE": "throttled", "ANSWER": "yes"}))
     with ThreadPoolExecutor(2) as pool:
         waiting = [pool.submit(invoke, host, name) for _ in range(2)]
-        wait_for(lambda: gate.waiting == 2)
+        eventually(lambda: gate.waiting == 2)
         error = refused_answer(host, name)
         gate.open()
         assert (error["Error"]["Code"], error["ResponseMetadata"]["HTTPStatusCode"]) == ("ThrottlingException", 400)
@@ -257,7 +249,7 @@ def test_concurrent_requests_share_one_cold_start(scripted_host: Host) -> None:
     name = host.endpoint(serverless(host, {"GATE": "shared", "ANSWER": "yes"}))
     with ThreadPoolExecutor(2) as pool:
         waiting = [pool.submit(invoke, host, name) for _ in range(2)]
-        wait_for(lambda: gate.waiting == 2)
+        eventually(lambda: gate.waiting == 2)
         gate.open()
         assert [answer.result() for answer in waiting] == [b"yes", b"yes"]
     assert counts(host, name) == (2, 1)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.sandbox.conftest import Host
+from tests.sandbox.conftest import Host, eventually
 from tests.sandbox.scripted_server import ScriptedServer
 from tests.sandbox.test_sagemaker import refusal
-from tests.sandbox.test_serverless import SMALL, counts, invoke, metrics, serverless, wait_for
+from tests.sandbox.test_serverless import SMALL, counts, invoke, metrics, serverless
 
 
 def test_provisioned_concurrency_stays_warm(scripted_host: Host) -> None:
@@ -103,7 +103,7 @@ def test_target_tracking_scales_provisioned_concurrency(scripted_host: Host) -> 
         live = host.describe(name)["ProductionVariants"][0]["CurrentServerlessConfig"]
         return bool(live["ProvisionedConcurrency"] == 2)
 
-    wait_for(is_scaled)
+    eventually(is_scaled)
 
 
 def test_provisioned_concurrency_that_does_not_start_is_taken_back(

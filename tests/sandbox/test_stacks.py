@@ -17,7 +17,8 @@ import pytest
 
 from sandbox.home import PROJECT, Sandbox, SandboxError, exclusive
 from sandbox.stacks import Stack, StackFailed, stacks
-from tests.sandbox.small_project import wait_for, write_small_project
+from tests.sandbox.conftest import eventually
+from tests.sandbox.small_project import write_small_project
 
 THINGS = {"small:things": {"a": 1, "b": 2}}
 
@@ -212,7 +213,7 @@ def interrupted_up(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    wait_for(hold.exists)
+    eventually(hold.exists)
     yield psutil.Process(process.pid)
     hold.unlink()
     process.kill()
