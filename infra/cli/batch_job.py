@@ -14,7 +14,7 @@ from infra import names
 from infra.aws import gpus, instance_types
 from infra.aws.mode import Mode
 from infra.aws.s3_location import S3Location
-from infra.cli.options import named
+from infra.cli.options import named, not_one_of
 from infra.cli.release_target import ReleaseTarget
 from infra.cli.request_source import model_files
 from infra.diagnostics.size import decimal_size
@@ -103,7 +103,7 @@ def _model(target: ReleaseTarget, stack: str, variant: str | None) -> tuple[Serv
     if target.settings and target.settings.mode is Mode.BATCH:
         known = [*target.settings.variants]
         if (variant := variant or known[0]) not in known:
-            raise typer.BadParameter(f"must be one of {', '.join(known)}, not {variant!r}.", param_hint="--variant")
+            raise typer.BadParameter(not_one_of(known, variant), param_hint="--variant")
         model = batch_model(sagemaker, target.name, variant, stack, target.bucket)
         print(f"model {model.name}, of the stack for batch transform")
         return model, variant, None
@@ -136,9 +136,8 @@ def _settings(
     environment = {**values.get("environment", {}), **overrides.get("environment", {})}
     settings = validation.validate(BatchSettings, {**values, **overrides, "environment": environment})
     if validation.errors:
-        first, *others = [(_option(problem.key), problem.message) for problem in validation.errors]
-        lines = [first[1], *(f"Invalid value for {option}: {message}" for option, message in others)]
-        raise typer.BadParameter("\n".join(lines), param_hint=first[0])
+        mistakes = [typer.BadParameter(each.message, param_hint=_option(each.key)) for each in validation.errors]
+        raise InvalidTransform("\n".join(mistake.format_message() for mistake in mistakes))
     return settings
 
 

@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from infra.cli.options import Environment, validated, variables
+from infra.cli.options import Environment, not_one_of, validated, variables
 from infra.cli.problems import As, Format, Json, print_problems
 from infra.diagnostics.printable import printable
 from infra.diagnostics.problem import Problem
@@ -171,7 +171,7 @@ def run(context: typer.Context, path: Repository, default_model: DefaultModel = 
     if (models := repository.listing.model_names) and model not in models:
         if default_model is None:
             context.fail(f"{path} requires --default-model, one of {', '.join(models)}.")
-        raise typer.BadParameter(f"must be one of {', '.join(models)}, not {model!r}.", param_hint="--default-model")
+        raise typer.BadParameter(not_one_of(models, model), param_hint="--default-model")
     quiet = {f"{PREFIX}LOG_VERBOSE": "false", f"{PREFIX}LOG_INFO": "false"}
     environment = quiet | variables(env) | {DEFAULT_MODEL_NAME: model}
     log: deque[str] = deque(maxlen=LOG_LINES)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import TypeAdapter, ValidationError
 
 from infra.diagnostics.suggest import nearest
 from infra.errors import UserError
@@ -58,6 +57,8 @@ def named(option: str) -> Iterator[None]:
 
 def validated(value: str, type_: Any, option: str) -> None:
     """Refuse a value that the settings would refuse."""
+    from pydantic import TypeAdapter, ValidationError  # commands without settings start without it
+
     try:
         TypeAdapter(type_).validate_python(value)
     except ValidationError as error:
@@ -66,16 +67,21 @@ def validated(value: str, type_: Any, option: str) -> None:
 
 def in_words(error: typer.BadParameter) -> str:
     """Why a value is not a number or a choice of its option; typer has the words of pydantic's error alone."""
+    from pydantic import ValidationError
+
     cause = error.__cause__
     assert error.param and isinstance(cause, ValidationError)
     kind, given = error.param.type_descriptor, cause.errors()[0]["input"]
     if kind.choices:
         near = nearest(given, kind.choices)
-        hint = f" Did you mean {near}?" if near else ""
-        return f"must be one of {', '.join(kind.choices)}, not {given!r}.{hint}"
+        return not_one_of(kind.choices, given) + (f" Did you mean {near}?" if near else "")
     least, most = kind.parameter_info.min, kind.parameter_info.max
     limits = "" if least is None else f" of at least {least}" if most is None else f" from {least} to {most}"
     return f"must be {'a' if kind.annotation is float else 'a whole'} number{limits}, not {given!r}."
+
+
+def not_one_of(choices: Iterable[str], given: str) -> str:
+    return f"must be one of {', '.join(choices)}, not {given!r}."
 
 
 def written(context: typer.Context) -> list[str]:

@@ -6,10 +6,11 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
 
 AWS_WORDS: Mapping[str, tuple[str, ...]] = {
     "MinCapacity": ("min",),  # RegisterScalableTarget

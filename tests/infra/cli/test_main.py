@@ -20,6 +20,12 @@ def test_the_summary_of_a_command_is_the_first_sentence_of_its_help(name: str) -
     assert (command.help or "").split("\n")[0] == COMMANDS[name]
 
 
+@pytest.mark.parametrize("name", ["mirror", "model"])
+def test_a_command_without_settings_starts_without_pydantic(name: str) -> None:
+    program = f"import sys, infra.cli.{name}; assert 'pydantic' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
 def test_help_imports_no_command() -> None:
     program = "import sys; from infra.__main__ import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
     program += "assert not [name for name in sys.modules if name.startswith(('infra.cli.', 'pydantic', 'botocore'))]"

@@ -13,6 +13,7 @@ import pytest
 from typer.main import get_command
 
 from infra.__main__ import COMMANDS, main
+from infra.cli.options import name_of
 from tests.messages.account import NOT_FOUND, Account, refusal
 
 REQUIRED = {"--stack": "dev", "--input": "requests.jsonl", "--output": "model.tar.gz", "PATH": "models"}
@@ -37,23 +38,19 @@ def options(kind: str) -> list[tuple[str, str]]:
         for parameter in command.params:
             others = "".join(f" {_written(other)}" for other in command.params if other.required and other != parameter)
             if _kind(parameter) == kind:
-                listed.append((f"{line}{others}", _name(parameter)))
+                listed.append((f"{line}{others}", name_of(parameter)))
     return listed
 
 
-def _name(parameter: Any) -> str:
-    return parameter.opts[0] if parameter.opts[0].startswith("-") else str(parameter.metavar)
-
-
 def _written(parameter: Any) -> str:
-    name = _name(parameter)
+    name = name_of(parameter)
     return f"{name} {REQUIRED[name]}" if name.startswith("-") else REQUIRED[name]
 
 
 def _kind(parameter: Any) -> str:
     if parameter.type_descriptor.annotation in (int, float):
         return "number"
-    return {"--stack": "stack", "ENDPOINT": "endpoint", "JOB": "job"}.get(_name(parameter), "")
+    return {"--stack": "stack", "ENDPOINT": "endpoint", "JOB": "job"}.get(name_of(parameter), "")
 
 
 @pytest.fixture(scope="module")
