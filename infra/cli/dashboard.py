@@ -29,6 +29,12 @@ DOTS_PER_INCH = 100
 app = typer.Typer(add_completion=False)
 
 
+class NoDashboard(UserError):
+    """The dashboard does not exist on AWS."""
+
+    exit_code = 2
+
+
 class NoMatplotlib(UserError):
     """The library that draws is not installed."""
 
@@ -108,7 +114,7 @@ def _body(cloudwatch: Any, name: str) -> dict[str, Any]:
             answer = cloudwatch.get_dashboard(DashboardName=name)
         except ClientError as error:
             if code(error) in ("ResourceNotFound", "DashboardNotFoundError"):
-                raise StackFileError(f"dashboard {name} does not exist; `pulumi up` creates it.") from None
+                raise NoDashboard(f"dashboard {name} does not exist; `pulumi up` creates it.") from None
             raise
     body: dict[str, Any] = json.loads(answer["DashboardBody"])
     return body

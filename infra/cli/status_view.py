@@ -55,14 +55,8 @@ def _rows(overview: Overview) -> Iterator[tuple[str, Text]]:
         yield "alarms", _alarms(overview)
         if record := release.last_release:
             ended = datetime.fromtimestamp(record.ended, UTC)
-            yield (
-                "last release",
-                Text(
-                    printable(
-                        f"{record.to_config} {RESULTS[record.result]} {ended:%Y-%m-%d %H:%M}Z, begun by {record.who}"
-                    )
-                ),
-            )
+            release_words = f"{record.to_config} {RESULTS[record.result]} {ended:%Y-%m-%d %H:%M}Z"
+            yield "last release", Text(printable(f"{release_words}, begun by {record.who}"))
     for difference in overview.drift:
         yield "drift", Text(difference, "yellow")
 

@@ -141,11 +141,11 @@ class ReleaseObserver:
         except AwsRequestRefused as refusal:
             self._note(f"the history of releases is left out: {refusal}")
             return None
-        is_attempt = last is not None and last.to_config == self._attempted
-        is_earlier = last is not None and last.ended < self._attempted_since
-        is_recorded_soon = endpoint.status == "InService" and self._attempted and records
-        self.awaits_record = bool(is_recorded_soon and (not is_attempt or is_earlier))
-        return None if is_attempt and is_earlier else last
+        if last and last.to_config == self._attempted and last.ended < self._attempted_since:
+            last = None  # of an earlier release of the same configuration
+        is_expected = bool(records and self._attempted and endpoint.status == "InService")
+        self.awaits_record = is_expected and (last is None or last.to_config != self._attempted)
+        return last
 
     def _records(self, endpoint: EndpointDescription | None) -> ReleaseHistory | None:
         """None if the bucket is not known."""

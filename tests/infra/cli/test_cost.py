@@ -171,21 +171,15 @@ def test_compare_without_an_endpoint_names_those_of_the_stack(
     assert "one of: iris." in shown
 
 
-VARIANTS = """
-config:
-  aws:region: ap-northeast-1
-  p:environment: development
-  p:tags: {CostEnv: dev, CostService: iris}
-  p:endpoints:
-    iris:
-      variants:
+MODEL = "      model: {path: models}\n"
+VARIANTS = """      variants:
         blue: {model: {path: models}, instanceType: ml.r5.xlarge, initialVariantWeight: 9}
         green: {model: {path: models}, instanceType: ml.c5.xlarge, initialVariantWeight: 1, volumeSizeGb: 50}
 """
 
 
 def test_each_variant_is_named(pricing: Pricing, capsys: pytest.CaptureFixture[str]) -> None:
-    project(Path(), VARIANTS)
+    project(Path(), BASE.replace(MODEL, VARIANTS))
     assert run("-s", "dev", "--json") == 0
     iris = json.loads(capsys.readouterr().out)["endpoints"]["iris"]
     fleet = ["instances ml.r5.xlarge (blue)", "instances ml.c5.xlarge (green)", "volumes (green)"]
